@@ -1,0 +1,112 @@
+import { domainToASCII } from "node:url";
+import { MailError } from "./error.ts";
+
+/** RFC 5321 4.5.3.1.3 less the angle brackets, as RFC 3696 erratum 1690 reads it. */
+const MAX_ADDRESS = 254;
+/** RFC 1035 2.3.4, without the trailing dot. */
+const MAX_DOMAIN = 253;
+/** RFC 5321 4.5.3.1.1. */
+const MAX_LOCAL_PART = 64;
+
+const LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+
+export interface Address {
+  /** The whole address in its one stored form. */
+  email: string;
+  localPart: string;
+  domain: string;
+}
+
+function refuse(message: string, hint: string): never {
+  throw new MailError("invalid_input", message, hint);
+}
+
+const DOMAIN_HINT = "Give a domain name of at least two labels, such as example.nl, and nothing else.";
+
+/**
+ * The stored form of a domain name: lower-case A-labels (IDNA, UTS 46 without transitional processing).
+ *
+ * @throws MailError invalid_input
+ */
+export function parseDomain(text: string): string {
+  // UTS 46 silently drops or maps soft hyphens, joiners and odd dots; a name that does not say
+  // what it looks like is refused before the mapping can hide that.
+  if (!/^[\p{L}\p{M}\p{Nd}.-]+$/u.test(text) || text.length > MAX_DOMAIN) {
+    refuse(
+      text.length > MAX_DOMAIN
+        ? `A domain has at most ${MAX_DOMAIN} characters.`
+        : "A domain has only letters, digits, hyphens and dots.",
+      DOMAIN_HINT,
+    );
+  }
+  const domain = domainToASCII(text).toLowerCase();
+  if (domain === "") refuse("This is not a valid internationalised domain name.", DOMAIN_HINT);
+  const problem = domainProblem(domain);
+  if (problem !== undefined) refuse(problem, DOMAIN_HINT);
+  return domain;
+}
+
+/** Says what keeps `domain` from being a domain in stored form, or undefined when it is one. */
+export function domainProblem(domain: string): string | undefined {
+  if (domain.length > MAX_DOMAIN) return `A domain has at most ${MAX_DOMAIN} characters.`;
+  const labels = domain.split(".");
+  if (labels.length < 2) return "A domain has at least two labels.";
+  if (!labels.every((label) => LABEL.test(label))) {
+    return "Each label of a domain has 1 to 63 letters, digits or hyphens, with no hyphen at an edge.";
+  }
+  if (/^[0-9]+$/.test(labels.at(-1) ?? "")) return "The last label of a domain is not a number.";
+  return undefined;
+}
+
+/**
+ * The stored form of an address, both parts in lower case, the domain as A-labels.
+ *
+ * @throws MailError invalid_input
+ */
+export function parseAddress(text: string): Address {
+  const at = text.lastIndexOf("@");
+  if (at < 0) refuse("An address has an @.", "Give local-part@domain, such as jan@example.nl.");
+  const typed = text.slice(0, at);
+  // Before lower-casing: the Kelvin sign U+212A lower-cases to an ASCII k, another person's mailbox.
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the range is ASCII, whole
+  if (!/^[\x00-\x7f]*$/.test(typed)) {
+    refuse("The local part (before the @) must be ASCII.", LOCAL_PART_HINT);
+  }
+  const localPart = typed.toLowerCase();
+  const problem = localPartProblem(localPart);
+  if (problem !== undefined) refuse(problem, LOCAL_PART_HINT);
+  const domain = parseDomain(text.slice(at + 1));
+  const email = `${localPart}@${domain}`;
+  if (email.length > MAX_ADDRESS) {
+    refuse(`An address has at most ${MAX_ADDRESS} characters.`, "Choose a shorter local part.");
+  }
+  return { email, localPart, domain };
+}
+
+const LOCAL_PART_HINT =
+  "Use letters, digits, dots, hyphens and underscores before the @, such as jan.jansen@example.nl. " +
+  "Plus-addresses (jan+shop@example.nl) need no mailbox of their own: they reach jan@example.nl.";
+
+function localPartProblem(localPart: string): string | undefined {
+  if (localPart === "") return "The local part (before the @) is empty.";
+  if (localPart.length > MAX_LOCAL_PART) return `The local part has at most ${MAX_LOCAL_PART} characters.`;
+  if (!/^[a-z0-9._-]+$/.test(localPart)) {
+    return "The local part (before the @) has only letters, digits, dots, hyphens and underscores.";
+  }
+  if (localPart.startsWith(".") || localPart.endsWith(".") || localPart.includes("..")) {
+    return "The local part has no leading, trailing or doubled dot.";
+  }
+  if (localPart.startsWith("-")) return "The local part does not begin with a hyphen.";
+  return undefined;
+}
+
+/** True when `email` is an address in exactly its stored form; what a node accepts from a server. */
+export function isStoredAddress(email: string): boolean {
+  const at = email.indexOf("@");
+  return (
+    at > 0 &&
+    email.length <= MAX_ADDRESS &&
+    localPartProblem(email.slice(0, at)) === undefined &&
+    domainProblem(email.slice(at + 1)) === undefined
+  );
+}

@@ -1,0 +1,63 @@
+import { z } from "zod";
+import { parseAddress, parseDomain } from "./address.ts";
+import { MailError } from "./error.ts";
+import { parseNetwork } from "./network.ts";
+import { parsePassword } from "./password.ts";
+import { DEFAULT_QUOTA_MB, MAX_QUOTA_MB, MIN_QUOTA_MB } from "./quota.ts";
+
+/** A zod string whose accepted form is what `parse` returns; its MailError becomes the field's issue. */
+function parsed<T>(parse: (text: string) => T, bounds: { min: number; max: number }, description: string) {
+  return z
+    .string()
+    .transform((text, context): T => {
+      try {
+        return parse(text);
+      } catch (error) {
+        if (!(error instanceof MailError)) throw error;
+        context.addIssue({ code: "custom", message: error.message, params: { hint: error.hint } });
+        return z.NEVER;
+      }
+    })
+    .meta({ description, minLength: bounds.min, maxLength: bounds.max });
+}
+
+export const DomainName = parsed(
+  parseDomain,
+  { min: 3, max: 253 },
+  "Domain name, e.g. example.nl. International names are stored as A-labels (xn--…).",
+);
+
+export const EmailAddress = parsed(
+  parseAddress,
+  { min: 5, max: 254 },
+  "Full mailbox address, e.g. jan@example.nl. Letters, digits, dots, hyphens and underscores before the @; stored in lower case.",
+);
+
+/** Marked `writeOnly`: whatever shows, logs or records an input leaves such fields out. */
+export const Password = parsed(
+  parsePassword,
+  { min: 8, max: 72 },
+  "The mailbox owner's password: 8 characters to 72 bytes of UTF-8. Never shown again.",
+).meta({ writeOnly: true, format: "password" });
+
+export const QuotaMb = z
+  .int()
+  .min(MIN_QUOTA_MB)
+  .max(MAX_QUOTA_MB)
+  .describe(`Mailbox size limit in MiB, ${MIN_QUOTA_MB} to ${MAX_QUOTA_MB}.`);
+
+export const defaultQuotaMb = DEFAULT_QUOTA_MB;
+
+export const NodeName = z
+  .string()
+  .regex(
+    /^[a-z0-9][a-z0-9-]{0,62}$/,
+    "A node name has 1 to 63 lower-case letters, digits or hyphens, and begins with no hyphen.",
+  )
+  .describe("Short name of the node, e.g. pi-amsterdam.");
+
+export const Network = parsed(
+  parseNetwork,
+  { min: 2, max: 43 },
+  "IP address or CIDR range the node polls from, e.g. 192.0.2.7 or 192.0.2.0/24.",
+);
