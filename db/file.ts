@@ -1,0 +1,148 @@
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync, statSync } from "node:fs";
+import { dirname } from "node:path";
+import Database from "better-sqlite3";
+import { MailError } from "../src/mail/error.ts";
+import { migrations } from "./migrations/index.ts";
+
+/** SQLite before this loses committed transactions when two processes checkpoint a WAL at once. */
+const MIN_SQLITE = [3, 51, 3] as const;
+/** "M25M": tells our files from any other SQLite database. */
+const APPLICATION_ID = 0x4d32354d;
+
+export type Connection = Database.Database;
+
+/**
+ * Creates the database file, and its folder, for this user's eyes only whatever the umask.
+ * A file that is there stays; SQLite gives -wal and -shm the mode of the database.
+ */
+export function createFile(path: string): void {
+  const folder = dirname(path);
+  if (!existsSync(folder)) {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    chmodSync(folder, 0o700);
+  }
+  if (existsSync(path)) return;
+  closeSync(openSync(path, "wx", 0o600));
+}
+
+/** @throws MailError unavailable */
+export function openConnection(path: string, { readonly }: { readonly: boolean }): Connection {
+  return translated(path, () => {
+    if (!existsSync(path)) {
+      throw new MailError(
+        "unavailable",
+        `There is no database at ${path}.`,
+        "Name it with --db FILE or M25_MAIL_DB; m25-mail serve and m25-mail stdio create one.",
+      );
+    }
+    if ((statSync(path).mode & 0o077) !== 0) chmodSync(path, 0o600);
+    // Waiting for another process's lock happens in this thread: kept short here, write() retries without blocking.
+    const connection = new Database(path, { readonly, fileMustExist: true, timeout: 100 });
+    try {
+      connection.pragma("foreign_keys = ON");
+      if (!readonly) connection.pragma("journal_mode = WAL");
+      connection.pragma("synchronous = FULL");
+      connection.pragma("cache_size = -16000");
+      return connection;
+    } catch (error) {
+      connection.close();
+      throw error;
+    }
+  });
+}
+
+/** Refuses what is not ours or newer than this program; brings an older database up to date. */
+export function migrate(connection: Connection, path: string): void {
+  translated(path, () => {
+    checkSqliteVersion(connection);
+    connection
+      .transaction(() => {
+        const version = Number(connection.pragma("user_version", { simple: true }));
+        const application = Number(connection.pragma("application_id", { simple: true }));
+        const tables = connection.prepare("SELECT count(*) FROM sqlite_schema").pluck().get();
+        if (application !== APPLICATION_ID && tables !== 0) {
+          throw new MailError(
+            "unavailable",
+            `${path} is a database of another program.`,
+            "Name a file of its own for M25 Mail with --db FILE or M25_MAIL_DB.",
+          );
+        }
+        if (version > migrations.length) {
+          throw new MailError(
+            "unavailable",
+            `${path} was written by a newer version of M25 Mail (schema ${version}, this program knows ${migrations.length}).`,
+            "Install the newer version, or name another file with --db FILE.",
+          );
+        }
+        for (const migration of migrations.slice(version)) connection.exec(migration);
+        connection.pragma(`application_id = ${APPLICATION_ID}`);
+        connection.pragma(`user_version = ${migrations.length}`);
+      })
+      .immediate();
+  });
+}
+
+function checkSqliteVersion(connection: Connection): void {
+  const version = String(connection.prepare("SELECT sqlite_version()").pluck().get());
+  const parts = version.split(".").map(Number);
+  const older =
+    MIN_SQLITE.map((wanted, index) => (parts[index] ?? 0) - wanted).find((step) => step !== 0) ?? 0;
+  if (older < 0) {
+    throw new MailError(
+      "unavailable",
+      `SQLite ${version} is too old: M25 Mail needs ${MIN_SQLITE.join(".")} or later.`,
+      "Install the dependencies again with npm ci; they bring a newer SQLite.",
+    );
+  }
+}
+
+/** Runs `fn`; what SQLite or the file system refuses becomes a MailError, naming `path` to the shell that gave it. */
+function translated<T>(path: string, fn: () => T): T {
+  try {
+    return fn();
+  } catch (error) {
+    throw unavailable(error, path) ?? error;
+  }
+}
+
+/** The failures of a database that are nobody's bug, by SQLite's primary result code or the system's errno. */
+const failures: ReadonlyArray<[pattern: RegExp, message: string, hint: string]> = [
+  [
+    /^SQLITE_(FULL|IOERR_WRITE)|^ENOSPC|^EDQUOT/,
+    "The disk with the database is full.",
+    "Nothing was changed. Free some space there, then try again.",
+  ],
+  [
+    /^SQLITE_BUSY|^SQLITE_LOCKED/,
+    "The database is locked by another program.",
+    "Nothing was changed. Try again in a few seconds.",
+  ],
+  [
+    /^SQLITE_READONLY|^SQLITE_CANTOPEN|^SQLITE_PERM|^EACCES|^EPERM|^EROFS|^ENOTDIR|^EISDIR/,
+    "The database cannot be opened or written.",
+    "Check that the file and its folder belong to the user that runs the server, on a file system that is not read-only.",
+  ],
+  [
+    /^SQLITE_(CORRUPT|NOTADB)/,
+    "The database file is damaged, or no SQLite database.",
+    "Nothing was changed. Put a backup in its place, or name another file with --db FILE.",
+  ],
+  [
+    /^SQLITE_IOERR|^EIO/,
+    "The disk with the database fails.",
+    "Nothing was changed. See the system's log for disk errors.",
+  ],
+];
+
+/** The MailError for a failure of disk or file, or undefined when `error` is something else. */
+export function unavailable(error: unknown, path?: string): MailError | undefined {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  const failure = failures.find(([pattern]) => pattern.test(code));
+  if (failure === undefined) return undefined;
+  const [, message, hint] = failure;
+  return new MailError(
+    "unavailable",
+    path === undefined ? message : `${message.slice(0, -1)}: ${path}`,
+    hint,
+  );
+}

@@ -1,0 +1,4 @@
+import { start } from "./0001-start.ts";
+
+/** Append-only: a database of version n has run the first n of these, and keeps that number in user_version. */
+export const migrations: readonly string[] = [start];

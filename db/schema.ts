@@ -1,0 +1,74 @@
+import type { ColumnType, Generated } from "kysely";
+
+/** A column that is written once, at insertion. */
+type Fixed<T> = ColumnType<T, T, never>;
+
+/** The tables as Kysely sees them; their meaning is in migrations/ and in the file of each table. */
+export interface Schema {
+  state: {
+    id: Fixed<number>;
+    history: string;
+    revision: number;
+    digest: string;
+    domain_count: number;
+    user_count: number;
+    inactive_user_count: number;
+  };
+  domains: {
+    id: Generated<number>;
+    name: Fixed<string>;
+    user_count: number;
+    inactive_user_count: number;
+    digest: string;
+    revision: number;
+    created_at: Fixed<string>;
+  };
+  users: {
+    id: Generated<number>;
+    domain_id: Fixed<number>;
+    local_part: Fixed<string>;
+    mailbox: Fixed<string>;
+    password_hash: string;
+    quota_mb: number;
+    active: number;
+    revision: number;
+    created_at: Fixed<string>;
+    updated_at: string;
+  };
+  removals: { kind: "domain" | "user"; name: string; revision: number; removed_at: string };
+  nodes: {
+    id: Generated<number>;
+    name: Fixed<string>;
+    ip_address: string | null;
+    key_id: string;
+    key_hash: string;
+    created_at: Fixed<string>;
+    last_sync_at: string | null;
+    applied_revision: number | null;
+    applied_history: string | null;
+    applied_digest: string | null;
+    report_status: string | null;
+    report_reason: string | null;
+    program_version: string | null;
+    reported_at: string | null;
+  };
+  tokens: {
+    id: Generated<number>;
+    name: Fixed<string>;
+    token_id: Fixed<string>;
+    token_hash: Fixed<string>;
+    scopes: Fixed<string>;
+    created_at: Fixed<string>;
+    expires_at: Fixed<string | null>;
+    last_used_at: string | null;
+  };
+  audit_log: {
+    id: Generated<number>;
+    at: Fixed<string>;
+    principal: Fixed<string>;
+    door: Fixed<string>;
+    tool: Fixed<string>;
+    arguments: Fixed<string>;
+    revision: Fixed<number>;
+  };
+}

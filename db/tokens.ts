@@ -1,0 +1,103 @@
+import type { Kysely, Selectable } from "kysely";
+import { MailError } from "../src/mail/error.ts";
+import type { Schema } from "./schema.ts";
+
+export interface Token {
+  id: number;
+  name: string;
+  tokenId: string;
+  tokenHash: string;
+  /** Names of scopes, as they were granted. */
+  scopes: string[];
+  createdAt: string;
+  expiresAt: string | null;
+  lastUsedAt: string | null;
+}
+
+/** Access tokens for HTTP, as hashes. A revoked token is a row that is gone. */
+export class TokenTable {
+  readonly #db: Kysely<Schema>;
+
+  constructor(db: Kysely<Schema>) {
+    this.#db = db;
+  }
+
+  async all(): Promise<Token[]> {
+    return (await this.#db.selectFrom("tokens").selectAll().orderBy("name").execute()).map(toToken);
+  }
+
+  async findById(tokenId: string): Promise<Token | undefined> {
+    const row = await this.#db
+      .selectFrom("tokens")
+      .selectAll()
+      .where("token_id", "=", tokenId)
+      .executeTakeFirst();
+    return row && toToken(row);
+  }
+
+  /** @throws MailError token_exists */
+  async add(
+    token: {
+      name: string;
+      tokenId: string;
+      tokenHash: string;
+      scopes: readonly string[];
+      expiresAt: string | null;
+    },
+    at: string,
+  ): Promise<void> {
+    const row = await this.#db
+      .insertInto("tokens")
+      .values({
+        name: token.name,
+        token_id: token.tokenId,
+        token_hash: token.tokenHash,
+        scopes: token.scopes.join(" "),
+        created_at: at,
+        expires_at: token.expiresAt,
+      })
+      .onConflict((conflict) => conflict.column("name").doNothing())
+      .returning("id")
+      .executeTakeFirst();
+    if (row !== undefined) return;
+    throw new MailError(
+      "token_exists",
+      `A token named ${token.name} exists already.`,
+      "Choose another name, or revoke that one first: m25-mail token revoke NAME.",
+    );
+  }
+
+  /** @throws MailError token_not_found */
+  async remove(name: string): Promise<void> {
+    const row = await this.#db
+      .deleteFrom("tokens")
+      .where("name", "=", name)
+      .returning("id")
+      .executeTakeFirst();
+    if (row !== undefined) return;
+    throw new MailError(
+      "token_not_found",
+      `There is no token named ${name}.`,
+      "See them with: m25-mail token list",
+    );
+  }
+
+  async recordUses(uses: ReadonlyMap<number, string>): Promise<void> {
+    for (const [id, at] of uses) {
+      await this.#db.updateTable("tokens").set({ last_used_at: at }).where("id", "=", id).execute();
+    }
+  }
+}
+
+function toToken(row: Selectable<Schema["tokens"]>): Token {
+  return {
+    id: row.id,
+    name: row.name,
+    tokenId: row.token_id,
+    tokenHash: row.token_hash,
+    scopes: row.scopes.split(" "),
+    createdAt: row.created_at,
+    expiresAt: row.expires_at,
+    lastUsedAt: row.last_used_at,
+  };
+}

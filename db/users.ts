@@ -1,0 +1,196 @@
+import type { Kysely, Selectable } from "kysely";
+import type { Address } from "../src/mail/address.ts";
+import { MailError } from "../src/mail/error.ts";
+import { newMailboxId } from "../src/mail/mailbox.ts";
+import { StateDigest } from "../src/sync/digest.ts";
+import type { UserRecord } from "../src/sync/records.ts";
+import type { Domain, DomainTable } from "./domains.ts";
+import type { Schema } from "./schema.ts";
+import type { StateTable } from "./state.ts";
+
+export interface User {
+  id: number;
+  domainId: number;
+  email: string;
+  localPart: string;
+  domain: string;
+  mailbox: string;
+  passwordHash: string;
+  quotaMb: number;
+  active: boolean;
+  createdAt: string;
+  updatedAt: string;
+}
+
+/** Where a page of users begins: after this one, in order of domain, then local part. */
+export interface UserPosition {
+  domain: string;
+  localPart: string;
+}
+
+/** Mailboxes. Every change keeps the counts, the digests and the revision that depend on it. */
+export class UserTable {
+  readonly #db: Kysely<Schema>;
+  readonly #state: StateTable;
+  readonly #domains: DomainTable;
+
+  constructor(db: Kysely<Schema>, state: StateTable, domains: DomainTable) {
+    this.#db = db;
+    this.#state = state;
+    this.#domains = domains;
+  }
+
+  async find(address: Address): Promise<User | undefined> {
+    const row = await this.#rows()
+      .where("domains.name", "=", address.domain)
+      .where("users.local_part", "=", address.localPart)
+      .executeTakeFirst();
+    return row && toUser(row);
+  }
+
+  /** @throws MailError user_not_found */
+  async get(address: Address): Promise<User> {
+    const user = await this.find(address);
+    if (user !== undefined) return user;
+    throw new MailError(
+      "user_not_found",
+      `There is no mailbox ${address.email}.`,
+      "See the mailboxes with m25_mail_list_users, or create this one with m25_mail_add_user.",
+    );
+  }
+
+  /** At most `limit` users in order of domain, then local part. */
+  async page(limit: number, domain: string | undefined, after: UserPosition | undefined): Promise<User[]> {
+    let query = this.#rows().orderBy("domains.name").orderBy("users.local_part").limit(limit);
+    if (domain !== undefined) query = query.where("domains.name", "=", domain);
+    if (after === undefined) return (await query.execute()).map(toUser);
+    // Two plain ranges instead of a row comparison: each is one walk of one index.
+    const rest = await query
+      .where("domains.name", "=", after.domain)
+      .where("users.local_part", ">", after.localPart)
+      .execute();
+    if (rest.length < limit && domain === undefined) {
+      const next = query.where("domains.name", ">", after.domain).limit(limit - rest.length);
+      rest.push(...(await next.execute()));
+    }
+    return rest.map(toUser);
+  }
+
+  async add(
+    domain: Domain,
+    localPart: string,
+    values: { passwordHash: string; quotaMb: number },
+    at: string,
+  ): Promise<User> {
+    const user = {
+      domainId: domain.id,
+      email: `${localPart}@${domain.name}`,
+      localPart,
+      domain: domain.name,
+      mailbox: newMailboxId(),
+      ...values,
+      active: true,
+      createdAt: at,
+      updatedAt: at,
+    };
+    const revision = await this.#changed(domain.id, undefined, user, at);
+    const { id } = await this.#db
+      .insertInto("users")
+      .values({
+        domain_id: user.domainId,
+        local_part: user.localPart,
+        mailbox: user.mailbox,
+        password_hash: user.passwordHash,
+        quota_mb: user.quotaMb,
+        active: 1,
+        revision,
+        created_at: at,
+        updated_at: at,
+      })
+      .returning("id")
+      .executeTakeFirstOrThrow();
+    return { id, ...user };
+  }
+
+  async update(
+    user: User,
+    change: Partial<Pick<User, "passwordHash" | "quotaMb" | "active">>,
+    at: string,
+  ): Promise<User> {
+    const next = { ...user, ...change, updatedAt: at };
+    const revision = await this.#changed(user.domainId, user, next, at);
+    await this.#db
+      .updateTable("users")
+      .set({
+        password_hash: next.passwordHash,
+        quota_mb: next.quotaMb,
+        active: next.active ? 1 : 0,
+        revision,
+        updated_at: at,
+      })
+      .where("id", "=", user.id)
+      .execute();
+    return next;
+  }
+
+  async remove(user: User, at: string): Promise<void> {
+    await this.#changed(user.domainId, user, undefined, at);
+    await this.#db.deleteFrom("users").where("id", "=", user.id).execute();
+  }
+
+  /**
+   * Enters the step from `before` to `after` into counts, digests, removals and revision. What nodes serve
+   * changes only with what is served: an inactive mailbox can come and go without a new revision.
+   */
+  async #changed(
+    domainId: number,
+    before: ServedUser | undefined,
+    after: ServedUser | undefined,
+    at: string,
+  ): Promise<number> {
+    const served = { before: servedRecord(before), after: servedRecord(after) };
+    const touchesNodes = served.before !== undefined || served.after !== undefined;
+    const digest = touchesNodes ? await this.#state.change({ ...served, at }) : new StateDigest();
+    await this.#domains.userChanged(domainId, {
+      users: count(after, true) - count(before, true),
+      inactiveUsers: count(after, false) - count(before, false),
+      digest,
+    });
+    return this.#state.revision();
+  }
+
+  #rows() {
+    return this.#db
+      .selectFrom("users")
+      .innerJoin("domains", "domains.id", "users.domain_id")
+      .selectAll("users")
+      .select("domains.name as domain");
+  }
+}
+
+type ServedUser = Pick<User, "email" | "passwordHash" | "quotaMb" | "mailbox" | "active">;
+
+function servedRecord(user: ServedUser | undefined): UserRecord | undefined {
+  if (user === undefined || !user.active) return undefined;
+  return { user: user.email, password: user.passwordHash, quota_mb: user.quotaMb, mailbox: user.mailbox };
+}
+
+function count(user: ServedUser | undefined, active: boolean): number {
+  return user?.active === active ? 1 : 0;
+}
+
+function toUser(row: Selectable<Schema["users"]> & { domain: string }): User {
+  return {
+    id: row.id,
+    domainId: row.domain_id,
+    email: `${row.local_part}@${row.domain}`,
+    localPart: row.local_part,
+    domain: row.domain,
+    mailbox: row.mailbox,
+    passwordHash: row.password_hash,
+    quotaMb: row.quota_mb,
+    active: row.active === 1,
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+  };
+}

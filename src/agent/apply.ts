@@ -1,0 +1,216 @@
+import { join } from "node:path";
+import type { MailState } from "../sync/snapshot.ts";
+import type { Config } from "./config.ts";
+import { endSessions } from "./dovecot.ts";
+import type { Host, Lock } from "./host.ts";
+import { type Plan, planUpdate } from "./plan.ts";
+import { postmap } from "./postmap.ts";
+import {
+  RENDERING,
+  renderDomains,
+  renderMailboxes,
+  renderSenders,
+  renderSnapshot,
+  renderUsers,
+  unionOfUsers,
+} from "./render.ts";
+import {
+  mapsOwnership,
+  type Ownership,
+  PRIVATE,
+  removeQuietly,
+  replaceFile,
+  usersOwnership,
+  writeStaged,
+} from "./staging.ts";
+import {
+  countsOf,
+  FINAL_USERS,
+  type MapName,
+  maps,
+  type NodeState,
+  names,
+  type Product,
+  recordFiles,
+  stagedName,
+} from "./state.ts";
+
+/** Commands by their absolute paths. */
+export interface Commands {
+  postmap: string;
+  /** With its leading arguments; undefined where there is none. */
+  doveadm: readonly string[] | undefined;
+}
+
+export interface Update {
+  /** The states whose files may be in service; the last wins. */
+  before: readonly MailState[];
+  target: MailState;
+  /** Where DIR holds `target` already, if it does. */
+  stored: "snapshot" | "pending" | undefined;
+  /** Products to be made anew even where the states do not differ. */
+  damaged: ReadonlySet<Product>;
+  /** When `users` was last modified, in whole seconds. */
+  usersModified: number;
+}
+
+export interface Workplace {
+  host: Host;
+  config: Config;
+  commands: Commands;
+  lock: Lock;
+}
+
+const rendering: Record<MapName, (state: MailState) => Iterable<string>> = {
+  domains: renderDomains,
+  mailboxes: renderMailboxes,
+  senders: renderSenders,
+};
+
+/** What stands ready beside the files in service, to take their places. */
+interface Staged {
+  users: boolean;
+  finalUsers: boolean;
+  maps: { name: MapName; fresh: boolean }[];
+}
+
+/**
+ * Brings the files from what is in service to `target`, in an order in which, wherever it stops, no mail that
+ * Postfix accepts is unknown to Dovecot:
+ *
+ * 1. everything is written beside its place; what fails until here, a full disk above all, changes nothing;
+ * 2. pending.ndjson says where the way goes: whoever finds it goes on from there;
+ * 3. `users` with old and new users together;
+ * 4. Postfix's maps;
+ * 5. `users` with the new ones alone;
+ * 6. the open sessions of those who are gone or have another password end;
+ * 7. state.json records it.
+ *
+ * What would not change is left alone.
+ *
+ * @returns the plan that was carried out, and what state.json now says
+ */
+export async function applyUpdate(place: Workplace, update: Update): Promise<{ plan: Plan; state: NodeState }> {
+  const { host, config, commands, lock } = place;
+  const { files, clock } = host;
+  const at = (name: string): string => join(config.out, name);
+  const take = (name: string): Promise<void> => files.rename(at(stagedName(name)), at(name));
+  const settle = (): Promise<void> => files.sync(config.out);
+
+  const plan = planUpdate(update.before, update.target);
+  const staged = await stage(place, update, plan);
+
+  if (update.stored === undefined) {
+    await take(names.pending);
+    await settle();
+  }
+  if (staged.users) {
+    await take("users");
+    await settle();
+  }
+  for (const { name, fresh } of staged.maps) {
+    await take(name);
+    if (fresh) await files.rename(at(`${stagedName(name)}.lmdb`), at(`${name}.lmdb`));
+    else await postmap(host, lock, commands.postmap, config.out, name);
+  }
+  if (staged.maps.length > 0) await settle();
+  if (staged.finalUsers) {
+    await files.rename(at(FINAL_USERS), at("users"));
+    await settle();
+  }
+  await endSessions(host, commands.doveadm, plan.kicks, clock.now());
+
+  const { history, revision, digest } = update.target;
+  const stateFile = update.stored === "snapshot" ? names.snapshot : names.pending;
+  const snapshot = await files.stat(at(stateFile));
+  const state: NodeState = {
+    format: 1,
+    applied: {
+      history,
+      revision,
+      digest,
+      counts: countsOf(update.target),
+      at: new Date(clock.now()).toISOString(),
+    },
+    rendering: { version: RENDERING, mail_root: config.mailRoot },
+    files: await recordFiles(files, config.out),
+    reported: null,
+  };
+  if (snapshot !== undefined) state.files[names.snapshot] = snapshot;
+  await writeNodeState(host, config.out, state);
+  if (stateFile === names.pending) {
+    await files.rename(at(names.pending), at(names.snapshot));
+    await settle();
+  }
+  return { plan, state };
+}
+
+export async function writeNodeState(host: Host, out: string, state: NodeState): Promise<void> {
+  const text = `${JSON.stringify(state, undefined, 2)}\n`;
+  await replaceFile(host.files, join(out, stagedName(names.state)), join(out, names.state), [text], PRIVATE);
+}
+
+/** Leaves nothing behind when it fails. */
+async function stage(place: Workplace, update: Update, plan: Plan): Promise<Staged> {
+  const { host, config, commands, lock } = place;
+  const { before, target, damaged } = update;
+  const { files, identity } = host;
+  const begun: string[] = [];
+  const write = async (name: string, pieces: Iterable<string>, ownership: Ownership, modified?: number) => {
+    begun.push(join(config.out, name));
+    await writeStaged(files, join(config.out, name), pieces, ownership, modified);
+  };
+
+  const { users, domains } = plan;
+  const usersMove = users.added.length + users.removed.length > 0;
+  const changed: Record<MapName, boolean> = {
+    mailboxes: usersMove,
+    senders: usersMove,
+    domains: domains.added.length + domains.removed.length > 0,
+  };
+  const staged: Staged = {
+    users: damaged.has("users") || users.added.length + users.changed.length > 0,
+    finalUsers: users.removed.length > 0,
+    maps: maps
+      .filter((name) => changed[name] || damaged.has(name))
+      .map((name) => ({ name, fresh: damaged.has(name) })),
+  };
+
+  try {
+    // Dovecot compares whole seconds, and all bcrypt hashes are as long: two versions of one second look alike.
+    let modified = update.usersModified;
+    const nextSecond = (): number => {
+      modified = Math.max(Math.floor(host.clock.now() / 1000), modified + 1);
+      return modified;
+    };
+    const ownership = await usersOwnership(identity);
+    if (staged.users) {
+      const union = renderUsers(unionOfUsers([...before, target]), config.mailRoot);
+      await write(stagedName("users"), union, ownership, nextSecond());
+    }
+    if (staged.finalUsers) {
+      await write(FINAL_USERS, renderUsers(unionOfUsers([target]), config.mailRoot), ownership, nextSecond());
+    }
+    for (const { name, fresh } of staged.maps) {
+      await write(stagedName(name), rendering[name](target), mapsOwnership(identity));
+      if (fresh) await buildFresh(stagedName(name));
+    }
+    if (update.stored === undefined) await write(stagedName(names.pending), renderSnapshot(target), PRIVATE);
+    return staged;
+  } catch (error) {
+    await removeQuietly(files, begun);
+    throw error;
+  }
+
+  /** A .lmdb that is built in its place is empty at first, and an empty one answers 550 to all mail. */
+  async function buildFresh(source: string): Promise<void> {
+    const built = join(config.out, `${source}.lmdb`);
+    begun.push(built);
+    await files.remove(built);
+    await postmap(host, lock, commands.postmap, config.out, source);
+    const { mode, owner } = mapsOwnership(identity);
+    if (owner !== undefined) await files.setOwner(built, owner.uid, owner.gid);
+    await files.setMode(built, mode);
+    await files.sync(built);
+  }
+}

@@ -1,0 +1,179 @@
+import { resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { ConfigurationError, UsageError } from "./faults.ts";
+
+/** What one poll needs to know. Paths are absolute. */
+export interface Config {
+  /** Where the server is; the sync paths are added to it. */
+  server: URL;
+  keyFile: string;
+  out: string;
+  mailRoot: string;
+  /** Given to doveadm as -c. */
+  dovecotConfig?: string | undefined;
+  caFile?: string | undefined;
+  insecureHttp?: boolean;
+  dryRun?: boolean;
+}
+
+export type Command =
+  | { name: "help" }
+  | { name: "version" }
+  | { name: "once"; config: Config }
+  | { name: "run"; config: Config };
+
+interface Flag {
+  name: string;
+  /** What stands for its value in the help; a switch has none. */
+  value?: string;
+  required?: boolean;
+  description: string;
+}
+
+export const DEFAULT_MAIL_ROOT = "/var/vmail";
+
+const flags: readonly Flag[] = [
+  { name: "server", value: "URL", required: true, description: "the server, e.g. https://mail-admin.example.nl" },
+  { name: "key-file", value: "FILE", required: true, description: "holds this node's sync key, 0600" },
+  { name: "out", value: "DIR", required: true, description: "where the files for Dovecot and Postfix go" },
+  { name: "mail-root", value: "DIR", description: `homes are DIR/DOMAIN/LOCAL.ID (default ${DEFAULT_MAIL_ROOT})` },
+  { name: "dovecot-config", value: "FILE", description: "which Dovecot: doveadm -c FILE" },
+  { name: "ca", value: "FILE", description: "trust only the certificate authorities in this PEM file" },
+  { name: "insecure-http", description: "http:// beyond loopback, where the link is encrypted below" },
+  { name: "dry-run", description: "poll once, print what would be done, and touch nothing" },
+];
+
+export const help = `m25-mail-node: keeps the Dovecot and Postfix of this machine in step with an m25-mail server
+
+  m25-mail-node once --server URL --key-file FILE --out DIR    one poll: for cron and systemd timers
+  m25-mail-node run  --server URL --key-file FILE --out DIR    resident: a poll every minute
+  m25-mail-node --help | --version
+
+Each flag may be given as an environment variable instead:
+
+${flags.map(describeFlag).join("\n")}
+
+Written to DIR: users (Dovecot's passwd-file); domains, mailboxes and senders, each as text and as .lmdb
+(Postfix); state.json and snapshot.ndjson, from which the files are rebuilt when the server is away.
+
+Exit codes: 0 done, or nothing to do; 2 wrong usage; 65 the server's answer was refused and the old state
+stays in service; 75 a temporary failure, run again; 77 the key or the address is not accepted; 78 a
+configuration that cannot work.
+`;
+
+function describeFlag(flag: Flag): string {
+  const name = flag.value === undefined ? `--${flag.name}` : `--${flag.name} ${flag.value}`;
+  return `  ${name.padEnd(24)} ${variableOf(flag).padEnd(24)} ${flag.description}`;
+}
+
+function variableOf(flag: Flag): string {
+  return `M25_MAIL_${flag.name.toUpperCase().replaceAll("-", "_")}`;
+}
+
+/**
+ * @throws UsageError when the words make no sense
+ * @throws ConfigurationError when they do and yet cannot work
+ */
+export function readCommand(argv: readonly string[], env: Readonly<Record<string, string | undefined>>): Command {
+  const { values, positionals } = parse(argv);
+  if (values.help === true) return { name: "help" };
+  if (values.version === true) return { name: "version" };
+  const [name, ...others] = positionals;
+  if (name === undefined && argv.length === 0) return { name: "help" };
+  if (name !== "once" && name !== "run") {
+    throw new UsageError(name === undefined ? "say once or run" : `there is no command ${show(name)}: say once or run`);
+  }
+  if (others.length > 0) throw new UsageError(`${show(others[0] ?? "")} is too much`);
+  return { name, config: readConfig(values, env) };
+}
+
+type Values = Record<string, string | boolean | undefined>;
+
+function parse(argv: readonly string[]): { values: Values; positionals: string[] } {
+  const options: Record<string, { type: "string" | "boolean" }> = {
+    help: { type: "boolean" },
+    version: { type: "boolean" },
+  };
+  for (const flag of flags) options[flag.name] = { type: flag.value === undefined ? "boolean" : "string" };
+  try {
+    const { values, positionals } = parseArgs({ args: [...argv], options, allowPositionals: true, strict: true });
+    return { values: values as Values, positionals };
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function readConfig(values: Values, env: Readonly<Record<string, string | undefined>>): Config {
+  const given = new Map<string, string | boolean>();
+  for (const flag of flags) {
+    const value = values[flag.name] ?? fromEnvironment(flag, env[variableOf(flag)]);
+    if (value === "") throw new UsageError(`--${flag.name} is empty`);
+    if (value !== undefined) given.set(flag.name, value);
+    else if (flag.required) throw new UsageError(`--${flag.name} (or ${variableOf(flag)}) is missing`);
+  }
+  const text = (name: string): string | undefined => given.get(name)?.toString();
+  const path = (name: string): string | undefined => parsePath(name, text(name));
+  return {
+    server: parseServer(text("server") ?? "", given.get("insecure-http") === true),
+    keyFile: path("key-file") ?? "",
+    out: path("out") ?? "",
+    mailRoot: parseMailRoot(text("mail-root") ?? DEFAULT_MAIL_ROOT),
+    dovecotConfig: path("dovecot-config"),
+    caFile: path("ca"),
+    insecureHttp: given.get("insecure-http") === true,
+    dryRun: given.get("dry-run") === true,
+  };
+}
+
+function fromEnvironment(flag: Flag, value: string | undefined): string | boolean | undefined {
+  if (value === undefined || value === "") return undefined;
+  if (flag.value !== undefined) return value;
+  if (/^(1|true|yes|on)$/i.test(value)) return true;
+  if (/^(0|false|no|off)$/i.test(value)) return false;
+  throw new UsageError(`${variableOf(flag)} is neither 1 nor 0`);
+}
+
+function parsePath(name: string, text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  if (/\p{Cc}/u.test(text)) throw new ConfigurationError(`--${name} has a control character`);
+  return resolve(text);
+}
+
+function parseServer(text: string, insecureHttp: boolean): URL {
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    throw new UsageError("--server is not a URL, such as https://mail-admin.example.nl");
+  }
+  if (url.protocol !== "https:" && url.protocol !== "http:") throw new UsageError("--server is not an https:// URL");
+  if (url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "") {
+    throw new UsageError("--server is an address alone: no user, no query, no fragment");
+  }
+  if (url.protocol === "http:" && !isLoopback(url.hostname) && !insecureHttp) {
+    throw new ConfigurationError(
+      "--server is http:// to another machine: the key and the password hashes would travel in the clear. " +
+        "Use https://, or add --insecure-http where the link is encrypted below (WireGuard)",
+    );
+  }
+  if (!url.pathname.endsWith("/")) url.pathname += "/";
+  return url;
+}
+
+export function isLoopback(hostname: string): boolean {
+  return hostname === "localhost" || hostname === "[::1]" || /^127(\.\d{1,3}){3}$/.test(hostname);
+}
+
+/** It becomes a field of the passwd-file, whose `%` Dovecot expands and whose `:` ends it. */
+function parseMailRoot(text: string): string {
+  if (!text.startsWith("/") || /[:%\s\p{Cc}]/u.test(text)) {
+    throw new ConfigurationError("--mail-root is not an absolute path free of `:`, `%`, white space and control characters");
+  }
+  const root = resolve(text);
+  return root === "/" ? "" : root;
+}
+
+/** What a person typed, short and on one line. */
+function show(text: string): string {
+  return JSON.stringify(text.slice(0, 40));
+}

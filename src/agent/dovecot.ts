@@ -1,0 +1,53 @@
+import type { Host } from "./host.ts";
+import { plain } from "./postmap.ts";
+
+const TIMEOUT = 30_000;
+/** Dovecot looks at its passwd-file at most once in each second of the clock; a little more for its own pace. */
+const SETTLE = 50;
+
+/**
+ * Ends the open sessions of `users`, of those that Dovecot says are there. Before that it waits for the first
+ * second of the clock after `written` (milliseconds): until then a client that reconnects with the old
+ * password would be let in again, and would stay.
+ *
+ * A kick that fails is a warning: Dovecot may be down, and then there are no sessions.
+ */
+export async function endSessions(
+  host: Host,
+  doveadm: readonly string[] | undefined,
+  users: readonly string[],
+  written: number,
+): Promise<void> {
+  if (users.length === 0) return;
+  if (doveadm === undefined) {
+    host.log(`doveadm is not installed: open sessions of ${users.length} changed or removed users are not ended`);
+    return;
+  }
+  const nextSecond = (Math.floor(written / 1000) + 1) * 1000;
+  // Not longer than that even when the clock was put back meanwhile.
+  await host.clock.sleep(Math.min(Math.max(nextSecond + SETTLE - host.clock.now(), 0), 1000 + SETTLE));
+
+  const who = await doveadmRun(host, doveadm, ["-f", "tab", "who"]);
+  if (who === undefined) return;
+  const present = new Set(who.split("\n").map((line) => line.split("\t")[0]));
+  let ended = 0;
+  for (const user of users.filter((one) => present.has(one))) {
+    if ((await doveadmRun(host, doveadm, ["kick", user])) !== undefined) ended += 1;
+  }
+  if (ended > 0) host.log(`ended the open sessions of ${ended} users`);
+}
+
+/** @returns what it printed, or undefined after a warning */
+async function doveadmRun(host: Host, doveadm: readonly string[], args: readonly string[]): Promise<string | undefined> {
+  const [command = "doveadm", ...leading] = doveadm;
+  const shown = `doveadm ${args.join(" ")}`;
+  try {
+    const { code, stdout, stderr } = await host.run(command, [...leading, ...args], { timeout: TIMEOUT });
+    // 68: that user has no session, any more.
+    if (code === 0 || code === 68) return stdout;
+    host.log(`warning: ${shown} ended with ${code ?? "a signal"}: ${plain(stderr)}`);
+  } catch (error) {
+    host.log(`warning: ${shown} cannot be run: ${(error as Error).message}`);
+  }
+  return undefined;
+}

@@ -1,0 +1,104 @@
+import type { UserRecord } from "../sync/records.ts";
+import type { MailState } from "../sync/snapshot.ts";
+
+/** What changes for a user who stays. Quotas in MiB. */
+export interface UserChange {
+  user: string;
+  password: boolean;
+  quota?: { from: number; to: number };
+  /** Another mailbox under the same address: a new home, without the old mail. */
+  mailbox: boolean;
+}
+
+/** What it takes to go from the states that may be in service to the one that shall be. Holds no hash. */
+export interface Plan {
+  domains: { added: string[]; removed: string[] };
+  users: { added: string[]; changed: UserChange[]; removed: string[] };
+  /** Whose open sessions must end: those who are gone, or whose password or mailbox is another. */
+  kicks: string[];
+}
+
+/**
+ * Compares without doing anything.
+ *
+ * @param before the states whose files may be in service: none at first, one as a rule, two when
+ *   an attempt in between stopped half way
+ */
+export function planUpdate(before: readonly MailState[], target: MailState): Plan {
+  const plan: Plan = {
+    domains: keyChanges(
+      before.map((state) => state.domains),
+      target.domains,
+    ),
+    users: {
+      ...keyChanges(
+        before.map((state) => state.users),
+        target.users,
+      ),
+      changed: changesOfUsers(before, target),
+    },
+    kicks: [],
+  };
+  const lockedOut = plan.users.changed.filter((change) => change.password || change.mailbox);
+  plan.kicks = [...plan.users.removed, ...lockedOut.map((change) => change.user)].sort();
+  return plan;
+}
+
+type Keys = ReadonlyMap<string, unknown>;
+
+/** Added is what one of `before` lacks (all of them do, where there are none). */
+function keyChanges(before: readonly Keys[], target: Keys): { added: string[]; removed: string[] } {
+  const added = before.length === 0 ? new Set(target.keys()) : new Set<string>();
+  const removed = new Set<string>();
+  for (const keys of before) {
+    for (const key of target.keys()) if (!keys.has(key)) added.add(key);
+    for (const key of keys.keys()) if (!target.has(key)) removed.add(key);
+  }
+  return { added: [...added].sort(), removed: [...removed].sort() };
+}
+
+function changesOfUsers(before: readonly MailState[], target: MailState): UserChange[] {
+  const changes = new Map<string, UserChange>();
+  for (const state of before) {
+    for (const [user, record] of target.users) {
+      const old = state.users.get(user);
+      const change = old && changeOfUser(old, record);
+      if (change === undefined) continue;
+      const earlier = changes.get(user);
+      changes.set(user, {
+        ...earlier,
+        ...change,
+        password: change.password || earlier?.password === true,
+        mailbox: change.mailbox || earlier?.mailbox === true,
+      });
+    }
+  }
+  return Array.from(changes.values()).sort((a, b) => (a.user < b.user ? -1 : 1));
+}
+
+function changeOfUser(old: UserRecord, next: UserRecord): UserChange | undefined {
+  const password = old.password !== next.password;
+  const mailbox = old.mailbox !== next.mailbox;
+  const change: UserChange = { user: next.user, password, mailbox };
+  if (old.quota_mb !== next.quota_mb) change.quota = { from: old.quota_mb, to: next.quota_mb };
+  return password || mailbox || change.quota !== undefined ? change : undefined;
+}
+
+/** The plan in plain lines, for --dry-run. */
+export function* describePlan(plan: Plan): Iterable<string> {
+  const { domains, users, kicks } = plan;
+  for (const domain of domains.added) yield `add domain ${domain}`;
+  for (const user of users.added) yield `add user ${user}`;
+  for (const change of users.changed) yield `change user ${change.user}: ${describeChange(change)}`;
+  for (const user of users.removed) yield `remove user ${user}`;
+  for (const domain of domains.removed) yield `remove domain ${domain}`;
+  for (const user of kicks) yield `end open sessions of ${user}`;
+}
+
+function describeChange({ password, quota, mailbox }: UserChange): string {
+  const words: string[] = [];
+  if (password) words.push("new password");
+  if (quota !== undefined) words.push(`quota ${quota.from} to ${quota.to} MiB`);
+  if (mailbox) words.push("new mailbox");
+  return words.join(", ");
+}

@@ -1,0 +1,174 @@
+import { join } from "node:path";
+import type { Counts, MailState } from "../sync/snapshot.ts";
+import type { FileStat, FileSystem } from "./file-system.ts";
+import type { Identity } from "./host.ts";
+import { RENDERING } from "./render.ts";
+import { usersOwnership } from "./staging.ts";
+
+/** Postfix's maps, in the order in which they are replaced: a domain is known only once its mailboxes are. */
+export const maps = ["mailboxes", "senders", "domains"] as const;
+
+export type MapName = (typeof maps)[number];
+
+/** What daemons read. A map is its text and its .lmdb together. */
+export type Product = "users" | MapName;
+
+/**
+ * The files of DIR. `snapshot` is the last state that was applied whole; `pending`, while it exists, is the
+ * state to which an update is under way: whoever finds it goes on to it.
+ */
+export const names = {
+  state: "state.json",
+  snapshot: "snapshot.ndjson",
+  pending: "pending.ndjson",
+  lock: ".lock",
+  /** postmap wants a configuration folder. */
+  postfix: "postfix",
+} as const;
+
+/** Under this name a file is made before it takes its place. Left-overs of a killed run are removed. */
+export function stagedName(name: string): string {
+  return `.${name}.new`;
+}
+
+export const FINAL_USERS = stagedName("users.final");
+
+const stagedNames: ReadonlySet<string> = new Set([
+  ...[names.state, names.snapshot, names.pending, "users", ...maps].map(stagedName),
+  ...maps.map((map) => `${stagedName(map)}.lmdb`),
+  FINAL_USERS,
+]);
+
+/** state.json: what was applied last, and what each file was like then. */
+export interface NodeState {
+  format: 1;
+  applied: { history: string; revision: number; digest: string; counts: Counts; at: string };
+  /** What besides the state decides the bytes of the files. */
+  rendering: { version: number; mail_root: string };
+  files: Record<string, FileStat>;
+  /** The last report of success that the server took; null after any other. */
+  reported: { history: string; revision: number; digest: string; at: string } | null;
+}
+
+/** What a run finds in DIR. */
+export interface Situation {
+  recorded: NodeState | undefined;
+  /** What is not as it was written, or would be written otherwise now. */
+  damaged: ReadonlySet<Product>;
+  /** True when the files could be made anew without the server. */
+  rebuildable: boolean;
+  snapshot: boolean;
+  /** True when an update did not come to its end. */
+  pending: boolean;
+  /** Of `users`, in whole seconds: as recorded or as found, whichever is later. */
+  usersModified: number;
+  leftovers: string[];
+}
+
+export interface Surroundings {
+  files: FileSystem;
+  identity: Identity;
+  mailRoot: string;
+}
+
+export async function inspect(out: string, { files, identity, mailRoot }: Surroundings): Promise<Situation> {
+  const listed = new Set(await files.list(out));
+  const recorded = parseNodeState(await files.read(join(out, names.state)));
+  const intact = async (name: string): Promise<boolean> =>
+    recorded !== undefined && sameFile(recorded.files[name], await files.stat(join(out, name)));
+
+  const damaged = new Set<Product>();
+  const usersFound = await files.stat(join(out, "users"));
+  const owner = await usersOwnership(identity);
+  const usersRecorded = recorded?.files.users;
+  if (
+    !sameFile(usersRecorded, usersFound) ||
+    recorded?.rendering.version !== RENDERING ||
+    recorded.rendering.mail_root !== mailRoot ||
+    // Dovecot was installed, or removed, since.
+    (owner.owner !== undefined && usersRecorded?.gid !== owner.owner.gid)
+  ) {
+    damaged.add("users");
+  }
+  for (const map of maps) {
+    const whole = (await intact(map)) && (await intact(`${map}.lmdb`));
+    if (!whole || recorded?.rendering.version !== RENDERING) damaged.add(map);
+  }
+  return {
+    recorded,
+    damaged,
+    rebuildable: await intact(names.snapshot),
+    snapshot: listed.has(names.snapshot),
+    pending: listed.has(names.pending),
+    usersModified: Math.max(modifiedOf(usersRecorded), modifiedOf(usersFound)),
+    leftovers: [...listed].filter((name) => stagedNames.has(name)),
+  };
+}
+
+/** The files of the products, as they are now. */
+export async function recordFiles(files: FileSystem, out: string): Promise<Record<string, FileStat>> {
+  const record: Record<string, FileStat> = {};
+  for (const name of ["users", ...maps.flatMap((map) => [map, `${map}.lmdb`])]) {
+    const found = await files.stat(join(out, name));
+    if (found !== undefined) record[name] = found;
+  }
+  return record;
+}
+
+function sameFile(recorded: FileStat | undefined, found: FileStat | undefined): boolean {
+  return (
+    recorded !== undefined &&
+    found?.regular === true &&
+    found.size === recorded.size &&
+    found.mtime_ns === recorded.mtime_ns &&
+    found.mode === recorded.mode &&
+    found.uid === recorded.uid &&
+    found.gid === recorded.gid
+  );
+}
+
+function modifiedOf(stat: FileStat | undefined): number {
+  return stat === undefined ? 0 : Math.floor(Number(stat.mtime_ns) / 1e9);
+}
+
+export function isState(recorded: NodeState["applied"], state: MailState): boolean {
+  return (
+    recorded.history === state.history &&
+    recorded.revision === state.revision &&
+    recorded.digest === state.digest
+  );
+}
+
+export function countsOf(state: MailState): Counts {
+  return { domains: state.domains.size, users: state.users.size };
+}
+
+/** Reads state.json; one that is damaged counts as none, and everything is then made anew. */
+function parseNodeState(text: string | undefined): NodeState | undefined {
+  if (text === undefined) return undefined;
+  try {
+    const state = JSON.parse(text) as Partial<NodeState> | null;
+    const { applied, rendering, files, reported } = state ?? {};
+    const valid =
+      state?.format === 1 &&
+      isIdentity(applied) &&
+      Number.isSafeInteger(applied.counts.domains) &&
+      Number.isSafeInteger(applied.counts.users) &&
+      typeof rendering?.mail_root === "string" &&
+      typeof files === "object" &&
+      files !== null &&
+      (reported === null || isIdentity(reported));
+    return valid ? (state as NodeState) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isIdentity(value: Partial<NodeState["applied"]> | undefined): value is NodeState["applied"] {
+  return (
+    typeof value?.history === "string" &&
+    Number.isSafeInteger(value.revision) &&
+    typeof value.digest === "string" &&
+    typeof value.at === "string"
+  );
+}

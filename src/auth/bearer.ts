@@ -1,0 +1,30 @@
+import type { Store } from "../../db/store.ts";
+import { credentialId, credentialMatches } from "../../tools/credential.ts";
+import { type Principal, type Scope, scopes } from "../../tools/principal.ts";
+import type { LastSeen } from "./last-seen.ts";
+
+/** The credential of an Authorization header (RFC 6750 2.1), or "" where there is none. */
+export function bearerCredential(authorization: string | undefined): string {
+  return /^bearer +([\x21-\x7e]+)$/i.exec(authorization ?? "")?.[1] ?? "";
+}
+
+/** Who presents this access token; undefined for unknown, revoked and expired ones and other kinds of credential. */
+export async function authenticateToken(
+  store: Store,
+  lastSeen: LastSeen,
+  credential: string,
+  door: Principal["door"],
+  now: Date,
+): Promise<Principal | undefined> {
+  const id = credentialId("token", credential);
+  if (id === undefined) return undefined;
+  const token = await store.read((tables) => tables.tokens.findById(id));
+  if (token === undefined || !credentialMatches(credential, token.tokenHash)) return undefined;
+  if (token.expiresAt !== null && Date.parse(token.expiresAt) <= now.getTime()) return undefined;
+  lastSeen.token(token.id, now.toISOString());
+  return { name: token.name, door, scopes: new Set(token.scopes.filter(isScope)) };
+}
+
+function isScope(name: string): name is Scope {
+  return (scopes as readonly string[]).includes(name);
+}

@@ -1,0 +1,54 @@
+import type { Store } from "../../db/store.ts";
+import type { Log } from "../log.ts";
+
+const FLUSH_EVERY = 1_000;
+
+/**
+ * When each node polled and each token was used last. Kept in memory and written together once a second:
+ * a transaction for each poll would cost ten times the poll.
+ */
+export class LastSeen {
+  readonly #store: Store;
+  readonly #log: Log;
+  readonly #timer: NodeJS.Timeout;
+  #nodes = new Map<number, string>();
+  #tokens = new Map<number, string>();
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(store: Store, log: Log) {
+    this.#store = store;
+    this.#log = log;
+    this.#timer = setInterval(() => void this.flush(), FLUSH_EVERY).unref();
+  }
+
+  node(id: number, at: string): void {
+    this.#nodes.set(id, at);
+  }
+
+  token(id: number, at: string): void {
+    this.#tokens.set(id, at);
+  }
+
+  /** Resolves when everything noted before the call is written, or could not be and was logged. */
+  flush(): Promise<void> {
+    const nodes = this.#nodes;
+    const tokens = this.#tokens;
+    if (nodes.size === 0 && tokens.size === 0) return this.#writing;
+    this.#nodes = new Map();
+    this.#tokens = new Map();
+    this.#writing = this.#writing
+      .then(() =>
+        this.#store.write(async (tables) => {
+          await tables.nodes.recordContacts(nodes);
+          await tables.tokens.recordUses(tokens);
+        }),
+      )
+      .catch((error: unknown) => this.#log.error("contact times could not be written", error));
+    return this.#writing;
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.flush();
+  }
+}

@@ -1,0 +1,112 @@
+import { existsSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { z } from "zod";
+
+/** A flag of the command line, which is an environment variable too: --db is M25_MAIL_DB. */
+export interface Flag {
+  placeholder: string;
+  help: string;
+}
+
+export const flags = {
+  db: { placeholder: "FILE", help: "the database" },
+  host: { placeholder: "ADDRESS", help: "address to listen on (default 127.0.0.1)" },
+  port: { placeholder: "PORT", help: "port to listen on (default 8625; 0 lets the system choose)" },
+  "public-url": { placeholder: "URL", help: "by which the server is called from outside" },
+  "allowed-hosts": { placeholder: "NAME,…", help: "further names by which it may be called" },
+  "tls-cert": { placeholder: "FILE", help: "serve HTTPS with this certificate (PEM, with its chain)" },
+  "tls-key": { placeholder: "FILE", help: "… and this private key (PEM)" },
+  "hash-cost": { placeholder: "N", help: "bcrypt cost of new passwords, 10 to 14 (default 10)" },
+} satisfies Record<string, Flag>;
+
+export type FlagName = keyof typeof flags;
+
+export function environmentName(flag: string): string {
+  return `M25_MAIL_${flag.toUpperCase().replaceAll("-", "_")}`;
+}
+
+const Port = z.coerce
+  .number("is no number")
+  .int("is no whole number")
+  .min(0, "is below 0")
+  .max(65535, "is above 65535");
+
+const StoreConfig = z.object({
+  db: z.string().min(1),
+  "hash-cost": z.coerce
+    .number("is no number")
+    .int("is no whole number")
+    .min(10, "is below 10")
+    .max(14, "is above 14")
+    .default(10),
+});
+
+const ServeConfig = z
+  .object({
+    ...StoreConfig.shape,
+    host: z.string().min(1).default("127.0.0.1"),
+    port: Port.default(8625),
+    "public-url": z.url({ protocol: /^https?$/, error: "is no http(s) URL" }).optional(),
+    "allowed-hosts": z
+      .string()
+      .transform((names) =>
+        names
+          .split(",")
+          .map((name) => name.trim())
+          .filter((name) => name !== ""),
+      )
+      .default([]),
+    "tls-cert": z.string().optional(),
+    "tls-key": z.string().optional(),
+  })
+  .refine((config) => (config["tls-cert"] === undefined) === (config["tls-key"] === undefined), {
+    path: ["tls-cert"],
+    message: "and --tls-key go together",
+  });
+
+export type StoreConfig = z.output<typeof StoreConfig>;
+export type ServeConfig = z.output<typeof ServeConfig>;
+
+/** The command line is wrong; `message` says how, for the person who typed it. Exit code 2. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+type Values = Partial<Record<string, unknown>>;
+
+/** @throws UsageError */
+export function storeConfig(values: Values, environment: NodeJS.ProcessEnv): StoreConfig {
+  return validated(StoreConfig, values, environment);
+}
+
+/** @throws UsageError */
+export function serveConfig(values: Values, environment: NodeJS.ProcessEnv): ServeConfig {
+  return validated(ServeConfig, values, environment);
+}
+
+/** The flag wins over the environment, and an empty variable counts as none. */
+function validated<T>(schema: z.ZodType<T>, values: Values, environment: NodeJS.ProcessEnv): T {
+  const given = Object.keys(flags).map((flag) => [
+    flag,
+    values[flag] ?? (environment[environmentName(flag)] || undefined),
+  ]);
+  const result = schema.safeParse({
+    db: defaultDatabase(environment),
+    ...definedOnly(Object.fromEntries(given)),
+  });
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw new UsageError(`--${String(issue?.path[0])} ${issue?.message}`);
+}
+
+function definedOnly(values: Values): Values {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
+}
+
+/** Where the packaged server keeps its database, or else a place of this user's own. */
+function defaultDatabase(environment: NodeJS.ProcessEnv): string {
+  const packaged = "/var/lib/m25-mail";
+  if (existsSync(packaged)) return join(packaged, "m25-mail.db");
+  return join(environment.XDG_DATA_HOME || join(homedir(), ".local", "share"), "m25-mail", "m25-mail.db");
+}

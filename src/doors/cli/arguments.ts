@@ -1,0 +1,47 @@
+import { type ParseArgsConfig, parseArgs } from "node:util";
+import { UsageError } from "../../config.ts";
+
+export type FlagValues = Record<string, string | boolean | undefined>;
+
+export interface Arguments {
+  values: FlagValues;
+  positionals: string[];
+}
+
+/**
+ * Reads one command's arguments.
+ *
+ * @param texts names of the flags that take a value
+ * @param switches names of those that do not
+ * @throws UsageError
+ */
+export function parseArguments(
+  argv: readonly string[],
+  texts: readonly string[],
+  switches: readonly string[],
+  positionalNames: readonly string[],
+): Arguments {
+  const options: ParseArgsConfig["options"] = {};
+  for (const name of texts) options[name] = { type: "string" };
+  for (const name of switches) options[name] = { type: "boolean" };
+  const { values, positionals } = parse([...argv], options);
+  if (positionals.length !== positionalNames.length) {
+    const missing = positionalNames[positionals.length];
+    throw new UsageError(missing === undefined ? "There are too many arguments." : `${missing} is missing.`);
+  }
+  return { values: values as FlagValues, positionals };
+}
+
+function parse(args: string[], options: ParseArgsConfig["options"]) {
+  // Never the parser's own words for a password: they repeat what was typed.
+  if (args.some((arg) => /^--password(=|$)/.test(arg))) {
+    throw new UsageError(
+      "A password is never a flag, where other users and the shell's history see it. Type it when asked, pipe it in, or use --password-file FILE.",
+    );
+  }
+  try {
+    return parseArgs({ args, options: options ?? {}, allowPositionals: true, strict: true });
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : "The arguments cannot be read.");
+  }
+}

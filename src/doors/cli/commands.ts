@@ -1,0 +1,130 @@
+import type { Runtime } from "../../../tools/call.ts";
+import { tools } from "../../../tools/index.ts";
+import { operatorTools } from "../../../tools/operator/index.ts";
+import { isSecret, type Tool } from "../../../tools/tool.ts";
+import { UsageError } from "../../config.ts";
+import { inputFromText, inputSchema } from "../schema.ts";
+import { type Arguments, type FlagValues, parseArguments } from "./arguments.ts";
+import { runTool } from "./call.ts";
+import { storeFlags } from "./help.ts";
+import { readPassword } from "./password.ts";
+import { show } from "./show.ts";
+
+/** A command that works on the database: what it reads from its arguments, and what it then does. */
+export interface StoreCommand {
+  values: FlagValues;
+  run(runtime: Runtime): Promise<number>;
+}
+
+const SWITCHES = ["json", "help"];
+
+/**
+ * The command for what follows `m25-mail`: call, token, node or user.
+ *
+ * @throws UsageError
+ */
+export function storeCommand(name: string, argv: readonly string[]): StoreCommand | undefined {
+  if (name === "call") return callCommand(argv);
+  const [verb = "", ...rest] = argv;
+  const command = `${name} ${verb}`;
+  switch (command) {
+    case "token create":
+      return createTokenCommand(rest);
+    case "token list":
+      return simple(operatorTools.listTokens, rest, []);
+    case "token revoke":
+      return simple(operatorTools.revokeToken, rest, ["NAME"]);
+    case "node list":
+      return simple(endpoint("list-nodes"), rest, []);
+    case "node remove":
+      return simple(operatorTools.removeNode, rest, ["NAME"]);
+    case "user set-quota":
+      return simple(operatorTools.setQuota, rest, ["EMAIL", "MIB"]);
+    case "user restore":
+      return simple(operatorTools.restoreUser, rest, ["EMAIL"]);
+    default:
+      return undefined;
+  }
+}
+
+function endpoint(name: string): Tool {
+  const tool = tools.find((candidate) => candidate.endpoint === name);
+  if (tool !== undefined) return tool;
+  throw new UsageError(
+    `There is no endpoint ${name}. The endpoints: ${tools.map((known) => known.endpoint).join(", ")}.`,
+  );
+}
+
+/** A command whose positional arguments are the tool's fields, in their order. */
+function simple(tool: Tool, argv: readonly string[], positionalNames: readonly string[]): StoreCommand {
+  const { values, positionals } = parseArguments(argv, storeFlags, SWITCHES, positionalNames);
+  const fields = Object.keys(tool.input.shape);
+  const input = Object.fromEntries(positionals.map((text, index) => [fields[index] ?? "", text]));
+  return {
+    values,
+    run: (runtime) => runTool(runtime, tool, inputFromText(tool, input), presentation(values)),
+  };
+}
+
+function presentation(values: FlagValues): (result: Record<string, unknown>) => string {
+  return values.json === true ? (result) => JSON.stringify(result) : show;
+}
+
+function createTokenCommand(argv: readonly string[]): StoreCommand {
+  const flags = [...storeFlags, "scopes", "expires"];
+  const { values, positionals } = parseArguments(argv, flags, SWITCHES, ["NAME"]);
+  const input = {
+    name: positionals[0],
+    ...(values.scopes !== undefined && { scopes: String(values.scopes).split(",") }),
+    ...(values.expires !== undefined && { expires_in_days: days(String(values.expires)) }),
+  };
+  // The token alone: `TOKEN=$(m25-mail token create NAME)` is how it is used.
+  const present =
+    values.json === true ? presentation(values) : ({ token }: Record<string, unknown>) => String(token);
+  return { values, run: (runtime) => runTool(runtime, operatorTools.createToken, input, present) };
+}
+
+function days(text: string): number {
+  const match = /^(\d{1,5})d$/.exec(text);
+  if (match === null) throw new UsageError("--expires takes a number of days, such as 90d.");
+  return Number(match[1]);
+}
+
+function callCommand(argv: readonly string[]): StoreCommand {
+  const [name = "", ...rest] = argv;
+  if (name === "" || name.startsWith("-")) throw new UsageError("call needs an ENDPOINT.");
+  const tool = endpoint(name);
+  const { properties } = inputSchema(tool);
+  const fields = Object.keys(properties).filter((field) => !isSecret(tool.input.shape[field]));
+  const takesPassword = "password" in properties;
+  const booleans = fields.filter((field) => properties[field]?.type === "boolean");
+  const texts = fields.filter((field) => !booleans.includes(field));
+  const parsed = parseArguments(
+    rest,
+    [...storeFlags, ...texts.map(flagName), ...(takesPassword ? ["password-file"] : [])],
+    [...SWITCHES, ...booleans.map(flagName)],
+    [],
+  );
+  const { values } = parsed;
+  return {
+    values,
+    async run(runtime) {
+      const input = inputFromText(tool, fieldsOf(fields, parsed));
+      if (takesPassword) input.password = await readPassword(optionalText(values["password-file"]));
+      return runTool(runtime, tool, input, presentation(values));
+    },
+  };
+}
+
+function fieldsOf(fields: readonly string[], { values }: Arguments): Record<string, unknown> {
+  const given = fields.filter((field) => values[flagName(field)] !== undefined);
+  return Object.fromEntries(given.map((field) => [field, values[flagName(field)]]));
+}
+
+function flagName(field: string): string {
+  return field.replaceAll("_", "-");
+}
+
+function optionalText(value: string | boolean | undefined): string | undefined {
+  return typeof value === "string" ? value : undefined;
+}

@@ -1,0 +1,47 @@
+import { tools } from "../../../tools/index.ts";
+import { environmentName, type FlagName, flags } from "../../config.ts";
+
+export const serveFlags: readonly FlagName[] = [
+  "db",
+  "host",
+  "port",
+  "public-url",
+  "allowed-hosts",
+  "tls-cert",
+  "tls-key",
+  "hash-cost",
+];
+export const storeFlags: readonly FlagName[] = ["db", "hash-cost"];
+
+export function help(): string {
+  return `m25-mail: mail domains and mailboxes, administered by assistants and people
+
+  m25-mail serve                                 HTTP: MCP, REST, sync of the nodes, health
+  m25-mail stdio                                 MCP over standard input and output
+  m25-mail call ENDPOINT [--field value …]       one operation from the shell; --json for programs
+  m25-mail token create NAME [--scopes read,write,destroy,nodes] [--expires 90d]
+  m25-mail token list | revoke NAME              access tokens for HTTP
+  m25-mail node list | remove NAME               the nodes
+  m25-mail user set-quota EMAIL MIB | restore EMAIL
+
+  m25-mail COMMAND --help                        more of one command
+  m25-mail --version
+
+Endpoints: ${tools.map((tool) => tool.endpoint).join(", ")}.
+Passwords are read from standard input, a prompt, or --password-file FILE.
+
+Flags, and the environment variables that stand for them:
+${flagTable(serveFlags)}
+
+Exit codes: 0 done, 1 refused, 2 wrong usage, 75 a temporary failure (run again).
+`;
+}
+
+export function flagTable(names: readonly FlagName[]): string {
+  return names
+    .map((name) => {
+      const { placeholder, help: meaning } = flags[name];
+      return `  ${`--${name} ${placeholder}`.padEnd(24)} ${environmentName(name).padEnd(24)} ${meaning}`;
+    })
+    .join("\n");
+}

@@ -1,0 +1,38 @@
+import { isIPv6 } from "node:net";
+
+const LOOPBACK = ["localhost", "127.0.0.1", "[::1]"];
+
+/**
+ * By which names the server may be called. A web page elsewhere can make a browser call a server that only
+ * this machine reaches (DNS rebinding), but not without giving itself away in Host or Origin.
+ */
+export class AllowedHosts {
+  readonly #names: Set<string>;
+  /** Header values found to be allowed, so that a poll costs one look-up; attackers cannot make it grow. */
+  readonly #seen = new Set<string>();
+
+  constructor(names: readonly string[]) {
+    this.#names = new Set([
+      ...LOOPBACK,
+      ...names.map((name) => (isIPv6(name) ? `[${name}]` : name).toLowerCase()),
+    ]);
+  }
+
+  /** @param host the Host header, with or without a port */
+  allowsHost(host: string | undefined): boolean {
+    if (host === undefined) return false;
+    if (this.#seen.has(host)) return true;
+    const allowed = this.#names.has(hostnameOf(`http://${host}`)) && !/[/@?#\\]/.test(host);
+    if (allowed && this.#seen.size < 100) this.#seen.add(host);
+    return allowed;
+  }
+
+  /** @param origin the Origin header; programs that are not browsers send none */
+  allowsOrigin(origin: string | undefined): boolean {
+    return origin === undefined || this.#names.has(hostnameOf(origin));
+  }
+}
+
+function hostnameOf(url: string): string {
+  return URL.canParse(url) ? new URL(url).hostname : "";
+}

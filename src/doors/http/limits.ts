@@ -1,0 +1,9 @@
+/** Bytes of a request's body, on every route. The largest honest one is a few hundred. */
+export const BODY_LIMIT = 64 * 1024;
+/** Bytes of a request's header fields, all together. */
+export const HEADER_LIMIT = 16 * 1024;
+/** How long a caller may take to send its header fields, and its whole request, in ms. */
+export const HEADERS_TIMEOUT = 10_000;
+export const REQUEST_TIMEOUT = 30_000;
+/** Nodes poll every minute: a connection that outlives the pause saves a TLS handshake a poll. In ms. */
+export const KEEP_ALIVE_TIMEOUT = 90_000;

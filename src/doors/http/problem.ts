@@ -1,0 +1,51 @@
+import { STATUS_CODES } from "node:http";
+import type { FastifyReply } from "fastify";
+import { type ErrorCode, MailError } from "../../mail/error.ts";
+
+const statuses: Record<ErrorCode, number> = {
+  invalid_input: 400,
+  unauthorized: 401,
+  forbidden: 403,
+  domain_not_found: 404,
+  user_not_found: 404,
+  node_not_found: 404,
+  token_not_found: 404,
+  domain_exists: 409,
+  domain_has_active_users: 409,
+  user_exists: 409,
+  user_inactive: 409,
+  user_active: 409,
+  node_exists: 409,
+  token_exists: 409,
+  too_large: 413,
+  busy: 429,
+  internal: 500,
+  unavailable: 503,
+};
+
+/** Seconds after which a refused caller may well succeed. */
+const RETRY_AFTER: Partial<Record<ErrorCode, number>> = { busy: 3, unavailable: 30 };
+
+/** Answers with RFC 9457 problem details. `status` overrides the code's own, for what HTTP has a finer one. */
+export function sendProblem(
+  reply: FastifyReply,
+  error: MailError,
+  status = statuses[error.code],
+): FastifyReply {
+  const retryAfter = RETRY_AFTER[error.code];
+  if (retryAfter !== undefined) reply.header("retry-after", retryAfter);
+  if (error.code === "unauthorized") reply.header("www-authenticate", 'Bearer realm="m25-mail"');
+  return reply
+    .code(status)
+    .type("application/problem+json")
+    .send({
+      type: "about:blank",
+      title: STATUS_CODES[status] ?? "Error",
+      status,
+      code: error.code,
+      detail: error.message,
+      hint: error.hint,
+    });
+}
+
+export const unauthorized = (what: string, how: string) => new MailError("unauthorized", what, how);

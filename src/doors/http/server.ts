@@ -1,0 +1,157 @@
+import { readFileSync } from "node:fs";
+import type { Server } from "node:http";
+import fastify, {
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+} from "fastify";
+import type { Store } from "../../../db/store.ts";
+import type { Runtime } from "../../../tools/call.ts";
+import type { Principal } from "../../../tools/principal.ts";
+import { authenticateToken, bearerCredential } from "../../auth/bearer.ts";
+import type { LastSeen } from "../../auth/last-seen.ts";
+import type { Log } from "../../log.ts";
+import { MailError } from "../../mail/error.ts";
+import type { Publisher } from "../../sync/publisher.ts";
+import { mountMcp } from "../mcp/http.ts";
+import { mountRest } from "../rest.ts";
+import { mountSync } from "../sync.ts";
+import { AllowedHosts } from "./hosts.ts";
+import { BODY_LIMIT, HEADER_LIMIT, HEADERS_TIMEOUT, KEEP_ALIVE_TIMEOUT, REQUEST_TIMEOUT } from "./limits.ts";
+import { sendProblem, unauthorized } from "./problem.ts";
+
+declare module "fastify" {
+  interface FastifyRequest {
+    /** Who asks; set on every route that takes an access token. */
+    principal: Principal;
+  }
+}
+
+export interface HttpParts {
+  runtime: Runtime;
+  store: Store;
+  publisher: Publisher;
+  lastSeen: LastSeen;
+  log: Log;
+}
+
+export interface HttpSettings {
+  /** Names, besides loopback's, by which the server may be called. */
+  allowedHosts: readonly string[];
+  tls?: { certFile: string; keyFile: string } | undefined;
+}
+
+/** All doors that are reached by HTTP, on one server that is not listening yet. */
+export async function httpServer(parts: HttpParts, settings: HttpSettings): Promise<FastifyInstance> {
+  const { runtime, store, publisher, lastSeen, log } = parts;
+  const now = () => runtime.now();
+  const limits = { maxHeaderSize: HEADER_LIMIT, headersTimeout: HEADERS_TIMEOUT };
+  const app = fastify({
+    ...(settings.tls ? { https: { ...limits, ...readTls(settings.tls) } } : { http: limits }),
+    bodyLimit: BODY_LIMIT,
+    requestTimeout: REQUEST_TIMEOUT,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT,
+    forceCloseConnections: "idle",
+    exposeHeadRoutes: false,
+    logger: false,
+  }) as unknown as FastifyInstance<Server>;
+  guardHosts(app, new AllowedHosts(settings.allowedHosts), log);
+  app.decorateRequest("principal");
+
+  const authenticate = (door: Principal["door"]) => async (request: FastifyRequest, reply: FastifyReply) => {
+    const credential = bearerCredential(request.headers.authorization);
+    const principal = await authenticateToken(store, lastSeen, credential, door, now());
+    if (principal === undefined) return sendProblem(reply, noToken());
+    request.principal = principal;
+    return undefined;
+  };
+
+  app.setErrorHandler((error: FastifyError, _request, reply) =>
+    sendProblem(reply, ...problemOf(error, runtime)),
+  );
+  app.setNotFoundHandler(async (request, reply) => {
+    if (!request.url.startsWith("/.well-known/")) {
+      await authenticate("rest")(request, reply);
+      if (reply.sent) return reply;
+    }
+    return sendProblem(reply, noSuchRoute(), 404);
+  });
+  app.get("/healthz", async (_request, reply) => {
+    store.polls.state();
+    return reply.send({ status: "ok" });
+  });
+  await app.register(async (scope) => {
+    scope.addHook("onRequest", authenticate("mcp"));
+    await mountMcp(scope, runtime, log);
+  });
+  await app.register(async (scope) => {
+    scope.addHook("onRequest", authenticate("rest"));
+    await mountRest(scope, runtime);
+  });
+  await app.register((scope) => mountSync(scope, { store, publisher, lastSeen, now }));
+  return app;
+}
+
+function readTls(tls: { certFile: string; keyFile: string }) {
+  return { cert: readFileSync(tls.certFile), key: readFileSync(tls.keyFile) };
+}
+
+function guardHosts(app: FastifyInstance, allowed: AllowedHosts, log: Log): void {
+  app.addHook("onRequest", (request, reply, done) => {
+    const { host, origin } = request.headers;
+    if (allowed.allowsHost(host) && allowed.allowsOrigin(origin)) return done();
+    const [header, value] = allowed.allowsHost(host) ? ["Origin", origin] : ["Host", host];
+    log.warn(
+      `refused a request with ${header} ${JSON.stringify(value?.slice(0, 100) ?? "")}: if that name is this server's, give it with --public-url or --allowed-hosts`,
+    );
+    return sendProblem(
+      reply,
+      new MailError(
+        "forbidden",
+        `This server does not answer to that ${header}.`,
+        "Call it by its own name, or ask its operator to allow this one.",
+      ),
+    );
+  });
+}
+
+const noToken = () =>
+  unauthorized(
+    "A valid access token is needed.",
+    "Send Authorization: Bearer TOKEN; the operator makes one with: m25-mail token create NAME",
+  );
+
+const noSuchRoute = () =>
+  new MailError(
+    "invalid_input",
+    "There is nothing at this path and method.",
+    "See /api/openapi.json for the endpoints; MCP is at /mcp.",
+  );
+
+/** What went wrong before or outside of call(): only the kind is told, never the parser's words, which quote the body. */
+function problemOf(error: FastifyError, runtime: Runtime): [MailError, number?] {
+  if (error instanceof MailError) return [error];
+  const status = error.statusCode ?? 500;
+  if (status === 413)
+    return [new MailError("too_large", "The request is too large.", `Send at most ${BODY_LIMIT} bytes.`)];
+  if (status >= 400 && status < 500) {
+    return [
+      new MailError(
+        "invalid_input",
+        "The request could not be read.",
+        "Send a JSON object with Content-Type: application/json.",
+      ),
+      400,
+    ];
+  }
+  const reference = crypto.randomUUID();
+  runtime.reportBug(error, reference);
+  return [
+    new MailError(
+      "internal",
+      `Something went wrong inside M25 Mail (reference ${reference}).`,
+      "Try once more; if it stays, give the operator this reference: it stands in the log.",
+    ),
+  ];
+}

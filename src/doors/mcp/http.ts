@@ -1,0 +1,36 @@
+import { toNodeHandler } from "@modelcontextprotocol/node";
+import { createMcpHandler } from "@modelcontextprotocol/server";
+import type { FastifyInstance } from "fastify";
+import type { Runtime } from "../../../tools/call.ts";
+import type { Principal } from "../../../tools/principal.ts";
+import type { Log } from "../../log.ts";
+import { BODY_LIMIT } from "../http/limits.ts";
+import { mcpServer } from "./server.ts";
+
+/** Mounts /mcp on a scope whose `authenticate` has set request.principal: a server of its own for each request. */
+export async function mountMcp(scope: FastifyInstance, runtime: Runtime, log: Log): Promise<void> {
+  const handler = createMcpHandler(
+    ({ authInfo }) => mcpServer(runtime, authInfo?.extra?.principal as Principal),
+    {
+      maxRequestBodySize: BODY_LIMIT,
+      onerror: (error) => log.error("an MCP request could not be served", error),
+    },
+  );
+  const handle = toNodeHandler(handler, {
+    onerror: (error) => log.error("an MCP request could not be served", error),
+  });
+  scope.addHook("onClose", () => handler.close());
+  // The SDK reads the body itself, with its own limit and its own answer to malformed JSON.
+  scope.removeAllContentTypeParsers();
+  scope.addContentTypeParser("*", (_request, _body, done) => done(null));
+  scope.all("/mcp", async (request, reply) => {
+    reply.hijack();
+    const auth = {
+      token: "",
+      clientId: request.principal.name,
+      scopes: [...request.principal.scopes],
+      extra: { principal: request.principal },
+    };
+    await handle(Object.assign(request.raw, { auth }), reply.raw);
+  });
+}

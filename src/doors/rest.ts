@@ -1,0 +1,24 @@
+import type { FastifyInstance } from "fastify";
+import { call, type Runtime } from "../../tools/call.ts";
+import { tools } from "../../tools/index.ts";
+import { sendProblem } from "./http/problem.ts";
+import { openapi } from "./openapi.ts";
+import { inputFromText } from "./schema.ts";
+
+/** Mounts the nine endpoints under /api, on a scope whose `authenticate` has set request.principal. */
+export async function mountRest(scope: FastifyInstance, runtime: Runtime): Promise<void> {
+  for (const tool of tools) {
+    const reads = tool.effect === "read";
+    scope.route({
+      method: reads ? "GET" : "POST",
+      url: `/api/${tool.endpoint}`,
+      handler: async (request, reply) => {
+        const input = reads ? inputFromText(tool, request.query as Record<string, unknown>) : request.body;
+        const outcome = await call(runtime, request.principal, tool, input);
+        return outcome.ok ? reply.send(outcome.value) : sendProblem(reply, outcome.error);
+      },
+    });
+  }
+  const document = openapi();
+  scope.get("/api/openapi.json", async () => document);
+}

@@ -1,0 +1,49 @@
+import { z } from "zod";
+import type { Tool } from "../../tools/tool.ts";
+
+export type JsonSchema = {
+  [keyword: string]: unknown;
+  type: "object";
+  properties: Record<string, FieldSchema>;
+};
+
+export interface FieldSchema {
+  type?: string | string[];
+  description?: string;
+  writeOnly?: boolean;
+  default?: unknown;
+  items?: FieldSchema;
+}
+
+/** A tool's input as JSON Schema 2020-12, for callers: what transforms and defaults accept. */
+export function inputSchema(tool: Tool): JsonSchema {
+  return toSchema(tool.input, "input");
+}
+
+/** A tool's result as JSON Schema 2020-12. */
+export function outputSchema(tool: Tool): JsonSchema {
+  return toSchema(tool.output, "output");
+}
+
+function toSchema(schema: z.ZodObject, io: "input" | "output"): JsonSchema {
+  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io });
+  return rest as JsonSchema;
+}
+
+/**
+ * Input for a tool from doors that know only text (command line, query string): numbers and booleans that
+ * the schema asks for are read, everything else stays as it is for call() to judge.
+ */
+export function inputFromText(tool: Tool, texts: Record<string, unknown>): Record<string, unknown> {
+  const { properties } = inputSchema(tool);
+  return Object.fromEntries(
+    Object.entries(texts).map(([name, text]) => [name, valueFromText(properties[name]?.type, text)]),
+  );
+}
+
+function valueFromText(type: string | string[] | undefined, text: unknown): unknown {
+  if (typeof text !== "string") return text;
+  if (type === "integer" && /^-?\d{1,15}$/.test(text)) return Number(text);
+  if (type === "boolean" && (text === "true" || text === "false")) return text === "true";
+  return text;
+}

@@ -1,0 +1,13 @@
+/**
+ * The program's first lines, which run on any Node: the native code that the rest imports ends an older
+ * one with a segmentation fault instead of a word.
+ */
+const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+if (major < 22 || (major === 22 && minor < 14)) {
+  process.stderr.write(
+    `m25-mail needs Node.js 22.14 or later; this is ${process.version}. From a checkout, npm scripts bring their own.\n`,
+  );
+  process.exitCode = 1;
+} else {
+  await import("./main.ts");
+}

@@ -1,0 +1,110 @@
+import { openStore } from "../db/sqlite.ts";
+import type { Runtime } from "../tools/call.ts";
+import { PasswordHasher } from "../tools/hash.ts";
+import { serveConfig, storeConfig, UsageError } from "./config.ts";
+import { parseArguments } from "./doors/cli/arguments.ts";
+import { exitCodes, showRefusal } from "./doors/cli/call.ts";
+import { storeCommand } from "./doors/cli/commands.ts";
+import { flagTable, help, serveFlags, storeFlags } from "./doors/cli/help.ts";
+import { type Log, stderrLog } from "./log.ts";
+import { MailError } from "./mail/error.ts";
+import { version } from "./version.ts";
+
+const log = stderrLog();
+
+process.exitCode = await main(process.argv.slice(2)).catch(exitCodeOf);
+
+async function main([command = "--help", ...argv]: string[]): Promise<number> {
+  if (command === "--help" || command === "help") return print(help());
+  if (command === "--version") return print(`m25-mail ${version}\n`);
+  if (command === "serve") return serveCommand(argv);
+  if (command === "stdio") return stdioCommand(argv);
+  const found = storeCommand(command, argv);
+  if (found === undefined)
+    throw new UsageError(`There is no command ${[command, argv[0] ?? ""].join(" ").trim()}.`);
+  if (found.values.help === true) return print(help());
+  const config = storeConfig(found.values, process.env);
+  const store = openStore(config.db, { create: false });
+  try {
+    return await found.run(runtimeOf(store, config["hash-cost"]));
+  } finally {
+    await store.close();
+  }
+}
+
+function runtimeOf(store: Runtime["store"], hashCost: number): Runtime {
+  const hasher = new PasswordHasher(hashCost);
+  return {
+    store,
+    now: () => new Date(),
+    hashPassword: (password) => hasher.hash(password),
+    reportBug: (error, reference) => log.error(`bug, reference ${reference}`, error),
+  };
+}
+
+async function serveCommand(argv: string[]): Promise<number> {
+  const { values } = parseArguments(argv, serveFlags, ["help"], []);
+  if (values.help === true) return print(`m25-mail serve\n\n${flagTable(serveFlags)}\n`);
+  const config = serveConfig(values, process.env);
+  // The HTTP stack takes longer to load than all else: stdio and the commands do without it.
+  const { serve } = await import("./serve.ts");
+  const store = openStore(config.db, { create: true });
+  const server = await serve(config, store, runtimeOf(store, config["hash-cost"]), log);
+  await stopSignal();
+  await server.close();
+  return exitCodes.done;
+}
+
+async function stdioCommand(argv: string[]): Promise<number> {
+  const { values } = parseArguments(argv, storeFlags, ["help"], []);
+  if (values.help === true) return print(`m25-mail stdio\n\n${flagTable(storeFlags)}\n`);
+  const config = storeConfig(values, process.env);
+  const { serveMcpStdio } = await import("./doors/mcp/stdio.ts");
+  const store = openStore(config.db, { create: true });
+  const connection = serveMcpStdio(runtimeOf(store, config["hash-cost"]), log);
+  await Promise.race([stopSignal(), new Promise((resolve) => process.stdin.once("close", resolve))]);
+  await connection.close();
+  await store.close();
+  return exitCodes.done;
+}
+
+function stopSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => resolve());
+  });
+}
+
+function print(text: string): number {
+  process.stdout.write(text);
+  return exitCodes.done;
+}
+
+function exitCodeOf(error: unknown): number {
+  if (error instanceof UsageError) {
+    process.stderr.write(`${error.message}\nSee: m25-mail --help\n`);
+    return exitCodes.usage;
+  }
+  if (error instanceof MailError) {
+    showRefusal(error);
+    return exitCodes.refused;
+  }
+  return startFailure(error, log);
+}
+
+/** What keeps a server from listening is told in plain words; anything else is a bug. */
+function startFailure(error: unknown, { error: report }: Log): number {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  const address = error instanceof Error && "address" in error ? String(error.address) : "";
+  if (code === "EADDRINUSE") {
+    process.stderr.write(
+      `The port is in use already at ${address}.\nStop the other program, or choose another port with --port.\n`,
+    );
+  } else if (code === "EACCES" || code === "EADDRNOTAVAIL" || code === "ENOTFOUND") {
+    process.stderr.write(
+      `The server cannot listen there (${code}).\nChoose another address or port with --host and --port.\n`,
+    );
+  } else {
+    report("m25-mail stopped on a bug", error);
+  }
+  return exitCodes.refused;
+}

@@ -1,0 +1,72 @@
+import { writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import type { Store } from "../db/store.ts";
+import { call, type Runtime } from "../tools/call.ts";
+import { operatorTools } from "../tools/operator/index.ts";
+import { operator } from "../tools/principal.ts";
+import { LastSeen } from "./auth/last-seen.ts";
+import type { ServeConfig } from "./config.ts";
+import { httpServer } from "./doors/http/server.ts";
+import type { Log } from "./log.ts";
+import { Publisher } from "./sync/publisher.ts";
+
+/** A server that listens; `url` is where, as this machine reaches it. */
+export interface RunningServer {
+  url: string;
+  close(): Promise<void>;
+}
+
+/** Everything that `m25-mail serve` serves. Closes the store when it closes. */
+export async function serve(
+  config: ServeConfig,
+  store: Store,
+  runtime: Runtime,
+  log: Log,
+): Promise<RunningServer> {
+  await createFirstToken(store, runtime, config.db, log);
+  const publisher = new Publisher(() => store.readState(), dirname(config.db));
+  const lastSeen = new LastSeen(store, log);
+  const { "public-url": publicUrl, "tls-cert": certFile, "tls-key": keyFile } = config;
+  const names = [
+    ...config["allowed-hosts"],
+    ...(publicUrl === undefined ? [] : [new URL(publicUrl).hostname]),
+  ];
+  const app = await httpServer(
+    { runtime, store, publisher, lastSeen, log },
+    {
+      allowedHosts: isWildcard(config.host) ? names : [...names, config.host],
+      tls: certFile === undefined || keyFile === undefined ? undefined : { certFile, keyFile },
+    },
+  );
+  const url = await app.listen({ host: config.host, port: config.port });
+  log.info(`m25-mail serves ${url} (MCP at /mcp, REST at /api, nodes at /sync/v1), database ${config.db}`);
+  return {
+    url,
+    async close() {
+      await app.close();
+      await lastSeen.close();
+      await publisher.close();
+      await store.close();
+    },
+  };
+}
+
+function isWildcard(host: string): boolean {
+  return host === "0.0.0.0" || host === "::";
+}
+
+/** A server that nobody can call is of no use: the first token is made, and handed to the operator alone. */
+async function createFirstToken(store: Store, runtime: Runtime, database: string, log: Log): Promise<void> {
+  const tokens = await store.read((tables) => tables.tokens.all());
+  if (tokens.length > 0) return;
+  const outcome = await call(runtime, operator("cli"), operatorTools.createToken, { name: "first" });
+  if (!outcome.ok) throw outcome.error;
+  const token = String(outcome.value.token);
+  if (process.stderr.isTTY) {
+    process.stderr.write(`\nThe first access token, shown this once:\n\n  ${token}\n\n`);
+    return;
+  }
+  const file = join(dirname(database), "first-token");
+  writeFileSync(file, `${token}\n`, { mode: 0o600 });
+  log.info(`the first access token is in ${file}: read it, then delete the file`);
+}

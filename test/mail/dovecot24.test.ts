@@ -1,0 +1,122 @@
+/** The configuration in deploy/ in Debian 13's daemons. Skipped, with a line that says why, where they cannot be had. */
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { debian13 } from "./debian13.ts";
+import { ImapClient } from "./imap.ts";
+import { type MailLab, startMailLab } from "./lab.ts";
+import { arrives } from "./mailbox.ts";
+import { type NodeFolders, nodeFolders, writePostfixMaps, writeUsers } from "./maps.ts";
+import { run, until } from "./processes.ts";
+import { SmtpClient, sendMail } from "./smtp.ts";
+
+const debian = await debian13();
+if (!debian.available) process.stderr.write(debian.message);
+
+const DEPLOY = join(import.meta.dirname, "../../deploy");
+const JAN = { address: "jan@example.nl", password: "correct horse" };
+const FULL = { address: "full@example.nl", password: "one megabyte", quotaMb: 1 };
+const STRANGER = "stranger@elsewhere.test";
+
+describe.skipIf(!debian.available)("Dovecot 2.4 with the shipped configuration", () => {
+  let folders: NodeFolders;
+  let lab: MailLab;
+
+  beforeAll(async () => {
+    if (!debian.available) return;
+    folders = nodeFolders();
+    await writeUsers(folders.out, folders.mailRoot, [JAN, FULL]);
+    await writePostfixMaps(folders.out, [JAN.address, FULL.address]);
+    lab = await startMailLab({ ...folders, tls: "shipped", dovecot: debian.dovecot });
+  });
+
+  afterAll(async () => {
+    await lab?.stop();
+    folders?.remove();
+  });
+
+  test("a user logs in with the right password and not with a wrong one", async () => {
+    const client = await ImapClient.open({ port: lab.ports.imaps, tls: true });
+    await expect(client.login(JAN.address, "wrong")).rejects.toThrow("NO [AUTHENTICATIONFAILED]");
+    await client.login("Jan@Example.NL", JAN.password);
+    await client.logout();
+  });
+
+  test("IMAP takes a password inside TLS only", async () => {
+    // From another address than the server's: Dovecot needs no TLS between equal ones.
+    const client = await ImapClient.open({ port: lab.ports.imap, localAddress: "127.0.0.2" });
+    expect(await client.capabilities()).toContain("LOGINDISABLED");
+    await expect(client.login(JAN.address, JAN.password)).rejects.toThrow("NO [PRIVACYREQUIRED]");
+    await client.startTls();
+    await client.login(JAN.address, JAN.password);
+    await client.logout();
+  });
+
+  test("mail to jan and to jan+lists arrives and can be read", async () => {
+    for (const to of [JAN.address, "jan+lists@example.nl"]) {
+      const message = `Subject: to ${to}\n\ntext\n`;
+      expect((await sendMail({ port: lab.ports.smtp }, { from: STRANGER, to, message })).code).toBe(250);
+      await arrives(lab, JAN, `to ${to}`);
+    }
+  });
+
+  test("a user sends after logging in, and not as somebody else", async () => {
+    const address = { port: lab.ports.submissions, tls: true };
+    const login = { user: JAN.address, password: JAN.password };
+    expect((await sendMail(address, { from: JAN.address, to: FULL.address, login })).code).toBe(250);
+    expect((await sendMail(address, { from: FULL.address, to: JAN.address, login })).code).toBe(553);
+  });
+
+  test("a mailbox shows its limit, and refuses with 552 what would exceed it", async () => {
+    const message = `Subject: half\n\n${`${"x".repeat(70)}\n`.repeat(9_000)}`;
+    await sendMail({ port: lab.ports.smtp }, { from: STRANGER, to: FULL.address, message });
+    await arrives(lab, FULL, "half");
+    const imap = await ImapClient.open({ port: lab.ports.imap });
+    await imap.login(FULL.address, FULL.password);
+    expect(await imap.quota()).toMatchObject({ limit: 1024 });
+    await imap.logout();
+
+    for (const size of [message.length, 2_000_000]) {
+      const client = await SmtpClient.open({ port: lab.ports.smtp });
+      await client.ehlo();
+      await client.mailFrom(STRANGER, size);
+      expect((await client.rcptTo(FULL.address)).code).toBe(552);
+      client.close();
+    }
+  });
+
+  test("a removed user is thrown out and cannot come back", async () => {
+    const client = await ImapClient.open({ port: lab.ports.imap });
+    await client.login(FULL.address, FULL.password);
+    await client.select();
+    await client.idle();
+    await writeUsers(folders.out, folders.mailRoot, [JAN]);
+    await until("Dovecot has forgotten the user", async () => {
+      return (await lab.doveadm("user", FULL.address)).code !== 0;
+    });
+    expect(await lab.doveadm("kick", FULL.address)).toMatchObject({ code: 0 });
+    await client.closed();
+    const again = await ImapClient.open({ port: lab.ports.imap });
+    await expect(again.login(FULL.address, FULL.password)).rejects.toThrow("NO [AUTHENTICATIONFAILED]");
+    again.close();
+  });
+});
+
+describe.skipIf(!debian.available)("Debian 13's Postfix", () => {
+  test.each(["postfix-main.cf", "postfix-mx.cf"])("understands every setting of %s", async (main) => {
+    if (!debian.available) return;
+    const folder = mkdtempSync(join(tmpdir(), "m25-postconf-"));
+    try {
+      mkdirSync(join(folder, "etc"));
+      copyFileSync(join(DEPLOY, main), join(folder, "etc/main.cf"));
+      copyFileSync(join(DEPLOY, "postfix-master.cf"), join(folder, "etc/master.cf"));
+      const [program = "", ...enter] = debian.dovecot.enter;
+      const { stderr, stdout } = await run(program, ...enter, "postconf", "-c", join(folder, "etc"), "-n");
+      expect(stderr).toBe("");
+      expect(stdout).toContain("myhostname");
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+});

@@ -1,0 +1,34 @@
+/** What a user finds in the mailbox, by IMAP. */
+import { ImapClient } from "./imap.ts";
+import type { MailLab } from "./lab.ts";
+import { until } from "./processes.ts";
+
+export interface Login {
+  readonly address: string;
+  readonly password: string;
+}
+
+/** All messages in the INBOX. */
+export async function inbox(lab: MailLab, { address, password }: Login): Promise<readonly string[]> {
+  const client = await ImapClient.open({ port: lab.ports.imap });
+  try {
+    await client.login(address, password);
+    await client.select();
+    return await client.fetchBodies();
+  } finally {
+    client.close();
+  }
+}
+
+/** Waits for the message with a subject and returns it; throws with the lab's log when it does not come. */
+export async function arrives(lab: MailLab, user: Login, subject: string): Promise<string> {
+  let found: string | undefined;
+  const look = async () => {
+    found = (await inbox(lab, user)).find((message) => message.includes(`Subject: ${subject}\r\n`));
+    return found !== undefined;
+  };
+  await until(`"${subject}" in the mailbox of ${user.address}`, look).catch((error: unknown) => {
+    throw new Error(`${error}\n${lab.log()}`);
+  });
+  return found ?? "";
+}

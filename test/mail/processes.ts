@@ -1,0 +1,142 @@
+/** Programs that tests run, and daemons that they must leave no trace of. Linux only, as the daemons under test are. */
+import { execFile, spawn } from "node:child_process";
+import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+
+export interface Finished {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a program to its end, for at most 20 s. Resolves whatever the exit code; 127 when it could not be started. */
+export function run(program: string, ...args: readonly string[]): Promise<Finished> {
+  return runFor(20, program, ...args);
+}
+
+/** As `run`, for a program that may take longer than 20 s. */
+export function runFor(seconds: number, program: string, ...args: readonly string[]): Promise<Finished> {
+  return new Promise((resolve) => {
+    execFile(program, args, { timeout: seconds * 1000, killSignal: "SIGKILL" }, (error, stdout, stderr) => {
+      const code = error === null ? 0 : typeof error.code === "number" ? error.code : 127;
+      resolve({ code, stdout, stderr: stderr === "" && error !== null ? error.message : stderr });
+    });
+  });
+}
+
+/** As `run`, but throws with what the program said unless it exits 0. */
+export async function mustRun(program: string, ...args: readonly string[]): Promise<string> {
+  const { code, stdout, stderr } = await run(program, ...args);
+  if (code !== 0) throw new Error(`${program} ${args.join(" ")} exited ${code}: ${stderr}${stdout}`);
+  return stdout;
+}
+
+/**
+ * Starts a daemon that goes to the background by itself and says so by exiting 0; throws with what it said otherwise.
+ * Its output goes to a file: a daemon keeps its standard error open, and `run` would wait for its end.
+ */
+export async function startDaemon(
+  outputFile: string,
+  program: string,
+  ...args: readonly string[]
+): Promise<void> {
+  const output = openSync(outputFile, "a");
+  try {
+    const child = spawn(program, args, {
+      stdio: ["ignore", output, output],
+      timeout: 20_000,
+      killSignal: "SIGKILL",
+    });
+    const code = await new Promise<number | null>((resolve, reject) => {
+      child.once("error", reject).once("exit", resolve);
+    });
+    if (code !== 0)
+      throw new Error(`${program} ${args.join(" ")} exited ${code}: ${readFileSync(outputFile, "utf8")}`);
+  } finally {
+    closeSync(output);
+  }
+}
+
+/** Waits until `condition` holds, looking every 20 ms; throws after `seconds`. Never a fixed sleep. */
+export async function until(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  seconds = 10,
+): Promise<void> {
+  const deadline = Date.now() + seconds * 1000;
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error(`waited ${seconds} s in vain: ${what}`);
+    await sleep(20);
+  }
+}
+
+/** State letter and parent of a process, from /proc/PID/stat (proc(5)); undefined when there is none. */
+function processStat(pid: number): { state: string; parent: number } | undefined {
+  try {
+    // The second field is the name in parentheses, which may itself hold spaces and parentheses.
+    const [state = "", parent = ""] =
+      readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)?.split(" ") ?? [];
+    return { state, parent: Number(parent) };
+  } catch {
+    return undefined;
+  }
+}
+
+function alive(pid: number): boolean {
+  // Where pid 1 reaps no orphans, as in many containers, an ended daemon stays as a zombie.
+  const found = processStat(pid);
+  return found !== undefined && found.state !== "Z";
+}
+
+function descendants(pid: number): number[] {
+  const all = readdirSync("/proc").map(Number).filter(Number.isInteger);
+  const children = all.filter((other) => processStat(other)?.parent === pid);
+  return children.flatMap((child) => [child, ...descendants(child)]);
+}
+
+/** Ends the daemon whose pid is in a file, with all its children; SIGKILL after 5 s. Nothing to do without the file. */
+export async function endDaemon(pidFile: string): Promise<void> {
+  let pid: number;
+  try {
+    pid = Number(readFileSync(pidFile, "utf8").trim());
+  } catch {
+    return;
+  }
+  if (!Number.isInteger(pid) || pid <= 1 || !alive(pid)) return;
+  const tree = [pid, ...descendants(pid)];
+  process.kill(pid, "SIGTERM");
+  const gone = () => !tree.some(alive);
+  await until(`process ${pid} ends`, gone, 5).catch(() => {
+    for (const left of tree.filter(alive)) process.kill(left, "SIGKILL");
+  });
+  await until(`process ${pid} is killed`, gone, 5);
+}
+
+/**
+ * Cleans up should this process end without doing so itself: by SIGTERM, by a test timeout, by SIGKILL. A shell waits on a
+ * pipe from here, which the kernel closes at our end; it then ends the daemons and removes their folder.
+ * Call the result once all is cleaned up.
+ */
+export function watchOver(folder: string, pidFiles: readonly string[]): () => void {
+  const script = `folder=$1; shift
+    read -r word; [ "$word" = done ] && exit 0
+    for file in "$@"; do [ -s "$file" ] && kill -TERM $(cat "$file"); done
+    tries=0
+    while [ $tries -lt 50 ]; do
+      running=no
+      for file in "$@"; do [ -s "$file" ] && kill -0 $(cat "$file") && running=yes; done
+      [ $running = no ] && break
+      tries=$((tries + 1)); sleep 0.1
+    done
+    rm -rf -- "$folder"`;
+  const shell = spawn("sh", ["-c", script, "sh", folder, ...pidFiles], {
+    detached: true,
+    stdio: ["pipe", "ignore", "ignore"],
+  });
+  shell.unref();
+  const pipe = shell.stdin;
+  if ("unref" in pipe && typeof pipe.unref === "function") pipe.unref();
+  return () => {
+    pipe.end("done\n");
+  };
+}

@@ -1,0 +1,70 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { onTestFinished } from "vitest";
+import { openStore } from "../../db/sqlite.ts";
+import type { Store } from "../../db/store.ts";
+import { serveConfig } from "../../src/config.ts";
+import type { Log } from "../../src/log.ts";
+import { serve } from "../../src/serve.ts";
+import { PasswordHasher } from "../../tools/hash.ts";
+import { temporaryFolder } from "./store.ts";
+
+export interface TestServer {
+  url: string;
+  /** An access token that may do everything. */
+  token: string;
+  database: string;
+  store: Store;
+  /** Every line that the server logged. */
+  log: string[];
+  /** Calls a REST endpoint: POST with a body, else GET. */
+  api(
+    endpoint: string,
+    body?: unknown,
+    token?: string,
+  ): Promise<{ status: number; body: Record<string, unknown> }>;
+  close(): Promise<void>;
+}
+
+/** The real server on a loopback port that the system chose, with real hashing; stopped when the test ends. */
+export async function startServer(flags: Record<string, string> = {}): Promise<TestServer> {
+  const database = flags.db ?? join(temporaryFolder(), "m25-mail.db");
+  const log: string[] = [];
+  const note = (message: string, cause?: unknown) => {
+    log.push(cause instanceof Error ? `${message}: ${cause.stack}` : message);
+  };
+  const logger: Log = { info: note, warn: note, error: note };
+  const config = serveConfig({ port: "0", ...flags, db: database }, {});
+  const store = openStore(database, { create: true });
+  const hasher = new PasswordHasher(config["hash-cost"]);
+  const runtime = {
+    store,
+    now: () => new Date(),
+    hashPassword: (password: string) => hasher.hash(password),
+    reportBug: (error: unknown, reference: string) => note(`bug ${reference}`, error),
+  };
+  const server = await serve(config, store, runtime, logger);
+  let closed: Promise<void> | undefined;
+  const close = () => {
+    closed ??= server.close();
+    return closed;
+  };
+  onTestFinished(close);
+  const first = readFileSync(join(database, "..", "first-token"), "utf8").trim();
+  return {
+    url: server.url,
+    token: first,
+    database,
+    store,
+    log,
+    close,
+    async api(endpoint, body, token = first) {
+      const response = await fetch(`${server.url}/api/${endpoint}`, {
+        method: body === undefined ? "GET" : "POST",
+        headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+        ...(body !== undefined && { body: JSON.stringify(body) }),
+      });
+      return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+    },
+  };
+}

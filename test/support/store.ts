@@ -1,0 +1,71 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { onTestFinished } from "vitest";
+import { openStore } from "../../db/sqlite.ts";
+import type { Store } from "../../db/store.ts";
+import { call, type Outcome, type Runtime } from "../../tools/call.ts";
+import { tools } from "../../tools/index.ts";
+import { operator, type Principal } from "../../tools/principal.ts";
+
+/** A password and a hash of it, for tests that need a hash but no hashing. */
+export const PASSWORD = "correct horse battery";
+
+/** A folder that is removed when the test ends. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "m25-mail-test-"));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+export interface TestStore {
+  store: Store;
+  runtime: Runtime;
+  file: string;
+  /** Bugs that call() reported: a test that expects none sees none. */
+  bugs: unknown[];
+  /** Runs one of the nine tools by its endpoint, as the operator unless told otherwise. */
+  run(endpoint: string, input?: unknown, principal?: Principal): Promise<Outcome>;
+  /** The same, and fails the test when the call is refused. */
+  must(endpoint: string, input?: unknown): Promise<Record<string, unknown>>;
+}
+
+/** A store in a folder of its own, with a hash that costs nothing, at a time that the test sets. */
+export function testStore(options: { now?: () => Date } = {}): TestStore {
+  const file = join(temporaryFolder(), "m25-mail.db");
+  const store = openStore(file, { create: true });
+  onTestFinished(() => store.close());
+  return { ...testRuntime(store, options), file };
+}
+
+export function testRuntime(store: Store, { now = () => new Date() }: { now?: () => Date } = {}) {
+  const bugs: unknown[] = [];
+  const runtime: Runtime = {
+    store,
+    now,
+    hashPassword: async (password) => fakeHash(password),
+    reportBug: (error) => bugs.push(error),
+  };
+  const run = (endpoint: string, input: unknown = {}, principal = operator("cli")) =>
+    call(runtime, principal, toolOf(endpoint), input);
+  const must = async (endpoint: string, input: unknown = {}) => {
+    const outcome = await run(endpoint, input);
+    if (!outcome.ok) throw outcome.error;
+    return outcome.value;
+  };
+  return { store, runtime, bugs, run, must };
+}
+
+/** Looks like a bcrypt hash and differs by password, in no time. */
+export function fakeHash(password: string): string {
+  const text = Buffer.from(password)
+    .toString("base64")
+    .replace(/[^./A-Za-z0-9]/g, ".");
+  return `{BLF-CRYPT}$2b$10$${text.padEnd(53, ".").slice(0, 53)}`;
+}
+
+export function toolOf(endpoint: string) {
+  const tool = tools.find((candidate) => candidate.endpoint === endpoint);
+  if (tool === undefined) throw new Error(`no tool ${endpoint}`);
+  return tool;
+}

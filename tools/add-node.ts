@@ -1,0 +1,33 @@
+import { z } from "zod";
+import { Network, NodeName } from "../src/mail/schemas.ts";
+import { newCredential } from "./credential.ts";
+import { Timestamp } from "./fields.ts";
+import { defineTool } from "./tool.ts";
+
+export const addNode = defineTool({
+  endpoint: "add-node",
+  title: "Register a mail node",
+  description:
+    "Registers a machine that runs Postfix and Dovecot, and returns its sync key. The key is shown this once and " +
+    "gives access to all domains and password hashes: hand it to the person who sets the node up, who stores it " +
+    "there as the key file of m25-mail-node, and repeat it nowhere else. See the nodes with m25_mail_list_nodes.",
+  effect: "write",
+  scope: () => "nodes",
+  input: z.strictObject({
+    name: NodeName,
+    ip_address: Network.optional().describe(
+      "Only from this IP address or CIDR range may the node poll, e.g. 192.0.2.7 or 192.0.2.0/24. Leave out to allow any.",
+    ),
+  }),
+  output: z.object({
+    name: z.string(),
+    ip_address: z.string().nullable(),
+    sync_key: z.string().describe("Shown this once; stored only as a hash."),
+    created_at: Timestamp,
+  }),
+  async run({ tables, at }, { name, ip_address = null }) {
+    const key = newCredential("syncKey");
+    await tables.nodes.add({ name, ipAddress: ip_address, keyId: key.id, keyHash: key.hash }, at);
+    return { name, ip_address, sync_key: key.text, created_at: at };
+  },
+});

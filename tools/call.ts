@@ -1,0 +1,71 @@
+import { randomUUID } from "node:crypto";
+import type { Store } from "../db/store.ts";
+import { MailError } from "../src/mail/error.ts";
+import type { Principal } from "./principal.ts";
+import { mcpName, type ParsedCall, type Tool } from "./tool.ts";
+
+export type Outcome = { ok: true; value: Record<string, unknown> } | { ok: false; error: MailError };
+
+/** What every call needs; made once, at start. */
+export interface Runtime {
+  store: Store;
+  now(): Date;
+  hashPassword(password: string): Promise<string>;
+  /** Told of what nobody expected; `reference` is what the caller is shown of it. */
+  reportBug(error: unknown, reference: string): void;
+}
+
+/**
+ * The only way to run a tool: parse, authorise, hash, then one transaction with the tool's changes and
+ * their audit entry. Never throws; a refusal has changed nothing.
+ */
+export async function call(
+  runtime: Runtime,
+  principal: Principal,
+  tool: Tool,
+  input: unknown,
+): Promise<Outcome> {
+  try {
+    const parsed = tool.parse(input);
+    authorise(principal, tool, parsed);
+    const passwordHash = parsed.password === undefined ? "" : await runtime.hashPassword(parsed.password);
+    const at = runtime.now().toISOString();
+    const transaction = tool.effect === "read" ? runtime.store.read : runtime.store.write;
+    const value = await transaction(async (tables) => {
+      const result = await parsed.run({ tables, principal, at, passwordHash });
+      if (tool.effect !== "read") {
+        await tables.audit.append({
+          at,
+          principal: principal.name,
+          door: principal.door,
+          tool: tool.endpoint,
+          arguments: parsed.arguments,
+          revision: await tables.state.revision(),
+        });
+      }
+      return result;
+    });
+    return { ok: true, value };
+  } catch (error) {
+    return { ok: false, error: error instanceof MailError ? error : bug(runtime, error) };
+  }
+}
+
+function authorise(principal: Principal, tool: Tool, { scope }: ParsedCall): void {
+  if (principal.scopes.has(scope)) return;
+  throw new MailError(
+    "forbidden",
+    `This access token may not use ${mcpName(tool)} in this way: it lacks the scope "${scope}".`,
+    "Ask the operator for a token with that scope (m25-mail token create NAME --scopes …).",
+  );
+}
+
+function bug(runtime: Runtime, error: unknown): MailError {
+  const reference = randomUUID();
+  runtime.reportBug(error, reference);
+  return new MailError(
+    "internal",
+    `Something went wrong inside M25 Mail (reference ${reference}).`,
+    "Nothing was changed. Try once more; if it stays, give the operator this reference: it stands in the log.",
+  );
+}

@@ -1,0 +1,34 @@
+import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+
+/** The kinds of credential, by prefix: one is never taken for another. */
+export const credentialPrefixes = { token: "m25tok", syncKey: "m25key" } as const;
+
+export type CredentialKind = keyof typeof credentialPrefixes;
+
+export interface NewCredential {
+  /** Shown once: prefix_id_secret, the id 16 hexadecimal digits, the secret 64 (256 bits). */
+  text: string;
+  id: string;
+  /** SHA-256 of the text. The secret has 256 random bits: a slow hash would add nothing. */
+  hash: string;
+}
+
+export function newCredential(kind: CredentialKind): NewCredential {
+  const id = randomBytes(8).toString("hex");
+  const text = `${credentialPrefixes[kind]}_${id}_${randomBytes(32).toString("hex")}`;
+  return { text, id, hash: hashCredential(text).toString("hex") };
+}
+
+/** The id of a well-formed credential of this kind, or undefined. */
+export function credentialId(kind: CredentialKind, text: string): string | undefined {
+  const match = /^([a-z0-9]+)_([0-9a-f]{16})_[0-9a-f]{64}$/.exec(text);
+  return match?.[1] === credentialPrefixes[kind] ? match[2] : undefined;
+}
+
+export function credentialMatches(text: string, hash: string): boolean {
+  return timingSafeEqual(hashCredential(text), Buffer.from(hash, "hex"));
+}
+
+function hashCredential(text: string): Buffer {
+  return createHash("sha256").update(text).digest();
+}

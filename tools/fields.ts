@@ -1,0 +1,56 @@
+import { z } from "zod";
+import { MailError } from "../src/mail/error.ts";
+
+/** Output fields that several tools share. */
+export const Revision = z
+  .int()
+  .describe(
+    "The number of the state that nodes serve, after this call. A node is up to date with it when its applied_revision in m25_mail_list_nodes is at least this.",
+  );
+
+export const Timestamp = z.string().describe("RFC 3339, UTC.");
+
+/** Input fields of every list. */
+export const pageFields = {
+  limit: z.int().min(1).max(1000).default(100).describe("How many entries at most, 1 to 1000."),
+  cursor: z
+    .string()
+    .max(1000)
+    .optional()
+    .describe("next_cursor of the page before, to go on where it ended. Leave out for the first page."),
+};
+
+export const NextCursor = z
+  .string()
+  .nullable()
+  .describe("Pass it as cursor for the next page; null when this is the last one.");
+
+/** A position in a list, as an opaque text. */
+export function encodeCursor(position: readonly string[]): string {
+  return Buffer.from(JSON.stringify(position)).toString("base64url");
+}
+
+/**
+ * @param length how many texts the position has
+ * @throws MailError invalid_input when it is not a cursor of such a list
+ */
+export function decodeCursor(cursor: string, length: number): string[] {
+  let position: unknown;
+  try {
+    position = JSON.parse(Buffer.from(cursor, "base64url").toString());
+  } catch {
+    position = undefined;
+  }
+  if (
+    Array.isArray(position) &&
+    position.length === length &&
+    position.every((part) => typeof part === "string")
+  ) {
+    return position;
+  }
+  throw new MailError(
+    "invalid_input",
+    "cursor: this is not a cursor of this list.",
+    "Pass next_cursor of the page before unchanged, or leave cursor out to begin again.",
+  );
+}

@@ -1,0 +1,46 @@
+import bcrypt from "bcrypt";
+import { MailError } from "../src/mail/error.ts";
+
+/** More at once starve libuv's pool: files and DNS then wait for hashes, for hardly more hashes a second. */
+const IN_FLIGHT = 2;
+/** At cost 10 the last of these waits two to three seconds; a caller that would wait longer is told so. */
+const MAX_WAITING = 64;
+
+/** Hashes passwords, two at a time, the others waiting in line. */
+export class PasswordHasher {
+  readonly #cost: number;
+  readonly #waiting: Array<() => void> = [];
+  #running = 0;
+
+  /** @param cost bcrypt's, 10 to 14: nodes pay it at each login */
+  constructor(cost: number) {
+    this.#cost = cost;
+  }
+
+  /**
+   * @param password what parsePassword returned
+   * @returns `{BLF-CRYPT}$2b$…`, as Dovecot reads it
+   * @throws MailError busy when too many wait already
+   */
+  async hash(password: string): Promise<string> {
+    if (this.#running >= IN_FLIGHT) {
+      if (this.#waiting.length >= MAX_WAITING) {
+        throw new MailError(
+          "busy",
+          "Too many passwords are being set at once.",
+          "Nothing was changed. Wait a few seconds, then try again.",
+        );
+      }
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    } else {
+      this.#running += 1;
+    }
+    try {
+      return `{BLF-CRYPT}${await bcrypt.hash(password, this.#cost)}`;
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#running -= 1;
+      else next(); // hands its place over
+    }
+  }
+}

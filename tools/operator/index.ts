@@ -1,0 +1,15 @@
+import type { Tool } from "../tool.ts";
+import { removeNode } from "./remove-node.ts";
+import { restoreUser } from "./restore-user.ts";
+import { setQuota } from "./set-quota.ts";
+import { createToken, listTokens, revokeToken } from "./tokens.ts";
+
+/** What only a person at the server's shell may do: run by call() like the nine, offered by no other door. */
+export const operatorTools = {
+  setQuota,
+  restoreUser,
+  removeNode,
+  createToken,
+  listTokens,
+  revokeToken,
+} satisfies Record<string, Tool>;

@@ -1,0 +1,26 @@
+import { z } from "zod";
+import { MailError } from "../../src/mail/error.ts";
+import { EmailAddress } from "../../src/mail/schemas.ts";
+import { Revision } from "../fields.ts";
+import { defineTool } from "../tool.ts";
+
+export const restoreUser = defineTool({
+  endpoint: "restore-user",
+  title: "Restore a soft-deleted mailbox",
+  description: "Re-activates a soft-deleted mailbox with the password that it had.",
+  effect: "write",
+  input: z.strictObject({ email: EmailAddress }),
+  output: z.object({ email: z.string(), active: z.boolean(), revision: Revision }),
+  async run({ tables, at }, { email }) {
+    const user = await tables.users.get(email);
+    if (user.active) {
+      throw new MailError(
+        "user_active",
+        `The mailbox ${user.email} is active.`,
+        "Nothing needs to be restored.",
+      );
+    }
+    await tables.users.update(user, { active: true }, at);
+    return { email: user.email, active: true, revision: await tables.state.revision() };
+  },
+});

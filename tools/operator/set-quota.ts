@@ -1,0 +1,20 @@
+import { z } from "zod";
+import { EmailAddress, QuotaMb } from "../../src/mail/schemas.ts";
+import { Revision } from "../fields.ts";
+import { refuseInactive } from "../inactive.ts";
+import { defineTool } from "../tool.ts";
+
+export const setQuota = defineTool({
+  endpoint: "set-quota",
+  title: "Change a mailbox's quota",
+  description: "Changes the size limit of an active mailbox.",
+  effect: "write",
+  input: z.strictObject({ email: EmailAddress, quota_mb: QuotaMb }),
+  output: z.object({ email: z.string(), quota_mb: z.int(), revision: Revision }),
+  async run({ tables, at }, { email, quota_mb }) {
+    const user = await tables.users.get(email);
+    refuseInactive(user);
+    if (user.quotaMb !== quota_mb) await tables.users.update(user, { quotaMb: quota_mb }, at);
+    return { email: user.email, quota_mb, revision: await tables.state.revision() };
+  },
+});

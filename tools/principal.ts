@@ -1,0 +1,16 @@
+/** What a caller may do: read lists, write, destroy what cannot be brought back, register nodes. */
+export const scopes = ["read", "write", "destroy", "nodes"] as const;
+
+export type Scope = (typeof scopes)[number];
+
+/** Who is asking, and by which door. */
+export interface Principal {
+  name: string;
+  door: "stdio" | "mcp" | "rest" | "cli";
+  scopes: ReadonlySet<Scope>;
+}
+
+/** Whoever has a shell on the server may do everything. */
+export function operator(door: "stdio" | "cli"): Principal {
+  return { name: "operator", door, scopes: new Set(scopes) };
+}

@@ -1,0 +1,112 @@
+import { z } from "zod";
+import type { Tables } from "../db/store.ts";
+import { MailError } from "../src/mail/error.ts";
+import type { Principal, Scope } from "./principal.ts";
+
+/** What a tool does to the world; MCP annotations, REST method, scope and transaction derive from it. */
+export type Effect = "read" | "write" | "destroy";
+
+/** What a tool's `run` has at hand, inside the call's one transaction. */
+export interface ToolContext {
+  tables: Tables;
+  principal: Principal;
+  /** The time of the call, RFC 3339 UTC. */
+  at: string;
+  /** The stored form of the input's password, which the tool itself never sees; "" for tools without one. */
+  passwordHash: string;
+}
+
+/** A tool's input, parsed, with what call() must know before it may run. */
+export interface ParsedCall {
+  scope: Scope;
+  password: string | undefined;
+  /** The input without its secret fields, for the audit log. */
+  arguments: Record<string, unknown>;
+  run(context: ToolContext): Promise<Record<string, unknown>>;
+}
+
+/** One operation. The doors (MCP, REST, CLI) and their documents are generated from these values. */
+export interface Tool {
+  endpoint: string;
+  title: string;
+  description: string;
+  effect: Effect;
+  input: z.ZodObject;
+  output: z.ZodObject;
+  /** @throws MailError invalid_input, saying every field that is wrong */
+  parse(input: unknown): ParsedCall;
+}
+
+interface Definition<Input extends z.ZodObject, Output extends z.ZodObject> {
+  /** The kebab-case name, e.g. add-domain; the MCP tool's name derives from it. */
+  endpoint: string;
+  title: string;
+  description: string;
+  effect: Effect;
+  /** The scope that a call needs, where it is not the one of the effect. */
+  scope?: (input: z.output<Input>) => Scope;
+  input: Input;
+  output: Output;
+  run(context: ToolContext, input: Omit<z.output<Input>, "password">): Promise<z.input<Output>>;
+}
+
+export function defineTool<Input extends z.ZodObject, Output extends z.ZodObject>(
+  definition: Definition<Input, Output>,
+): Tool {
+  const { endpoint, title, description, effect, input, output } = definition;
+  return {
+    endpoint,
+    title,
+    description,
+    effect,
+    input,
+    output,
+    parse(raw) {
+      const result = input.safeParse(raw ?? {});
+      if (!result.success) throw invalidInput(result.error, input);
+      const { password, ...rest } = result.data as z.output<Input> & { password?: string };
+      return {
+        scope: definition.scope?.(result.data) ?? effect,
+        password,
+        arguments: publicArguments(rest),
+        run: (context) => definition.run(context, rest),
+      };
+    },
+  };
+}
+
+/** The name under which MCP clients know a tool. */
+export function mcpName(tool: Tool): string {
+  return `m25_mail_${tool.endpoint.replaceAll("-", "_")}`;
+}
+
+/** True for a field that carries a secret: schemas mark it `writeOnly`. */
+export function isSecret(field: unknown): boolean {
+  return field instanceof z.ZodType && field.meta()?.writeOnly === true;
+}
+
+/** Addresses as text; values that are not given are left out. */
+function publicArguments(input: Record<string, unknown>): Record<string, unknown> {
+  const entries = Object.entries(input).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries.map(([name, value]) => [name, isAddress(value) ? value.email : value]));
+}
+
+function isAddress(value: unknown): value is { email: string } {
+  return typeof value === "object" && value !== null && "email" in value;
+}
+
+/** Names every field that is wrong, and never repeats a value: it may be a password in the wrong place. */
+function invalidInput(error: z.ZodError, input: z.ZodObject): MailError {
+  const fields = Object.keys(input.shape);
+  const known = fields.length === 0 ? "This call takes no input." : `The fields are: ${fields.join(", ")}.`;
+  const hints = new Set<string>();
+  const messages = error.issues.map((issue) => {
+    if (issue.code === "custom" && typeof issue.params?.hint === "string") hints.add(issue.params.hint);
+    else hints.add(known);
+    const field = issue.path.join(".");
+    if (issue.code === "unrecognized_keys") return "There is a field that this call does not have.";
+    if (field === "") return "The input must be a JSON object.";
+    return `${field}: ${issue.message}`;
+  });
+  return new MailError("invalid_input", messages.join(" "), [...hints].join(" "));
+}
