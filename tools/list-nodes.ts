@@ -1,6 +1,5 @@
 import { z } from "zod";
 import type { MailNode } from "../db/nodes.ts";
-import { reportReasons } from "../src/sync/report.ts";
 import { Timestamp } from "./fields.ts";
 import { defineTool } from "./tool.ts";
 
@@ -29,7 +28,7 @@ export const listNodes = defineTool({
         last_sync_at: Timestamp.nullable(),
         applied_revision: z.int().nullable(),
         status: z.enum(nodeStatuses),
-        reason: z.enum(reportReasons).nullable().describe("Why the node is failing; else null."),
+        reason: z.string().nullable().describe("Why the node is failing, as a word such as disk_full; else null."),
       }),
     ),
     revision: z.int().describe("The revision that nodes should have applied by now."),

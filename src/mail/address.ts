@@ -1,4 +1,4 @@
-import { domainToASCII } from "node:url";
+import { domainToASCII, domainToUnicode } from "node:url";
 import { MailError } from "./error.ts";
 
 /** RFC 5321 4.5.3.1.3 less the angle brackets, as RFC 3696 erratum 1690 reads it. */
@@ -8,6 +8,8 @@ const MAX_DOMAIN = 253;
 /** RFC 5321 4.5.3.1.1. */
 const MAX_LOCAL_PART = 64;
 
+/** Letters, marks and decimal digits of any script, hyphens and dots: no symbols, joiners or other dots. */
+const DOMAIN_CHARACTERS = /^[\p{L}\p{M}\p{Nd}.-]+$/u;
 const LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
 export interface Address {
@@ -31,7 +33,7 @@ const DOMAIN_HINT = "Give a domain name of at least two labels, such as example.
 export function parseDomain(text: string): string {
   // UTS 46 silently drops or maps soft hyphens, joiners and odd dots; a name that does not say
   // what it looks like is refused before the mapping can hide that.
-  if (!/^[\p{L}\p{M}\p{Nd}.-]+$/u.test(text) || text.length > MAX_DOMAIN) {
+  if (!DOMAIN_CHARACTERS.test(text) || text.length > MAX_DOMAIN) {
     refuse(
       text.length > MAX_DOMAIN
         ? `A domain has at most ${MAX_DOMAIN} characters.`
@@ -40,10 +42,24 @@ export function parseDomain(text: string): string {
     );
   }
   const domain = domainToASCII(text).toLowerCase();
-  if (domain === "") refuse("This is not a valid internationalised domain name.", DOMAIN_HINT);
-  const problem = domainProblem(domain);
+  const problem = domain === "" ? NO_IDN : (domainProblem(domain) ?? internationalProblem(text, domain));
   if (problem !== undefined) refuse(problem, DOMAIN_HINT);
   return domain;
+}
+
+const NO_IDN = "This is not a valid internationalised domain name.";
+
+/** What UTS 46 lets pass: an A-label that stands for nothing, and letters that only look like ASCII ones. */
+function internationalProblem(typed: string, domain: string): string | undefined {
+  const shown = domainToUnicode(domain);
+  // An A-label that cannot be decoded is shown as it is; one of symbols was never typed by anybody.
+  if (/(?:^|\.)xn--/.test(shown) || !DOMAIN_CHARACTERS.test(shown)) return NO_IDN;
+  const stored = domain.split(".");
+  // The Kelvin sign U+212A and full-width letters become ASCII: another domain than the one that was typed.
+  const disguised = typed
+    .split(".")
+    .some((label, index) => /[^a-z0-9-]/i.test(label) && !stored[index]?.startsWith("xn--"));
+  return disguised ? "A label has characters that only look like ASCII letters or digits." : undefined;
 }
 
 /** Says what keeps `domain` from being a domain in stored form, or undefined when it is one. */

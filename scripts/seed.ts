@@ -1,0 +1,54 @@
+import { randomBytes } from "node:crypto";
+import { seedDatabase } from "../db/seed.ts";
+import { storeConfig, UsageError } from "../src/config.ts";
+import { parseArguments } from "../src/doors/cli/arguments.ts";
+import { exitCodes, showRefusal } from "../src/doors/cli/call.ts";
+import { MailError } from "../src/mail/error.ts";
+import { PasswordHasher } from "../tools/hash.ts";
+
+const USAGE = `npm run seed -- --db FILE --users N --domains M
+
+Makes a database of N active mailboxes, spread evenly over M domains, for benchmarks and trials.
+All of them have the one password that is printed on stderr.
+`;
+
+process.exitCode = await seed(process.argv.slice(2)).catch(exitCodeOf);
+
+async function seed(argv: string[]): Promise<number> {
+  const { values } = parseArguments(argv, ["db", "users", "domains", "hash-cost"], ["help"], []);
+  if (values.help === true) {
+    process.stdout.write(USAGE);
+    return exitCodes.done;
+  }
+  // The default database is the one in service: never filled by accident.
+  if (values.db === undefined && !process.env.M25_MAIL_DB) throw new UsageError("--db FILE is missing.");
+  const config = storeConfig(values, process.env);
+  const users = count("users", values.users);
+  const domains = count("domains", values.domains);
+  if (users > 0 && domains === 0) throw new UsageError("--domains must be 1 or more where there are users.");
+  const password = randomBytes(12).toString("base64url");
+  const passwordHash = await new PasswordHasher(config["hash-cost"]).hash(password);
+  await seedDatabase(config.db, { users, domains, passwordHash, at: new Date().toISOString() });
+  process.stderr.write(
+    `${config.db} has ${users} mailboxes in ${domains} domains.\nThe password of each is ${password}\n`,
+  );
+  return exitCodes.done;
+}
+
+function count(flag: string, value: string | boolean | undefined): number {
+  if (typeof value !== "string") throw new UsageError(`--${flag} N is missing.`);
+  if (!/^\d{1,8}$/.test(value)) throw new UsageError(`--${flag} is no number from 0 to 99999999.`);
+  return Number(value);
+}
+
+function exitCodeOf(error: unknown): number {
+  if (error instanceof UsageError) {
+    process.stderr.write(`${error.message}\nUsage: ${USAGE}`);
+    return exitCodes.usage;
+  }
+  if (error instanceof MailError) {
+    showRefusal(error);
+    return exitCodes.refused;
+  }
+  throw error;
+}

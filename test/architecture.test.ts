@@ -1,0 +1,110 @@
+import { execFileSync, spawnSync } from "node:child_process";
+import { copyFileSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { build } from "esbuild";
+import { expect, test } from "vitest";
+import { temporaryFolder } from "./support/store.ts";
+
+const root = join(import.meta.dirname, "..");
+
+/** What `biome lint`, with the project's own configuration, says of a file that has just this import. */
+function lint(file: string, imported: string): string {
+  const folder = temporaryFolder();
+  copyFileSync(join(root, "biome.json"), join(folder, "biome.json"));
+  symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
+  mkdirSync(dirname(join(folder, file)), { recursive: true });
+  writeFileSync(
+    join(folder, file),
+    `import { planted } from "${imported}";\n\nexport const used = planted;\n`,
+  );
+  const biome = join(root, "node_modules", ".bin", "biome");
+  const { stdout, stderr } = spawnSync(biome, ["lint", file], { cwd: folder, encoding: "utf8" });
+  expect(stderr + stdout).toContain("Checked 1 file");
+  return stderr + stdout;
+}
+
+test.each([
+  ["src/mail/planted.ts", "../sync/records.ts"],
+  ["src/mail/planted.ts", "kysely"],
+  ["src/sync/planted.ts", "../../db/store.ts"],
+  ["src/sync/planted.ts", "../agent/plan.ts"],
+  ["src/sync/publisher.ts", "../../db/sqlite.ts"],
+  ["src/agent/planted.ts", "../../db/store.ts"],
+  ["src/agent/planted.ts", "../../tools/call.ts"],
+  ["src/agent/planted.ts", "../doors/rest.ts"],
+  ["src/agent/planted.ts", "../mail/schemas.ts"],
+  ["src/agent/planted.ts", "zod"],
+  ["db/planted.ts", "../tools/call.ts"],
+  ["db/planted.ts", "../src/doors/rest.ts"],
+  ["db/planted.ts", "bcrypt"],
+  ["tools/planted.ts", "../src/doors/rest.ts"],
+  ["tools/planted.ts", "../src/sync/records.ts"],
+  ["tools/planted.ts", "bcrypt"],
+  ["tools/operator/planted.ts", "../../src/log.ts"],
+  ["tools/hash.ts", "better-sqlite3"],
+  ["src/doors/planted.ts", "../../db/users.ts"],
+  ["src/doors/planted.ts", "@modelcontextprotocol/server"],
+  ["src/doors/planted.ts", "better-sqlite3"],
+  ["src/auth/planted.ts", "../../db/sqlite.ts"],
+  ["src/doors/mcp/planted.ts", "../../../db/sqlite.ts"],
+])("lint refuses that %s imports %s", (file, imported) => {
+  expect(lint(file, imported)).toContain("noRestrictedImports");
+});
+
+test.each([
+  ["src/mail/planted.ts", "./error.ts"],
+  ["src/sync/planted.ts", "../mail/error.ts"],
+  ["src/sync/publisher.ts", "../../db/store.ts"],
+  ["src/agent/planted.ts", "../sync/records.ts"],
+  ["src/agent/planted.ts", "node:fs/promises"],
+  ["db/planted.ts", "../src/sync/digest.ts"],
+  ["db/planted.ts", "kysely"],
+  ["tools/planted.ts", "../src/mail/error.ts"],
+  ["tools/operator/planted.ts", "../../src/mail/error.ts"],
+  ["tools/hash.ts", "bcrypt"],
+  ["src/doors/planted.ts", "../../db/store.ts"],
+  ["src/doors/mcp/planted.ts", "@modelcontextprotocol/server"],
+])("lint lets %s import %s", (file, imported) => {
+  expect(lint(file, imported)).not.toContain("noRestrictedImports");
+});
+
+/** The files, of ours and of packages, that `entry` runs; what is imported for its types only is not among them. */
+async function modulesOf(entry: string): Promise<string[]> {
+  const result = await build({
+    entryPoints: [join(root, entry)],
+    bundle: true,
+    metafile: true,
+    write: false,
+    format: "esm",
+    platform: "node",
+    packages: "external",
+    absWorkingDir: root,
+    logLevel: "silent",
+  });
+  const packages = Object.values(result.metafile.outputs).flatMap((output) =>
+    output.imports.map(({ path }) => path),
+  );
+  return [...Object.keys(result.metafile.inputs), ...packages.filter((path) => !path.startsWith("node:"))];
+}
+
+test("the tools carry no code of the database", async () => {
+  expect((await modulesOf("tools/index.ts")).filter((path) => path.startsWith("db/"))).toEqual([]);
+});
+
+test("the doors carry no code of the database", async () => {
+  expect((await modulesOf("src/serve.ts")).filter((path) => path.startsWith("db/"))).toEqual([]);
+});
+
+test("the node's program carries the vocabulary, the protocol and itself, and no package", async () => {
+  const modules = await modulesOf("src/agent-main.ts");
+  expect(modules.filter((path) => !/^src\/(mail|sync|agent)\/|^src\/agent-main\.ts$/.test(path))).toEqual([]);
+});
+
+test("a server on stdio carries no HTTP", async () => {
+  expect((await modulesOf("src/doors/mcp/stdio.ts")).filter((path) => /fastify|http/.test(path))).toEqual([]);
+});
+
+test("the scripts of package.json run on the Node that the project brings", () => {
+  const version = execFileSync("npx", ["node", "-v"], { cwd: root, encoding: "utf8" }).trim();
+  expect(version).toMatch(/^v24\./);
+});
