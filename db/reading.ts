@@ -1,4 +1,4 @@
-import { type Connection, openConnection } from "./file.ts";
+import { type Connection, openConnection, unavailable } from "./file.ts";
 import type { PollingNode, PollReader, StateReading, StateSummary } from "./store.ts";
 
 const PAGE_ROWS = 1000;
@@ -40,23 +40,33 @@ export function pollReader(connection: Connection): PollReader {
     nodes.clear();
   }
 
-  return {
-    state() {
-      look();
-      if (state === undefined) {
-        const row = summary.get();
-        if (row === undefined) throw new Error("the state row is missing");
-        state = toSummary(row);
-      }
-      return state;
-    },
-    node(keyId) {
-      look();
-      const known = nodes.get(keyId) ?? node.get(keyId);
-      if (known !== undefined) nodes.set(keyId, known);
-      return known;
-    },
-  };
+  function readState(): StateSummary {
+    look();
+    if (state === undefined) {
+      const row = summary.get();
+      if (row === undefined) throw new Error("the state row is missing");
+      state = toSummary(row);
+    }
+    return state;
+  }
+
+  function readNode(keyId: string): PollingNode | undefined {
+    look();
+    const known = nodes.get(keyId) ?? node.get(keyId);
+    if (known !== undefined) nodes.set(keyId, known);
+    return known;
+  }
+
+  return { state: () => translated(readState), node: (keyId) => translated(() => readNode(keyId)) };
+}
+
+/** @throws MailError unavailable for what disk or file refuse */
+function translated<T>(fn: () => T): T {
+  try {
+    return fn();
+  } catch (error) {
+    throw unavailable(error) ?? error;
+  }
 }
 
 /** Opens a connection of its own: a reader that is pinned to one state must not hold up any other. */

@@ -7,6 +7,8 @@ import { openStore } from "./sqlite.ts";
 
 /** Users that are inserted at once. */
 const BATCH = 1000;
+/** A domain's users come a few at a time, the other domains' between them: in life they do not lie side by side. */
+const RUN = 20;
 
 export interface Seed {
   domains: number;
@@ -26,7 +28,7 @@ export async function seedDatabase(path: string, seed: Seed): Promise<void> {
   await openStore(path, { create: true }).close();
   const connection = openConnection(path, { readonly: false });
   try {
-    connection.pragma("cache_size = -200000");
+    connection.pragma("cache_size = -400000");
     connection.transaction(() => fill(connection, seed)).immediate();
   } catch (error) {
     throw unavailable(error, path) ?? error;
@@ -43,14 +45,14 @@ function fill(connection: Connection, seed: Seed): void {
       "Nothing was changed. Name a new file with --db FILE.",
     );
   }
-  const digests = addDomains(connection, seed);
-  addUsers(connection, seed, digests);
-  const finish = connection.prepare("UPDATE domains SET digest = ? WHERE id = ?");
+  const domains = addDomains(connection, seed);
+  addUsers(connection, seed, domains);
+  const finish = connection.prepare("UPDATE domains SET user_count = ?, digest = ? WHERE id = ?");
   const whole = new StateDigest();
-  digests.forEach((digest, index) => {
-    finish.run(digest.toString(), index + 1);
+  for (const { id, userCount, digest } of domains) {
+    finish.run(userCount, digest.toString(), id);
     whole.addDigest(digest);
-  });
+  }
   const revision = seed.domains + seed.users;
   connection
     .prepare("UPDATE state SET revision = ?, digest = ?, domain_count = ?, user_count = ?")
@@ -62,53 +64,57 @@ function fill(connection: Connection, seed: Seed): void {
     .run(seed.at, JSON.stringify({ domains: seed.domains, users: seed.users }), revision);
 }
 
-/** @returns the digest of each domain, so far of its own record alone */
-function addDomains(connection: Connection, { domains, users, at }: Seed): StateDigest[] {
+/** A domain while it is filled. */
+interface SeedDomain {
+  id: number;
+  name: string;
+  userCount: number;
+  digest: StateDigest;
+}
+
+function addDomains(connection: Connection, seed: Seed): SeedDomain[] {
   const add = connection.prepare(
     `INSERT INTO domains (id, name, user_count, inactive_user_count, digest, revision, created_at)
-     VALUES (?, ?, ?, 0, '', ?, ?)`,
+     VALUES (?, ?, 0, 0, '', ?, ?)`,
   );
-  return Array.from({ length: domains }, (_, index) => {
-    const name = domainName(index, domains);
-    const userCount = Math.floor(users / domains) + (index < users % domains ? 1 : 0);
-    add.run(index + 1, name, userCount, index + 1, at);
-    return new StateDigest().add({ domain: name });
+  return Array.from({ length: seed.domains }, (_, index) => {
+    const name = `domain${numbered(index + 1, seed.domains)}.example`;
+    add.run(index + 1, name, index + 1, seed.at);
+    return { id: index + 1, name, userCount: 0, digest: new StateDigest().add({ domain: name }) };
   });
 }
 
-/** One to each domain in turn, as they would come in life: a domain's users do not lie side by side. */
-function addUsers(connection: Connection, seed: Seed, digests: readonly StateDigest[]): void {
-  const { domains, users, passwordHash, at } = seed;
+function addUsers(connection: Connection, seed: Seed, domains: readonly SeedDomain[]): void {
+  const { users, passwordHash, at } = seed;
   const add = connection.prepare(
     `INSERT INTO users (domain_id, local_part, mailbox, password_hash, quota_mb, active, revision, created_at, updated_at)
      SELECT value ->> 0, value ->> 1, value ->> 2, :passwordHash, ${DEFAULT_QUOTA_MB}, 1, :revision + key, :at, :at
      FROM json_each(:rows)`,
   );
+  const run = Math.max(1, Math.min(RUN, Math.floor(users / seed.domains)));
   for (let first = 0; first < users; first += BATCH) {
-    // One call for all ids, and one statement for all rows: by themselves they would take most of the time.
+    // One call for all ids, and one statement for all rows: one for each would take most of the time.
     const ids = randomBytes(8 * BATCH).toString("hex");
-    const rows = Array.from({ length: Math.min(BATCH, users - first) }, (_, offset) => {
-      const index = first + offset;
-      const domain = index % domains;
-      const localPart = `user${numbered(Math.floor(index / domains), Math.ceil(users / domains))}`;
-      const mailbox = ids.slice(16 * offset, 16 * (offset + 1));
-      digests[domain]?.add({
-        user: `${localPart}@${domainName(domain, domains)}`,
+    const rows: [domainId: number, localPart: string, mailbox: string][] = [];
+    for (let index = first; index < Math.min(first + BATCH, users); index += 1) {
+      const domain = domains[Math.floor(index / run) % domains.length];
+      if (domain === undefined) throw new RangeError("users need a domain");
+      const mailbox = ids.slice(16 * rows.length, 16 * (rows.length + 1));
+      domain.userCount += 1;
+      const localPart = `user${numbered(domain.userCount, users)}`;
+      domain.digest.add({
+        user: `${localPart}@${domain.name}`,
         password: passwordHash,
         quota_mb: DEFAULT_QUOTA_MB,
         mailbox,
       });
-      return [domain + 1, localPart, mailbox];
-    });
-    add.run({ rows: JSON.stringify(rows), revision: domains + first + 1, passwordHash, at });
+      rows.push([domain.id, localPart, mailbox]);
+    }
+    add.run({ rows: JSON.stringify(rows), revision: seed.domains + first + 1, passwordHash, at });
   }
 }
 
-function domainName(index: number, count: number): string {
-  return `domain${numbered(index, count)}.example`;
-}
-
-/** From 1, with zeros in front, so that the order of the alphabet is the order of the numbers. */
-function numbered(index: number, count: number): string {
-  return String(index + 1).padStart(String(count).length, "0");
+/** With zeros in front, so that the order of the alphabet is the order of the numbers. */
+function numbered(number: number, most: number): string {
+  return String(number).padStart(String(most).length, "0");
 }

@@ -33,6 +33,11 @@ export class StateTable {
     return this.#bumped ?? (await this.#row()).revision;
   }
 
+  /** The id of this database's line of revisions: a node that reports another has applied something else. */
+  async history(): Promise<string> {
+    return (await this.#row()).history;
+  }
+
   async totals(): Promise<Totals> {
     const row = await this.#row();
     return { domains: row.domain_count, users: row.user_count, inactiveUsers: row.inactive_user_count };

@@ -5,7 +5,7 @@ import { serveConfig, storeConfig, UsageError } from "./config.ts";
 import { parseArguments } from "./doors/cli/arguments.ts";
 import { exitCodes, showRefusal } from "./doors/cli/call.ts";
 import { storeCommand } from "./doors/cli/commands.ts";
-import { flagTable, help, serveFlags, storeFlags } from "./doors/cli/help.ts";
+import { commandHelp, help, serveFlags, storeFlags } from "./doors/cli/help.ts";
 import { type Log, stderrLog } from "./log.ts";
 import { MailError } from "./mail/error.ts";
 import { version } from "./version.ts";
@@ -17,12 +17,12 @@ process.exitCode = await main(process.argv.slice(2)).catch(exitCodeOf);
 async function main([command = "--help", ...argv]: string[]): Promise<number> {
   if (command === "--help" || command === "help") return print(help());
   if (command === "--version") return print(`m25-mail ${version}\n`);
+  if (argv.includes("--help")) return print(commandHelp(command, argv[0]));
   if (command === "serve") return serveCommand(argv);
   if (command === "stdio") return stdioCommand(argv);
   const found = storeCommand(command, argv);
   if (found === undefined)
     throw new UsageError(`There is no command ${[command, argv[0] ?? ""].join(" ").trim()}.`);
-  if (found.values.help === true) return print(help());
   const config = storeConfig(found.values, process.env);
   const store = openStore(config.db, { create: false });
   try {
@@ -43,8 +43,7 @@ function runtimeOf(store: Runtime["store"], hashCost: number): Runtime {
 }
 
 async function serveCommand(argv: string[]): Promise<number> {
-  const { values } = parseArguments(argv, serveFlags, ["help"], []);
-  if (values.help === true) return print(`m25-mail serve\n\n${flagTable(serveFlags)}\n`);
+  const { values } = parseArguments(argv, serveFlags, [], []);
   const config = serveConfig(values, process.env);
   // The HTTP stack takes longer to load than all else: stdio and the commands do without it.
   const { serve } = await import("./serve.ts");
@@ -56,8 +55,7 @@ async function serveCommand(argv: string[]): Promise<number> {
 }
 
 async function stdioCommand(argv: string[]): Promise<number> {
-  const { values } = parseArguments(argv, storeFlags, ["help"], []);
-  if (values.help === true) return print(`m25-mail stdio\n\n${flagTable(storeFlags)}\n`);
+  const { values } = parseArguments(argv, storeFlags, [], []);
   const config = storeConfig(values, process.env);
   const { serveMcpStdio } = await import("./doors/mcp/stdio.ts");
   const store = openStore(config.db, { create: true });

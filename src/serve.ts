@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Store } from "../db/store.ts";
 import { call, type Runtime } from "../tools/call.ts";
@@ -67,6 +67,7 @@ async function createFirstToken(store: Store, runtime: Runtime, database: string
     return;
   }
   const file = join(dirname(database), "first-token");
-  writeFileSync(file, `${token}\n`, { mode: 0o600 });
+  rmSync(file, { force: true }); // an older file would keep its mode
+  writeFileSync(file, `${token}\n`, { mode: 0o600, flag: "wx" });
   log.info(`the first access token is in ${file}: read it, then delete the file`);
 }

@@ -26,31 +26,42 @@ export const listNodes = defineTool({
         ip_address: z.string().nullable(),
         created_at: Timestamp,
         last_sync_at: Timestamp.nullable(),
-        applied_revision: z.int().nullable(),
+        applied_revision: z
+          .int()
+          .nullable()
+          .describe("null while the node serves nothing of this database's line of revisions."),
         status: z.enum(nodeStatuses),
-        reason: z.string().nullable().describe("Why the node is failing, as a word such as disk_full; else null."),
+        reason: z
+          .string()
+          .nullable()
+          .describe("Why the node is failing, as a word such as disk_full; else null."),
       }),
     ),
     revision: z.int().describe("The revision that nodes should have applied by now."),
   }),
   async run({ tables, at }) {
     const revision = await tables.state.revision();
-    const nodes = (await tables.nodes.all()).map((node) => ({
-      name: node.name,
-      ip_address: node.ipAddress,
-      created_at: node.createdAt,
-      last_sync_at: node.lastSyncAt,
-      applied_revision: node.report?.revision ?? null,
-      status: statusOf(node, revision, at),
-      reason: node.report?.reason ?? null,
-    }));
+    const history = await tables.state.history();
+    const nodes = (await tables.nodes.all()).map((node) => {
+      // A number of another history (before a database was put back from a backup) says nothing about this one.
+      const applied = node.report?.history === history ? node.report.revision : null;
+      return {
+        name: node.name,
+        ip_address: node.ipAddress,
+        created_at: node.createdAt,
+        last_sync_at: node.lastSyncAt,
+        applied_revision: applied,
+        status: statusOf(node, applied !== null && applied >= revision, at),
+        reason: node.report?.reason ?? null,
+      };
+    });
     return { nodes, revision };
   },
 });
 
-function statusOf(node: MailNode, revision: number, at: string): (typeof nodeStatuses)[number] {
+function statusOf(node: MailNode, upToDate: boolean, at: string): (typeof nodeStatuses)[number] {
   if (node.lastSyncAt === null) return "never";
   if (Date.parse(at) - Date.parse(node.lastSyncAt) > STALE_AFTER) return "stale";
   if (node.report !== null && node.report.status !== "applied") return "failing";
-  return node.report !== null && node.report.revision >= revision ? "current" : "behind";
+  return upToDate ? "current" : "behind";
 }

@@ -2,7 +2,8 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { type Dovecot, mailDaemons } from "./lab.ts";
+import type { Dovecot } from "./dovecot.ts";
+import { mailDaemons } from "./lab.ts";
 import { run, runFor } from "./processes.ts";
 
 const CACHE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "m25-mail-tests/debian13");

@@ -1,5 +1,14 @@
 /** The configuration in deploy/, in the real daemons. None of our own programs runs here. */
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -8,12 +17,12 @@ import { type MailLab, type MxLab, mailDaemons, startMailLab, startMxLab } from 
 import { arrives } from "./mailbox.ts";
 import { type NodeFolders, nodeFolders, writePostfixMaps, writeUsers } from "./maps.ts";
 import { mustRun, run, until } from "./processes.ts";
+import { DEPLOY } from "./shipped.ts";
 import { SmtpClient, type SmtpReply, sendMail } from "./smtp.ts";
 
 const daemons = mailDaemons();
 if (!daemons.available) process.stderr.write(daemons.message);
 
-const DEPLOY = join(import.meta.dirname, "../../deploy");
 const JAN = { address: "jan@example.nl", password: "correct horse" };
 const ANNA = { address: "anna@example.nl", password: "battery staple" };
 const FULL = { address: "full@example.nl", password: "one megabyte", quotaMb: 1 };
@@ -388,6 +397,27 @@ describe.skipIf(!daemons.available)("outages", () => {
     } finally {
       await lab.stop();
       folders.remove();
+    }
+  });
+});
+
+describe.skipIf(!daemons.available)("the shipped files, untouched", () => {
+  test.each(["postfix-main.cf", "postfix-mx.cf"])("Postfix understands every setting of %s", async (main) => {
+    const folder = mkdtempSync(join(tmpdir(), "m25-postconf-"));
+    try {
+      cpSync(join(DEPLOY, main), join(folder, "main.cf"));
+      // Else postconf dozes until the file is two seconds old.
+      utimesSync(join(folder, "main.cf"), 1, 1);
+      const debian = readFileSync("/usr/share/postfix/master.cf.dist", "utf8");
+      writeFileSync(
+        join(folder, "master.cf"),
+        debian + readFileSync(join(DEPLOY, "postfix-master.cf"), "utf8"),
+      );
+      expect(await run("postconf", "-c", folder, "-n")).toMatchObject({ code: 0, stderr: "" });
+      const services = await mustRun("postconf", "-c", folder, "-M");
+      expect(services).toMatch(/^submissions +inet +n +- +y /m);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
     }
   });
 });

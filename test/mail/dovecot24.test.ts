@@ -1,5 +1,5 @@
 /** The configuration in deploy/ in Debian 13's daemons. Skipped, with a line that says why, where they cannot be had. */
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, utimesSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -9,12 +9,12 @@ import { type MailLab, startMailLab } from "./lab.ts";
 import { arrives } from "./mailbox.ts";
 import { type NodeFolders, nodeFolders, writePostfixMaps, writeUsers } from "./maps.ts";
 import { run, until } from "./processes.ts";
+import { DEPLOY } from "./shipped.ts";
 import { SmtpClient, sendMail } from "./smtp.ts";
 
 const debian = await debian13();
 if (!debian.available) process.stderr.write(debian.message);
 
-const DEPLOY = join(import.meta.dirname, "../../deploy");
 const JAN = { address: "jan@example.nl", password: "correct horse" };
 const FULL = { address: "full@example.nl", password: "one megabyte", quotaMb: 1 };
 const STRANGER = "stranger@elsewhere.test";
@@ -110,6 +110,8 @@ describe.skipIf(!debian.available)("Debian 13's Postfix", () => {
     try {
       mkdirSync(join(folder, "etc"));
       copyFileSync(join(DEPLOY, main), join(folder, "etc/main.cf"));
+      // Else postconf dozes until the file is two seconds old.
+      utimesSync(join(folder, "etc/main.cf"), 1, 1);
       copyFileSync(join(DEPLOY, "postfix-master.cf"), join(folder, "etc/master.cf"));
       const [program = "", ...enter] = debian.dovecot.enter;
       const { stderr, stdout } = await run(program, ...enter, "postconf", "-c", join(folder, "etc"), "-n");

@@ -16,7 +16,7 @@ export interface StoreCommand {
   run(runtime: Runtime): Promise<number>;
 }
 
-const SWITCHES = ["json", "help"];
+const SWITCHES = ["json"];
 
 /**
  * The command for what follows `m25-mail`: call, token, node or user.

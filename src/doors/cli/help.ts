@@ -1,5 +1,7 @@
 import { tools } from "../../../tools/index.ts";
+import type { Tool } from "../../../tools/tool.ts";
 import { environmentName, type FlagName, flags } from "../../config.ts";
+import { inputSchema } from "../schema.ts";
 
 export const serveFlags: readonly FlagName[] = [
   "db",
@@ -37,7 +39,27 @@ Exit codes: 0 done, 1 refused, 2 wrong usage, 75 a temporary failure (run again)
 `;
 }
 
-export function flagTable(names: readonly FlagName[]): string {
+/** The help of one command, and of one endpoint after `call`. */
+export function commandHelp(command: string, argument: string | undefined): string {
+  const tool = tools.find(({ endpoint }) => command === "call" && endpoint === argument);
+  if (tool !== undefined) return endpointHelp(tool);
+  if (command === "serve") return `m25-mail serve\n\n${flagTable(serveFlags)}\n`;
+  if (command === "stdio") return `m25-mail stdio\n\n${flagTable(storeFlags)}\n`;
+  return help();
+}
+
+function endpointHelp(tool: Tool): string {
+  const { properties } = inputSchema(tool);
+  const lines = Object.entries(properties).map(([name, { description = "", writeOnly, type }]) => {
+    const flag = writeOnly
+      ? "--password-file FILE"
+      : `--${name.replaceAll("_", "-")}${type === "boolean" ? "" : " VALUE"}`;
+    return `  ${flag.padEnd(24)} ${description}`;
+  });
+  return `m25-mail call ${tool.endpoint} [--json]\n\n${tool.description}\n\n${[...lines, flagTable(storeFlags)].join("\n")}\n`;
+}
+
+function flagTable(names: readonly FlagName[]): string {
   return names
     .map((name) => {
       const { placeholder, help: meaning } = flags[name];

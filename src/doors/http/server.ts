@@ -64,6 +64,8 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
     const principal = await authenticateToken(store, lastSeen, credential, door, now());
     if (principal === undefined) return sendProblem(reply, noToken());
     request.principal = principal;
+    // Results show addresses, and a new node's key.
+    reply.raw.setHeader("cache-control", "no-store");
     return undefined;
   };
 

@@ -1,0 +1,249 @@
+/** From an assistant's sentence to a mailbox: the real server, MCP client, node program, Postfix and Dovecot. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ImapClient } from "./imap.ts";
+import { type MailLab, mailDaemons, startMailLab } from "./lab.ts";
+import { arrives, inbox } from "./mailbox.ts";
+import { type Finished, run } from "./processes.ts";
+import { sendMail } from "./smtp.ts";
+
+const daemons = mailDaemons();
+const dist = join(import.meta.dirname, "..", "..", "dist");
+
+const FIRST = "the first password";
+const SECOND = "the second password";
+const STRANGER = "stranger@elsewhere.test";
+
+/** Answers of the tools, as far as the tests look into them. */
+type Result = Record<string, unknown>;
+
+describe.skipIf(!daemons.available)("from an assistant's sentence to a working mailbox", () => {
+  let folder: string;
+  let out: string;
+  let server: ChildProcess;
+  let url: string;
+  let client: Client;
+  let lab: MailLab;
+
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), "m25-mail-e2e-"));
+    out = join(folder, "out");
+    const mailRoot = mkdtempSync(join(tmpdir(), "m25-mail-root-"));
+    await startServer("0");
+    client = new Client({ name: "assistant", version: "1" });
+    await client.connect(
+      new StreamableHTTPClientTransport(new URL(`${url}/mcp`), {
+        requestInit: { headers: { authorization: `Bearer ${firstToken()}` } },
+      }),
+    );
+    const { sync_key } = await tool("add_node", { name: "pi-1", ip_address: "127.0.0.1" });
+    writeFileSync(join(folder, "key"), `${sync_key}\n`, { mode: 0o600 });
+    await tool("add_domain", { domain: "example.nl" });
+    // Postfix and Dovecot start on what a first poll wrote, as on a node that boots.
+    expect(await poll(mailRoot)).toMatchObject({ code: 0 });
+    lab = await startMailLab({ out, mailRoot });
+    sync = () => poll(mailRoot);
+  });
+
+  afterAll(async () => {
+    await client?.close();
+    await lab?.stop();
+    await stopServer();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  /** One run of the node's program. */
+  let sync: () => Promise<Finished>;
+
+  async function startServer(port: string): Promise<void> {
+    server = spawn(
+      process.execPath,
+      [join(dist, "m25-mail.js"), "serve", "--port", port, "--db", join(folder, "server", "m25-mail.db")],
+      { stdio: ["ignore", "ignore", "pipe"] },
+    );
+    if (server.stderr === null) throw new Error("no stderr");
+    for await (const line of createInterface({ input: server.stderr })) {
+      const found = /serves (http:\S+)/.exec(line)?.[1];
+      if (found === undefined) continue;
+      url = found;
+      break;
+    }
+  }
+
+  async function stopServer(): Promise<void> {
+    if (server.exitCode !== null) return;
+    server.kill("SIGTERM");
+    await once(server, "exit");
+  }
+
+  function firstToken(): string {
+    return readFileSync(join(folder, "server", "first-token"), "utf8").trim();
+  }
+
+  function poll(mailRoot: string): Promise<Finished> {
+    const args = ["--server", url, "--key-file", join(folder, "key"), "--out", out, "--mail-root", mailRoot];
+    const dovecot = lab === undefined ? [] : ["--dovecot-config", lab.dovecotConfig];
+    return run(process.execPath, join(dist, "m25-mail-node.mjs"), "once", ...args, ...dovecot);
+  }
+
+  /** Calls a tool as an assistant does; a refusal fails the test. */
+  async function tool(name: string, input: Result): Promise<Result> {
+    const result = await client.callTool({ name: `m25_mail_${name}`, arguments: input });
+    expect(result.content, JSON.stringify(result.content)).toBeDefined();
+    if (result.isError) throw new Error(JSON.stringify(result.content));
+    return result.structuredContent as Result;
+  }
+
+  /** Calls a tool and brings the node up to date. */
+  async function live(name: string, input: Result): Promise<Result> {
+    const result = await tool(name, input);
+    expect(await sync()).toMatchObject({ code: 0 });
+    return result;
+  }
+
+  const submit = (from: string, to: string, password: string, user = from) =>
+    sendMail({ port: lab.ports.submission }, { from, to, login: { user, password } });
+  const deliver = (to: string, message?: string) =>
+    sendMail({ port: lab.ports.smtp }, { from: STRANGER, to, ...(message !== undefined && { message }) });
+  const mail = (subject: string) => `From: <${STRANGER}>\nSubject: ${subject}\n\ntext\n`;
+
+  async function canLogin(address: string, password: string): Promise<boolean> {
+    const imap = await ImapClient.open({ port: lab.ports.imap });
+    try {
+      await imap.login(address, password);
+      return true;
+    } catch {
+      return false;
+    } finally {
+      imap.close();
+    }
+  }
+
+  test("a new mailbox receives mail, lets its owner in with the right password only, and the node says it is current", async () => {
+    expect((await deliver("jan@example.nl")).code).toBe(550);
+    const { revision } = await live("add_user", { email: "jan@example.nl", password: FIRST });
+    expect((await deliver("jan@example.nl", mail("welcome"))).code).toBe(250);
+    await arrives(lab, { address: "jan@example.nl", password: FIRST }, "welcome");
+    expect(await canLogin("jan@example.nl", SECOND)).toBe(false);
+    expect(await tool("list_nodes", {})).toMatchObject({
+      nodes: [{ name: "pi-1", applied_revision: revision, status: "current", reason: null }],
+    });
+  });
+
+  test("an address that was never created is refused with 550", async () => {
+    const reply = await deliver("nobody@example.nl");
+    expect(reply.lines.join()).toMatch(/^550 5\.1\.1 /);
+  });
+
+  test("its owner sends with AUTH, and nobody sends in a name that is not his", async () => {
+    await live("add_user", { email: "anna@example.nl", password: FIRST });
+    expect((await submit("jan@example.nl", "anna@example.nl", FIRST)).code).toBe(250);
+    expect((await submit("anna@example.nl", "jan@example.nl", FIRST, "jan@example.nl")).code).toBe(553);
+    expect((await submit("jan@example.nl", "anna@example.nl", SECOND)).code).toBe(535);
+  });
+
+  test("nobody relays without AUTH, on either port", async () => {
+    for (const port of [lab.ports.smtp, lab.ports.submission]) {
+      const reply = await sendMail({ port }, { from: "jan@example.nl", to: STRANGER });
+      expect(reply.code).toBeGreaterThanOrEqual(530);
+    }
+  });
+
+  test("mail to a plus-address reaches the mailbox", async () => {
+    expect((await deliver("jan+shop@example.nl", mail("plus"))).code).toBe(250);
+    await arrives(lab, { address: "jan@example.nl", password: FIRST }, "plus");
+  });
+
+  test("after a password change the old one is refused, the new one works, and whoever was logged in is out and stays out", async () => {
+    const open = await ImapClient.open({ port: lab.ports.imap });
+    await open.login("jan@example.nl", FIRST);
+    await open.select();
+    await open.idle();
+    // A mail program that reconnects with the password it has, as fast as it can.
+    let reconnected = 0;
+    let stop = false;
+    const loop = open.closed(30_000).then(async () => {
+      while (!stop) if (await canLogin("jan@example.nl", FIRST)) reconnected += 1;
+    });
+    await live("update_password", { email: "jan@example.nl", password: SECOND });
+    expect(await canLogin("jan@example.nl", SECOND)).toBe(true);
+    expect(await canLogin("jan@example.nl", FIRST)).toBe(false);
+    stop = true;
+    await loop;
+    expect(reconnected).toBe(0);
+    expect((await submit("jan@example.nl", "anna@example.nl", FIRST)).code).toBe(535);
+    expect((await submit("jan@example.nl", "anna@example.nl", SECOND)).code).toBe(250);
+  });
+
+  test("a full mailbox takes no more mail", async () => {
+    await live("add_user", { email: "small@example.nl", password: FIRST, quota_mb: 1 });
+    const large = `${mail("large")}${"x".repeat(70)}\n`.repeat(1) + `${"y".repeat(72)}\n`.repeat(9_000);
+    expect((await deliver("small@example.nl", large)).code).toBe(250);
+    await arrives(lab, { address: "small@example.nl", password: FIRST }, "large");
+    expect((await deliver("small@example.nl", large)).code).toBe(250);
+    expect((await inbox(lab, { address: "small@example.nl", password: FIRST })).length).toBe(1);
+  });
+
+  test("a removed mailbox bounces, its password stops working, and its open session ends", async () => {
+    const open = await ImapClient.open({ port: lab.ports.imap });
+    await open.login("jan@example.nl", SECOND);
+    await open.select();
+    await open.idle();
+    expect(await live("remove_user", { email: "jan@example.nl" })).toMatchObject({ deleted: "soft" });
+    await open.closed();
+    expect(await canLogin("jan@example.nl", SECOND)).toBe(false);
+    expect((await deliver("jan@example.nl")).lines.join()).toMatch(/^550 5\.1\.1 /);
+  });
+
+  test("a re-activated mailbox has its old mail, readable with the new password", async () => {
+    expect(await live("add_user", { email: "jan@example.nl", password: FIRST })).toMatchObject({
+      reactivated: true,
+    });
+    await arrives(lab, { address: "jan@example.nl", password: FIRST }, "welcome");
+    expect(await canLogin("jan@example.nl", SECOND)).toBe(false);
+  });
+
+  test("whoever gets an address after a hard delete begins with an empty mailbox", async () => {
+    await live("remove_user", { email: "jan@example.nl", hard_delete: true });
+    expect((await deliver("jan@example.nl")).code).toBe(550);
+    await live("add_user", { email: "jan@example.nl", password: SECOND });
+    expect(await inbox(lab, { address: "jan@example.nl", password: SECOND })).toEqual([]);
+    expect((await deliver("jan@example.nl", mail("fresh"))).code).toBe(250);
+    await arrives(lab, { address: "jan@example.nl", password: SECOND }, "fresh");
+  });
+
+  test("mail for a removed domain is refused, and a new domain's is accepted, without a reload", async () => {
+    await live("add_domain", { domain: "xn--bcher-kva.example" });
+    await live("add_user", { email: "info@bücher.example", password: FIRST });
+    expect((await deliver("info@xn--bcher-kva.example", mail("idn"))).code).toBe(250);
+    await arrives(lab, { address: "info@xn--bcher-kva.example", password: FIRST }, "idn");
+    await live("remove_user", { email: "info@xn--bcher-kva.example" });
+    await live("remove_domain", { domain: "bücher.example" });
+    const reply = await deliver("info@xn--bcher-kva.example");
+    expect(reply.code).toBeGreaterThanOrEqual(550);
+  });
+
+  test("a second poll with nothing changed writes nothing", async () => {
+    await sync();
+    const before = statSync(join(out, "users"));
+    expect(await sync()).toMatchObject({ code: 0 });
+    expect(statSync(join(out, "users"))).toMatchObject({ mtimeMs: before.mtimeMs, ino: before.ino });
+  });
+
+  test("a node whose server is away keeps serving, and catches up when it is back", async () => {
+    const { port } = new URL(url);
+    await stopServer();
+    expect(await sync()).toMatchObject({ code: 75 });
+    expect((await deliver("jan@example.nl", mail("meanwhile"))).code).toBe(250);
+    await arrives(lab, { address: "jan@example.nl", password: SECOND }, "meanwhile");
+    await startServer(port);
+    await live("add_user", { email: "later@example.nl", password: FIRST });
+    expect(await canLogin("later@example.nl", FIRST)).toBe(true);
+  });
+});

@@ -1,0 +1,27 @@
+/** The files in deploy/ as they are shipped, and what is laid over them for tests. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
+export const DEPLOY = join(import.meta.dirname, "../../deploy");
+
+type Values = Readonly<Record<string, string>>;
+
+/** A file in deploy/, with its paths (the keys of `values`) replaced by those of a test. */
+export function shipped(name: string, values: Values = {}): string {
+  return filled(join(DEPLOY, name), values);
+}
+
+/** A file in test/mail/overlay/, with its @NAMES@ (the keys of `values`) filled in. */
+export function overlay(name: string, values: Values = {}): string {
+  return filled(join(import.meta.dirname, "overlay", name), values);
+}
+
+/** Throws for a key that does not occur: the file has moved on and the test has not. */
+function filled(file: string, values: Values): string {
+  let text = readFileSync(file, "utf8");
+  for (const [key, value] of Object.entries(values)) {
+    if (!text.includes(key)) throw new Error(`${file} does not contain ${key}`);
+    text = text.replaceAll(key, value);
+  }
+  return text;
+}
