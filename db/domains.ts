@@ -2,7 +2,7 @@ import { type Kysely, sql } from "kysely";
 import { MailError } from "../src/mail/error.ts";
 import { StateDigest } from "../src/sync/digest.ts";
 import type { Schema } from "./schema.ts";
-import type { StateTable } from "./state.ts";
+import type { DigestDifference, StateTable } from "./state.ts";
 
 export interface Domain {
   id: number;
@@ -61,7 +61,8 @@ export class DomainTable {
         name,
         user_count: 0,
         inactive_user_count: 0,
-        digest: difference.toString(),
+        digest: difference.mail.toString(),
+        mx_digest: difference.mx.toString(),
         revision: await this.#state.nextRevision(),
         created_at: at,
       })
@@ -82,11 +83,11 @@ export class DomainTable {
   /** Enters a change of one of the domain's mailboxes into its counts and its digest. */
   async userChanged(
     id: number,
-    difference: { users: number; inactiveUsers: number; digest: StateDigest },
+    difference: { users: number; inactiveUsers: number; digests: DigestDifference },
   ): Promise<void> {
-    const { digest } = await this.#db
+    const { digest, mx_digest } = await this.#db
       .selectFrom("domains")
-      .select("digest")
+      .select(["digest", "mx_digest"])
       .where("id", "=", id)
       .executeTakeFirstOrThrow();
     await this.#db
@@ -94,7 +95,8 @@ export class DomainTable {
       .set({
         user_count: sql`user_count + ${difference.users}`,
         inactive_user_count: sql`inactive_user_count + ${difference.inactiveUsers}`,
-        digest: StateDigest.fromHex(digest).addDigest(difference.digest).toString(),
+        digest: StateDigest.fromHex(digest).addDigest(difference.digests.mail).toString(),
+        mx_digest: StateDigest.fromHex(mx_digest).addDigest(difference.digests.mx).toString(),
       })
       .where("id", "=", id)
       .execute();

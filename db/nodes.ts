@@ -1,12 +1,15 @@
-import type { Kysely, Selectable } from "kysely";
+import { type Kysely, type Selectable, sql } from "kysely";
 import { MailError } from "../src/mail/error.ts";
+import type { NodeRole } from "../src/sync/records.ts";
 import type { Report } from "../src/sync/report.ts";
+import { type View, viewOf } from "../src/sync/view.ts";
 import type { Schema } from "./schema.ts";
 
 export interface MailNode {
   id: number;
   name: string;
   ipAddress: string | null;
+  view: View;
   createdAt: string;
   lastSyncAt: string | null;
   /** What the node said last, or null when it has said nothing yet. */
@@ -16,6 +19,7 @@ export interface MailNode {
     digest: string;
     status: Report["status"];
     reason: Report["reason"];
+    count: number | null;
     version: string;
     at: string;
   } | null;
@@ -43,6 +47,7 @@ export class NodeTable {
       .values({
         name: node.name,
         ip_address: node.ipAddress,
+        role: "mail",
         key_id: node.keyId,
         key_hash: node.keyHash,
         created_at: at,
@@ -60,17 +65,83 @@ export class NodeTable {
 
   /** @throws MailError node_not_found */
   async remove(name: string): Promise<void> {
+    found(
+      name,
+      await this.#db.deleteFrom("nodes").where("name", "=", name).returning("id").executeTakeFirst(),
+    );
+  }
+
+  /**
+   * Changes what a node gets and from where it may ask; what is undefined stays.
+   *
+   * @throws MailError node_not_found
+   */
+  async set(
+    name: string,
+    change: {
+      role?: NodeRole | undefined;
+      domains?: string[] | null | undefined;
+      ipAddress?: string | null | undefined;
+    },
+  ): Promise<MailNode> {
+    const row = await this.#db.selectFrom("nodes").selectAll().where("name", "=", name).executeTakeFirst();
+    const { role = row?.role, domains, ipAddress = row?.ip_address } = change;
+    const updated = await this.#db
+      .updateTable("nodes")
+      .set({
+        role,
+        ip_address: ipAddress,
+        domains: domains === undefined ? row?.domains : domains && JSON.stringify(domains),
+      })
+      .where("name", "=", name)
+      .returningAll()
+      .executeTakeFirst();
+    return toNode(found(name, updated));
+  }
+
+  /**
+   * Gives a node a second key. The first one ends when this one is used, or at `expiresAt`.
+   *
+   * @throws MailError node_not_found
+   */
+  async addKey(name: string, key: { id: string; hash: string }, expiresAt: string): Promise<void> {
     const row = await this.#db
-      .deleteFrom("nodes")
+      .updateTable("nodes")
+      .set({ next_key_id: key.id, next_key_hash: key.hash, key_expires_at: expiresAt })
       .where("name", "=", name)
       .returning("id")
       .executeTakeFirst();
-    if (row !== undefined) return;
-    throw new MailError(
-      "node_not_found",
-      `There is no node named ${name}.`,
-      "See the nodes with m25_mail_list_nodes.",
-    );
+    found(name, row);
+  }
+
+  /** The second key was used: it is the only one from now on. */
+  async promoteKey(id: number, keyHash: string): Promise<void> {
+    await this.#db
+      .updateTable("nodes")
+      .set({
+        key_id: sql`next_key_id`,
+        key_hash: sql`next_key_hash`,
+        next_key_id: null,
+        next_key_hash: null,
+        key_expires_at: null,
+      })
+      .where("id", "=", id)
+      .where("next_key_hash", "=", keyHash)
+      .execute();
+  }
+
+  /**
+   * Lets the removals up to `revision` through that a node withholds; of all nodes when `name` is undefined.
+   *
+   * @returns the names of the nodes
+   * @throws MailError node_not_found
+   */
+  async acceptRemovals(name: string | undefined, revision: number): Promise<string[]> {
+    let query = this.#db.updateTable("nodes").set({ accepted_revision: revision });
+    if (name !== undefined) query = query.where("name", "=", name);
+    const rows = await query.returning("name").execute();
+    if (name !== undefined) found(name, rows[0]);
+    return rows.map((row) => row.name).sort();
   }
 
   async recordReport(id: number, report: Report, at: string): Promise<void> {
@@ -82,6 +153,7 @@ export class NodeTable {
         applied_digest: report.digest,
         report_status: report.status,
         report_reason: report.reason,
+        report_count: report.count,
         program_version: report.version,
         reported_at: at,
       })
@@ -96,11 +168,22 @@ export class NodeTable {
   }
 }
 
+/** @throws MailError node_not_found */
+function found<Row>(name: string, row: Row | undefined): Row {
+  if (row !== undefined) return row;
+  throw new MailError(
+    "node_not_found",
+    `There is no node named ${name}.`,
+    "See the nodes with m25_mail_list_nodes.",
+  );
+}
+
 function toNode(row: Selectable<Schema["nodes"]>): MailNode {
   return {
     id: row.id,
     name: row.name,
     ipAddress: row.ip_address,
+    view: viewOf(row.role, row.domains === null ? null : JSON.parse(row.domains)),
     createdAt: row.created_at,
     lastSyncAt: row.last_sync_at,
     report:
@@ -112,6 +195,7 @@ function toNode(row: Selectable<Schema["nodes"]>): MailNode {
             digest: row.applied_digest ?? "",
             status: row.report_status as Report["status"],
             reason: row.report_reason as Report["reason"],
+            count: row.report_count,
             version: row.program_version ?? "",
             at: row.reported_at,
           },

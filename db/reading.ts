@@ -1,21 +1,75 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
+import type { Counts } from "../src/sync/answer.ts";
+import { StateDigest } from "../src/sync/digest.ts";
+import type { NodeRole } from "../src/sync/records.ts";
+import { type View, viewOf } from "../src/sync/view.ts";
 import { type Connection, openConnection, unavailable } from "./file.ts";
-import type { PollingNode, PollReader, StateReading, StateSummary } from "./store.ts";
+import type { PollingNode, PollReader, PollView, Reading, StateSummary } from "./store.ts";
 
 const PAGE_ROWS = 1000;
 
-const SUMMARY = "SELECT history, revision, digest, domain_count, user_count FROM state";
-
-interface SummaryRow {
+interface StateRow {
   history: string;
   revision: number;
   digest: string;
+  mx_digest: string;
+  cursor_key: string;
   domain_count: number;
   user_count: number;
 }
 
-function toSummary(row: SummaryRow): StateSummary {
-  const { history, revision, digest, domain_count, user_count } = row;
-  return { history, revision, digest, counts: { domains: domain_count, users: user_count } };
+interface NodeRow {
+  id: number;
+  name: string;
+  ip_address: string | null;
+  role: NodeRole;
+  domains: string | null;
+  accepted_revision: number | null;
+  key_hash: string;
+  is_next: number;
+  key_expires_at: string | null;
+}
+
+/** The queries of the sync, prepared on one connection. */
+class Queries {
+  readonly #connection: Connection;
+  readonly #state;
+  readonly #parts;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+    this.#state = connection.prepare<[], StateRow>("SELECT * FROM state");
+    this.#parts = connection.prepare<[string], { digest: string; mx_digest: string; user_count: number }>(
+      "SELECT digest, mx_digest, user_count FROM domains WHERE name IN (SELECT value FROM json_each(?))",
+    );
+  }
+
+  stateRow(): StateRow {
+    const row = this.#state.get();
+    if (row === undefined) throw new Error("the state row is missing");
+    return row;
+  }
+
+  summary({ role, domains }: View, row: StateRow): StateSummary {
+    const { history, revision, digest: wholeDigest } = row;
+    if (domains === null) {
+      const counts = { domains: row.domain_count, users: row.user_count };
+      return { history, revision, wholeDigest, digest: role === "mx" ? row.mx_digest : wholeDigest, counts };
+    }
+    const sum = new StateDigest();
+    const counts: Counts = { domains: 0, users: 0 };
+    for (const part of this.#parts.all(JSON.stringify(domains))) {
+      sum.addDigest(StateDigest.fromHex(role === "mx" ? part.mx_digest : part.digest));
+      counts.domains += 1;
+      counts.users += part.user_count;
+    }
+    return { history, revision, wholeDigest, digest: sum.toString(), counts };
+  }
+
+  /** Runs `fn` in one read transaction. */
+  consistently<T>(fn: () => T): T {
+    return this.#connection.transaction(fn).deferred();
+  }
 }
 
 /**
@@ -23,41 +77,207 @@ function toSummary(row: SummaryRow): StateSummary {
  * then tells of every commit, the own process's too, and what was read stays valid until it moves.
  */
 export function pollReader(connection: Connection): PollReader {
-  const dataVersion = connection.prepare("PRAGMA data_version").pluck();
-  const summary = connection.prepare<[], SummaryRow>(SUMMARY);
-  const node = connection.prepare<[string], PollingNode>(
-    "SELECT id, name, ip_address AS ipAddress, key_hash AS keyHash FROM nodes WHERE key_id = ?",
+  const queries = new Queries(connection);
+  const dataVersion = connection.prepare<[], number>("PRAGMA data_version").pluck();
+  const digestAt = connection
+    .prepare<[number], string>("SELECT digest FROM revisions WHERE revision = ?")
+    .pluck();
+  const node = connection.prepare<{ id: string }, NodeRow>(
+    `SELECT id, name, ip_address, role, domains, accepted_revision,
+       iif(key_id = @id, key_hash, next_key_hash) AS key_hash, key_id <> @id AS is_next,
+       iif(key_id = @id, key_expires_at, NULL) AS key_expires_at
+     FROM nodes WHERE key_id = @id OR next_key_id = @id`,
   );
-  let seen: unknown;
-  let state: StateSummary | undefined;
+  const changes = { mail: changeQueries(connection, "mail"), mx: changeQueries(connection, "mx") };
+  let seen: number | undefined;
+  let row: StateRow | undefined;
+  let nextLook: Promise<PollView> | undefined;
   const nodes = new Map<string, PollingNode>();
+  const summaries = new Map<string, StateSummary>();
 
-  function look(): void {
+  /** Last-contact times are written every second: what they do not touch is kept. */
+  function look(): StateRow {
     const version = dataVersion.get();
-    if (version === seen) return;
+    if (version === seen && row !== undefined) return row;
+    const before = row;
+    row = queries.stateRow();
     seen = version;
-    state = undefined;
     nodes.clear();
+    if (before?.revision !== row.revision || before.history !== row.history) summaries.clear();
+    return row;
   }
 
-  function readState(): StateSummary {
-    look();
-    if (state === undefined) {
-      const row = summary.get();
-      if (row === undefined) throw new Error("the state row is missing");
-      state = toSummary(row);
+  const known = (): StateRow => row ?? look();
+
+  const view: PollView = {
+    state: (part) =>
+      translated(() => {
+        const summary = summaries.get(part.id) ?? queries.summary(part, known());
+        summaries.set(part.id, summary);
+        return summary;
+      }),
+    node: (keyId) =>
+      translated(() => {
+        const found = nodes.get(keyId) ?? toPollingNode(node.get({ id: keyId }));
+        if (found !== undefined) nodes.set(keyId, found);
+        return found;
+      }),
+    cursorKey: () => translated(() => known().cursor_key),
+    digestAt: (revision) => translated(() => digestAt.get(revision)),
+    changes: (part, revision, limit) =>
+      translated(() =>
+        queries.consistently(() => {
+          const lines: string[] = [];
+          for (const query of changes[part.role]) {
+            lines.push(...query.all({ revision, names: namesOf(part), limit: limit + 1 - lines.length }));
+            if (lines.length > limit) return undefined;
+          }
+          return { summary: queries.summary(part, queries.stateRow()), lines };
+        }),
+      ),
+  };
+
+  return {
+    now: () =>
+      translated(() => {
+        look();
+        return view;
+      }),
+    // A look takes file locks, a third of a poll's own work. Looking when the turn's requests are all there,
+    // not at the first of them, is what lets each poll see everything that was committed before it was sent.
+    look() {
+      nextLook ??= nextTurn().then(() => {
+        nextLook = undefined;
+        return translated(() => {
+          look();
+          return view;
+        });
+      });
+      return nextLook;
+    },
+  };
+}
+
+function namesOf({ domains }: View): string | null {
+  return domains === null ? null : JSON.stringify(domains);
+}
+
+function toPollingNode(row: NodeRow | undefined): PollingNode | undefined {
+  if (row === undefined) return undefined;
+  return {
+    id: row.id,
+    name: row.name,
+    ipAddress: row.ip_address,
+    keyHash: row.key_hash,
+    keyIsNext: row.is_next === 1,
+    keyExpiresAt: row.key_expires_at,
+    view: viewOf(row.role, row.domains === null ? null : JSON.parse(row.domains)),
+    acceptedRevision: row.accepted_revision,
+  };
+}
+
+/** Lines are built whole by SQLite: a million rows never become a million objects. The text is canonicalLine's. */
+const DOMAIN_LINE = `'{"domain":"' || name || '"}' || char(10)`;
+const USER_LINES: Record<NodeRole, string> = {
+  mail: `'{"user":"' || local_part || '@' || name || '","password":"' || password_hash ||
+    '","quota_mb":' || quota_mb || ',"mailbox":"' || mailbox || '"}' || char(10)`,
+  mx: `'{"user":"' || local_part || '@' || name || '"}' || char(10)`,
+};
+
+/** In the order of a delta: domains set, users set, users removed, domains removed. `names` null is all domains. */
+function changeQueries(connection: Connection, role: NodeRole) {
+  const ofView = (name: string) => `(@names IS NULL OR ${name} IN (SELECT value FROM json_each(@names)))`;
+  const removals = (kind: string, name: string) =>
+    `SELECT '{"${kind}":"' || name || '","removed":true}' || char(10) FROM removals
+     WHERE revision > @revision AND kind = '${kind}' AND ${ofView(name)} LIMIT @limit`;
+  return [
+    `SELECT ${DOMAIN_LINE} FROM domains WHERE revision > @revision AND ${ofView("name")} LIMIT @limit`,
+    `SELECT ${USER_LINES[role]} FROM users JOIN domains ON domains.id = users.domain_id
+     WHERE users.revision > @revision AND active = 1 AND ${ofView("name")} LIMIT @limit`,
+    removals("user", "substr(name, instr(name, '@') + 1)"),
+    removals("domain", "name"),
+  ].map((text) =>
+    connection.prepare<{ revision: number; names: string | null; limit: number }, string>(text).pluck(),
+  );
+}
+
+/** Opens a connection of its own: a reader that is pinned to one state must not hold up any other. */
+export function readState(path: string, view: View, since: number | undefined): Reading {
+  const connection = openConnection(path, { readonly: true });
+  try {
+    connection.exec("BEGIN");
+    const queries = new Queries(connection);
+    const summary = queries.summary(view, queries.stateRow());
+    const lines = () =>
+      since === undefined ? pages(connection, view) : changePages(connection, view, since);
+    return { summary, pages: lines, close: () => connection.close() };
+  } catch (error) {
+    connection.close();
+    throw unavailable(error) ?? error;
+  }
+}
+
+/** The whole state in the order of its rows, or one domain after another: each page is one walk of one index. */
+function* pages(connection: Connection, { role, domains }: View): Generator<string> {
+  const users = "users JOIN domains ON domains.id = users.domain_id WHERE active = 1";
+  if (domains === null) {
+    yield* walk(connection, { line: DOMAIN_LINE, from: "domains WHERE true", key: "domains.id", first: 0 });
+    yield* walk(connection, { line: USER_LINES[role], from: users, key: "users.id", first: 0 });
+    return;
+  }
+  const ofDomain = "name = @name";
+  for (const name of domains) {
+    yield* walk(connection, {
+      line: DOMAIN_LINE,
+      from: `domains WHERE ${ofDomain}`,
+      key: "name",
+      first: "",
+      name,
+    });
+  }
+  for (const name of domains) {
+    const from = `${users} AND ${ofDomain}`;
+    yield* walk(connection, { line: USER_LINES[role], from, key: "local_part", first: "", name });
+  }
+}
+
+interface Walk {
+  line: string;
+  from: string;
+  /** The column that orders the walk, and what comes before all its values. */
+  key: string;
+  first: number | string;
+  name?: string;
+}
+
+function* walk(connection: Connection, { line, from, key, first, name = "" }: Walk): Generator<string> {
+  const page = connection.prepare<
+    { last: number | string; name: string },
+    { lines: string | null; last: number | string | null }
+  >(
+    `SELECT group_concat(line, '') AS lines, max(key) AS last FROM (
+       SELECT ${line} AS line, ${key} AS key FROM ${from} AND ${key} > @last ORDER BY ${key} LIMIT ${PAGE_ROWS})`,
+  );
+  let last = first;
+  for (;;) {
+    const row = page.get({ last, name });
+    if (row === undefined || row.lines === null || row.last === null) return;
+    yield row.lines;
+    last = row.last;
+  }
+}
+
+function* changePages(connection: Connection, view: View, revision: number): Generator<string> {
+  for (const query of changeQueries(connection, view.role)) {
+    let page: string[] = [];
+    for (const line of query.iterate({ revision, names: namesOf(view), limit: -1 })) {
+      page.push(line);
+      if (page.length < PAGE_ROWS) continue;
+      yield page.join("");
+      page = [];
     }
-    return state;
+    yield page.join("");
   }
-
-  function readNode(keyId: string): PollingNode | undefined {
-    look();
-    const known = nodes.get(keyId) ?? node.get(keyId);
-    if (known !== undefined) nodes.set(keyId, known);
-    return known;
-  }
-
-  return { state: () => translated(readState), node: (keyId) => translated(() => readNode(keyId)) };
 }
 
 /** @throws MailError unavailable for what disk or file refuse */
@@ -66,44 +286,5 @@ function translated<T>(fn: () => T): T {
     return fn();
   } catch (error) {
     throw unavailable(error) ?? error;
-  }
-}
-
-/** Opens a connection of its own: a reader that is pinned to one state must not hold up any other. */
-export function readState(path: string): StateReading {
-  const connection = openConnection(path, { readonly: true });
-  try {
-    connection.exec("BEGIN");
-    const row = connection.prepare<[], SummaryRow>(SUMMARY).get();
-    if (row === undefined) throw new Error("the state row is missing");
-    return { summary: toSummary(row), pages: () => pages(connection), close: () => connection.close() };
-  } catch (error) {
-    connection.close();
-    throw error;
-  }
-}
-
-/** Built whole by SQLite: a million rows that never become a million objects. The text is canonicalLine's. */
-const DOMAIN_PAGE = `
-  SELECT group_concat('{"domain":"' || name || '"}' || char(10), '') AS lines, max(id) AS last
-  FROM (SELECT id, name FROM domains WHERE id > ? ORDER BY id LIMIT ${PAGE_ROWS})`;
-
-const USER_PAGE = `
-  SELECT group_concat('{"user":"' || local_part || '@' || name || '","password":"' || password_hash ||
-    '","quota_mb":' || quota_mb || ',"mailbox":"' || mailbox || '"}' || char(10), '') AS lines, max(id) AS last
-  FROM (SELECT users.id, local_part, name, password_hash, quota_mb, mailbox
-    FROM users JOIN domains ON domains.id = users.domain_id
-    WHERE users.id > ? AND active = 1 ORDER BY users.id LIMIT ${PAGE_ROWS})`;
-
-function* pages(connection: Connection): Generator<string> {
-  for (const query of [DOMAIN_PAGE, USER_PAGE]) {
-    const page = connection.prepare<[number], { lines: string | null; last: number | null }>(query);
-    let last = 0;
-    for (;;) {
-      const row = page.get(last);
-      if (row === undefined || row.lines === null || row.last === null) break;
-      yield row.lines;
-      last = row.last;
-    }
   }
 }

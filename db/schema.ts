@@ -1,4 +1,5 @@
 import type { ColumnType, Generated } from "kysely";
+import type { NodeRole } from "../src/sync/records.ts";
 
 /** A column that is written once, at insertion. */
 type Fixed<T> = ColumnType<T, T, never>;
@@ -10,6 +11,8 @@ export interface Schema {
     history: string;
     revision: number;
     digest: string;
+    mx_digest: string;
+    cursor_key: Fixed<string>;
     domain_count: number;
     user_count: number;
     inactive_user_count: number;
@@ -20,6 +23,7 @@ export interface Schema {
     user_count: number;
     inactive_user_count: number;
     digest: string;
+    mx_digest: string;
     revision: number;
     created_at: Fixed<string>;
   };
@@ -35,13 +39,21 @@ export interface Schema {
     created_at: Fixed<string>;
     updated_at: string;
   };
+  revisions: { revision: Fixed<number>; digest: string; at: Fixed<string> };
   removals: { kind: "domain" | "user"; name: string; revision: number; removed_at: string };
   nodes: {
     id: Generated<number>;
     name: Fixed<string>;
     ip_address: string | null;
+    role: NodeRole;
+    /** JSON array of names, sorted; null is all. */
+    domains: string | null;
     key_id: string;
     key_hash: string;
+    next_key_id: string | null;
+    next_key_hash: string | null;
+    key_expires_at: string | null;
+    accepted_revision: number | null;
     created_at: Fixed<string>;
     last_sync_at: string | null;
     applied_revision: number | null;
@@ -49,6 +61,7 @@ export interface Schema {
     applied_digest: string | null;
     report_status: string | null;
     report_reason: string | null;
+    report_count: number | null;
     program_version: string | null;
     reported_at: string | null;
   };

@@ -35,7 +35,7 @@ export function openStore(path: string, { create }: { create: boolean }): Store 
     read: (fn) => transaction(reading, sql`BEGIN`, fn),
     write: (fn) => transaction(writing, sql`BEGIN IMMEDIATE`, fn),
     polls: pollReader(poller),
-    readState: () => readState(path),
+    readState: (view, since) => readState(path, view, since),
     async close() {
       poller.close();
       await reading.destroy();

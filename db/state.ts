@@ -1,6 +1,7 @@
+import { randomBytes } from "node:crypto";
 import { type Kysely, sql } from "kysely";
 import { StateDigest } from "../src/sync/digest.ts";
-import type { MailRecord } from "../src/sync/records.ts";
+import type { DomainRecord, MailRecord, UserRecord } from "../src/sync/records.ts";
 import type { Schema } from "./schema.ts";
 
 /** How many rows of each kind there are; kept by the transactions that change them, never counted. */
@@ -12,9 +13,21 @@ export interface Totals {
 
 /** One change of what nodes serve: a record set (no `before`), replaced, or removed (no `after`). */
 export interface ServedChange {
-  before?: MailRecord | undefined;
-  after?: MailRecord | undefined;
+  before?: ServedRecord | undefined;
+  after?: ServedRecord | undefined;
   at: string;
+}
+
+type ServedRecord = DomainRecord | UserRecord;
+
+/** What a change adds to the digests: of mailbox nodes, and of MX-only nodes, which see no more than addresses. */
+export interface DigestDifference {
+  mail: StateDigest;
+  mx: StateDigest;
+}
+
+export function noDifference(): DigestDifference {
+  return { mail: new StateDigest(), mx: new StateDigest() };
 }
 
 /**
@@ -56,19 +69,23 @@ export class StateTable {
     return this.#bumped;
   }
 
-  /**
-   * Enters a change of the served records into revision, digest and removals.
-   *
-   * @returns the digest's summand, for the domain's own digest
-   */
-  async change({ before, after, at }: ServedChange): Promise<StateDigest> {
-    const difference = new StateDigest();
-    if (before !== undefined) difference.remove(before);
-    if (after !== undefined) difference.add(after);
+  /** Enters a change of the served records into revision, digests and removals. */
+  async change({ before, after, at }: ServedChange): Promise<DigestDifference> {
+    const difference = noDifference();
+    if (before !== undefined) {
+      difference.mail.remove(before);
+      difference.mx.remove(mxRecord(before));
+    }
+    if (after !== undefined) {
+      difference.mail.add(after);
+      difference.mx.add(mxRecord(after));
+    }
     const revision = await this.nextRevision();
     const row = await this.#row();
-    const digest = StateDigest.fromHex(row.digest).addDigest(difference).toString();
-    await this.#db.updateTable("state").set({ digest }).execute();
+    const digest = StateDigest.fromHex(row.digest).addDigest(difference.mail).toString();
+    const mx_digest = StateDigest.fromHex(row.mx_digest).addDigest(difference.mx).toString();
+    await this.#db.updateTable("state").set({ digest, mx_digest }).execute();
+    await this.#logRevision(revision, digest, at);
     if (after !== undefined && before === undefined) await this.#forgetRemoval(after);
     if (before !== undefined && after === undefined) {
       const removal = { ...removalKey(before), revision, removed_at: at };
@@ -79,6 +96,44 @@ export class StateTable {
         .execute();
     }
     return difference;
+  }
+
+  /**
+   * Begins another line of revisions: what nodes have applied then says nothing any more, and each takes the
+   * state as it is now.
+   */
+  async startHistory(at: string): Promise<void> {
+    const history = randomBytes(16).toString("hex");
+    await this.#db.updateTable("state").set({ history }).execute();
+    await this.#db.deleteFrom("revisions").execute();
+    const { revision, digest } = await this.#row();
+    await this.#logRevision(revision, digest, at);
+  }
+
+  /**
+   * Forgets what was removed before `time`: nodes that were away for longer get a whole snapshot. By revision and
+   * not by each row's time, so that a clock that jumped cannot leave a gap.
+   */
+  async forgetBefore(time: string): Promise<void> {
+    const { revision } = await this.#row();
+    const { last } = await this.#db
+      .selectFrom("revisions")
+      .select((select) => select.fn.max("revision").as("last"))
+      .where("at", "<", time)
+      .where("revision", "<", revision)
+      .executeTakeFirstOrThrow();
+    if (last === null) return;
+    await this.#db.deleteFrom("revisions").where("revision", "<=", last).execute();
+    await this.#db.deleteFrom("removals").where("revision", "<=", last).execute();
+  }
+
+  /** What cursors are checked against: a node that knows this revision must know it with this digest. */
+  async #logRevision(revision: number, digest: string, at: string): Promise<void> {
+    await this.#db
+      .insertInto("revisions")
+      .values({ revision, digest, at })
+      .onConflict((conflict) => conflict.column("revision").doUpdateSet({ digest }))
+      .execute();
   }
 
   async addTotals(difference: Totals): Promise<void> {
@@ -92,7 +147,7 @@ export class StateTable {
       .execute();
   }
 
-  async #forgetRemoval(record: MailRecord): Promise<void> {
+  async #forgetRemoval(record: ServedRecord): Promise<void> {
     const { kind, name } = removalKey(record);
     await this.#db.deleteFrom("removals").where("kind", "=", kind).where("name", "=", name).execute();
   }
@@ -102,6 +157,10 @@ export class StateTable {
   }
 }
 
-function removalKey(record: MailRecord): { kind: "domain" | "user"; name: string } {
+function mxRecord(record: ServedRecord): MailRecord {
+  return "domain" in record ? record : { user: record.user };
+}
+
+function removalKey(record: ServedRecord): { kind: "domain" | "user"; name: string } {
   return "domain" in record ? { kind: "domain", name: record.domain } : { kind: "user", name: record.user };
 }

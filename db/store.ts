@@ -1,4 +1,5 @@
-import type { Header } from "../src/sync/snapshot.ts";
+import type { Counts } from "../src/sync/answer.ts";
+import type { View } from "../src/sync/view.ts";
 import type { AuditTable } from "./audit.ts";
 import type { DomainTable } from "./domains.ts";
 import type { NodeTable } from "./nodes.ts";
@@ -16,8 +17,15 @@ export interface Tables {
   audit: AuditTable;
 }
 
-/** What a state says of itself: the parts of a snapshot's header that depend on the database. */
-export type StateSummary = Pick<Header, "history" | "revision" | "digest" | "counts">;
+/** What the database says of the state that a node with this view must reach. */
+export interface StateSummary {
+  history: string;
+  revision: number;
+  /** Of the view's records; `wholeDigest` is of all records, for cursors. */
+  digest: string;
+  wholeDigest: string;
+  counts: Counts;
+}
 
 /** A node as a poll needs it. */
 export interface PollingNode {
@@ -25,23 +33,47 @@ export interface PollingNode {
   name: string;
   ipAddress: string | null;
   keyHash: string;
+  /** True for a key that was made by rotation and is used for the first time. */
+  keyIsNext: boolean;
+  /** When this key ends; null for never. */
+  keyExpiresAt: string | null;
+  view: View;
+  /** Removals up to this revision were accepted by an operator. */
+  acceptedRevision: number | null;
+}
+
+/** Lines with line feeds, some hundred at a time. Close it soon: it keeps the write-ahead log from being reused. */
+export interface Reading {
+  summary: StateSummary;
+  pages(): Generator<string>;
+  close(): void;
+}
+
+/** What polls are answered from, as it was at one look at the database. */
+export interface PollView {
+  state(view: View): StateSummary;
+  node(keyId: string): PollingNode | undefined;
+  /** The key under which this database's cursors are signed. */
+  cursorKey(): string;
+  /** The digest that the whole state had at a revision, while that is remembered. */
+  digestAt(revision: number): string | undefined;
+  /** What was set and removed after `revision`, as record lines with line feeds; undefined when more than `limit`. */
+  changes(
+    view: View,
+    revision: number,
+    limit: number,
+  ): { summary: StateSummary; lines: string[] } | undefined;
 }
 
 /**
- * The hot path of the sync: synchronous, answered from memory while nothing was committed, by this
- * process or any other, since the last look.
+ * The hot path of the sync, answered from memory while nothing was committed, by this process or any other,
+ * since the last look.
  */
 export interface PollReader {
-  state(): StateSummary;
-  node(keyId: string): PollingNode | undefined;
-}
-
-/** One consistent reading of everything that nodes serve. Close it soon: it keeps the write-ahead log from being reused. */
-export interface StateReading {
-  summary: StateSummary;
-  /** The record lines, each with its line feed, some hundred in a page; domains before users. */
-  pages(): Generator<string>;
-  close(): void;
+  /** Looks at once. */
+  now(): PollView;
+  /** One look for all that ask within one turn of the event loop, made after the last of them asked. */
+  look(): Promise<PollView>;
 }
 
 /** What the program remembers. Every method throws MailError unavailable when the disk or the file fails. */
@@ -51,6 +83,7 @@ export interface Store {
   /** Runs `fn` in one write transaction: all of it is durable when this resolves, nothing of it when it rejects. */
   write<T>(fn: (tables: Tables) => Promise<T>): Promise<T>;
   polls: PollReader;
-  readState(): StateReading;
+  /** Reads everything that nodes with this view serve, in one state; with `since`, only what changed after it. */
+  readState(view: View, since?: number): Reading;
   close(): Promise<void>;
 }

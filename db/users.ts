@@ -2,11 +2,10 @@ import type { Kysely, Selectable } from "kysely";
 import type { Address } from "../src/mail/address.ts";
 import { MailError } from "../src/mail/error.ts";
 import { newMailboxId } from "../src/mail/mailbox.ts";
-import { StateDigest } from "../src/sync/digest.ts";
 import type { UserRecord } from "../src/sync/records.ts";
 import type { Domain, DomainTable } from "./domains.ts";
 import type { Schema } from "./schema.ts";
-import type { StateTable } from "./state.ts";
+import { noDifference, type StateTable } from "./state.ts";
 
 export interface User {
   id: number;
@@ -150,11 +149,11 @@ export class UserTable {
   ): Promise<number> {
     const served = { before: servedRecord(before), after: servedRecord(after) };
     const touchesNodes = served.before !== undefined || served.after !== undefined;
-    const digest = touchesNodes ? await this.#state.change({ ...served, at }) : new StateDigest();
+    const digests = touchesNodes ? await this.#state.change({ ...served, at }) : noDifference();
     await this.#domains.userChanged(domainId, {
       users: count(after, true) - count(before, true),
       inactiveUsers: count(after, false) - count(before, false),
-      digest,
+      digests,
     });
     return this.#state.revision();
   }

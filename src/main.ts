@@ -1,3 +1,4 @@
+import { backUp, restore } from "../db/backup.ts";
 import { openStore } from "../db/sqlite.ts";
 import type { Runtime } from "../tools/call.ts";
 import { PasswordHasher } from "../tools/hash.ts";
@@ -20,6 +21,7 @@ async function main([command = "--help", ...argv]: string[]): Promise<number> {
   if (argv.includes("--help")) return print(commandHelp(command, argv[0]));
   if (command === "serve") return serveCommand(argv);
   if (command === "stdio") return stdioCommand(argv);
+  if (command === "backup" || command === "restore") return backupCommand(command, argv);
   const found = storeCommand(command, argv);
   if (found === undefined)
     throw new UsageError(`There is no command ${[command, argv[0] ?? ""].join(" ").trim()}.`);
@@ -63,6 +65,20 @@ async function stdioCommand(argv: string[]): Promise<number> {
   await Promise.race([stopSignal(), new Promise((resolve) => process.stdin.once("close", resolve))]);
   await connection.close();
   await store.close();
+  return exitCodes.done;
+}
+
+async function backupCommand(command: "backup" | "restore", argv: string[]): Promise<number> {
+  const { values, positionals } = parseArguments(argv, storeFlags, [], ["FILE"]);
+  const { db } = storeConfig(values, process.env);
+  const [file = ""] = positionals;
+  if (command === "backup") await backUp(db, file);
+  else restore(db, file);
+  log.info(
+    command === "backup"
+      ? `${db} is copied to ${file}`
+      : `${db} has the content of ${file}, as a new history`,
+  );
   return exitCodes.done;
 }
 

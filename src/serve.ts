@@ -24,7 +24,7 @@ export async function serve(
   log: Log,
 ): Promise<RunningServer> {
   await createFirstToken(store, runtime, config.db, log);
-  const publisher = new Publisher(() => store.readState(), dirname(config.db));
+  const publisher = new Publisher(store, dirname(config.db));
   const lastSeen = new LastSeen(store, log);
   const { "public-url": publicUrl, "tls-cert": certFile, "tls-key": keyFile } = config;
   const names = [

@@ -35,6 +35,11 @@ export const listNodes = defineTool({
           .string()
           .nullable()
           .describe("Why the node is failing, as a word such as disk_full; else null."),
+        reason_count: z
+          .int()
+          .nullable()
+          .describe("How many the reason is about; null where there is nothing to count."),
+        hint: z.string().nullable().describe("What to do about it; null when nothing is to be done."),
       }),
     ),
     revision: z.int().describe("The revision that nodes should have applied by now."),
@@ -45,14 +50,17 @@ export const listNodes = defineTool({
     const nodes = (await tables.nodes.all()).map((node) => {
       // A number of another history (before a database was put back from a backup) says nothing about this one.
       const applied = node.report?.history === history ? node.report.revision : null;
+      const status = statusOf(node, applied !== null && applied >= revision, at);
       return {
         name: node.name,
         ip_address: node.ipAddress,
         created_at: node.createdAt,
         last_sync_at: node.lastSyncAt,
         applied_revision: applied,
-        status: statusOf(node, applied !== null && applied >= revision, at),
+        status,
         reason: node.report?.reason ?? null,
+        reason_count: node.report?.count ?? null,
+        hint: hintOf(node, status),
       };
     });
     return { nodes, revision };
@@ -64,4 +72,20 @@ function statusOf(node: MailNode, upToDate: boolean, at: string): (typeof nodeSt
   if (Date.parse(at) - Date.parse(node.lastSyncAt) > STALE_AFTER) return "stale";
   if (node.report !== null && node.report.status !== "applied") return "failing";
   return upToDate ? "current" : "behind";
+}
+
+/** Only an operator at a shell can let removals through: the mail of a whole company may hang on it. */
+function hintOf({ name, report }: MailNode, status: (typeof nodeStatuses)[number]): string | null {
+  if (status === "never")
+    return "The node has not polled yet: see that its key file and its server URL are right.";
+  if (status === "stale")
+    return "See on the node whether it runs and reaches the server: m25-mail-node status.";
+  if (status !== "failing") return null;
+  if (report?.reason === "removals_withheld") {
+    return (
+      `The node keeps serving ${report.count ?? "some"} mailboxes that were removed, for they are many at once. If that is ` +
+      `meant, an operator lets them go at the server's shell: m25-mail node accept ${name}. Else bring them back.`
+    );
+  }
+  return "The node serves what it had and tries again each minute; its log has the details: m25-mail-node status.";
 }

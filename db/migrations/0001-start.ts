@@ -4,12 +4,24 @@ CREATE TABLE state (
   history TEXT NOT NULL,
   revision INTEGER NOT NULL,
   digest TEXT NOT NULL,
+  mx_digest TEXT NOT NULL,
+  cursor_key TEXT NOT NULL,
   domain_count INTEGER NOT NULL CHECK (domain_count >= 0),
   user_count INTEGER NOT NULL CHECK (user_count >= 0),
   inactive_user_count INTEGER NOT NULL CHECK (inactive_user_count >= 0)
 ) STRICT;
 
-INSERT INTO state VALUES (1, lower(hex(randomblob(16))), 0, '${"0".repeat(64)}', 0, 0, 0);
+INSERT INTO state VALUES (
+  1, lower(hex(randomblob(16))), 0, '${"0".repeat(64)}', '${"0".repeat(64)}', lower(hex(randomblob(32))), 0, 0, 0
+);
+
+CREATE TABLE revisions (
+  revision INTEGER PRIMARY KEY,
+  digest TEXT NOT NULL,
+  at TEXT NOT NULL
+) STRICT;
+
+INSERT INTO revisions VALUES (0, '${"0".repeat(64)}', strftime('%Y-%m-%dT%H:%M:%fZ'));
 
 CREATE TABLE domains (
   id INTEGER PRIMARY KEY,
@@ -17,9 +29,12 @@ CREATE TABLE domains (
   user_count INTEGER NOT NULL CHECK (user_count >= 0),
   inactive_user_count INTEGER NOT NULL CHECK (inactive_user_count >= 0),
   digest TEXT NOT NULL,
+  mx_digest TEXT NOT NULL,
   revision INTEGER NOT NULL,
   created_at TEXT NOT NULL
 ) STRICT;
+
+CREATE INDEX domains_revision ON domains (revision);
 
 CREATE TABLE users (
   id INTEGER PRIMARY KEY,
@@ -35,6 +50,8 @@ CREATE TABLE users (
   UNIQUE (domain_id, local_part)
 ) STRICT;
 
+CREATE INDEX users_revision ON users (revision);
+
 CREATE TABLE removals (
   kind TEXT NOT NULL CHECK (kind IN ('domain', 'user')),
   name TEXT NOT NULL,
@@ -43,12 +60,20 @@ CREATE TABLE removals (
   PRIMARY KEY (kind, name)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX removals_revision ON removals (revision);
+
 CREATE TABLE nodes (
   id INTEGER PRIMARY KEY,
   name TEXT NOT NULL UNIQUE,
   ip_address TEXT,
+  role TEXT NOT NULL CHECK (role IN ('mail', 'mx')),
+  domains TEXT,
   key_id TEXT NOT NULL UNIQUE,
   key_hash TEXT NOT NULL,
+  next_key_id TEXT UNIQUE,
+  next_key_hash TEXT,
+  key_expires_at TEXT,
+  accepted_revision INTEGER,
   created_at TEXT NOT NULL,
   last_sync_at TEXT,
   applied_revision INTEGER,
@@ -56,6 +81,7 @@ CREATE TABLE nodes (
   applied_digest TEXT,
   report_status TEXT,
   report_reason TEXT,
+  report_count INTEGER,
   program_version TEXT,
   reported_at TEXT
 ) STRICT;

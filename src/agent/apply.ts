@@ -90,7 +90,10 @@ interface Staged {
  *
  * @returns the plan that was carried out, and what state.json now says
  */
-export async function applyUpdate(place: Workplace, update: Update): Promise<{ plan: Plan; state: NodeState }> {
+export async function applyUpdate(
+  place: Workplace,
+  update: Update,
+): Promise<{ plan: Plan; state: NodeState }> {
   const { host, config, commands, lock } = place;
   const { files, clock } = host;
   const at = (name: string): string => join(config.out, name);

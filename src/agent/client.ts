@@ -1,4 +1,9 @@
-import { type ClientRequest, Agent as HttpAgent, type IncomingMessage, request as requestHttp } from "node:http";
+import {
+  type ClientRequest,
+  Agent as HttpAgent,
+  type IncomingMessage,
+  request as requestHttp,
+} from "node:http";
 import { Agent as HttpsAgent, request as requestHttps } from "node:https";
 import { pipeline, type Readable } from "node:stream";
 import { createBrotliDecompress, createGunzip } from "node:zlib";
@@ -74,7 +79,11 @@ export function openClient({ server, ca, version, limits: given, signal }: Clien
     };
     const onAbort = (): void => stop(new TemporaryFailure("stopped"));
     signal?.addEventListener("abort", onAbort, { once: true });
-    const total = setTimeout(stop, limits.total, new TemporaryFailure(`no whole answer in ${limits.total} ms`));
+    const total = setTimeout(
+      stop,
+      limits.total,
+      new TemporaryFailure(`no whole answer in ${limits.total} ms`),
+    );
     request.setTimeout(limits.idle, () => stop(new TemporaryFailure(`nothing heard for ${limits.idle} ms`)));
     try {
       response = await answerOf(request, body, limits.connect, stop);
@@ -138,7 +147,11 @@ function answerOf(
     const settled = (): void => clearTimeout(timer);
     request.once("socket", (socket) => {
       if (!socket.connecting) settled();
-      else socket.once("secureConnect" in socket || "encrypted" in socket ? "secureConnect" : "connect", settled);
+      else
+        socket.once(
+          "secureConnect" in socket || "encrypted" in socket ? "secureConnect" : "connect",
+          settled,
+        );
     });
     request.once("response", (response) => {
       settled();
@@ -165,7 +178,9 @@ function expectStatus(response: IncomingMessage, wanted: readonly number[]): voi
     throw new TemporaryFailure(`the server answered ${status}`, retryAfter(response));
   }
   if (status >= 300 && status < 400 && status !== 304) {
-    throw new WrongAnswer(`the server answered with a redirect (${status}), which is never followed: correct --server`);
+    throw new WrongAnswer(
+      `the server answered with a redirect (${status}), which is never followed: correct --server`,
+    );
   }
   throw new WrongAnswer(`the server answered ${status}: is --server right?`);
 }
@@ -233,7 +248,8 @@ function asFault(error: unknown): unknown {
     if (own.some((kind) => error instanceof kind)) return error;
   }
   const code = systemCode(error);
-  if (code?.startsWith("HPE_")) return new WrongAnswer(`the server does not answer in HTTP (${code}): is --server right?`);
+  if (code?.startsWith("HPE_"))
+    return new WrongAnswer(`the server does not answer in HTTP (${code}): is --server right?`);
   const message = error instanceof Error ? error.message : String(error);
   return new TemporaryFailure(`the server cannot be reached: ${message === "" ? code : message}`);
 }

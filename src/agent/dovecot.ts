@@ -20,7 +20,9 @@ export async function endSessions(
 ): Promise<void> {
   if (users.length === 0) return;
   if (doveadm === undefined) {
-    host.log(`doveadm is not installed: open sessions of ${users.length} changed or removed users are not ended`);
+    host.log(
+      `doveadm is not installed: open sessions of ${users.length} changed or removed users are not ended`,
+    );
     return;
   }
   const nextSecond = (Math.floor(written / 1000) + 1) * 1000;
@@ -38,7 +40,11 @@ export async function endSessions(
 }
 
 /** @returns what it printed, or undefined after a warning */
-async function doveadmRun(host: Host, doveadm: readonly string[], args: readonly string[]): Promise<string | undefined> {
+async function doveadmRun(
+  host: Host,
+  doveadm: readonly string[],
+  args: readonly string[],
+): Promise<string | undefined> {
   const [command = "doveadm", ...leading] = doveadm;
   const shown = `doveadm ${args.join(" ")}`;
   try {

@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { PostmapFailed } from "./faults.ts";
 import type { CommandResult, Host, Lock } from "./host.ts";
-import { names } from "./state.ts";
 import { replaceFile } from "./staging.ts";
+import { names } from "./state.ts";
 
 const TIMEOUT = 300_000;
 /** Postfix's commands doze while their main.cf is under two seconds old. */
@@ -14,7 +14,13 @@ const BACKDATED = 60;
  *
  * @throws PostmapFailed
  */
-export async function postmap(host: Host, lock: Lock, command: string, out: string, source: string): Promise<void> {
+export async function postmap(
+  host: Host,
+  lock: Lock,
+  command: string,
+  out: string,
+  source: string,
+): Promise<void> {
   const folder = await configurationFolder(host, out);
   const args = ["-c", folder, `lmdb:${join(out, source)}`];
   let result: CommandResult;

@@ -1,119 +1,190 @@
-import { once } from "node:events";
 import { type FileHandle, open, unlink } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { constants, createBrotliCompress } from "node:zlib";
-import type { StateReading } from "../../db/store.ts";
-import { encodeEnd, encodeHeader, stateTag } from "./snapshot.ts";
+import type { PollView, Reading, StateSummary, Store } from "../../db/store.ts";
+import { encodeEnd, encodeHeader, type Header, stateTag } from "./answer.ts";
+import { encodeCursor } from "./cursor.ts";
+import type { View } from "./view.ts";
+
+/** Changes that are read at once, in some ten milliseconds at most; more go the way of a snapshot. */
+const SMALL_DELTA = 2_000;
+/** Small deltas that are kept, each some hundred bytes as a rule: nodes come from few revisions. */
+const KEPT_DELTAS = 200;
+/** Files that are kept. Most nodes have the one view, and few come from the same revision long ago. */
+const KEPT_FILES = 8;
 
 /** Bytes that are read at once. */
 const CHUNK = 256 * 1024;
 
-/** One state's maps, whole, compressed with brotli, in a file that has no name any more. */
-interface Snapshot {
+/** Whole maps, compressed with brotli, in a file that has no name any more. */
+interface MapsFile {
   revision: number;
   etag: string;
   file: FileHandle;
   size: number;
-  /** Answers that still read the file, and the publisher itself while it is the current one. */
+  /** Answers that still read the file, and the publisher itself while it keeps it. */
   users: number;
 }
 
-/** An answer with maps: `body` is compressed with brotli and `size` bytes long. */
+/** An answer with maps. */
 export interface Publication {
   etag: string;
+  /** `br`: compressed with brotli, `size` bytes. */
+  encoding: "br" | "identity";
   size: number;
-  body: Readable;
+  body: Readable | Buffer;
 }
 
 /**
  * Keeps the current state's maps ready. A million users are 148 MB of text and 48 MB of brotli (at its
  * fastest level, five times as fast as gzip's): made once a revision, a page at a time between other work,
- * and kept on disk, so that a hundred nodes that ask at once cost one reading and no memory.
+ * and kept on disk, so that a hundred nodes that ask at once cost one reading and no memory. Small deltas,
+ * the rule, are read at once and kept in memory.
  */
 export class Publisher {
-  readonly #readState: () => StateReading;
+  readonly #store: Pick<Store, "polls" | "readState">;
   readonly #folder: string;
-  #current: Snapshot | undefined;
-  #building: Promise<Snapshot> | undefined;
+  readonly #files = new Map<string, MapsFile>();
+  readonly #building = new Map<string, Promise<MapsFile>>();
+  #deltas = new Map<string, Publication>();
+  #deltasOf = "";
 
-  /** @param folder where the file is kept; the hashes in it are as secret as the database beside it */
-  constructor(readState: () => StateReading, folder: string) {
-    this.#readState = readState;
+  /** @param folder where files are kept; the hashes in them are as secret as the database beside them */
+  constructor(store: Pick<Store, "polls" | "readState">, folder: string) {
+    this.#store = store;
     this.#folder = folder;
   }
 
-  /** The maps of the state of `revision`, or of a later one. */
-  async publish(revision: number): Promise<Publication> {
+  /**
+   * The maps of the state of `state.revision`, or of a later one: all of them, or what changed after the
+   * revision `since`.
+   */
+  async publish(polls: PollView, view: View, state: StateSummary, since?: number): Promise<Publication> {
+    const delta = since === undefined ? undefined : this.#smallDelta(polls, view, state, since);
+    if (delta !== undefined) return delta;
+    const key = `${view.id} ${since ?? ""}`;
     for (;;) {
-      const snapshot = this.#current;
-      if (snapshot !== undefined && snapshot.revision >= revision) return this.#read(snapshot);
-      this.#building ??= this.#build().finally(() => {
-        this.#building = undefined;
-      });
-      await this.#building;
+      const ready = this.#files.get(key);
+      if (ready !== undefined && ready.revision >= state.revision) return this.#read(key, ready);
+      const building =
+        this.#building.get(key) ?? this.#build(key, view, since).finally(() => this.#building.delete(key));
+      this.#building.set(key, building);
+      await building;
     }
   }
 
   async close(): Promise<void> {
-    await this.#building?.catch(() => {});
-    if (this.#current !== undefined) await this.#release(this.#current);
-    this.#current = undefined;
+    await Promise.allSettled(this.#building.values());
+    for (const file of this.#files.values()) await this.#release(file);
+    this.#files.clear();
   }
 
-  #read(snapshot: Snapshot): Publication {
-    snapshot.users += 1;
-    const body = Readable.from(chunks(snapshot));
-    body.once("close", () => void this.#release(snapshot));
-    return { etag: snapshot.etag, size: snapshot.size, body };
+  #smallDelta(polls: PollView, view: View, state: StateSummary, since: number): Publication | undefined {
+    const stateId = `${state.history} ${state.revision}`;
+    if (stateId !== this.#deltasOf || this.#deltas.size > KEPT_DELTAS) this.#deltas = new Map();
+    this.#deltasOf = stateId;
+    const key = `${view.id} ${since}`;
+    const known = this.#deltas.get(key);
+    if (known !== undefined) return known;
+    const changes = polls.changes(view, since, SMALL_DELTA);
+    if (changes === undefined) return undefined;
+    const { summary, lines } = changes;
+    const header = encodeHeader(headerOf("delta", view, summary, polls.cursorKey()));
+    const body = Buffer.from(`${header}\n${lines.join("")}${encodeEnd(lines.length)}\n`);
+    const delta: Publication = { etag: stateTag(summary), encoding: "identity", size: body.length, body };
+    this.#deltas.set(key, delta);
+    return delta;
   }
 
-  async #release(snapshot: Snapshot): Promise<void> {
-    snapshot.users -= 1;
-    if (snapshot.users === 0) await snapshot.file.close();
+  #read(key: string, maps: MapsFile): Publication {
+    // The one that was asked for last is the last to be dropped.
+    this.#files.delete(key);
+    this.#files.set(key, maps);
+    maps.users += 1;
+    const body = Readable.from(chunks(maps));
+    body.once("close", () => void this.#release(maps));
+    return { etag: maps.etag, encoding: "br", size: maps.size, body };
   }
 
-  async #build(): Promise<Snapshot> {
+  async #release(maps: MapsFile): Promise<void> {
+    maps.users -= 1;
+    if (maps.users === 0) await maps.file.close();
+  }
+
+  async #build(key: string, view: View, since: number | undefined): Promise<MapsFile> {
     const file = await this.#namelessFile();
     try {
-      const { revision, etag } = await writeMaps(this.#readState(), file);
+      const reading = this.#store.readState(view, since);
+      const kind = since === undefined ? "snapshot" : "delta";
+      const header = headerOf(kind, view, reading.summary, this.#store.polls.now().cursorKey());
+      await writeMaps(reading, header, file);
       const { size } = await file.stat();
-      const former = this.#current;
-      this.#current = { revision, etag, file, size, users: 1 };
+      const maps = { revision: header.revision, etag: stateTag(header), file, size, users: 1 };
+      const former = this.#files.get(key);
+      this.#files.set(key, maps);
       if (former !== undefined) await this.#release(former);
-      return this.#current;
+      await this.#dropOldest();
+      return maps;
     } catch (error) {
       await file.close();
       throw error;
     }
   }
 
+  async #dropOldest(): Promise<void> {
+    for (const [key, maps] of this.#files) {
+      if (this.#files.size <= KEPT_FILES) return;
+      this.#files.delete(key);
+      await this.#release(maps);
+    }
+  }
+
   /** Without a name the file cannot be left behind, whatever kills this process. */
   async #namelessFile(): Promise<FileHandle> {
-    const path = `${this.#folder}/.snapshot-${process.pid}-${Date.now()}`;
+    const path = `${this.#folder}/.maps-${process.pid}-${process.hrtime.bigint()}`;
     const file = await open(path, "wx+", 0o600);
     await unlink(path);
     return file;
   }
 }
 
+function headerOf(
+  kind: Header["kind"],
+  view: View,
+  summary: StateSummary,
+  cursorKey: string,
+): Omit<Header, "protocol"> {
+  const { history, revision, digest, wholeDigest, counts } = summary;
+  const position = { history, revision, digest: wholeDigest, view: view.id };
+  return {
+    kind,
+    role: view.role,
+    history,
+    revision,
+    digest,
+    counts,
+    cursor: encodeCursor(position, cursorKey),
+  };
+}
+
 /** By position: many answers read the one file at once. */
-async function* chunks({ file, size }: Snapshot): AsyncGenerator<Buffer> {
+async function* chunks({ file, size }: MapsFile): AsyncGenerator<Buffer> {
   let position = 0;
   while (position < size) {
     const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(CHUNK), 0, CHUNK, position);
-    if (bytesRead === 0) throw new Error("the snapshot's file is shorter than it was");
+    if (bytesRead === 0) throw new Error("the file with the maps is shorter than it was");
     position += bytesRead;
     yield buffer.subarray(0, bytesRead);
   }
 }
 
 async function writeMaps(
-  reading: StateReading,
+  reading: Reading,
+  header: Omit<Header, "protocol">,
   file: FileHandle,
-): Promise<{ revision: number; etag: string }> {
+): Promise<void> {
   try {
-    const { summary } = reading;
     const compress = createBrotliCompress({
       params: {
         [constants.BROTLI_PARAM_QUALITY]: constants.BROTLI_MIN_QUALITY + 1,
@@ -123,16 +194,24 @@ async function writeMaps(
     const done = file.writeFile(compress);
     // A failure is met where `done` is awaited at last; until then it must not count as unhandled.
     done.catch(() => {});
-    compress.write(`${encodeHeader(summary)}\n`);
+    compress.write(`${encodeHeader(header)}\n`);
+    let lines = 0;
     for (const page of reading.pages()) {
-      if (!compress.write(page)) await Promise.race([once(compress, "drain"), done]);
+      lines += countLines(page);
+      if (!compress.write(page))
+        await Promise.race([new Promise((resolve) => compress.once("drain", resolve)), done]);
       // `drain` comes without the event loop having turned: without this, polls wait for the whole snapshot.
       await nextTurn();
     }
-    compress.end(`${encodeEnd(summary.counts.domains + summary.counts.users)}\n`);
+    compress.end(`${encodeEnd(lines)}\n`);
     await done;
-    return { revision: summary.revision, etag: stateTag(summary) };
   } finally {
     reading.close();
   }
+}
+
+function countLines(page: string): number {
+  let lines = 0;
+  for (let at = page.indexOf("\n"); at >= 0; at = page.indexOf("\n", at + 1)) lines += 1;
+  return lines;
 }

@@ -16,7 +16,20 @@ export interface UserRecord {
   mailbox: string;
 }
 
-export type MailRecord = DomainRecord | UserRecord;
+/** An active mailbox as an MX-only node serves it: known, and nothing else. */
+export interface AddressRecord {
+  user: string;
+}
+
+export type MailRecord = DomainRecord | UserRecord | AddressRecord;
+
+/** What a node does: `mail` keeps mailboxes, `mx` accepts mail and relays it, and never gets a hash. */
+export const nodeRoles = ["mail", "mx"] as const;
+
+export type NodeRole = (typeof nodeRoles)[number];
+
+/** In a delta: what is no longer served. Absence never means removal. */
+export type Removal = { domain: string; removed: true } | { user: string; removed: true };
 
 /**
  * The one line that stands for a record: on the wire, and under the digest. JSON with these keys in this
@@ -24,27 +37,47 @@ export type MailRecord = DomainRecord | UserRecord;
  */
 export function canonicalLine(record: MailRecord): string {
   if ("domain" in record) return `{"domain":"${record.domain}"}`;
+  if (!("password" in record)) return `{"user":"${record.user}"}`;
   const { user, password, quota_mb, mailbox } = record;
   return `{"user":"${user}","password":"${password}","quota_mb":${quota_mb},"mailbox":"${mailbox}"}`;
 }
 
+export function removalLine(removal: Removal): string {
+  return "domain" in removal
+    ? `{"domain":"${removal.domain}","removed":true}`
+    : `{"user":"${removal.user}","removed":true}`;
+}
+
 /**
- * Reads one record line, trusting nothing: exactly the known fields, each in its stored form. A node
- * checks every value again, because what passes here is written into files that daemons parse.
+ * Reads one record line, trusting nothing: exactly the fields of a node of this role, each in its stored
+ * form. A node checks every value again, because what passes here is written into files that daemons parse.
  *
  * @returns undefined when the line is no acceptable record
  */
-export function parseRecord(line: string): MailRecord | undefined {
-  let value: unknown;
+export function parseRecord(line: string, role: NodeRole): MailRecord | undefined {
+  const value = parseObject(line);
+  if (value === undefined) return undefined;
+  const isUser = role === "mx" ? isAddressRecord : isUserRecord;
+  const record = isDomainRecord(value) || isUser(value) ? value : undefined;
+  // The canonical line is what the digest covers: another spelling of the same record is another record.
+  return record !== undefined && canonicalLine(record) === line ? record : undefined;
+}
+
+/** Reads one removal line, as strictly; undefined when it is none. */
+export function parseRemoval(line: string): Removal | undefined {
+  const value = parseObject(line);
+  if (value === undefined || (value as Partial<Removal>).removed !== true) return undefined;
+  const removal = isDomainRecord(value) || isAddressRecord(value) ? (value as Removal) : undefined;
+  return removal !== undefined && removalLine(removal) === line ? removal : undefined;
+}
+
+function parseObject(line: string): object | undefined {
   try {
-    value = JSON.parse(line);
+    const value: unknown = JSON.parse(line);
+    return typeof value === "object" && value !== null ? value : undefined;
   } catch {
     return undefined;
   }
-  if (typeof value !== "object" || value === null) return undefined;
-  const record = isDomainRecord(value) || isUserRecord(value) ? value : undefined;
-  // The canonical line is what the digest covers: another spelling of the same record is another record.
-  return record !== undefined && canonicalLine(record) === line ? record : undefined;
 }
 
 function isDomainRecord(value: object): value is DomainRecord {
@@ -52,11 +85,15 @@ function isDomainRecord(value: object): value is DomainRecord {
   return typeof domain === "string" && domainProblem(domain) === undefined;
 }
 
+function isAddressRecord(value: object): value is AddressRecord {
+  const { user } = value as Partial<AddressRecord>;
+  return typeof user === "string" && isStoredAddress(user);
+}
+
 function isUserRecord(value: object): value is UserRecord {
-  const { user, password, quota_mb, mailbox } = value as Partial<UserRecord>;
+  const { password, quota_mb, mailbox } = value as Partial<UserRecord>;
   return (
-    typeof user === "string" &&
-    isStoredAddress(user) &&
+    isAddressRecord(value) &&
     typeof password === "string" &&
     STORED_HASH.test(password) &&
     isQuota(quota_mb) &&

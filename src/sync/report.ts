@@ -1,17 +1,35 @@
-import { type Counts, type RefusalReason, refusalReasons } from "./snapshot.ts";
+import type { Counts } from "./answer.ts";
+import { type RefusalReason, refusalReasons } from "./reader.ts";
 
 /** What keeps a node from applying a state that it accepted; never free text. */
-export const failureReasons = ["disk_full", "not_permitted", "write_failed", "postmap_failed"] as const;
+export const failureReasons = [
+  "disk_full",
+  "not_permitted",
+  "write_failed",
+  "postmap_failed",
+  "lookup_failed",
+] as const;
 
 export type FailureReason = (typeof failureReasons)[number];
 
-export const reportStatuses = ["applied", "refused", "failed"] as const;
+/** What a node does not do although the answer is sound. */
+export const withheldReasons = ["removals_withheld"] as const;
+
+/**
+ * `withheld`: everything but removals was applied, for these would take more from the node than its
+ * thresholds allow.
+ */
+export const reportStatuses = ["applied", "withheld", "refused", "failed"] as const;
 
 export type ReportStatus = (typeof reportStatuses)[number];
 
-export type ReportReason = RefusalReason | FailureReason;
+export type ReportReason = RefusalReason | FailureReason | (typeof withheldReasons)[number];
 
-export const reportReasons = [...Object.keys(refusalReasons), ...failureReasons] as ReportReason[];
+export const reportReasons = [
+  ...Object.keys(refusalReasons),
+  ...failureReasons,
+  ...withheldReasons,
+] as ReportReason[];
 
 /**
  * What a node tells the server after a poll: the state that it serves now, and how the last attempt went.
@@ -25,6 +43,8 @@ export interface Report {
   status: ReportStatus;
   /** null when status is "applied". */
   reason: ReportReason | null;
+  /** How many the reason is about: removals withheld, the line of a damaged record; null where there is nothing to count. */
+  count: number | null;
   /** Version of the node's program. */
   version: string;
 }

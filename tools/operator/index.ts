@@ -1,5 +1,5 @@
 import type { Tool } from "../tool.ts";
-import { removeNode } from "./remove-node.ts";
+import { acceptRemovals, removeNode, rotateKey, setNode } from "./nodes.ts";
 import { restoreUser } from "./restore-user.ts";
 import { setQuota } from "./set-quota.ts";
 import { createToken, listTokens, revokeToken } from "./tokens.ts";
@@ -8,6 +8,9 @@ import { createToken, listTokens, revokeToken } from "./tokens.ts";
 export const operatorTools = {
   setQuota,
   restoreUser,
+  setNode,
+  rotateKey,
+  acceptRemovals,
   removeNode,
   createToken,
   listTokens,

@@ -36,6 +36,12 @@ export function storeCommand(name: string, argv: readonly string[]): StoreComman
       return simple(operatorTools.revokeToken, rest, ["NAME"]);
     case "node list":
       return simple(endpoint("list-nodes"), rest, []);
+    case "node set":
+      return setNodeCommand(rest);
+    case "node rotate-key":
+      return rotateKeyCommand(rest);
+    case "node accept":
+      return acceptCommand(rest);
     case "node remove":
       return simple(operatorTools.removeNode, rest, ["NAME"]);
     case "user set-quota":
@@ -82,6 +88,39 @@ function createTokenCommand(argv: readonly string[]): StoreCommand {
   const present =
     values.json === true ? presentation(values) : ({ token }: Record<string, unknown>) => String(token);
   return { values, run: (runtime) => runTool(runtime, operatorTools.createToken, input, present) };
+}
+
+function setNodeCommand(argv: readonly string[]): StoreCommand {
+  const { values, positionals } = parseArguments(argv, [...storeFlags, "domains", "role", "ip"], SWITCHES, [
+    "NAME",
+  ]);
+  const domains = optionalText(values.domains);
+  const input = {
+    name: positionals[0],
+    ...(domains !== undefined && { domains: domains === "all" ? domains : domains.split(",") }),
+    ...(values.role !== undefined && { role: values.role }),
+    ...(values.ip !== undefined && { ip_address: values.ip }),
+  };
+  return { values, run: (runtime) => runTool(runtime, operatorTools.setNode, input, presentation(values)) };
+}
+
+/** The key alone, for the same reason as a token. */
+function rotateKeyCommand(argv: readonly string[]): StoreCommand {
+  const { values, positionals } = parseArguments(argv, storeFlags, SWITCHES, ["NAME"]);
+  const present =
+    values.json === true ? presentation(values) : ({ sync_key }: Record<string, unknown>) => String(sync_key);
+  const input = { name: positionals[0] };
+  return { values, run: (runtime) => runTool(runtime, operatorTools.rotateKey, input, present) };
+}
+
+function acceptCommand(argv: readonly string[]): StoreCommand {
+  const all = argv.includes("--all");
+  const { values, positionals } = parseArguments(argv, storeFlags, [...SWITCHES, "all"], all ? [] : ["NAME"]);
+  const input = all ? { all } : { name: positionals[0] };
+  return {
+    values,
+    run: (runtime) => runTool(runtime, operatorTools.acceptRemovals, input, presentation(values)),
+  };
 }
 
 function days(text: string): number {

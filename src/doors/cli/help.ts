@@ -23,8 +23,11 @@ export function help(): string {
   m25-mail call ENDPOINT [--field value …]       one operation from the shell; --json for programs
   m25-mail token create NAME [--scopes read,write,destroy,nodes] [--expires 90d]
   m25-mail token list | revoke NAME              access tokens for HTTP
-  m25-mail node list | remove NAME               the nodes
+  m25-mail node list | remove NAME | rotate-key NAME
+  m25-mail node set NAME [--domains a.nl,b.nl|all] [--role mail|mx] [--ip CIDR|any]
+  m25-mail node accept NAME | --all              let removals through that nodes withhold
   m25-mail user set-quota EMAIL MIB | restore EMAIL
+  m25-mail backup FILE | restore FILE            a consistent copy while running; and back
 
   m25-mail COMMAND --help                        more of one command
   m25-mail --version

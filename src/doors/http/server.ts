@@ -16,7 +16,7 @@ import { MailError } from "../../mail/error.ts";
 import type { Publisher } from "../../sync/publisher.ts";
 import { mountMcp } from "../mcp/http.ts";
 import { mountRest } from "../rest.ts";
-import { mountSync } from "../sync.ts";
+import { mountSync } from "../sync/index.ts";
 import { AllowedHosts } from "./hosts.ts";
 import { BODY_LIMIT, HEADER_LIMIT, HEADERS_TIMEOUT, KEEP_ALIVE_TIMEOUT, REQUEST_TIMEOUT } from "./limits.ts";
 import { sendProblem, unauthorized } from "./problem.ts";
@@ -80,7 +80,7 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
     return sendProblem(reply, noSuchRoute(), 404);
   });
   app.get("/healthz", async (_request, reply) => {
-    store.polls.state();
+    store.polls.now();
     return reply.send({ status: "ok" });
   });
   await app.register(async (scope) => {

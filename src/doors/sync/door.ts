@@ -1,0 +1,15 @@
+import type { Store } from "../../../db/store.ts";
+import type { LastSeen } from "../../auth/last-seen.ts";
+import type { Publisher } from "../../sync/publisher.ts";
+import type { Changes } from "./changes.ts";
+
+/** What the nodes' routes work with. */
+export interface SyncDoor {
+  store: Store;
+  publisher: Publisher;
+  changes: Changes;
+  lastSeen: LastSeen;
+  now(): Date;
+  /** False once the server is closing: nobody is made to wait any more. */
+  open(): boolean;
+}

@@ -1,0 +1,113 @@
+import { pipeline, type Readable } from "node:stream";
+import { createBrotliDecompress } from "node:zlib";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import type { PollingNode, PollView, StateSummary } from "../../../db/store.ts";
+import { stateTag } from "../../sync/answer.ts";
+import { decodeCursor, type Position } from "../../sync/cursor.ts";
+import type { Publication } from "../../sync/publisher.ts";
+import type { SyncDoor } from "./door.ts";
+import { authenticateNode, endOldKey } from "./node.ts";
+
+/** The longest wait for a change, in seconds: below the minute after which proxies end idle requests. */
+const MAX_WAIT = 55;
+
+/** Removals up to this revision were accepted by an operator: a node that withholds them lets them through. */
+const ACCEPT_HEADER = "m25-accept-removals";
+
+/** How a node's own position stands to the database's. */
+type Standing =
+  | { kind: "current" }
+  /** It has everything up to `since`. */
+  | { kind: "behind"; since: number }
+  /** Nothing is known of it: it gets everything. */
+  | { kind: "unknown" }
+  /** It has what this database never had, or has no more. */
+  | { kind: "beyond" };
+
+/** GET /sync/v1/maps: 304, a delta or a snapshot, at once or as soon as there is something. */
+export async function sendMaps(
+  door: SyncDoor,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  let polls = await door.store.polls.look();
+  let node = authenticateNode(door, polls, request);
+  await endOldKey(door, node);
+  let standing = standingOf(request, polls, node);
+  const deadline = Date.now() + waitOf(request) * 1000;
+  if (standing.kind === "current" && deadline > Date.now()) {
+    const gone = new AbortController();
+    reply.raw.once("close", () => gone.abort());
+    while (standing.kind === "current" && Date.now() < deadline && !gone.signal.aborted && door.open()) {
+      await door.changes.wait(polls.state(node.view), deadline - Date.now(), gone.signal);
+      polls = await door.store.polls.look();
+      node = authenticateNode(door, polls, request);
+      standing = standingOf(request, polls, node);
+    }
+  }
+  if (standing.kind === "beyond") {
+    // An older copy of the database was put in its place by hand.
+    await startHistory(door, polls.state(node.view));
+    polls = await door.store.polls.look();
+    standing = { kind: "unknown" };
+  }
+  const state = polls.state(node.view);
+  reply.header("cache-control", "no-store");
+  if (node.acceptedRevision !== null) reply.header(ACCEPT_HEADER, node.acceptedRevision);
+  if (standing.kind === "current") return reply.code(304).header("etag", stateTag(state)).send();
+  const since = standing.kind === "behind" ? standing.since : undefined;
+  return send(await door.publisher.publish(polls, node.view, state, since), request, reply);
+}
+
+function standingOf(request: FastifyRequest, polls: PollView, { view }: PollingNode): Standing {
+  const state = polls.state(view);
+  const { since } = request.query as { since?: unknown };
+  if (typeof since !== "string") {
+    return request.headers["if-none-match"] === stateTag(state) ? { kind: "current" } : { kind: "unknown" };
+  }
+  const position = decodeCursor(since, polls.cursorKey());
+  if (position === undefined || position.history !== state.history) return { kind: "unknown" };
+  if (isBeyond(position, state, polls)) return { kind: "beyond" };
+  if (position.view !== view.id) return { kind: "unknown" };
+  if (position.revision === state.revision) return { kind: "current" };
+  const remembered = polls.digestAt(position.revision) !== undefined;
+  return remembered ? { kind: "behind", since: position.revision } : { kind: "unknown" };
+}
+
+function isBeyond(position: Position, state: StateSummary, polls: PollView): boolean {
+  if (position.revision > state.revision) return true;
+  const digest =
+    position.revision === state.revision
+      ? state.wholeDigest
+      : (polls.digestAt(position.revision) ?? position.digest);
+  return digest !== position.digest;
+}
+
+async function startHistory(door: SyncDoor, { history }: StateSummary): Promise<void> {
+  const at = door.now().toISOString();
+  await door.store.write(async (tables) => {
+    // Many nodes find this out at once; one new history is enough.
+    if ((await tables.state.history()) === history) await tables.state.startHistory(at);
+  });
+}
+
+/** RFC 7240 4.3, in seconds. */
+function waitOf(request: FastifyRequest): number {
+  const match = /(?:^|,)\s*wait\s*=\s*"?(\d{1,4})"?\s*(?:[;,]|$)/i.exec(String(request.headers.prefer ?? ""));
+  return Math.min(Number(match?.[1] ?? 0), MAX_WAIT);
+}
+
+function send(maps: Publication, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  reply.header("etag", maps.etag).header("vary", "accept-encoding").type("application/x-ndjson");
+  if (maps.encoding === "identity") return reply.send(maps.body);
+  if (acceptsBrotli(request.headers["accept-encoding"])) {
+    return reply.header("content-encoding", "br").header("content-length", maps.size).send(maps.body);
+  }
+  // pipeline, unlike pipe, also ends the reading when the node hangs up; what it tells is told to `send` too.
+  return reply.send(pipeline(maps.body as Readable, createBrotliDecompress(), () => {}));
+}
+
+/** RFC 9110 12.5.3, as far as one coding needs it. */
+function acceptsBrotli(header: string | string[] | undefined): boolean {
+  return /(?:^|,)\s*br\s*(?:;\s*q=(?!0(?:\.0*)?\s*(?:,|$))[\d.]+\s*)?(?:,|$)/i.test(String(header ?? ""));
+}

@@ -1,0 +1,45 @@
+import type { FastifyRequest } from "fastify";
+import type { PollingNode, PollView } from "../../../db/store.ts";
+import { credentialId, credentialMatches } from "../../../tools/credential.ts";
+import { bearerCredential } from "../../auth/bearer.ts";
+import { MailError } from "../../mail/error.ts";
+import { inNetwork } from "../../mail/network.ts";
+import type { SyncDoor } from "./door.ts";
+
+/**
+ * The node that asks.
+ *
+ * @throws MailError unauthorized: no such key; forbidden: not from this address
+ */
+export function authenticateNode(door: SyncDoor, polls: PollView, request: FastifyRequest): PollingNode {
+  const key = bearerCredential(request.headers.authorization);
+  const id = credentialId("syncKey", key);
+  const node = id === undefined ? undefined : polls.node(id);
+  const now = door.now();
+  if (node === undefined || !credentialMatches(key, node.keyHash) || hasEnded(node, now)) {
+    throw new MailError(
+      "unauthorized",
+      "This is no valid sync key.",
+      "Register the node with m25_mail_add_node and put its sync key into the node's key file.",
+    );
+  }
+  if (node.ipAddress !== null && !inNetwork(request.socket.remoteAddress ?? "", node.ipAddress)) {
+    throw new MailError(
+      "forbidden",
+      "This sync key may not be used from this address.",
+      "The operator registered another ip_address for this node: m25-mail node set NAME --ip CIDR changes it.",
+    );
+  }
+  door.lastSeen.node(node.id, now.toISOString());
+  return node;
+}
+
+/** The first use of a new key ends the old one. */
+export async function endOldKey(door: SyncDoor, node: PollingNode): Promise<void> {
+  if (!node.keyIsNext) return;
+  await door.store.write((tables) => tables.nodes.promoteKey(node.id, node.keyHash));
+}
+
+function hasEnded({ keyExpiresAt }: PollingNode, now: Date): boolean {
+  return keyExpiresAt !== null && Date.parse(keyExpiresAt) <= now.getTime();
+}

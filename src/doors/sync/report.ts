@@ -1,0 +1,50 @@
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { z } from "zod";
+import { MailError } from "../../mail/error.ts";
+import { type Report, reportReasons, reportStatuses } from "../../sync/report.ts";
+import type { SyncDoor } from "./door.ts";
+import { authenticateNode } from "./node.ts";
+
+const Count = z.int().min(0);
+
+/** What a node may say of itself: numbers and words of ours only, for a model reads them in list_nodes. */
+const ReportBody: z.ZodType<Report> = z
+  .strictObject({
+    revision: Count,
+    history: z.string().regex(/^([0-9a-f]{32})?$/),
+    digest: z.string().regex(/^([0-9a-f]{64})?$/),
+    counts: z.strictObject({ domains: Count, users: Count }),
+    status: z.enum(reportStatuses),
+    reason: z.enum(reportReasons).nullable(),
+    count: Count.nullable(),
+    version: z.string().regex(/^[0-9A-Za-z.+-]{1,40}$/),
+  })
+  .refine((report) => (report.status === "applied") === (report.reason === null));
+
+export async function receiveReport(
+  door: SyncDoor,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  const polls = await door.store.polls.look();
+  const node = authenticateNode(door, polls, request);
+  const report = ReportBody.safeParse(request.body);
+  if (!report.success) {
+    throw new MailError(
+      "invalid_input",
+      "This is not a report.",
+      "See the description of the sync protocol.",
+    );
+  }
+  const state = polls.state(node.view);
+  if (report.data.history === state.history && report.data.revision > state.revision) {
+    throw new MailError(
+      "invalid_input",
+      "The reported revision is beyond the server's.",
+      "Poll again, then report what was applied.",
+    );
+  }
+  const at = door.now().toISOString();
+  await door.store.write((tables) => tables.nodes.recordReport(node.id, report.data, at));
+  return reply.code(204).send();
+}

@@ -1,0 +1,90 @@
+import { z } from "zod";
+import { MailError } from "../../src/mail/error.ts";
+import { DomainName, Network, NodeName } from "../../src/mail/schemas.ts";
+import { newCredential } from "../credential.ts";
+import { Timestamp } from "../fields.ts";
+import { keyEnd } from "../rotation.ts";
+import { defineTool } from "../tool.ts";
+
+const forNodes = () => "nodes" as const;
+
+export const setNode = defineTool({
+  endpoint: "set-node",
+  title: "Limit a node",
+  description: "Sets which domains a node gets, in which role, and from where it may poll.",
+  effect: "write",
+  scope: forNodes,
+  input: z.strictObject({
+    name: NodeName,
+    domains: z.union([z.literal("all"), z.array(DomainName).min(1)]).optional(),
+    role: z.enum(["mail", "mx"]).optional(),
+    ip_address: z.union([z.literal("any"), Network]).optional(),
+  }),
+  output: z.object({
+    name: z.string(),
+    domains: z.array(z.string()).nullable(),
+    role: z.string(),
+    ip_address: z.string().nullable(),
+  }),
+  async run({ tables }, { name, domains, role, ip_address }) {
+    for (const domain of Array.isArray(domains) ? domains : []) await tables.domains.get(domain);
+    const node = await tables.nodes.set(name, {
+      role,
+      domains: Array.isArray(domains) ? [...new Set(domains)].sort() : domains && null,
+      ipAddress: ip_address === "any" ? null : ip_address,
+    });
+    const { view, ipAddress } = node;
+    return { name, domains: view.domains && [...view.domains], role: view.role, ip_address: ipAddress };
+  },
+});
+
+export const rotateKey = defineTool({
+  endpoint: "rotate-key",
+  title: "Give a node a new sync key",
+  description: "Makes a second key; the old one ends when the new one is first used, or a day later.",
+  effect: "write",
+  scope: forNodes,
+  input: z.strictObject({ name: NodeName }),
+  output: z.object({ name: z.string(), sync_key: z.string(), old_key_ends_at: Timestamp }),
+  async run({ tables, at }, { name }) {
+    const key = newCredential("syncKey");
+    const expiresAt = keyEnd(new Date(at));
+    await tables.nodes.addKey(name, key, expiresAt);
+    return { name, sync_key: key.text, old_key_ends_at: expiresAt };
+  },
+});
+
+export const acceptRemovals = defineTool({
+  endpoint: "accept-removals",
+  title: "Let withheld removals through",
+  description: "Lets a node, or all nodes, carry out the removals that it withholds.",
+  effect: "destroy",
+  scope: forNodes,
+  input: z.strictObject({ name: NodeName.optional(), all: z.boolean().default(false) }),
+  output: z.object({ names: z.array(z.string()), revision: z.int() }),
+  async run({ tables }, { name, all }) {
+    if ((name === undefined) !== all) {
+      throw new MailError(
+        "invalid_input",
+        "Give the name of a node, or --all.",
+        "m25-mail node list shows the nodes.",
+      );
+    }
+    const revision = await tables.state.revision();
+    return { names: await tables.nodes.acceptRemovals(name, revision), revision };
+  },
+});
+
+export const removeNode = defineTool({
+  endpoint: "remove-node",
+  title: "Remove a node",
+  description: "Ends a node's sync keys. The node keeps serving the last state that it applied.",
+  effect: "destroy",
+  scope: forNodes,
+  input: z.strictObject({ name: NodeName }),
+  output: z.object({ name: z.string() }),
+  async run({ tables }, { name }) {
+    await tables.nodes.remove(name);
+    return { name };
+  },
+});
