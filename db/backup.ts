@@ -2,7 +2,7 @@ import { chmodSync, copyFileSync, existsSync, renameSync, rmSync } from "node:fs
 import { MailError } from "../src/mail/error.ts";
 import { createFile, migrate, openConnection } from "./file.ts";
 
-/** What a restore puts back; the audit log is not among them, for what was done was done. */
+/** What a restore puts back, what is referred to first; the audit log is not among them, for what was done was done. */
 const TABLES = ["state", "revisions", "domains", "users", "removals", "nodes", "tokens"] as const;
 
 /**
