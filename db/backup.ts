@@ -46,12 +46,9 @@ export function restore(database: string, file: string): void {
       connection.prepare("ATTACH ? AS backup").run(copy);
       connection
         .transaction(() => {
-          connection.pragma("defer_foreign_keys = ON");
-          for (const table of TABLES) {
-            connection.exec(
-              `DELETE FROM main.${table}; INSERT INTO main.${table} SELECT * FROM backup.${table}`,
-            );
-          }
+          for (const table of TABLES.toReversed()) connection.exec(`DELETE FROM main.${table}`);
+          for (const table of TABLES)
+            connection.exec(`INSERT INTO main.${table} SELECT * FROM backup.${table}`);
           connection.exec("UPDATE state SET history = lower(hex(randomblob(16)))");
         })
         .immediate();
