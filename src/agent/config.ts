@@ -33,10 +33,19 @@ interface Flag {
 export const DEFAULT_MAIL_ROOT = "/var/vmail";
 
 const flags: readonly Flag[] = [
-  { name: "server", value: "URL", required: true, description: "the server, e.g. https://mail-admin.example.nl" },
+  {
+    name: "server",
+    value: "URL",
+    required: true,
+    description: "the server, e.g. https://mail-admin.example.nl",
+  },
   { name: "key-file", value: "FILE", required: true, description: "holds this node's sync key, 0600" },
   { name: "out", value: "DIR", required: true, description: "where the files for Dovecot and Postfix go" },
-  { name: "mail-root", value: "DIR", description: `homes are DIR/DOMAIN/LOCAL.ID (default ${DEFAULT_MAIL_ROOT})` },
+  {
+    name: "mail-root",
+    value: "DIR",
+    description: `homes are DIR/DOMAIN/LOCAL.ID (default ${DEFAULT_MAIL_ROOT})`,
+  },
   { name: "dovecot-config", value: "FILE", description: "which Dovecot: doveadm -c FILE" },
   { name: "ca", value: "FILE", description: "trust only the certificate authorities in this PEM file" },
   { name: "insecure-http", description: "http:// beyond loopback, where the link is encrypted below" },
@@ -74,14 +83,19 @@ function variableOf(flag: Flag): string {
  * @throws UsageError when the words make no sense
  * @throws ConfigurationError when they do and yet cannot work
  */
-export function readCommand(argv: readonly string[], env: Readonly<Record<string, string | undefined>>): Command {
+export function readCommand(
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): Command {
   const { values, positionals } = parse(argv);
   if (values.help === true) return { name: "help" };
   if (values.version === true) return { name: "version" };
   const [name, ...others] = positionals;
   if (name === undefined && argv.length === 0) return { name: "help" };
   if (name !== "once" && name !== "run") {
-    throw new UsageError(name === undefined ? "say once or run" : `there is no command ${show(name)}: say once or run`);
+    throw new UsageError(
+      name === undefined ? "say once or run" : `there is no command ${show(name)}: say once or run`,
+    );
   }
   if (others.length > 0) throw new UsageError(`${show(others[0] ?? "")} is too much`);
   return { name, config: readConfig(values, env) };
@@ -96,7 +110,12 @@ function parse(argv: readonly string[]): { values: Values; positionals: string[]
   };
   for (const flag of flags) options[flag.name] = { type: flag.value === undefined ? "boolean" : "string" };
   try {
-    const { values, positionals } = parseArgs({ args: [...argv], options, allowPositionals: true, strict: true });
+    const { values, positionals } = parseArgs({
+      args: [...argv],
+      options,
+      allowPositionals: true,
+      strict: true,
+    });
     return { values: values as Values, positionals };
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error));
@@ -146,7 +165,8 @@ function parseServer(text: string, insecureHttp: boolean): URL {
   } catch {
     throw new UsageError("--server is not a URL, such as https://mail-admin.example.nl");
   }
-  if (url.protocol !== "https:" && url.protocol !== "http:") throw new UsageError("--server is not an https:// URL");
+  if (url.protocol !== "https:" && url.protocol !== "http:")
+    throw new UsageError("--server is not an https:// URL");
   if (url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "") {
     throw new UsageError("--server is an address alone: no user, no query, no fragment");
   }
@@ -167,7 +187,9 @@ export function isLoopback(hostname: string): boolean {
 /** It becomes a field of the passwd-file, whose `%` Dovecot expands and whose `:` ends it. */
 function parseMailRoot(text: string): string {
   if (!text.startsWith("/") || /[:%\s\p{Cc}]/u.test(text)) {
-    throw new ConfigurationError("--mail-root is not an absolute path free of `:`, `%`, white space and control characters");
+    throw new ConfigurationError(
+      "--mail-root is not an absolute path free of `:`, `%`, white space and control characters",
+    );
   }
   const root = resolve(text);
   return root === "/" ? "" : root;

@@ -20,7 +20,10 @@ export function mapsOwnership({ root }: Identity): Ownership {
 /** Password hashes: for Dovecot's group where this process may give them to it, else for nobody. */
 export async function usersOwnership({ root, groups, dovecotGroup }: Identity): Promise<Ownership> {
   const gid = await dovecotGroup();
-  if (root) return gid === undefined ? { mode: 0o600, owner: { uid: 0, gid: 0 } } : { mode: 0o640, owner: { uid: 0, gid } };
+  if (root)
+    return gid === undefined
+      ? { mode: 0o600, owner: { uid: 0, gid: 0 } }
+      : { mode: 0o640, owner: { uid: 0, gid } };
   return gid !== undefined && groups.includes(gid) ? { mode: 0o640, owner: { uid: -1, gid } } : PRIVATE;
 }
 
