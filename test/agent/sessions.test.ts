@@ -78,14 +78,13 @@ describe("open sessions", () => {
     const doveadm = `doveadm -c ${node.config.dovecotConfig}`;
     expect(events).toEqual([
       "users: 4",
-      "sleep 650",
       "postmap",
       "postmap",
       "users: 3",
-      "sleep 1000",
-      `${doveadm} -f tab who at 1900000002050`,
-      `${doveadm} kick gone@example.nl at 1900000002050`,
-      `${doveadm} kick jan@example.nl at 1900000002050`,
+      "sleep 650",
+      `${doveadm} -f tab who at 1900000001050`,
+      `${doveadm} kick gone@example.nl at 1900000001050`,
+      `${doveadm} kick jan@example.nl at 1900000001050`,
       "state",
       "state",
     ]);
@@ -107,7 +106,7 @@ describe("open sessions", () => {
       const waits = events
         .filter((event) => event.startsWith("sleep "))
         .map((event) => Number(event.slice(6)));
-      expect(waits).toEqual([(now % 1000 === 0 ? 1000 : 1000 - (now % 1000)) + 50, 1000]);
+      expect(waits).toEqual([(now % 1000 === 0 ? 1000 : 1000 - (now % 1000)) + 50]);
     }
   });
 
