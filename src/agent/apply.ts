@@ -1,7 +1,7 @@
 import { join } from "node:path";
-import type { MailState } from "../sync/snapshot.ts";
+import type { MailState } from "../sync/answer.ts";
 import type { Config } from "./config.ts";
-import { endSessions } from "./dovecot.ts";
+import { endSessions, untilDovecotLooks } from "./dovecot.ts";
 import type { Host, Lock } from "./host.ts";
 import { type Plan, planUpdate } from "./plan.ts";
 import { postmap } from "./postmap.ts";
@@ -19,7 +19,6 @@ import {
   type Ownership,
   PRIVATE,
   removeQuietly,
-  replaceFile,
   usersOwnership,
   writeStaged,
 } from "./staging.ts";
@@ -30,9 +29,10 @@ import {
   maps,
   type NodeState,
   names,
-  type Product,
   recordFiles,
+  type Situation,
   stagedName,
+  writeNodeState,
 } from "./state.ts";
 
 /** Commands by their absolute paths. */
@@ -48,10 +48,8 @@ export interface Update {
   target: MailState;
   /** Where DIR holds `target` already, if it does. */
   stored: "snapshot" | "pending" | undefined;
-  /** Products to be made anew even where the states do not differ. */
-  damaged: ReadonlySet<Product>;
-  /** When `users` was last modified, in whole seconds. */
-  usersModified: number;
+  /** What DIR was found like. */
+  found: Pick<Situation, "damaged" | "unusable" | "usersModified">;
 }
 
 export interface Workplace {
@@ -80,7 +78,7 @@ interface Staged {
  *
  * 1. everything is written beside its place; what fails until here, a full disk above all, changes nothing;
  * 2. pending.ndjson says where the way goes: whoever finds it goes on from there;
- * 3. `users` with old and new users together;
+ * 3. `users` with old and new users together, and a wait until Dovecot looks at it;
  * 4. Postfix's maps;
  * 5. `users` with the new ones alone;
  * 6. the open sessions of those who are gone or have another password end;
@@ -101,25 +99,32 @@ export async function applyUpdate(
   const settle = (): Promise<void> => files.sync(config.out);
 
   const plan = planUpdate(update.before, update.target);
-  const staged = await stage(place, update, plan);
-
-  if (update.stored === undefined) {
-    await take(names.pending);
-    await settle();
-  }
-  if (staged.users) {
-    await take("users");
-    await settle();
-  }
-  for (const { name, fresh } of staged.maps) {
-    await take(name);
-    if (fresh) await files.rename(at(`${stagedName(name)}.lmdb`), at(`${name}.lmdb`));
-    else await postmap(host, lock, commands.postmap, config.out, name);
-  }
-  if (staged.maps.length > 0) await settle();
-  if (staged.finalUsers) {
-    await files.rename(at(FINAL_USERS), at("users"));
-    await settle();
+  const begun: string[] = [];
+  try {
+    const staged = await stage(place, update, plan, begun);
+    if (update.stored === undefined) {
+      await take(names.pending);
+      await settle();
+    }
+    if (staged.users) {
+      await take("users");
+      await settle();
+      // Mail that Postfix takes for a new mailbox within this second would be unknown to Dovecot.
+      if (plan.users.added.length > 0 && staged.maps.length > 0) await untilDovecotLooks(host, clock.now());
+    }
+    for (const { name, fresh } of staged.maps) {
+      await take(name);
+      if (fresh) await files.rename(at(`${stagedName(name)}.lmdb`), at(`${name}.lmdb`));
+      else await postmap(host, lock, commands.postmap, config.out, name);
+    }
+    if (staged.maps.length > 0) await settle();
+    if (staged.finalUsers) {
+      await files.rename(at(FINAL_USERS), at("users"));
+      await settle();
+    }
+  } catch (error) {
+    await removeQuietly(files, begun);
+    throw error;
   }
   await endSessions(host, commands.doveadm, plan.kicks, clock.now());
 
@@ -137,10 +142,10 @@ export async function applyUpdate(
     },
     rendering: { version: RENDERING, mail_root: config.mailRoot },
     files: await recordFiles(files, config.out),
-    reported: null,
+    reported_at: null,
   };
   if (snapshot !== undefined) state.files[names.snapshot] = snapshot;
-  await writeNodeState(host, config.out, state);
+  await writeNodeState(files, config.out, state);
   if (stateFile === names.pending) {
     await files.rename(at(names.pending), at(names.snapshot));
     await settle();
@@ -148,17 +153,11 @@ export async function applyUpdate(
   return { plan, state };
 }
 
-export async function writeNodeState(host: Host, out: string, state: NodeState): Promise<void> {
-  const text = `${JSON.stringify(state, undefined, 2)}\n`;
-  await replaceFile(host.files, join(out, stagedName(names.state)), join(out, names.state), [text], PRIVATE);
-}
-
-/** Leaves nothing behind when it fails. */
-async function stage(place: Workplace, update: Update, plan: Plan): Promise<Staged> {
+/** Writes everything beside its place. @param begun gets the path of each file before it is there */
+async function stage(place: Workplace, update: Update, plan: Plan, begun: string[]): Promise<Staged> {
   const { host, config, commands, lock } = place;
-  const { before, target, damaged } = update;
+  const { before, target, found } = update;
   const { files, identity } = host;
-  const begun: string[] = [];
   const write = async (name: string, pieces: Iterable<string>, ownership: Ownership, modified?: number) => {
     begun.push(join(config.out, name));
     await writeStaged(files, join(config.out, name), pieces, ownership, modified);
@@ -172,38 +171,33 @@ async function stage(place: Workplace, update: Update, plan: Plan): Promise<Stag
     domains: domains.added.length + domains.removed.length > 0,
   };
   const staged: Staged = {
-    users: damaged.has("users") || users.added.length + users.changed.length > 0,
+    users: found.damaged.has("users") || users.added.length + users.changed.length > 0,
     finalUsers: users.removed.length > 0,
     maps: maps
-      .filter((name) => changed[name] || damaged.has(name))
-      .map((name) => ({ name, fresh: damaged.has(name) })),
+      .filter((name) => changed[name] || found.damaged.has(name))
+      .map((name) => ({ name, fresh: found.unusable.has(name) })),
   };
 
-  try {
-    // Dovecot compares whole seconds, and all bcrypt hashes are as long: two versions of one second look alike.
-    let modified = update.usersModified;
-    const nextSecond = (): number => {
-      modified = Math.max(Math.floor(host.clock.now() / 1000), modified + 1);
-      return modified;
-    };
-    const ownership = await usersOwnership(identity);
-    if (staged.users) {
-      const union = renderUsers(unionOfUsers([...before, target]), config.mailRoot);
-      await write(stagedName("users"), union, ownership, nextSecond());
-    }
-    if (staged.finalUsers) {
-      await write(FINAL_USERS, renderUsers(unionOfUsers([target]), config.mailRoot), ownership, nextSecond());
-    }
-    for (const { name, fresh } of staged.maps) {
-      await write(stagedName(name), rendering[name](target), mapsOwnership(identity));
-      if (fresh) await buildFresh(stagedName(name));
-    }
-    if (update.stored === undefined) await write(stagedName(names.pending), renderSnapshot(target), PRIVATE);
-    return staged;
-  } catch (error) {
-    await removeQuietly(files, begun);
-    throw error;
+  // Dovecot compares whole seconds, and all bcrypt hashes are as long: two versions of one second look alike.
+  let modified = found.usersModified;
+  const nextSecond = (): number => {
+    modified = Math.max(Math.floor(host.clock.now() / 1000), modified + 1);
+    return modified;
+  };
+  const ownership = await usersOwnership(identity);
+  if (staged.users) {
+    const union = renderUsers(unionOfUsers([...before, target]), config.mailRoot);
+    await write(stagedName("users"), union, ownership, nextSecond());
   }
+  if (staged.finalUsers) {
+    await write(FINAL_USERS, renderUsers(unionOfUsers([target]), config.mailRoot), ownership, nextSecond());
+  }
+  for (const { name, fresh } of staged.maps) {
+    await write(stagedName(name), rendering[name](target), mapsOwnership(identity));
+    if (fresh) await buildFresh(stagedName(name));
+  }
+  if (update.stored === undefined) await write(stagedName(names.pending), renderSnapshot(target), PRIVATE);
+  return staged;
 
   /** A .lmdb that is built in its place is empty at first, and an empty one answers 550 to all mail. */
   async function buildFresh(source: string): Promise<void> {

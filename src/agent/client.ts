@@ -7,8 +7,9 @@ import {
 import { Agent as HttpsAgent, request as requestHttps } from "node:https";
 import { pipeline, type Readable } from "node:stream";
 import { createBrotliDecompress, createGunzip } from "node:zlib";
+import type { MailState } from "../sync/answer.ts";
+import { AnswerReader, RefusedAnswer } from "../sync/reader.ts";
 import type { Report } from "../sync/report.ts";
-import { type MailState, RefusedAnswer, SnapshotReader } from "../sync/snapshot.ts";
 import { NotAccepted, systemCode, TemporaryFailure, WrongAnswer } from "./faults.ts";
 import { LineSplitter } from "./lines.ts";
 
@@ -67,7 +68,7 @@ export function openClient({ server, ca, version, limits: given, signal }: Clien
     read: (response: IncomingMessage) => Promise<T>,
     mayRetry = true,
   ): Promise<T> {
-    signal?.throwIfAborted();
+    if (signal?.aborted === true) throw new TemporaryFailure("stopped");
     const options = { method, agent, headers: { ...headers, "User-Agent": userAgent } };
     const request = (secure ? requestHttps : requestHttp)(new URL(path, server), options);
     let response: IncomingMessage | undefined;
@@ -97,8 +98,8 @@ export function openClient({ server, ca, version, limits: given, signal }: Clien
     } finally {
       clearTimeout(total);
       signal?.removeEventListener("abort", onAbort);
-      // What was not read to its end is of no use, and would keep the connection busy.
-      if (response === undefined || !response.complete) request.destroy();
+      // An answer that was not read to its end would keep the one connection busy.
+      if (response?.readableEnded !== true) request.destroy();
     }
   }
 
@@ -112,7 +113,7 @@ export function openClient({ server, ca, version, limits: given, signal }: Clien
       if (tag !== undefined) headers["If-None-Match"] = tag;
       return exchange("GET", "sync/v1/maps", headers, undefined, async (response) => {
         if (response.statusCode === 304 && tag !== undefined) {
-          response.resume();
+          await readAway(response);
           return undefined;
         }
         expectStatus(response, [200]);
@@ -147,14 +148,12 @@ function answerOf(
     const settled = (): void => clearTimeout(timer);
     request.once("socket", (socket) => {
       if (!socket.connecting) settled();
-      else
-        socket.once(
-          "secureConnect" in socket || "encrypted" in socket ? "secureConnect" : "connect",
-          settled,
-        );
+      else socket.once("encrypted" in socket ? "secureConnect" : "connect", settled);
     });
     request.once("response", (response) => {
       settled();
+      // Whoever reads it is told; where nobody does, it must not end the program.
+      response.on("error", () => undefined);
       resolve(response);
     });
     request.on("error", (error) => {
@@ -196,14 +195,15 @@ function retryAfter(response: IncomingMessage): number | undefined {
 async function readMaps(response: IncomingMessage, maxBytes: number): Promise<MailState> {
   const type = response.headers["content-type"]?.split(";")[0]?.trim().toLowerCase();
   if (type !== "application/x-ndjson") throw new RefusedAnswer("not_maps", 1);
-  const reader = new SnapshotReader();
+  if (Number(response.headers["content-length"]) > maxBytes) throw new RefusedAnswer("too_large", 1);
+  const reader = new AnswerReader();
   let lines = 0;
   const splitter = new LineSplitter((line) => {
     lines += 1;
     reader.push(line);
   }, maxBytes);
   try {
-    for await (const piece of decoded(response)) splitter.add((piece as Buffer).latin1Slice());
+    for await (const piece of decoded(response)) splitter.add((piece as Buffer).toString("latin1"));
   } catch (error) {
     const code = systemCode(error);
     // The connection ended before the answer did, or its last block is missing.
@@ -243,13 +243,12 @@ async function readAway(response: IncomingMessage): Promise<void> {
 
 /** Faults of the network are temporary; an answer that is not HTTP is a wrong answer. */
 function asFault(error: unknown): unknown {
-  if (!(error instanceof Error) || error.constructor.name !== "Error") {
-    const own = [RefusedAnswer, WrongAnswer, NotAccepted, TemporaryFailure];
-    if (own.some((kind) => error instanceof kind)) return error;
-  }
+  const own = [RefusedAnswer, WrongAnswer, NotAccepted, TemporaryFailure];
+  if (own.some((kind) => error instanceof kind)) return error;
   const code = systemCode(error);
-  if (code?.startsWith("HPE_"))
+  if (code?.startsWith("HPE_")) {
     return new WrongAnswer(`the server does not answer in HTTP (${code}): is --server right?`);
-  const message = error instanceof Error ? error.message : String(error);
-  return new TemporaryFailure(`the server cannot be reached: ${message === "" ? code : message}`);
+  }
+  const words = error instanceof Error && error.message !== "" ? error.message : code;
+  return new TemporaryFailure(`the server cannot be reached: ${words}`);
 }

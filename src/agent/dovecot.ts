@@ -1,9 +1,11 @@
+import { onOneLine } from "./faults.ts";
 import type { Host } from "./host.ts";
-import { plain } from "./postmap.ts";
 
 const TIMEOUT = 30_000;
 /** Dovecot looks at its passwd-file at most once in each second of the clock; a little more for its own pace. */
 const SETTLE = 50;
+/** What `doveadm kick` ends with when the user has left meanwhile. */
+const NO_SESSION = 68;
 
 /**
  * Ends the open sessions of `users`, of those that Dovecot says are there. Before that it waits for the first
@@ -25,10 +27,7 @@ export async function endSessions(
     );
     return;
   }
-  const nextSecond = (Math.floor(written / 1000) + 1) * 1000;
-  // Not longer than that even when the clock was put back meanwhile.
-  await host.clock.sleep(Math.min(Math.max(nextSecond + SETTLE - host.clock.now(), 0), 1000 + SETTLE));
-
+  await untilDovecotLooks(host, written);
   const who = await doveadmRun(host, doveadm, ["-f", "tab", "who"]);
   if (who === undefined) return;
   const present = new Set(who.split("\n").map((line) => line.split("\t")[0]));
@@ -37,6 +36,13 @@ export async function endSessions(
     if ((await doveadmRun(host, doveadm, ["kick", user])) !== undefined) ended += 1;
   }
   if (ended > 0) host.log(`ended the open sessions of ${ended} users`);
+}
+
+/** Waits until Dovecot, when asked, looks at what was written at `written` (milliseconds): for the next second of the clock. */
+export async function untilDovecotLooks({ clock }: Host, written: number): Promise<void> {
+  const nextSecond = (Math.floor(written / 1000) + 1) * 1000;
+  // Not longer than that even when the clock was put back meanwhile.
+  await clock.sleep(Math.min(Math.max(nextSecond + SETTLE - clock.now(), 0), 1000 + SETTLE));
 }
 
 /** @returns what it printed, or undefined after a warning */
@@ -49,9 +55,9 @@ async function doveadmRun(
   const shown = `doveadm ${args.join(" ")}`;
   try {
     const { code, stdout, stderr } = await host.run(command, [...leading, ...args], { timeout: TIMEOUT });
-    // 68: that user has no session, any more.
-    if (code === 0 || code === 68) return stdout;
-    host.log(`warning: ${shown} ended with ${code ?? "a signal"}: ${plain(stderr)}`);
+    if (code === 0) return stdout;
+    if (code !== NO_SESSION)
+      host.log(`warning: ${shown} ended with ${code ?? "a signal"}: ${onOneLine(stderr)}`);
   } catch (error) {
     host.log(`warning: ${shown} cannot be run: ${(error as Error).message}`);
   }

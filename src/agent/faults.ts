@@ -1,5 +1,5 @@
+import { RefusedAnswer } from "../sync/reader.ts";
 import type { FailureReason } from "../sync/report.ts";
-import { RefusedAnswer } from "../sync/snapshot.ts";
 
 /** How the program ends; the numbers are those of sysexits.h. */
 export const exitCodes = {
@@ -103,4 +103,10 @@ export function explain(error: unknown): string {
 export function systemCode(error: unknown): string | undefined {
   const code = (error as { code?: unknown } | null | undefined)?.code;
   return typeof code === "string" ? code : undefined;
+}
+
+/** What a command said, on one line, without what would upset a terminal. */
+export function onOneLine(text: string): string {
+  const line = text.replace(/[\p{Cc}\s]+/gu, " ").trim();
+  return line.length > 300 ? `${line.slice(0, 300)}…` : line;
 }

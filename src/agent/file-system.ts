@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { chmod, chown, lstat, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { chmod, chown, lstat, mkdir, open, readdir, readFile, rename, rm, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import { systemCode } from "./faults.ts";
 
@@ -35,7 +35,10 @@ export interface FileSystem {
   read(path: string): Promise<string | undefined>;
   /** The content in pieces, as Latin-1: one character a byte. Throws ENOENT when there is no such file. */
   readPieces(path: string): AsyncIterable<string>;
+  /** The names in a directory; none when there is no such directory. */
   list(directory: string): Promise<string[]>;
+  /** How many bytes are free for this process on the disk that holds `path`. */
+  free(path: string): Promise<number>;
   /** Creates a file, 0600; throws EEXIST when there is one. */
   create(path: string): Promise<NewFile>;
   rename(from: string, to: string): Promise<void>;
@@ -74,13 +77,17 @@ export const diskFiles: FileSystem = {
       for (;;) {
         const { bytesRead } = await file.read(buffer, 0, PIECE);
         if (bytesRead === 0) return;
-        yield buffer.latin1Slice(0, bytesRead);
+        yield buffer.toString("latin1", 0, bytesRead);
       }
     } finally {
       await file.close();
     }
   },
-  list: (directory) => readdir(directory),
+  list: async (directory) => (await absentAsUndefined(readdir(directory))) ?? [],
+  async free(path) {
+    const { bavail, bsize } = await statfs(path);
+    return bavail * bsize;
+  },
   async create(path) {
     const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;
     const file = await open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);

@@ -29,7 +29,10 @@ export interface Clock {
 export interface RunOptions {
   /** A descriptor that the command inherits: the lock stays taken while an orphan still works. */
   lock?: Lock | undefined;
+  /** Milliseconds. */
   timeout?: number;
+  /** Gets what the command prints, piece by piece; `stdout` of the result is then empty. */
+  output?: (piece: Buffer) => void;
 }
 
 export interface CommandResult {

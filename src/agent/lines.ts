@@ -1,4 +1,4 @@
-import { RefusedAnswer } from "../sync/snapshot.ts";
+import { RefusedAnswer } from "../sync/reader.ts";
 
 /** Longer than any record can be: an address of 254, a hash of 71, and what stands around them. */
 const MAX_LINE = 4096;
@@ -36,10 +36,20 @@ export class LineSplitter {
     this.#limit(this.#rest);
   }
 
-  /** A last line without its line end is a line too: whether it is a complete one, the reader knows. */
+  /**
+   * Hands on a last line without its line end, too: the end line is complete without it.
+   *
+   * @throws RefusedAnswer cut_short when the reader makes nothing of it
+   */
   end(): void {
-    if (this.#rest !== "") this.#line(this.#rest);
-    this.#rest = "";
+    if (this.#rest === "") return;
+    try {
+      this.#line(this.#rest);
+    } catch (error) {
+      if (this.#lines > 1 && error instanceof RefusedAnswer)
+        throw new RefusedAnswer("cut_short", this.#lines);
+      throw error;
+    }
   }
 
   #line(line: string): void {
@@ -49,7 +59,6 @@ export class LineSplitter {
   }
 
   #limit(line: string): void {
-    if (line.length <= MAX_LINE) return;
-    throw new RefusedAnswer(this.#lines === 0 ? "not_maps" : "damaged_record", this.#lines + 1);
+    if (line.length > MAX_LINE) throw new RefusedAnswer("too_large", this.#lines + 1);
   }
 }

@@ -1,5 +1,5 @@
+import type { MailState } from "../sync/answer.ts";
 import type { UserRecord } from "../sync/records.ts";
-import type { MailState } from "../sync/snapshot.ts";
 
 /** What changes for a user who stays. Quotas in MiB. */
 export interface UserChange {
@@ -101,4 +101,20 @@ function describeChange({ password, quota, mailbox }: UserChange): string {
   if (quota !== undefined) words.push(`quota ${quota.from} to ${quota.to} MiB`);
   if (mailbox) words.push("new mailbox");
   return words.join(", ");
+}
+
+/** The plan in one line of numbers. */
+export function summarize({ domains, users }: Plan): string {
+  const parts = [
+    count(domains.added.length, "domain", "added"),
+    count(users.added.length, "user", "added"),
+    count(users.changed.length, "user", "changed"),
+    count(users.removed.length, "user", "removed"),
+    count(domains.removed.length, "domain", "removed"),
+  ].filter((part) => part !== "");
+  return parts.length === 0 ? "no user and no domain differs" : parts.join(", ");
+}
+
+function count(number: number, noun: string, verb: string): string {
+  return number === 0 ? "" : `${number} ${noun}${number === 1 ? "" : "s"} ${verb}`;
 }

@@ -1,5 +1,5 @@
+import { encodeEnd, encodeHeader, type MailState } from "../sync/answer.ts";
 import { canonicalLine, type MailRecord, type UserRecord } from "../sync/records.ts";
-import { encodeEnd, encodeHeader, type MailState } from "../sync/snapshot.ts";
 
 /** Raised when the same state makes other bytes than before, so that nodes write their files anew. */
 export const RENDERING = 1;

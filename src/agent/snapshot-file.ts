@@ -1,4 +1,5 @@
-import { type MailState, RefusedAnswer, SnapshotReader } from "../sync/snapshot.ts";
+import type { MailState } from "../sync/answer.ts";
+import { AnswerReader, RefusedAnswer } from "../sync/reader.ts";
 import { systemCode } from "./faults.ts";
 import type { FileSystem } from "./file-system.ts";
 import { LineSplitter } from "./lines.ts";
@@ -9,7 +10,7 @@ import { LineSplitter } from "./lines.ts";
  * @returns undefined when there is none, or none that is whole
  */
 export async function readSnapshot(files: FileSystem, path: string): Promise<MailState | undefined> {
-  const reader = new SnapshotReader();
+  const reader = new AnswerReader();
   const splitter = new LineSplitter((line) => reader.push(line), Number.POSITIVE_INFINITY);
   try {
     for await (const piece of files.readPieces(path)) splitter.add(piece);

@@ -1,9 +1,9 @@
 import { join } from "node:path";
-import type { Counts, MailState } from "../sync/snapshot.ts";
+import type { Counts, MailState } from "../sync/answer.ts";
 import type { FileStat, FileSystem } from "./file-system.ts";
 import type { Identity } from "./host.ts";
 import { RENDERING } from "./render.ts";
-import { usersOwnership } from "./staging.ts";
+import { PRIVATE, replaceFile, usersOwnership } from "./staging.ts";
 
 /** Postfix's maps, in the order in which they are replaced: a domain is known only once its mailboxes are. */
 export const maps = ["mailboxes", "senders", "domains"] as const;
@@ -46,8 +46,8 @@ export interface NodeState {
   /** What besides the state decides the bytes of the files. */
   rendering: { version: number; mail_root: string };
   files: Record<string, FileStat>;
-  /** The last report of success that the server took; null after any other. */
-  reported: { history: string; revision: number; digest: string; at: string } | null;
+  /** When the server last took the report that this state is in service; null where it was told otherwise since. */
+  reported_at: string | null;
 }
 
 /** What a run finds in DIR. */
@@ -55,6 +55,8 @@ export interface Situation {
   recorded: NodeState | undefined;
   /** What is not as it was written, or would be written otherwise now. */
   damaged: ReadonlySet<Product>;
+  /** Whose .lmdb is not as it was written, and so cannot be changed in place. */
+  unusable: ReadonlySet<MapName>;
   /** True when the files could be made anew without the server. */
   rebuildable: boolean;
   snapshot: boolean;
@@ -90,13 +92,16 @@ export async function inspect(out: string, { files, identity, mailRoot }: Surrou
   ) {
     damaged.add("users");
   }
+  const unusable = new Set<MapName>();
   for (const map of maps) {
-    const whole = (await intact(map)) && (await intact(`${map}.lmdb`));
-    if (!whole || recorded?.rendering.version !== RENDERING) damaged.add(map);
+    if (!(await intact(`${map}.lmdb`))) unusable.add(map);
+    if (unusable.has(map) || !(await intact(map)) || recorded?.rendering.version !== RENDERING)
+      damaged.add(map);
   }
   return {
     recorded,
     damaged,
+    unusable,
     rebuildable: await intact(names.snapshot),
     snapshot: listed.has(names.snapshot),
     pending: listed.has(names.pending),
@@ -128,7 +133,8 @@ function sameFile(recorded: FileStat | undefined, found: FileStat | undefined): 
 }
 
 function modifiedOf(stat: FileStat | undefined): number {
-  return stat === undefined ? 0 : Math.floor(Number(stat.mtime_ns) / 1e9);
+  const seconds = Math.floor(Number(stat?.mtime_ns) / 1e9);
+  return Number.isFinite(seconds) ? seconds : 0;
 }
 
 export function isState(recorded: NodeState["applied"], state: MailState): boolean {
@@ -148,7 +154,7 @@ function parseNodeState(text: string | undefined): NodeState | undefined {
   if (text === undefined) return undefined;
   try {
     const state = JSON.parse(text) as Partial<NodeState> | null;
-    const { applied, rendering, files, reported } = state ?? {};
+    const { applied, rendering, files, reported_at } = state ?? {};
     const valid =
       state?.format === 1 &&
       isIdentity(applied) &&
@@ -157,7 +163,7 @@ function parseNodeState(text: string | undefined): NodeState | undefined {
       typeof rendering?.mail_root === "string" &&
       typeof files === "object" &&
       files !== null &&
-      (reported === null || isIdentity(reported));
+      (reported_at === null || typeof reported_at === "string");
     return valid ? (state as NodeState) : undefined;
   } catch {
     return undefined;
@@ -171,4 +177,9 @@ function isIdentity(value: Partial<NodeState["applied"]> | undefined): value is 
     typeof value.digest === "string" &&
     typeof value.at === "string"
   );
+}
+
+export async function writeNodeState(files: FileSystem, out: string, state: NodeState): Promise<void> {
+  const text = `${JSON.stringify(state, undefined, 2)}\n`;
+  await replaceFile(files, join(out, stagedName(names.state)), join(out, names.state), [text], PRIVATE);
 }

@@ -1,0 +1,36 @@
+import { help, isLoopback, readCommand } from "./config.ts";
+import { type ExitCode, exitCodeOf, exitCodes, explain, UsageError } from "./faults.ts";
+import type { Host } from "./host.ts";
+import { pollOnce } from "./poll.ts";
+import { runResident } from "./resident.ts";
+import { version } from "./version.ts";
+
+/** The whole program: from the words on its command line to its exit code. */
+export async function main(
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+  host: Host,
+  signal: AbortSignal,
+): Promise<ExitCode> {
+  try {
+    const command = readCommand(argv, env);
+    switch (command.name) {
+      case "help":
+        host.print(help);
+        return exitCodes.done;
+      case "version":
+        host.print(`m25-mail-node ${version}\n`);
+        return exitCodes.done;
+    }
+    const { name, config } = command;
+    if (config.server.protocol === "http:" && !isLoopback(config.server.hostname)) {
+      host.log("warning: --insecure-http: the key and the hashes are only as safe as the link below");
+    }
+    if (name === "run" && config.dryRun !== true) return await runResident(host, config, version, signal);
+    return (await pollOnce(config, { host, version, signal })).exitCode;
+  } catch (error) {
+    host.log(explain(error));
+    if (error instanceof UsageError) host.log("m25-mail-node --help says how it is used");
+    return exitCodeOf(error);
+  }
+}

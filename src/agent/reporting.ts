@@ -1,0 +1,61 @@
+import { StateDigest } from "../sync/digest.ts";
+import type { Report, ReportReason } from "../sync/report.ts";
+import type { Client } from "./client.ts";
+import { explain } from "./faults.ts";
+import type { Host } from "./host.ts";
+import { type NodeState, writeNodeState } from "./state.ts";
+
+/** A report of success is repeated after that time: a server that was put back from a copy has forgotten it. */
+const REPORT_AGAIN = 3_600_000;
+
+/** What the server is told: the state in service, and why the last attempt at another came to nothing. */
+export function buildReport(
+  applied: NodeState["applied"] | undefined,
+  outcome: { status: "applied" } | { status: "refused" | "failed"; reason: ReportReason },
+  version: string,
+): Report {
+  return {
+    revision: applied?.revision ?? 0,
+    history: applied?.history ?? "",
+    digest: applied?.digest ?? new StateDigest().toString(),
+    counts: applied?.counts ?? { domains: 0, users: 0 },
+    status: outcome.status,
+    reason: outcome.status === "applied" ? null : outcome.reason,
+    version,
+  };
+}
+
+/** True when the server may not know that `state` is in service. */
+export function reportIsDue({ reported_at }: NodeState, now: number): boolean {
+  if (reported_at === null) return true;
+  const age = now - Date.parse(reported_at);
+  return !(age >= 0 && age < REPORT_AGAIN);
+}
+
+/**
+ * Sends a report and notes in state.json what the server knows now. Either failing is a warning: the state
+ * is in service all the same, and a report that is still due is sent after the next poll.
+ *
+ * @returns true when the server has taken it
+ */
+export async function sendReport(
+  { host, out, client, key }: { host: Host; out: string; client: Client; key: string },
+  report: Report,
+  state: NodeState | undefined,
+): Promise<boolean> {
+  try {
+    await client.sendReport(key, report);
+  } catch (error) {
+    host.log(`warning: the report was not taken: ${explain(error)}`);
+    return false;
+  }
+  if (state === undefined) return true;
+  const reported_at = report.status === "applied" ? new Date(host.clock.now()).toISOString() : null;
+  if (reported_at === null && state.reported_at === null) return true;
+  try {
+    await writeNodeState(host.files, out, { ...state, reported_at });
+  } catch (error) {
+    host.log(`warning: state.json could not be written: ${explain(error)}`);
+  }
+  return true;
+}

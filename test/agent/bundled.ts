@@ -1,0 +1,88 @@
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { build } from "esbuild";
+import { temporaryFolder } from "./support.ts";
+
+export const bundledVersion = "1.2.3-test";
+
+/** The node's program as it is shipped: one file. */
+export async function bundle(): Promise<string> {
+  const file = join(temporaryFolder(), "m25-mail-node.mjs");
+  await build({
+    entryPoints: ["src/agent-main.ts"],
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    target: "node18",
+    define: { __M25_MAIL_VERSION__: JSON.stringify(bundledVersion) },
+    outfile: file,
+    logLevel: "silent",
+  });
+  return file;
+}
+
+/** Every other Node of this machine that the program promises to run on, by its version. */
+export function otherNodes(): { path: string; version: string }[] {
+  const found = new Map<string, string>();
+  for (const path of [
+    "/usr/bin/node",
+    "/usr/local/bin/node",
+    ...(process.env.M25_MAIL_TEST_NODES ?? "").split(":"),
+  ]) {
+    if (path === "" || !existsSync(path)) continue;
+    const version = spawnSync(path, ["--version"], { encoding: "utf8" }).stdout.trim();
+    if (Number(/^v(\d+)/.exec(version)?.[1]) >= 18 && version !== process.version) found.set(version, path);
+  }
+  return [...found].map(([version, path]) => ({ path, version }));
+}
+
+export interface Ended {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+  stdout: string;
+  stderr: string;
+}
+
+export interface Running {
+  pid: number;
+  kill(signal: NodeJS.Signals): void;
+  ended: Promise<Ended>;
+  /** Resolves as soon as stderr holds that text. */
+  said(text: string): Promise<void>;
+}
+
+export function start(
+  command: readonly string[],
+  options: { env?: NodeJS.ProcessEnv; uid?: number; gid?: number } = {},
+): Running {
+  const [program = "", ...args] = command;
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], ...options });
+  let stdout = "";
+  let stderr = "";
+  const listeners = new Set<() => void>();
+  child.stdout.on("data", (piece) => {
+    stdout += piece;
+  });
+  child.stderr.on("data", (piece) => {
+    stderr += piece;
+    for (const listener of listeners) listener();
+  });
+  const ended = new Promise<Ended>((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", (code, signal) => resolve({ code, signal, stdout, stderr }));
+  });
+  return {
+    pid: child.pid ?? 0,
+    kill: (signal) => void child.kill(signal),
+    ended,
+    said: (text) =>
+      new Promise((resolve) => {
+        const listener = (): void => {
+          if (stderr.includes(text)) resolve();
+        };
+        listeners.add(listener);
+        listener();
+      }),
+  };
+}

@@ -1,0 +1,296 @@
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { builtinModules } from "node:module";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { thisMachine } from "../../src/agent/this-machine.ts";
+import { bundle, bundledVersion, otherNodes, start } from "./bundled.ts";
+import {
+  expectedOf,
+  hash,
+  KEY,
+  mapContent,
+  serves,
+  startServer,
+  stateOf,
+  temporaryFolder,
+  user,
+  usersIn,
+} from "./support.ts";
+
+const one = stateOf(1, ["example.nl"], [user("jan@example.nl"), user("piet@example.nl")]);
+const two = stateOf(
+  2,
+  ["example.nl"],
+  [user("jan@example.nl", { password: hash("b") }), user("els@example.nl")],
+);
+const withPostmap = (await thisMachine.find("postmap")) === undefined ? it.skip : it;
+const asRoot = process.geteuid?.() === 0 ? withPostmap : it.skip;
+
+function argumentsOf(server: { url: URL }, folder: string): string[] {
+  writeFileSync(join(folder, "key"), KEY, { mode: 0o600 });
+  return ["--server", server.url.href, "--key-file", join(folder, "key"), "--out", join(folder, "out")];
+}
+
+function mode(path: string): string {
+  return (statSync(path).mode & 0o777).toString(8);
+}
+
+describe("the program as it is shipped", () => {
+  it("is one small file that needs nothing but Node", async () => {
+    const text = readFileSync(await bundle(), "utf8");
+    const imported = [...text.matchAll(/^import .* from "(.*)";$/gm)].map((match) => match[1] ?? "");
+    expect(imported.length).toBeGreaterThan(5);
+    for (const name of imported) expect(builtinModules).toContain(name.replace(/^node:/, ""));
+    expect(text.length).toBeLessThan(100_000);
+  });
+
+  withPostmap("runs on each Node of this machine, polls, and says its version", async (context) => {
+    const file = await bundle();
+    const nodes = otherNodes();
+    for (const { path, version } of [{ path: process.execPath, version: process.version }, ...nodes]) {
+      const server = await startServer(one);
+      const folder = temporaryFolder();
+      const said = await start([path, file, "--version"]).ended;
+      expect(said, version).toEqual({
+        code: 0,
+        signal: null,
+        stdout: `m25-mail-node ${bundledVersion}\n`,
+        stderr: "",
+      });
+      const result = await start([path, file, "once", ...argumentsOf(server, folder)]).ended;
+      expect(result, version).toMatchObject({ code: 0, stdout: "" });
+      expect(result.stderr, version).toBe(
+        "applied revision 1: 1 domain added, 2 users added; domains: 1, users: 2\n",
+      );
+      expect(serves(join(folder, "out")), version).toEqual(expectedOf(one));
+      expect(server.reports[0]?.version).toBe(bundledVersion);
+    }
+    if (nodes.length === 0) context.skip("no other Node (18, 20, 22) is installed here");
+  });
+
+  it("takes its settings from the environment too", async () => {
+    const file = await bundle();
+    const server = await startServer(one);
+    const folder = temporaryFolder();
+    const [, url, , key, , out] = argumentsOf(server, folder);
+    const env = { M25_MAIL_SERVER: url, M25_MAIL_KEY_FILE: key, M25_MAIL_OUT: out, M25_MAIL_DRY_RUN: "1" };
+    const result = await start([process.execPath, file, "once"], { env }).ended;
+    expect(result).toMatchObject({ code: 0, stderr: "" });
+    expect(result.stdout).toContain("add user jan@example.nl\n");
+    expect(existsSync(out ?? "")).toBe(false);
+  });
+
+  asRoot("modes and owners are right whatever the umask", async () => {
+    const file = await bundle();
+    const dovecot = await thisMachine.identity.dovecotGroup();
+    for (const umask of ["000", "077"]) {
+      const server = await startServer(one);
+      const folder = temporaryFolder();
+      const args = argumentsOf(server, folder);
+      args.push("--out", join(folder, "a/b/out"));
+      const out = join(folder, "a/b/out");
+      const command = [
+        "/bin/sh",
+        "-c",
+        `umask ${umask}; exec "$@"`,
+        "sh",
+        process.execPath,
+        file,
+        "once",
+        ...args,
+      ];
+      for (const state of [one, two]) {
+        server.serves = state;
+        expect((await start(command).ended).code).toBe(0);
+        expect(mode(join(out, "users"))).toBe(dovecot === undefined ? "600" : "640");
+        expect(statSync(join(out, "users"))).toMatchObject({ uid: 0, gid: dovecot ?? 0 });
+        for (const map of ["domains", "mailboxes", "senders"]) {
+          for (const name of [map, `${map}.lmdb`]) {
+            expect([name, mode(join(out, name))]).toEqual([name, "640"]);
+            expect(statSync(join(out, name))).toMatchObject({ uid: 0, gid: 0 });
+          }
+        }
+        for (const name of ["state.json", "snapshot.ndjson", ".lock"])
+          expect([name, mode(join(out, name))]).toEqual([name, "600"]);
+        for (const made of [out, join(folder, "a/b"), join(folder, "a")]) expect(mode(made)).toBe("755");
+      }
+    }
+  });
+
+  asRoot("runs without root's rights: its files are its own, and nobody else reads the hashes", async () => {
+    const file = await bundle();
+    const server = await startServer(one);
+    const folder = temporaryFolder();
+    const args = argumentsOf(server, folder);
+    const [uid, gid] = [65534, 65534];
+    chownSync(join(folder, "key"), uid, gid);
+    mkdirSync(join(folder, "out"));
+    chownSync(join(folder, "out"), uid, gid);
+    const copy = join(folder, "node.mjs");
+    copyFileSync(file, copy);
+    const node = otherNodes()[0]?.path ?? process.execPath;
+    for (const state of [one, two]) {
+      server.serves = state;
+      const result = await start([node, copy, "once", ...args], { uid, gid }).ended;
+      expect(result, result.stderr).toMatchObject({ code: 0 });
+      expect(serves(join(folder, "out"))).toEqual(expectedOf(state));
+      expect(statSync(join(folder, "out", "users"))).toMatchObject({ uid, gid });
+      expect(mode(join(folder, "out", "users"))).toBe("600");
+    }
+  });
+
+  asRoot("where it may not write it says so, and ends with 78", async () => {
+    const server = await startServer(one);
+    const folder = temporaryFolder();
+    const args = argumentsOf(server, folder);
+    chownSync(join(folder, "key"), 65534, 65534);
+    mkdirSync(join(folder, "out"), { mode: 0o755 });
+    const copy = join(folder, "node.mjs");
+    copyFileSync(await bundle(), copy);
+    const node = otherNodes()[0]?.path ?? process.execPath;
+    const result = await start([node, copy, "once", ...args], { uid: 65534, gid: 65534 }).ended;
+    expect(result).toMatchObject({ code: 78, stderr: `${folder}/out/.lock: not permitted (EACCES)\n` });
+  });
+
+  withPostmap(
+    "killed with -9 at any moment: what is served stays safe, and the next run finishes it",
+    async () => {
+      const file = await bundle();
+      const crowd = (letter: string, from: number) =>
+        Array.from({ length: 4000 }, (_, index) =>
+          user(`u${index + from}@example.nl`, { password: hash(letter) }),
+        );
+      const states = [
+        stateOf(1, ["example.nl"], crowd("a", 0)),
+        stateOf(2, ["example.nl", "new.nl"], [...crowd("b", 500), user("els@new.nl")]),
+      ];
+      const server = await startServer(states[0] ?? one);
+      const folder = temporaryFolder();
+      const out = join(folder, "out");
+      const command = [process.execPath, file, "once", ...argumentsOf(server, folder)];
+      const begun = performance.now();
+      expect((await start(command).ended).code).toBe(0);
+      const whole = performance.now() - begun;
+
+      let killed = 0;
+      for (let round = 1; round <= 10; round += 1) {
+        const state = states[round % 2] ?? one;
+        server.serves = { ...state, revision: round + 1 };
+        const run = start(command);
+        const timer = setTimeout(() => run.kill("SIGKILL"), whole * (0.25 + 0.75 * Math.random()));
+        const { signal } = await run.ended;
+        clearTimeout(timer);
+        if (signal === "SIGKILL") killed += 1;
+
+        const users = new Set(usersIn(out).map((record) => record.user));
+        for (const address of mapContent(out, "mailboxes")?.keys() ?? []) {
+          expect(users.has(address)).toBe(true);
+        }
+        // A postmap that outlived it holds the lock: until it is done the next run stays away.
+        while (signal === "SIGKILL") {
+          const again = await start(command).ended;
+          if (again.code === 0) break;
+          expect(again).toMatchObject({
+            code: 75,
+            stderr: expect.stringContaining("another run is at work"),
+          });
+        }
+        expect(serves(out)).toEqual(expectedOf(state));
+      }
+      expect(killed).toBeGreaterThan(2);
+    },
+    120_000,
+  );
+
+  withPostmap("two runs at the same time do not collide: the second says so and ends with 75", async () => {
+    const file = await bundle();
+    const server = await startServer(one);
+    const folder = temporaryFolder();
+    const command = [process.execPath, file, "once", ...argumentsOf(server, folder)];
+    let arrived = (): void => undefined;
+    const polling = new Promise<void>((resolve) => {
+      arrived = resolve;
+    });
+    let answer = (): void => undefined;
+    server.serves = (_, response) => {
+      arrived();
+      answer = () => response.writeHead(500).end();
+    };
+    const first = start(command);
+    await polling;
+    const second = await start(command).ended;
+    expect(second).toMatchObject({ code: 75, stderr: `another run is at work on ${folder}/out\n` });
+    // Nothing stays locked when the first one is killed, in whatever way.
+    first.kill("SIGKILL");
+    await first.ended;
+    answer();
+    server.serves = one;
+    expect((await start(command).ended).code).toBe(0);
+  });
+
+  it("a command that outlives a killed run keeps the next run away until it is done", async () => {
+    const server = await startServer(one);
+    const folder = temporaryFolder();
+    const bin = join(folder, "bin");
+    mkdirSync(bin);
+    // Instead of Postfix's: says that it is at work, and works until it is told to stop.
+    writeFileSync(
+      join(bin, "postmap"),
+      `#!/bin/sh\n: > ${folder}/working\nwhile [ ! -e ${folder}/enough ]; do sleep 0.02; done\n`,
+    );
+    chmodSync(join(bin, "postmap"), 0o755);
+    const env = { PATH: `${bin}:${process.env.PATH}` };
+    const command = [process.execPath, await bundle(), "once", ...argumentsOf(server, folder)];
+    const first = start(command, { env });
+    while (!existsSync(join(folder, "working"))) await new Promise((resolve) => setTimeout(resolve, 5));
+    first.kill("SIGKILL");
+    while (first.pid > 0 && existsSync(`/proc/${first.pid}/fd/0`))
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    expect((await start(command, { env }).ended).stderr).toContain("another run is at work");
+    writeFileSync(join(folder, "enough"), "");
+    await first.ended;
+    let result = await start(command, { env }).ended;
+    while (result.stderr.includes("another run is at work")) result = await start(command, { env }).ended;
+    // That postmap made no map.
+    expect(result.code).toBe(75);
+  });
+
+  withPostmap("resident: polls at once, reports, and ends cleanly when it is told to", async () => {
+    const file = await bundle();
+    for (const signal of ["SIGTERM", "SIGINT"] as const) {
+      const server = await startServer(one);
+      const folder = temporaryFolder();
+      const run = start([process.execPath, file, "run", ...argumentsOf(server, folder)]);
+      await run.said("applied revision 1");
+      run.kill(signal);
+      expect(await run.ended).toMatchObject({ code: 0, signal: null });
+    }
+  });
+
+  withPostmap("told to stop while it waits for the server, it ends at once", async () => {
+    const file = await bundle();
+    for (const [command, code] of [
+      ["run", 0],
+      ["once", 75],
+    ] as const) {
+      let arrived = (): void => undefined;
+      const polling = new Promise<void>((resolve) => {
+        arrived = resolve;
+      });
+      const server = await startServer(() => arrived());
+      const run = start([process.execPath, file, command, ...argumentsOf(server, temporaryFolder())]);
+      await polling;
+      run.kill("SIGTERM");
+      expect(await run.ended).toMatchObject({ code, signal: null, stderr: "stopped\n" });
+    }
+  });
+});
