@@ -1,5 +1,6 @@
-import { type Connection, openConnection, unavailable } from "./file.ts";
-import type { PollingNode, PollReader, StateReading, StateSummary } from "./store.ts";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { type Connection, openConnection, translated } from "./file.ts";
+import type { PollingNode, PollReader, PollView, StateReading, StateSummary } from "./store.ts";
 
 const PAGE_ROWS = 1000;
 
@@ -24,49 +25,59 @@ function toSummary(row: SummaryRow): StateSummary {
  */
 export function pollReader(connection: Connection): PollReader {
   const dataVersion = connection.prepare("PRAGMA data_version").pluck();
-  const summary = connection.prepare<[], SummaryRow>(SUMMARY);
-  const node = connection.prepare<[string], PollingNode>(
+  const readSummary = connection.prepare<[], SummaryRow>(SUMMARY);
+  const readNode = connection.prepare<[string], PollingNode>(
     "SELECT id, name, ip_address AS ipAddress, key_hash AS keyHash FROM nodes WHERE key_id = ?",
   );
   let seen: unknown;
-  let state: StateSummary | undefined;
+  let summary: StateSummary | undefined;
   const nodes = new Map<string, PollingNode>();
+  let nextLook: Promise<PollView> | undefined;
 
   function look(): void {
-    const version = dataVersion.get();
+    const version = translated(() => dataVersion.get());
     if (version === seen) return;
     seen = version;
-    state = undefined;
+    summary = undefined;
     nodes.clear();
   }
 
-  function readState(): StateSummary {
-    look();
-    if (state === undefined) {
-      const row = summary.get();
-      if (row === undefined) throw new Error("the state row is missing");
-      state = toSummary(row);
-    }
-    return state;
-  }
+  const view: PollView = {
+    state() {
+      if (summary === undefined) {
+        const row = translated(() => readSummary.get());
+        if (row === undefined) throw new Error("the state row is missing");
+        summary = toSummary(row);
+      }
+      return summary;
+    },
+    node(keyId) {
+      const known = nodes.get(keyId) ?? translated(() => readNode.get(keyId));
+      if (known !== undefined) nodes.set(keyId, known);
+      return known;
+    },
+  };
 
-  function readNode(keyId: string): PollingNode | undefined {
-    look();
-    const known = nodes.get(keyId) ?? node.get(keyId);
-    if (known !== undefined) nodes.set(keyId, known);
-    return known;
-  }
-
-  return { state: () => translated(readState), node: (keyId) => translated(() => readNode(keyId)) };
-}
-
-/** @throws MailError unavailable for what disk or file refuse */
-function translated<T>(fn: () => T): T {
-  try {
-    return fn();
-  } catch (error) {
-    throw unavailable(error) ?? error;
-  }
+  return {
+    state() {
+      look();
+      return view.state();
+    },
+    node(keyId) {
+      look();
+      return view.node(keyId);
+    },
+    // A look takes file locks, a third of a poll's own work. Looking when the turn's requests are all there,
+    // not at the first of them, is what lets each poll see everything that was committed before it was sent.
+    look() {
+      nextLook ??= nextTurn().then(() => {
+        nextLook = undefined;
+        look();
+        return view;
+      });
+      return nextLook;
+    },
+  };
 }
 
 /** Opens a connection of its own: a reader that is pinned to one state must not hold up any other. */
@@ -100,7 +111,7 @@ function* pages(connection: Connection): Generator<string> {
     const page = connection.prepare<[number], { lines: string | null; last: number | null }>(query);
     let last = 0;
     for (;;) {
-      const row = page.get(last);
+      const row = translated(() => page.get(last));
       if (row === undefined || row.lines === null || row.last === null) break;
       yield row.lines;
       last = row.last;

@@ -27,13 +27,19 @@ export interface PollingNode {
   keyHash: string;
 }
 
-/**
- * The hot path of the sync: synchronous, answered from memory while nothing was committed, by this
- * process or any other, since the last look.
- */
-export interface PollReader {
+/** What polls are answered from, as it was at one look at the database. */
+export interface PollView {
   state(): StateSummary;
   node(keyId: string): PollingNode | undefined;
+}
+
+/**
+ * The hot path of the sync: synchronous, answered from memory while nothing was committed, by this
+ * process or any other, since the last look. Its own methods look at each call.
+ */
+export interface PollReader extends PollView {
+  /** One look for all that ask within one turn of the event loop, made after the last of them asked. */
+  look(): Promise<PollView>;
 }
 
 /** One consistent reading of everything that nodes serve. Close it soon: it keeps the write-ahead log from being reused. */

@@ -2,7 +2,7 @@ import { pipeline } from "node:stream";
 import { createBrotliDecompress } from "node:zlib";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
-import type { PollingNode, Store } from "../../db/store.ts";
+import type { PollingNode, PollView, Store } from "../../db/store.ts";
 import { credentialId, credentialMatches } from "../../tools/credential.ts";
 import { bearerCredential } from "../auth/bearer.ts";
 import type { LastSeen } from "../auth/last-seen.ts";
@@ -28,6 +28,13 @@ const ReportBody: z.ZodType<Report> = z
   })
   .refine((report) => (report.status === "applied") === (report.reason === null));
 
+declare module "fastify" {
+  interface FastifyRequest {
+    /** Who reports; set on the report's route. */
+    node: PollingNode;
+  }
+}
+
 export interface SyncDoor {
   store: Store;
   publisher: Publisher;
@@ -37,14 +44,24 @@ export interface SyncDoor {
 
 /** Mounts the nodes' own routes. A sync key opens these and nothing else, and nothing else opens these. */
 export async function mountSync(scope: FastifyInstance, door: SyncDoor): Promise<void> {
+  scope.decorateRequest("node");
   scope.get("/sync/v1/maps", (request, reply) => sendMaps(door, request, reply));
-  scope.post("/sync/v1/report", (request, reply) => receiveReport(door, request, reply));
+  // Before the body is read: who has no key learns nothing of what a report looks like.
+  const authenticate = async (request: FastifyRequest, reply: FastifyReply) => {
+    const node = authenticateNode(door, await door.store.polls.look(), request, reply);
+    if (node === undefined) return reply;
+    request.node = node;
+    return undefined;
+  };
+  scope.post("/sync/v1/report", { onRequest: authenticate }, (request, reply) =>
+    receiveReport(door, request, reply),
+  );
 }
 
 async function sendMaps(door: SyncDoor, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-  const node = authenticateNode(door, request, reply);
-  if (node === undefined) return reply;
-  const state = door.store.polls.state();
+  const polls = await door.store.polls.look();
+  if (authenticateNode(door, polls, request, reply) === undefined) return reply;
+  const state = polls.state();
   const etag = stateTag(state);
   reply.header("cache-control", "no-store");
   if (request.headers["if-none-match"] === etag) return reply.code(304).header("etag", etag).send();
@@ -62,8 +79,6 @@ async function receiveReport(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
-  const node = authenticateNode(door, request, reply);
-  if (node === undefined) return reply;
   const report = ReportBody.safeParse(request.body);
   if (!report.success) {
     return sendProblem(
@@ -83,7 +98,7 @@ async function receiveReport(
     );
   }
   await door.store.write((tables) =>
-    tables.nodes.recordReport(node.id, report.data, door.now().toISOString()),
+    tables.nodes.recordReport(request.node.id, report.data, door.now().toISOString()),
   );
   return reply.code(204).send();
 }
@@ -91,12 +106,13 @@ async function receiveReport(
 /** The node that asks; undefined when the answer, 401 or 403, is given. */
 function authenticateNode(
   door: SyncDoor,
+  polls: PollView,
   request: FastifyRequest,
   reply: FastifyReply,
 ): PollingNode | undefined {
   const key = bearerCredential(request.headers.authorization);
   const id = credentialId("syncKey", key);
-  const node = id === undefined ? undefined : door.store.polls.node(id);
+  const node = id === undefined ? undefined : polls.node(id);
   if (node === undefined || !credentialMatches(key, node.keyHash)) {
     sendProblem(
       reply,
@@ -118,7 +134,7 @@ function authenticateNode(
     );
     return undefined;
   }
-  door.lastSeen.node(node.id, door.now().toISOString());
+  door.lastSeen.node(node.id, door.now());
   return node;
 }
 

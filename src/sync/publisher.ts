@@ -4,6 +4,7 @@ import { Readable } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { constants, createBrotliCompress } from "node:zlib";
 import type { StateReading } from "../../db/store.ts";
+import { MailError } from "../mail/error.ts";
 import { encodeEnd, encodeHeader, stateTag } from "./snapshot.ts";
 
 /** Bytes that are read at once. */
@@ -74,7 +75,7 @@ export class Publisher {
   }
 
   async #build(): Promise<Snapshot> {
-    const file = await this.#namelessFile();
+    const file = await this.#namelessFile().catch(refuseFullDisk);
     try {
       const { revision, etag } = await writeMaps(this.#readState(), file);
       const { size } = await file.stat();
@@ -84,7 +85,7 @@ export class Publisher {
       return this.#current;
     } catch (error) {
       await file.close();
-      throw error;
+      return refuseFullDisk(error);
     }
   }
 
@@ -95,6 +96,13 @@ export class Publisher {
     await unlink(path);
     return file;
   }
+}
+
+/** A full disk is no bug: nodes come again. */
+function refuseFullDisk(error: unknown): never {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (code !== "ENOSPC" && code !== "EDQUOT") throw error;
+  throw new MailError("unavailable", "The disk with the database is full.", "Poll again later.");
 }
 
 /** By position: many answers read the one file at once. */
