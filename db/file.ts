@@ -9,6 +9,9 @@ const MIN_SQLITE = [3, 51, 3] as const;
 /** "M25M": tells our files from any other SQLite database. */
 const APPLICATION_ID = 0x4d32354d;
 
+/** How long opening waits for another process that creates or migrates the same file, in ms. */
+const OPEN_TIMEOUT = 5_000;
+
 export type Connection = Database.Database;
 
 /**
@@ -22,64 +25,79 @@ export function createFile(path: string): void {
     chmodSync(folder, 0o700);
   }
   if (existsSync(path)) return;
-  closeSync(openSync(path, "wx", 0o600));
+  closeSync(openSync(path, "a", 0o600)); // not "wx": stdio and serve may both be started on a new machine
 }
 
-/** @throws MailError unavailable */
+/** Opens a file that is there; throws what SQLite or the file system throws. */
 export function openConnection(path: string, { readonly }: { readonly: boolean }): Connection {
-  return translated(path, () => {
-    if (!existsSync(path)) {
-      throw new MailError(
-        "unavailable",
-        `There is no database at ${path}.`,
-        "Name it with --db FILE or M25_MAIL_DB; m25-mail serve and m25-mail stdio create one.",
-      );
-    }
-    if ((statSync(path).mode & 0o077) !== 0) chmodSync(path, 0o600);
-    // Waiting for another process's lock happens in this thread: kept short here, write() retries without blocking.
-    const connection = new Database(path, { readonly, fileMustExist: true, timeout: 100 });
+  if ((statSync(path).mode & 0o077) !== 0) chmodSync(path, 0o600);
+  // SQLite waits for locks in this thread. A reader hardly ever has to; a writer, once open, retries by itself.
+  const timeout = readonly ? 100 : OPEN_TIMEOUT;
+  const connection = new Database(path, { readonly, fileMustExist: true, timeout });
+  try {
+    connection.pragma("foreign_keys = ON");
+    if (!readonly) useWriteAheadLog(connection);
+    connection.pragma("synchronous = FULL");
+    connection.pragma("cache_size = -16000");
+    return connection;
+  } catch (error) {
+    connection.close();
+    throw error;
+  }
+}
+
+/** SQLite does not wait but fails at once where two processes turn a new file to WAL together. */
+function useWriteAheadLog(connection: Connection): void {
+  const deadline = Date.now() + OPEN_TIMEOUT;
+  for (;;) {
     try {
-      connection.pragma("foreign_keys = ON");
-      if (!readonly) connection.pragma("journal_mode = WAL");
-      connection.pragma("synchronous = FULL");
-      connection.pragma("cache_size = -16000");
-      return connection;
+      connection.pragma("journal_mode = WAL");
+      return;
     } catch (error) {
-      connection.close();
-      throw error;
+      if (!isBusy(error) || Date.now() > deadline) throw error;
     }
-  });
+  }
+}
+
+export function isBusy(error: unknown): boolean {
+  return error instanceof Error && "code" in error && String(error.code).startsWith("SQLITE_BUSY");
 }
 
 /** Refuses what is not ours or newer than this program; brings an older database up to date. */
 export function migrate(connection: Connection, path: string): void {
-  translated(path, () => {
-    checkSqliteVersion(connection);
-    connection
-      .transaction(() => {
-        const version = Number(connection.pragma("user_version", { simple: true }));
-        const application = Number(connection.pragma("application_id", { simple: true }));
-        const tables = connection.prepare("SELECT count(*) FROM sqlite_schema").pluck().get();
-        if (application !== APPLICATION_ID && tables !== 0) {
-          throw new MailError(
-            "unavailable",
-            `${path} is a database of another program.`,
-            "Name a file of its own for M25 Mail with --db FILE or M25_MAIL_DB.",
-          );
-        }
-        if (version > migrations.length) {
-          throw new MailError(
-            "unavailable",
-            `${path} was written by a newer version of M25 Mail (schema ${version}, this program knows ${migrations.length}).`,
-            "Install the newer version, or name another file with --db FILE.",
-          );
-        }
-        for (const migration of migrations.slice(version)) connection.exec(migration);
-        connection.pragma(`application_id = ${APPLICATION_ID}`);
-        connection.pragma(`user_version = ${migrations.length}`);
-      })
-      .immediate();
-  });
+  checkSqliteVersion(connection);
+  const pending = connection.transaction(() => pendingMigrations(connection, path));
+  // Opening what is up to date writes nothing: it needs no lock, and no room on a full disk.
+  if (pending.deferred().length === 0) return;
+  connection
+    .transaction(() => {
+      for (const migration of pendingMigrations(connection, path)) connection.exec(migration);
+      connection.pragma(`application_id = ${APPLICATION_ID}`);
+      connection.pragma(`user_version = ${migrations.length}`);
+    })
+    .immediate();
+}
+
+/** @throws MailError unavailable: of another program, of a newer version */
+function pendingMigrations(connection: Connection, path: string): readonly string[] {
+  const version = Number(connection.pragma("user_version", { simple: true }));
+  const application = Number(connection.pragma("application_id", { simple: true }));
+  const tables = connection.prepare("SELECT count(*) FROM sqlite_schema").pluck().get();
+  if (application !== APPLICATION_ID && tables !== 0) {
+    throw new MailError(
+      "unavailable",
+      `${path} is a database of another program.`,
+      "Name a file of its own for M25 Mail with --db FILE or M25_MAIL_DB.",
+    );
+  }
+  if (version > migrations.length) {
+    throw new MailError(
+      "unavailable",
+      `${path} was written by a newer version of M25 Mail (schema ${version}, this program knows ${migrations.length}).`,
+      "Install the newer version, or name another file with --db FILE.",
+    );
+  }
+  return migrations.slice(version);
 }
 
 function checkSqliteVersion(connection: Connection): void {
@@ -96,8 +114,11 @@ function checkSqliteVersion(connection: Connection): void {
   }
 }
 
-/** Runs `fn`; what SQLite or the file system refuses becomes a MailError, naming `path` to the shell that gave it. */
-function translated<T>(path: string, fn: () => T): T {
+/**
+ * Runs `fn`; what SQLite or the file system refuses becomes a MailError. It names `path` to the shell that gave
+ * it; calls by other doors, which must not learn it, leave it out.
+ */
+export function translated<T>(fn: () => T, path?: string): T {
   try {
     return fn();
   } catch (error) {
@@ -118,7 +139,7 @@ const failures: ReadonlyArray<[pattern: RegExp, message: string, hint: string]> 
     "Nothing was changed. Try again in a few seconds.",
   ],
   [
-    /^SQLITE_READONLY|^SQLITE_CANTOPEN|^SQLITE_PERM|^EACCES|^EPERM|^EROFS|^ENOTDIR|^EISDIR/,
+    /^SQLITE_READONLY|^SQLITE_CANTOPEN|^SQLITE_PERM|^EACCES|^EPERM|^EROFS|^ENOENT|^ENOTDIR|^EISDIR/,
     "The database cannot be opened or written.",
     "Check that the file and its folder belong to the user that runs the server, on a file system that is not read-only.",
   ],

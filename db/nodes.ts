@@ -5,6 +5,9 @@ import type { Report } from "../src/sync/report.ts";
 import { type View, viewOf } from "../src/sync/view.ts";
 import type { Schema } from "./schema.ts";
 
+/** Rows that one statement sets: thousands of nodes may have polled within a second. */
+const BATCH = 500;
+
 export interface MailNode {
   id: number;
   name: string;
@@ -161,9 +164,11 @@ export class NodeTable {
       .execute();
   }
 
-  async recordContacts(contacts: ReadonlyMap<number, string>): Promise<void> {
-    for (const [id, at] of contacts) {
-      await this.#db.updateTable("nodes").set({ last_sync_at: at }).where("id", "=", id).execute();
+  async recordContacts(ids: ReadonlySet<number>, at: string): Promise<void> {
+    const all = [...ids];
+    for (let first = 0; first < all.length; first += BATCH) {
+      const batch = all.slice(first, first + BATCH);
+      await this.#db.updateTable("nodes").set({ last_sync_at: at }).where("id", "in", batch).execute();
     }
   }
 }

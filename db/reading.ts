@@ -3,7 +3,7 @@ import type { Counts } from "../src/sync/answer.ts";
 import { StateDigest } from "../src/sync/digest.ts";
 import type { NodeRole } from "../src/sync/records.ts";
 import { type View, viewOf } from "../src/sync/view.ts";
-import { type Connection, openConnection, unavailable } from "./file.ts";
+import { type Connection, openConnection, translated } from "./file.ts";
 import type { PollingNode, PollReader, PollView, Reading, StateSummary } from "./store.ts";
 
 const PAGE_ROWS = 1000;
@@ -213,7 +213,7 @@ export function readState(path: string, view: View, since: number | undefined): 
     return { summary, pages: lines, close: () => connection.close() };
   } catch (error) {
     connection.close();
-    throw unavailable(error) ?? error;
+    throw error;
   }
 }
 
@@ -260,7 +260,7 @@ function* walk(connection: Connection, { line, from, key, first, name = "" }: Wa
   );
   let last = first;
   for (;;) {
-    const row = page.get({ last, name });
+    const row = translated(() => page.get({ last, name }));
     if (row === undefined || row.lines === null || row.last === null) return;
     yield row.lines;
     last = row.last;
@@ -277,14 +277,5 @@ function* changePages(connection: Connection, view: View, revision: number): Gen
       page = [];
     }
     yield page.join("");
-  }
-}
-
-/** @throws MailError unavailable for what disk or file refuse */
-function translated<T>(fn: () => T): T {
-  try {
-    return fn();
-  } catch (error) {
-    throw unavailable(error) ?? error;
   }
 }

@@ -47,16 +47,22 @@ function fill(connection: Connection, seed: Seed): void {
   }
   const domains = addDomains(connection, seed);
   addUsers(connection, seed, domains);
-  const finish = connection.prepare("UPDATE domains SET user_count = ?, digest = ? WHERE id = ?");
-  const whole = new StateDigest();
-  for (const { id, userCount, digest } of domains) {
-    finish.run(userCount, digest.toString(), id);
-    whole.addDigest(digest);
+  const finish = connection.prepare(
+    "UPDATE domains SET user_count = ?, digest = ?, mx_digest = ? WHERE id = ?",
+  );
+  const whole = { mail: new StateDigest(), mx: new StateDigest() };
+  for (const { id, userCount, mail, mx } of domains) {
+    finish.run(userCount, mail.toString(), mx.toString(), id);
+    whole.mail.addDigest(mail);
+    whole.mx.addDigest(mx);
   }
   const revision = seed.domains + seed.users;
   connection
-    .prepare("UPDATE state SET revision = ?, digest = ?, domain_count = ?, user_count = ?")
-    .run(revision, whole.toString(), seed.domains, seed.users);
+    .prepare("UPDATE state SET revision = ?, digest = ?, mx_digest = ?, domain_count = ?, user_count = ?")
+    .run(revision, whole.mail.toString(), whole.mx.toString(), seed.domains, seed.users);
+  connection
+    .prepare("INSERT INTO revisions (revision, digest, at) VALUES (?, ?, ?)")
+    .run(revision, whole.mail.toString(), seed.at);
   connection
     .prepare(
       "INSERT INTO audit_log (at, principal, door, tool, arguments, revision) VALUES (?, 'operator', 'cli', 'seed', ?, ?)",
@@ -69,18 +75,26 @@ interface SeedDomain {
   id: number;
   name: string;
   userCount: number;
-  digest: StateDigest;
+  mail: StateDigest;
+  mx: StateDigest;
 }
 
 function addDomains(connection: Connection, seed: Seed): SeedDomain[] {
   const add = connection.prepare(
-    `INSERT INTO domains (id, name, user_count, inactive_user_count, digest, revision, created_at)
-     VALUES (?, ?, 0, 0, '', ?, ?)`,
+    `INSERT INTO domains (id, name, user_count, inactive_user_count, digest, mx_digest, revision, created_at)
+     VALUES (?, ?, 0, 0, '', '', ?, ?)`,
   );
   return Array.from({ length: seed.domains }, (_, index) => {
     const name = `domain${numbered(index + 1, seed.domains)}.example`;
     add.run(index + 1, name, index + 1, seed.at);
-    return { id: index + 1, name, userCount: 0, digest: new StateDigest().add({ domain: name }) };
+    const record = { domain: name };
+    return {
+      id: index + 1,
+      name,
+      userCount: 0,
+      mail: new StateDigest().add(record),
+      mx: new StateDigest().add(record),
+    };
   });
 }
 
@@ -102,8 +116,10 @@ function addUsers(connection: Connection, seed: Seed, domains: readonly SeedDoma
       const mailbox = ids.slice(16 * rows.length, 16 * (rows.length + 1));
       domain.userCount += 1;
       const localPart = `user${numbered(domain.userCount, users)}`;
-      domain.digest.add({
-        user: `${localPart}@${domain.name}`,
+      const user = `${localPart}@${domain.name}`;
+      domain.mx.add({ user });
+      domain.mail.add({
+        user,
         password: passwordHash,
         quota_mb: DEFAULT_QUOTA_MB,
         mailbox,

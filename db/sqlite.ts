@@ -1,11 +1,22 @@
-import { Kysely, SqliteDialect, sql } from "kysely";
+import { existsSync } from "node:fs";
+import { CompiledQuery, Kysely, SqliteDialect } from "kysely";
+import { MailError } from "../src/mail/error.ts";
 import { AuditTable } from "./audit.ts";
 import { DomainTable } from "./domains.ts";
-import { createFile, migrate, openConnection, unavailable } from "./file.ts";
+import {
+  type Connection,
+  createFile,
+  isBusy,
+  migrate,
+  openConnection,
+  translated,
+  unavailable,
+} from "./file.ts";
 import { NodeTable } from "./nodes.ts";
 import { pollReader, readState } from "./reading.ts";
 import type { Schema } from "./schema.ts";
 import { StateTable } from "./state.ts";
+import { keepingStatements } from "./statements.ts";
 import type { Store, Tables } from "./store.ts";
 import { TokenTable } from "./tokens.ts";
 import { UserTable } from "./users.ts";
@@ -13,43 +24,69 @@ import { UserTable } from "./users.ts";
 /** How long a write waits for another process's transaction, in ms. */
 const BUSY_TIMEOUT = 5_000;
 
+const BEGIN = CompiledQuery.raw("BEGIN");
+const BEGIN_IMMEDIATE = CompiledQuery.raw("BEGIN IMMEDIATE");
+const COMMIT = CompiledQuery.raw("COMMIT");
+const ROLLBACK = CompiledQuery.raw("ROLLBACK");
+
 /**
  * Opens the embedded store. Several processes may have the same file open.
  *
  * @throws MailError unavailable: no such file, damaged, of another program, of a newer version, not writable
  */
 export function openStore(path: string, { create }: { create: boolean }): Store {
-  if (create) createFileOrRefuse(path);
-  const writer = openConnection(path, { readonly: false });
-  try {
-    migrate(writer, path);
-  } catch (error) {
-    writer.close();
-    throw error;
-  }
-  const reader = openConnection(path, { readonly: true });
-  const poller = openConnection(path, { readonly: true });
-  const writing = new Kysely<Schema>({ dialect: new SqliteDialect({ database: writer }) });
-  const reading = new Kysely<Schema>({ dialect: new SqliteDialect({ database: reader }) });
+  const [writer, reader, poller] = translated(() => openConnections(path, create), path);
+  const writing = new Kysely<Schema>({ dialect: new SqliteDialect({ database: keepingStatements(writer) }) });
+  const reading = new Kysely<Schema>({ dialect: new SqliteDialect({ database: keepingStatements(reader) }) });
+  let closed: Promise<void> | undefined;
+  const run = <T>(db: Kysely<Schema>, begin: CompiledQuery, fn: (tables: Tables) => Promise<T>) =>
+    closed === undefined ? transaction(db, begin, fn) : Promise.reject(stopping());
+  const closeAll = async () => {
+    // A turn at each connection comes after every transaction that was begun before.
+    for (const db of [reading, writing]) await db.connection().execute(async () => {});
+    poller.close();
+    await reading.destroy();
+    await writing.destroy(); // the last connection, if it can write, folds the write-ahead log into the file
+  };
   return {
-    read: (fn) => transaction(reading, sql`BEGIN`, fn),
-    write: (fn) => transaction(writing, sql`BEGIN IMMEDIATE`, fn),
+    read: (fn) => run(reading, BEGIN, fn),
+    write: (fn) => run(writing, BEGIN_IMMEDIATE, fn),
     polls: pollReader(poller),
-    readState: (view, since) => readState(path, view, since),
-    async close() {
-      poller.close();
-      await reading.destroy();
-      await writing.destroy(); // the last connection to close folds the write-ahead log into the file
+    readState: (view, since) => translated(() => readState(path, view, since)),
+    close() {
+      closed ??= closeAll();
+      return closed;
     },
   };
 }
 
-function createFileOrRefuse(path: string): void {
-  try {
-    createFile(path);
-  } catch (error) {
-    throw unavailable(error, path) ?? error;
+/** What a call gets that comes, or ends its hashing, after the program was told to stop. */
+function stopping(): MailError {
+  return new MailError(
+    "unavailable",
+    "The server is stopping.",
+    "Nothing was changed. Try again in a minute.",
+  );
+}
+
+function openConnections(path: string, create: boolean): [Connection, Connection, Connection] {
+  if (create) createFile(path);
+  else if (!existsSync(path)) {
+    throw new MailError(
+      "unavailable",
+      `There is no database at ${path}.`,
+      "Name it with --db FILE or M25_MAIL_DB; m25-mail serve and m25-mail stdio create one.",
+    );
   }
+  const writer = openConnection(path, { readonly: false });
+  try {
+    migrate(writer, path);
+    writer.pragma("busy_timeout = 0"); // from here on patiently() waits, and blocks nobody
+  } catch (error) {
+    writer.close();
+    throw error;
+  }
+  return [writer, openConnection(path, { readonly: true }), openConnection(path, { readonly: true })];
 }
 
 /**
@@ -58,19 +95,19 @@ function createFileOrRefuse(path: string): void {
  */
 async function transaction<T>(
   db: Kysely<Schema>,
-  begin: ReturnType<typeof sql>,
+  begin: CompiledQuery,
   fn: (tables: Tables) => Promise<T>,
 ): Promise<T> {
   return db.connection().execute(async (connection) => {
     try {
-      await patiently(() => begin.execute(connection));
+      await patiently(() => connection.executeQuery(begin));
       try {
         const result = await fn(tablesOf(connection));
-        await sql`COMMIT`.execute(connection);
+        await connection.executeQuery(COMMIT);
         return result;
       } catch (error) {
         // SQLite may have rolled back by itself (disk full): the second ROLLBACK then has nothing to do.
-        await sql`ROLLBACK`.execute(connection).catch(() => {});
+        await connection.executeQuery(ROLLBACK).catch(() => {});
         throw error;
       }
     } catch (error) {
@@ -87,8 +124,7 @@ async function patiently(begin: () => Promise<unknown>): Promise<void> {
       await begin();
       return;
     } catch (error) {
-      const busy = error instanceof Error && "code" in error && error.code === "SQLITE_BUSY";
-      if (!busy || Date.now() > deadline) throw error;
+      if (!isBusy(error) || Date.now() > deadline) throw error;
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
   }

@@ -82,10 +82,13 @@ export class TokenTable {
     );
   }
 
-  async recordUses(uses: ReadonlyMap<number, string>): Promise<void> {
-    for (const [id, at] of uses) {
-      await this.#db.updateTable("tokens").set({ last_used_at: at }).where("id", "=", id).execute();
-    }
+  async recordUses(ids: ReadonlySet<number>, at: string): Promise<void> {
+    if (ids.size === 0) return;
+    await this.#db
+      .updateTable("tokens")
+      .set({ last_used_at: at })
+      .where("id", "in", [...ids])
+      .execute();
   }
 }
 

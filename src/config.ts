@@ -26,27 +26,24 @@ export function environmentName(flag: string): string {
   return `M25_MAIL_${flag.toUpperCase().replaceAll("-", "_")}`;
 }
 
-const Port = z.coerce
-  .number("is no number")
-  .int("is no whole number")
-  .min(0, "is below 0")
-  .max(65535, "is above 65535");
+function wholeNumber(least: number, most: number) {
+  return z
+    .string()
+    .regex(/^\d{1,9}$/, "is no whole number")
+    .transform(Number)
+    .pipe(z.int().min(least, `is below ${least}`).max(most, `is above ${most}`));
+}
 
 const StoreConfig = z.object({
-  db: z.string().min(1),
-  "hash-cost": z.coerce
-    .number("is no number")
-    .int("is no whole number")
-    .min(10, "is below 10")
-    .max(14, "is above 14")
-    .default(10),
+  db: z.string().min(1, "is empty"),
+  "hash-cost": wholeNumber(10, 14).default(10),
 });
 
 const ServeConfig = z
   .object({
     ...StoreConfig.shape,
-    host: z.string().min(1).default("127.0.0.1"),
-    port: Port.default(8625),
+    host: z.string().min(1, "is empty").default("127.0.0.1"),
+    port: wholeNumber(0, 65535).default(8625),
     "public-url": z.url({ protocol: /^https?$/, error: "is no http(s) URL" }).optional(),
     "allowed-hosts": z
       .string()

@@ -1,3 +1,6 @@
+import module from "node:module";
+import { join } from "node:path";
+
 /**
  * The program's first lines, which run on any Node: the native code that the rest imports ends an older
  * one with a segmentation fault instead of a word.
@@ -9,5 +12,8 @@ if (major < 22 || (major === 22 && minor < 14)) {
   );
   process.exitCode = 1;
 } else {
+  // Beside the bundle, where who can write could as well change the program; where nobody may, there is none.
+  const bundled = import.meta.filename.endsWith(".js");
+  if (bundled) module.enableCompileCache(join(import.meta.dirname, "compile-cache"));
   await import("./main.ts");
 }

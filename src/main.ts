@@ -12,12 +12,13 @@ import { MailError } from "./mail/error.ts";
 import { version } from "./version.ts";
 
 const log = stderrLog();
+process.stdout.on("error", () => {}); // who reads only the first lines of a list hangs up: no fault of ours
 
 process.exitCode = await main(process.argv.slice(2)).catch(exitCodeOf);
 
 async function main([command = "--help", ...argv]: string[]): Promise<number> {
   if (command === "--help" || command === "help") return print(help());
-  if (command === "--version") return print(`m25-mail ${version}\n`);
+  if (command === "--version" || argv.includes("--version")) return print(`m25-mail ${version}\n`);
   if (argv.includes("--help")) return print(commandHelp(command, argv[0]));
   if (command === "serve") return serveCommand(argv);
   if (command === "stdio") return stdioCommand(argv);
@@ -49,9 +50,10 @@ async function serveCommand(argv: string[]): Promise<number> {
   const config = serveConfig(values, process.env);
   // The HTTP stack takes longer to load than all else: stdio and the commands do without it.
   const { serve } = await import("./serve.ts");
+  const stop = stopSignal();
   const store = openStore(config.db, { create: true });
   const server = await serve(config, store, runtimeOf(store, config["hash-cost"]), log);
-  await stopSignal();
+  await stop;
   await server.close();
   return exitCodes.done;
 }
@@ -62,7 +64,7 @@ async function stdioCommand(argv: string[]): Promise<number> {
   const { serveMcpStdio } = await import("./doors/mcp/stdio.ts");
   const store = openStore(config.db, { create: true });
   const connection = serveMcpStdio(runtimeOf(store, config["hash-cost"]), log);
-  await Promise.race([stopSignal(), new Promise((resolve) => process.stdin.once("close", resolve))]);
+  await Promise.race([stopSignal(), connection.closed]);
   await connection.close();
   await store.close();
   return exitCodes.done;

@@ -10,6 +10,9 @@ import { httpServer } from "./doors/http/server.ts";
 import type { Log } from "./log.ts";
 import { Publisher } from "./sync/publisher.ts";
 
+/** How long a stopping server waits for requests that are under way, in ms; the password line is shorter. */
+const STOP_GRACE = 5_000;
+
 /** A server that listens; `url` is where, as this machine reaches it. */
 export interface RunningServer {
   url: string;
@@ -43,7 +46,9 @@ export async function serve(
   return {
     url,
     async close() {
+      const hangUp = setTimeout(() => app.server.closeAllConnections(), STOP_GRACE);
       await app.close();
+      clearTimeout(hangUp);
       await lastSeen.close();
       await publisher.close();
       await store.close();

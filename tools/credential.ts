@@ -1,4 +1,4 @@
-import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import { hash as digest, randomBytes, timingSafeEqual } from "node:crypto";
 
 /** The kinds of credential, by prefix: one is never taken for another. */
 export const credentialPrefixes = { token: "m25tok", syncKey: "m25key" } as const;
@@ -30,5 +30,5 @@ export function credentialMatches(text: string, hash: string): boolean {
 }
 
 function hashCredential(text: string): Buffer {
-  return createHash("sha256").update(text).digest();
+  return digest("sha256", text, "buffer");
 }

@@ -1,4 +1,3 @@
-import bcrypt from "bcrypt";
 import { MailError } from "../src/mail/error.ts";
 
 /** More at once starve libuv's pool: files and DNS then wait for hashes, for hardly more hashes a second. */
@@ -36,6 +35,7 @@ export class PasswordHasher {
       this.#running += 1;
     }
     try {
+      const { default: bcrypt } = await import("bcrypt"); // native code, which most starts never need
       return `{BLF-CRYPT}${await bcrypt.hash(password, this.#cost)}`;
     } finally {
       const next = this.#waiting.shift();

@@ -21,7 +21,7 @@ export async function authenticateToken(
   const token = await store.read((tables) => tables.tokens.findById(id));
   if (token === undefined || !credentialMatches(credential, token.tokenHash)) return undefined;
   if (token.expiresAt !== null && Date.parse(token.expiresAt) <= now.getTime()) return undefined;
-  lastSeen.token(token.id, now.toISOString());
+  lastSeen.token(token.id, now);
   return { name: token.name, door, scopes: new Set(token.scopes.filter(isScope)) };
 }
 

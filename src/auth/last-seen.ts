@@ -4,15 +4,16 @@ import type { Log } from "../log.ts";
 const FLUSH_EVERY = 1_000;
 
 /**
- * When each node polled and each token was used last. Kept in memory and written together once a second:
- * a transaction for each poll would cost ten times the poll.
+ * When each node polled and each token was used last. Kept in memory and written together once a second, all
+ * with the time of the latest: a transaction for each poll would cost ten times the poll.
  */
 export class LastSeen {
   readonly #store: Store;
   readonly #log: Log;
   readonly #timer: NodeJS.Timeout;
-  #nodes = new Map<number, string>();
-  #tokens = new Map<number, string>();
+  #nodes = new Set<number>();
+  #tokens = new Set<number>();
+  #latest = new Date(0);
   #writing: Promise<void> = Promise.resolve();
 
   constructor(store: Store, log: Log) {
@@ -21,12 +22,14 @@ export class LastSeen {
     this.#timer = setInterval(() => void this.flush(), FLUSH_EVERY).unref();
   }
 
-  node(id: number, at: string): void {
-    this.#nodes.set(id, at);
+  node(id: number, at: Date): void {
+    this.#nodes.add(id);
+    this.#latest = at;
   }
 
-  token(id: number, at: string): void {
-    this.#tokens.set(id, at);
+  token(id: number, at: Date): void {
+    this.#tokens.add(id);
+    this.#latest = at;
   }
 
   /** Resolves when everything noted before the call is written, or could not be and was logged. */
@@ -34,13 +37,14 @@ export class LastSeen {
     const nodes = this.#nodes;
     const tokens = this.#tokens;
     if (nodes.size === 0 && tokens.size === 0) return this.#writing;
-    this.#nodes = new Map();
-    this.#tokens = new Map();
+    const at = this.#latest.toISOString();
+    this.#nodes = new Set();
+    this.#tokens = new Set();
     this.#writing = this.#writing
       .then(() =>
         this.#store.write(async (tables) => {
-          await tables.nodes.recordContacts(nodes);
-          await tables.tokens.recordUses(tokens);
+          await tables.nodes.recordContacts(nodes, at);
+          await tables.tokens.recordUses(tokens, at);
         }),
       )
       .catch((error: unknown) => this.#log.error("contact times could not be written", error));

@@ -3,6 +3,7 @@ import { Readable } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { constants, createBrotliCompress } from "node:zlib";
 import type { PollView, Reading, StateSummary, Store } from "../../db/store.ts";
+import { MailError } from "../mail/error.ts";
 import { encodeEnd, encodeHeader, type Header, stateTag } from "./answer.ts";
 import { encodeCursor } from "./cursor.ts";
 import type { View } from "./view.ts";
@@ -113,7 +114,7 @@ export class Publisher {
   }
 
   async #build(key: string, view: View, since: number | undefined): Promise<MapsFile> {
-    const file = await this.#namelessFile();
+    const file = await this.#namelessFile().catch(refuseFullDisk);
     try {
       const reading = this.#store.readState(view, since);
       const kind = since === undefined ? "snapshot" : "delta";
@@ -128,7 +129,7 @@ export class Publisher {
       return maps;
     } catch (error) {
       await file.close();
-      throw error;
+      return refuseFullDisk(error);
     }
   }
 
@@ -166,6 +167,13 @@ function headerOf(
     counts,
     cursor: encodeCursor(position, cursorKey),
   };
+}
+
+/** A full disk is no bug: nodes come again. */
+function refuseFullDisk(error: unknown): never {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (code !== "ENOSPC" && code !== "EDQUOT") throw error;
+  throw new MailError("unavailable", "The disk with the database is full.", "Poll again later.");
 }
 
 /** By position: many answers read the one file at once. */

@@ -27,7 +27,10 @@ export interface TestServer {
 }
 
 /** The real server on a loopback port that the system chose, with real hashing; stopped when the test ends. */
-export async function startServer(flags: Record<string, string> = {}): Promise<TestServer> {
+export async function startServer(
+  flags: Record<string, string> = {},
+  { now = () => new Date() }: { now?: () => Date } = {},
+): Promise<TestServer> {
   const database = flags.db ?? join(temporaryFolder(), "m25-mail.db");
   const log: string[] = [];
   const note = (message: string, cause?: unknown) => {
@@ -39,7 +42,7 @@ export async function startServer(flags: Record<string, string> = {}): Promise<T
   const hasher = new PasswordHasher(config["hash-cost"]);
   const runtime = {
     store,
-    now: () => new Date(),
+    now,
     hashPassword: (password: string) => hasher.hash(password),
     reportBug: (error: unknown, reference: string) => note(`bug ${reference}`, error),
   };

@@ -6,6 +6,7 @@ import { openStore } from "../../db/sqlite.ts";
 import type { Store } from "../../db/store.ts";
 import { call, type Outcome, type Runtime } from "../../tools/call.ts";
 import { tools } from "../../tools/index.ts";
+import { operatorTools } from "../../tools/operator/index.ts";
 import { operator, type Principal } from "../../tools/principal.ts";
 
 /** A password and a hash of it, for tests that need a hash but no hashing. */
@@ -24,7 +25,7 @@ export interface TestStore {
   file: string;
   /** Bugs that call() reported: a test that expects none sees none. */
   bugs: unknown[];
-  /** Runs one of the nine tools by its endpoint, as the operator unless told otherwise. */
+  /** Runs one of the nine tools, or an operator's, by its endpoint; as the operator unless told otherwise. */
   run(endpoint: string, input?: unknown, principal?: Principal): Promise<Outcome>;
   /** The same, and fails the test when the call is refused. */
   must(endpoint: string, input?: unknown): Promise<Record<string, unknown>>;
@@ -65,7 +66,9 @@ export function fakeHash(password: string): string {
 }
 
 export function toolOf(endpoint: string) {
-  const tool = tools.find((candidate) => candidate.endpoint === endpoint);
+  const tool = [...tools, ...Object.values(operatorTools)].find(
+    (candidate) => candidate.endpoint === endpoint,
+  );
   if (tool === undefined) throw new Error(`no tool ${endpoint}`);
   return tool;
 }

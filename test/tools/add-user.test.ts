@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
-import { PASSWORD, testStore } from "../support/store.ts";
+import { rawDatabase } from "../support/recount.ts";
+import { expectRefusal } from "../support/reply.ts";
+import { fakeHash, PASSWORD, testStore, toolOf } from "../support/store.ts";
 
 test("a mailbox is created in a registered domain, with the default quota", async () => {
   const { must } = testStore({ now: () => new Date("2026-03-01T12:00:00Z") });
@@ -41,4 +43,72 @@ test("an active mailbox is not overwritten by adding it again", async () => {
     ok: false,
     error: { code: "user_exists" },
   });
+});
+
+test("a re-activated mailbox gets another quota when one is given, and the old password is gone", async () => {
+  const { must, file } = testStore();
+  await must("add-domain", { domain: "example.nl" });
+  await must("add-user", { email: "jan@example.nl", password: PASSWORD, quota_mb: 50 });
+  await must("remove-user", { email: "jan@example.nl" });
+  const again = { email: "jan@example.nl", password: "another password", quota_mb: 7 };
+  expect(await must("add-user", again)).toMatchObject({ quota_mb: 7, reactivated: true });
+  const hashes = rawDatabase(file).prepare("SELECT password_hash FROM users").pluck().all();
+  expect(hashes).toEqual([fakeHash("another password")]);
+});
+
+test("the answer to adding a mailbox is what the tool promised", async () => {
+  const { must } = testStore();
+  await must("add-domain", { domain: "example.nl" });
+  const added = await must("add-user", { email: "jan@example.nl", password: PASSWORD });
+  toolOf("add-user").output.strict().parse(added);
+  expect(JSON.stringify(added)).not.toMatch(/BLF|correct/);
+});
+
+test.each([0, -1, 1_000_000_000, 1_048_577, 1.5, "5", "", null, true, [5]])(
+  "a quota of %j is refused, and no mailbox is made",
+  async (quota_mb) => {
+    const { must, run } = testStore();
+    await must("add-domain", { domain: "example.nl" });
+    const outcome = await run("add-user", { email: "jan@example.nl", password: PASSWORD, quota_mb });
+    expect(expectRefusal(outcome, "invalid_input")).toContain("quota_mb");
+    expect(await must("list-users")).toMatchObject({ total: 0 });
+  },
+);
+
+test.each([
+  ["no password", { email: "jan@example.nl" }, "password"],
+  ["no address", { password: PASSWORD }, "email"],
+  ["an address that is none", { email: "jan", password: PASSWORD }, "email: An address has an @."],
+  ["a password of 7 characters", { email: "jan@example.nl", password: "1234567" }, "password: "],
+  ["a password of 73 bytes", { email: "jan@example.nl", password: "a".repeat(73) }, "password: "],
+  ["a password that is a number", { email: "jan@example.nl", password: 12345678 }, "password: "],
+  ["a hash in place of a password", { email: "jan@example.nl", password_hash: PASSWORD }, "does not have"],
+  ["a field too many", { email: "jan@example.nl", password: PASSWORD, active: false }, "does not have"],
+])("%s is refused, and the message names the field", async (_what, input, named) => {
+  const { must, run } = testStore();
+  await must("add-domain", { domain: "example.nl" });
+  expect(expectRefusal(await run("add-user", input), "invalid_input")).toContain(named);
+  expect(await must("list-users")).toMatchObject({ total: 0 });
+});
+
+test("everything that is wrong is told at once", async () => {
+  const { run } = testStore();
+  const outcome = await run("add-user", { email: "jan", password: "short", quota_mb: 0 });
+  expect(expectRefusal(outcome, "invalid_input")).toMatch(/email: .*password: .*quota_mb: /);
+});
+
+test("a refusal never repeats a value: it may be a password in the wrong field", async () => {
+  const { run } = testStore();
+  const secret = "canary-Hunter22!";
+  for (const input of [
+    { email: secret, password: PASSWORD },
+    { email: `${secret}@example.nl`, password: PASSWORD },
+    { email: "jan@example.nl", password: PASSWORD, quota_mb: secret },
+    { email: "jan@example.nl", password: PASSWORD, [secret]: 1 },
+    { email: "jan@example.nl", passwort: secret },
+    secret,
+    [secret],
+  ]) {
+    expect(JSON.stringify(await run("add-user", input))).not.toContain(secret);
+  }
 });

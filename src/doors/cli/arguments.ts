@@ -42,6 +42,8 @@ function parse(args: string[], options: ParseArgsConfig["options"]) {
   try {
     return parseArgs({ args, options: options ?? {}, allowPositionals: true, strict: true });
   } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : "The arguments cannot be read.");
+    // Its first sentence says what is wrong; the rest is advice that fits few of our commands.
+    const [reason = ""] = error instanceof Error ? error.message.split(/\.\s/, 1) : [];
+    throw new UsageError(`${reason}.`);
   }
 }

@@ -5,5 +5,7 @@ export const HEADER_LIMIT = 16 * 1024;
 /** How long a caller may take to send its header fields, and its whole request, in ms. */
 export const HEADERS_TIMEOUT = 10_000;
 export const REQUEST_TIMEOUT = 30_000;
+/** How often connections are looked at for those two; Node's own half minute would let each run on as long again. */
+export const TIMEOUT_CHECK_INTERVAL = 5_000;
 /** Nodes poll every minute: a connection that outlives the pause saves a TLS handshake a poll. In ms. */
 export const KEEP_ALIVE_TIMEOUT = 90_000;

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
-import type { Server } from "node:http";
+import type { IncomingHttpHeaders, Server } from "node:http";
+import { createSecureContext } from "node:tls";
 import fastify, {
   type FastifyError,
   type FastifyInstance,
@@ -11,6 +12,7 @@ import type { Runtime } from "../../../tools/call.ts";
 import type { Principal } from "../../../tools/principal.ts";
 import { authenticateToken, bearerCredential } from "../../auth/bearer.ts";
 import type { LastSeen } from "../../auth/last-seen.ts";
+import { UsageError } from "../../config.ts";
 import type { Log } from "../../log.ts";
 import { MailError } from "../../mail/error.ts";
 import type { Publisher } from "../../sync/publisher.ts";
@@ -18,7 +20,14 @@ import { mountMcp } from "../mcp/http.ts";
 import { mountRest } from "../rest.ts";
 import { mountSync } from "../sync/index.ts";
 import { AllowedHosts } from "./hosts.ts";
-import { BODY_LIMIT, HEADER_LIMIT, HEADERS_TIMEOUT, KEEP_ALIVE_TIMEOUT, REQUEST_TIMEOUT } from "./limits.ts";
+import {
+  BODY_LIMIT,
+  HEADER_LIMIT,
+  HEADERS_TIMEOUT,
+  KEEP_ALIVE_TIMEOUT,
+  REQUEST_TIMEOUT,
+  TIMEOUT_CHECK_INTERVAL,
+} from "./limits.ts";
 import { sendProblem, unauthorized } from "./problem.ts";
 
 declare module "fastify" {
@@ -46,7 +55,12 @@ export interface HttpSettings {
 export async function httpServer(parts: HttpParts, settings: HttpSettings): Promise<FastifyInstance> {
   const { runtime, store, publisher, lastSeen, log } = parts;
   const now = () => runtime.now();
-  const limits = { maxHeaderSize: HEADER_LIMIT, headersTimeout: HEADERS_TIMEOUT };
+  const refused = hostGuard(new AllowedHosts(settings.allowedHosts), log);
+  const limits = {
+    maxHeaderSize: HEADER_LIMIT,
+    headersTimeout: HEADERS_TIMEOUT,
+    connectionsCheckingInterval: TIMEOUT_CHECK_INTERVAL,
+  };
   const app = fastify({
     ...(settings.tls ? { https: { ...limits, ...readTls(settings.tls) } } : { http: limits }),
     bodyLimit: BODY_LIMIT,
@@ -55,8 +69,14 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
     forceCloseConnections: "idle",
     exposeHeadRoutes: false,
     logger: false,
+    // A path that cannot be decoded never comes to a hook or a route.
+    frameworkErrors: (_error, request, reply) =>
+      void sendProblem(reply as FastifyReply, refused(request.headers) ?? noToken()),
   }) as unknown as FastifyInstance<Server>;
-  guardHosts(app, new AllowedHosts(settings.allowedHosts), log);
+  app.addHook("onRequest", (request, reply, done) => {
+    const refusal = refused(request.headers);
+    return refusal === undefined ? done() : sendProblem(reply, refusal);
+  });
   app.decorateRequest("principal");
 
   const authenticate = (door: Principal["door"]) => async (request: FastifyRequest, reply: FastifyReply) => {
@@ -95,27 +115,39 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
   return app;
 }
 
+/** @throws UsageError when the files cannot be read, or are no certificate and its key */
 function readTls(tls: { certFile: string; keyFile: string }) {
-  return { cert: readFileSync(tls.certFile), key: readFileSync(tls.keyFile) };
+  const pair = { cert: readPem("--tls-cert", tls.certFile), key: readPem("--tls-key", tls.keyFile) };
+  try {
+    createSecureContext(pair);
+  } catch {
+    throw new UsageError("--tls-cert and --tls-key are no certificate and its private key, as PEM.");
+  }
+  return pair;
 }
 
-function guardHosts(app: FastifyInstance, allowed: AllowedHosts, log: Log): void {
-  app.addHook("onRequest", (request, reply, done) => {
-    const { host, origin } = request.headers;
-    if (allowed.allowsHost(host) && allowed.allowsOrigin(origin)) return done();
+function readPem(flag: string, file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch {
+    throw new UsageError(`${flag} ${file} cannot be read.`);
+  }
+}
+
+/** Says of a request's header fields why the server does not answer to them, or undefined when it does. */
+function hostGuard(allowed: AllowedHosts, log: Log) {
+  return ({ host, origin }: IncomingHttpHeaders): MailError | undefined => {
+    if (allowed.allowsHost(host) && allowed.allowsOrigin(origin)) return undefined;
     const [header, value] = allowed.allowsHost(host) ? ["Origin", origin] : ["Host", host];
     log.warn(
       `refused a request with ${header} ${JSON.stringify(value?.slice(0, 100) ?? "")}: if that name is this server's, give it with --public-url or --allowed-hosts`,
     );
-    return sendProblem(
-      reply,
-      new MailError(
-        "forbidden",
-        `This server does not answer to that ${header}.`,
-        "Call it by its own name, or ask its operator to allow this one.",
-      ),
+    return new MailError(
+      "forbidden",
+      `This server does not answer to that ${header}.`,
+      "Call it by its own name, or ask its operator to allow this one.",
     );
-  });
+  };
 }
 
 const noToken = () =>

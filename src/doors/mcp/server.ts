@@ -13,15 +13,20 @@ Every error names its cause and what to do next. Never repeat a password or a sy
 
 const byName = new Map(tools.map((tool) => [mcpName(tool), tool]));
 
-/** What tools/list answers; the same bytes at each call. */
-const advertised: McpTool[] = tools.map((tool) => ({
-  name: mcpName(tool),
-  title: tool.title,
-  description: tool.description,
-  inputSchema: inputSchema(tool) as McpTool["inputSchema"],
-  outputSchema: outputSchema(tool) as McpTool["outputSchema"],
-  annotations: annotations(tool),
-}));
+let advertised: McpTool[] | undefined;
+
+/** What tools/list answers; the same bytes at each call. Made when first asked for: starting must stay fast. */
+function advertisedTools(): McpTool[] {
+  advertised ??= tools.map((tool) => ({
+    name: mcpName(tool),
+    title: tool.title,
+    description: tool.description,
+    inputSchema: inputSchema(tool) as McpTool["inputSchema"],
+    outputSchema: outputSchema(tool) as McpTool["outputSchema"],
+    annotations: annotations(tool),
+  }));
+  return advertised;
+}
 
 function annotations(tool: Tool): McpTool["annotations"] {
   return {
@@ -43,7 +48,7 @@ export function mcpServer(runtime: Runtime, principal: Principal): Server {
     { name: "m25-mail", title: "M25 Mail", version },
     { capabilities: { tools: {} }, instructions: INSTRUCTIONS },
   );
-  server.setRequestHandler("tools/list", () => ({ tools: advertised }));
+  server.setRequestHandler("tools/list", () => ({ tools: advertisedTools() }));
   server.setRequestHandler("tools/call", async ({ params }) => {
     const tool = byName.get(params.name);
     if (tool === undefined) {

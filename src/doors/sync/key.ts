@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import { newCredential } from "../../../tools/credential.ts";
 import { keyEnd } from "../../../tools/rotation.ts";
 import type { SyncDoor } from "./door.ts";
-import { authenticateNode, endOldKey } from "./node.ts";
+import { endOldKey } from "./node.ts";
 
 /** Gives the node a fresh key. The one it asked with ends when the fresh one is used, or at the latest a day later. */
 export async function sendKey(
@@ -10,7 +10,7 @@ export async function sendKey(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
-  const node = authenticateNode(door, await door.store.polls.look(), request);
+  const { node } = request;
   await endOldKey(door, node);
   const key = newCredential("syncKey");
   const expiresAt = keyEnd(door.now());

@@ -30,7 +30,7 @@ export function authenticateNode(door: SyncDoor, polls: PollView, request: Fasti
       "The operator registered another ip_address for this node: m25-mail node set NAME --ip CIDR changes it.",
     );
   }
-  door.lastSeen.node(node.id, now.toISOString());
+  door.lastSeen.node(node.id, now);
   return node;
 }
 

@@ -3,7 +3,6 @@ import { z } from "zod";
 import { MailError } from "../../mail/error.ts";
 import { type Report, reportReasons, reportStatuses } from "../../sync/report.ts";
 import type { SyncDoor } from "./door.ts";
-import { authenticateNode } from "./node.ts";
 
 const Count = z.int().min(0);
 
@@ -26,8 +25,7 @@ export async function receiveReport(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
-  const polls = await door.store.polls.look();
-  const node = authenticateNode(door, polls, request);
+  const { node } = request;
   const report = ReportBody.safeParse(request.body);
   if (!report.success) {
     throw new MailError(
@@ -36,7 +34,7 @@ export async function receiveReport(
       "See the description of the sync protocol.",
     );
   }
-  const state = polls.state(node.view);
+  const state = door.store.polls.now().state(node.view);
   if (report.data.history === state.history && report.data.revision > state.revision) {
     throw new MailError(
       "invalid_input",

@@ -1,0 +1,112 @@
+import { join } from "node:path";
+import { seedDatabase } from "../db/seed.ts";
+import { openStore } from "../db/sqlite.ts";
+import { call } from "../tools/call.ts";
+import { encodeCursor } from "../tools/fields.ts";
+import { PasswordHasher } from "../tools/hash.ts";
+import { listDomains } from "../tools/list-domains.ts";
+import { listUsers } from "../tools/list-users.ts";
+import { operator } from "../tools/principal.ts";
+import type { Tool } from "../tools/tool.ts";
+import { benchmark, median, now, printTable, quantile, runtimeOf, temporaryFolder } from "./support.ts";
+
+const DOMAINS = 1000;
+const USERS = Number(process.env.USERS ?? 1_000_000);
+const FEW_USERS = 10_000;
+const ROUNDS = 400;
+
+interface Case {
+  name: string;
+  /** The case whose median this one is divided by. */
+  base: string;
+  tool: Tool;
+  input: Record<string, unknown>;
+  users: number;
+}
+
+/** A page of 100 at any depth, by call(): without a door's own work. */
+await benchmark(async () => {
+  const folder = temporaryFolder();
+  const passwordHash = await new PasswordHasher(10).hash("a password of nobody");
+  const runtimes = new Map<number, ReturnType<typeof runtimeOf>>();
+  for (const users of [USERS, FEW_USERS]) {
+    const database = join(folder, `${users}.db`);
+    await seedDatabase(database, { users, domains: DOMAINS, passwordHash, at: now() });
+    runtimes.set(users, runtimeOf(openStore(database, { create: false })));
+  }
+  const run = async ({ tool, input, users }: Pick<Case, "tool" | "input" | "users">) => {
+    const runtime = runtimes.get(users);
+    if (runtime === undefined) throw new Error(`no database of ${users} users`);
+    const outcome = await call(runtime, operator("cli"), tool, input);
+    if (!outcome.ok) throw outcome.error;
+    return outcome.value;
+  };
+
+  const perDomain = USERS / DOMAINS;
+  const names = (await run({ tool: listDomains, input: { limit: 1000 }, users: USERS })).domains as Array<{
+    domain: string;
+  }>;
+  /** A page that begins after this many of all users, or of one domain's. */
+  const after = (position: number) => {
+    const domain = names[Math.floor((position - 1) / perDomain)]?.domain ?? "";
+    const number = ((position - 1) % perDomain) + 1;
+    const cursor = encodeCursor([domain, `user${String(number).padStart(String(USERS).length, "0")}`]);
+    return position === 0 ? {} : { cursor };
+  };
+  const domainAt = DOMAINS / 2;
+  const domain = names[domainAt]?.domain ?? "";
+  const users = (name: string, base: string, input: Record<string, unknown>): Case => ({
+    name: `list_users, ${name}`,
+    base: `list_users, ${base}`,
+    tool: listUsers,
+    input: { limit: 100, ...input },
+    users: USERS,
+  });
+  const cases: Case[] = [
+    users("all, first page", "all, first page", after(0)),
+    users("all, middle page", "all, first page", after(USERS / 2 + perDomain / 2)),
+    users("all, page over the end of a domain", "all, first page", after(USERS / 2 + perDomain - 50)),
+    users("all, last page", "all, first page", after(USERS - 100)),
+    users("one domain, first page", "one domain, first page", { domain }),
+    users("one domain, middle page", "one domain, first page", {
+      domain,
+      ...after((domainAt + 0.5) * perDomain),
+    }),
+    users("one domain, last page", "one domain, first page", {
+      domain,
+      ...after((domainAt + 1) * perDomain - 100),
+    }),
+    ...[FEW_USERS, USERS].map((count) => ({
+      name: `list_domains, ${count} users`,
+      base: `list_domains, ${FEW_USERS} users`,
+      tool: listDomains,
+      input: { limit: 100 },
+      users: count,
+    })),
+  ];
+
+  const times = new Map<string, number[]>(cases.map(({ name }) => [name, []]));
+  for (let round = -50; round < ROUNDS; round += 1) {
+    for (const one of cases) {
+      const begin = performance.now();
+      const result = await run(one);
+      const took = (performance.now() - begin) * 1000;
+      const rows = ((result.users ?? result.domains) as unknown[]).length;
+      if (rows !== 100) throw new Error(`${one.name} has ${rows} entries`);
+      if (round >= 0) times.get(one.name)?.push(took);
+    }
+  }
+  for (const runtime of runtimes.values()) await runtime.store.close();
+  printTable(
+    [`page of 100, ${USERS} users`, "median µs", "x first", "p99 µs"],
+    cases.map(({ name, base }) => {
+      const own = times.get(name) ?? [];
+      return [
+        name,
+        median(own).toFixed(0),
+        (median(own) / median(times.get(base) ?? [])).toFixed(2),
+        quantile(own, 0.99).toFixed(0),
+      ];
+    }),
+  );
+});

@@ -1,0 +1,13 @@
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+
+/** The floor: node:http, which looks at nothing and answers 304. */
+const etag = process.argv[2] ?? "";
+const server = createServer({ keepAliveTimeout: 90_000 }, (_request, response) => {
+  response.writeHead(304, { "cache-control": "no-store", etag });
+  response.end();
+});
+server.listen(0, "127.0.0.1", () => {
+  process.stderr.write(`serves http://127.0.0.1:${(server.address() as AddressInfo).port}\n`);
+});
+process.once("SIGTERM", () => process.exit());

@@ -1,0 +1,12 @@
+import { McpServer } from "@modelcontextprotocol/server";
+import { serveStdio } from "@modelcontextprotocol/server/stdio";
+import { z } from "zod";
+
+/** The floor: the SDK's own server with a tool that does nothing, as its documentation writes one. */
+serveStdio(() => {
+  const server = new McpServer({ name: "empty", version: "1.0.0" });
+  server.registerTool("empty", { description: "Does nothing.", inputSchema: z.object({}) }, async () => ({
+    content: [{ type: "text", text: "" }],
+  }));
+  return server;
+});

@@ -1,0 +1,78 @@
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { Worker } from "node:worker_threads";
+import { openStore } from "../../db/sqlite.ts";
+import { serveConfig } from "../../src/config.ts";
+import { stderrLog } from "../../src/log.ts";
+import { serve } from "../../src/serve.ts";
+import { stateTag } from "../../src/sync/answer.ts";
+import { wholeView } from "../../src/sync/view.ts";
+import { runtimeOf } from "../support.ts";
+
+/** What the server saw of itself between "watch" and "report". Times in ms, memory in MB. */
+export interface Watch {
+  /** The event loop's longest delay of a 1 ms timer, as perf_hooks sees it. */
+  timerStall: number;
+  /** The longest that another thread waited for the event loop to answer it. */
+  echoStall: number;
+  /** The most processor time that the event loop's own thread used between two such answers. */
+  work: number;
+  rssBefore: number;
+  rssPeak: number;
+}
+
+/** m25-mail serve, in a process that can be asked over IPC how its event loop does. */
+const [database = ""] = process.argv.slice(2);
+const store = openStore(database, { create: false });
+const config = serveConfig({ db: database, port: "0" }, {});
+const server = await serve(config, store, runtimeOf(store), stderrLog());
+const delays = monitorEventLoopDelay({ resolution: 1 });
+let watcher: Worker | undefined;
+let work = 0;
+let worked = 0;
+
+function threadTime(): number {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) / 1000;
+}
+
+const answers: Record<string, () => Promise<unknown>> = {
+  async watch() {
+    watcher = new Worker(new URL("./watcher.ts", import.meta.url));
+    watcher.on("message", (message) => {
+      if (message !== "echo") return;
+      const time = threadTime();
+      work = Math.max(work, time - worked);
+      worked = time;
+      watcher?.postMessage("echo");
+    });
+    await new Promise((resolve) => watcher?.once("online", resolve));
+    await new Promise((resolve) => setTimeout(resolve, 500)); // starting a thread is a stall of its own
+    worked = threadTime();
+    work = 0;
+    watcher.postMessage("begin");
+    delays.enable();
+    delays.reset();
+    return {};
+  },
+  async report() {
+    delays.disable();
+    const seen = await new Promise((resolve) => {
+      watcher?.on("message", (message) => message !== "echo" && resolve(message));
+      watcher?.postMessage("report");
+    });
+    await watcher?.terminate();
+    return { ...(seen as object), work, timerStall: delays.max / 1e6 };
+  },
+  /** A new revision of the state; its ETag. */
+  async change() {
+    await store.write(async ({ users }) => {
+      const [user] = await users.page(1, undefined, undefined);
+      if (user === undefined) throw new Error("there are no users");
+      await users.update(user, { quotaMb: user.quotaMb + 1 }, new Date().toISOString());
+    });
+    return stateTag(store.polls.now().state(wholeView));
+  },
+};
+
+process.on("message", async (message: string) => process.send?.(await answers[message]?.()));
+process.once("SIGTERM", () => void server.close().then(() => process.exit()));

@@ -1,0 +1,73 @@
+import { join } from "node:path";
+import { seedDatabase } from "../db/seed.ts";
+import { PasswordHasher } from "../tools/hash.ts";
+import type { Watch } from "./servers/product.ts";
+import { addNodes, benchmark, now, Program, printTable, temporaryFolder } from "./support.ts";
+import { poll } from "./wrk.ts";
+
+const USERS = Number(process.env.USERS ?? 1_000_000);
+const DOMAINS = 1000;
+const ROUNDS = Number(process.env.ROUNDS ?? 5);
+/** Long enough for the polls to go on during the whole rebuilding and hardly longer. */
+const SECONDS = Number(process.env.SECONDS ?? 4);
+
+/** A rebuild of the snapshot while 16 connections poll, 400 times a second together. */
+await benchmark(async () => {
+  const folder = temporaryFolder();
+  const database = join(folder, "m25-mail.db");
+  const passwordHash = await new PasswordHasher(10).hash("a password of nobody");
+  await seedDatabase(database, { users: USERS, domains: DOMAINS, passwordHash, at: now() });
+  const keys = await addNodes(database, 100);
+  const server = new Program(["bench/servers/product.ts", database], { ipc: true });
+  const url = await server.until(/serves (http:\S+)/);
+  const polling = { url, keys, seconds: SECONDS, connections: 16, pause: 40, folder };
+
+  const rows: string[][] = [];
+  for (let round = 0; round <= ROUNDS + 1; round += 1) {
+    const etag = await server.ask<string>("change");
+    await server.ask("watch");
+    const polls = poll({ ...polling, etag });
+    // Round 0 measures the same without rebuilding.
+    const build = round % (ROUNDS + 1) === 0 ? 0 : await fetchMaps(url, keys[0] ?? "");
+    const load = await polls;
+    const seen = await server.ask<Watch>("report");
+    rows.push([
+      round % (ROUNDS + 1) === 0 ? "no rebuild" : `rebuild ${round}`,
+      round % (ROUNDS + 1) === 0 ? "" : build.toFixed(0),
+      seen.timerStall.toFixed(1),
+      seen.echoStall.toFixed(1),
+      seen.work.toFixed(1),
+      (seen.rssPeak - seen.rssBefore).toFixed(0),
+      seen.rssPeak.toFixed(0),
+      load.p50.toFixed(2),
+      load.p99.toFixed(2),
+      load.max.toFixed(1),
+    ]);
+  }
+  printTable(
+    [
+      `${USERS} users`,
+      "build ms",
+      "timer stall ms",
+      "echo stall ms",
+      "of it work",
+      "added MB",
+      "peak MB",
+      "polls p50",
+      "p99",
+      "max ms",
+    ],
+    rows,
+  );
+});
+
+/** @returns ms until the maps were ready: their header comes when the whole of them is built */
+async function fetchMaps(url: string, key: string): Promise<number> {
+  const before = performance.now();
+  const headers = { authorization: `Bearer ${key}`, "accept-encoding": "br" };
+  const response = await fetch(`${url}/sync/v1/maps`, { headers });
+  const took = performance.now() - before;
+  if (response.status !== 200) throw new Error(`maps were answered ${response.status}`);
+  await response.body?.cancel();
+  return took;
+}

@@ -1,0 +1,158 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openStore } from "../db/sqlite.ts";
+import type { Store } from "../db/store.ts";
+import type { Runtime } from "../tools/call.ts";
+import { newCredential } from "../tools/credential.ts";
+import { PasswordHasher } from "../tools/hash.ts";
+
+/** Clock ticks a second in /proc/PID/stat. */
+const TICKS = 100;
+
+const cleanups: Array<() => void | Promise<void>> = [];
+
+/** Runs a benchmark; afterwards its processes are ended and its folders removed, whatever happened. */
+export async function benchmark(run: () => Promise<void>): Promise<void> {
+  const interrupted = () => process.exit(130);
+  process.once("SIGINT", interrupted).once("SIGTERM", interrupted);
+  process.once("exit", () => {
+    for (const cleanup of cleanups.reverse()) void cleanup();
+  });
+  await run();
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+}
+
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "m25-mail-bench-"));
+  cleanups.push(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** `node FILE ARGUMENTS`, ended with the benchmark. stderr is kept for `until`, and shown when it fails. */
+export class Program {
+  readonly child: ChildProcess;
+  #stderr = "";
+
+  /** @param ipc for programs of bench/servers that are asked things */
+  constructor(args: readonly string[], { ipc = false } = {}) {
+    this.child = spawn(process.execPath, ["--no-warnings", ...args], {
+      stdio: ipc ? ["pipe", "pipe", "pipe", "ipc"] : ["pipe", "pipe", "pipe"],
+      cwd: join(import.meta.dirname, ".."),
+    });
+    this.child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      this.#stderr += text;
+    });
+    cleanups.push(() => this.end());
+  }
+
+  /** The first group of `pattern` in what the program wrote to stderr. */
+  async until(pattern: RegExp, timeout = 30_000): Promise<string> {
+    const deadline = Date.now() + timeout;
+    for (;;) {
+      const found = pattern.exec(this.#stderr)?.[1];
+      if (found !== undefined) return found;
+      if (Date.now() > deadline || this.child.exitCode !== null) {
+        throw new Error(`the program did not say ${pattern}:\n${this.#stderr}`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  /** Sends a message and waits for its answer: for programs of bench/servers. */
+  ask<T>(message: string): Promise<T> {
+    return new Promise((resolve) => {
+      this.child.once("message", (answer) => resolve(answer as T));
+      this.child.send(message);
+    });
+  }
+
+  /** Seconds of processor time so far; only on Linux. */
+  cpuSeconds(): number {
+    const stat = readFileSync(`/proc/${this.child.pid}/stat`, "utf8");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return (Number(fields[11]) + Number(fields[12])) / TICKS;
+  }
+
+  async end(): Promise<void> {
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
+    const gone = new Promise((resolve) => this.child.once("exit", resolve));
+    this.child.kill("SIGTERM");
+    const stubborn = setTimeout(() => this.child.kill("SIGKILL"), 5_000);
+    await gone;
+    clearTimeout(stubborn);
+  }
+}
+
+/** A new database with this many nodes; the keys, in the nodes' order. */
+export async function addNodes(database: string, count: number): Promise<string[]> {
+  const store = openStore(database, { create: true });
+  const keys = Array.from({ length: count }, () => newCredential("syncKey"));
+  await store.write(async ({ nodes }) => {
+    for (const [index, { id, hash }] of keys.entries()) {
+      await nodes.add({ name: `node-${index}`, ipAddress: null, keyId: id, keyHash: hash }, now());
+    }
+  });
+  await store.close();
+  return keys.map(({ text }) => text);
+}
+
+/** What `m25-mail` itself gives to every call. */
+export function runtimeOf(store: Store): Runtime {
+  const hasher = new PasswordHasher(10);
+  return {
+    store,
+    now: () => new Date(),
+    hashPassword: (password) => hasher.hash(password),
+    reportBug: (error) => process.stderr.write(`${error instanceof Error ? error.stack : error}\n`),
+  };
+}
+
+export function now(): string {
+  return new Date().toISOString();
+}
+
+/**
+ * A package that is only measured against: a devDependency, or else installed in the folder that
+ * M25_MAIL_BENCH_MODULES names.
+ */
+export function peerRequire(): NodeJS.Require {
+  return createRequire(join(process.env.M25_MAIL_BENCH_MODULES || import.meta.dirname, "x"));
+}
+
+export function quantile(values: readonly number[], q: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? Number.NaN;
+}
+
+export function median(values: readonly number[]): number {
+  return (
+    (quantile(values, 0.5) +
+      quantile(
+        values.map((value) => -value),
+        0.5,
+      ) *
+        -1) /
+    2
+  );
+}
+
+export function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+/** A table in Markdown, so that it can be copied into README.md. */
+export function printTable(header: readonly string[], rows: ReadonlyArray<readonly string[]>): void {
+  const widths = header.map((title, column) =>
+    Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)),
+  );
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell, column) => (column === 0 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0))).join(" | ")} |`;
+  print(line(header));
+  print(
+    `|${widths.map((width, column) => `${"-".repeat(width + 1)}${column === 0 ? "-" : ":"}`).join("|")}|`,
+  );
+  for (const row of rows) print(line(row));
+}

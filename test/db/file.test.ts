@@ -1,0 +1,147 @@
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import Database from "better-sqlite3";
+import { expect, onTestFinished, test } from "vitest";
+import { openStore } from "../../db/sqlite.ts";
+import { MailError } from "../../src/mail/error.ts";
+import { ENTRY, m25mail, startM25mail } from "../support/program.ts";
+import { temporaryFolder, testStore } from "../support/store.ts";
+
+const mode = (path: string) => (statSync(path).mode & 0o777).toString(8);
+
+function refusal(path: string, create = false): MailError {
+  try {
+    void openStore(path, { create }).close();
+  } catch (error) {
+    if (error instanceof MailError) return error;
+    throw error;
+  }
+  throw new Error("it was opened");
+}
+
+test("under umask 000 the database, its companions and the first token are for their owner alone", async () => {
+  const folder = join(temporaryFolder(), "deep", "state");
+  const file = join(folder, "m25-mail.db");
+  const shell = ["/bin/sh", "-c", 'umask 000; exec "$0" "$@"', process.execPath, ENTRY] as const;
+  const server = startM25mail(["serve", "--port", "0", "--db", file], { command: shell });
+  await server.says(/serves http/);
+  expect(mode(folder)).toBe("700");
+  expect(readdirSync(folder).sort()).toEqual([
+    "first-token",
+    "m25-mail.db",
+    "m25-mail.db-shm",
+    "m25-mail.db-wal",
+  ]);
+  for (const name of readdirSync(folder)) expect(mode(join(folder, name)), name).toBe("600");
+});
+
+test("a program that ends leaves one file, with everything in it", async () => {
+  const folder = temporaryFolder();
+  const file = join(folder, "m25-mail.db");
+  await m25mail(["stdio", "--db", file]);
+  await m25mail(["call", "add-domain", "--domain", "example.nl", "--db", file]);
+  expect(readdirSync(folder)).toEqual(["m25-mail.db"]);
+});
+
+test("a database that others could read is closed to them when it is opened", async () => {
+  const { file, store } = testStore();
+  await store.close();
+  execFileSync("chmod", ["644", file]);
+  await openStore(file, { create: false }).close();
+  expect(mode(file)).toBe("600");
+});
+
+test("a database that is not there is named, and none is made", () => {
+  const path = join(temporaryFolder(), "typo.db");
+  const { code, message, hint } = refusal(path);
+  expect(code).toBe("unavailable");
+  expect(message).toContain(path);
+  expect(hint).toContain("--db");
+  expect(readdirSync(dirname(path))).toEqual([]);
+});
+
+test("a database of a newer version is refused and left as it is", async () => {
+  const { file, store } = testStore();
+  await store.close();
+  const database = new Database(file);
+  database.pragma("user_version = 999");
+  database.close();
+  const before = readFileSync(file);
+  const { code, message, hint } = refusal(file);
+  expect(code).toBe("unavailable");
+  expect(message).toContain("newer version of M25 Mail");
+  expect(hint).toContain("Install the newer version");
+  expect(readFileSync(file).equals(before)).toBe(true);
+});
+
+test("a database of another program is refused and gets none of our tables", () => {
+  const path = join(temporaryFolder(), "other.db");
+  const database = new Database(path);
+  database.exec("CREATE TABLE theirs (x); INSERT INTO theirs VALUES (1)");
+  database.close();
+  expect(refusal(path).message).toContain("a database of another program");
+  const again = new Database(path);
+  expect(again.prepare("SELECT name FROM sqlite_schema").pluck().all()).toEqual(["theirs"]);
+  again.close();
+});
+
+test("a file that is no database is refused and left as it is", () => {
+  const path = join(temporaryFolder(), "letter.txt");
+  writeFileSync(path, "Dear reader, ".repeat(1000));
+  expect(refusal(path)).toMatchObject({ code: "unavailable" });
+  expect(refusal(path, true).message).toContain("no SQLite database");
+  expect(readFileSync(path, "utf8")).toBe("Dear reader, ".repeat(1000));
+});
+
+test("a database whose pages are damaged is refused, or its calls are, in plain words", async () => {
+  const { must, file, store } = testStore();
+  for (let index = 0; index < 50; index += 1) await must("add-domain", { domain: `d${index}.nl` });
+  await store.close();
+  const bytes = readFileSync(file);
+  bytes.fill(0xa5, 4096);
+  writeFileSync(file, bytes);
+  const listed = await m25mail(["call", "list-domains", "--db", file]);
+  expect(listed.stdout).toBe("");
+  expect(listed.code).not.toBe(0);
+  expect(listed.stderr).toMatch(/^unavailable: The database file is damaged/);
+});
+
+test.each([
+  ["a folder", (folder: string) => folder],
+  [
+    "a file in what is no folder",
+    (folder: string) => {
+      writeFileSync(join(folder, "file"), "");
+      return join(folder, "file", "m25-mail.db");
+    },
+  ],
+])("%s as database is refused in plain words", (_what, made) => {
+  const path = made(temporaryFolder());
+  for (const create of [false, true]) {
+    const { code, message } = refusal(path, create);
+    expect(code).toBe("unavailable");
+    expect(message).toContain(path);
+  }
+});
+
+const root = process.getuid?.() === 0;
+
+test.skipIf(!root)(
+  "a database on a read-only file system is refused in plain words (needs root)",
+  async () => {
+    const folder = temporaryFolder();
+    mkdirSync(join(folder, "mount"));
+    execFileSync("mount", ["-t", "tmpfs", "-o", "size=4m,mode=700", "tmpfs", join(folder, "mount")]);
+    onTestFinished(() => void execFileSync("umount", [join(folder, "mount")]));
+    const file = join(folder, "mount", "m25-mail.db");
+    await openStore(file, { create: true }).close();
+    execFileSync("mount", ["-o", "remount,ro", join(folder, "mount")]);
+    const added = await m25mail(["call", "add-domain", "--domain", "example.nl", "--db", file]);
+    expect(added).toMatchObject({ code: 1, stdout: "" });
+    expect(added.stderr).toMatch(/^unavailable: .*cannot be opened or written/);
+    expect(added.stderr).toContain(file);
+    const other = refusal(join(folder, "mount", "new.db"), true);
+    expect(other).toMatchObject({ code: "unavailable" });
+  },
+);

@@ -1,0 +1,107 @@
+import { execFileSync } from "node:child_process";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { openStore } from "../../db/sqlite.ts";
+import { wholeView } from "../../src/sync/view.ts";
+import { m25mail } from "../support/program.ts";
+import { kept, rawDatabase, recount } from "../support/recount.ts";
+import { startServer } from "../support/server.ts";
+import { PASSWORD, temporaryFolder, testRuntime } from "../support/store.ts";
+
+const root = process.getuid?.() === 0;
+
+/** A folder on a small disk; `fill` leaves no room on it. */
+function smallDisk(size = "2m") {
+  const folder = join(temporaryFolder(), "disk");
+  mkdirSync(folder);
+  execFileSync("mount", ["-t", "tmpfs", "-o", `size=${size},mode=700`, "tmpfs", folder]);
+  onTestFinished(() => void execFileSync("umount", [folder]));
+  const ballast = join(folder, "ballast");
+  const fill = () => {
+    try {
+      for (let size = 65536; ; ) writeFileSync(ballast, Buffer.alloc(size), { flag: "a" });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
+    }
+  };
+  return { folder, fill, free: () => rmSync(ballast) };
+}
+
+test.skipIf(!root)(
+  "on a full disk a change is refused whole, and done after space was freed (needs root)",
+  async () => {
+    const disk = smallDisk();
+    const file = join(disk.folder, "m25-mail.db");
+    const store = openStore(file, { create: true });
+    onTestFinished(() => store.close());
+    const { must, run, bugs } = testRuntime(store);
+    await must("add-domain", { domain: "example.nl" });
+    disk.fill();
+
+    let refused = 0;
+    for (let index = 0; index < 20 && refused < 3; index += 1) {
+      const before = store.polls.now().state(wholeView);
+      const outcome = await run("add-user", { email: `u${index}@example.nl`, password: PASSWORD });
+      if (outcome.ok) continue; // the write-ahead log still had room
+      refused += 1;
+      expect(outcome.error).toMatchObject({ code: "unavailable", message: expect.stringContaining("full") });
+      expect(outcome.error.message).not.toContain(disk.folder);
+      expect(store.polls.now().state(wholeView)).toEqual(before);
+    }
+    expect(refused).toBe(3);
+    expect(await must("list-domains")).toMatchObject({ total: 1 });
+
+    disk.free();
+    await must("add-user", { email: "after@example.nl", password: PASSWORD });
+    const database = rawDatabase(file);
+    expect(kept(database)).toEqual(recount(database));
+    expect(bugs).toEqual([]);
+  },
+);
+
+test.skipIf(!root)(
+  "on a full disk a command ends with 75, for run again, and lists still work (needs root)",
+  async () => {
+    const disk = smallDisk();
+    const file = join(disk.folder, "m25-mail.db");
+    const store = openStore(file, { create: true });
+    onTestFinished(() => store.close());
+    disk.fill();
+    const { run } = testRuntime(store);
+    for (let index = 0; index < 50; index += 1) {
+      if (!(await run("add-domain", { domain: `d${index}.nl` })).ok) break;
+    }
+    const listed = await m25mail(["call", "list-domains", "--json", "--db", file]);
+    expect(listed).toMatchObject({ code: 0, stderr: "" });
+    const added = await m25mail(["call", "add-domain", "--domain", "example.nl", "--db", file]);
+    expect(added).toMatchObject({ code: 75, stdout: "" });
+    expect(added.stderr).toMatch(/^unavailable: The disk with the database is full/);
+  },
+);
+
+test.skipIf(!root)(
+  "on a full disk a node is asked to come again, and gets its maps once there is room (needs root)",
+  async () => {
+    const disk = smallDisk("16m");
+    const server = await startServer({ db: join(disk.folder, "m25-mail.db") });
+    await server.api("add-domain", { domain: "example.nl" });
+    const key = String((await server.api("add-node", { name: "pi" })).body.sync_key);
+    const shell = testRuntime(server.store);
+    for (let index = 0; index < 100; index += 1) {
+      await shell.must("add-user", { email: `u${index}@example.nl`, password: `password ${index}` });
+    }
+    disk.fill();
+    const poll = () => fetch(`${server.url}/sync/v1/maps`, { headers: { authorization: `Bearer ${key}` } });
+    const refused = await poll();
+    expect(refused.status).toBe(503);
+    expect(refused.headers.get("retry-after")).toBe("30");
+    expect(await refused.json()).toMatchObject({
+      code: "unavailable",
+      detail: expect.stringContaining("full"),
+    });
+    disk.free();
+    expect((await poll()).status).toBe(200);
+    expect(server.log.join()).not.toContain("bug");
+  },
+);

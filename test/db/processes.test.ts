@@ -1,0 +1,106 @@
+import { execFile } from "node:child_process";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import Database from "better-sqlite3";
+import { expect, test } from "vitest";
+import { openStore } from "../../db/sqlite.ts";
+import { wholeView } from "../../src/sync/view.ts";
+import { m25mail } from "../support/program.ts";
+import { kept, rawDatabase, recount } from "../support/recount.ts";
+import { PASSWORD, temporaryFolder, testRuntime, testStore } from "../support/store.ts";
+
+const WRITER = join(import.meta.dirname, "../support/writer.ts");
+
+async function writer(file: string, prefix: string, count: number): Promise<number[]> {
+  const { stdout } = await promisify(execFile)(process.execPath, [WRITER, file, prefix, String(count)]);
+  return stdout.trim().split("\n").map(Number);
+}
+
+test("two processes that add 200 mailboxes each through one file lose none of them", async () => {
+  const { must, store, file } = testStore();
+  await must("add-domain", { domain: "example.nl" });
+  const revisions = (await Promise.all([writer(file, "a", 200), writer(file, "b", 200)])).flat();
+
+  expect(revisions.sort((one, other) => one - other)).toEqual(
+    Array.from({ length: 400 }, (_, index) => index + 2),
+  );
+  expect(store.polls.now().state(wholeView)).toMatchObject({
+    revision: 401,
+    counts: { domains: 1, users: 400 },
+  });
+  const database = rawDatabase(file);
+  expect(kept(database)).toEqual(recount(database));
+  expect(database.pragma("integrity_check", { simple: true })).toBe("ok");
+});
+
+test("what one process changes, the next look of another sees", async () => {
+  const { must, store, file } = testStore();
+  const other = openStore(file, { create: false });
+  const elsewhere = testRuntime(other);
+  expect(store.polls.now().state(wholeView).revision).toBe(0);
+  await elsewhere.must("add-domain", { domain: "example.nl" });
+  expect(store.polls.now().state(wholeView).revision).toBe(1);
+  expect(await must("list-domains")).toMatchObject({ total: 1 });
+  await must("add-user", { email: "jan@example.nl", password: PASSWORD });
+  expect(other.polls.now().state(wholeView)).toEqual(store.polls.now().state(wholeView));
+  const key = await elsewhere.must("add-node", { name: "node" });
+  const keyId = String(key.sync_key).split("_")[1] ?? "";
+  expect(store.polls.now().node(keyId)?.name).toBe("node");
+  await elsewhere.must("remove-node", { name: "node" });
+  expect(store.polls.now().node(keyId)).toBeUndefined();
+  await other.close();
+});
+
+test("several programs that start at once on a new database all begin to work", async () => {
+  const file = join(temporaryFolder(), "new", "m25-mail.db");
+  const all = await Promise.all(Array.from({ length: 4 }, () => m25mail(["stdio", "--db", file])));
+  for (const { code, stderr } of all) expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+}, 20_000);
+
+test("a write waits for another program's transaction, and the lists go on meanwhile", async () => {
+  const { must, file } = testStore();
+  await must("add-domain", { domain: "example.nl" });
+  const other = new Database(file);
+  other.exec("BEGIN IMMEDIATE");
+  const written = must("add-domain", { domain: "second.nl" });
+  expect(await must("list-domains")).toMatchObject({ total: 1 });
+  other.exec("COMMIT");
+  other.close();
+  expect(await written).toMatchObject({ revision: 2 });
+});
+
+test("a database that another program keeps locked is unavailable, and works once it is free", async () => {
+  const { run, must, file, bugs } = testStore();
+  const other = new Database(file);
+  other.exec("BEGIN IMMEDIATE");
+  expect(await run("add-domain", { domain: "example.nl" })).toMatchObject({
+    ok: false,
+    error: { code: "unavailable", message: expect.stringContaining("locked") },
+  });
+  other.exec("ROLLBACK");
+  other.close();
+  expect(await must("add-domain", { domain: "example.nl" })).toMatchObject({ revision: 1 });
+  expect(bugs).toEqual([]);
+}, 15_000);
+
+test("a command can read and start while another program writes for long", async () => {
+  const { must, file } = testStore();
+  await must("add-domain", { domain: "example.nl" });
+  const other = new Database(file);
+  other.exec("BEGIN IMMEDIATE");
+  const listed = await m25mail(["call", "list-domains", "--json", "--db", file]);
+  other.exec("ROLLBACK");
+  other.close();
+  expect(listed).toMatchObject({ code: 0, stderr: "" });
+});
+
+test("while one process reads the whole state for a node, changes go on and are not in what it reads", async () => {
+  const { must, store } = testStore();
+  await must("add-domain", { domain: "example.nl" });
+  const reading = store.readState(wholeView);
+  const pages = reading.pages();
+  await must("add-domain", { domain: "second.nl" });
+  expect([...pages].join("")).toBe('{"domain":"example.nl"}\n');
+  expect(reading.summary.revision).toBe(1);
+  reading.close();
+});

@@ -1,0 +1,152 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import bcrypt from "bcrypt";
+import { expect, test } from "vitest";
+import { openStore } from "../../db/sqlite.ts";
+import { ENTRY, m25mail } from "../support/program.ts";
+import { rawDatabase } from "../support/recount.ts";
+import { temporaryFolder, testRuntime } from "../support/store.ts";
+
+/** A database with example.nl, and `call` on it. */
+async function shell() {
+  const folder = temporaryFolder();
+  const database = join(folder, "m25-mail.db");
+  const store = openStore(database, { create: true });
+  await testRuntime(store).must("add-domain", { domain: "example.nl" });
+  await store.close();
+  const run = (args: readonly string[], input = "") => m25mail([...args, "--db", database], { input });
+  return { folder, database, run };
+}
+
+async function opens(database: string, password: string): Promise<boolean> {
+  const hash = rawDatabase(database).prepare<[], string>("SELECT password_hash FROM users").pluck().get();
+  return bcrypt.compare(password, (hash ?? "").replace("{BLF-CRYPT}", ""));
+}
+
+const addJan = ["call", "add-user", "--email", "jan@example.nl"];
+
+test("--json prints the result alone, and without it people can read it", async () => {
+  const { run } = await shell();
+  const listed = await run(["call", "list-domains", "--json"]);
+  expect(listed).toMatchObject({ code: 0, stderr: "" });
+  expect(listed.stdout).toMatch(/^\{.*\}\n$/);
+  expect(JSON.parse(listed.stdout)).toMatchObject({ total: 1, domains: [{ domain: "example.nl" }] });
+  const readable = await run(["call", "list-domains"]);
+  expect(readable.stdout).toMatch(/^domain +user_count.*\nexample\.nl +0 .*\ntotal: 1\n$/);
+});
+
+test("a refusal is told on stderr with its hint, ends with 1, and prints nothing on stdout", async () => {
+  const { run } = await shell();
+  const refused = await run(["call", "add-domain", "--domain", "example.nl", "--json"]);
+  expect(refused).toMatchObject({ code: 1, stdout: "" });
+  expect(refused.stderr).toMatch(/^domain_exists: .*\n.*m25_mail_add_user/);
+});
+
+test.each([
+  ["with a Unix line end", "correct horse\n", "correct horse"],
+  ["with a Windows line end", "correct horse\r\n", "correct horse"],
+  ["without a line end", "correct horse", "correct horse"],
+  ["with spaces at its edges", " correct horse \n", " correct horse "],
+  ["with a second line, which is not part of it", "correct horse\nbattery\n", "correct horse"],
+])("a password is read from standard input %s", async (_what, input, password) => {
+  const { run, database } = await shell();
+  expect(await run(addJan, input)).toMatchObject({ code: 0, stderr: "" });
+  expect(await opens(database, password)).toBe(true);
+});
+
+test("a password is read from a file, without its line end", async () => {
+  const { run, database, folder } = await shell();
+  const file = join(folder, "password");
+  writeFileSync(file, "correct horse\r\n");
+  expect(await run([...addJan, "--password-file", file])).toMatchObject({ code: 0 });
+  expect(await opens(database, "correct horse")).toBe(true);
+  writeFileSync(file, "battery staple\n");
+  const update = ["call", "update-password", "--email", "jan@example.nl", "--password-file", file];
+  expect(await run(update)).toMatchObject({ code: 0 });
+  expect(await opens(database, "battery staple")).toBe(true);
+});
+
+test.each([
+  ["nothing on standard input", addJan, "", 1, /^invalid_input: password: /],
+  [
+    "a password file that is not there",
+    [...addJan, "--password-file", "/nowhere"],
+    "",
+    2,
+    /\/nowhere cannot be read/,
+  ],
+  [
+    "a password as a flag",
+    [...addJan, "--password", "canary-Hunter22"],
+    "",
+    2,
+    /never a flag.*--password-file/,
+  ],
+  ["a password as a flag with =", [...addJan, "--password=canary-Hunter22"], "", 2, /never a flag/],
+])("%s is refused, and no password is repeated", async (_what, args, input, code, words) => {
+  const { run, database } = await shell();
+  const refused = await run(args, input);
+  expect(refused).toMatchObject({ code, stdout: "" });
+  expect(refused.stderr).toMatch(words);
+  expect(refused.stderr).not.toContain("Hunter");
+  expect(rawDatabase(database).prepare("SELECT count(*) FROM users").pluck().get()).toBe(0);
+});
+
+test.each([
+  [["call"], /ENDPOINT/],
+  [["call", "add-domains"], /There is no endpoint add-domains.*add-domain/s],
+  [["call", "add-domain", "--domian", "example.nl"], /--domian/],
+  [["call", "add-domain", "example.nl"], /too many arguments/],
+  [["call", "add-domain", "--domain"], /--domain/],
+  [["call", "list-users", "--password-file", "x"], /--password-file/],
+  [["frobnicate"], /There is no command frobnicate/],
+  [["token", "frobnicate"], /There is no command token frobnicate/],
+  [["token", "create"], /NAME is missing/],
+  [["user", "set-quota", "jan@example.nl"], /MIB is missing/],
+  [["token", "create", "x", "--expires", "soon"], /90d/],
+])("%j is wrong usage and ends with 2", async (args, words) => {
+  const { run } = await shell();
+  const answer = await run(args);
+  expect(answer).toMatchObject({ code: 2, stdout: "" });
+  expect(answer.stderr).toMatch(words);
+  expect(answer.stderr).toContain("m25-mail --help");
+});
+
+test("a command on a database that is not there names the path and makes none", async () => {
+  const database = join(temporaryFolder(), "typo", "m25-mail.db");
+  const answers = await Promise.all(
+    [
+      ["call", "list-domains"],
+      ["token", "list"],
+      ["token", "create", "x"],
+      ["node", "list"],
+    ].map((args) => m25mail([...args, "--db", database])),
+  );
+  for (const answer of answers) {
+    expect(answer).toMatchObject({ code: 1, stdout: "" });
+    expect(answer.stderr).toContain(database);
+  }
+  expect(existsSync(join(database, ".."))).toBe(false);
+});
+
+test("the default database is in the user's own data folder, and a variable names another", async () => {
+  const folder = temporaryFolder();
+  const environment = { HOME: folder, XDG_DATA_HOME: join(folder, "data") };
+  const missing = await m25mail(["token", "list"], { environment });
+  if (!existsSync("/var/lib/m25-mail"))
+    expect(missing.stderr).toContain(join(folder, "data/m25-mail/m25-mail.db"));
+  const { database } = await shell();
+  const found = await m25mail(["token", "list"], { environment: { ...environment, M25_MAIL_DB: database } });
+  expect(found.code).toBe(0);
+});
+
+test("who reads only the first lines of a long list gets no error", async () => {
+  const { database } = await shell();
+  const command = `{ "$0" "$1" call list-domains --db "$2" | true; echo "code \${PIPESTATUS[0]}"; } 2>&1`;
+  const output = execFileSync("bash", ["-c", command, process.execPath, ENTRY, database], {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  expect(output).toBe("code 0\n");
+});

@@ -1,0 +1,117 @@
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { openStore } from "../../db/sqlite.ts";
+import packageJson from "../../package.json" with { type: "json" };
+import { tools } from "../../tools/index.ts";
+import { m25mail } from "../support/program.ts";
+import { PASSWORD, temporaryFolder, testRuntime } from "../support/store.ts";
+
+async function shell() {
+  const database = join(temporaryFolder(), "m25-mail.db");
+  const store = openStore(database, { create: true });
+  const { must } = testRuntime(store);
+  await must("add-domain", { domain: "example.nl" });
+  await must("add-user", { email: "jan@example.nl", password: PASSWORD });
+  await must("add-node", { name: "pi" });
+  await store.close();
+  return (...args: string[]) => m25mail([...args, "--db", database]);
+}
+
+test("token create prints the token alone, and list shows it without itself", async () => {
+  const run = await shell();
+  const created = await run("token", "create", "claude", "--scopes", "read,write", "--expires", "90d");
+  expect(created).toMatchObject({ code: 0, stderr: "" });
+  expect(created.stdout).toMatch(/^m25tok_[0-9a-f]{16}_[0-9a-f]{64}\n$/);
+  const listed = await run("token", "list", "--json");
+  expect(JSON.parse(listed.stdout)).toMatchObject({
+    tokens: [
+      { name: "claude", scopes: ["read", "write"], expires_at: expect.any(String), last_used_at: null },
+    ],
+  });
+  expect(listed.stdout).not.toContain(created.stdout.trim());
+  expect(await run("token", "revoke", "claude")).toMatchObject({ code: 0 });
+  expect(await run("token", "revoke", "claude")).toMatchObject({ code: 1, stdout: "" });
+  expect(await run("token", "create", "claude", "--scopes", "admin")).toMatchObject({ code: 1, stdout: "" });
+});
+
+test("nodes are listed and removed", async () => {
+  const run = await shell();
+  expect((await run("node", "list")).stdout).toMatch(/^name +ip_address.*\npi +- /);
+  expect(await run("node", "remove", "pi")).toMatchObject({ code: 0 });
+  expect((await run("node", "list")).stdout).toContain("no nodes");
+  expect((await run("node", "remove", "pi")).stderr).toMatch(/^node_not_found/);
+});
+
+test("a mailbox gets another quota, and comes back with its old password", async () => {
+  const run = await shell();
+  expect((await run("user", "set-quota", "jan@example.nl", "50", "--json")).stdout).toContain(
+    '"quota_mb":50',
+  );
+  expect(await run("user", "set-quota", "jan@example.nl", "0")).toMatchObject({ code: 1, stdout: "" });
+  expect((await run("user", "restore", "jan@example.nl")).stderr).toMatch(/^user_active/);
+  await run("call", "remove-user", "--email", "jan@example.nl");
+  expect(await run("user", "restore", "jan@example.nl")).toMatchObject({ code: 0 });
+});
+
+test("help tells of every command, flag and variable, and of each command by itself", async () => {
+  const [bare, help] = await Promise.all([m25mail([]), m25mail(["--help"])]);
+  expect(bare).toMatchObject({ code: 0, stderr: "" });
+  expect(bare.stdout).toBe(help.stdout);
+  for (const word of [
+    ...tools.map(({ endpoint }) => endpoint),
+    "serve",
+    "stdio",
+    "M25_MAIL_DB",
+    "--public-url",
+  ]) {
+    expect(help.stdout).toContain(word);
+  }
+  for (const args of [
+    ["serve"],
+    ["stdio"],
+    ["call"],
+    ["call", "add-user"],
+    ["token"],
+    ["token", "create"],
+    ["node", "list"],
+  ]) {
+    const answer = await m25mail([...args, "--help"]);
+    expect(answer, args.join(" ")).toMatchObject({ code: 0, stderr: "" });
+    expect(answer.stdout, args.join(" ")).toContain("m25-mail");
+  }
+  expect((await m25mail(["call", "add-user", "--help"])).stdout).toMatch(/--password-file[\s\S]*--quota-mb/);
+});
+
+test("every command tells its version", async () => {
+  for (const args of [
+    ["--version"],
+    ["serve", "--version"],
+    ["call", "add-user", "--version"],
+    ["token", "--version"],
+  ]) {
+    expect(await m25mail(args), args.join(" ")).toEqual({
+      code: 0,
+      stdout: `m25-mail ${packageJson.version}\n`,
+      stderr: "",
+    });
+  }
+});
+
+const bundle = join(import.meta.dirname, "../../dist/m25-mail.js");
+const old = ["/usr/bin/node", "/usr/local/bin/node"].find(
+  (path) =>
+    existsSync(path) && /^v(1\d|20)\./.test(spawnSync(path, ["--version"], { encoding: "utf8" }).stdout),
+);
+
+test.skipIf(old === undefined || !existsSync(bundle))(
+  "a Node that is too old says one clear line instead of a crash (needs a Node 20 and a build)",
+  () => {
+    for (const args of [["serve"], ["stdio"], ["--version"]]) {
+      const { status, stdout, stderr } = spawnSync(old ?? "", [bundle, ...args], { encoding: "utf8" });
+      expect({ status, stdout }).toEqual({ status: 1, stdout: "" });
+      expect(stderr).toMatch(/^m25-mail needs Node\.js 22\.14 or later; this is v\d+\.\d+\.\d+\..*\n$/);
+    }
+  },
+);

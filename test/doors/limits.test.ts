@@ -1,0 +1,76 @@
+import { connect } from "node:net";
+import { expect, test } from "vitest";
+import { http, rawHttp } from "../support/http.ts";
+import { startServer } from "../support/server.ts";
+
+test("a request that trickles in is cut off, wherever it stops", { timeout: 60_000 }, async () => {
+  const server = await startServer();
+  const head = (path: string) =>
+    `POST ${path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${server.token}\r\n` +
+    "Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\nContent-Length: 1000\r\n";
+  const began = Date.now();
+  const took = async (bytes: string) => {
+    const answer = await rawHttp(server.url, bytes);
+    return { answer, seconds: (Date.now() - began) / 1000 };
+  };
+  const [nothing, headers, body, mcp] = await Promise.all([
+    took(""),
+    took("GET /healthz HTTP/1.1\r\nHost: loc"),
+    took(`${head("/api/add-domain")}\r\n{"domain":`),
+    took(`${head("/mcp")}\r\n{"jsonrpc":`),
+  ]);
+  for (const { answer } of [nothing, headers, body, mcp]) expect(answer).toMatch(/^(HTTP\/1\.1 40[08] |$)/);
+  for (const { seconds } of [nothing, headers]) expect(seconds).toBeLessThan(20);
+  for (const { seconds } of [body, mcp]) expect(seconds).toBeLessThan(45);
+  expect((await server.api("list-domains")).body).toMatchObject({ total: 0 });
+});
+
+test("header fields over the limit are refused, and nothing of them is repeated", async () => {
+  const server = await startServer();
+  const answer = await http(`${server.url}/healthz`, { headers: { "x-large": "canary".repeat(3000) } });
+  expect(answer.status).toBe(431);
+  expect(answer.body).not.toContain("canary");
+});
+
+test("what is not HTTP is answered with a plain 400", async () => {
+  const server = await startServer();
+  const answer = await rawHttp(server.url, "EHLO canary\r\n\r\n");
+  expect(answer).toMatch(/^HTTP\/1\.1 400 /);
+  expect(answer).not.toContain("canary");
+});
+
+/** Sends an endless body and says how many bytes went before the server hung up. */
+function endless(url: string, path: string, credential: string): Promise<number> {
+  let written = 0;
+  return new Promise((resolve) => {
+    const socket = connect(Number(new URL(url).port), "127.0.0.1");
+    const chunk = `${(8192).toString(16)}\r\n${"x".repeat(8192)}\r\n`;
+    const more = () => {
+      while (socket.write(chunk)) written += 8192;
+      if (written > 50_000_000) socket.destroy();
+    };
+    socket
+      .on("drain", more)
+      .on("error", () => {})
+      .on("close", () => resolve(written));
+    socket.resume();
+    socket.write(
+      `POST ${path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${credential}\r\n` +
+        "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
+    );
+    more();
+  });
+}
+
+test("a body that never ends is cut off, by every door", async () => {
+  const server = await startServer();
+  const key = String((await server.api("add-node", { name: "pi" })).body.sync_key);
+  for (const [path, credential] of [
+    ["/api/add-domain", server.token],
+    ["/mcp", server.token],
+    ["/sync/v1/report", key],
+  ] as const) {
+    expect(await endless(server.url, path, credential), path).toBeLessThan(20_000_000);
+  }
+  expect((await http(`${server.url}/healthz`)).status).toBe(200);
+});

@@ -1,0 +1,113 @@
+import { expect, test } from "vitest";
+import { http } from "../support/http.ts";
+import { startServer, type TestServer } from "../support/server.ts";
+
+const CANARY = "canary-Hunter22";
+
+async function post(server: TestServer, body: unknown, headers: Record<string, string> = {}) {
+  return http(`${server.url}/mcp`, {
+    method: "POST",
+    headers: {
+      authorization: `Bearer ${server.token}`,
+      "content-type": "application/json",
+      accept: "application/json, text/event-stream",
+      ...headers,
+    },
+    body: typeof body === "string" ? body : JSON.stringify(body),
+  });
+}
+
+const rpc = (method: string, params: object = {}) => ({ jsonrpc: "2.0", id: 1, method, params });
+
+/** The JSON-RPC message of an answer, whether it came as JSON or as an event. */
+function message(body: string): Record<string, unknown> {
+  const [, data] = /^data: (.*)$/m.exec(body) ?? [];
+  return JSON.parse(data ?? body);
+}
+
+const initialize = (protocolVersion: string) =>
+  rpc("initialize", { protocolVersion, capabilities: {}, clientInfo: { name: "test", version: "1" } });
+
+test.each(["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"])(
+  "a client of the revision %s is greeted in it and told how to begin",
+  async (revision) => {
+    const server = await startServer();
+    const { status, body } = await post(server, initialize(revision));
+    expect(status).toBe(200);
+    expect(message(body).result).toMatchObject({
+      protocolVersion: revision,
+      serverInfo: { name: "m25-mail" },
+      capabilities: { tools: {} },
+      instructions: expect.stringContaining("m25_mail_add_domain once"),
+    });
+  },
+);
+
+test("tools/list is the same to the byte each time", async () => {
+  const server = await startServer();
+  const one = await post(server, rpc("tools/list"));
+  const two = await post(server, rpc("tools/list"));
+  expect(message(one.body).result).toMatchObject({ tools: { length: 9 } });
+  expect(two.body).toBe(one.body);
+});
+
+test("a call's arguments of a wrong shape are refused in the tool's own words, not the protocol library's", async () => {
+  const server = await startServer();
+  for (const input of [{ domain: 5 }, {}, { domain: "example.nl", extra: CANARY }]) {
+    const { body } = await post(server, rpc("tools/call", { name: "m25_mail_add_domain", arguments: input }));
+    expect(message(body).result).toMatchObject({
+      isError: true,
+      content: [{ type: "text", text: expect.stringMatching(/^invalid_input: .*The fields are: domain\.$/) }],
+    });
+    expect(body).not.toContain(CANARY);
+  }
+});
+
+test.each([
+  ["cut short", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"password":"${CANARY}`],
+  ["no JSON at all", `password=${CANARY}`],
+  ["a text", `"${CANARY}"`],
+  ["no JSON-RPC", `{"password":"${CANARY}"}`],
+  ["without arguments of any kind", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":"${CANARY}"}`],
+  ["of an unknown method", `{"jsonrpc":"2.0","id":1,"method":"${CANARY}","params":{}}`],
+  ["a tool whose name is a secret", JSON.stringify(rpc("tools/call", { name: CANARY, arguments: {} }))],
+  ["empty", ""],
+])("a message that is %s is an error that repeats none of it", async (_what, body) => {
+  const server = await startServer();
+  const answer = await post(server, body);
+  expect(answer.body).not.toContain("Hunter");
+  expect(answer.body).not.toMatch(/node_modules| {4}at /);
+  expect(server.log.join("\n")).not.toContain("Hunter");
+  if (answer.status === 200) expect(message(answer.body)).toHaveProperty("error");
+  else expect(answer.status).toBeGreaterThanOrEqual(400);
+});
+
+test("an unknown tool is a protocol error that names those there are", async () => {
+  const server = await startServer();
+  const { body } = await post(server, rpc("tools/call", { name: "m25_mail_drop", arguments: {} }));
+  expect(message(body).error).toMatchObject({
+    code: -32602,
+    message: expect.stringContaining("m25_mail_remove_user"),
+  });
+});
+
+test("a message over the limit is refused", async () => {
+  const server = await startServer();
+  const large = rpc("tools/call", { name: "m25_mail_add_domain", arguments: { domain: "x".repeat(70_000) } });
+  expect((await post(server, large)).status).toBe(413);
+  const chunked = await http(`${server.url}/mcp`, {
+    method: "POST",
+    headers: {
+      authorization: `Bearer ${server.token}`,
+      "content-type": "application/json",
+      "transfer-encoding": "chunked",
+    },
+    body: JSON.stringify(large),
+  });
+  expect(chunked.status).toBe(413);
+});
+
+test("a message of another content type is refused", async () => {
+  const server = await startServer();
+  expect((await post(server, rpc("tools/list"), { "content-type": "text/plain" })).status).toBe(415);
+});

@@ -1,0 +1,85 @@
+import { expect, test } from "vitest";
+import { tools } from "../../tools/index.ts";
+import { startServer } from "../support/server.ts";
+
+interface Operation {
+  operationId: string;
+  summary: string;
+  description: string;
+  parameters?: Array<{ name: string; in: string; description: string; schema: object }>;
+  requestBody?: { required: boolean; content: Record<string, { schema: Record<string, unknown> }> };
+  responses: Record<string, { description: string; content: Record<string, { schema: object }> }>;
+}
+
+interface Document {
+  openapi: string;
+  info: Record<string, unknown>;
+  paths: Record<string, Record<string, Operation>>;
+  security: object[];
+  components: { securitySchemes: Record<string, object>; schemas: Record<string, object> };
+}
+
+async function document(): Promise<Document> {
+  const server = await startServer();
+  return (await server.api("openapi.json")).body as unknown as Document;
+}
+
+test("the document is OpenAPI 3.1 and lists the nine endpoints, and nothing that is an operator's", async () => {
+  const { openapi, info, paths, security, components } = await document();
+  expect(openapi).toMatch(/^3\.1\.\d+$/);
+  expect(info).toMatchObject({ title: expect.any(String), version: expect.any(String) });
+  expect(Object.keys(paths)).toEqual(tools.map(({ endpoint }) => `/api/${endpoint}`));
+  for (const scheme of security.flatMap(Object.keys))
+    expect(components.securitySchemes).toHaveProperty(scheme);
+});
+
+test("each operation has a name of its own, says what it does, takes and answers", async () => {
+  const { paths } = await document();
+  const ids = new Set<string>();
+  for (const [path, item] of Object.entries(paths)) {
+    expect(Object.keys(item), path).toHaveLength(1);
+    for (const [method, operation] of Object.entries(item)) {
+      ids.add(operation.operationId);
+      expect(operation.description.length, path).toBeGreaterThan(100);
+      expect(operation.responses["200"]?.content["application/json"]?.schema, path).toMatchObject({
+        type: "object",
+      });
+      expect(operation.responses.default?.content["application/problem+json"], path).toBeDefined();
+      if (method === "get") {
+        expect(operation.requestBody, path).toBeUndefined();
+        for (const parameter of operation.parameters ?? []) {
+          expect(parameter).toMatchObject({
+            in: "query",
+            description: expect.any(String),
+            schema: expect.any(Object),
+          });
+        }
+      } else {
+        expect(operation.requestBody?.content["application/json"]?.schema, path).toMatchObject({
+          type: "object",
+          additionalProperties: false,
+        });
+      }
+    }
+  }
+  expect(ids.size).toBe(9);
+});
+
+test("every reference in the document leads somewhere in it", async () => {
+  const whole = await document();
+  const references = [...JSON.stringify(whole).matchAll(/"\$ref":"([^"]+)"/g)].map(([, to = ""]) => to);
+  expect(references.length).toBeGreaterThan(0);
+  for (const reference of references) {
+    const found = reference
+      .replace(/^#\//, "")
+      .split("/")
+      .reduce<unknown>((value, key) => (value as Record<string, unknown> | undefined)?.[key], whole);
+    expect(found, reference).toBeTypeOf("object");
+  }
+});
+
+test("the password is marked as one that is only ever sent", async () => {
+  const { paths } = await document();
+  const schema = paths["/api/add-user"]?.post?.requestBody?.content["application/json"]?.schema;
+  expect(schema).toMatchObject({ properties: { password: { writeOnly: true, format: "password" } } });
+});

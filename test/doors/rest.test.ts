@@ -1,0 +1,146 @@
+import { expect, test } from "vitest";
+import { http } from "../support/http.ts";
+import { rawDatabase } from "../support/recount.ts";
+import { startServer, type TestServer } from "../support/server.ts";
+
+const CANARY = "canary-Hunter22";
+
+async function post(server: TestServer, endpoint: string, body: string, type = "application/json") {
+  return http(`${server.url}/api/${endpoint}`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${server.token}`, "content-type": type },
+    body,
+  });
+}
+
+test("a refusal is problem details with a code for programs and a hint for whoever reads", async () => {
+  const server = await startServer();
+  const answer = await post(server, "remove-domain", '{"domain":"example.nl"}');
+  expect(answer.status).toBe(404);
+  expect(answer.headers["content-type"]).toMatch(/^application\/problem\+json/);
+  expect(JSON.parse(answer.body)).toEqual({
+    type: "about:blank",
+    title: "Not Found",
+    status: 404,
+    code: "domain_not_found",
+    detail: "The domain example.nl is not registered.",
+    hint: expect.stringContaining("m25_mail_add_domain"),
+  });
+});
+
+test("results are JSON that no cache keeps", async () => {
+  const server = await startServer();
+  const answer = await post(server, "add-domain", '{"domain":"example.nl"}');
+  expect(answer.status).toBe(200);
+  expect(answer.headers).toMatchObject({
+    "content-type": expect.stringMatching(/^application\/json/),
+    "cache-control": "no-store",
+  });
+});
+
+test.each([
+  ["cut short", `{"email":"jan@example.nl","password":"${CANARY}`],
+  ["with a comma too many", `{"password":"${CANARY}",}`],
+  ["of two objects", `{"password":"${CANARY}"}{}`],
+  ["with a prototype in it", `{"__proto__":{"password":"${CANARY}"}}`],
+  ["that is not UTF-8 text of JSON", `\uFEFF\0${CANARY}`],
+  ["that is a list", `["${CANARY}"]`],
+  ["that is a text", `"${CANARY}"`],
+  ["that is empty", ""],
+  ["that is null", "null"],
+])("a body %s is a plain 400 that repeats none of it", async (_what, body) => {
+  const server = await startServer();
+  const answer = await post(server, "add-user", body);
+  expect(answer.status).toBe(400);
+  expect(JSON.parse(answer.body)).toMatchObject({ code: "invalid_input", status: 400 });
+  expect(answer.body).not.toContain("Hunter");
+  expect(answer.body).not.toMatch(/JSON at position|SyntaxError|node_modules|Unexpected/);
+  expect(server.log.join()).not.toContain("Hunter");
+});
+
+test.each([
+  "text/plain",
+  "application/x-www-form-urlencoded",
+  "multipart/form-data; boundary=x",
+  "application/xml",
+  "x",
+])("a body of the type %s is a plain 400 and changes nothing", async (type) => {
+  const server = await startServer();
+  const answer = await post(server, "add-domain", '{"domain":"example.nl"}', type);
+  expect(answer.status).toBe(400);
+  expect(JSON.parse(answer.body)).toMatchObject({ code: "invalid_input" });
+  expect((await server.api("list-domains")).body).toMatchObject({ total: 0 });
+});
+
+test("a body over the limit is 413, and one just below it is read", async () => {
+  const server = await startServer();
+  const sized = (bytes: number) => JSON.stringify({ domain: "x".repeat(bytes - 13) });
+  const large = await post(server, "add-domain", sized(64 * 1024 + 1));
+  expect(large.status).toBe(413);
+  expect(JSON.parse(large.body)).toMatchObject({ code: "too_large" });
+  expect((await post(server, "add-domain", sized(64 * 1024))).status).toBe(400);
+});
+
+test.each([
+  ["limit=1&limit=2", "limit"],
+  ["limit=", "limit"],
+  ["limit=1.5", "limit"],
+  ["limit=1e2", "limit"],
+  ["limit=%31%30%30%30%31", "limit"],
+  ["cursor=x&cursor=y", "cursor"],
+  ["password=secret", "does not have"],
+  ["__proto__=1", "does not have"],
+  ["constructor=1", "does not have"],
+])("the query %s is refused", async (query, named) => {
+  const server = await startServer();
+  const { status, body } = await server.api(`list-domains?${query}`);
+  expect(status).toBe(400);
+  expect(body).toMatchObject({ code: "invalid_input", detail: expect.stringContaining(named) });
+});
+
+test("a query's numbers are read as numbers", async () => {
+  const server = await startServer();
+  for (const domain of ["a.nl", "b.nl"]) await server.api("add-domain", { domain });
+  const { body } = await server.api("list-domains?limit=1");
+  expect(body.domains).toHaveLength(1);
+  expect((await server.api(`list-domains?limit=1&cursor=${body.next_cursor}`)).body).toMatchObject({
+    domains: [{ domain: "b.nl" }],
+    next_cursor: null,
+  });
+});
+
+test("a path that is not there says where to look", async () => {
+  const server = await startServer();
+  const { status, body } = await server.api("unknown-endpoint", {});
+  expect(status).toBe(404);
+  expect(body).toMatchObject({ code: "invalid_input", hint: expect.stringContaining("/api/openapi.json") });
+});
+
+test("when something breaks inside, the caller learns a reference and the log has it, with the reason", async () => {
+  const server = await startServer();
+  rawDatabase(server.database).exec("DROP TABLE audit_log");
+  const { status, body } = await server.api("add-domain", { domain: "example.nl" });
+  expect(status).toBe(500);
+  expect(body.code).toBe("internal");
+  expect(JSON.stringify(body)).not.toMatch(/audit|sql|no such table/i);
+  const [, reference = ""] = /reference ([0-9a-f-]{36})/.exec(String(body.detail)) ?? [];
+  expect(server.log.join("\n")).toContain(reference);
+  expect((await server.api("list-domains")).body).toMatchObject({ total: 0 });
+});
+
+test("when too many passwords are set at once, some get 429 and the time after which to come again", async () => {
+  const server = await startServer();
+  await server.api("add-domain", { domain: "example.nl" });
+  const answers = await Promise.all(
+    Array.from({ length: 100 }, (_, index) =>
+      post(server, "add-user", JSON.stringify({ email: `u${index}@example.nl`, password: "correct horse" })),
+    ),
+  );
+  const busy = answers.filter(({ status }) => status === 429);
+  expect(busy.length).toBeGreaterThan(0);
+  expect(busy[0]?.headers["retry-after"]).toBe("3");
+  const done = answers.filter(({ status }) => status === 200).length;
+  expect(done).toBe(100 - busy.length);
+  expect(done).toBeGreaterThanOrEqual(60);
+  expect((await server.api("list-domains")).body).toMatchObject({ domains: [{ user_count: done }] });
+});

@@ -1,0 +1,124 @@
+import { once } from "node:events";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { http } from "../support/http.ts";
+import { m25mail, serveProcess, startM25mail } from "../support/program.ts";
+import { temporaryFolder } from "../support/store.ts";
+
+const newDatabase = () => join(temporaryFolder(), "m25-mail.db");
+
+test("a new server makes its first token, writes it for its owner alone, and says where", async () => {
+  const database = newDatabase();
+  const server = await serveProcess(database);
+  const [, file = ""] = await server.says(/first access token is in (\S+first-token)/);
+  expect(file).toBe(join(database, "..", "first-token"));
+  expect((statSync(file).mode & 0o777).toString(8)).toBe("600");
+  const token = readFileSync(file, "utf8").trim();
+  const answer = await http(`${server.url}/api/list-domains`, {
+    headers: { authorization: `Bearer ${token}` },
+  });
+  expect(answer.status).toBe(200);
+  server.child.kill("SIGTERM");
+  const { code, stdout, stderr } = await server.finished;
+  expect({ code, stdout }).toEqual({ code: 0, stdout: "" });
+  expect(stderr).not.toContain(token);
+});
+
+test("a server that has a token makes no other", async () => {
+  const database = newDatabase();
+  const first = await serveProcess(database);
+  first.child.kill("SIGTERM");
+  await first.finished;
+  const token = readFileSync(join(database, "..", "first-token"), "utf8");
+  const second = await serveProcess(database);
+  second.child.kill("SIGINT");
+  expect(await second.finished).toMatchObject({
+    code: 0,
+    stderr: expect.not.stringContaining("first access token"),
+  });
+  expect(readFileSync(join(database, "..", "first-token"), "utf8")).toBe(token);
+});
+
+test("a port that is in use is told in plain words", async () => {
+  const other = createServer().listen(0, "127.0.0.1");
+  await once(other, "listening");
+  onTestFinished(() => void other.close());
+  const { port } = other.address() as AddressInfo;
+  const answer = await m25mail(["serve", "--db", newDatabase(), "--port", String(port)]);
+  expect(answer).toMatchObject({ code: 1, stdout: "" });
+  expect(answer.stderr).toMatch(/port is in use.*127\.0\.0\.1.*\n.*--port/);
+  expect(answer.stderr).not.toMatch(/^ +at /m);
+});
+
+test.each([
+  [["--port", "70000"], /--port is above 65535/],
+  [["--port", "mail"], /--port is no whole number/],
+  [["--port", ""], /--port is no whole number/],
+  [["--port", "0x50"], /--port is no whole number/],
+  [["--hash-cost", "9"], /--hash-cost is below 10/],
+  [["--hash-cost", "15"], /--hash-cost is above 14/],
+  [["--public-url", "mail.example.nl"], /--public-url is no http\(s\) URL/],
+  [["--nonsense"], /--nonsense/],
+  [["extra"], /too many arguments/],
+])("serve %j is wrong usage", async (flags, words) => {
+  const database = newDatabase();
+  const answer = await m25mail(["serve", "--db", database, ...flags]);
+  expect(answer).toMatchObject({ code: 2, stdout: "" });
+  expect(answer.stderr).toMatch(words);
+  expect(existsSync(database)).toBe(false);
+});
+
+test("settings come from the environment, and a flag wins over them", async () => {
+  const database = newDatabase();
+  const environment = {
+    M25_MAIL_DB: database,
+    M25_MAIL_PORT: "70000",
+    M25_MAIL_ALLOWED_HOSTS: "m25.example",
+  };
+  expect(await m25mail(["serve"], { environment })).toMatchObject({ code: 2 });
+  const running = startM25mail(["serve", "--port", "0"], { environment });
+  const [, url = ""] = await running.says(/serves (\S+)/);
+  expect((await http(`${url}/healthz`, { headers: { host: "m25.example" } })).status).toBe(200);
+  expect(existsSync(database)).toBe(true);
+});
+
+test("a server that is told to stop does so, though a caller holds its connection and does not read", async () => {
+  const server = await serveProcess(newDatabase());
+  const { port } = new URL(server.url);
+  const socket = connect(Number(port), "127.0.0.1");
+  socket.on("error", () => {});
+  await new Promise((resolve) =>
+    socket.write("POST /api/add-domain HTTP/1.1\r\nHost: localhost\r\n", resolve),
+  );
+  await http(`${server.url}/healthz`);
+  server.child.kill("SIGTERM");
+  expect(await server.finished).toMatchObject({ code: 0 });
+  socket.destroy();
+});
+
+test("a server that is killed keeps every change that it answered", async () => {
+  const database = newDatabase();
+  const server = await serveProcess(database);
+  const token = readFileSync(join(database, "..", "first-token"), "utf8").trim();
+  const calls = Array.from({ length: 20 }, (_, index) =>
+    http(`${server.url}/api/add-domain`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+      body: JSON.stringify({ domain: `d${index}.nl` }),
+    }).then(
+      ({ status }) => status,
+      () => 0,
+    ),
+  );
+  await calls[0];
+  server.child.kill("SIGKILL");
+  const done = (await Promise.all(calls)).filter((status) => status === 200).length;
+  const listed = await m25mail(["call", "list-domains", "--json", "--db", database]);
+  const { total } = JSON.parse(listed.stdout);
+  expect(total).toBeGreaterThanOrEqual(done); // what was answered is kept
+  expect(total).toBeLessThanOrEqual(20);
+});

@@ -1,0 +1,62 @@
+import { execFileSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { http } from "../support/http.ts";
+import { m25mail, serveProcess } from "../support/program.ts";
+import { temporaryFolder } from "../support/store.ts";
+
+function certificate() {
+  const folder = temporaryFolder();
+  const cert = join(folder, "cert.pem");
+  const key = join(folder, "key.pem");
+  execFileSync(
+    "openssl",
+    [
+      ..."req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost".split(
+        " ",
+      ),
+      ...["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", cert],
+    ],
+    { stdio: "ignore" },
+  );
+  return { cert, key, database: join(folder, "m25-mail.db") };
+}
+
+test("with a certificate the server speaks HTTPS and only that", async () => {
+  const { cert, key, database } = certificate();
+  const server = await serveProcess(database, ["--tls-cert", cert, "--tls-key", key]);
+  expect(server.url).toMatch(/^https:/);
+  const ca = readFileSync(cert);
+  expect((await http(`${server.url}/healthz`, { ca })).status).toBe(200);
+  expect((await http(`${server.url}/api/list-domains`, { ca })).status).toBe(401);
+  await expect(http(`${server.url}/healthz`)).rejects.toMatchObject({
+    code: expect.stringMatching(/SELF_SIGNED/),
+  });
+  await expect(http(server.url.replace("https:", "http:"))).rejects.toThrow();
+});
+
+test.each([
+  ["a certificate without its key", (files: { cert: string }) => ["--tls-cert", files.cert], 2, /--tls-key/],
+  [
+    "a certificate that is not there",
+    (files: { key: string }) => ["--tls-cert", "/nowhere/cert.pem", "--tls-key", files.key],
+    2,
+    /\/nowhere\/cert\.pem/,
+  ],
+  [
+    "a key that is none",
+    (files: { cert: string; key: string }) => {
+      writeFileSync(files.key, "no key");
+      return ["--tls-cert", files.cert, "--tls-key", files.key];
+    },
+    2,
+    /--tls-key/,
+  ],
+])("%s is told in plain words", async (_what, flags, code, words) => {
+  const files = certificate();
+  const answer = await m25mail(["serve", "--port", "0", "--db", files.database, ...flags(files)]);
+  expect(answer).toMatchObject({ code, stdout: "" });
+  expect(answer.stderr).toMatch(words);
+  expect(answer.stderr).not.toMatch(/^ +at |bug/m);
+});

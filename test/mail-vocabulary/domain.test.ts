@@ -1,0 +1,99 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { domainProblem, parseDomain } from "../../src/mail/address.ts";
+import { attempt, refusalOf } from "../support/refusal.ts";
+
+test.each([
+  ["example.nl", "example.nl"],
+  ["EXAMPLE.Nl", "example.nl"],
+  ["mail.sub-domain.example.nl", "mail.sub-domain.example.nl"],
+  ["bücher.example", "xn--bcher-kva.example"],
+  ["Bu\u0308cher.example", "xn--bcher-kva.example"],
+  ["straße.de", "xn--strae-oqa.de"],
+  ["ΕΛΛΑΣ.gr", "xn--mxahsa5b.gr"],
+  ["пример.рф", "xn--e1afmkfd.xn--p1ai"],
+  ["日本語.jp", "xn--wgv71a119e.jp"],
+  ["ไทย.com", "xn--o3cw4h.com"],
+  ["XN--BCHER-KVA.example", "xn--bcher-kva.example"],
+  ["ab--cd.nl", "ab--cd.nl"],
+  ["3.14.example", "3.14.example"],
+])("the domain %s is stored as %s", (typed, stored) => {
+  expect(parseDomain(typed)).toBe(stored);
+});
+
+test.each([
+  ["nothing", ""],
+  ["one label", "localhost"],
+  ["a trailing dot", "example.nl."],
+  ["a leading dot", ".example.nl"],
+  ["an empty label", "example..nl"],
+  ["a hyphen at an edge", "-example.nl"],
+  ["a hyphen at the other edge", "example-.nl"],
+  ["an underscore", "ex_ample.nl"],
+  ["a space", "example .nl"],
+  ["a line feed at the end", "example.nl\n"],
+  ["a NUL", "example\0.nl"],
+  ["a slash", "example.nl/x"],
+  ["a percent escape", "ex%61mple.nl"],
+  ["a colon", "example.nl:25"],
+  ["an address in brackets", "[192.0.2.1]"],
+  ["an IPv4 address", "192.0.2.1"],
+  ["a last label of digits", "example.123"],
+  ["a last label of hexadecimal digits, which is an IPv4 address to some", "1.0x7f"],
+  ["a label of 64 letters", `${"a".repeat(64)}.nl`],
+  ["254 characters", `${"a.".repeat(126)}nl`],
+  ["an A-label of nothing", "xn--.nl"],
+  ["an A-label that cannot be decoded", "xn--a.nl"],
+  ["another that cannot be decoded", "xn--zzzzzzz9999.nl"],
+  ["an A-label of an emoji", "xn--ls8h.nl"],
+  ["an A-label with letters that are not ASCII", "xn--bcher-kvaü.nl"],
+  ["a Kelvin sign, which lower-cases to k", "\u212Aelvin.nl"],
+  ["a long s", "\u017Fale.nl"],
+  ["full-width letters", "ｅxample.nl"],
+  ["full-width digits", "１２.nl"],
+  ["a ligature", "ﬁ.nl"],
+  ["a soft hyphen", "exam\u00ADple.nl"],
+  ["a full-width dot", "example．nl"],
+  ["an ideographic full stop", "example。nl"],
+  ["a zero-width space", "exam\u200Bple.nl"],
+  ["a zero-width joiner", "exam\u200Dple.nl"],
+  ["a right-to-left override", "example\u202E.nl"],
+  ["directions mixed in one label", "1א.com"],
+  ["an emoji", "😀.nl"],
+  ["a mark without a letter", "\u0301e.nl"],
+  ["half a surrogate pair", "ex\uD800ample.nl"],
+])("a domain with %s is refused, and the hint shows a good one", (_what, typed) => {
+  const refusal = refusalOf(() => parseDomain(typed));
+  expect(refusal).toMatchObject({ code: "invalid_input" });
+  expect(refusal.hint).toContain("example.nl");
+});
+
+test("the longest domain and the longest label are accepted", () => {
+  const longest = `${"a".repeat(63)}.${"b".repeat(63)}.${"c".repeat(63)}.${"d".repeat(61)}`;
+  expect(longest).toHaveLength(253);
+  expect(parseDomain(longest)).toBe(longest);
+});
+
+const label = fc.oneof(
+  fc.string({ unit: "grapheme", minLength: 1, maxLength: 12 }),
+  fc.stringMatching(/^[a-zA-Z0-9-]{1,12}$/),
+);
+const anything = fc.oneof(
+  fc.string({ unit: "binary" }),
+  fc.array(label, { minLength: 1, maxLength: 4 }).map((labels) => labels.join(".")),
+  label.map((text) => `xn--${text}.nl`),
+);
+
+test("any text is refused, or has one stored form that a node accepts and that stays itself", () => {
+  fc.assert(
+    fc.property(anything, (text) => {
+      const stored = attempt(() => parseDomain(text));
+      if (stored === undefined) return;
+      expect(domainProblem(stored)).toBeUndefined();
+      expect(stored).toMatch(/^[a-z0-9.-]+$/);
+      expect(parseDomain(stored)).toBe(stored);
+      expect(parseDomain(stored.toUpperCase())).toBe(stored);
+    }),
+    { numRuns: 3000 },
+  );
+});

@@ -1,0 +1,74 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { inNetwork, parseNetwork } from "../../src/mail/network.ts";
+import { attempt, refusalOf } from "../support/refusal.ts";
+
+test.each([
+  ["192.0.2.7", "192.0.2.7"],
+  ["192.0.2.0/24", "192.0.2.0/24"],
+  ["0.0.0.0/0", "0.0.0.0/0"],
+  ["2001:DB8::7", "2001:db8::7"],
+  ["2001:db8::/32", "2001:db8::/32"],
+  ["::FFFF:192.0.2.7", "192.0.2.7"],
+])("the network %s is stored as %s", (typed, stored) => {
+  expect(parseNetwork(typed)).toBe(stored);
+});
+
+test.each([
+  "",
+  "example.nl",
+  "192.0.2",
+  "192.0.2.256",
+  "010.0.0.1",
+  "0x7f.0.0.1",
+  "192.0.2.7/",
+  "192.0.2.7/33",
+  "192.0.2.7/08",
+  "192.0.2.7/-1",
+  "192.0.2.7/2.5",
+  "192.0.2.7/24/24",
+  "192.0.2.7, 192.0.2.8",
+  " 192.0.2.7",
+  "192.0.2.7\n",
+  "2001:db8::/129",
+  "fe80::1%eth0",
+  "[2001:db8::7]",
+  "::ffff:192.0.2.0/120",
+])("%j is no network", (typed) => {
+  expect(refusalOf(() => parseNetwork(typed))).toMatchObject({ code: "invalid_input" });
+});
+
+test.each([
+  ["192.0.2.7", "192.0.2.7", true],
+  ["192.0.2.8", "192.0.2.7", false],
+  ["192.0.2.255", "192.0.2.0/24", true],
+  ["192.0.3.0", "192.0.2.0/24", false],
+  ["192.0.2.200", "192.0.2.7/24", true],
+  ["::ffff:192.0.2.7", "192.0.2.7", true],
+  ["::ffff:192.0.2.7", "192.0.2.0/24", true],
+  ["::ffff:192.0.3.7", "192.0.2.0/24", false],
+  ["192.0.2.7", "::ffff:192.0.2.7", true],
+  ["::FFFF:192.0.2.7", "::ffff:192.0.2.7", true],
+  ["2001:db8::7", "2001:DB8:0:0::7", true],
+  ["2001:db8:1::7", "2001:db8::/32", true],
+  ["2001:db9::7", "2001:db8::/32", false],
+  ["fe80::1%eth0", "fe80::1", true],
+  ["2001:db8::7", "0.0.0.0/0", false],
+  ["::1", "127.0.0.1", false],
+  ["", "0.0.0.0/0", false],
+  ["nonsense", "::/0", false],
+])("a caller from %s, where %s is registered: %s", (caller, network, allowed) => {
+  expect(inNetwork(caller, parseNetwork(network))).toBe(allowed);
+});
+
+test("any address is in its own network, and what parses stays itself", () => {
+  const address = fc.oneof(fc.ipV4(), fc.ipV6());
+  fc.assert(
+    fc.property(address, fc.option(fc.integer({ min: 0, max: 128 })), (ip, prefix) => {
+      const stored = attempt(() => parseNetwork(prefix === null ? ip : `${ip}/${prefix}`));
+      if (stored === undefined) return;
+      expect(parseNetwork(stored)).toBe(stored);
+      expect(inNetwork(ip, stored)).toBe(true);
+    }),
+  );
+});

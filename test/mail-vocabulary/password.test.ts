@@ -1,0 +1,88 @@
+import { readFileSync } from "node:fs";
+import bcrypt from "bcrypt";
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { parsePassword, STORED_HASH } from "../../src/mail/password.ts";
+import { attempt, refusalOf } from "../support/refusal.ts";
+
+test.each([
+  ["8 letters", "abcdefgh"],
+  ["72 letters", "a".repeat(72)],
+  ["8 emoji, of 32 bytes", "😀".repeat(8)],
+  ["18 emoji, of 72 bytes", "😀".repeat(18)],
+  ["spaces at its edges", "  correct horse  "],
+  ["characters that mean something to a shell or a mail server", "a:b{c}%d'\"\\$#e"],
+])("a password of %s is accepted as it is", (_what, password) => {
+  expect(parsePassword(password)).toBe(password);
+});
+
+test.each([
+  ["nothing", "", "shorter than 8"],
+  ["7 letters", "abcdefg", "shorter than 8"],
+  ["7 emoji, though they are 28 bytes", "😀".repeat(7), "shorter than 8"],
+  ["8 letters that are 4 after composition", "e\u0301".repeat(4), "shorter than 8"],
+  ["73 letters", "a".repeat(73), "longer than 72 bytes"],
+  ["37 letters of two bytes", "ü".repeat(37), "longer than 72 bytes"],
+  ["a megabyte", "a".repeat(1_000_000), "longer than 72 bytes"],
+  ["a NUL, where bcrypt would stop reading", "correct\0horse", "control character"],
+  ["a line feed", "correct horse\n", "control character"],
+  ["a delete character", "correct\u007fhorse", "control character"],
+  ["a C1 control character", "correct\u0085horse", "control character"],
+  ["half a surrogate pair", "correct\uD800horse", "not valid Unicode"],
+  ["the other half", "correct\uDC00horse", "not valid Unicode"],
+])("a password of %s is refused, and none of it is repeated", (_what, password, reason) => {
+  const { code, message, hint } = refusalOf(() => parsePassword(password));
+  expect(code).toBe("invalid_input");
+  expect(message).toContain(reason);
+  expect(hint).toContain("72 bytes");
+  if (password !== "") expect(`${message} ${hint}`).not.toContain(password);
+});
+
+test("letters typed as one character or as two are the same password", () => {
+  expect(parsePassword("Zoe\u0308 kookt vandaag")).toBe(parsePassword("Zo\u00eb kookt vandaag"));
+});
+
+test("bcrypt reads every byte of an accepted password, the 72nd too", async () => {
+  const password = parsePassword(`${"ü".repeat(35)}ab`);
+  expect(Buffer.byteLength(password)).toBe(72);
+  const hash = await bcrypt.hash(password, 4);
+  expect(await bcrypt.compare(password, hash)).toBe(true);
+  expect(await bcrypt.compare(`${"ü".repeat(35)}ac`, hash)).toBe(false);
+});
+
+test("any text is refused, or normalised to what is accepted as itself", () => {
+  fc.assert(
+    fc.property(fc.string({ unit: "binary", minLength: 4, maxLength: 40 }), (text) => {
+      const password = attempt(() => parsePassword(text));
+      if (password === undefined) return;
+      expect(parsePassword(password)).toBe(password);
+      expect(Buffer.byteLength(password)).toBeLessThanOrEqual(72);
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test("stored hashes are bcrypt's with a cost that a node can bear", async () => {
+  const hash = `{BLF-CRYPT}${await bcrypt.hash("correct horse", 4)}`;
+  expect(hash).toMatch(STORED_HASH);
+  for (const bad of [
+    hash.slice("{BLF-CRYPT}".length),
+    `${hash}\n`,
+    hash.slice(0, -1),
+    hash.replace("$04$", "$03$"),
+    hash.replace("$04$", "$15$"),
+    hash.replace("BLF-CRYPT", "PLAIN"),
+    "{PLAIN}correct horse",
+  ]) {
+    expect(bad).not.toMatch(STORED_HASH);
+  }
+});
+
+test("the vocabulary of mail brings no native code along, for nodes use it too", () => {
+  for (const file of ["address", "error", "mailbox", "network", "password", "quota", "schemas"]) {
+    const source = readFileSync(new URL(`../../src/mail/${file}.ts`, import.meta.url), "utf8");
+    for (const [, imported] of source.matchAll(/from "([^"]+)"/g)) {
+      expect(imported, file).toMatch(/^(node:[a-z]+|zod|\.\/[a-z]+\.ts)$/);
+    }
+  }
+});

@@ -1,0 +1,82 @@
+import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
+import { Client as ClassicClient } from "@modelcontextprotocol/sdk/client/index.js";
+import { StdioClientTransport as ClassicStdio } from "@modelcontextprotocol/sdk/client/stdio.js";
+import { StreamableHTTPClientTransport as ClassicHttp } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
+import { onTestFinished } from "vitest";
+import { ENTRY, environmentOf } from "./program.ts";
+
+/** The real clients: the 1.x SDK's, and the 2.x line's speaking as of 2025 and as of 2026-07-28. */
+export const clientKinds = ["1.x", "2.x legacy", "2.x 2026-07-28"] as const;
+
+export type ClientKind = (typeof clientKinds)[number];
+export type McpClient = Client | ClassicClient;
+
+const self = { name: "test", version: "1" };
+
+function modernClient(kind: ClientKind): Client {
+  const mode = kind === "2.x legacy" ? "legacy" : { pin: "2026-07-28" };
+  return new Client(self, { versionNegotiation: { mode } });
+}
+
+/** A client that is connected over HTTP; closed when the test ends. */
+export async function connectHttp(kind: ClientKind, url: string, token: string): Promise<McpClient> {
+  const address = new URL(`${url}/mcp`);
+  const options = { requestInit: { headers: { authorization: `Bearer ${token}` } } };
+  if (kind === "1.x") {
+    const client = new ClassicClient(self);
+    await client.connect(new ClassicHttp(address, options));
+    return closed(client);
+  }
+  const client = modernClient(kind);
+  await client.connect(new StreamableHTTPClientTransport(address, options));
+  return closed(client);
+}
+
+/** A client that started `m25-mail stdio` itself. `stderr` gets what the server writes there. */
+export async function connectStdio(
+  kind: ClientKind,
+  database: string,
+  stderr: string[] = [],
+): Promise<McpClient> {
+  const program = {
+    command: process.execPath,
+    args: [ENTRY, "stdio", "--db", database],
+    env: environmentOf(),
+    stderr: "pipe" as const,
+  };
+  if (kind === "1.x") {
+    const transport = new ClassicStdio(program);
+    transport.stderr?.on("data", (chunk) => stderr.push(String(chunk)));
+    const client = new ClassicClient(self);
+    await client.connect(transport);
+    return closed(client);
+  }
+  const transport = new StdioClientTransport(program);
+  transport.stderr?.on("data", (chunk) => stderr.push(String(chunk)));
+  const client = modernClient(kind);
+  await client.connect(transport);
+  return closed(client);
+}
+
+function closed<C extends McpClient>(client: C): C {
+  onTestFinished(() => client.close());
+  return client;
+}
+
+/** A tool's answer, as clients of every line see it. */
+export interface ToolAnswer {
+  content: Array<{ type: string; text: string }>;
+  structuredContent?: Record<string, unknown>;
+  isError?: boolean;
+}
+
+export async function callTool(
+  client: McpClient,
+  endpoint: string,
+  input: unknown = {},
+): Promise<ToolAnswer> {
+  const name = `m25_mail_${endpoint.replaceAll("-", "_")}`;
+  const answer = await client.callTool({ name, arguments: input as Record<string, unknown> });
+  return answer as unknown as ToolAnswer;
+}

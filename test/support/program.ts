@@ -1,0 +1,84 @@
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { once } from "node:events";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { onTestFinished } from "vitest";
+
+export const ENTRY = join(import.meta.dirname, "../../src/entry.ts");
+
+export interface Finished {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+interface Options {
+  /** Everything that standard input says; it is closed after it. */
+  input?: string;
+  environment?: Record<string, string>;
+  /** Another program than ours, for a command line that only leads to it. */
+  command?: readonly [string, ...string[]];
+}
+
+/** Programs that were started before start in half the time. */
+const COMPILE_CACHE = join(tmpdir(), "m25-mail-compile-cache");
+
+/** This process's environment without settings of ours. */
+export function environmentOf(extra: Record<string, string> = {}): Record<string, string> {
+  const kept = Object.entries(process.env).filter(
+    (entry): entry is [string, string] => entry[1] !== undefined && !entry[0].startsWith("M25_MAIL_"),
+  );
+  return { ...Object.fromEntries(kept), NODE_COMPILE_CACHE: COMPILE_CACHE, ...extra };
+}
+
+/** Runs `m25-mail` with these arguments to its end. */
+export async function m25mail(args: readonly string[], options: Options = {}): Promise<Finished> {
+  const program = startM25mail(args, options);
+  program.child.stdin.end(options.input ?? "");
+  return program.finished;
+}
+
+export interface Running {
+  child: ChildProcessWithoutNullStreams;
+  finished: Promise<Finished>;
+  /** The first match in what stderr has said, waiting for it; fails when the program ends without it. */
+  says(pattern: RegExp): Promise<RegExpExecArray>;
+}
+
+/** Starts `m25-mail`; it is killed when the test ends. */
+export function startM25mail(args: readonly string[], options: Options = {}): Running {
+  const [command, ...first] = options.command ?? [process.execPath, ENTRY];
+  const child = spawn(command, [...first, ...args], { env: environmentOf(options.environment) });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  let stdout = "";
+  let stderr = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    stdout += text;
+  });
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    stderr += text;
+  });
+  child.stdin.on("error", () => {}); // it may end before it has read everything
+  const finished = once(child, "close").then(([code]) => ({ code: code as number | null, stdout, stderr }));
+  const says = async (pattern: RegExp): Promise<RegExpExecArray> => {
+    for (;;) {
+      const match = pattern.exec(stderr);
+      if (match !== null) return match;
+      const ended = await Promise.race([once(child.stderr, "data").then(() => undefined), finished]);
+      if (ended !== undefined && pattern.exec(stderr) === null) {
+        throw new Error(`m25-mail ended with ${ended.code} and never said ${pattern}:\n${stderr}`);
+      }
+    }
+  };
+  return { child, finished, says };
+}
+
+/** `m25-mail serve` as a process of its own, on a port that the system chose. */
+export async function serveProcess(
+  database: string,
+  args: readonly string[] = [],
+): Promise<Running & { url: string }> {
+  const running = startM25mail(["serve", "--db", database, "--port", "0", ...args]);
+  const [, url = ""] = await running.says(/serves (https?:\/\/\S+)/);
+  return { ...running, url };
+}

@@ -1,0 +1,51 @@
+import fc from "fast-check";
+import { encodeEnd, encodeHeader } from "../../src/sync/answer.ts";
+import { StateDigest } from "../../src/sync/digest.ts";
+import type { MailRecord, UserRecord } from "../../src/sync/records.ts";
+import { canonicalLine } from "../../src/sync/records.ts";
+import { fakeHash } from "./store.ts";
+
+const name = fc.stringMatching(/^[a-z0-9]{1,10}$/);
+export const domainName = name.map((label) => `${label}.nl`);
+
+export const userRecord: fc.Arbitrary<UserRecord> = fc.record({
+  user: fc.tuple(name, domainName).map(([local, domain]) => `${local}@${domain}`),
+  password: fc.string().map(fakeHash),
+  quota_mb: fc.integer({ min: 1, max: 1_048_576 }),
+  mailbox: fc.stringMatching(/^[0-9a-f]{16}$/),
+});
+
+export const mailRecord: fc.Arbitrary<MailRecord> = fc.oneof(
+  domainName.map((domain) => ({ domain })),
+  userRecord,
+);
+
+export const HISTORY = "0123456789abcdef".repeat(2);
+
+/** A whole answer with these records, line by line, as the server sends it. */
+export function answerOf(records: readonly MailRecord[], revision = 7): string[] {
+  const digest = new StateDigest();
+  for (const record of records) digest.add(record);
+  const domains = records.filter((record) => "domain" in record).length;
+  return [
+    encodeHeader({
+      kind: "snapshot",
+      role: "mail",
+      cursor: "cursor",
+      history: HISTORY,
+      revision,
+      digest: digest.toString(),
+      counts: { domains, users: records.length - domains },
+    }),
+    ...records.map(canonicalLine),
+    encodeEnd(records.length),
+  ];
+}
+
+/** Three records of two domains and a user, as a small state. */
+export const SMALL: readonly MailRecord[] = [
+  { domain: "example.nl" },
+  { domain: "xn--bcher-kva.example" },
+  { user: "jan@example.nl", password: fakeHash("jan"), quota_mb: 1024, mailbox: "00112233445566ff" },
+  { user: "piet@example.nl", password: fakeHash("piet"), quota_mb: 5, mailbox: "ff66554433221100" },
+];

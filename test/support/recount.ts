@@ -1,0 +1,100 @@
+import Database from "better-sqlite3";
+import { onTestFinished } from "vitest";
+import type { Store } from "../../db/store.ts";
+import { encodeEnd, encodeHeader, type MailState } from "../../src/sync/answer.ts";
+import { StateDigest } from "../../src/sync/digest.ts";
+import { AnswerReader } from "../../src/sync/reader.ts";
+import { wholeView } from "../../src/sync/view.ts";
+
+/** A second look at a database, past the program: it knows only the tables. */
+export function rawDatabase(file: string): Database.Database {
+  const database = new Database(file);
+  onTestFinished(() => void database.close());
+  return database;
+}
+
+export interface Recount {
+  digest: string;
+  domains: number;
+  users: number;
+  inactiveUsers: number;
+  /** By domain, as its own columns should say. */
+  each: Record<string, { users: number; inactiveUsers: number; digest: string }>;
+}
+
+interface UserRow {
+  local_part: string;
+  name: string;
+  password_hash: string;
+  quota_mb: number;
+  mailbox: string;
+  active: number;
+}
+
+/** Counts and digests from the rows themselves. */
+export function recount(database: Database.Database): Recount {
+  const whole = new StateDigest();
+  const each: Recount["each"] = {};
+  const names = database.prepare<[], { name: string }>("SELECT name FROM domains ORDER BY name").all();
+  const users = database.prepare<[string], UserRow>(
+    "SELECT users.*, name FROM users JOIN domains ON domains.id = domain_id WHERE name = ?",
+  );
+  let active = 0;
+  let inactive = 0;
+  for (const { name } of names) {
+    const digest = new StateDigest().add({ domain: name });
+    const rows = users.all(name);
+    const served = rows.filter((row) => row.active === 1);
+    for (const row of served) {
+      digest.add({
+        user: `${row.local_part}@${name}`,
+        password: row.password_hash,
+        quota_mb: row.quota_mb,
+        mailbox: row.mailbox,
+      });
+    }
+    each[name] = {
+      users: served.length,
+      inactiveUsers: rows.length - served.length,
+      digest: digest.toString(),
+    };
+    active += served.length;
+    inactive += rows.length - served.length;
+    whole.addDigest(digest);
+  }
+  return { digest: whole.toString(), domains: names.length, users: active, inactiveUsers: inactive, each };
+}
+
+/** The same figures as the program keeps them. */
+export function kept(database: Database.Database): Recount {
+  const state = database
+    .prepare<[], { digest: string; domains: number; users: number; inactiveUsers: number }>(
+      "SELECT digest, domain_count AS domains, user_count AS users, inactive_user_count AS inactiveUsers FROM state",
+    )
+    .get();
+  if (state === undefined) throw new Error("no state");
+  const rows = database
+    .prepare<[], { name: string; users: number; inactiveUsers: number; digest: string }>(
+      "SELECT name, user_count AS users, inactive_user_count AS inactiveUsers, digest FROM domains ORDER BY name",
+    )
+    .all();
+  const each = Object.fromEntries(rows.map(({ name, ...figures }) => [name, figures]));
+  return { ...state, each };
+}
+
+/** What the store would send to a node, read as a node reads it. */
+export function servedState(store: Store): MailState {
+  const reading = store.readState(wholeView);
+  const reader = new AnswerReader();
+  try {
+    const { counts } = reading.summary;
+    reader.push(encodeHeader({ ...reading.summary, kind: "snapshot", role: "mail", cursor: "cursor" }));
+    for (const page of reading.pages()) {
+      for (const line of page.split("\n").slice(0, -1)) reader.push(line);
+    }
+    reader.push(encodeEnd(counts.domains + counts.users));
+    return reader.finish();
+  } finally {
+    reading.close();
+  }
+}

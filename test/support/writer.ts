@@ -1,0 +1,20 @@
+/** A process of its own that adds users: `node writer.ts DATABASE PREFIX COUNT`. */
+import { openStore } from "../../db/sqlite.ts";
+import { addUser } from "../../tools/add-user.ts";
+import { call } from "../../tools/call.ts";
+import { operator } from "../../tools/principal.ts";
+
+const [file = "", prefix = "", count = "0"] = process.argv.slice(2);
+const store = openStore(file, { create: false });
+const runtime = {
+  store,
+  now: () => new Date(),
+  hashPassword: async () => `{BLF-CRYPT}$2b$10$${".".repeat(53)}`,
+  reportBug: (error: unknown) => process.stderr.write(`${String(error)}\n`),
+};
+for (let index = 0; index < Number(count); index += 1) {
+  const input = { email: `${prefix}${index}@example.nl`, password: "correct horse" };
+  const outcome = await call(runtime, operator("cli"), addUser, input);
+  process.stdout.write(`${outcome.ok ? outcome.value.revision : outcome.error.code}\n`);
+}
+await store.close();

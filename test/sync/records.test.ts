@@ -1,0 +1,58 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { canonicalLine, parseRecord } from "../../src/sync/records.ts";
+import { mailRecord, SMALL } from "../support/records.ts";
+
+test("a record's line reads back as the record", () => {
+  fc.assert(
+    fc.property(mailRecord, (record) => {
+      expect(parseRecord(canonicalLine(record), "mail")).toEqual(record);
+    }),
+  );
+});
+
+const user = canonicalLine(SMALL[2] ?? { domain: "" });
+
+test.each([
+  ["nothing", ""],
+  ["no JSON", "{"],
+  ["null", "null"],
+  ["a list", "[]"],
+  ["a number", "5"],
+  ["no known field", "{}"],
+  ["a space that the server does not write", `${user} `],
+  ["an unknown field", user.replace("}", ',"admin":true}')],
+  ["a field twice", user.replace("}", ',"quota_mb":1024}')],
+  ["the fields in another order", '{"mailbox":"00112233445566ff","user":"jan@example.nl"}'],
+  ["an escaped letter", user.replace("jan@", "\\u006aan@")],
+  ["upper case", user.replace("jan@", "Jan@")],
+  ["a colon in the address, which splits a passwd-file's line", user.replace("jan@", "ja:n@")],
+  ["a line feed in the address", user.replace("jan@", "ja\\nn@")],
+  ["a path in the address", user.replace("jan@", "../jan@")],
+  ["no address", user.replace("jan@example.nl", "jan")],
+  ["a password in clear", user.replace("{BLF-CRYPT}", "{PLAIN}")],
+  ["a hash that is cut short", user.replace(/.","quota/, '","quota')],
+  ["no quota", user.replace('"quota_mb":1024,', "")],
+  ["quota 0", user.replace("1024", "0")],
+  ["a negative quota", user.replace("1024", "-1")],
+  ["a quota that is no whole number", user.replace("1024", "1.5")],
+  ["a quota in another spelling", user.replace("1024", "1024.0")],
+  ["a quota as text", user.replace("1024", '"1024"')],
+  ["a mailbox id that is a path", user.replace("00112233445566ff", "../../../etc/pass")],
+  ["a mailbox id in upper case", user.replace("66ff", "66FF")],
+  ["a domain of one label", '{"domain":"localhost"}'],
+  ["a domain with a slash", '{"domain":"example.nl/x"}'],
+  ["a domain that is no text", '{"domain":["example.nl"]}'],
+  ["a domain and a user in one", '{"domain":"example.nl","user":"jan@example.nl"}'],
+])("a line with %s is no record", (_what, line) => {
+  expect(parseRecord(line, "mail")).toBeUndefined();
+});
+
+test("any text is no record, or the one line of a record", () => {
+  fc.assert(
+    fc.property(fc.oneof(fc.json(), fc.string({ unit: "binary" })), (line) => {
+      const record = parseRecord(line, "mail");
+      if (record !== undefined) expect(canonicalLine(record)).toBe(line);
+    }),
+  );
+});

@@ -1,0 +1,39 @@
+import { expect, test } from "vitest";
+import { expectRefusal } from "../support/reply.ts";
+import { testStore, toolOf } from "../support/store.ts";
+
+test("a domain is registered in its stored form", async () => {
+  const { must } = testStore({ now: () => new Date("2026-03-01T12:00:00Z") });
+  const added = await must("add-domain", { domain: "Bücher.Example" });
+  expect(added).toEqual({
+    domain: "xn--bcher-kva.example",
+    created_at: "2026-03-01T12:00:00.000Z",
+    revision: 1,
+  });
+  toolOf("add-domain").output.strict().parse(added);
+});
+
+test("a domain that is registered, in whatever spelling, is refused, and the hint says how to go on", async () => {
+  const { must, run } = testStore();
+  await must("add-domain", { domain: "bücher.example" });
+  for (const domain of ["bücher.example", "BÜCHER.EXAMPLE", "xn--bcher-kva.example"]) {
+    expectRefusal(await run("add-domain", { domain }), "domain_exists", "m25_mail_add_user");
+  }
+});
+
+test.each([
+  ["nothing", {}],
+  ["no domain", { domain: "" }],
+  ["a null", { domain: null }],
+  ["a list", { domain: ["example.nl"] }],
+  ["a number", { domain: 5 }],
+  ["an address", { domain: "jan@example.nl" }],
+  ["a URL", { domain: "https://example.nl" }],
+  ["a field too many", { domain: "example.nl", quota_mb: 5 }],
+  ["a list instead of an object", ["example.nl"]],
+  ["a text instead of an object", "example.nl"],
+])("%s as input is refused, and nothing is registered", async (_what, input) => {
+  const { run, must } = testStore();
+  expectRefusal(await run("add-domain", input), "invalid_input", /domain/);
+  expect(await must("list-domains")).toMatchObject({ total: 0 });
+});

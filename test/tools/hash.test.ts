@@ -1,0 +1,80 @@
+import bcrypt from "bcrypt";
+import { expect, test } from "vitest";
+import { MailError } from "../../src/mail/error.ts";
+import { STORED_HASH } from "../../src/mail/password.ts";
+import { PasswordHasher } from "../../tools/hash.ts";
+import { PASSWORD, testStore } from "../support/store.ts";
+
+test("a hash is what Dovecot reads, at the cost that was set, and another each time", async () => {
+  const hasher = new PasswordHasher(10);
+  const [one, two] = await Promise.all([hasher.hash(PASSWORD), hasher.hash(PASSWORD)]);
+  expect(one).toMatch(STORED_HASH);
+  expect(one).toMatch(/^\{BLF-CRYPT\}\$2b\$10\$/);
+  expect(two).not.toBe(one);
+  expect(await bcrypt.compare(PASSWORD, one.slice("{BLF-CRYPT}".length))).toBe(true);
+  expect(await new PasswordHasher(11).hash(PASSWORD)).toContain("$2b$11$");
+});
+
+test("passwords are hashed in the order in which they came", async () => {
+  const hasher = new PasswordHasher(4);
+  const order: number[] = [];
+  let finished = 0;
+  const all = Array.from({ length: 12 }, (_, index) =>
+    hasher.hash(PASSWORD).then(() => {
+      finished += 1;
+      order.push(index);
+    }),
+  );
+  await Promise.all(all);
+  expect(finished).toBe(12);
+  // Two run side by side, so neighbours may change places, and no more than that.
+  order.forEach((index, place) => void expect(Math.abs(index - place)).toBeLessThanOrEqual(1));
+});
+
+test("two are hashed at once and 64 wait; who comes then is told to come again, and the others are served", async () => {
+  const hasher = new PasswordHasher(4);
+  const outcomes = await Promise.allSettled(Array.from({ length: 80 }, () => hasher.hash(PASSWORD)));
+  const refused = outcomes.filter(({ status }) => status === "rejected") as PromiseRejectedResult[];
+  expect(refused).toHaveLength(80 - (2 + 64));
+  for (const { reason } of refused) {
+    expect(reason).toBeInstanceOf(MailError);
+    expect(reason).toMatchObject({ code: "busy", hint: expect.stringContaining("try again") });
+  }
+  expect(await hasher.hash(PASSWORD)).toMatch(STORED_HASH);
+});
+
+test("a hash that fails gives its place to the next", async () => {
+  const hasher = new PasswordHasher(4);
+  const bad = Array.from({ length: 4 }, () => hasher.hash(undefined as unknown as string));
+  const good = Array.from({ length: 4 }, () => hasher.hash(PASSWORD));
+  for (const { status } of await Promise.allSettled(bad)) expect(status).toBe("rejected");
+  expect(await Promise.all(good)).toHaveLength(4);
+});
+
+test("while passwords are hashed, lists are answered first", async () => {
+  const { must, run, runtime } = testStore();
+  const hasher = new PasswordHasher(10);
+  runtime.hashPassword = (password) => hasher.hash(password);
+  await must("add-domain", { domain: "example.nl" });
+  let added = 0;
+  const adding = Array.from({ length: 8 }, (_, index) =>
+    run("add-user", { email: `u${index}@example.nl`, password: PASSWORD }).then(() => {
+      added += 1;
+    }),
+  );
+  for (let index = 0; index < 20; index += 1) await must("list-domains");
+  expect(added).toBeLessThan(8);
+  await Promise.all(adding);
+  expect(await must("list-users")).toMatchObject({ total: 8 });
+});
+
+test("passwords are hashed outside of the transaction: other changes do not wait for them", async () => {
+  const { must, run, runtime } = testStore();
+  await must("add-domain", { domain: "example.nl" });
+  let release = (_hash: string) => {};
+  runtime.hashPassword = () => new Promise((resolve) => (release = resolve));
+  const adding = run("add-user", { email: "jan@example.nl", password: PASSWORD });
+  await must("add-domain", { domain: "meanwhile.nl" });
+  release(`{BLF-CRYPT}$2b$10$${".".repeat(53)}`);
+  expect(await adding).toMatchObject({ ok: true, value: { revision: 3 } });
+});

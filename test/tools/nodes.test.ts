@@ -1,0 +1,131 @@
+import { expect, test } from "vitest";
+import type { Report } from "../../src/sync/report.ts";
+import { wholeView } from "../../src/sync/view.ts";
+import { credentialId } from "../../tools/credential.ts";
+import { rawDatabase } from "../support/recount.ts";
+import { expectRefusal } from "../support/reply.ts";
+import { type TestStore, testStore, toolOf } from "../support/store.ts";
+
+test("a node is registered with a key that is shown once and stored as a hash only", async () => {
+  const { must, file } = testStore({ now: () => new Date("2026-03-01T12:00:00Z") });
+  const added = await must("add-node", { name: "pi-amsterdam", ip_address: "2001:DB8::7" });
+  expect(added).toEqual({
+    name: "pi-amsterdam",
+    ip_address: "2001:db8::7",
+    sync_key: expect.stringMatching(/^m25key_[0-9a-f]{16}_[0-9a-f]{64}$/),
+    created_at: "2026-03-01T12:00:00.000Z",
+  });
+  toolOf("add-node").output.strict().parse(added);
+  const secret = String(added.sync_key).split("_")[2] ?? "";
+  expect(JSON.stringify(rawDatabase(file).prepare("SELECT * FROM nodes, audit_log").all())).not.toContain(
+    secret,
+  );
+  expect(JSON.stringify(await must("list-nodes"))).not.toMatch(/m25key|key_hash/);
+});
+
+test("every key is another, and an address is not needed", async () => {
+  const { must } = testStore();
+  const one = await must("add-node", { name: "one" });
+  const two = await must("add-node", { name: "two" });
+  expect(one.ip_address).toBeNull();
+  expect(credentialId("syncKey", String(one.sync_key))).not.toBe(
+    credentialId("syncKey", String(two.sync_key)),
+  );
+});
+
+test("a name that is taken is refused, and the key of the first stays", async () => {
+  const { must, run, file } = testStore();
+  await must("add-node", { name: "pi" });
+  const hash = () => rawDatabase(file).prepare("SELECT key_hash FROM nodes").pluck().all();
+  const before = hash();
+  expectRefusal(await run("add-node", { name: "pi" }), "node_exists", "m25_mail_list_nodes");
+  expect(hash()).toEqual(before);
+});
+
+test.each([
+  { name: "" },
+  { name: "-pi" },
+  { name: "Pi" },
+  { name: "pi amsterdam" },
+  { name: "pi\n" },
+  { name: "p".repeat(64) },
+  { name: "pi", ip_address: "example.nl" },
+  { name: "pi", ip_address: "" },
+  { name: "pi", ip_address: "192.0.2.0/33" },
+  { name: "pi", ip_address: null },
+  { name: "pi", sync_key: "mine" },
+])("the node %j is refused", async (input) => {
+  const { run } = testStore();
+  expectRefusal(await run("add-node", input), "invalid_input");
+});
+
+interface Seen {
+  /** Minutes since the node's last contact, or never. */
+  contact?: number;
+  report?: Partial<Report>;
+}
+
+/** What list_nodes says of a node in a state of revision 2. */
+async function listed({ contact, report }: Seen): Promise<Record<string, unknown>> {
+  const now = new Date("2026-03-01T12:00:00Z");
+  const made: TestStore = testStore({ now: () => now });
+  await made.must("add-domain", { domain: "a.nl" });
+  await made.must("add-domain", { domain: "b.nl" });
+  await made.must("add-node", { name: "pi" });
+  const { history, digest, counts } = made.store.polls.now().state(wholeView);
+  const whole: Report = {
+    revision: 2,
+    history,
+    digest,
+    counts,
+    status: "applied",
+    reason: null,
+    count: null,
+    version: "1.0.0",
+  };
+  await made.store.write(async ({ nodes }) => {
+    const [node] = await nodes.all();
+    const id = node?.id ?? 0;
+    if (contact !== undefined) {
+      await nodes.recordContacts(new Set([id]), new Date(now.getTime() - contact * 60_000).toISOString());
+    }
+    if (report !== undefined) await nodes.recordReport(id, { ...whole, ...report }, now.toISOString());
+  });
+  const answer = await made.must("list-nodes");
+  toolOf("list-nodes").output.strict().parse(answer);
+  expect(answer.revision).toBe(2);
+  return (answer.nodes as Array<Record<string, unknown>>)[0] ?? {};
+}
+
+const failed: Partial<Report> = { revision: 1, status: "failed", reason: "disk_full" };
+
+test.each<[string, Seen, Record<string, unknown>]>([
+  ["never", {}, { last_sync_at: null, applied_revision: null, reason: null }],
+  ["behind", { contact: 0 }, { last_sync_at: "2026-03-01T12:00:00.000Z", applied_revision: null }],
+  ["behind", { contact: 1, report: { revision: 1 } }, { applied_revision: 1 }],
+  ["current", { contact: 1, report: {} }, { applied_revision: 2, reason: null }],
+  ["current", { contact: 5, report: {} }, {}],
+  ["stale", { contact: 5.1, report: {} }, { applied_revision: 2 }],
+  ["stale", { contact: 60 }, {}],
+  ["stale", { contact: 6, report: failed }, {}],
+  ["failing", { contact: 1, report: failed }, { applied_revision: 1, reason: "disk_full" }],
+  [
+    "failing",
+    { contact: 1, report: { status: "refused", reason: "wrong_digest" } },
+    { reason: "wrong_digest" },
+  ],
+  ["behind", { contact: 1, report: { revision: 0, history: "", digest: "" } }, { applied_revision: null }],
+  ["behind", { contact: 1, report: { revision: 9, history: "f".repeat(32) } }, { applied_revision: null }],
+])("a node is %s when it was last seen as %j", async (status, seen, more) => {
+  expect(await listed(seen)).toMatchObject({ name: "pi", status, ...more });
+});
+
+test("nodes are listed by name, and a removed one is gone", async () => {
+  const { must, run } = testStore();
+  for (const name of ["b", "a", "c"]) await must("add-node", { name });
+  await must("remove-node", { name: "c" });
+  const { nodes } = await must("list-nodes");
+  expect((nodes as Array<{ name: string }>).map(({ name }) => name)).toEqual(["a", "b"]);
+  expectRefusal(await run("remove-node", { name: "c" }), "node_not_found", "m25_mail_list_nodes");
+  expectRefusal(await run("list-nodes", { limit: 5 }), "invalid_input", "takes no input");
+});

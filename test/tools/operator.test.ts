@@ -1,0 +1,89 @@
+import { expect, test } from "vitest";
+import { rawDatabase } from "../support/recount.ts";
+import { expectRefusal } from "../support/reply.ts";
+import { fakeHash, PASSWORD, type TestStore, testStore, toolOf } from "../support/store.ts";
+
+const jan = { email: "jan@example.nl" };
+
+async function withJan(now = () => new Date()): Promise<TestStore> {
+  const made = testStore({ now });
+  await made.must("add-domain", { domain: "example.nl" });
+  await made.must("add-user", { ...jan, password: PASSWORD });
+  return made;
+}
+
+test("a quota is changed, and only where it was another", async () => {
+  const { must } = await withJan();
+  const changed = await must("set-quota", { ...jan, quota_mb: 5 });
+  expect(changed).toEqual({ ...jan, quota_mb: 5, revision: 3 });
+  toolOf("set-quota").output.strict().parse(changed);
+  expect(await must("set-quota", { ...jan, quota_mb: 5 })).toMatchObject({ revision: 3 });
+  expect(await must("list-users")).toMatchObject({ users: [{ quota_mb: 5 }] });
+});
+
+test("a quota of nothing, and one of an inactive or unknown mailbox, are refused", async () => {
+  const { must, run } = await withJan();
+  expectRefusal(await run("set-quota", { ...jan, quota_mb: 0 }), "invalid_input");
+  expectRefusal(await run("set-quota", { email: "piet@example.nl", quota_mb: 5 }), "user_not_found");
+  await must("remove-user", jan);
+  expectRefusal(await run("set-quota", { ...jan, quota_mb: 5 }), "user_inactive", "m25_mail_add_user");
+});
+
+test("a soft-deleted mailbox comes back with the password that it had", async () => {
+  const { must, run, file } = await withJan();
+  expectRefusal(await run("restore-user", jan), "user_active");
+  await must("remove-user", jan);
+  const restored = await must("restore-user", jan);
+  expect(restored).toEqual({ ...jan, active: true, revision: 4 });
+  toolOf("restore-user").output.strict().parse(restored);
+  expect(rawDatabase(file).prepare("SELECT password_hash FROM users").pluck().get()).toBe(fakeHash(PASSWORD));
+  await must("remove-user", { ...jan, hard_delete: true });
+  expectRefusal(await run("restore-user", jan), "user_not_found");
+});
+
+test("an access token is shown once, may do everything unless told otherwise, and is listed without itself", async () => {
+  const { must } = testStore({ now: () => new Date("2026-03-01T12:00:00Z") });
+  const created = await must("create-token", { name: "claude" });
+  expect(created).toEqual({
+    name: "claude",
+    token: expect.stringMatching(/^m25tok_[0-9a-f]{16}_[0-9a-f]{64}$/),
+    expires_at: null,
+  });
+  expect(
+    await must("create-token", { name: "cursor", scopes: ["read", "read"], expires_in_days: 90 }),
+  ).toMatchObject({
+    expires_at: "2026-05-30T12:00:00.000Z",
+  });
+  const listed = await must("list-tokens");
+  toolOf("list-tokens").output.strict().parse(listed);
+  expect(listed.tokens).toMatchObject([
+    { name: "claude", scopes: ["read", "write", "destroy", "nodes"], expires_at: null, last_used_at: null },
+    { name: "cursor", scopes: ["read"] },
+  ]);
+  expect(JSON.stringify(listed)).not.toContain("m25tok");
+});
+
+test("a token's name is taken once, and is free again when it is revoked", async () => {
+  const { must, run } = testStore();
+  await must("create-token", { name: "claude" });
+  expectRefusal(await run("create-token", { name: "claude" }), "token_exists", "token revoke");
+  await must("revoke-token", { name: "claude" });
+  expectRefusal(await run("revoke-token", { name: "claude" }), "token_not_found", "token list");
+  await must("create-token", { name: "claude" });
+});
+
+test.each([
+  { name: "" },
+  { name: "-claude" },
+  { name: "my token" },
+  { name: "claude", scopes: [] },
+  { name: "claude", scopes: ["admin"] },
+  { name: "claude", scopes: "read" },
+  { name: "claude", expires_in_days: 0 },
+  { name: "claude", expires_in_days: 1.5 },
+  { name: "claude", expires_in_days: 40_000 },
+])("the token %j is refused", async (input) => {
+  const { run, must } = testStore();
+  expectRefusal(await run("create-token", input), "invalid_input");
+  expect(await must("list-tokens")).toEqual({ tokens: [] });
+});

@@ -1,0 +1,102 @@
+import { describe, expect, test } from "vitest";
+import { z } from "zod";
+import { inputSchema, outputSchema } from "../../src/doors/schema.ts";
+import { tools } from "../../tools/index.ts";
+import { operatorTools } from "../../tools/operator/index.ts";
+import { isSecret, mcpName } from "../../tools/tool.ts";
+import { sourceFiles } from "../support/sources.ts";
+
+const names = tools.map(mcpName);
+
+test("there are nine tools, in one order, under the names of the contract", () => {
+  expect(names).toEqual([
+    "m25_mail_add_domain",
+    "m25_mail_remove_domain",
+    "m25_mail_list_domains",
+    "m25_mail_add_user",
+    "m25_mail_remove_user",
+    "m25_mail_list_users",
+    "m25_mail_update_password",
+    "m25_mail_list_nodes",
+    "m25_mail_add_node",
+  ]);
+});
+
+describe.each(tools.map((tool) => [mcpName(tool), tool] as const))("%s", (_name, tool) => {
+  test("says what it does in a way that helps a model that has never seen it", () => {
+    expect(tool.description.length).toBeGreaterThan(120);
+    expect(tool.description.length).toBeLessThan(1000);
+    expect(tool.title.length).toBeGreaterThan(5);
+  });
+
+  test("describes every field of its input", () => {
+    for (const [field, { description }] of Object.entries(inputSchema(tool).properties)) {
+      expect(description, field).toBeTypeOf("string");
+      expect(description?.length, field).toBeGreaterThan(15);
+    }
+  });
+
+  test("takes an object with nothing but these fields, and each text has a longest form", () => {
+    const schema = inputSchema(tool);
+    expect(schema).toMatchObject({ type: "object", additionalProperties: false });
+    for (const [field, text] of Object.entries(schema.properties)) {
+      if (text.type === "string") expect("maxLength" in text || "pattern" in text, field).toBe(true);
+      if (text.type === "integer")
+        expect(text, field).toMatchObject({ minimum: 1, maximum: expect.any(Number) });
+    }
+  });
+
+  test("answers with an object that clients can check", () => {
+    expect(outputSchema(tool)).toMatchObject({ type: "object" });
+    expect(() => JSON.stringify(outputSchema(tool))).not.toThrow();
+    expect(Object.keys(tool.output.shape)).not.toContain("password");
+  });
+
+  test("names only tools that exist", () => {
+    for (const [named] of JSON.stringify([tool.description, inputSchema(tool), outputSchema(tool)]).matchAll(
+      /m25_mail_[a-z_]+/g,
+    )) {
+      expect(names).toContain(named);
+    }
+  });
+});
+
+test("every hint and every text of the program names only tools that exist", () => {
+  let seen = 0;
+  for (const { path, text } of sourceFiles("tools", "db", "src")) {
+    for (const [named] of text.matchAll(/m25_mail_[a-z_]+/g)) {
+      seen += 1;
+      expect(names, path).toContain(named);
+    }
+  }
+  expect(seen).toBeGreaterThan(20);
+});
+
+test("passwords are marked as secret, and no other field of an input is called one", () => {
+  for (const tool of [...tools, ...Object.values(operatorTools)]) {
+    for (const [field, schema] of Object.entries(tool.input.shape)) {
+      expect(isSecret(schema), `${tool.endpoint} ${field}`).toBe(/password|secret|key|token$/.test(field));
+    }
+  }
+});
+
+test("tools that only read are read, and those that take away say so", () => {
+  const effects = Object.fromEntries(tools.map((tool) => [tool.endpoint, tool.effect]));
+  expect(effects).toEqual({
+    "add-domain": "write",
+    "remove-domain": "destroy",
+    "list-domains": "read",
+    "add-user": "write",
+    "remove-user": "destroy",
+    "list-users": "read",
+    "update-password": "write",
+    "list-nodes": "read",
+    "add-node": "write",
+  });
+});
+
+test("no tool of an operator hides behind the name of one of the nine", () => {
+  const all = [...tools, ...Object.values(operatorTools)].map((tool) => tool.endpoint);
+  expect(new Set(all).size).toBe(all.length);
+  expect(tools.every((tool) => tool.input instanceof z.ZodObject)).toBe(true);
+});

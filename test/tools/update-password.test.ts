@@ -1,0 +1,53 @@
+import { expect, test } from "vitest";
+import { rawDatabase } from "../support/recount.ts";
+import { expectRefusal } from "../support/reply.ts";
+import { fakeHash, PASSWORD, testStore, toolOf } from "../support/store.ts";
+
+const jan = { email: "jan@example.nl" };
+
+test("a password is replaced, and nothing else of the mailbox changes", async () => {
+  const now = new Date("2026-03-01T12:00:00Z");
+  const { must, file } = testStore({ now: () => now });
+  await must("add-domain", { domain: "example.nl" });
+  await must("add-user", { ...jan, password: PASSWORD, quota_mb: 5 });
+  const row = () => rawDatabase(file).prepare("SELECT * FROM users").get() as Record<string, unknown>;
+  const before = row();
+  now.setUTCHours(13);
+  const updated = await must("update-password", { email: "Jan@example.nl", password: "another password" });
+  expect(updated).toEqual({ ...jan, updated_at: "2026-03-01T13:00:00.000Z", revision: 3 });
+  toolOf("update-password").output.strict().parse(updated);
+  expect(row()).toEqual({
+    ...before,
+    password_hash: fakeHash("another password"),
+    updated_at: "2026-03-01T13:00:00.000Z",
+    revision: 3,
+  });
+});
+
+test("letters typed as one character or as two make the same stored password", async () => {
+  const { must, file } = testStore();
+  await must("add-domain", { domain: "example.nl" });
+  await must("add-user", { ...jan, password: "Zoe\u0308 kookt" });
+  expect(rawDatabase(file).prepare("SELECT password_hash FROM users").pluck().get()).toBe(
+    fakeHash("Zo\u00eb kookt"),
+  );
+});
+
+test("an inactive mailbox is refused, and the hint says how to re-activate it", async () => {
+  const { must, run } = testStore();
+  await must("add-domain", { domain: "example.nl" });
+  await must("add-user", { ...jan, password: PASSWORD });
+  await must("remove-user", jan);
+  const outcome = await run("update-password", { ...jan, password: "another password" });
+  expectRefusal(outcome, "user_inactive", "m25_mail_add_user");
+});
+
+test("a mailbox that does not exist is refused, and a bad password before anything is looked up", async () => {
+  const { run } = testStore();
+  expectRefusal(
+    await run("update-password", { ...jan, password: PASSWORD }),
+    "user_not_found",
+    "m25_mail_add_user",
+  );
+  expectRefusal(await run("update-password", { ...jan, password: "short" }), "invalid_input", "8 characters");
+});
