@@ -1,6 +1,6 @@
 import { chmodSync, copyFileSync, existsSync, renameSync, rmSync } from "node:fs";
 import { MailError } from "../src/mail/error.ts";
-import { createFile, migrate, openConnection } from "./file.ts";
+import { createFile, migrate, openConnection, translated, unavailable } from "./file.ts";
 
 /** What a restore puts back, what is referred to first; the audit log is not among them, for what was done was done. */
 const TABLES = ["state", "revisions", "domains", "users", "removals", "nodes", "tokens"] as const;
@@ -11,13 +11,15 @@ const TABLES = ["state", "revisions", "domains", "users", "removals", "nodes", "
  * @throws MailError unavailable
  */
 export async function backUp(database: string, file: string): Promise<void> {
-  const connection = openConnection(database, { readonly: true });
+  const connection = translated(() => openConnection(database, { readonly: true }), database);
   const unfinished = `${file}.${process.pid}.tmp`;
   try {
     createFile(unfinished);
     await connection.backup(unfinished);
     chmodSync(unfinished, 0o600);
     renameSync(unfinished, file);
+  } catch (error) {
+    throw unavailable(error, file) ?? error;
   } finally {
     connection.close();
     rmSync(unfinished, { force: true });
@@ -31,6 +33,10 @@ export async function backUp(database: string, file: string): Promise<void> {
  * @throws MailError unavailable: no such file, damaged, of another program, of a newer version
  */
 export function restore(database: string, file: string): void {
+  translated(() => putBack(database, file), file);
+}
+
+function putBack(database: string, file: string): void {
   if (!existsSync(file)) {
     throw new MailError("unavailable", `There is no file ${file}.`, "Name one that m25-mail backup wrote.");
   }

@@ -20,6 +20,7 @@ const CHUNK = 256 * 1024;
 
 /** Whole maps, compressed with brotli, in a file that has no name any more. */
 interface MapsFile {
+  history: string;
   revision: number;
   etag: string;
   file: FileHandle;
@@ -67,11 +68,19 @@ export class Publisher {
     const key = `${view.id} ${since ?? ""}`;
     for (;;) {
       const ready = this.#files.get(key);
-      if (ready !== undefined && ready.revision >= state.revision) return this.#read(key, ready);
-      const building =
-        this.#building.get(key) ?? this.#build(key, view, since).finally(() => this.#building.delete(key));
+      if (ready !== undefined && ready.history === state.history && ready.revision >= state.revision) {
+        return this.#read(key, ready);
+      }
+      const underWay = this.#building.get(key);
+      if (underWay !== undefined) {
+        // It may have begun before this state was there.
+        await underWay;
+        continue;
+      }
+      const building = this.#build(key, view, since).finally(() => this.#building.delete(key));
       this.#building.set(key, building);
-      await building;
+      const built = await building;
+      if (this.#files.get(key) === built) return this.#read(key, built);
     }
   }
 
@@ -121,7 +130,8 @@ export class Publisher {
       const header = headerOf(kind, view, reading.summary, this.#store.polls.now().cursorKey());
       await writeMaps(reading, header, file);
       const { size } = await file.stat();
-      const maps = { revision: header.revision, etag: stateTag(header), file, size, users: 1 };
+      const { history, revision } = header;
+      const maps = { history, revision, etag: stateTag(header), file, size, users: 1 };
       const former = this.#files.get(key);
       this.#files.set(key, maps);
       if (former !== undefined) await this.#release(former);

@@ -56,10 +56,12 @@ test("a node gets the domains and active mailboxes, whole and proved, and nothin
   expect(Object.keys(JSON.parse(body.split("\n")[0] ?? ""))).toEqual([
     "protocol",
     "kind",
+    "role",
     "history",
     "revision",
     "digest",
     "counts",
+    "cursor",
   ]);
 });
 

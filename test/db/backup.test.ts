@@ -1,0 +1,106 @@
+import { existsSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { backUp, restore } from "../../db/backup.ts";
+import { wholeView } from "../../src/sync/view.ts";
+import { startServer } from "../support/server.ts";
+import { PASSWORD, temporaryFolder, testRuntime, testStore } from "../support/store.ts";
+import { SyncingNode } from "../support/syncing-node.ts";
+
+test("a backup of a running server, put back later, is what nodes then serve, without a human", async () => {
+  const server = await startServer();
+  const shell = testRuntime(server.store);
+  await shell.must("add-domain", { domain: "example.nl" });
+  await shell.must("add-user", { email: "jan@example.nl", password: PASSWORD });
+  const node = new SyncingNode(
+    server.url,
+    String((await server.api("add-node", { name: "pi" })).body.sync_key),
+  );
+  await node.poll();
+  const wanted = node.state;
+  const file = join(temporaryFolder(), "backup");
+  await backUp(server.database, file);
+  expect(statSync(file).mode & 0o777).toBe(0o600);
+  await shell.must("remove-user", { email: "jan@example.nl", hard_delete: true });
+  await shell.must("add-domain", { domain: "mistake.nl" });
+  await node.poll();
+
+  restore(server.database, file);
+  expect((await node.poll()).kind).toBe("snapshot");
+  expect(node.state?.history).not.toBe(wanted?.history);
+  expect([node.state?.users, node.state?.digest]).toEqual([wanted?.users, wanted?.digest]);
+  expect((await node.poll()).status).toBe(304);
+  await shell.must("add-user", { email: "anna@example.nl", password: PASSWORD });
+  expect((await node.poll()).kind).toBe("delta");
+});
+
+test("an older copy that was put back by hand is noticed by the first node that has seen more", async () => {
+  const first = testStore();
+  await first.must("add-domain", { domain: "example.nl" });
+  const copy = join(temporaryFolder(), "m25-mail.db");
+  await backUp(first.file, copy);
+  await first.must("add-user", { email: "jan@example.nl", password: PASSWORD });
+  await first.must("add-node", { name: "unused" });
+
+  // The node follows a server on the file itself, then one on the copy.
+  const before = await startServer({ db: first.file });
+  const key = String((await before.api("add-node", { name: "pi" })).body.sync_key);
+  const node = new SyncingNode(before.url, key);
+  await node.poll();
+  const { history } = before.store.polls.now().state(wholeView);
+  await before.close();
+
+  const after = await startServer({ db: copy });
+  expect(after.store.polls.now().state(wholeView).history).toBe(history);
+  node.key = String((await after.api("add-node", { name: "pi" })).body.sync_key);
+  const follower = new SyncingNode(after.url, node.key);
+  follower.state = node.state;
+  expect((await follower.poll()).kind).toBe("snapshot");
+  expect(follower.state?.history).not.toBe(history);
+  expect(follower.state?.users.size).toBe(0);
+});
+
+test("an older copy that has gone its own way meanwhile is noticed as well", async () => {
+  const first = testStore();
+  await first.must("add-domain", { domain: "example.nl" });
+  const copy = join(temporaryFolder(), "m25-mail.db");
+  await backUp(first.file, copy);
+  await first.must("add-user", { email: "jan@example.nl", password: PASSWORD });
+  const before = await startServer({ db: first.file });
+  const node = new SyncingNode(
+    before.url,
+    String((await before.api("add-node", { name: "pi" })).body.sync_key),
+  );
+  await node.poll();
+  await before.close();
+
+  const after = await startServer({ db: copy });
+  for (const name of ["x", "y", "z"]) {
+    await testRuntime(after.store).must("add-user", { email: `${name}@example.nl`, password: PASSWORD });
+  }
+  const follower = new SyncingNode(
+    after.url,
+    String((await after.api("add-node", { name: "pi" })).body.sync_key),
+  );
+  follower.state = node.state;
+  expect((await follower.poll()).kind).toBe("snapshot");
+  expect([...(follower.state?.users.keys() ?? [])].sort()).toEqual([
+    "x@example.nl",
+    "y@example.nl",
+    "z@example.nl",
+  ]);
+});
+
+test.each([
+  ["is not there", undefined],
+  ["is no database", "hello, this is a text and no database at all".repeat(100)],
+])("a backup that %s changes nothing", async (_what, content) => {
+  const { file, must, store } = testStore();
+  await must("add-domain", { domain: "example.nl" });
+  const before = store.polls.now().state(wholeView);
+  const backup = join(temporaryFolder(), "backup");
+  if (content !== undefined) writeFileSync(backup, content);
+  expect(() => restore(file, backup)).toThrow(expect.objectContaining({ code: "unavailable" }));
+  expect(store.polls.now().state(wholeView)).toEqual(before);
+  expect(existsSync(`${file}.restore-${process.pid}`)).toBe(false);
+});

@@ -1,0 +1,145 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { startServer, type TestServer } from "../support/server.ts";
+import { PASSWORD, testRuntime } from "../support/store.ts";
+import { SyncingNode } from "../support/syncing-node.ts";
+
+async function registered(server: TestServer): Promise<SyncingNode> {
+  const { body } = await server.api("add-node", { name: "pi" });
+  return new SyncingNode(server.url, String(body.sync_key));
+}
+
+async function small(flags: { now?: () => Date } = {}) {
+  const server = await startServer({}, flags);
+  const shell = testRuntime(server.store, flags);
+  await shell.must("add-domain", { domain: "example.nl" });
+  for (const name of ["jan", "piet"]) {
+    await shell.must("add-user", { email: `${name}@example.nl`, password: PASSWORD });
+  }
+  const node = await registered(server);
+  await node.poll();
+  return { server, shell, node };
+}
+
+test("a node that is up to date gets 304, and one that is behind gets what changed and nothing else", async () => {
+  const { shell, node } = await small();
+  expect((await node.poll()).status).toBe(304);
+  await shell.must("update-password", { email: "jan@example.nl", password: "another password" });
+  await shell.must("remove-user", { email: "piet@example.nl" });
+  const { kind, body } = await node.poll();
+  expect(kind).toBe("delta");
+  expect(
+    body
+      .trimEnd()
+      .split("\n")
+      .slice(1)
+      .map((line) => line.slice(0, 40)),
+  ).toEqual([
+    '{"user":"jan@example.nl","password":"{BL',
+    '{"user":"piet@example.nl","removed":true',
+    '{"end":2}',
+  ]);
+  expect(node.state).toEqual(await node.everything());
+});
+
+test("a mailbox that came and went between two polls is no trouble", async () => {
+  const { shell, node } = await small();
+  await shell.must("add-user", { email: "brief@example.nl", password: PASSWORD });
+  await shell.must("remove-user", { email: "brief@example.nl", hard_delete: true });
+  expect((await node.poll()).kind).toBe("delta");
+  expect(node.state).toEqual(await node.everything());
+});
+
+test("a removed domain goes, and its users with it", async () => {
+  const { shell, node } = await small();
+  for (const name of ["jan", "piet"]) await shell.must("remove-user", { email: `${name}@example.nl` });
+  await shell.must("remove-domain", { domain: "example.nl" });
+  expect((await node.poll()).kind).toBe("delta");
+  expect([node.state?.domains.size, node.state?.users.size]).toEqual([0, 0]);
+});
+
+test("thousands of changes are a delta too", async () => {
+  const { shell, node } = await small();
+  for (let number = 0; number < 2_100; number += 1) {
+    await shell.must("add-user", { email: `user${number}@example.nl`, password: PASSWORD });
+  }
+  expect((await node.poll()).kind).toBe("delta");
+  expect(node.state).toEqual(await node.everything());
+});
+
+test.each([
+  ["a cursor of another server", (cursor: string) => cursor.replace(/[0-9a-f]{6}$/, "000000")],
+  ["a cursor with another revision", (cursor: string) => cursor.replace(/\.(\d+)\./, ".1.")],
+  ["no cursor at all", () => "nonsense"],
+  ["an empty cursor", () => ""],
+])("%s leads to everything", async (_what, change) => {
+  const { node } = await small();
+  if (node.state === undefined) throw new Error("no state");
+  node.state = { ...node.state, cursor: change(node.state.cursor) };
+  expect((await node.poll()).kind).toBe("snapshot");
+});
+
+test("whatever is done, a node that polls now and then has what one that starts anew gets", async () => {
+  const name = fc.constantFrom("jan", "piet", "anna");
+  const domain = fc.constantFrom("a.nl", "b.nl");
+  const email = fc.tuple(name, domain).map(([local, at]) => `${local}@${at}`);
+  const step = fc.oneof(
+    fc.record({ endpoint: fc.constant("add-domain"), input: fc.record({ domain }) }),
+    fc.record({ endpoint: fc.constant("remove-domain"), input: fc.record({ domain }) }),
+    fc.record({
+      endpoint: fc.constant("add-user"),
+      input: fc.record({ email, password: fc.constantFrom("password one", "password two") }),
+    }),
+    fc.record({
+      endpoint: fc.constant("update-password"),
+      input: fc.record({ email, password: fc.constantFrom("password one", "password two") }),
+    }),
+    fc.record({
+      endpoint: fc.constant("remove-user"),
+      input: fc.record({ email, hard_delete: fc.boolean() }),
+    }),
+    fc.constant("poll" as const),
+    fc.constant("lost answer" as const),
+  );
+  const server = await startServer();
+  const shell = testRuntime(server.store);
+  const node = await registered(server);
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
+      for (const each of steps) {
+        if (each === "poll") await node.poll();
+        else if (each === "lost answer") {
+          const before = node.state;
+          await node.poll();
+          node.state = before;
+        } else await shell.run(each.endpoint, each.input);
+      }
+      await node.poll();
+      expect(node.state).toEqual(await node.everything());
+    }),
+    { numRuns: 25 },
+  );
+});
+
+test("removals are kept for a month: who was away for longer gets everything, and the clock's jumps change nothing", async () => {
+  let now = new Date("2026-03-01T12:00:00Z");
+  const { server, shell, node } = await small({ now: () => now });
+  await shell.must("remove-user", { email: "piet@example.nl" });
+  const forget = () =>
+    server.store.write(({ state }) =>
+      state.forgetBefore(new Date(now.getTime() - 30 * 86_400_000).toISOString()),
+    );
+  await forget();
+  const seen = node.state;
+  expect((await node.poll()).kind).toBe("delta");
+  node.state = seen;
+  now = new Date("2027-03-01T12:00:00Z");
+  await forget();
+  expect((await node.poll()).kind).toBe("snapshot");
+  expect((await node.poll()).status).toBe(304);
+  now = new Date("2026-03-01T11:00:00Z");
+  await shell.must("remove-user", { email: "jan@example.nl" });
+  await forget();
+  expect((await node.poll()).kind).toBe("delta");
+  expect(node.state).toEqual(await node.everything());
+});

@@ -1,0 +1,82 @@
+import { expect, test } from "vitest";
+import { call } from "../../tools/call.ts";
+import { operatorTools } from "../../tools/operator/index.ts";
+import { operator } from "../../tools/principal.ts";
+import { startServer } from "../support/server.ts";
+import { PASSWORD, testRuntime } from "../support/store.ts";
+import { SyncingNode } from "../support/syncing-node.ts";
+
+async function twoCustomers() {
+  const server = await startServer();
+  const shell = testRuntime(server.store);
+  for (const domain of ["a.nl", "b.nl"]) {
+    await shell.must("add-domain", { domain });
+    await shell.must("add-user", { email: `jan@${domain}`, password: PASSWORD });
+  }
+  const { body } = await server.api("add-node", { name: "pi" });
+  const set = async (input: object) => {
+    const outcome = await call(shell.runtime, operator("cli"), operatorTools.setNode, {
+      name: "pi",
+      ...input,
+    });
+    if (!outcome.ok) throw outcome.error;
+    return outcome.value;
+  };
+  return { shell, set, node: new SyncingNode(server.url, String(body.sync_key)) };
+}
+
+test("a node that is limited to one domain never receives a byte of another", async () => {
+  const { shell, set, node } = await twoCustomers();
+  expect(await set({ domains: ["a.nl"] })).toMatchObject({ domains: ["a.nl"], role: "mail" });
+  const bodies = [(await node.poll()).body];
+  for (const domain of ["b.nl", "a.nl"]) {
+    await shell.must("add-user", { email: `piet@${domain}`, password: PASSWORD });
+    bodies.push((await node.poll()).body);
+    await shell.must("update-password", { email: `piet@${domain}`, password: "another password" });
+    await shell.must("remove-user", { email: `jan@${domain}` });
+    bodies.push((await node.poll()).body);
+  }
+  expect(bodies.join()).not.toContain("b.nl");
+  expect([...(node.state?.users.keys() ?? [])]).toEqual(["piet@a.nl"]);
+  expect(node.state).toEqual(await node.everything());
+});
+
+test("an MX-only node gets addresses and never a hash, in deltas as well", async () => {
+  const { shell, set, node } = await twoCustomers();
+  await set({ role: "mx" });
+  const first = await node.poll();
+  await shell.must("add-user", { email: "piet@a.nl", password: PASSWORD });
+  await shell.must("update-password", { email: "jan@a.nl", password: "another password" });
+  await shell.must("remove-user", { email: "jan@b.nl" });
+  const second = await node.poll();
+  expect(second.kind).toBe("delta");
+  expect(first.body + second.body).not.toMatch(/BLF|password|quota|mailbox/);
+  expect(node.state).toEqual(await node.everything());
+});
+
+test("a node whose part changes gets all of its new part", async () => {
+  const { set, node } = await twoCustomers();
+  await node.poll();
+  await set({ domains: ["b.nl"], role: "mx" });
+  expect((await node.poll()).kind).toBe("snapshot");
+  expect([...(node.state?.users.keys() ?? [])]).toEqual(["jan@b.nl"]);
+  await set({ domains: "all", role: "mail" });
+  expect((await node.poll()).kind).toBe("snapshot");
+  expect(node.state?.users.size).toBe(2);
+});
+
+test("a node cannot be limited to a domain that is not registered", async () => {
+  const { set } = await twoCustomers();
+  await expect(set({ domains: ["c.nl"] })).rejects.toMatchObject({ code: "domain_not_found" });
+});
+
+test("an operator's word that removals are meant reaches the node, with a change and without one", async () => {
+  const { shell, node } = await twoCustomers();
+  await node.poll();
+  const outcome = await call(shell.runtime, operator("cli"), operatorTools.acceptRemovals, { name: "pi" });
+  expect(outcome).toMatchObject({ ok: true, value: { names: ["pi"], revision: 4 } });
+  const unchanged = await node.poll();
+  expect([unchanged.status, unchanged.headers.get("m25-accept-removals")]).toEqual([304, "4"]);
+  await shell.must("remove-user", { email: "jan@a.nl" });
+  expect((await node.poll()).headers.get("m25-accept-removals")).toBe("4");
+});

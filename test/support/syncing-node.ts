@@ -1,0 +1,47 @@
+import { expect } from "vitest";
+import type { Header, MailState } from "../../src/sync/answer.ts";
+import { AnswerReader } from "../../src/sync/reader.ts";
+
+/** What one poll brought. */
+export interface Polled {
+  status: number;
+  kind?: Header["kind"] | undefined;
+  headers: Headers;
+  body: string;
+}
+
+/** A node as the protocol's page describes one, without files or daemons. */
+export class SyncingNode {
+  readonly #url: string;
+  key: string;
+  state: MailState | undefined;
+
+  constructor(url: string, key: string) {
+    this.#url = url;
+    this.key = key;
+  }
+
+  /** Polls with the cursor of what it has, and takes what comes. */
+  async poll(headers: Record<string, string> = {}): Promise<Polled> {
+    const since = this.state === undefined ? "" : `?since=${this.state.cursor}`;
+    const answer = await fetch(`${this.#url}/sync/v1/maps${since}`, {
+      headers: { authorization: `Bearer ${this.key}`, ...headers },
+    });
+    const body = await answer.text();
+    const polled = { status: answer.status, headers: answer.headers, body };
+    if (answer.status !== 200) return polled;
+    const lines = body.slice(0, -1).split("\n");
+    const reader = new AnswerReader(this.state);
+    for (const line of lines) reader.push(line);
+    this.state = reader.finish();
+    return { ...polled, kind: JSON.parse(lines[0] ?? "").kind };
+  }
+
+  /** Every line that this node would get if it knew nothing. */
+  async everything(): Promise<MailState> {
+    const other = new SyncingNode(this.#url, this.key);
+    expect((await other.poll()).kind).toBe("snapshot");
+    if (other.state === undefined) throw new Error("no state");
+    return other.state;
+  }
+}
