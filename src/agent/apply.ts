@@ -3,6 +3,9 @@ import type { MailState } from "../sync/answer.ts";
 import type { Config } from "./config.ts";
 import { endSessions, untilDovecotLooks } from "./dovecot.ts";
 import type { Host, Lock } from "./host.ts";
+import { renderKept } from "./kept-file.ts";
+import { noteChanges } from "./lookup.ts";
+import { type Hours, type Kept, servedOf } from "./losses.ts";
 import { type Plan, planUpdate } from "./plan.ts";
 import { postmap } from "./postmap.ts";
 import {
@@ -10,7 +13,6 @@ import {
   renderDomains,
   renderMailboxes,
   renderSenders,
-  renderSnapshot,
   renderUsers,
   unionOfUsers,
 } from "./render.ts";
@@ -26,9 +28,9 @@ import {
   countsOf,
   FINAL_USERS,
   type MapName,
-  maps,
   type NodeState,
   names,
+  productsOf,
   recordFiles,
   type Situation,
   stagedName,
@@ -45,9 +47,11 @@ export interface Commands {
 export interface Update {
   /** The states whose files may be in service; the last wins. */
   before: readonly MailState[];
-  target: MailState;
+  target: Kept;
   /** Where DIR holds `target` already, if it does. */
   stored: "snapshot" | "pending" | undefined;
+  recorded: NodeState | undefined;
+  hours: Hours;
   /** What DIR was found like. */
   found: Pick<Situation, "damaged" | "unusable" | "usersModified">;
 }
@@ -98,10 +102,11 @@ export async function applyUpdate(
   const take = (name: string): Promise<void> => files.rename(at(stagedName(name)), at(name));
   const settle = (): Promise<void> => files.sync(config.out);
 
-  const plan = planUpdate(update.before, update.target);
+  const target = servedOf(update.target);
+  const plan = planUpdate(update.before, target);
   const begun: string[] = [];
   try {
-    const staged = await stage(place, update, plan, begun);
+    const staged = await stage(place, update, target, plan, begun);
     if (update.stored === undefined) {
       await take(names.pending);
       await settle();
@@ -128,23 +133,23 @@ export async function applyUpdate(
   }
   await endSessions(host, commands.doveadm, plan.kicks, clock.now());
 
-  const { history, revision, digest } = update.target;
+  const { role, history, revision, digest } = target;
+  const { server, withheld } = update.target;
+  const now = new Date(clock.now()).toISOString();
   const stateFile = update.stored === "snapshot" ? names.snapshot : names.pending;
   const snapshot = await files.stat(at(stateFile));
   const state: NodeState = {
     format: 1,
-    applied: {
-      history,
-      revision,
-      digest,
-      counts: countsOf(update.target),
-      at: new Date(clock.now()).toISOString(),
-    },
+    applied: { role, history, revision, digest, counts: countsOf(target), at: now },
+    server: { digest: server.digest, cursor: server.cursor },
+    withheld: noteOf(withheld, update.recorded?.withheld?.since ?? now),
+    hours: update.hours,
     rendering: { version: RENDERING, mail_root: config.mailRoot },
-    files: await recordFiles(files, config.out),
+    files: await recordFiles(files, config.out, role),
     reported_at: null,
   };
   if (snapshot !== undefined) state.files[names.snapshot] = snapshot;
+  await noteChanges(files, config.out, plan);
   await writeNodeState(files, config.out, state);
   if (stateFile === names.pending) {
     await files.rename(at(names.pending), at(names.snapshot));
@@ -153,10 +158,29 @@ export async function applyUpdate(
   return { plan, state };
 }
 
+/** @param since when the first of them was withheld */
+function noteOf(withheld: Kept["withheld"], since: string): NodeState["withheld"] {
+  if (withheld.size === 0) return null;
+  let first = Number.POSITIVE_INFINITY;
+  let last = 0;
+  for (const { revision } of withheld.values()) {
+    first = Math.min(first, revision);
+    last = Math.max(last, revision);
+  }
+  return { users: withheld.size, first, last, since };
+}
+
 /** Writes everything beside its place. @param begun gets the path of each file before it is there */
-async function stage(place: Workplace, update: Update, plan: Plan, begun: string[]): Promise<Staged> {
+async function stage(
+  place: Workplace,
+  update: Update,
+  target: MailState,
+  plan: Plan,
+  begun: string[],
+): Promise<Staged> {
   const { host, config, commands, lock } = place;
-  const { before, target, found } = update;
+  const { before, found } = update;
+  const products = productsOf[target.role];
   const { files, identity } = host;
   const write = async (name: string, pieces: Iterable<string>, ownership: Ownership, modified?: number) => {
     begun.push(join(config.out, name));
@@ -171,9 +195,9 @@ async function stage(place: Workplace, update: Update, plan: Plan, begun: string
     domains: domains.added.length + domains.removed.length > 0,
   };
   const staged: Staged = {
-    users: found.damaged.has("users") || users.added.length + users.changed.length > 0,
-    finalUsers: users.removed.length > 0,
-    maps: maps
+    users: products.users && (found.damaged.has("users") || users.added.length + users.changed.length > 0),
+    finalUsers: products.users && users.removed.length > 0,
+    maps: products.maps
       .filter((name) => changed[name] || found.damaged.has(name))
       .map((name) => ({ name, fresh: found.unusable.has(name) })),
   };
@@ -196,7 +220,7 @@ async function stage(place: Workplace, update: Update, plan: Plan, begun: string
     await write(stagedName(name), rendering[name](target), mapsOwnership(identity));
     if (fresh) await buildFresh(stagedName(name));
   }
-  if (update.stored === undefined) await write(stagedName(names.pending), renderSnapshot(target), PRIVATE);
+  if (update.stored === undefined) await write(stagedName(names.pending), renderKept(update.target), PRIVATE);
   return staged;
 
   /** A .lmdb that is built in its place is empty at first, and an empty one answers 550 to all mail. */

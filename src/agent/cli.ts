@@ -1,8 +1,11 @@
+import { acceptRemovals } from "./acceptance.ts";
 import { help, isLoopback, readCommand } from "./config.ts";
 import { type ExitCode, exitCodeOf, exitCodes, explain, UsageError } from "./faults.ts";
 import type { Host } from "./host.ts";
+import { joinServer, rotateKey } from "./join.ts";
 import { pollOnce } from "./poll.ts";
 import { runResident } from "./resident.ts";
+import { showStatus } from "./status.ts";
 import { version } from "./version.ts";
 
 /** The whole program: from the words on its command line to its exit code. */
@@ -22,9 +25,15 @@ export async function main(
         host.print(`m25-mail-node ${version}\n`);
         return exitCodes.done;
     }
+    if (command.name === "accept") return await acceptRemovals(host, command.config);
+    if (command.name === "status") return await showStatus(command.config, host, version);
     const { name, config } = command;
     if (config.server.protocol === "http:" && !isLoopback(config.server.hostname)) {
       host.log("warning: --insecure-http: the key and the hashes are only as safe as the link below");
+    }
+    if (name === "join" || name === "rotate") {
+      await (name === "join" ? joinServer : rotateKey)(config, { host, version, signal });
+      return exitCodes.done;
     }
     if (name === "run" && config.dryRun !== true) return await runResident(host, config, version, signal);
     return (await pollOnce(config, { host, version, signal })).exitCode;

@@ -12,6 +12,7 @@ import { AnswerReader, RefusedAnswer } from "../sync/reader.ts";
 import type { Report } from "../sync/report.ts";
 import { NotAccepted, systemCode, TemporaryFailure, WrongAnswer } from "./faults.ts";
 import { LineSplitter } from "./lines.ts";
+import { isKey } from "./preparation.ts";
 
 /** How long and how much the program puts up with. Times in milliseconds. */
 export interface Limits {
@@ -37,19 +38,60 @@ export interface ClientOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** What a node has from the server. */
+export interface Position {
+  /** The ETag of the state. */
+  tag: string;
+  cursor: string;
+  history: string;
+  revision: number;
+}
+
+export interface Question {
+  /** Of the state that the node has; without one, everything is asked for. */
+  position?: Position | undefined;
+  /** What is older than this is refused; `position`, unless everything is asked for although there is one. */
+  floor?: Position | undefined;
+  /** That state; asked for only when the answer is a delta. */
+  base?: (() => Promise<MailState | undefined>) | undefined;
+  /** For how many seconds the server may keep an answer that would bring no news. */
+  wait?: number | undefined;
+}
+
+export interface MapsAnswer {
+  /** What the server has now, proved; undefined when it has nothing newer. */
+  state: MailState | undefined;
+  /** Up to this revision an operator has accepted removals. */
+  accepted: number | undefined;
+}
+
+/** Not the answer's last word: everything may be asked for in its place. */
+export class RefusedDelta extends RefusedAnswer {}
+
 /** Talks to the server; keeps its connection between polls. */
 export interface Client {
   /**
-   * Asks for the maps. `tag` is the ETag of the state that the node has, if it has one.
+   * Asks for the maps.
    *
-   * @returns the state, proved; undefined when the server has nothing newer
-   * @throws RefusedAnswer, WrongAnswer, NotAccepted, TemporaryFailure
+   * @throws RefusedAnswer (RefusedDelta when it was one), WrongAnswer, NotAccepted, TemporaryFailure
    */
-  fetchMaps(key: string, tag: string | undefined): Promise<MailState | undefined>;
+  fetchMaps(key: string, question?: Question): Promise<MapsAnswer>;
   /** @throws like fetchMaps */
   sendReport(key: string, report: Report): Promise<void>;
+  /**
+   * Asks for a fresh key. The one that asks stays valid until the fresh one is used, for a day at most.
+   *
+   * @throws like fetchMaps
+   */
+  exchangeKey(key: string): Promise<string>;
+  /** Uses `key` once; whatever maps come are not read. @throws like fetchMaps */
+  proveKey(key: string): Promise<void>;
+  /** The HTTP status of the last answer about the maps; undefined while there was none since it was asked for. */
+  readonly lastStatus: number | undefined;
   close(): void;
 }
+
+const MAPS = "sync/v1/maps";
 
 export function openClient({ server, ca, version, limits: given, signal }: ClientOptions): Client {
   const limits = { ...defaultLimits, ...given };
@@ -58,6 +100,7 @@ export function openClient({ server, ca, version, limits: given, signal }: Clien
     ? new HttpsAgent({ keepAlive: true, maxSockets: 1, ca, rejectUnauthorized: true })
     : new HttpAgent({ keepAlive: true, maxSockets: 1 });
   const userAgent = `m25-mail-node/${version}`;
+  let lastStatus: number | undefined;
 
   /** Sends one request and gives `read` its answer; ends all of it when a limit is passed. */
   async function exchange<T>(
@@ -66,8 +109,11 @@ export function openClient({ server, ca, version, limits: given, signal }: Clien
     headers: Record<string, string>,
     body: string | undefined,
     read: (response: IncomingMessage) => Promise<T>,
+    wait = 0,
     mayRetry = true,
   ): Promise<T> {
+    const aboutMaps = path.startsWith(MAPS);
+    if (aboutMaps) lastStatus = undefined;
     if (signal?.aborted === true) throw new TemporaryFailure("stopped");
     const options = { method, agent, headers: { ...headers, "User-Agent": userAgent } };
     const request = (secure ? requestHttps : requestHttp)(new URL(path, server), options);
@@ -82,17 +128,20 @@ export function openClient({ server, ca, version, limits: given, signal }: Clien
     signal?.addEventListener("abort", onAbort, { once: true });
     const total = setTimeout(
       stop,
-      limits.total,
-      new TemporaryFailure(`no whole answer in ${limits.total} ms`),
+      limits.total + wait,
+      new TemporaryFailure(`no whole answer in ${limits.total + wait} ms`),
     );
-    request.setTimeout(limits.idle, () => stop(new TemporaryFailure(`nothing heard for ${limits.idle} ms`)));
+    const idle = limits.idle + wait;
+    request.setTimeout(idle, () => stop(new TemporaryFailure(`nothing heard for ${idle} ms`)));
     try {
       response = await answerOf(request, body, limits.connect, stop);
+      if (wait > 0) request.setTimeout(limits.idle);
+      if (aboutMaps) lastStatus = response.statusCode;
       return await read(response);
     } catch (error) {
       // A kept connection may have been closed at the other end in the very moment of its use.
       if (mayRetry && passed === undefined && request.reusedSocket && systemCode(error) === "ECONNRESET") {
-        return await exchange(method, path, headers, body, read, false);
+        return await exchange(method, path, headers, body, read, wait, false);
       }
       throw passed ?? asFault(error);
     } finally {
@@ -104,21 +153,29 @@ export function openClient({ server, ca, version, limits: given, signal }: Clien
   }
 
   return {
-    fetchMaps(key, tag) {
+    fetchMaps(key, { position, floor = position, base, wait = 0 } = {}) {
       const headers: Record<string, string> = {
         Authorization: `Bearer ${key}`,
         Accept: "application/x-ndjson",
         "Accept-Encoding": "br, gzip",
       };
-      if (tag !== undefined) headers["If-None-Match"] = tag;
-      return exchange("GET", "sync/v1/maps", headers, undefined, async (response) => {
-        if (response.statusCode === 304 && tag !== undefined) {
+      if (position !== undefined) headers["If-None-Match"] = position.tag;
+      if (wait > 0) headers.Prefer = `wait=${wait}`;
+      const path = position === undefined ? MAPS : `${MAPS}?since=${encodeURIComponent(position.cursor)}`;
+      const read = async (response: IncomingMessage): Promise<MapsAnswer> => {
+        const accepted = acceptedRevision(response);
+        if (response.statusCode === 304 && position !== undefined) {
           await readAway(response);
-          return undefined;
+          return { state: undefined, accepted };
         }
         expectStatus(response, [200]);
-        return await readMaps(response, limits.bytes);
-      });
+        const state = await readMaps(response, limits.bytes, base);
+        // Whoever repeats what was said before must not put this node back.
+        if (floor?.history === state.history && state.revision < floor.revision)
+          throw new RefusedAnswer("older_revision", 1);
+        return { state, accepted };
+      };
+      return exchange("GET", path, headers, undefined, read, wait * 1000);
     },
     sendReport(key, report) {
       const body = JSON.stringify(report);
@@ -131,6 +188,22 @@ export function openClient({ server, ca, version, limits: given, signal }: Clien
         expectStatus(response, [200, 202, 204]);
         await readAway(response);
       });
+    },
+    exchangeKey(key) {
+      const headers = { Authorization: `Bearer ${key}`, "Content-Length": "0" };
+      return exchange("POST", "sync/v1/key", headers, undefined, async (response) => {
+        expectStatus(response, [200]);
+        return readFreshKey(await readAway(response), key);
+      });
+    },
+    proveKey(key) {
+      const headers = { Authorization: `Bearer ${key}`, "Accept-Encoding": "br" };
+      return exchange("GET", MAPS, headers, undefined, async (response) => {
+        expectStatus(response, [200, 304]);
+      });
+    },
+    get lastStatus() {
+      return lastStatus;
     },
     close: () => agent.destroy(),
   };
@@ -192,29 +265,64 @@ function retryAfter(response: IncomingMessage): number | undefined {
   return Number.isFinite(wait) && wait > 0 ? wait : undefined;
 }
 
-async function readMaps(response: IncomingMessage, maxBytes: number): Promise<MailState> {
+function acceptedRevision(response: IncomingMessage): number | undefined {
+  const value = response.headers["m25-accept-removals"];
+  return typeof value === "string" && /^\d{1,15}$/.test(value) ? Number(value) : undefined;
+}
+
+async function readMaps(
+  response: IncomingMessage,
+  maxBytes: number,
+  base: Question["base"],
+): Promise<MailState> {
   const type = response.headers["content-type"]?.split(";")[0]?.trim().toLowerCase();
   if (type !== "application/x-ndjson") throw new RefusedAnswer("not_maps", 1);
   if (Number(response.headers["content-length"]) > maxBytes) throw new RefusedAnswer("too_large", 1);
-  const reader = new AnswerReader();
+  let reader = new AnswerReader();
+  let delta = false;
   let lines = 0;
   const splitter = new LineSplitter((line) => {
     lines += 1;
     reader.push(line);
   }, maxBytes);
   try {
-    for await (const piece of decoded(response)) splitter.add((piece as Buffer).toString("latin1"));
-  } catch (error) {
-    const code = systemCode(error);
-    // The connection ended before the answer did, or its last block is missing.
-    if (code === "ECONNRESET" || code === "Z_BUF_ERROR") throw new RefusedAnswer("cut_short", lines + 1);
-    if (code?.startsWith("Z_") || code?.startsWith("ERR_BROTLI") || code?.startsWith("ERR__ERROR")) {
-      throw new RefusedAnswer("damaged_record", lines + 1);
+    // What the answer is decides what it is read against, so its first line is looked at first.
+    let opening: string | undefined = "";
+    for await (const piece of decoded(response)) {
+      const text = (piece as Buffer).toString("latin1");
+      if (opening === undefined) {
+        splitter.add(text);
+        continue;
+      }
+      opening += text;
+      if (!opening.includes("\n") && opening.length < MAX_OPENING) continue;
+      delta = IS_DELTA.test(opening);
+      if (delta) reader = new AnswerReader(await base?.());
+      splitter.add(opening);
+      opening = undefined;
     }
-    throw error;
+    if (opening !== undefined) splitter.add(opening);
+    splitter.end();
+    return reader.finish();
+  } catch (error) {
+    const refusal = refusalOf(error, lines + 1);
+    if (refusal === undefined) throw error;
+    throw delta ? new RefusedDelta(refusal.reason, refusal.line) : refusal;
   }
-  splitter.end();
-  return reader.finish();
+}
+
+const MAX_OPENING = 4096;
+const IS_DELTA = /^[^\n]*"kind":"delta"/;
+
+function refusalOf(error: unknown, line: number): RefusedAnswer | undefined {
+  if (error instanceof RefusedAnswer) return error;
+  const code = systemCode(error);
+  // The connection ended before the answer did, or its last block is missing.
+  if (code === "ECONNRESET" || code === "Z_BUF_ERROR") return new RefusedAnswer("cut_short", line);
+  if (code?.startsWith("Z_") || code?.startsWith("ERR_BROTLI") || code?.startsWith("ERR__ERROR")) {
+    return new RefusedAnswer("damaged_record", line);
+  }
+  return undefined;
 }
 
 function decoded(response: IncomingMessage): Readable {
@@ -233,12 +341,28 @@ function decoded(response: IncomingMessage): Readable {
 
 const MAX_IGNORED = 1 << 16;
 
-async function readAway(response: IncomingMessage): Promise<void> {
+/** Reads a short answer to its end. */
+async function readAway(response: IncomingMessage): Promise<string> {
+  const pieces: Buffer[] = [];
   let bytes = 0;
   for await (const piece of response) {
+    pieces.push(piece as Buffer);
     bytes += (piece as Buffer).length;
-    if (bytes > MAX_IGNORED) return;
+    if (bytes > MAX_IGNORED) break;
   }
+  return Buffer.concat(pieces).toString();
+}
+
+/** @throws WrongAnswer, which holds nothing of the answer */
+function readFreshKey(text: string, old: string): string {
+  let fresh: unknown;
+  try {
+    fresh = (JSON.parse(text) as { sync_key?: unknown } | null)?.sync_key;
+  } catch {
+    // As with any other answer that has none.
+  }
+  if (typeof fresh === "string" && isKey(fresh) && fresh !== old) return fresh;
+  throw new WrongAnswer("the server's answer holds no fresh key: is --server right?");
 }
 
 /** Faults of the network are temporary; an answer that is not HTTP is a wrong answer. */

@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { ConfigurationError, UsageError } from "./faults.ts";
+import { DEFAULT_THRESHOLDS, type Thresholds } from "./losses.ts";
 
 /** What one poll needs to know. Paths are absolute. */
 export interface Config {
@@ -14,19 +15,39 @@ export interface Config {
   caFile?: string | undefined;
   insecureHttp?: boolean;
   dryRun?: boolean;
+  /** Beyond which removals are withheld. */
+  thresholds?: Thresholds;
+}
+
+/** What it takes to exchange a key. */
+export type KeyConfig = Pick<Config, "server" | "keyFile" | "caFile">;
+
+export interface StatusConfig {
+  out: string;
+  /** One JSON object in place of lines. */
+  json: boolean;
 }
 
 export type Command =
   | { name: "help" }
   | { name: "version" }
   | { name: "once"; config: Config }
-  | { name: "run"; config: Config };
+  | { name: "run"; config: Config }
+  | { name: "join"; config: KeyConfig }
+  | { name: "rotate"; config: KeyConfig }
+  | { name: "accept"; config: { out: string } }
+  | { name: "status"; config: StatusConfig };
+
+const commandNames = ["once", "run", "join", "rotate", "accept", "status"] as const;
+
+type CommandName = (typeof commandNames)[number];
 
 interface Flag {
   name: string;
   /** What stands for its value in the help; a switch has none. */
   value?: string;
-  required?: boolean;
+  /** By these commands; whatever else is given is of no matter to a command. */
+  requiredBy?: readonly CommandName[];
   description: string;
 }
 
@@ -36,11 +57,21 @@ const flags: readonly Flag[] = [
   {
     name: "server",
     value: "URL",
-    required: true,
+    requiredBy: ["once", "run", "join", "rotate"],
     description: "the server, e.g. https://mail-admin.example.nl",
   },
-  { name: "key-file", value: "FILE", required: true, description: "holds this node's sync key, 0600" },
-  { name: "out", value: "DIR", required: true, description: "where the files for Dovecot and Postfix go" },
+  {
+    name: "key-file",
+    value: "FILE",
+    requiredBy: ["once", "run", "join", "rotate"],
+    description: "holds this node's sync key, 0600",
+  },
+  {
+    name: "out",
+    value: "DIR",
+    requiredBy: ["once", "run", "accept", "status"],
+    description: "where the files for Dovecot and Postfix go",
+  },
   {
     name: "mail-root",
     value: "DIR",
@@ -50,12 +81,27 @@ const flags: readonly Flag[] = [
   { name: "ca", value: "FILE", description: "trust only the certificate authorities in this PEM file" },
   { name: "insecure-http", description: "http:// beyond loopback, where the link is encrypted below" },
   { name: "dry-run", description: "poll once, print what would be done, and touch nothing" },
+  {
+    name: "max-loss-percent",
+    value: "N",
+    description: `withhold removals of more users of a day than that (default ${DEFAULT_THRESHOLDS.percent})`,
+  },
+  {
+    name: "max-loss-users",
+    value: "N",
+    description: `and of more than that many (default ${DEFAULT_THRESHOLDS.users})`,
+  },
+  { name: "json", description: "status: one JSON object in place of lines" },
 ];
 
 export const help = `m25-mail-node: keeps the Dovecot and Postfix of this machine in step with an m25-mail server
 
-  m25-mail-node once --server URL --key-file FILE --out DIR    one poll: for cron and systemd timers
-  m25-mail-node run  --server URL --key-file FILE --out DIR    resident: a poll every minute
+  m25-mail-node join   --server URL --key-file FILE            once at first: exchanges the key on stdin
+  m25-mail-node once   --server URL --key-file FILE --out DIR  one poll: for cron and systemd timers
+  m25-mail-node run    --server URL --key-file FILE --out DIR  resident: a change arrives within a second
+  m25-mail-node accept --out DIR                               lets the removals go that are withheld now
+  m25-mail-node status --out DIR [--json]                      what is served, and what the server said last
+  m25-mail-node rotate --server URL --key-file FILE            exchanges the key for a fresh one
   m25-mail-node --help | --version
 
 Each flag may be given as an environment variable instead:
@@ -63,10 +109,11 @@ Each flag may be given as an environment variable instead:
 ${flags.map(describeFlag).join("\n")}
 
 Written to DIR: users (Dovecot's passwd-file); domains, mailboxes and senders, each as text and as .lmdb
-(Postfix); state.json and snapshot.ndjson, from which the files are rebuilt when the server is away.
+(Postfix; an mx gets domains and mailboxes alone); state.json and snapshot.ndjson, from which the files are
+rebuilt when the server is away.
 
 Exit codes: 0 done, or nothing to do; 2 wrong usage; 65 the server's answer was refused and the old state
-stays in service; 75 a temporary failure, run again; 77 the key or the address is not accepted; 78 a
+stays in service, or removals of too many users were withheld and nothing else was; 75 a temporary failure, run again; 77 the key or the address is not accepted; 78 a
 configuration that cannot work.
 `;
 
@@ -92,13 +139,23 @@ export function readCommand(
   if (values.version === true) return { name: "version" };
   const [name, ...others] = positionals;
   if (name === undefined && argv.length === 0) return { name: "help" };
-  if (name !== "once" && name !== "run") {
-    throw new UsageError(
-      name === undefined ? "say once or run" : `there is no command ${show(name)}: say once or run`,
-    );
+  if (!isCommandName(name)) {
+    const say = `say one of ${commandNames.join(", ")}`;
+    throw new UsageError(name === undefined ? say : `there is no command ${show(name)}: ${say}`);
   }
   if (others.length > 0) throw new UsageError(`${show(others[0] ?? "")} is too much`);
-  return { name, config: readConfig(values, env) };
+  const given = readFlags(name, values, env);
+  switch (name) {
+    case "accept":
+      return { name, config: { out: given.path("out") ?? "" } };
+    case "status":
+      return { name, config: { out: given.path("out") ?? "", json: given.is("json") } };
+    case "join":
+    case "rotate":
+      return { name, config: readKeyConfig(given) };
+    default:
+      return { name, config: readConfig(given) };
+  }
 }
 
 type Values = Record<string, string | boolean | undefined>;
@@ -122,26 +179,67 @@ function parse(argv: readonly string[]): { values: Values; positionals: string[]
   }
 }
 
-function readConfig(values: Values, env: Readonly<Record<string, string | undefined>>): Config {
+function isCommandName(name: string | undefined): name is CommandName {
+  return commandNames.some((one) => one === name);
+}
+
+interface Given {
+  text(flag: string): string | undefined;
+  path(flag: string): string | undefined;
+  is(flag: string): boolean;
+}
+
+function readFlags(
+  command: CommandName,
+  values: Values,
+  env: Readonly<Record<string, string | undefined>>,
+): Given {
   const given = new Map<string, string | boolean>();
   for (const flag of flags) {
     const value = values[flag.name] ?? fromEnvironment(flag, env[variableOf(flag)]);
     if (value === "") throw new UsageError(`--${flag.name} is empty`);
     if (value !== undefined) given.set(flag.name, value);
-    else if (flag.required) throw new UsageError(`--${flag.name} (or ${variableOf(flag)}) is missing`);
+    else if (flag.requiredBy?.includes(command))
+      throw new UsageError(`--${flag.name} (or ${variableOf(flag)}) is missing`);
   }
   const text = (name: string): string | undefined => given.get(name)?.toString();
-  const path = (name: string): string | undefined => parsePath(name, text(name));
   return {
-    server: parseServer(text("server") ?? "", given.get("insecure-http") === true),
+    text,
+    path: (name) => parsePath(name, text(name)),
+    is: (name) => given.get(name) === true,
+  };
+}
+
+function readKeyConfig({ text, path, is }: Given): KeyConfig {
+  return {
+    server: parseServer(text("server") ?? "", is("insecure-http")),
     keyFile: path("key-file") ?? "",
+    caFile: path("ca"),
+  };
+}
+
+function readConfig(given: Given): Config {
+  const { text, path, is } = given;
+  return {
+    ...readKeyConfig(given),
     out: path("out") ?? "",
     mailRoot: parseMailRoot(text("mail-root") ?? DEFAULT_MAIL_ROOT),
     dovecotConfig: path("dovecot-config"),
-    caFile: path("ca"),
-    insecureHttp: given.get("insecure-http") === true,
-    dryRun: given.get("dry-run") === true,
+    insecureHttp: is("insecure-http"),
+    dryRun: is("dry-run"),
+    thresholds: {
+      percent: readNumber(given, "max-loss-percent", DEFAULT_THRESHOLDS.percent, 100),
+      users: readNumber(given, "max-loss-users", DEFAULT_THRESHOLDS.users, 1e9),
+    },
   };
+}
+
+function readNumber({ text }: Given, flag: string, usual: number, most: number): number {
+  const value = text(flag);
+  if (value === undefined) return usual;
+  if (!/^\d{1,10}$/.test(value) || Number(value) > most)
+    throw new UsageError(`--${flag} is not a whole number from 0 to ${most}`);
+  return Number(value);
 }
 
 function fromEnvironment(flag: Flag, value: string | undefined): string | boolean | undefined {
@@ -195,7 +293,8 @@ function parseMailRoot(text: string): string {
   return root === "/" ? "" : root;
 }
 
-/** What a person typed, short and on one line. */
+/** What a person typed, short and on one line; a key that was given as a word stays unsaid. */
 function show(text: string): string {
+  if (/^m25[a-z]+_/.test(text)) return "a key (which is only ever read from a file or standard input)";
   return JSON.stringify(text.slice(0, 40));
 }

@@ -3,8 +3,9 @@ import { stateTag } from "../sync/answer.ts";
 import type { Client } from "./client.ts";
 import type { Config } from "./config.ts";
 import type { Host } from "./host.ts";
+import { readKept } from "./kept-file.ts";
+import { DEFAULT_THRESHOLDS, servedOf, settle } from "./losses.ts";
 import { describePlan, planUpdate, summarize } from "./plan.ts";
-import { readSnapshot } from "./snapshot-file.ts";
 import { inspect, names } from "./state.ts";
 
 const PIECE = 1 << 16;
@@ -16,21 +17,31 @@ const PIECE = 1 << 16;
  */
 export async function dryRun(host: Host, config: Config, client: Client, key: string): Promise<void> {
   const { files, identity } = host;
-  const { pending, damaged, snapshot } = await inspect(config.out, {
+  const { pending, damaged, snapshot, recorded } = await inspect(config.out, {
     files,
     identity,
     mailRoot: config.mailRoot,
   });
-  const inService = snapshot ? await readSnapshot(files, join(config.out, names.snapshot)) : undefined;
-  const unfinished = pending ? await readSnapshot(files, join(config.out, names.pending)) : undefined;
-  const at = unfinished ?? inService;
-  const target = (await client.fetchMaps(key, at && stateTag(at))) ?? at;
-  if (target === undefined) return;
+  const applied = snapshot ? await readKept(files, join(config.out, names.snapshot)) : undefined;
+  const begun = pending ? await readKept(files, join(config.out, names.pending)) : undefined;
+  const kept = begun ?? applied;
+  const position = kept && { ...kept.server, tag: stateTag(kept.server) };
+  const base = async () => kept?.server;
+  const { state, accepted } = await client.fetchMaps(key, { position, base });
+  const server = state ?? kept?.server;
+  if (server === undefined) return;
+  const hour = recorded?.hours.count ?? kept?.ledger.hour ?? 0;
+  const thresholds = config.thresholds ?? DEFAULT_THRESHOLDS;
+  const next = settle(kept, server, { hour, thresholds, accepted });
+  const target = servedOf(next);
 
+  const inService = applied && servedOf(applied);
+  const unfinished = begun && servedOf(begun);
   const before = [inService, unfinished].filter((state) => state !== undefined);
   const plan = planUpdate(before, target);
   const from = inService === undefined ? "no state" : `revision ${inService.revision}`;
   host.print(`from ${from} to revision ${target.revision}: ${summarize(plan)}\n`);
+  if (next.withheld.size > 0) host.print(`withheld: ${next.withheld.size} users stay in service\n`);
   if (unfinished !== undefined) host.print(`an update to revision ${unfinished.revision} was cut short\n`);
   if (inService !== undefined && damaged.size > 0) host.print(`make anew: ${[...damaged].join(", ")}\n`);
   let piece = "";

@@ -11,6 +11,8 @@ export interface Host {
   /** Takes the lock on `path` for this process, or gives undefined when another process has it. */
   lock(path: string): Promise<Lock | undefined>;
   identity: Identity;
+  /** One line that is not shown: from standard input, or asked for with `question` on a terminal. */
+  readSecret(question: string): Promise<string>;
   /** One plain line for the operator; goes to stderr. */
   log(line: string): void;
   /** For what the user asked to see; goes to stdout. */

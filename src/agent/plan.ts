@@ -1,5 +1,5 @@
 import type { MailState } from "../sync/answer.ts";
-import type { UserRecord } from "../sync/records.ts";
+import type { AddressRecord, UserRecord } from "../sync/records.ts";
 
 /** What changes for a user who stays. Quotas in MiB. */
 export interface UserChange {
@@ -13,6 +13,7 @@ export interface UserChange {
 /** What it takes to go from the states that may be in service to the one that shall be. Holds no hash. */
 export interface Plan {
   domains: { added: string[]; removed: string[] };
+  /** Added is also who has a mailbox here now and was only relayed before. */
   users: { added: string[]; changed: UserChange[]; removed: string[] };
   /** Whose open sessions must end: those who are gone, or whose password or mailbox is another. */
   kicks: string[];
@@ -25,23 +26,34 @@ export interface Plan {
  *   an attempt in between stopped half way
  */
 export function planUpdate(before: readonly MailState[], target: MailState): Plan {
+  const users = keyChanges(
+    before.map((state) => state.users),
+    target.users,
+  );
+  const unknown = before.flatMap((state) => [...usersWithoutHash(state, target)]);
+  if (unknown.length > 0) users.added = [...new Set([...users.added, ...unknown])].sort();
   const plan: Plan = {
     domains: keyChanges(
       before.map((state) => state.domains),
       target.domains,
     ),
-    users: {
-      ...keyChanges(
-        before.map((state) => state.users),
-        target.users,
-      ),
-      changed: changesOfUsers(before, target),
-    },
+    users: { ...users, changed: changesOfUsers(before, target) },
     kicks: [],
   };
+  // An mx has no sessions.
+  if (target.role === "mx") return plan;
   const lockedOut = plan.users.changed.filter((change) => change.password || change.mailbox);
   plan.kicks = [...plan.users.removed, ...lockedOut.map((change) => change.user)].sort();
   return plan;
+}
+
+/** Whom Postfix knows and Dovecot does not: those of a node that was an mx before. */
+function* usersWithoutHash(before: MailState, target: MailState): Iterable<string> {
+  for (const [user, record] of target.users) {
+    if (!("password" in record)) continue;
+    const old = before.users.get(user);
+    if (old !== undefined && !("password" in old)) yield user;
+  }
 }
 
 type Keys = ReadonlyMap<string, unknown>;
@@ -76,7 +88,11 @@ function changesOfUsers(before: readonly MailState[], target: MailState): UserCh
   return Array.from(changes.values()).sort((a, b) => (a.user < b.user ? -1 : 1));
 }
 
-function changeOfUser(old: UserRecord, next: UserRecord): UserChange | undefined {
+type AnyUser = UserRecord | AddressRecord;
+
+/** Between two roles nothing of a user can be compared but that there is one. */
+function changeOfUser(old: AnyUser, next: AnyUser): UserChange | undefined {
+  if (!("password" in old && "password" in next)) return undefined;
   const password = old.password !== next.password;
   const mailbox = old.mailbox !== next.mailbox;
   const change: UserChange = { user: next.user, password, mailbox };

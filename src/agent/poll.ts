@@ -1,18 +1,22 @@
 import { join } from "node:path";
 import type { MailState } from "../sync/answer.ts";
 import { RefusedAnswer } from "../sync/reader.ts";
-import type { ReportReason } from "../sync/report.ts";
+import { readAcceptance } from "./acceptance.ts";
 import { applyUpdate, type Workplace } from "./apply.ts";
-import { type Client, type Limits, openClient } from "./client.ts";
+import { type Client, type Limits, type MapsAnswer, openClient, RefusedDelta } from "./client.ts";
 import type { Config } from "./config.ts";
 import { dryRun } from "./dry-run.ts";
 import { type ExitCode, exitCodeOf, exitCodes, explain, failureReason, TemporaryFailure } from "./faults.ts";
 import type { Host } from "./host.ts";
+import { listenTo, recordPoll } from "./last-poll.ts";
+import { type Eyes, lookUpChanges } from "./lookup.ts";
+import { DEFAULT_THRESHOLDS, type Hours, type Kept, passHour, servedOf, settle } from "./losses.ts";
 import { summarize } from "./plan.ts";
 import { findCommands, makeOutDirectory, readAuthorities, readKey } from "./preparation.ts";
+import { recoverKept } from "./recover.ts";
 import { repair, type Start } from "./repair.ts";
-import { buildReport, reportIsDue, sendReport } from "./reporting.ts";
-import { inspect, isState, type NodeState, names } from "./state.ts";
+import { buildReport, type Outcome, outcomeOf, reportIsDue, sendReport } from "./reporting.ts";
+import { inspect, isState, type NodeState, names, writeNodeState } from "./state.ts";
 import { thisMachine } from "./this-machine.ts";
 import { version as thisVersion } from "./version.ts";
 
@@ -29,10 +33,14 @@ export interface Dependencies {
   greet: boolean;
   /** Do not log that nothing has changed. */
   quiet: boolean;
+  /** For how many seconds the server may keep an answer that would bring no news. */
+  wait: number;
 }
 
 export interface PollResult {
   exitCode: ExitCode;
+  /** Whether the server had anything new for this node; undefined after a fault. */
+  news?: "changed" | "unchanged";
   /** True when the server has taken a report of this poll. */
   reported: boolean;
   /** How long the server asks to wait, in milliseconds. */
@@ -44,6 +52,44 @@ export interface PollResult {
  * and reports. Throws nothing: a fault is logged in one line and becomes an exit code.
  */
 export async function pollOnce(config: Config, given: Partial<Dependencies> = {}): Promise<PollResult> {
+  const { host, lastLine } = listenTo(given.host ?? thisMachine);
+  const noted: Noted = { answer: null, outcome: undefined, lockedOut: false, key: undefined };
+  let result = await attemptPoll(config, { ...given, host }, noted);
+  // `rotate` ends a key while a poll that waits has it.
+  if (result.exitCode === exitCodes.notAccepted && (await isRotated(host, config, noted.key)))
+    result = await attemptPoll(config, { ...given, host }, noted);
+  // What was stopped, or was another run's, says nothing of the server or of this node.
+  if (config.dryRun === true || noted.lockedOut || given.signal?.aborted === true) return result;
+  const { answer, outcome } = noted;
+  const failing = outcome === undefined || outcome.status === "applied" ? undefined : outcome;
+  await recordPoll(host.files, config.out, {
+    at: new Date(host.clock.now()).toISOString(),
+    exit_code: result.exitCode,
+    answer,
+    reason: failing?.reason ?? null,
+    count: failing?.count ?? null,
+    message: result.exitCode === exitCodes.done ? null : (lastLine() ?? null),
+  });
+  return result;
+}
+
+/** What a poll has come to know, for `status`. */
+interface Noted {
+  answer: number | null;
+  outcome: Outcome | undefined;
+  /** True when another run was at work. */
+  lockedOut: boolean;
+  /** With which it asked. */
+  key: string | undefined;
+}
+
+/** True when the key file holds another key than the one that was just refused. */
+async function isRotated({ files }: Host, { keyFile }: Config, key: string | undefined): Promise<boolean> {
+  const text = await files.read(keyFile).catch(() => undefined);
+  return key !== undefined && text !== undefined && text.trim() !== key;
+}
+
+async function attemptPoll(config: Config, given: Partial<Dependencies>, noted: Noted): Promise<PollResult> {
   const settings: Dependencies = {
     host: thisMachine,
     version: thisVersion,
@@ -52,12 +98,14 @@ export async function pollOnce(config: Config, given: Partial<Dependencies> = {}
     client: undefined,
     greet: false,
     quiet: false,
+    wait: 0,
     ...given,
   };
   const { host, version, limits, signal } = settings;
   let client = settings.client;
   try {
     const key = await readKey(host, config.keyFile);
+    noted.key = key;
     const ca = await readAuthorities(host, config.caFile);
     client ??= openClient({ server: config.server, ca, version, limits, signal });
     if (config.dryRun === true) {
@@ -67,9 +115,10 @@ export async function pollOnce(config: Config, given: Partial<Dependencies> = {}
     const commands = await findCommands(host, config);
     await makeOutDirectory(host, config.out);
     const lock = await host.lock(join(config.out, names.lock));
+    noted.lockedOut = lock === undefined;
     if (lock === undefined) throw new TemporaryFailure(`another run is at work on ${config.out}`);
     try {
-      return await pollLocked({ host, config, commands, lock }, settings, client, key);
+      return await pollLocked({ host, config, commands, lock }, settings, client, key, noted);
     } finally {
       await lock.release();
     }
@@ -84,76 +133,223 @@ export async function pollOnce(config: Config, given: Partial<Dependencies> = {}
 
 async function pollLocked(
   place: Workplace,
-  { version, greet, quiet }: Dependencies,
+  { version, greet, quiet, wait }: Dependencies,
   client: Client,
   key: string,
+  noted: Noted,
 ): Promise<PollResult> {
   const { host, config } = place;
-  const report = async (
-    state: NodeState | undefined,
-    ...[status, reason]: ["applied"] | ["refused" | "failed", ReportReason]
-  ): Promise<boolean> => {
-    const outcome = status === "applied" ? { status } : { status, reason: reason as ReportReason };
+  const report = async (state: NodeState | undefined, outcome: Outcome): Promise<boolean> => {
+    noted.outcome = outcome;
     const message = buildReport(state?.applied, outcome, version);
     return await sendReport({ host, out: config.out, client, key }, message, state);
   };
+  const failed = async (state: NodeState | undefined, fault: unknown): Promise<PollResult> => {
+    const reported = await report(state, { status: "failed", reason: failureReason(fault) });
+    return { exitCode: exitCodeOf(fault), reported };
+  };
 
-  const { files, identity } = host;
-  const situation = await inspect(config.out, { files, identity, mailRoot: config.mailRoot });
+  const situation = await inspect(config.out, { ...host, mailRoot: config.mailRoot });
   const leftovers = situation.leftovers.map((name) => join(config.out, name));
-  for (const path of leftovers) await files.remove(path);
+  for (const path of leftovers) await host.files.remove(path);
 
-  const start = await repair(place, situation);
-  let target: MailState | undefined;
+  let start = await repair(place, situation);
+  if (situation.accepted && start.fault === undefined) start = await acceptHere(place, start);
+  let answer: MapsAnswer;
   try {
-    target = await client.fetchMaps(key, start.tag);
+    answer = await ask(place, client, key, start, wait);
   } catch (error) {
-    if (error instanceof RefusedAnswer) {
-      host.log(`the server's answer is refused, the old state stays in service: ${error.message}`);
-      return { exitCode: exitCodes.refused, reported: await report(start.recorded, "refused", error.reason) };
+    const refusal = error instanceof RefusedFirst ? error.refusal : error;
+    if (refusal instanceof RefusedAnswer) {
+      host.log(`the server's answer is refused, the old state stays in service: ${refusal.message}`);
+      const reported = await report(start.recorded, refusedBecause(refusal));
+      const retryAfter = error instanceof RefusedFirst ? error.retryAfter : undefined;
+      return { exitCode: exitCodes.refused, reported, retryAfter };
     }
     if (start.fault === undefined) throw error;
     host.log(explain(error));
     throw start.fault;
+  } finally {
+    noted.answer = client.lastStatus ?? null;
   }
 
-  if (target === undefined) {
-    const { fault, recorded } = start;
-    if (fault !== undefined) {
-      const reported = await report(recorded, "failed", failureReason(fault));
-      return { exitCode: exitCodeOf(fault), reported };
-    }
-    if (recorded === undefined) throw new Error("304 without a state");
-    if (!quiet) host.log(`nothing has changed since revision ${recorded.applied.revision}`);
-    const due = greet || reportIsDue(recorded, host.clock.now());
-    return { exitCode: exitCodes.done, reported: due && (await report(recorded, "applied")) };
-  }
-
-  let state: NodeState;
+  const { fault } = start;
+  if (answer.state === undefined && fault !== undefined) return await failed(start.recorded, fault);
+  let state = start.recorded;
+  const applied = state?.applied;
   try {
-    state = await applyAnswer(place, start, target);
+    state = await applyAnswer(place, start, answer);
   } catch (fault) {
     host.log(explain(fault));
-    const reported = await report(start.recorded, "failed", failureReason(fault));
-    return { exitCode: exitCodeOf(fault), reported };
+    return await failed(start.recorded, fault);
   }
-  return { exitCode: exitCodes.done, reported: await report(state, "applied") };
+  const outcome = outcomeOf(state);
+  noted.outcome = outcome;
+  const exitCode = outcome.status === "withheld" ? exitCodes.refused : exitCodes.done;
+  if (outcome.status === "withheld" && (!quiet || applied !== state.applied)) {
+    host.log(
+      `withheld: ${outcome.count} users whom the server no longer has stay in service; ` +
+        `m25-mail-node accept --out ${config.out} lets them go`,
+    );
+  }
+  const changed = applied !== state.applied || answer.state !== undefined;
+  // A server that sends again and again what the node has must not be asked without a pause.
+  const news = changed && !isSameService(applied, state.applied) ? "changed" : "unchanged";
+  const contradicting = await lookUpChanges(host, config.out, eyesOf(place, state));
+  if (contradicting > 0) {
+    const failure: Outcome = { status: "failed", reason: "lookup_failed", count: contradicting };
+    const reported = await report(state, failure);
+    return { exitCode: exitCodes.temporary, news, reported };
+  }
+  if (changed) return { exitCode, news, reported: await report(state, outcome) };
+  if (!quiet) host.log(`nothing has changed since revision ${state.applied.revision}`);
+  const due = greet || reportIsDue(state, host.clock.now());
+  return { exitCode, news, reported: due && (await report(state, outcome)) };
 }
 
-async function applyAnswer(place: Workplace, start: Start, target: MailState): Promise<NodeState> {
+function isSameService(before: NodeState["applied"] | undefined, now: NodeState["applied"]): boolean {
+  return (
+    before?.role === now.role &&
+    before.history === now.history &&
+    before.revision === now.revision &&
+    before.digest === now.digest
+  );
+}
+
+/** With what to look up what was applied; an mx has no users of Dovecot's. */
+function eyesOf({ config, commands }: Workplace, { applied }: NodeState): Eyes {
+  const doveadm = applied.role === "mail" ? commands.doveadm : undefined;
+  return { postmap: commands.postmap, doveadm, mailRoot: config.mailRoot };
+}
+
+/** What was refused at first, where asking for everything came to nothing as well. */
+class RefusedFirst extends Error {
+  readonly refusal: RefusedDelta;
+  readonly retryAfter: number | undefined;
+
+  constructor(refusal: RefusedDelta, then: unknown) {
+    super(refusal.message, { cause: then });
+    this.refusal = refusal;
+    this.retryAfter = then instanceof TemporaryFailure ? then.retryAfter : undefined;
+  }
+}
+
+/** @throws like fetchMaps, and RefusedFirst */
+async function ask(
+  { host }: Workplace,
+  client: Client,
+  key: string,
+  { position, kept, fault }: Start,
+  wait: number,
+): Promise<MapsAnswer> {
+  const base = async (): Promise<MailState | undefined> => (await kept())?.server;
+  try {
+    return await client.fetchMaps(key, { position, base, wait: fault === undefined ? wait : 0 });
+  } catch (refusal) {
+    if (!(refusal instanceof RefusedDelta)) throw refusal;
+    host.log(`the changes that the server sent are refused, everything is asked for: ${refusal.message}`);
+    try {
+      return await client.fetchMaps(key, { floor: position });
+    } catch (error) {
+      host.log(explain(error));
+      throw new RefusedFirst(refusal, error);
+    }
+  }
+}
+
+function refusedBecause({ reason, line }: RefusedAnswer): Outcome {
+  const counted = ["damaged_record", "duplicate_record", "foreign_user"].includes(reason);
+  return { status: "refused", reason, count: counted ? line : undefined };
+}
+
+/** What an operator has accepted on this node; done at once, for nothing is needed of the server. */
+async function acceptHere(place: Workplace, start: Start): Promise<Start> {
   const { host, config } = place;
-  const { files, identity } = host;
-  let before = await start.before();
   const { recorded } = start;
-  // Only the copy that the files are made from was lost: they themselves are this state's.
-  if (before.length === 0 && recorded !== undefined && isState(recorded.applied, target)) before = [target];
-  const found = await inspect(config.out, {
-    files,
-    identity,
-    mailRoot: config.mailRoot,
-  });
-  const { plan, state } = await applyUpdate(place, { before, target, stored: undefined, found });
-  const { domains, users } = state.applied.counts;
-  host.log(`applied revision ${target.revision}: ${summarize(plan)}; domains: ${domains}, users: ${users}`);
+  const mark = join(config.out, names.accepted);
+  const acceptance = await readAcceptance(host.files, config.out);
+  const withheld = recorded?.withheld ?? null;
+  let done = start;
+  if (recorded !== undefined && withheld !== null && acceptance?.history === recorded.applied.history) {
+    const kept = await start.kept();
+    if (kept !== undefined && acceptance.revision >= withheld.first) {
+      const { count: hour } = recorded.hours;
+      const thresholds = config.thresholds ?? DEFAULT_THRESHOLDS;
+      const next = settle(kept, kept.server, { hour, thresholds, acceptedHere: acceptance.revision });
+      try {
+        const state = await applyKept(place, start, next, recorded.hours);
+        done = { ...start, recorded: state, kept: async () => next, before: async () => [servedOf(next)] };
+      } catch (fault) {
+        host.log(explain(fault));
+        return { ...start, before: async () => [...(await start.before()), servedOf(next)], fault };
+      }
+    }
+  }
+  await host.files.remove(mark);
+  return done;
+}
+
+/** @returns what state.json says then */
+async function applyAnswer(
+  place: Workplace,
+  start: Start,
+  { state: server, accepted }: MapsAnswer,
+): Promise<NodeState> {
+  const { host, config } = place;
+  const { recorded } = start;
+  const now = host.clock.now();
+  const hours =
+    recorded === undefined ? { count: 0, at: new Date(now).toISOString() } : passHour(recorded.hours, now);
+  if (server === undefined && recorded === undefined) throw new Error("304 without a state");
+  const concerns =
+    recorded?.withheld != null && accepted !== undefined && accepted >= recorded.withheld.first;
+  if (server === undefined && recorded !== undefined && !concerns)
+    return await rememberHours(place, recorded, hours);
+
+  const kept = (await start.kept()) ?? (await recoverKept(host.files, config.out, hours.count));
+  const target = server ?? kept?.server;
+  if (target === undefined) throw new Error(`${names.snapshot} is lost`);
+  const thresholds = config.thresholds ?? DEFAULT_THRESHOLDS;
+  const next = settle(kept, target, { hour: hours.count, thresholds, accepted });
+  if (server === undefined && recorded !== undefined && next.withheld.size === kept?.withheld.size)
+    return await rememberHours(place, recorded, hours);
+  return await applyKept(place, start, next, hours);
+}
+
+async function applyKept(place: Workplace, start: Start, target: Kept, hours: Hours): Promise<NodeState> {
+  const { host, config } = place;
+  const { recorded } = start;
+  const served = servedOf(target);
+  let before = await start.before();
+  // Only what the files are made from was lost: they themselves are this state's.
+  if (before.length === 0 && recorded !== undefined && isState(recorded.applied, served)) before = [served];
+  if (before.length === 0) {
+    const recovered = await recoverKept(host.files, config.out, hours.count);
+    if (recovered !== undefined) before = [recovered.server];
+  }
+  const found = await inspect(config.out, { ...host, mailRoot: config.mailRoot }, served.role);
+  const update = { before, target, stored: undefined, recorded, hours, found };
+  const { plan, state } = await applyUpdate(place, update);
+  const { revision, counts } = state.applied;
+  const { domains, users } = counts;
+  host.log(`applied revision ${revision}: ${summarize(plan)}; domains: ${domains}, users: ${users}`);
+  if (recorded?.applied.role === "mail" && served.role === "mx")
+    host.log("this node is an mx now: users and senders stay as they are, and are not kept up any more");
   return state;
+}
+
+/** A counted hour that is not written down is counted later: losses are then remembered for longer. */
+async function rememberHours(
+  { host, config }: Workplace,
+  state: NodeState,
+  hours: Hours,
+): Promise<NodeState> {
+  if (hours === state.hours) return state;
+  const next = { ...state, hours };
+  try {
+    await writeNodeState(host.files, config.out, next);
+  } catch (error) {
+    host.log(`warning: state.json could not be written: ${explain(error)}`);
+  }
+  return next;
 }

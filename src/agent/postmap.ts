@@ -65,7 +65,7 @@ export async function postmap(
 }
 
 /** An empty main.cf of the program's own, so that no Postfix needs to be configured on this machine. */
-async function configurationFolder(host: Host, out: string): Promise<string> {
+export async function configurationFolder(host: Host, out: string): Promise<string> {
   const folder = join(out, names.postfix);
   const file = join(folder, "main.cf");
   const found = await host.files.stat(file);

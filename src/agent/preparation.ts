@@ -12,8 +12,7 @@ import type { Host } from "./host.ts";
  */
 export async function readKey(host: Host, path: string): Promise<string> {
   const key = (await readConfigured(host, "the key file", path)).trim();
-  // What fits into a header, and looks like a key rather than like a file of something else.
-  if (!/^[\x21-\x7e]{16,512}$/.test(key)) {
+  if (!isKey(key)) {
     throw new ConfigurationError(`the key file ${path} does not hold one sync key on one line`);
   }
   const found = await host.files.stat(path);
@@ -21,6 +20,11 @@ export async function readKey(host: Host, path: string): Promise<string> {
     host.log(`warning: others than its owner may read the key file ${path} (chmod 600)`);
   }
   return key;
+}
+
+/** What fits into a header, and looks like a key rather than like a file of something else. */
+export function isKey(text: string): boolean {
+  return /^[\x21-\x7e]{16,512}$/.test(text);
 }
 
 /** The authorities to trust, as PEM; undefined where the usual ones are meant. @throws ConfigurationError */

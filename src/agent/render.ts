@@ -1,5 +1,5 @@
-import { encodeEnd, encodeHeader, type MailState } from "../sync/answer.ts";
-import { canonicalLine, type MailRecord, type UserRecord } from "../sync/records.ts";
+import type { MailState } from "../sync/answer.ts";
+import type { UserRecord } from "../sync/records.ts";
 
 /** Raised when the same state makes other bytes than before, so that nodes write their files anew. */
 export const RENDERING = 1;
@@ -43,39 +43,24 @@ export function renderSenders(state: MailState): Iterable<string> {
   return inPieces(sortedKeys(state.users), (user) => `${user} ${user}\n`);
 }
 
-/** A state as the server would send it, so that one reader proves both. */
-export function* renderSnapshot(state: MailState): Iterable<string> {
-  const { history, revision, digest, domains, users } = state;
-  const counts = { domains: domains.size, users: users.size };
-  const line = (record: MailRecord): string => `${canonicalLine(record)}\n`;
-  yield `${encodeHeader({ history, revision, digest, counts })}\n`;
-  yield* inPieces(domains.values(), line);
-  yield* inPieces(users.values(), line);
-  yield `${encodeEnd(domains.size + users.size)}\n`;
-}
-
 /**
- * The users of all states, sorted by address; of one address the last state's record.
+ * The users of all states that have a mailbox here, sorted by address; of one address the last state's record.
  * Dovecot must know whomever Postfix knows, before and after Postfix's maps change.
  */
 export function unionOfUsers(states: readonly MailState[]): UserRecord[] {
-  const [first, ...others] = states;
-  if (first === undefined) return [];
-  if (others.length === 0) return sortedUsers(first.users);
-  const union = new Map(first.users);
-  for (const state of others) for (const [user, record] of state.users) union.set(user, record);
-  return sortedUsers(union);
-}
-
-function sortedUsers(users: ReadonlyMap<string, UserRecord>): UserRecord[] {
-  return Array.from(users.values()).sort((a, b) => (a.user < b.user ? -1 : 1));
+  const union = new Map<string, UserRecord>();
+  for (const state of states) {
+    for (const [user, record] of state.users) if ("password" in record) union.set(user, record);
+  }
+  return Array.from(union.values()).sort((a, b) => (a.user < b.user ? -1 : 1));
 }
 
 function sortedKeys(map: ReadonlyMap<string, unknown>): string[] {
   return Array.from(map.keys()).sort();
 }
 
-function* inPieces<T>(items: Iterable<T>, line: (item: T) => string): Iterable<string> {
+/** The lines of `items`, joined to pieces of about 64 KB. */
+export function* inPieces<T>(items: Iterable<T>, line: (item: T) => string): Iterable<string> {
   let piece = "";
   for (const item of items) {
     piece += line(item);

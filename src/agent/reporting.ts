@@ -8,10 +8,21 @@ import { type NodeState, writeNodeState } from "./state.ts";
 /** A report of success is repeated after that time: a server that was put back from a copy has forgotten it. */
 const REPORT_AGAIN = 3_600_000;
 
+/** How a poll ended, for the server. */
+export type Outcome =
+  | { status: "applied" }
+  | { status: "withheld" | "refused" | "failed"; reason: ReportReason; count?: number | undefined };
+
+/** Of a poll that came to its end. */
+export function outcomeOf({ withheld }: NodeState): Outcome {
+  if (withheld === null) return { status: "applied" };
+  return { status: "withheld", reason: "removals_withheld", count: withheld.users };
+}
+
 /** What the server is told: the state in service, and why the last attempt at another came to nothing. */
 export function buildReport(
   applied: NodeState["applied"] | undefined,
-  outcome: { status: "applied" } | { status: "refused" | "failed"; reason: ReportReason },
+  outcome: Outcome,
   version: string,
 ): Report {
   return {
@@ -21,6 +32,7 @@ export function buildReport(
     counts: applied?.counts ?? { domains: 0, users: 0 },
     status: outcome.status,
     reason: outcome.status === "applied" ? null : outcome.reason,
+    count: (outcome.status === "applied" ? undefined : outcome.count) ?? null,
     version,
   };
 }
@@ -50,7 +62,8 @@ export async function sendReport(
     return false;
   }
   if (state === undefined) return true;
-  const reported_at = report.status === "applied" ? new Date(host.clock.now()).toISOString() : null;
+  const told = report.status === "applied" || report.status === "withheld";
+  const reported_at = told ? new Date(host.clock.now()).toISOString() : null;
   if (reported_at === null && state.reported_at === null) return true;
   try {
     await writeNodeState(host.files, out, { ...state, reported_at });

@@ -1,7 +1,9 @@
 import { join } from "node:path";
 import type { Counts, MailState } from "../sync/answer.ts";
+import { type NodeRole, nodeRoles } from "../sync/records.ts";
 import type { FileStat, FileSystem } from "./file-system.ts";
 import type { Identity } from "./host.ts";
+import type { Hours } from "./losses.ts";
 import { RENDERING } from "./render.ts";
 import { PRIVATE, replaceFile, usersOwnership } from "./staging.ts";
 
@@ -14,14 +16,29 @@ export type MapName = (typeof maps)[number];
 export type Product = "users" | MapName;
 
 /**
- * The files of DIR. `snapshot` is the last state that was applied whole; `pending`, while it exists, is the
- * state to which an update is under way: whoever finds it goes on to it.
+ * What a node of that role writes. An mx has neither Dovecot's users nor their senders; those of a node that
+ * becomes one stay where they are, as they are, so that a role set by mistake takes no mailbox out of service.
+ */
+export const productsOf: Readonly<Record<NodeRole, { users: boolean; maps: readonly MapName[] }>> = {
+  mail: { users: true, maps },
+  mx: { users: false, maps: ["mailboxes", "domains"] },
+};
+
+/**
+ * The files of DIR. `snapshot` is what was applied last (see kept-file.ts); `pending`, while it exists, is that to
+ * which an update is under way: whoever finds it goes on to it.
  */
 export const names = {
   state: "state.json",
   snapshot: "snapshot.ndjson",
   pending: "pending.ndjson",
+  /** Says that an operator accepts the removals that are withheld. */
+  accepted: "accepted.json",
   lock: ".lock",
+  /** Which changes are to be looked up before the server is told that they are in service. */
+  unproved: "unproved.json",
+  /** What came of the last poll, for `status`. */
+  lastPoll: "last-poll.json",
   /** postmap wants a configuration folder. */
   postfix: "postfix",
 } as const;
@@ -34,7 +51,16 @@ export function stagedName(name: string): string {
 export const FINAL_USERS = stagedName("users.final");
 
 const stagedNames: ReadonlySet<string> = new Set([
-  ...[names.state, names.snapshot, names.pending, "users", ...maps].map(stagedName),
+  ...[
+    names.state,
+    names.accepted,
+    names.snapshot,
+    names.pending,
+    names.unproved,
+    names.lastPoll,
+    "users",
+    ...maps,
+  ].map(stagedName),
   ...maps.map((map) => `${stagedName(map)}.lmdb`),
   FINAL_USERS,
 ]);
@@ -42,7 +68,27 @@ const stagedNames: ReadonlySet<string> = new Set([
 /** state.json: what was applied last, and what each file was like then. */
 export interface NodeState {
   format: 1;
-  applied: { history: string; revision: number; digest: string; counts: Counts; at: string };
+  /** What is in service: digest and counts are with those who are withheld. */
+  applied: {
+    role: NodeRole;
+    history: string;
+    revision: number;
+    digest: string;
+    counts: Counts;
+    at: string;
+  };
+  /** The server's own state of that revision, for the next question. */
+  server: { digest: string; cursor: string };
+  /** Users in service whom the server no longer has; see losses.ts. */
+  withheld: {
+    users: number;
+    /** The revisions from and up to which they have been missing. */
+    first: number;
+    last: number;
+    /** RFC 3339. */
+    since: string;
+  } | null;
+  hours: Hours;
   /** What besides the state decides the bytes of the files. */
   rendering: { version: number; mail_root: string };
   files: Record<string, FileStat>;
@@ -62,6 +108,8 @@ export interface Situation {
   snapshot: boolean;
   /** True when an update did not come to its end. */
   pending: boolean;
+  /** True when an operator has accepted removals here. */
+  accepted: boolean;
   /** Of `users`, in whole seconds: as recorded or as found, whichever is later. */
   usersModified: number;
   leftovers: string[];
@@ -73,7 +121,12 @@ export interface Surroundings {
   mailRoot: string;
 }
 
-export async function inspect(out: string, { files, identity, mailRoot }: Surroundings): Promise<Situation> {
+/** @param role whose products to look at; without one, that of the recorded state */
+export async function inspect(
+  out: string,
+  { files, identity, mailRoot }: Surroundings,
+  role?: NodeRole,
+): Promise<Situation> {
   const listed = new Set(await files.list(out));
   const recorded = parseNodeState(await files.read(join(out, names.state)));
   const intact = async (name: string): Promise<boolean> =>
@@ -83,17 +136,18 @@ export async function inspect(out: string, { files, identity, mailRoot }: Surrou
   const usersFound = await files.stat(join(out, "users"));
   const owner = await usersOwnership(identity);
   const usersRecorded = recorded?.files.users;
-  if (
+  const products = productsOf[role ?? recorded?.applied.role ?? "mail"];
+  const usersDamaged =
     !sameFile(usersRecorded, usersFound) ||
     recorded?.rendering.version !== RENDERING ||
     recorded.rendering.mail_root !== mailRoot ||
     // Dovecot was installed, or removed, since.
-    (owner.owner !== undefined && usersRecorded?.gid !== owner.owner.gid)
-  ) {
+    (owner.owner !== undefined && usersRecorded?.gid !== owner.owner.gid);
+  if (products.users && usersDamaged) {
     damaged.add("users");
   }
   const unusable = new Set<MapName>();
-  for (const map of maps) {
+  for (const map of products.maps) {
     if (!(await intact(`${map}.lmdb`))) unusable.add(map);
     if (unusable.has(map) || !(await intact(map)) || recorded?.rendering.version !== RENDERING)
       damaged.add(map);
@@ -105,22 +159,29 @@ export async function inspect(out: string, { files, identity, mailRoot }: Surrou
     rebuildable: await intact(names.snapshot),
     snapshot: listed.has(names.snapshot),
     pending: listed.has(names.pending),
+    accepted: listed.has(names.accepted),
     usersModified: Math.max(modifiedOf(usersRecorded), modifiedOf(usersFound)),
     leftovers: [...listed].filter((name) => stagedNames.has(name)),
   };
 }
 
-/** The files of the products, as they are now. */
-export async function recordFiles(files: FileSystem, out: string): Promise<Record<string, FileStat>> {
+/** The files of the role's products, as they are now. */
+export async function recordFiles(
+  files: FileSystem,
+  out: string,
+  role: NodeRole,
+): Promise<Record<string, FileStat>> {
   const record: Record<string, FileStat> = {};
-  for (const name of ["users", ...maps.flatMap((map) => [map, `${map}.lmdb`])]) {
+  const products = productsOf[role];
+  const written = products.maps.flatMap((map) => [map, `${map}.lmdb`]);
+  for (const name of products.users ? ["users", ...written] : written) {
     const found = await files.stat(join(out, name));
     if (found !== undefined) record[name] = found;
   }
   return record;
 }
 
-function sameFile(recorded: FileStat | undefined, found: FileStat | undefined): boolean {
+export function sameFile(recorded: FileStat | undefined, found: FileStat | undefined): boolean {
   return (
     recorded !== undefined &&
     found?.regular === true &&
@@ -139,6 +200,7 @@ function modifiedOf(stat: FileStat | undefined): number {
 
 export function isState(recorded: NodeState["applied"], state: MailState): boolean {
   return (
+    recorded.role === state.role &&
     recorded.history === state.history &&
     recorded.revision === state.revision &&
     recorded.digest === state.digest
@@ -150,14 +212,18 @@ export function countsOf(state: MailState): Counts {
 }
 
 /** Reads state.json; one that is damaged counts as none, and everything is then made anew. */
-function parseNodeState(text: string | undefined): NodeState | undefined {
+export function parseNodeState(text: string | undefined): NodeState | undefined {
   if (text === undefined) return undefined;
   try {
     const state = JSON.parse(text) as Partial<NodeState> | null;
-    const { applied, rendering, files, reported_at } = state ?? {};
+    const { applied, server, withheld, hours, rendering, files, reported_at } = state ?? {};
     const valid =
       state?.format === 1 &&
       isIdentity(applied) &&
+      typeof server?.digest === "string" &&
+      typeof server.cursor === "string" &&
+      (withheld === null || Number.isSafeInteger(withheld?.first)) &&
+      Number.isSafeInteger(hours?.count) &&
       Number.isSafeInteger(applied.counts.domains) &&
       Number.isSafeInteger(applied.counts.users) &&
       typeof rendering?.mail_root === "string" &&
@@ -172,6 +238,7 @@ function parseNodeState(text: string | undefined): NodeState | undefined {
 
 function isIdentity(value: Partial<NodeState["applied"]> | undefined): value is NodeState["applied"] {
   return (
+    nodeRoles.some((role) => role === value?.role) &&
     typeof value?.history === "string" &&
     Number.isSafeInteger(value.revision) &&
     typeof value.digest === "string" &&

@@ -5,6 +5,7 @@ import { delimiter, join } from "node:path";
 import { diskFiles } from "./file-system.ts";
 import type { CommandResult, Host, RunOptions } from "./host.ts";
 import { lockFile } from "./lock.ts";
+import { readSecret } from "./stdin.ts";
 
 /** Where Debian has what only root uses, and a user's PATH may lack. */
 const SYSTEM_FOLDERS = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
@@ -28,6 +29,7 @@ export const thisMachine: Host = {
     },
     dovecotGroup,
   },
+  readSecret,
   log: (line) => void process.stderr.write(`${line.replace(/\p{Cc}+/gu, " ")}\n`),
   print: (text) => void process.stdout.write(text),
   random: () => Math.random(),

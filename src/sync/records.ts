@@ -59,6 +59,7 @@ export function parseRecord(line: string, role: NodeRole): MailRecord | undefine
   if (value === undefined) return undefined;
   const isUser = role === "mx" ? isAddressRecord : isUserRecord;
   const record = isDomainRecord(value) || isUser(value) ? value : undefined;
+  if (role === "mx" && "password" in value) return undefined;
   // The canonical line is what the digest covers: another spelling of the same record is another record.
   return record !== undefined && canonicalLine(record) === line ? record : undefined;
 }

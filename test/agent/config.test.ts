@@ -41,6 +41,8 @@ describe("the command line", () => {
       "/c",
       "--insecure-http",
       "--dry-run",
+      "--max-loss-percent=10",
+      "--max-loss-users=3",
     ];
     const config = {
       server: new URL("http://10.0.0.1:8625/prefix/"),
@@ -51,6 +53,7 @@ describe("the command line", () => {
       caFile: "/c",
       insecureHttp: true,
       dryRun: true,
+      thresholds: { percent: 10, users: 3 },
     };
     expect(readCommand(flags, {})).toEqual({ name: "run", config });
     const env = {
@@ -62,6 +65,8 @@ describe("the command line", () => {
       M25_MAIL_CA: "/c",
       M25_MAIL_INSECURE_HTTP: "yes",
       M25_MAIL_DRY_RUN: "1",
+      M25_MAIL_MAX_LOSS_PERCENT: "10",
+      M25_MAIL_MAX_LOSS_USERS: "3",
     };
     expect(readCommand(["run"], env)).toEqual({ name: "run", config });
     expect(readCommand(["run", "--out", "/other"], env)).toMatchObject({ config: { out: "/other" } });
@@ -94,8 +99,8 @@ describe("the command line", () => {
 
   it.each([
     [["twice", ...base.slice(1)], "there is no command"],
-    [base.slice(1), "say once or run"],
-    [["--dry-run"], "say once or run"],
+    [base.slice(1), "say one of once, run, join"],
+    [["--dry-run"], "say one of once, run, join"],
     [[...base, "more"], "too much"],
     [[...base, "--posrtfix"], "--posrtfix"],
     [base.slice(0, -1), "--out"],

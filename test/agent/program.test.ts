@@ -50,7 +50,7 @@ describe("the program as it is shipped", () => {
     const imported = [...text.matchAll(/^import .* from "(.*)";$/gm)].map((match) => match[1] ?? "");
     expect(imported.length).toBeGreaterThan(5);
     for (const name of imported) expect(builtinModules).toContain(name.replace(/^node:/, ""));
-    expect(text.length).toBeLessThan(100_000);
+    expect(text.length).toBeLessThan(150_000);
   });
 
   withPostmap("runs on each Node of this machine, polls, and says its version", async (context) => {
@@ -68,7 +68,8 @@ describe("the program as it is shipped", () => {
       });
       const result = await start([path, file, "once", ...argumentsOf(server, folder)]).ended;
       expect(result, version).toMatchObject({ code: 0, stdout: "" });
-      expect(result.stderr, version).toBe(
+      // A Dovecot that is not running is a warning.
+      expect(result.stderr.replace(/^warning: Dovecot was not asked.*\n/m, ""), version).toBe(
         "applied revision 1: 1 domain added, 2 users added; domains: 1, users: 2\n",
       );
       expect(serves(join(folder, "out")), version).toEqual(expectedOf(one));

@@ -45,8 +45,8 @@ const anyAddress = fc.oneof(fc.string({ unit: "binary" }), valid, spoilt);
 function accepted(address: string, given: Partial<UserRecord> = {}): UserRecord | undefined {
   // As a hostile server would send it: whatever JSON can say.
   const { password, quota_mb, mailbox } = user("", given);
-  const record = parseRecord(JSON.stringify({ user: address, password, quota_mb, mailbox }));
-  return record !== undefined && "user" in record ? record : undefined;
+  const record = parseRecord(JSON.stringify({ user: address, password, quota_mb, mailbox }), "mail");
+  return record !== undefined && "password" in record ? record : undefined;
 }
 
 describe("what is written for Dovecot and Postfix", () => {

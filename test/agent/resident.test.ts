@@ -2,7 +2,8 @@ import { rmSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { main } from "../../src/agent/cli.ts";
 import { nextWait } from "../../src/agent/resident.ts";
-import { expectedOf, hash, nodeOf, serves, startServer, stateOf, user } from "./support.ts";
+import type { MailState } from "../../src/sync/answer.ts";
+import { expectedOf, hash, maps, type Node, nodeOf, serves, startServer, stateOf, user } from "./support.ts";
 
 const one = stateOf(1, ["example.nl"], [user("jan@example.nl")]);
 const two = stateOf(2, ["example.nl"], [user("jan@example.nl", { password: hash("b") })]);
@@ -69,7 +70,8 @@ describe("the resident program", () => {
     const { keyFile, out } = node.config;
     const argv = ["run", "--server", server.url.href, "--key-file", keyFile, "--out", out];
     expect(await main(argv, {}, node.host, stop.signal)).toBe(0);
-    expect(waits).toEqual([60_000, 60_000, 60_000, 5250, 120_000, 240_000]);
+    // The first question wants an answer at once; after that, a server that does not wait is asked every minute.
+    expect(waits).toEqual([0, 60_000, 60_000, 5250, 120_000, 240_000]);
     expect(serves(out)).toEqual(expectedOf(one));
   });
 
@@ -95,5 +97,150 @@ describe("the resident program", () => {
     expect(server.reports.map((report) => report.revision)).toEqual([1]);
     await node.poll();
     expect(server.reports.map((report) => report.revision)).toEqual([1, 2]);
+  });
+});
+
+/** A clock that only moves when the program or the server lets time pass. */
+function fakeClock(node: Node): { now: number; waits: number[] } {
+  const clock = { now: 1_900_000_000_000, waits: [] as number[] };
+  node.host.random = () => 0.5;
+  node.host.clock = {
+    now: () => clock.now,
+    sleep: async (milliseconds) => {
+      clock.waits.push(Math.round(milliseconds));
+      clock.now += milliseconds;
+    },
+  };
+  return clock;
+}
+
+describe("the resident program and a server that waits", () => {
+  const run = async (node: Node, stop: AbortController): Promise<number> => {
+    const { server, keyFile, out } = node.config;
+    const argv = ["run", "--server", server.href, "--key-file", keyFile, "--out", out];
+    return await main(argv, {}, node.host, stop.signal);
+  };
+
+  it("asks at once for what it has not, then lets the server wait, and asks again as soon as there is an answer", async () => {
+    const server = await startServer(one);
+    const node = nodeOf(server);
+    const clock = fakeClock(node);
+    const stop = new AbortController();
+    const asked: (string | undefined)[] = [];
+    const states: (MailState | undefined)[] = [one, undefined, two, undefined];
+    server.serves = (request, response) => {
+      const { prefer } = request.headers;
+      asked.push(prefer as string | undefined);
+      if (asked.length > 4) {
+        stop.abort();
+        return;
+      }
+      const state = states[asked.length - 1];
+      if (prefer !== undefined) clock.now += state === undefined ? 55_000 : 20_000;
+      if (state === undefined) response.writeHead(304).end();
+      else maps(state, response);
+    };
+    expect(await run(node, stop)).toBe(0);
+    expect(asked).toEqual([undefined, "wait=55", "wait=55", "wait=55", "wait=55"]);
+    // Among them what Dovecot is waited for; after news a moment, after none nothing.
+    expect(clock.waits.filter((wait) => wait < 1000)).toEqual([50, 0, 50, 0]);
+    expect(serves(node.config.out)).toEqual(expectedOf(two));
+  });
+
+  it("a server, or a proxy, that does not wait is asked every minute, and is still told that it may", async () => {
+    const server = await startServer(one);
+    const node = nodeOf(server);
+    await node.poll();
+    const clock = fakeClock(node);
+    const stop = new AbortController();
+    let asked = 0;
+    server.serves = (request, response) => {
+      asked += 1;
+      if (asked > 1) expect(request.headers.prefer).toBe("wait=55");
+      if (asked === 4) stop.abort();
+      response.writeHead(304).end();
+    };
+    expect(await run(node, stop)).toBe(0);
+    expect(clock.waits).toEqual([0, 60_000, 60_000]);
+  });
+
+  it("a server that sends again and again what the node has is not asked again without a pause", async () => {
+    const server = await startServer(one);
+    const node = nodeOf(server);
+    await node.poll();
+    const clock = fakeClock(node);
+    const stop = new AbortController();
+    let asked = 0;
+    server.serves = (_, response) => {
+      asked += 1;
+      if (asked === 4) stop.abort();
+      maps(one, response);
+    };
+    expect(await run(node, stop)).toBe(0);
+    expect(clock.waits).toEqual([0, 60_000, 60_000]);
+  });
+
+  it("after a fault it asks without waiting, so that it is known soon whether that is over", async () => {
+    const server = await startServer(one);
+    const node = nodeOf(server);
+    await node.poll();
+    const clock = fakeClock(node);
+    const stop = new AbortController();
+    const asked: unknown[] = [];
+    server.serves = (request, response) => {
+      asked.push(request.headers.prefer);
+      if (asked.length === 5) stop.abort();
+      response.writeHead(asked.length === 2 || asked.length === 3 ? 503 : 304).end();
+    };
+    expect(await run(node, stop)).toBe(0);
+    expect(asked).toEqual([undefined, "wait=55", undefined, undefined, "wait=55"]);
+    expect(clock.waits).toEqual([0, 60_000, 120_000, 0]);
+  });
+
+  it("withheld removals are no fault: the server goes on waiting for it, and the node is not late", async () => {
+    const users = Array.from({ length: 10 }, (_, index) => user(`u${index}@example.nl`));
+    const server = await startServer(stateOf(1, ["example.nl"], users));
+    const node = nodeOf(server);
+    await node.poll();
+    server.serves = stateOf(2, ["example.nl"], []);
+    const clock = fakeClock(node);
+    const stop = new AbortController();
+    let asked = 0;
+    server.serves = (request, response) => {
+      asked += 1;
+      if (asked === 1) return maps(stateOf(2, ["example.nl"], []), response);
+      expect(request.headers.prefer).toBe("wait=55");
+      clock.now += 55_000;
+      if (asked === 4) stop.abort();
+      response.writeHead(304).end();
+    };
+    expect(await run(node, stop)).toBe(0);
+    expect(clock.waits).toEqual([50, 0, 0]);
+    expect(node.log.filter((line) => line.startsWith("withheld"))).toHaveLength(1);
+    expect(server.reports).toHaveLength(2);
+  });
+
+  it("the limits allow for the wait, and hold again as soon as the answer has begun", async () => {
+    const server = await startServer(one);
+    const node = nodeOf(server);
+    await node.poll();
+    server.serves = (_, response) => setTimeout(() => response.writeHead(304).end(), 300);
+    expect((await node.poll({ limits: { idle: 50, total: 100 } })).exitCode).toBe(75);
+    expect((await node.poll({ limits: { idle: 50, total: 100 }, wait: 1 })).exitCode).toBe(0);
+    server.serves = (_, response) => {
+      response.writeHead(200, { "Content-Type": "application/x-ndjson" });
+      response.write("{");
+    };
+    const begun = performance.now();
+    expect((await node.poll({ limits: { idle: 50 }, wait: 5 })).exitCode).toBe(75);
+    expect(performance.now() - begun).toBeLessThan(2000);
+  });
+
+  it("one poll never waits", async () => {
+    const server = await startServer(one);
+    const node = nodeOf(server);
+    await node.poll();
+    await node.poll();
+    for (const request of server.requests) expect(request.headers).not.toHaveProperty("prefer");
   });
 });

@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Host } from "../../src/agent/host.ts";
+import type { MailState } from "../../src/sync/answer.ts";
+import type { UserRecord } from "../../src/sync/records.ts";
 import { hash, type Node, nodeOf, pretendPostmap, startServer, stateOf, user, usersIn } from "./support.ts";
 
 const one = stateOf(
@@ -17,6 +19,8 @@ const two = stateOf(
   ],
 );
 
+const usersOf = (state: MailState): UserRecord[] => [...state.users.values()] as UserRecord[];
+
 const who = (...users: string[]): string =>
   ["username\t#\tproto\t(pids)\t(ips)", ...users.map((name) => `${name}\t1\timap\t(1)\t(::1)`), ""].join(
     "\n",
@@ -32,9 +36,11 @@ async function nodeWith(doveadm: Doveadm, clock: { now: number }): Promise<{ nod
     find: async (command) => `/pretended/${command}`,
     run: async (command, args, options) => {
       if (command.endsWith("postmap")) {
-        if (!args.includes("-s")) events.push("postmap");
+        if (!args.includes("-s") && !args.includes("-q")) events.push("postmap");
         return pretendPostmap(args, options);
       }
+      // The look-up has tests of its own.
+      if (args.includes("user")) return { code: 0, stdout: "", stderr: "" };
       events.push(`doveadm ${args.join(" ")} at ${clock.now}`);
       return { stdout: "", stderr: "", ...doveadm(args) };
     },
@@ -112,7 +118,7 @@ describe("open sessions", () => {
 
   it("stay when only quotas change: nobody is asked, and nothing waits", async () => {
     const { node, events } = await nodeWith(everybody, { now: 1_900_000_000_000 });
-    const changed = [...one.users.values()].map((record) => ({ ...record, quota_mb: 9 }));
+    const changed = usersOf(one).map((record) => ({ ...record, quota_mb: 9 }));
     node.config.server = (await startServer(stateOf(3, ["example.nl"], changed))).url;
     expect((await node.poll()).exitCode).toBe(0);
     expect(events.filter((event) => /sleep|doveadm/.test(event))).toEqual([]);
@@ -138,7 +144,7 @@ describe("open sessions", () => {
     "%s: a warning, and the state is applied",
     async (_, doveadm, warning) => {
       const { node } = await nodeWith(doveadm, { now: 1_900_000_000_000 });
-      expect(await node.poll()).toEqual({ exitCode: 0, reported: true });
+      expect(await node.poll()).toMatchObject({ exitCode: 0, reported: true });
       expect(node.log[0]).toMatch(warning);
     },
   );

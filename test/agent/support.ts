@@ -20,7 +20,13 @@ import { type Dependencies, type PollResult, pollOnce } from "../../src/agent/po
 import { thisMachine } from "../../src/agent/this-machine.ts";
 import { encodeEnd, encodeHeader, type MailState, stateTag } from "../../src/sync/answer.ts";
 import { StateDigest } from "../../src/sync/digest.ts";
-import { canonicalLine, type MailRecord, type UserRecord } from "../../src/sync/records.ts";
+import {
+  type AddressRecord,
+  canonicalLine,
+  type MailRecord,
+  removalLine,
+  type UserRecord,
+} from "../../src/sync/records.ts";
 import type { Report } from "../../src/sync/report.ts";
 
 export const KEY = "m25test-0123456789abcdefghij";
@@ -38,25 +44,29 @@ export function user(address: string, given: Partial<UserRecord> = {}): UserReco
 export function stateOf(
   revision: number,
   domains: readonly string[],
-  users: readonly UserRecord[],
+  users: readonly (UserRecord | AddressRecord)[],
+  given: Partial<Pick<MailState, "role" | "history">> = {},
 ): MailState {
   const digest = new StateDigest();
   for (const domain of domains) digest.add({ domain });
   for (const record of users) digest.add(record);
   return {
+    role: "mail",
     history: HISTORY,
     revision,
     digest: digest.toString(),
+    cursor: `cursor-${revision}`,
+    ...given,
     domains: new Map(domains.map((domain) => [domain, { domain }])),
     users: new Map(users.map((record) => [record.user, record])),
   };
 }
 
 export function linesOf(state: MailState): string[] {
-  const { history, revision, digest, domains, users } = state;
+  const { role, history, revision, digest, cursor, domains, users } = state;
   const records: MailRecord[] = [...domains.values(), ...users.values()];
   const counts = { domains: domains.size, users: users.size };
-  const header = encodeHeader({ history, revision, digest, counts });
+  const header = encodeHeader({ kind: "snapshot", role, history, revision, digest, counts, cursor });
   return [header, ...records.map(canonicalLine), encodeEnd(records.length)];
 }
 
@@ -76,6 +86,8 @@ export interface FakeServer {
   /** How the report route answers. */
   reportStatus: number;
   connections: number;
+  /** Earlier states, to which it knows what has changed since. */
+  remembers: MailState[];
   close(): Promise<void>;
 }
 
@@ -86,6 +98,45 @@ export function maps(
 ): void {
   response.writeHead(200, { "Content-Type": "application/x-ndjson", ETag: stateTag(state) });
   response.end(body);
+}
+
+/** As a server does that knows some earlier states: 304, a delta or a snapshot. */
+export function answerProperly(
+  { serves, remembers }: { serves: FakeServer["serves"]; remembers: MailState[] },
+  request: IncomingMessage,
+  response: ServerResponse,
+): void {
+  if (typeof serves === "function") return;
+  if (request.headers["if-none-match"] === stateTag(serves)) return void response.writeHead(304).end();
+  const since = new URL(request.url ?? "", "http://x").searchParams.get("since");
+  const from = remembers.find(
+    ({ cursor, role, history, revision }) =>
+      cursor === since && role === serves.role && history === serves.history && revision < serves.revision,
+  );
+  if (!remembers.includes(serves)) remembers.push(serves);
+  maps(serves, response, from === undefined ? undefined : deltaOf(from, serves));
+}
+
+/** What changed between two states, as a server says it. */
+export function deltaOf(from: MailState, to: MailState): string {
+  const { role, history, revision, digest, cursor } = to;
+  const counts = { domains: to.domains.size, users: to.users.size };
+  const lines: string[] = [];
+  const set = (old: ReadonlyMap<string, MailRecord>, now: ReadonlyMap<string, MailRecord>): void => {
+    for (const [key, record] of now) {
+      const before = old.get(key);
+      if (before === undefined || canonicalLine(before) !== canonicalLine(record))
+        lines.push(canonicalLine(record));
+    }
+  };
+  set(from.domains, to.domains);
+  for (const domain of from.domains.keys())
+    if (!to.domains.has(domain)) lines.push(removalLine({ domain, removed: true }));
+  set(from.users, to.users);
+  for (const user of from.users.keys())
+    if (!to.users.has(user)) lines.push(removalLine({ user, removed: true }));
+  const header = encodeHeader({ kind: "delta", role, history, revision, digest, counts, cursor });
+  return `${[header, ...lines, encodeEnd(lines.length)].join("\n")}\n`;
 }
 
 export async function startServer(
@@ -106,8 +157,7 @@ export async function startServer(
     }
     fake.requests.push(request);
     if (typeof fake.serves === "function") return fake.serves(request, response);
-    if (request.headers["if-none-match"] === stateTag(fake.serves)) return void response.writeHead(304).end();
-    maps(fake.serves, response);
+    answerProperly(fake, request, response);
   });
   server.on("connection", () => {
     fake.connections += 1;
@@ -120,6 +170,7 @@ export async function startServer(
     reports: [],
     reportStatus: 204,
     connections: 0,
+    remembers: [],
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
@@ -170,7 +221,7 @@ export function nodeOf(server: { url: URL }, parts: Partial<Host> = {}): Node {
         return (await thisMachine.find(command)) ?? `/pretended/${command}`;
       },
       run: async (command, args, options) => {
-        if (!args.includes("-s"))
+        if (!args.includes("-s") && !args.includes("-q"))
           node.commands.push(
             [command.replace(/.*\//, ""), ...args].join(" ").replaceAll(`${config.out}/`, ""),
           );
@@ -192,6 +243,13 @@ const realPostmap = await thisMachine.find("postmap");
 export function pretendPostmap(args: readonly string[], options: RunOptions = {}): CommandResult {
   const source = (args.at(-1) ?? "").replace(/^lmdb:/, "");
   const target = `${source}.lmdb`;
+  if (args.includes("-q")) {
+    const key = `${args[args.indexOf("-q") + 1]} `;
+    const found = readFileSync(target, "latin1")
+      .split("\n")
+      .find((line) => line.startsWith(key));
+    return { code: found === undefined ? 1 : 0, stdout: found?.slice(key.length) ?? "", stderr: "" };
+  }
   if (args.includes("-s"))
     options.output?.(Buffer.from(readFileSync(target, "latin1").replaceAll(" ", "\t"), "latin1"));
   // In place: the same file stays, as with the real one.
@@ -256,6 +314,8 @@ export function picture(out: string): Record<string, string> {
   const seen: Record<string, string> = {};
   if (!existsSync(out)) return seen;
   for (const entry of readdirSync(out, { recursive: true, withFileTypes: true })) {
+    // Another after each poll, whatever came of it.
+    if (entry.name === "last-poll.json") continue;
     const path = join(entry.parentPath, entry.name);
     const { mode, uid, gid, mtimeMs, ino } = statSync(path);
     const content = entry.isFile() ? readFileSync(path, "latin1") : "";
@@ -287,7 +347,7 @@ export function serves(out: string): {
 }
 
 export function expectedOf(state: MailState): ReturnType<typeof serves> {
-  const users = [...state.users.values()].sort((a, b) => (a.user < b.user ? -1 : 1));
+  const users = ([...state.users.values()] as UserRecord[]).sort((a, b) => (a.user < b.user ? -1 : 1));
   const addresses = users.map((record) => record.user);
   return { users, mailboxes: addresses, senders: addresses, domains: [...state.domains.keys()].sort() };
 }

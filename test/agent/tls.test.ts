@@ -59,7 +59,7 @@ describe.skipIf(!openssl)("over HTTPS (skipped where openssl is not installed)",
   it("trusts the authority that --ca names", async () => {
     const { node, ca } = await secured("IP:127.0.0.1");
     node.config.caFile = ca;
-    expect(await node.poll()).toEqual({ exitCode: 0, reported: true });
+    expect(await node.poll()).toMatchObject({ exitCode: 0, reported: true });
     expect(serves(node.config.out)).toEqual(expectedOf(one));
   });
 

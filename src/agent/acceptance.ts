@@ -1,0 +1,43 @@
+import { join } from "node:path";
+import { ConfigurationError, type ExitCode, exitCodes } from "./faults.ts";
+import type { FileSystem } from "./file-system.ts";
+import type { Host } from "./host.ts";
+import { PRIVATE, replaceFile } from "./staging.ts";
+import { names, parseNodeState, stagedName } from "./state.ts";
+
+/** An operator's word on this node: removals of this history up to this revision may go. */
+interface Acceptance {
+  history: string;
+  revision: number;
+}
+
+/**
+ * Accepts what is withheld now, and no more than that. The word is kept in DIR/accepted.json; the next poll
+ * carries it out, with or without a server, and then removes it.
+ *
+ * @throws ConfigurationError where no state is
+ */
+export async function acceptRemovals({ files, print }: Host, { out }: { out: string }): Promise<ExitCode> {
+  const state = parseNodeState(await files.read(join(out, names.state)));
+  if (state === undefined) throw new ConfigurationError(`--out ${out} holds no state of a node`);
+  const { withheld, applied } = state;
+  if (withheld === null) {
+    print("nothing is withheld\n");
+    return exitCodes.done;
+  }
+  const acceptance: Acceptance = { history: applied.history, revision: withheld.last };
+  const text = `${JSON.stringify(acceptance)}\n`;
+  await replaceFile(files, join(out, stagedName(names.accepted)), join(out, names.accepted), [text], PRIVATE);
+  print(`accepted: ${withheld.users} users go with the next poll\n`);
+  return exitCodes.done;
+}
+
+/** @returns undefined when there is none, or a damaged one */
+export async function readAcceptance(files: FileSystem, out: string): Promise<Acceptance | undefined> {
+  try {
+    const { history, revision } = JSON.parse((await files.read(join(out, names.accepted))) ?? "");
+    return typeof history === "string" && Number.isSafeInteger(revision) ? { history, revision } : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,173 @@
+import { join } from "node:path";
+import { untilDovecotLooks } from "./dovecot.ts";
+import { onOneLine } from "./faults.ts";
+import type { FileSystem } from "./file-system.ts";
+import type { CommandResult, Host } from "./host.ts";
+import { configurationFolder } from "./postmap.ts";
+import { PRIVATE, removeQuietly, replaceFile } from "./staging.ts";
+import { names, stagedName } from "./state.ts";
+
+/** Of each kind. */
+const SAMPLE = 5;
+const TIMEOUT = 30_000;
+/** What doveadm ends with when it has asked Dovecot and there is no such user (EX_NOUSER). */
+const NO_USER = 67;
+
+/** What came and what went: of a whole update, or the part of it that is looked up. */
+export interface Changes {
+  domains: { added: readonly string[]; removed: readonly string[] };
+  users: { added: readonly string[]; removed: readonly string[] };
+}
+
+/** With what to look. */
+export interface Eyes {
+  postmap: string;
+  /** With its leading arguments; undefined where Dovecot is not asked. */
+  doveadm: readonly string[] | undefined;
+  mailRoot: string;
+}
+
+/**
+ * Notes a sample of `changes` for {@link lookUpChanges}, beside what an earlier look-up did not find to be so.
+ * A file, so that a run that is killed here, or a look-up that fails, is made good by the next run.
+ */
+export async function noteChanges(files: FileSystem, out: string, changes: Changes): Promise<void> {
+  const { domains, users } = changes;
+  const kinds = [domains.added, domains.removed, users.added, users.removed];
+  if (kinds.every((keys) => keys.length === 0)) return;
+  const earlier = parseChanges(await files.read(join(out, names.unproved)));
+  const noted = { domains: merge(earlier?.domains, domains), users: merge(earlier?.users, users) };
+  const staged = join(out, stagedName(names.unproved));
+  await replaceFile(files, staged, join(out, names.unproved), [`${JSON.stringify(noted)}\n`], PRIVATE);
+}
+
+/**
+ * Looks up what {@link noteChanges} noted, as Postfix and Dovecot do: what came must be known, what went must
+ * not. A Dovecot that does not answer is a warning, for nobody can log in to it either.
+ *
+ * @returns how many look-ups contradict; 0 when all is as it should be, and then nothing is left to look up
+ */
+export async function lookUpChanges(host: Host, out: string, eyes: Eyes): Promise<number> {
+  const noted = parseChanges(await host.files.read(join(out, names.unproved)));
+  if (noted === undefined) return 0;
+  const complaints = [
+    ...(await askPostfix(host, out, eyes.postmap, "domains", noted.domains)),
+    ...(await askPostfix(host, out, eyes.postmap, "mailboxes", noted.users)),
+    ...(await askDovecot(host, eyes, noted.users)),
+  ];
+  for (const complaint of complaints) host.log(`not as applied: ${complaint}`);
+  if (complaints.length === 0) await removeQuietly(host.files, [join(out, names.unproved)]);
+  return complaints.length;
+}
+
+/** @returns a line for each key that Postfix sees otherwise */
+async function askPostfix(
+  host: Host,
+  out: string,
+  postmap: string,
+  map: string,
+  { added, removed }: Changes["users"],
+): Promise<string[]> {
+  if (added.length + removed.length === 0) return [];
+  const folder = await configurationFolder(host, out);
+  const ask = async (key: string, wanted: boolean): Promise<string | undefined> => {
+    const args = ["-c", folder, "-q", key, `lmdb:${join(out, map)}`];
+    const { code, stderr } = await runQuietly(host, postmap, args);
+    // A key that is not there is 1 without a word.
+    if (stderr !== "" || (code !== 0 && code !== 1)) {
+      return `Postfix cannot look ${key} up in ${map}: ${onOneLine(stderr) || `postmap ended with ${code ?? "a signal"}`}`;
+    }
+    if ((code === 0) === wanted) return undefined;
+    return wanted ? `Postfix does not find ${key} in ${map}` : `Postfix still finds ${key} in ${map}`;
+  };
+  const asked = await Promise.all([
+    ...added.map((key) => ask(key, true)),
+    ...removed.map((key) => ask(key, false)),
+  ]);
+  return asked.filter((complaint) => complaint !== undefined);
+}
+
+/** @returns a line for each user whom Dovecot sees otherwise */
+async function askDovecot(host: Host, eyes: Eyes, { added, removed }: Changes["users"]): Promise<string[]> {
+  const { doveadm, mailRoot } = eyes;
+  if (doveadm === undefined || added.length + removed.length === 0) return [];
+  const [command = "doveadm", ...leading] = doveadm;
+  let silent: string | undefined;
+  const ask = async (user: string, wanted: boolean): Promise<string | undefined> => {
+    const args = [...leading, "user", "-f", "home", user];
+    const { code, stdout, stderr } = await runQuietly(host, command, args);
+    if (code !== 0 && code !== NO_USER) {
+      silent ??= onOneLine(stderr) || `doveadm ended with ${code ?? "a signal"}`;
+      return undefined;
+    }
+    const known = code === 0;
+    if (known === wanted) return undefined;
+    if (wanted) return `Dovecot does not know ${user}`;
+    // Where it knows the user from elsewhere, the home is none of ours.
+    return isOurHome(stdout.trim(), mailRoot, user) ? `Dovecot still knows ${user}` : undefined;
+  };
+  const askAll = async (changes: Changes["users"]): Promise<string[]> => {
+    const asked = await Promise.all([
+      ...changes.added.map((user) => ask(user, true)),
+      ...changes.removed.map((user) => ask(user, false)),
+    ]);
+    return asked.filter((complaint) => complaint !== undefined);
+  };
+  let complaints = await askAll({ added, removed });
+  if (complaints.length > 0) {
+    // It looks at its file once a second at most.
+    await untilDovecotLooks(host, host.clock.now());
+    complaints = await askAll({ added, removed });
+  }
+  if (silent !== undefined) host.log(`warning: Dovecot was not asked whom it knows: ${silent}`);
+  return complaints;
+}
+
+function isOurHome(home: string, mailRoot: string, user: string): boolean {
+  const at = user.indexOf("@");
+  return home.startsWith(`${mailRoot}/${user.slice(at + 1)}/${user.slice(0, at)}.`);
+}
+
+async function runQuietly(host: Host, command: string, args: readonly string[]): Promise<CommandResult> {
+  try {
+    return await host.run(command, args, { timeout: TIMEOUT });
+  } catch (error) {
+    return { code: null, stdout: "", stderr: `cannot be run: ${(error as Error).message}` };
+  }
+}
+
+/** Earlier keys first, unless the update itself has made them something else. */
+function merge(earlier: Changes["users"] | undefined, now: Changes["users"]): Changes["users"] {
+  const join = (old: readonly string[], fresh: readonly string[], other: readonly string[]): string[] => {
+    const kept = old.filter((key) => !other.includes(key)).slice(0, SAMPLE);
+    return [...new Set([...kept, ...sampleOf(fresh)])];
+  };
+  return {
+    added: join(earlier?.added ?? [], now.added, now.removed),
+    removed: join(earlier?.removed ?? [], now.removed, now.added),
+  };
+}
+
+/** The first, the last, and some from between. */
+function sampleOf(keys: readonly string[]): string[] {
+  if (keys.length <= SAMPLE) return [...keys];
+  const step = (keys.length - 1) / (SAMPLE - 1);
+  return Array.from({ length: SAMPLE }, (_, index) => keys[Math.round(index * step)] ?? "");
+}
+
+/** A file that is damaged counts as none: it is about a proof, not about what is served. */
+function parseChanges(text: string | undefined): Changes | undefined {
+  if (text === undefined) return undefined;
+  try {
+    const { domains, users } = JSON.parse(text) as Partial<Changes>;
+    return isChange(domains) && isChange(users) ? { domains, users } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isChange(value: Partial<Changes["users"]> | undefined): value is Changes["users"] {
+  return [value?.added, value?.removed].every(
+    (keys) => Array.isArray(keys) && keys.every((key) => typeof key === "string"),
+  );
+}

@@ -1,0 +1,282 @@
+import { rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { main } from "../../src/agent/cli.ts";
+import { diskFiles } from "../../src/agent/file-system.ts";
+import { type LastPoll, readLastPoll, recordPoll } from "../../src/agent/last-poll.ts";
+import type { Status } from "../../src/agent/status.ts";
+import {
+  HISTORY,
+  KEY,
+  maps,
+  type Node,
+  nodeOf,
+  pretendPostmap,
+  startServer,
+  stateOf,
+  temporaryFolder,
+  user,
+} from "./support.ts";
+
+const many = Array.from({ length: 20 }, (_, index) => user(`user${index}@example.nl`));
+const one = stateOf(7, ["example.nl"], many);
+const never = new AbortController().signal;
+
+/** What `status` prints and ends with. */
+async function statusOf(node: Node, ...flags: string[]): Promise<{ code: number; text: string }> {
+  node.printed.length = 0;
+  const code = await main(["status", "--out", node.config.out, ...flags], {}, node.host, never);
+  return { code, text: node.printed.join("") };
+}
+
+async function jsonOf(node: Node): Promise<Status> {
+  return JSON.parse((await statusOf(node, "--json")).text) as Status;
+}
+
+/** A node that has applied the first state; its clock is at `clock.now`. */
+async function polled() {
+  const clock = { now: 1_900_000_000_000 };
+  const server = await startServer(one);
+  const node = nodeOf(server, {
+    clock: { now: () => clock.now, sleep: async () => undefined },
+    find: async (command) => (command === "doveadm" ? undefined : `/pretended/${command}`),
+    run: async (_, args, options) => pretendPostmap(args, options),
+  });
+  expect((await node.poll()).exitCode).toBe(0);
+  return { node, server, clock };
+}
+
+describe("status", () => {
+  it("says in about ten lines what is served, since when, and that all is well", async () => {
+    const { node, clock } = await polled();
+    clock.now += 90_000;
+    const { code, text } = await statusOf(node);
+    expect(code).toBe(0);
+    expect(text.replace(/^m25-mail-node .*\n/, "").replaceAll(node.config.out, "OUT")).toBe(
+      [
+        "folder      OUT",
+        "serves      1 domain, 20 users",
+        `revision    7 of history ${HISTORY.slice(0, 8)}`,
+        "since       2030-03-17T17:46:40.000Z (1 minute ago)",
+        "files       as they were written",
+        "withheld    nothing",
+        "last poll   2030-03-17T17:46:40.000Z (1 minute ago): 200, applied",
+        "server      was told at 2030-03-17T17:46:40.000Z (1 minute ago)",
+        "altogether  all is well",
+        "",
+      ].join("\n"),
+    );
+  });
+
+  it("as JSON is the same in one object, without a hash or a key", async () => {
+    const { node } = await polled();
+    await node.poll();
+    const status = await jsonOf(node);
+    expect(status).toMatchObject({
+      serving: { domains: 1, users: 20, revision: 7, history: HISTORY },
+      role: "mail",
+      withheld: null,
+      damaged: [],
+      missing: [],
+      unfinished: false,
+      unproved: false,
+      last_poll: { exit_code: 0, answer: 304, reason: null, count: null, message: null },
+      unreadable: [],
+      exit_code: 0,
+    });
+    expect(JSON.stringify(status)).not.toMatch(/BLF-CRYPT|m25test/);
+  });
+
+  it("names what is missing and what was changed, until a poll has made it anew", async () => {
+    const { node } = await polled();
+    rmSync(join(node.config.out, "domains.lmdb"));
+    writeFileSync(join(node.config.out, "users"), "");
+    const { code, text } = await statusOf(node);
+    expect(code).toBe(75);
+    expect(text).toContain("missing: domains.lmdb; not as written: users (the next poll makes them anew)");
+    await node.poll();
+    expect((await statusOf(node)).code).toBe(0);
+  });
+
+  it("says how many removals are withheld, since when, and how they are let go", async () => {
+    const { node, server, clock } = await polled();
+    server.serves = stateOf(8, ["example.nl"], many.slice(0, 3));
+    expect((await node.poll()).exitCode).toBe(65);
+    clock.now += 2 * 3_600_000;
+    await node.poll();
+    const { code, text } = await statusOf(node);
+    expect(code).toBe(65);
+    expect(text).toContain(
+      "withheld    17 users whom the server no longer has, since 2030-03-17T17:46:40.000Z (2 hours ago); " +
+        `m25-mail-node accept --out ${node.config.out} lets them go\n`,
+    );
+    expect(text).toContain("reason      removals_withheld (17)\n");
+    expect((await jsonOf(node)).withheld).toMatchObject({ users: 17, first: 8, last: 8 });
+    rmSync(join(node.config.out, "last-poll.json"));
+    expect((await statusOf(node)).code).toBe(65);
+    expect(await main(["accept", "--out", node.config.out], {}, node.host, never)).toBe(0);
+    expect((await statusOf(node)).text).toContain("accepted, the next poll lets them go");
+  });
+
+  it("says what the server answered last, and ends as that poll did", async () => {
+    const { node, server } = await polled();
+    const answers: [number, number, string][] = [
+      [401, 77, "the server answered 401"],
+      [503, 75, "the server answered 503"],
+      [404, 65, "the server answered 404"],
+    ];
+    for (const [status, exit, words] of answers) {
+      server.serves = (_, response) => void response.writeHead(status).end();
+      expect((await node.poll()).exitCode).toBe(exit);
+      const { code, text } = await statusOf(node);
+      expect(code).toBe(exit);
+      expect(text).toContain(words);
+      expect(text).toMatch(new RegExp(`^said +the server .*${status}`, "m"));
+    }
+    server.serves = (_, response) =>
+      void response.writeHead(200, { "content-type": "application/x-ndjson" }).end("half");
+    await node.poll();
+    expect(await jsonOf(node)).toMatchObject({
+      exit_code: 65,
+      last_poll: { answer: 200, exit_code: 65, reason: "not_maps" },
+      serving: { revision: 7 },
+    });
+    await server.close();
+    await node.poll();
+    const { code, text } = await statusOf(node);
+    expect(code).toBe(75);
+    expect(text).toContain("no answer from the server");
+  });
+
+  it("of a node whose program stopped an hour ago is not well", async () => {
+    const { node, clock } = await polled();
+    clock.now += 3_600_001;
+    expect(await statusOf(node)).toMatchObject({
+      code: 75,
+      text: expect.stringContaining("no poll for over an hour"),
+    });
+  });
+
+  it("of a folder without a state says what to do", async () => {
+    const node = nodeOf({ url: new URL("http://127.0.0.1:1/") });
+    for (const out of [node.config.out, temporaryFolder()]) {
+      node.config.out = out;
+      const { code, text } = await statusOf(node);
+      expect(code).toBe(78);
+      expect(text).toContain("nothing: no poll has applied anything here yet");
+    }
+  });
+
+  it("for somebody who is not root says what cannot be read", async () => {
+    const { node } = await polled();
+    const { files } = node.host;
+    node.host.files = {
+      ...files,
+      read: (path) => Promise.reject(Object.assign(new Error("EACCES"), { code: "EACCES", path })),
+    };
+    const { code, text } = await statusOf(node);
+    expect(code).toBe(78);
+    expect(text).toContain(
+      `unreadable  ${node.config.out}/state.json: not permitted (EACCES); root may read it\n`,
+    );
+    expect(text).toContain("altogether  not known: run this as root\n");
+  });
+});
+
+describe("the record of the last poll", () => {
+  const poll: LastPoll = {
+    at: "2030-03-17T17:46:40.000Z",
+    exit_code: 75,
+    answer: null,
+    reason: null,
+    count: null,
+    message: "the server cannot be reached",
+  };
+
+  it("is only for this program, and the last one counts", async () => {
+    const out = temporaryFolder();
+    await recordPoll(diskFiles, out, { ...poll, exit_code: 0 });
+    await recordPoll(diskFiles, out, poll);
+    expect(statSync(join(out, "last-poll.json")).mode & 0o777).toBe(0o600);
+    expect(await readLastPoll(diskFiles, out)).toEqual(poll);
+    expect(await diskFiles.list(out)).toEqual(["last-poll.json"]);
+  });
+
+  it("that cannot be written keeps no poll from its work", async () => {
+    const { node, server } = await polled();
+    const { files } = node.host;
+    node.host.files = {
+      ...files,
+      create: async (path) => {
+        if (path.includes("last-poll")) throw Object.assign(new Error("full"), { code: "ENOSPC" });
+        return await files.create(path);
+      },
+    };
+    server.serves = stateOf(8, ["example.nl"], many.slice(1));
+    expect((await node.poll()).exitCode).toBe(0);
+    await recordPoll(diskFiles, join(node.config.out, "nowhere"), poll);
+  });
+
+  it("that is damaged counts as none, and what stands in it upsets no terminal", async () => {
+    const out = temporaryFolder();
+    for (const text of ["", "{", "null", "[]", '{"at":"never","exit_code":0}', '{"at":7}']) {
+      writeFileSync(join(out, "last-poll.json"), text);
+      expect(await readLastPoll(diskFiles, out)).toBeUndefined();
+    }
+    writeFileSync(
+      join(out, "last-poll.json"),
+      JSON.stringify({ ...poll, message: "\u001b[2Jgone\n", count: "x" }),
+    );
+    expect(await readLastPoll(diskFiles, out)).toMatchObject({ message: "[2Jgone", count: null });
+  });
+});
+
+describe("a poll that waits while the key is rotated", () => {
+  it("asks again at once with the fresh one", async () => {
+    const { node, server } = await polled();
+    const next = stateOf(8, ["example.nl"], [...many, user("new@example.nl")]);
+    const keys: (string | undefined)[] = [];
+    server.serves = (request, response) => {
+      keys.push(request.headers.authorization);
+      if (keys.length > 1) return maps(next, response);
+      writeFileSync(node.config.keyFile, "m25test-the-fresh-key\n");
+      response.writeHead(401).end();
+    };
+    expect((await node.poll()).exitCode).toBe(0);
+    expect(keys).toEqual([`Bearer ${KEY}`, "Bearer m25test-the-fresh-key"]);
+    server.serves = (_, response) => void response.writeHead(401).end();
+    const asked = server.requests.length;
+    expect((await node.poll()).exitCode).toBe(77);
+    expect(server.requests.length).toBe(asked + 1);
+  });
+});
+
+describe("a poll whose look-up contradicts", () => {
+  it("tells the server so, ends with 75, and looks again at the next one", async () => {
+    const { node, server } = await polled();
+    const { run } = node.host;
+    const blind: Node["host"]["run"] = async (command, args, options) =>
+      args.includes("-q") ? { code: 1, stdout: "", stderr: "" } : await run(command, args, options);
+    node.host.run = blind;
+    server.reports.length = 0;
+    server.serves = stateOf(8, ["example.nl"], [...many, user("new@example.nl")]);
+    for (const _ of ["when it is applied", "when nothing is new"]) {
+      expect((await node.poll()).exitCode).toBe(75);
+      expect(server.reports.pop()).toMatchObject({
+        revision: 8,
+        status: "failed",
+        reason: "lookup_failed",
+        count: 1,
+      });
+    }
+    expect(await jsonOf(node)).toMatchObject({
+      unproved: true,
+      exit_code: 75,
+      last_poll: { answer: 304, reason: "lookup_failed", count: 1 },
+    });
+    node.host.run = run;
+    expect((await node.poll()).exitCode).toBe(0);
+    expect(server.reports.pop()).toMatchObject({ revision: 8, status: "applied" });
+    expect((await statusOf(node)).code).toBe(0);
+  });
+});

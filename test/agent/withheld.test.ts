@@ -1,0 +1,311 @@
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { main } from "../../src/agent/cli.ts";
+import { readKept } from "../../src/agent/kept-file.ts";
+import { servedOf } from "../../src/agent/losses.ts";
+import type { MailState } from "../../src/sync/answer.ts";
+import type { UserRecord } from "../../src/sync/records.ts";
+import { breaking } from "./breaking.ts";
+import {
+  answerProperly,
+  expectedOf,
+  type FakeServer,
+  hash,
+  type Node,
+  nodeOf,
+  picture,
+  pretendPostmap,
+  served,
+  serves,
+  startServer,
+  stateOf,
+  user,
+} from "./support.ts";
+
+const ten = Array.from({ length: 10 }, (_, index) => `u${index}@example.nl`);
+const full = stateOf(1, ["example.nl", "old.nl"], [...ten.map((name) => user(name)), user("last@old.nl")]);
+/** Eight of eleven and a domain are gone, one has another password, and one is new. */
+const emptied = stateOf(
+  2,
+  ["example.nl", "new.nl"],
+  [
+    user("u0@example.nl", { password: hash("b") }),
+    user("u1@example.nl"),
+    user("u2@example.nl"),
+    user("x@new.nl"),
+  ],
+);
+const union = stateOf(
+  2,
+  ["example.nl", "new.nl", "old.nl"],
+  [...new Map([...full.users, ...emptied.users]).values()],
+);
+const expected = expectedOf(union);
+
+async function nodeWith(
+  state: MailState,
+): Promise<{ server: FakeServer; node: Node; accepts(revision?: number): void }> {
+  const server = await startServer(state);
+  const node = nodeOf(server, {
+    find: async (command) => (command === "doveadm" ? undefined : `/pretended/${command}`),
+    run: async (_, args, options) => pretendPostmap(args, options),
+    lock: async () => ({ fd: -1, release: async () => undefined }),
+  });
+  expect((await node.poll()).exitCode).toBe(0);
+  let header: number | undefined;
+  let now: FakeServer["serves"] = state;
+  Object.defineProperty(server, "serves", {
+    get: () => (request: never, response: import("node:http").ServerResponse) => {
+      if (header !== undefined) response.setHeader("m25-accept-removals", header);
+      if (typeof now === "function") now(request, response);
+      else answerProperly({ serves: now, remembers: server.remembers }, request, response);
+    },
+    set: (value: FakeServer["serves"]) => {
+      now = value;
+    },
+  });
+  return {
+    server,
+    node,
+    accepts: (revision) => {
+      header = revision;
+    },
+  };
+}
+
+async function accept(node: Node): Promise<number> {
+  return await main(["accept", "--out", node.config.out], {}, node.host, new AbortController().signal);
+}
+
+describe("a server that has lost most of a node's users", () => {
+  it("the node keeps serving them, and takes everything else; it ends with 65 and says how many", async () => {
+    const { server, node } = await nodeWith(full);
+    server.serves = emptied;
+    expect(await node.poll()).toMatchObject({ exitCode: 65, news: "changed", reported: true });
+    expect(serves(node.config.out)).toEqual(expected);
+    const kept = await readKept(node.host.files, join(node.config.out, "snapshot.ndjson"));
+    expect(kept?.withheld.size).toBe(8);
+    expect(server.reports.at(-1)).toEqual({
+      revision: 2,
+      history: full.history,
+      digest: kept && servedOf(kept).digest,
+      counts: { domains: 3, users: 12 },
+      status: "withheld",
+      reason: "removals_withheld",
+      count: 8,
+      version: "dev",
+    });
+    expect(node.log.join("\n")).toContain("withheld: 8 users");
+  });
+
+  it("a poll without news ends with 65 again, writes nothing, and asks from where the server is", async () => {
+    const { server, node } = await nodeWith(full);
+    server.serves = emptied;
+    await node.poll();
+    const before = picture(node.config.out);
+    expect(await node.poll()).toMatchObject({ exitCode: 65, news: "unchanged", reported: false });
+    expect(picture(node.config.out)).toEqual(before);
+    expect(server.requests.at(-1)?.url).toBe("/sync/v1/maps?since=cursor-2");
+  });
+
+  it("goes on with changes: a new password of one who is left is applied, and those who come back are as before", async () => {
+    const { server, node } = await nodeWith(full);
+    server.serves = emptied;
+    await node.poll();
+    const users = [...emptied.users.values()].map((record) => ({ ...record, password: hash("c") }));
+    server.serves = stateOf(3, ["example.nl", "new.nl"], users as never);
+    expect((await node.poll()).exitCode).toBe(65);
+    const now = serves(node.config.out).users;
+    expect(now.filter((record) => record.password === hash("c"))).toHaveLength(4);
+    expect(now).toHaveLength(12);
+    server.serves = { ...union, revision: 4, cursor: "cursor-4" };
+    expect((await node.poll()).exitCode).toBe(0);
+    expect(server.reports.at(-1)).toMatchObject({
+      status: "applied",
+      reason: null,
+      count: null,
+      revision: 4,
+    });
+  });
+
+  it("m25-mail-node accept lets them go, at the next poll, also when the server is away", async () => {
+    for (const away of [false, true]) {
+      const { server, node } = await nodeWith(full);
+      server.serves = emptied;
+      await node.poll();
+      expect(await accept(node)).toBe(0);
+      expect(node.printed.join("")).toBe("accepted: 8 users go with the next poll\n");
+      if (away) server.serves = (_, response) => response.writeHead(503).end();
+      expect((await node.poll()).exitCode).toBe(away ? 75 : 0);
+      expect(serves(node.config.out)).toEqual(expectedOf(emptied));
+      expect(existsSync(join(node.config.out, "accepted.json"))).toBe(false);
+      server.serves = emptied;
+      expect((await node.poll()).exitCode).toBe(0);
+      expect(server.reports.at(-1)).toMatchObject({ status: "applied", revision: 2, digest: emptied.digest });
+    }
+  });
+
+  it("accept with nothing withheld says so, and lets nothing go that is withheld later", async () => {
+    const { server, node } = await nodeWith(full);
+    expect(await accept(node)).toBe(0);
+    expect(node.printed).toEqual(["nothing is withheld\n"]);
+    server.serves = emptied;
+    expect((await node.poll()).exitCode).toBe(65);
+    expect(
+      await main(["accept", "--out", `${node.config.out}-not`], {}, node.host, new AbortController().signal),
+    ).toBe(78);
+  });
+
+  it("an acceptance of another history, or a damaged one, is dropped", async () => {
+    const { server, node } = await nodeWith(full);
+    server.serves = emptied;
+    await node.poll();
+    for (const text of [JSON.stringify({ history: "f".repeat(32), revision: 9 }), "{", "null"]) {
+      writeFileSync(join(node.config.out, "accepted.json"), text);
+      expect((await node.poll()).exitCode).toBe(65);
+      expect(existsSync(join(node.config.out, "accepted.json"))).toBe(false);
+    }
+    expect(serves(node.config.out)).toEqual(expected);
+  });
+
+  it("the server's word lets them go, with an answer or without news", async () => {
+    for (const first of [true, false]) {
+      const { server, node, accepts } = await nodeWith(full);
+      server.serves = emptied;
+      if (!first) {
+        accepts(1);
+        expect((await node.poll()).exitCode).toBe(65);
+        expect((await node.poll()).exitCode).toBe(65);
+      }
+      accepts(2);
+      expect(await node.poll()).toMatchObject({ exitCode: 0, news: "changed", reported: true });
+      expect(serves(node.config.out)).toEqual(expectedOf(emptied));
+      expect(server.reports.at(-1)).toMatchObject({ status: "applied", digest: emptied.digest });
+    }
+  });
+
+  it("files are made anew with them while the server is away, and when state.json is lost", async () => {
+    const { server, node } = await nodeWith(full);
+    server.serves = emptied;
+    await node.poll();
+    server.serves = (_, response) => response.writeHead(503).end();
+    for (const lost of [[], ["state.json"]]) {
+      for (const name of [...Object.keys(served(node.config.out)), ...lost])
+        rmSync(join(node.config.out, name));
+      expect((await node.poll()).exitCode).toBe(75);
+      expect(serves(node.config.out)).toEqual(expected);
+    }
+    server.serves = emptied;
+    expect((await node.poll()).exitCode).toBe(65);
+    expect(serves(node.config.out)).toEqual(expected);
+  });
+
+  it("a damaged or lost snapshot.ndjson opens no door: whoever is in service is counted from the files", async () => {
+    for (const lost of [["snapshot.ndjson"], ["snapshot.ndjson", "state.json"]]) {
+      for (const damage of [undefined, "", "{}", (text: string) => text.replace('"hour":0', '"hour":1')]) {
+        const { server, node } = await nodeWith(full);
+        server.serves = emptied;
+        for (const name of lost) {
+          const path = join(node.config.out, name);
+          if (damage === undefined) rmSync(path);
+          else writeFileSync(path, typeof damage === "string" ? damage : damage(readFileSync(path, "utf8")));
+        }
+        expect((await node.poll()).exitCode).toBe(65);
+        expect(serves(node.config.out)).toEqual(expected);
+      }
+    }
+  });
+
+  it("what is kept of losses is proved as the state is: a line changed, lost or added, and all of it is damaged", async () => {
+    const { server, node } = await nodeWith(full);
+    server.serves = stateOf(2, ["example.nl", "old.nl"], [...full.users.values()].slice(2) as UserRecord[]);
+    expect((await node.poll()).exitCode).toBe(0);
+    const path = join(node.config.out, "snapshot.ndjson");
+    const text = readFileSync(path, "utf8");
+    const kept = await readKept(node.host.files, path);
+    expect([...(kept?.ledger.gone.keys() ?? [])]).toEqual(["u0@example.nl", "u1@example.nl"]);
+    const gone = /\{"gone":.*\n/;
+    for (const damaged of [
+      text.replace(gone, ""),
+      text.replace(gone, (line) => line + line),
+      text.replace('"peaks":[[0,11]]', '"peaks":[[0,2]]'),
+      text.replace(/.*\n$/, ""),
+      text.replace(/"sha256":"./, '"sha256":"'),
+    ]) {
+      expect(damaged).not.toBe(text);
+      writeFileSync(path, damaged);
+      expect(await readKept(node.host.files, path)).toBeUndefined();
+    }
+  });
+
+  it("another server's empty state, under another key, takes nothing away", async () => {
+    const { server, node } = await nodeWith(full);
+    server.serves = stateOf(1, [], [], { history: "f".repeat(32) });
+    expect((await node.poll()).exitCode).toBe(65);
+    expect(serves(node.config.out)).toEqual(expectedOf(full));
+  });
+
+  it("--dry-run says how many would stay", async () => {
+    const { server, node } = await nodeWith(full);
+    server.serves = emptied;
+    node.config.dryRun = true;
+    await node.poll();
+    expect(node.printed.join("")).toContain("withheld: 8 users stay in service\n");
+  });
+});
+
+describe("killed at any step", () => {
+  const steps = async (
+    prepare: (trial: Awaited<ReturnType<typeof nodeWith>>) => Promise<void>,
+  ): Promise<number> => {
+    const trial = await nodeWith(full);
+    await prepare(trial);
+    const broken = breaking(trial.node.host);
+    await trial.node.poll({ host: broken.host });
+    return broken.steps.length;
+  };
+
+  it("while removals are withheld: the next run comes to the same, and withholds the same", async () => {
+    const prepare = async ({ server }: { server: FakeServer }) => {
+      server.serves = emptied;
+    };
+    const count = await steps(prepare);
+    expect(count).toBeGreaterThan(50);
+    for (let step = 1; step <= count; step += 1) {
+      const { server, node } = await nodeWith(full);
+      server.serves = emptied;
+      await node.poll({ host: breaking(node.host, { step, kind: { kill: "after" } }).host });
+      for (const address of full.users.keys())
+        expect(
+          serves(node.config.out).users.map((record) => record.user),
+          `${step}`,
+        ).toContain(address);
+      expect((await node.poll()).exitCode, `${step}`).toBe(65);
+      expect(serves(node.config.out), `${step}`).toEqual(expected);
+      expect(server.reports.at(-1)).toMatchObject({ status: "withheld", count: 8, revision: 2 });
+      await accept(node);
+      expect((await node.poll()).exitCode, `${step}`).toBe(0);
+      expect(serves(node.config.out), `${step}`).toEqual(expectedOf(emptied));
+    }
+  }, 60_000);
+
+  it("while accepted removals are carried out: they are carried out by the next run", async () => {
+    const prepare = async ({ server, node }: { server: FakeServer; node: Node }) => {
+      server.serves = emptied;
+      await node.poll();
+      await accept(node);
+    };
+    const count = await steps(prepare);
+    for (let step = 1; step <= count; step += 1) {
+      const trial = await nodeWith(full);
+      await prepare(trial);
+      const { node, server } = trial;
+      await node.poll({ host: breaking(node.host, { step, kind: { kill: "after" } }).host });
+      expect((await node.poll()).exitCode, `${step}`).toBe(0);
+      expect(serves(node.config.out), `${step}`).toEqual(expectedOf(emptied));
+      expect(server.reports.at(-1)).toMatchObject({ status: "applied", revision: 2 });
+      expect(existsSync(join(node.config.out, "accepted.json")), `${step}`).toBe(false);
+    }
+  }, 60_000);
+});
