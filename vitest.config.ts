@@ -5,5 +5,7 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    // Many tests wait for daemons and time limits rather than for a core.
+    maxWorkers: 3,
   },
 });

@@ -10,7 +10,7 @@ await benchmark(async () => {
   const folder = temporaryFolder();
   const database = join(folder, "m25-mail.db");
   await openStore(database, { create: true }).close();
-  const peer = peerRequire().resolve("@modelcontextprotocol/server-filesystem/package.json");
+  const peer = peerRequire.resolve("@modelcontextprotocol/server-filesystem/package.json");
   const programs: Record<string, string[]> = {
     "server-filesystem": [join(dirname(peer), "dist/index.js"), folder],
     "m25-mail stdio": [shippedProgram(), "stdio", "--db", database],

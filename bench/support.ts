@@ -114,13 +114,8 @@ export function now(): string {
   return new Date().toISOString();
 }
 
-/**
- * A package that is only measured against: a devDependency, or else installed in the folder that
- * M25_MAIL_BENCH_MODULES names.
- */
-export function peerRequire(): NodeJS.Require {
-  return createRequire(join(process.env.M25_MAIL_BENCH_MODULES || import.meta.dirname, "x"));
-}
+/** For packages that are only measured against, and have no types here. */
+export const peerRequire = createRequire(import.meta.url);
 
 export function quantile(values: readonly number[], q: number): number {
   const sorted = values.toSorted((a, b) => a - b);

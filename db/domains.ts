@@ -4,8 +4,6 @@ import { StateDigest } from "../src/sync/digest.ts";
 import type { Schema } from "./schema.ts";
 import type { DigestDifference, StateTable } from "./state.ts";
 
-const COLUMNS = ["id", "name", "user_count", "inactive_user_count", "created_at"] as const;
-
 export interface Domain {
   id: number;
   name: string;
@@ -42,7 +40,7 @@ export class DomainTable {
 
   /** At most `limit` domains in order of name, beginning after `after`. */
   async page(limit: number, after: string | undefined): Promise<Domain[]> {
-    let query = this.#db.selectFrom("domains").select(COLUMNS).orderBy("name").limit(limit);
+    let query = this.#db.selectFrom("domains").selectAll().orderBy("name").limit(limit);
     if (after !== undefined) query = query.where("name", ">", after);
     return (await query.execute()).map(toDomain);
   }

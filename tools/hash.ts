@@ -1,11 +1,15 @@
+import { availableParallelism } from "node:os";
 import { MailError } from "../src/mail/error.ts";
 
-/** More at once starve libuv's pool: files and DNS then wait for hashes, for hardly more hashes a second. */
-const IN_FLIGHT = 2;
-/** At cost 10 the last of these waits two to three seconds; a caller that would wait longer is told so. */
-const MAX_WAITING = 64;
+/**
+ * More at once starve libuv's pool: files and DNS then wait for hashes, for hardly more hashes a second. And one
+ * core stays free for the event loop: on two cores, two hashes double the time that everyone else waits.
+ */
+const IN_FLIGHT = Math.max(1, Math.min(2, availableParallelism() - 1));
+/** Hashed or waiting. At cost 10 the last of these waits two to five seconds; who would wait longer is told so. */
+const MAX_WANTED = 66;
 
-/** Hashes passwords, two at a time, the others waiting in line. */
+/** Hashes passwords, one or two at a time, the others waiting in line. */
 export class PasswordHasher {
   readonly #cost: number;
   readonly #waiting: Array<() => void> = [];
@@ -23,7 +27,7 @@ export class PasswordHasher {
    */
   async hash(password: string): Promise<string> {
     if (this.#running >= IN_FLIGHT) {
-      if (this.#waiting.length >= MAX_WAITING) {
+      if (this.#running + this.#waiting.length >= MAX_WANTED) {
         throw new MailError(
           "busy",
           "Too many passwords are being set at once.",

@@ -34,7 +34,7 @@ interface Express {
 }
 
 /** The same poll on Express 5, as one writes it: the product's own guard, store and functions in middleware. */
-const express = peerRequire()("express") as Express;
+const express = peerRequire("express") as Express;
 const store = openStore(process.argv[2] ?? "", { create: false });
 const lastSeen = new LastSeen(store, stderrLog());
 const hosts = new AllowedHosts([]);

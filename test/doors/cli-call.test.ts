@@ -150,3 +150,15 @@ test("who reads only the first lines of a long list gets no error", async () => 
   });
   expect(output).toBe("code 0\n");
 });
+
+test("a bug is logged by its reference and its place, without its message, which may hold anything", async () => {
+  const { run, database } = await shell();
+  rawDatabase(database).exec(
+    "CREATE TRIGGER broken BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ABORT, 'canary-Hunter22'); END",
+  );
+  const failed = await run(["call", "add-domain", "--domain", "other.nl"]);
+  expect(failed).toMatchObject({ code: 1, stdout: "" });
+  const [, reference = "none"] = /^internal: .*reference ([0-9a-f-]{36})/m.exec(failed.stderr) ?? [];
+  expect(failed.stderr).toMatch(new RegExp(`error bug, reference ${reference}: SqliteError.*\\n +at `));
+  expect(failed.stderr).not.toContain("Hunter");
+});

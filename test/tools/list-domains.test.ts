@@ -39,7 +39,7 @@ test("pages follow each other in alphabetical order, each domain on one of them,
     expect(page.total).toBe(names.length);
     seen.push(...(page.domains as Array<{ domain: string }>).map(({ domain }) => domain));
     cursor = page.next_cursor;
-  } while (cursor !== null);
+  } while (cursor !== null && seen.length < 100);
   expect(seen).toEqual([...names].sort());
 });
 
