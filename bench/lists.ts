@@ -11,7 +11,7 @@ import type { Tool } from "../tools/tool.ts";
 import { benchmark, median, now, printTable, quantile, runtimeOf, temporaryFolder } from "./support.ts";
 
 const DOMAINS = 1000;
-const USERS = Number(process.env.USERS ?? 1_000_000);
+const USERS = 1_000_000;
 const FEW_USERS = 10_000;
 const ROUNDS = 400;
 

@@ -13,6 +13,10 @@ import { Publisher } from "./sync/publisher.ts";
 /** How long a stopping server waits for requests that are under way, in ms; the password line is shorter. */
 const STOP_GRACE = 5_000;
 
+/** How long a node may be away and still get a delta: removals are remembered for this long, in ms. */
+const REMOVALS_KEPT = 30 * 86_400_000;
+const FORGET_EVERY = 3_600_000;
+
 /** A server that listens; `url` is where, as this machine reaches it. */
 export interface RunningServer {
   url: string;
@@ -42,10 +46,14 @@ export async function serve(
     },
   );
   const url = await app.listen({ host: config.host, port: config.port });
+  const forget = () => forgetRemovals(store, runtime, log);
+  const forgetting = setInterval(forget, FORGET_EVERY).unref();
+  await forget();
   log.info(`m25-mail serves ${url} (MCP at /mcp, REST at /api, nodes at /sync/v1), database ${config.db}`);
   return {
     url,
     async close() {
+      clearInterval(forgetting);
       const hangUp = setTimeout(() => app.server.closeAllConnections(), STOP_GRACE);
       await app.close();
       clearTimeout(hangUp);
@@ -54,6 +62,13 @@ export async function serve(
       await store.close();
     },
   };
+}
+
+async function forgetRemovals(store: Store, runtime: Runtime, log: Log): Promise<void> {
+  const before = new Date(runtime.now().getTime() - REMOVALS_KEPT).toISOString();
+  await store
+    .write((tables) => tables.state.forgetBefore(before))
+    .catch((error: unknown) => log.error("old removals could not be forgotten", error));
 }
 
 function isWildcard(host: string): boolean {

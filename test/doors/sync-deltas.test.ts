@@ -121,6 +121,22 @@ test("whatever is done, a node that polls now and then has what one that starts 
   );
 });
 
+test("a server forgets at its start what was removed more than a month ago", async () => {
+  let now = new Date("2026-03-01T12:00:00Z");
+  const { server, shell, node } = await small({ now: () => now });
+  await shell.must("remove-user", { email: "piet@example.nl" });
+  await shell.must("add-domain", { domain: "other.nl" });
+  await server.close();
+  now = new Date("2026-04-15T12:00:00Z");
+  const token = server.token;
+  const again = await startServer({ db: server.database }, { now: () => now });
+  const { body } = await again.api("add-node", { name: "another" }, token);
+  const follower = new SyncingNode(again.url, String(body.sync_key));
+  follower.state = node.state;
+  expect((await follower.poll()).kind).toBe("snapshot");
+  expect((await follower.poll()).status).toBe(304);
+});
+
 test("removals are kept for a month: who was away for longer gets everything, and the clock's jumps change nothing", async () => {
   let now = new Date("2026-03-01T12:00:00Z");
   const { server, shell, node } = await small({ now: () => now });
