@@ -15,11 +15,13 @@ export function rawDatabase(file: string): Database.Database {
 
 export interface Recount {
   digest: string;
+  /** Of what MX-only nodes get: addresses alone. */
+  mxDigest: string;
   domains: number;
   users: number;
   inactiveUsers: number;
   /** By domain, as its own columns should say. */
-  each: Record<string, { users: number; inactiveUsers: number; digest: string }>;
+  each: Record<string, { users: number; inactiveUsers: number; digest: string; mxDigest: string }>;
 }
 
 interface UserRow {
@@ -34,6 +36,7 @@ interface UserRow {
 /** Counts and digests from the rows themselves. */
 export function recount(database: Database.Database): Recount {
   const whole = new StateDigest();
+  const wholeMx = new StateDigest();
   const each: Recount["each"] = {};
   const names = database.prepare<[], { name: string }>("SELECT name FROM domains ORDER BY name").all();
   const users = database.prepare<[string], UserRow>(
@@ -43,9 +46,11 @@ export function recount(database: Database.Database): Recount {
   let inactive = 0;
   for (const { name } of names) {
     const digest = new StateDigest().add({ domain: name });
+    const mxDigest = new StateDigest().add({ domain: name });
     const rows = users.all(name);
     const served = rows.filter((row) => row.active === 1);
     for (const row of served) {
+      mxDigest.add({ user: `${row.local_part}@${name}` });
       digest.add({
         user: `${row.local_part}@${name}`,
         password: row.password_hash,
@@ -57,25 +62,28 @@ export function recount(database: Database.Database): Recount {
       users: served.length,
       inactiveUsers: rows.length - served.length,
       digest: digest.toString(),
+      mxDigest: mxDigest.toString(),
     };
     active += served.length;
     inactive += rows.length - served.length;
     whole.addDigest(digest);
+    wholeMx.addDigest(mxDigest);
   }
-  return { digest: whole.toString(), domains: names.length, users: active, inactiveUsers: inactive, each };
+  const digests = { digest: whole.toString(), mxDigest: wholeMx.toString() };
+  return { ...digests, domains: names.length, users: active, inactiveUsers: inactive, each };
 }
 
 /** The same figures as the program keeps them. */
 export function kept(database: Database.Database): Recount {
   const state = database
-    .prepare<[], { digest: string; domains: number; users: number; inactiveUsers: number }>(
-      "SELECT digest, domain_count AS domains, user_count AS users, inactive_user_count AS inactiveUsers FROM state",
+    .prepare<[], { digest: string; mxDigest: string; domains: number; users: number; inactiveUsers: number }>(
+      "SELECT digest, mx_digest AS mxDigest, domain_count AS domains, user_count AS users, inactive_user_count AS inactiveUsers FROM state",
     )
     .get();
   if (state === undefined) throw new Error("no state");
   const rows = database
-    .prepare<[], { name: string; users: number; inactiveUsers: number; digest: string }>(
-      "SELECT name, user_count AS users, inactive_user_count AS inactiveUsers, digest FROM domains ORDER BY name",
+    .prepare<[], { name: string; users: number; inactiveUsers: number; digest: string; mxDigest: string }>(
+      "SELECT name, user_count AS users, inactive_user_count AS inactiveUsers, digest, mx_digest AS mxDigest FROM domains ORDER BY name",
     )
     .all();
   const each = Object.fromEntries(rows.map(({ name, ...figures }) => [name, figures]));
