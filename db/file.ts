@@ -37,7 +37,7 @@ export function openConnection(path: string, { readonly }: { readonly: boolean }
   try {
     connection.pragma("foreign_keys = ON");
     if (!readonly) useWriteAheadLog(connection);
-    connection.pragma(process.env.SYNC_X ? "synchronous = NORMAL" : "synchronous = FULL");
+    connection.pragma("synchronous = FULL");
     connection.pragma("cache_size = -16000");
     return connection;
   } catch (error) {
