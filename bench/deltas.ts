@@ -113,7 +113,7 @@ function cursor(url: string, key: string): Promise<string> {
 }
 
 async function cpuPerPoll(
-  { server, url, key, ..._ }: Case,
+  { server, url, key }: Case,
   since: string,
   expected: number,
 ): Promise<number> {
