@@ -112,11 +112,7 @@ function cursor(url: string, key: string): Promise<string> {
   });
 }
 
-async function cpuPerPoll(
-  { server, url, key }: Case,
-  since: string,
-  expected: number,
-): Promise<number> {
+async function cpuPerPoll({ server, url, key }: Case, since: string, expected: number): Promise<number> {
   const began = server.cpuSeconds();
   for (let index = 0; index < POLLS; index += 1) {
     const status = await new Promise<number>((resolve, reject) => {

@@ -4,7 +4,7 @@ import type { Schema } from "./schema.ts";
 export interface AuditEntry {
   at: string;
   principal: string;
-  /** How the call came in: stdio, mcp, rest, cli. */
+  /** How the call came in: stdio, mcp, rest, cli, sync. */
   door: string;
   tool: string;
   /** The input without its secret fields. */

@@ -1,20 +1,26 @@
-import { chmodSync, copyFileSync, existsSync, renameSync, rmSync } from "node:fs";
+import { chmodSync, copyFileSync, existsSync, renameSync, rmSync, statSync } from "node:fs";
 import { MailError } from "../src/mail/error.ts";
-import { createFile, migrate, openConnection, translated, unavailable } from "./file.ts";
+import { createFile, migrate, noDatabase, openConnection, translated, unavailable } from "./file.ts";
 
-/** What a restore puts back, what is referred to first; the audit log is not among them, for what was done was done. */
-const TABLES = ["state", "revisions", "domains", "users", "removals", "nodes", "tokens"] as const;
+/** What a restore puts back, what is referred to first. The audit log stays: what was done was done. */
+const STATE = ["state", "revisions", "domains", "users", "removals"] as const;
+/** Who may ask is not turned back: a revoked token stays revoked, and a node keeps the key that it has now. */
+const ACCESS = ["nodes", "tokens"] as const;
 
 /**
  * Writes a consistent copy of the database to `file`, 0600, while others read and write it.
  *
- * @throws MailError unavailable
+ * @throws MailError unavailable; invalid_input when `file` is the database
  */
 export async function backUp(database: string, file: string): Promise<void> {
+  refuseItself(database, file);
   const connection = translated(() => openConnection(database, { readonly: true }), database);
   const unfinished = `${file}.${process.pid}.tmp`;
   try {
     createFile(unfinished);
+    // Pins one state: the copy would begin anew at every commit of others, and one comes each second.
+    connection.exec("BEGIN");
+    connection.prepare("SELECT 1 FROM state").get();
     await connection.backup(unfinished);
     chmodSync(unfinished, 0o600);
     renameSync(unfinished, file);
@@ -22,47 +28,65 @@ export async function backUp(database: string, file: string): Promise<void> {
     throw unavailable(error, file) ?? error;
   } finally {
     connection.close();
-    rmSync(unfinished, { force: true });
+    if (existsSync(unfinished)) rmSync(unfinished);
   }
 }
 
 /**
  * Puts the content of a backup into the database, which may be in use, in one transaction. It begins another
- * history there: nodes then take the restored state, though its revision is a lower one.
+ * history there: nodes then take the restored state, though its revision is a lower one. Nodes and tokens come
+ * from the backup only where the database has none.
  *
- * @throws MailError unavailable: no such file, damaged, of another program, of a newer version
+ * @throws MailError unavailable: no such file, damaged, of another program, of a newer version; invalid_input
+ * when `file` is the database
  */
 export function restore(database: string, file: string): void {
-  translated(() => putBack(database, file), file);
-}
-
-function putBack(database: string, file: string): void {
+  if (!existsSync(database)) throw noDatabase(database);
   if (!existsSync(file)) {
     throw new MailError("unavailable", `There is no file ${file}.`, "Name one that m25-mail backup wrote.");
   }
-  createFile(database);
+  refuseItself(database, file);
+  if ((statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0) {
+    throw new MailError(
+      "unavailable",
+      `${file} is in use by another program.`,
+      "Restore a file that m25-mail backup wrote.",
+    );
+  }
   // A copy, brought up to date, so that the backup itself stays as it is.
   const copy = `${database}.restore-${process.pid}`;
-  copyFileSync(file, copy);
   try {
-    checkCopy(copy, file);
-    const connection = openConnection(database, { readonly: false });
-    try {
-      migrate(connection, database);
-      connection.prepare("ATTACH ? AS backup").run(copy);
-      connection
-        .transaction(() => {
-          for (const table of TABLES.toReversed()) connection.exec(`DELETE FROM main.${table}`);
-          for (const table of TABLES)
-            connection.exec(`INSERT INTO main.${table} SELECT * FROM backup.${table}`);
-          connection.exec("UPDATE state SET history = lower(hex(randomblob(16)))");
-        })
-        .immediate();
-    } finally {
-      connection.close();
-    }
+    translated(() => {
+      createFile(copy);
+      copyFileSync(file, copy);
+      checkCopy(copy, file);
+    }, file);
+    translated(() => putBack(database, copy), database);
   } finally {
     for (const path of [copy, `${copy}-wal`, `${copy}-shm`]) rmSync(path, { force: true });
+  }
+}
+
+function putBack(database: string, copy: string): void {
+  const connection = openConnection(database, { readonly: false });
+  try {
+    migrate(connection, database);
+    connection.prepare("ATTACH ? AS backup").run(copy);
+    const isEmpty = (table: string) =>
+      connection.prepare(`SELECT count(*) FROM main.${table}`).pluck().get() === 0;
+    connection
+      .transaction(() => {
+        const tables = [...STATE, ...ACCESS.filter(isEmpty)];
+        for (const table of tables.toReversed()) connection.exec(`DELETE FROM main.${table}`);
+        for (const table of tables)
+          connection.exec(`INSERT INTO main.${table} SELECT * FROM backup.${table}`);
+        connection.exec("UPDATE main.state SET history = lower(hex(randomblob(16)))");
+        // What was accepted was accepted of another history.
+        connection.exec("UPDATE main.nodes SET accepted_revision = NULL");
+      })
+      .immediate();
+  } finally {
+    connection.close();
   }
 }
 
@@ -87,4 +111,15 @@ function checkCopy(copy: string, file: string): void {
   } finally {
     connection.close();
   }
+}
+
+/** Renaming over a database in use, or copying it onto itself, would destroy it. */
+function refuseItself(database: string, file: string): void {
+  const [one, other] = [database, file].map((path) => statSync(path, { throwIfNoEntry: false }));
+  if (one === undefined || other === undefined || one.ino !== other.ino || one.dev !== other.dev) return;
+  throw new MailError(
+    "invalid_input",
+    `${file} is the database itself.`,
+    "Name another file; --db FILE names the database.",
+  );
 }

@@ -28,6 +28,15 @@ export function createFile(path: string): void {
   closeSync(openSync(path, "a", 0o600)); // not "wx": stdio and serve may both be started on a new machine
 }
 
+/** What a command gets that must not create a database. */
+export function noDatabase(path: string): MailError {
+  return new MailError(
+    "unavailable",
+    `There is no database at ${path}.`,
+    "Name it with --db FILE or M25_MAIL_DB; m25-mail serve and m25-mail stdio create one.",
+  );
+}
+
 /** Opens a file that is there; throws what SQLite or the file system throws. */
 export function openConnection(path: string, { readonly }: { readonly: boolean }): Connection {
   if ((statSync(path).mode & 0o077) !== 0) chmodSync(path, 0o600);
@@ -48,13 +57,13 @@ export function openConnection(path: string, { readonly }: { readonly: boolean }
 
 /** SQLite does not wait but fails at once where two processes turn a new file to WAL together. */
 function useWriteAheadLog(connection: Connection): void {
-  const deadline = Date.now() + OPEN_TIMEOUT;
+  const deadline = performance.now() + OPEN_TIMEOUT;
   for (;;) {
     try {
       connection.pragma("journal_mode = WAL");
       return;
     } catch (error) {
-      if (!isBusy(error) || Date.now() > deadline) throw error;
+      if (!isBusy(error) || performance.now() > deadline) throw error;
     }
   }
 }
@@ -127,31 +136,36 @@ export function translated<T>(fn: () => T, path?: string): T {
 }
 
 /** The failures of a database that are nobody's bug, by SQLite's primary result code or the system's errno. */
-const failures: ReadonlyArray<[pattern: RegExp, message: string, hint: string]> = [
+const failures: ReadonlyArray<[pattern: RegExp, message: string, hint: string, temporary: boolean]> = [
   [
     /^SQLITE_(FULL|IOERR_WRITE)|^ENOSPC|^EDQUOT/,
     "The disk with the database is full.",
     "Nothing was changed. Free some space there, then try again.",
+    true,
   ],
   [
     /^SQLITE_BUSY|^SQLITE_LOCKED/,
     "The database is locked by another program.",
     "Nothing was changed. Try again in a few seconds.",
+    true,
   ],
   [
     /^SQLITE_READONLY|^SQLITE_CANTOPEN|^SQLITE_PERM|^EACCES|^EPERM|^EROFS|^ENOENT|^ENOTDIR|^EISDIR/,
     "The database cannot be opened or written.",
     "Check that the file and its folder belong to the user that runs the server, on a file system that is not read-only.",
+    false,
   ],
   [
     /^SQLITE_(CORRUPT|NOTADB)/,
     "The database file is damaged, or no SQLite database.",
     "Nothing was changed. Put a backup in its place, or name another file with --db FILE.",
+    false,
   ],
   [
     /^SQLITE_IOERR|^EIO/,
     "The disk with the database fails.",
     "Nothing was changed. See the system's log for disk errors.",
+    true,
   ],
 ];
 
@@ -160,10 +174,11 @@ export function unavailable(error: unknown, path?: string): MailError | undefine
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   const failure = failures.find(([pattern]) => pattern.test(code));
   if (failure === undefined) return undefined;
-  const [, message, hint] = failure;
+  const [, message, hint, temporary] = failure;
   return new MailError(
     "unavailable",
     path === undefined ? message : `${message.slice(0, -1)}: ${path}`,
     hint,
+    temporary,
   );
 }

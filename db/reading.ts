@@ -89,6 +89,12 @@ export function pollReader(connection: Connection): PollReader {
      FROM nodes WHERE key_id = @id OR next_key_id = @id`,
   );
   const changes = { mail: changeQueries(connection, "mail"), mx: changeQueries(connection, "mx") };
+  const visited = connection
+    .prepare<{ revision: number; limit: number }, number>(
+      `SELECT (SELECT count(*) FROM (SELECT 1 FROM users WHERE revision > @revision LIMIT @limit))
+         + (SELECT count(*) FROM (SELECT 1 FROM removals WHERE revision > @revision LIMIT @limit))`,
+    )
+    .pluck();
   let seen: number | undefined;
   let row: StateRow | undefined;
   let nextLook: Promise<PollView> | undefined;
@@ -112,7 +118,11 @@ export function pollReader(connection: Connection): PollReader {
   const view: PollView = {
     state: (part) =>
       translated(() => {
-        const summary = summaries.get(part.id) ?? queries.summary(part, known());
+        const summary =
+          summaries.get(part.id) ??
+          queries.consistently(() =>
+            queries.summary(part, part.domains === null ? known() : queries.stateRow()),
+          );
         summaries.set(part.id, summary);
         return summary;
       }),
@@ -127,6 +137,8 @@ export function pollReader(connection: Connection): PollReader {
     changes: (part, revision, limit) =>
       translated(() =>
         queries.consistently(() => {
+          // Rows that are looked at, not only those that this part gets: others' changes cost time as well.
+          if ((visited.get({ revision, limit: limit + 1 }) ?? 0) > limit) return undefined;
           const lines: string[] = [];
           for (const query of changes[part.role]) {
             lines.push(...query.all({ revision, names: namesOf(part), limit: limit + 1 - lines.length }));
@@ -187,9 +199,10 @@ const USER_LINES: Record<NodeRole, string> = {
 /** In the order of a delta: domains set, users set, users removed, domains removed. `names` null is all domains. */
 function changeQueries(connection: Connection, role: NodeRole) {
   const ofView = (name: string) => `(@names IS NULL OR ${name} IN (SELECT value FROM json_each(@names)))`;
+  // The + keeps SQLite from walking all removals of the kind instead of those after the revision.
   const removals = (kind: string, name: string) =>
     `SELECT '{"${kind}":"' || name || '","removed":true}' || char(10) FROM removals
-     WHERE revision > @revision AND kind = '${kind}' AND ${ofView(name)} LIMIT @limit`;
+     WHERE revision > @revision AND +kind = '${kind}' AND ${ofView(name)} LIMIT @limit`;
   return [
     `SELECT ${DOMAIN_LINE} FROM domains WHERE revision > @revision AND ${ofView("name")} LIMIT @limit`,
     `SELECT ${USER_LINES[role]} FROM users JOIN domains ON domains.id = users.domain_id

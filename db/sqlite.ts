@@ -8,6 +8,7 @@ import {
   createFile,
   isBusy,
   migrate,
+  noDatabase,
   openConnection,
   translated,
   unavailable,
@@ -66,18 +67,13 @@ function stopping(): MailError {
     "unavailable",
     "The server is stopping.",
     "Nothing was changed. Try again in a minute.",
+    true,
   );
 }
 
 function openConnections(path: string, create: boolean): [Connection, Connection, Connection] {
   if (create) createFile(path);
-  else if (!existsSync(path)) {
-    throw new MailError(
-      "unavailable",
-      `There is no database at ${path}.`,
-      "Name it with --db FILE or M25_MAIL_DB; m25-mail serve and m25-mail stdio create one.",
-    );
-  }
+  else if (!existsSync(path)) throw noDatabase(path);
   const writer = openConnection(path, { readonly: false });
   try {
     migrate(writer, path);
@@ -98,9 +94,11 @@ async function transaction<T>(
   begin: CompiledQuery,
   fn: (tables: Tables) => Promise<T>,
 ): Promise<T> {
+  // From here on, so that those who queue behind each other do not each wait that long in turn.
+  const deadline = performance.now() + BUSY_TIMEOUT;
   return db.connection().execute(async (connection) => {
     try {
-      await patiently(() => connection.executeQuery(begin));
+      await patiently(() => connection.executeQuery(begin), deadline);
       try {
         const result = await fn(tablesOf(connection));
         await connection.executeQuery(COMMIT);
@@ -117,14 +115,13 @@ async function transaction<T>(
 }
 
 /** SQLite's own busy handler would block every other request of this process while it waits. */
-async function patiently(begin: () => Promise<unknown>): Promise<void> {
-  const deadline = Date.now() + BUSY_TIMEOUT;
+async function patiently(begin: () => Promise<unknown>, deadline: number): Promise<void> {
   for (;;) {
     try {
       await begin();
       return;
     } catch (error) {
-      if (!isBusy(error) || Date.now() > deadline) throw error;
+      if (!isBusy(error) || performance.now() > deadline) throw error;
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
   }

@@ -105,6 +105,8 @@ export class StateTable {
   async startHistory(at: string): Promise<void> {
     const history = randomBytes(16).toString("hex");
     await this.#db.updateTable("state").set({ history }).execute();
+    // What was accepted was accepted of another history.
+    await this.#db.updateTable("nodes").set({ accepted_revision: null }).execute();
     await this.#db.deleteFrom("revisions").execute();
     const { revision, digest } = await this.#row();
     await this.#logRevision(revision, digest, at);
@@ -116,13 +118,15 @@ export class StateTable {
    */
   async forgetBefore(time: string): Promise<void> {
     const { revision } = await this.#row();
-    const { last } = await this.#db
+    // From the old end up to the first that is young enough, and never the newest.
+    const young = await this.#db
       .selectFrom("revisions")
-      .select((select) => select.fn.max("revision").as("last"))
-      .where("at", "<", time)
-      .where("revision", "<", revision)
-      .executeTakeFirstOrThrow();
-    if (last === null) return;
+      .select("revision")
+      .where("at", ">=", time)
+      .orderBy("revision")
+      .limit(1)
+      .executeTakeFirst();
+    const last = Math.min(young?.revision ?? revision, revision) - 1;
     await this.#db.deleteFrom("revisions").where("revision", "<=", last).execute();
     await this.#db.deleteFrom("removals").where("revision", "<=", last).execute();
   }

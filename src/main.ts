@@ -101,8 +101,7 @@ function exitCodeOf(error: unknown): number {
     return exitCodes.usage;
   }
   if (error instanceof MailError) {
-    showRefusal(error);
-    return exitCodes.refused;
+    return showRefusal(error);
   }
   return startFailure(error, log);
 }

@@ -21,7 +21,7 @@ CREATE TABLE revisions (
   at TEXT NOT NULL
 ) STRICT;
 
-INSERT INTO revisions VALUES (0, '${"0".repeat(64)}', strftime('%Y-%m-%dT%H:%M:%fZ'));
+INSERT INTO revisions VALUES (0, '${"0".repeat(64)}', '1970-01-01T00:00:00.000Z');
 
 CREATE TABLE domains (
   id INTEGER PRIMARY KEY,

@@ -15,9 +15,14 @@ export interface FieldSchema {
   items?: FieldSchema;
 }
 
+/** Made once: it takes as long as a call. */
+const inputSchemas = new WeakMap<Tool, JsonSchema>();
+
 /** A tool's input as JSON Schema 2020-12, for callers: what transforms and defaults accept. */
 export function inputSchema(tool: Tool): JsonSchema {
-  return toSchema(tool.input, "input");
+  const schema = inputSchemas.get(tool) ?? toSchema(tool.input, "input");
+  inputSchemas.set(tool, schema);
+  return schema;
 }
 
 /** A tool's result as JSON Schema 2020-12. */

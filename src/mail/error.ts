@@ -27,10 +27,13 @@ export class MailError extends Error {
   override readonly name = "MailError";
   readonly code: ErrorCode;
   readonly hint: string;
+  /** True for what may pass by itself: a lock, a full disk, a long line. */
+  readonly temporary: boolean;
 
-  constructor(code: ErrorCode, message: string, hint: string) {
+  constructor(code: ErrorCode, message: string, hint: string, temporary = code === "busy") {
     super(message);
     this.code = code;
     this.hint = hint;
+    this.temporary = temporary;
   }
 }

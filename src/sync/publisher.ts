@@ -49,6 +49,8 @@ export class Publisher {
   readonly #folder: string;
   readonly #files = new Map<string, MapsFile>();
   readonly #building = new Map<string, Promise<MapsFile>>();
+  /** One is built at a time, however many views there are. */
+  #turn: Promise<unknown> = Promise.resolve();
   #deltas = new Map<string, Publication>();
   #deltasOf = "";
 
@@ -65,7 +67,9 @@ export class Publisher {
   async publish(polls: PollView, view: View, state: StateSummary, since?: number): Promise<Publication> {
     const delta = since === undefined ? undefined : this.#smallDelta(polls, view, state, since);
     if (delta !== undefined) return delta;
-    const key = `${view.id} ${since ?? ""}`;
+    // Many changes, of which a limited node gets few: its whole part is less work to read than they are.
+    const from = view.domains === null ? since : undefined;
+    const key = `${view.id} ${from ?? ""}`;
     for (;;) {
       const ready = this.#files.get(key);
       if (ready !== undefined && ready.history === state.history && ready.revision >= state.revision) {
@@ -77,7 +81,10 @@ export class Publisher {
         await underWay;
         continue;
       }
-      const building = this.#build(key, view, since).finally(() => this.#building.delete(key));
+      const building = this.#turn
+        .then(() => this.#build(key, view, from))
+        .finally(() => this.#building.delete(key));
+      this.#turn = building.catch(() => {});
       this.#building.set(key, building);
       const built = await building;
       if (this.#files.get(key) === built) return this.#read(key, built);

@@ -91,6 +91,60 @@ test("an older copy that has gone its own way meanwhile is noticed as well", asy
   ]);
 });
 
+test("a backup ends although others keep writing", async () => {
+  const { file, must, store } = testStore();
+  await must("add-domain", { domain: "example.nl" });
+  let writing = true;
+  const storm = (async () => {
+    while (writing) {
+      await store.write(({ state }) => state.forgetBefore("1970-01-01T00:00:00.000Z"));
+      await must("add-node", { name: `node-${Math.random().toString(36).slice(2)}` });
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  })();
+  const copy = join(temporaryFolder(), "backup");
+  await backUp(file, copy);
+  writing = false;
+  await storm;
+  const restored = testStore();
+  restore(restored.file, copy);
+  expect(await restored.must("list-domains")).toMatchObject({ total: 1 });
+});
+
+test("neither a backup nor a restore takes the database itself for the file", async () => {
+  const { file, must } = testStore();
+  await must("add-domain", { domain: "example.nl" });
+  await expect(backUp(file, file)).rejects.toMatchObject({ code: "invalid_input" });
+  expect(() => restore(file, file)).toThrow(expect.objectContaining({ code: "invalid_input" }));
+  expect(await must("list-domains")).toMatchObject({ total: 1 });
+});
+
+test("a restore makes no database where there is none", async () => {
+  const { file } = testStore();
+  const copy = join(temporaryFolder(), "backup");
+  await backUp(file, copy);
+  const typo = join(temporaryFolder(), "typo.db");
+  expect(() => restore(typo, copy)).toThrow(expect.objectContaining({ code: "unavailable" }));
+  expect(existsSync(typo)).toBe(false);
+});
+
+test("a restore does not turn back who may ask: what was revoked stays so, and a node keeps its newer key", async () => {
+  const server = await startServer();
+  const key = String((await server.api("add-node", { name: "pi" })).body.sync_key);
+  const copy = join(temporaryFolder(), "backup");
+  await backUp(server.database, copy);
+  const answer = await fetch(`${server.url}/sync/v1/key`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${key}` },
+  });
+  const fresh = ((await answer.json()) as { sync_key: string }).sync_key;
+  const node = new SyncingNode(server.url, fresh);
+  await node.poll();
+  restore(server.database, copy);
+  expect((await node.poll()).status).toBe(200);
+  expect((await new SyncingNode(server.url, key).poll()).status).toBe(401);
+});
+
 test.each([
   ["is not there", undefined],
   ["is no database", "hello, this is a text and no database at all".repeat(100)],

@@ -14,6 +14,7 @@ test("a node is registered with a key that is shown once and stored as a hash on
     ip_address: "2001:db8::7",
     sync_key: expect.stringMatching(/^m25key_[0-9a-f]{16}_[0-9a-f]{64}$/),
     created_at: "2026-03-01T12:00:00.000Z",
+    next_step: expect.stringContaining("m25-mail-node join"),
   });
   toolOf("add-node").output.strict().parse(added);
   const secret = String(added.sync_key).split("_")[2] ?? "";

@@ -18,11 +18,11 @@ export async function runTool(
     process.stdout.write(`${present(outcome.value)}\n`);
     return exitCodes.done;
   }
-  showRefusal(outcome.error);
-  const temporary = outcome.error.code === "unavailable" || outcome.error.code === "busy";
-  return temporary ? exitCodes.temporary : exitCodes.refused;
+  return showRefusal(outcome.error);
 }
 
-export function showRefusal({ code, message, hint }: MailError): void {
+/** Shows a refusal on stderr and gives its exit code. */
+export function showRefusal({ code, message, hint, temporary }: MailError): number {
   process.stderr.write(`${code}: ${message}\n${hint}\n`);
+  return temporary ? exitCodes.temporary : exitCodes.refused;
 }

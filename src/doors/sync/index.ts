@@ -4,7 +4,7 @@ import { Changes } from "./changes.ts";
 import type { SyncDoor } from "./door.ts";
 import { sendKey } from "./key.ts";
 import { sendMaps } from "./maps.ts";
-import { authenticateNode } from "./node.ts";
+import { authenticateNode, endOldKey } from "./node.ts";
 import { receiveReport } from "./report.ts";
 
 declare module "fastify" {
@@ -30,6 +30,7 @@ export async function mountSync(
   // Before the body is read: who has no key learns nothing of what a report looks like.
   const authenticate = async (request: FastifyRequest) => {
     request.node = authenticateNode(door, await door.store.polls.look(), request);
+    await endOldKey(door, request.node);
   };
   scope.get("/sync/v1/maps", (request, reply) => sendMaps(door, request, reply));
   scope.post("/sync/v1/report", { onRequest: authenticate }, (request, reply) =>

@@ -2,7 +2,6 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import { newCredential } from "../../../tools/credential.ts";
 import { keyEnd } from "../../../tools/rotation.ts";
 import type { SyncDoor } from "./door.ts";
-import { endOldKey } from "./node.ts";
 
 /** Gives the node a fresh key. The one it asked with ends when the fresh one is used, or at the latest a day later. */
 export async function sendKey(
@@ -11,9 +10,14 @@ export async function sendKey(
   reply: FastifyReply,
 ): Promise<FastifyReply> {
   const { node } = request;
-  await endOldKey(door, node);
   const key = newCredential("syncKey");
   const expiresAt = keyEnd(door.now());
-  await door.store.write((tables) => tables.nodes.addKey(node.name, key, expiresAt));
+  const at = door.now().toISOString();
+  await door.store.write(async (tables) => {
+    await tables.nodes.addKey(node.name, key, expiresAt);
+    const revision = await tables.state.revision();
+    const call = { tool: "rotate-key", arguments: { name: node.name }, revision };
+    await tables.audit.append({ at, principal: `node ${node.name}`, door: "sync", ...call });
+  });
   return reply.header("cache-control", "no-store").send({ sync_key: key.text, old_key_ends_at: expiresAt });
 }

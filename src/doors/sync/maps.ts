@@ -34,12 +34,17 @@ export async function sendMaps(
   let node = authenticateNode(door, polls, request);
   await endOldKey(door, node);
   let standing = standingOf(request, polls, node);
-  const deadline = Date.now() + waitOf(request) * 1000;
-  if (standing.kind === "current" && deadline > Date.now()) {
+  const deadline = performance.now() + waitOf(request) * 1000;
+  if (standing.kind === "current" && deadline > performance.now()) {
     const gone = new AbortController();
     reply.raw.once("close", () => gone.abort());
-    while (standing.kind === "current" && Date.now() < deadline && !gone.signal.aborted && door.open()) {
-      await door.changes.wait(polls.state(node.view), deadline - Date.now(), gone.signal);
+    while (
+      standing.kind === "current" &&
+      performance.now() < deadline &&
+      !gone.signal.aborted &&
+      door.open()
+    ) {
+      await door.changes.wait(polls.state(node.view), deadline - performance.now(), gone.signal);
       polls = await door.store.polls.look();
       node = authenticateNode(door, polls, request);
       standing = standingOf(request, polls, node);
@@ -47,7 +52,7 @@ export async function sendMaps(
   }
   if (standing.kind === "beyond") {
     // An older copy of the database was put in its place by hand.
-    await startHistory(door, polls.state(node.view));
+    await startHistory(door, node, polls.state(node.view));
     polls = await door.store.polls.look();
     standing = { kind: "unknown" };
   }
@@ -83,11 +88,14 @@ function isBeyond(position: Position, state: StateSummary, polls: PollView): boo
   return digest !== position.digest;
 }
 
-async function startHistory(door: SyncDoor, { history }: StateSummary): Promise<void> {
+async function startHistory(door: SyncDoor, { name }: PollingNode, { history }: StateSummary): Promise<void> {
   const at = door.now().toISOString();
   await door.store.write(async (tables) => {
     // Many nodes find this out at once; one new history is enough.
-    if ((await tables.state.history()) === history) await tables.state.startHistory(at);
+    if ((await tables.state.history()) !== history) return;
+    await tables.state.startHistory(at);
+    const call = { tool: "start-history", arguments: {}, revision: await tables.state.revision() };
+    await tables.audit.append({ at, principal: `node ${name}`, door: "sync", ...call });
   });
 }
 
