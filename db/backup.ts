@@ -1,4 +1,5 @@
 import { chmodSync, copyFileSync, existsSync, renameSync, rmSync, statSync } from "node:fs";
+import { dirname } from "node:path";
 import { MailError } from "../src/mail/error.ts";
 import { createFile, migrate, noDatabase, openConnection, translated, unavailable } from "./file.ts";
 
@@ -14,6 +15,13 @@ const ACCESS = ["nodes", "tokens"] as const;
  */
 export async function backUp(database: string, file: string): Promise<void> {
   refuseItself(database, file);
+  if (!existsSync(dirname(file))) {
+    throw new MailError(
+      "unavailable",
+      `There is no folder ${dirname(file)}.`,
+      "Make it first, or see whether its disk is mounted.",
+    );
+  }
   const connection = translated(() => openConnection(database, { readonly: true }), database);
   const unfinished = `${file}.${process.pid}.tmp`;
   try {

@@ -110,9 +110,10 @@ function exitCodeOf(error: unknown): number {
 function startFailure(error: unknown, { error: report }: Log): number {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   const address = error instanceof Error && "address" in error ? String(error.address) : "";
+  const port = error instanceof Error && "port" in error ? String(error.port) : "";
   if (code === "EADDRINUSE") {
     process.stderr.write(
-      `The port is in use already at ${address}.\nStop the other program, or choose another port with --port.\n`,
+      `The port ${port} is in use already at ${address}.\nStop the other program, or choose another port with --port.\n`,
     );
   } else if (code === "EACCES" || code === "EADDRNOTAVAIL" || code === "ENOTFOUND") {
     process.stderr.write(

@@ -13,8 +13,8 @@ export const listNodes = defineTool({
   title: "List mail nodes",
   description:
     "Lists the nodes (the machines that run Postfix and Dovecot) and how far each has come: a change with revision R " +
-    "is live on a node when its applied_revision is at least R. status: never (has not polled yet), current, behind " +
-    "(will catch up within a minute), stale (no contact for 5 minutes), failing (could not apply; see reason). " +
+    "is live on a node when its applied_revision is at least R; removals are not while the reason is " +
+    "removals_withheld. status: never (has not polled yet), current, behind (will catch up within a minute), stale (no contact for 5 minutes), failing (could not apply; see reason). " +
     "Sync keys are never shown.",
   effect: "read",
   scope: () => "nodes",

@@ -106,7 +106,25 @@ function invalidInput(error: z.ZodError, input: z.ZodObject): MailError {
     const field = issue.path.join(".");
     if (issue.code === "unrecognized_keys") return "There is a field that this call does not have.";
     if (field === "") return "The input must be a JSON object.";
-    return `${field}: ${issue.message}`;
+    return `${field}: ${inPlainWords(issue)}`;
   });
   return new MailError("invalid_input", messages.join(" "), [...hints].join(" "));
+}
+
+function inPlainWords(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case "invalid_type":
+      if (issue.message.endsWith("received undefined")) return "this field is required.";
+      return `this must be ${issue.expected === "int" ? "a whole number" : `of type ${issue.expected}`}.`;
+    case "too_small":
+      return `this must be at least ${issue.minimum}.`;
+    case "too_big":
+      return `this must be at most ${issue.maximum}.`;
+    case "invalid_value":
+      return `this must be one of: ${issue.values.join(", ")}.`;
+    case "invalid_union":
+      return "this has none of the forms that are accepted.";
+    default:
+      return issue.message;
+  }
 }

@@ -6,6 +6,8 @@ import { Timestamp } from "../fields.ts";
 import { keyEnd } from "../rotation.ts";
 import { defineTool } from "../tool.ts";
 
+const NEXT_POLL = "at the node's next poll, within a minute";
+
 const forNodes = () => "nodes" as const;
 
 export const setNode = defineTool({
@@ -61,7 +63,7 @@ export const acceptRemovals = defineTool({
   effect: "destroy",
   scope: forNodes,
   input: z.strictObject({ name: NodeName.optional(), all: z.boolean().default(false) }),
-  output: z.object({ names: z.array(z.string()), revision: z.int() }),
+  output: z.object({ names: z.array(z.string()), revision: z.int(), takes_effect: z.string() }),
   async run({ tables }, { name, all }) {
     if ((name === undefined) !== all) {
       throw new MailError(
@@ -71,7 +73,8 @@ export const acceptRemovals = defineTool({
       );
     }
     const revision = await tables.state.revision();
-    return { names: await tables.nodes.acceptRemovals(name, revision), revision };
+    const names = await tables.nodes.acceptRemovals(name, revision);
+    return { names, revision, takes_effect: NEXT_POLL };
   },
 });
 
