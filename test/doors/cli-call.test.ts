@@ -101,7 +101,7 @@ test.each([
   [["call", "add-domain", "--domain"], /--domain/],
   [["call", "list-users", "--password-file", "x"], /--password-file/],
   [["frobnicate"], /There is no command frobnicate/],
-  [["token", "frobnicate"], /There is no command token frobnicate/],
+  [["token", "frobnicate"], /m25-mail token needs one of: create, list, revoke/],
   [["token", "create"], /NAME is missing/],
   [["user", "set-quota", "jan@example.nl"], /MIB is missing/],
   [["token", "create", "x", "--expires", "soon"], /90d/],

@@ -1,7 +1,7 @@
 import type { Runtime } from "../../../tools/call.ts";
 import { tools } from "../../../tools/index.ts";
 import { operatorTools } from "../../../tools/operator/index.ts";
-import { isSecret, type Tool } from "../../../tools/tool.ts";
+import { isSecret, mcpName, type Tool } from "../../../tools/tool.ts";
 import { UsageError } from "../../config.ts";
 import { inputFromText, inputSchema } from "../schema.ts";
 import { type Arguments, type FlagValues, parseArguments } from "./arguments.ts";
@@ -49,12 +49,20 @@ export function storeCommand(name: string, argv: readonly string[]): StoreComman
     case "user restore":
       return simple(operatorTools.restoreUser, rest, ["EMAIL"]);
     default:
-      return undefined;
+      if (verbs[name] === undefined) return undefined;
+      throw new UsageError(`m25-mail ${name} needs one of: ${verbs[name]}.`);
   }
 }
 
+const verbs: Readonly<Record<string, string>> = {
+  token: "create, list, revoke",
+  node: "list, set, rotate-key, accept, remove",
+  user: "set-quota, restore",
+};
+
 function endpoint(name: string): Tool {
-  const tool = tools.find((candidate) => candidate.endpoint === name);
+  // Hints name the MCP tools: their names are good here too.
+  const tool = tools.find((candidate) => candidate.endpoint === name || mcpName(candidate) === name);
   if (tool !== undefined) return tool;
   throw new UsageError(
     `There is no endpoint ${name}. The endpoints: ${tools.map((known) => known.endpoint).join(", ")}.`,
