@@ -1,7 +1,7 @@
 /** From an assistant's sentence to a mailbox: the real server, MCP client, node program, Postfix and Dovecot. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -227,6 +227,17 @@ describe.skipIf(!daemons.available)("from an assistant's sentence to a working m
     await live("remove_domain", { domain: "bücher.example" });
     const reply = await deliver("info@xn--bcher-kva.example");
     expect(reply.code).toBeGreaterThanOrEqual(550);
+  });
+
+  test("no password stands in any file of the node or the server", () => {
+    const files = [out, join(folder, "server")].flatMap((path) =>
+      readdirSync(path, { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile())
+        .map((entry) => join(entry.parentPath, entry.name)),
+    );
+    expect(files.length).toBeGreaterThan(8);
+    const telling = files.filter((file) => [FIRST, SECOND].some((word) => readFileSync(file).includes(word)));
+    expect(telling).toEqual([]);
   });
 
   test("a second poll with nothing changed writes nothing", async () => {
