@@ -8,6 +8,8 @@ export interface Principal {
   name: string;
   door: "stdio" | "mcp" | "rest" | "cli";
   scopes: ReadonlySet<Scope>;
+  /** The only domains (A-labels) it may see and change; undefined for all of them. */
+  domains?: ReadonlySet<string> | undefined;
 }
 
 /** Whoever has a shell on the server may do everything. */
