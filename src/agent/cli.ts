@@ -1,6 +1,7 @@
 import { acceptRemovals } from "./acceptance.ts";
-import { help, isLoopback, readCommand } from "./config.ts";
+import { isLoopback, readCommand } from "./config.ts";
 import { type ExitCode, exitCodeOf, exitCodes, explain, UsageError } from "./faults.ts";
+import { commandHelp, help } from "./help.ts";
 import type { Host } from "./host.ts";
 import { joinServer, rotateKey } from "./join.ts";
 import { pollOnce } from "./poll.ts";
@@ -19,7 +20,7 @@ export async function main(
     const command = readCommand(argv, env);
     switch (command.name) {
       case "help":
-        host.print(help);
+        host.print(command.about === undefined ? help : commandHelp(command.about));
         return exitCodes.done;
       case "version":
         host.print(`m25-mail-node ${version}\n`);

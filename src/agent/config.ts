@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { ConfigurationError, UsageError } from "./faults.ts";
+import { type CommandName, commandNames, DEFAULT_MAIL_ROOT, type Flag, flags, variableOf } from "./flags.ts";
 import { DEFAULT_THRESHOLDS, type Thresholds } from "./losses.ts";
 
 /** What one poll needs to know. Paths are absolute. */
@@ -29,7 +30,7 @@ export interface StatusConfig {
 }
 
 export type Command =
-  | { name: "help" }
+  | { name: "help"; about?: CommandName }
   | { name: "version" }
   | { name: "once"; config: Config }
   | { name: "run"; config: Config }
@@ -37,94 +38,6 @@ export type Command =
   | { name: "rotate"; config: KeyConfig }
   | { name: "accept"; config: { out: string } }
   | { name: "status"; config: StatusConfig };
-
-const commandNames = ["once", "run", "join", "rotate", "accept", "status"] as const;
-
-type CommandName = (typeof commandNames)[number];
-
-interface Flag {
-  name: string;
-  /** What stands for its value in the help; a switch has none. */
-  value?: string;
-  /** By these commands; whatever else is given is of no matter to a command. */
-  requiredBy?: readonly CommandName[];
-  description: string;
-}
-
-export const DEFAULT_MAIL_ROOT = "/var/vmail";
-
-const flags: readonly Flag[] = [
-  {
-    name: "server",
-    value: "URL",
-    requiredBy: ["once", "run", "join", "rotate"],
-    description: "the server, e.g. https://mail-admin.example.nl",
-  },
-  {
-    name: "key-file",
-    value: "FILE",
-    requiredBy: ["once", "run", "join", "rotate"],
-    description: "holds this node's sync key, 0600",
-  },
-  {
-    name: "out",
-    value: "DIR",
-    requiredBy: ["once", "run", "accept", "status"],
-    description: "where the files for Dovecot and Postfix go",
-  },
-  {
-    name: "mail-root",
-    value: "DIR",
-    description: `homes are DIR/DOMAIN/LOCAL.ID (default ${DEFAULT_MAIL_ROOT})`,
-  },
-  { name: "dovecot-config", value: "FILE", description: "which Dovecot: doveadm -c FILE" },
-  { name: "ca", value: "FILE", description: "trust only the certificate authorities in this PEM file" },
-  { name: "insecure-http", description: "http:// beyond loopback, where the link is encrypted below" },
-  { name: "dry-run", description: "poll once, print what would be done, and touch nothing" },
-  {
-    name: "max-loss-percent",
-    value: "N",
-    description: `withhold removals of more users of a day than that (default ${DEFAULT_THRESHOLDS.percent})`,
-  },
-  {
-    name: "max-loss-users",
-    value: "N",
-    description: `and of more than that many (default ${DEFAULT_THRESHOLDS.users})`,
-  },
-  { name: "json", description: "status: one JSON object in place of lines" },
-];
-
-export const help = `m25-mail-node: keeps the Dovecot and Postfix of this machine in step with an m25-mail server
-
-  m25-mail-node join   --server URL --key-file FILE            once at first: exchanges the key on stdin
-  m25-mail-node once   --server URL --key-file FILE --out DIR  one poll: for cron and systemd timers
-  m25-mail-node run    --server URL --key-file FILE --out DIR  resident: a change arrives within a second
-  m25-mail-node accept --out DIR                               lets the removals go that are withheld now
-  m25-mail-node status --out DIR [--json]                      what is served, and what the server said last
-  m25-mail-node rotate --server URL --key-file FILE            exchanges the key for a fresh one
-  m25-mail-node --help | --version
-
-Each flag may be given as an environment variable instead:
-
-${flags.map(describeFlag).join("\n")}
-
-Written to DIR: users (Dovecot's passwd-file); domains, mailboxes and senders, each as text and as .lmdb
-(Postfix; an mx gets domains and mailboxes alone); state.json and snapshot.ndjson, from which the files are
-rebuilt when the server is away.
-
-Exit codes: 0 done, or nothing to do; 2 wrong usage; 65 the server's answer was refused and the old state
-stays in service, or removals of too many users were withheld and nothing else was; 75 a temporary failure, run again; 77 the key or the address is not accepted; 78 a
-configuration that cannot work.
-`;
-
-function describeFlag(flag: Flag): string {
-  const name = flag.value === undefined ? `--${flag.name}` : `--${flag.name} ${flag.value}`;
-  return `  ${name.padEnd(24)} ${variableOf(flag).padEnd(24)} ${flag.description}`;
-}
-
-function variableOf(flag: Flag): string {
-  return `M25_MAIL_${flag.name.toUpperCase().replaceAll("-", "_")}`;
-}
 
 /**
  * @throws UsageError when the words make no sense
@@ -135,9 +48,9 @@ export function readCommand(
   env: Readonly<Record<string, string | undefined>>,
 ): Command {
   const { values, positionals } = parse(argv);
-  if (values.help === true) return { name: "help" };
-  if (values.version === true) return { name: "version" };
   const [name, ...others] = positionals;
+  if (values.help === true) return isCommandName(name) ? { name: "help", about: name } : { name: "help" };
+  if (values.version === true) return { name: "version" };
   if (name === undefined && argv.length === 0) return { name: "help" };
   if (!isCommandName(name)) {
     const say = `say one of ${commandNames.join(", ")}`;
@@ -166,14 +79,19 @@ function parse(argv: readonly string[]): { values: Values; positionals: string[]
     version: { type: "boolean" },
   };
   for (const flag of flags) options[flag.name] = { type: flag.value === undefined ? "boolean" : "string" };
+  const { values, positionals, tokens } = attempt(() =>
+    parseArgs({ args: [...argv], options, allowPositionals: true, strict: true, tokens: true }),
+  );
+  const given = tokens.flatMap((token) => (token.kind === "option" ? [token.name] : []));
+  const again = given.find((name, index) => given.indexOf(name) < index);
+  // The last would win, and nobody would know.
+  if (again !== undefined) throw new UsageError(`--${again} is given more than once`);
+  return { values: values as Values, positionals };
+}
+
+function attempt<T>(parsing: () => T): T {
   try {
-    const { values, positionals } = parseArgs({
-      args: [...argv],
-      options,
-      allowPositionals: true,
-      strict: true,
-    });
-    return { values: values as Values, positionals };
+    return parsing();
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error));
   }
@@ -199,7 +117,7 @@ function readFlags(
     const value = values[flag.name] ?? fromEnvironment(flag, env[variableOf(flag)]);
     if (value === "") throw new UsageError(`--${flag.name} is empty`);
     if (value !== undefined) given.set(flag.name, value);
-    else if (flag.requiredBy?.includes(command))
+    else if (flag.required === true && flag.of.includes(command))
       throw new UsageError(`--${flag.name} (or ${variableOf(flag)}) is missing`);
   }
   const text = (name: string): string | undefined => given.get(name)?.toString();

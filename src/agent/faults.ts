@@ -88,6 +88,9 @@ const systemWords: Record<string, string> = {
   EACCES: "not permitted",
   EPERM: "not permitted",
   EROFS: "the file system is read-only",
+  ENOENT: "there is no such file or folder",
+  ENOTDIR: "that is no folder",
+  EEXIST: "there is something else of that name",
 };
 
 /** One plain line about a fault. Never more than the fault's own words: no stack, no content of files. */

@@ -1,5 +1,17 @@
 import { constants } from "node:fs";
-import { chmod, chown, lstat, mkdir, open, readdir, readFile, rename, rm, statfs } from "node:fs/promises";
+import {
+  chmod,
+  chown,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  statfs,
+} from "node:fs/promises";
 import { dirname } from "node:path";
 import { systemCode } from "./faults.ts";
 
@@ -104,12 +116,16 @@ export const diskFiles: FileSystem = {
   rename,
   remove: (path) => rm(path, { force: true }),
   async makeDirectory(path) {
-    const first = await mkdir(path, { recursive: true });
-    if (first === undefined) return;
-    for (let made = path; ; made = dirname(made)) {
-      await chmod(made, SEARCHABLE);
-      if (made === first || made === dirname(made)) return;
+    // Not mkdir's own `recursive`: in a place where nothing can be made, such as /proc, that of Node 20 never ends.
+    try {
+      await mkdir(path);
+    } catch (error) {
+      if (systemCode(error) === "EEXIST" && (await stat(path)).isDirectory()) return;
+      if (systemCode(error) !== "ENOENT" || dirname(path) === path) throw error;
+      await diskFiles.makeDirectory(dirname(path));
+      await mkdir(path);
     }
+    await chmod(path, SEARCHABLE);
   },
   setMode: chmod,
   setOwner: chown,

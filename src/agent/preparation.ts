@@ -11,7 +11,9 @@ import type { Host } from "./host.ts";
  * @throws ConfigurationError when there is none; its message never holds any of the file
  */
 export async function readKey(host: Host, path: string): Promise<string> {
-  const key = (await readConfigured(host, "the key file", path)).trim();
+  const missing =
+    "m25-mail-node join makes it, from the key that m25_mail_add_node gave for this node at the server";
+  const key = (await readConfigured(host, "the key file", path, missing)).trim();
   if (!isKey(key)) {
     throw new ConfigurationError(`the key file ${path} does not hold one sync key on one line`);
   }
@@ -39,7 +41,7 @@ export async function readAuthorities(host: Host, path: string | undefined): Pro
   return pem;
 }
 
-async function readConfigured(host: Host, what: string, path: string): Promise<string> {
+async function readConfigured(host: Host, what: string, path: string, missing?: string): Promise<string> {
   let text: string | undefined;
   try {
     text = await host.files.read(path);
@@ -48,7 +50,10 @@ async function readConfigured(host: Host, what: string, path: string): Promise<s
       `${what} cannot be read: ${systemCode(error) === "EISDIR" ? path : explain(error)}`,
     );
   }
-  if (text === undefined) throw new ConfigurationError(`${what} ${path} does not exist`);
+  if (text === undefined) {
+    const advice = missing === undefined ? "" : `: ${missing}`;
+    throw new ConfigurationError(`${what} ${path} does not exist${advice}`);
+  }
   return text;
 }
 

@@ -33,6 +33,7 @@ export async function runResident(
   await findCommands(host, config);
   await makeOutDirectory(host, config.out);
 
+  host.log(`m25-mail-node ${version} keeps ${config.out} in step with ${config.server.href}`);
   const client = openClient({ server: config.server, ca, version, signal });
   try {
     let failures = 0;

@@ -116,9 +116,10 @@ async function compareFiles(
 function exitCodeFor(status: Omit<Status, "exit_code">, now: number): ExitCode {
   const { serving, last_poll, damaged, missing, unfinished, unproved } = status;
   if (serving === null) return exitCodes.configuration;
-  if (status.withheld !== null) return exitCodes.refused;
   const last = Object.values(exitCodes).find((code) => code === last_poll?.exit_code);
+  // A server that is not heard at all comes before what it said when it was.
   if (last !== undefined && last !== exitCodes.done) return last;
+  if (status.withheld !== null) return exitCodes.refused;
   const amiss = damaged.length + missing.length > 0 || unfinished || unproved;
   return amiss || last_poll === null || isSilent(last_poll, now) ? exitCodes.temporary : exitCodes.done;
 }
@@ -210,12 +211,13 @@ function describeExit(status: Status, now: number): string {
       ? "not known: run this as root"
       : "no state: run m25-mail-node once, or look whether --out is right";
   }
-  if (status.withheld !== null) {
-    return "removals are withheld: too many at once; everything else of the server's state is in service";
+  if (exit_code === exitCodes.refused) {
+    const answered = last_poll?.exit_code === exitCodes.refused && last_poll.reason !== "removals_withheld";
+    return status.withheld !== null && !answered
+      ? "removals are withheld: too many at once; everything else of the server's state is in service"
+      : "the server's answer was refused; the old state stays in service";
   }
   switch (last_poll?.exit_code) {
-    case exitCodes.refused:
-      return "the server's answer, or a part of it, was refused; the old state stays in service";
     case exitCodes.notAccepted:
       return "the server does not accept this node's key or address; the old state stays in service";
     case exitCodes.configuration:

@@ -5,15 +5,9 @@ import { main } from "../../src/agent/cli.ts";
 import { readCommand } from "../../src/agent/config.ts";
 import { type Node, nodeOf, picture, startServer, stateOf, temporaryFolder } from "./support.ts";
 
-const base = [
-  "once",
-  "--server",
-  "https://mail.example.nl",
-  "--key-file",
-  "/etc/key",
-  "--out",
-  "/var/lib/out",
-];
+const rest = ["--key-file", "/etc/key", "--out", "/var/lib/out"];
+const at = (server: string): string[] => ["once", "--server", server, ...rest];
+const base = at("https://mail.example.nl");
 const never = new AbortController().signal;
 
 async function exitOf(
@@ -98,6 +92,18 @@ describe("the command line", () => {
   });
 
   it.each([
+    ["once", "--dry-run", "--json"],
+    ["join", "--ca FILE", "--out"],
+    ["status", "--json", "--server"],
+  ])("%s --help tells of that command alone", async (command, flag, other) => {
+    const node = nodeOf({ url: new URL("http://127.0.0.1:1/") });
+    expect(await exitOf(node, [command, "--help"])).toBe(0);
+    expect(node.printed[0]).toMatch(new RegExp(`^m25-mail-node ${command} --`));
+    expect(node.printed[0]).toContain(flag);
+    expect(node.printed[0]).not.toContain(`  ${other}`);
+  });
+
+  it.each([
     [["twice", ...base.slice(1)], "there is no command"],
     [base.slice(1), "say one of once, run, join"],
     [["--dry-run"], "say one of once, run, join"],
@@ -105,12 +111,14 @@ describe("the command line", () => {
     [[...base, "--posrtfix"], "--posrtfix"],
     [base.slice(0, -1), "--out"],
     [base.slice(0, -2), "--out (or M25_MAIL_OUT) is missing"],
-    [[...base, "--out", ""], "--out is empty"],
+    [[...base.slice(0, -1), ""], "--out is empty"],
     [[...base, "--dry-run=1"], "--dry-run"],
-    [[...base, "--server", "mail.example.nl"], "not a URL"],
-    [[...base, "--server", "ftp://mail.example.nl"], "not an https:// URL"],
-    [[...base, "--server", "https://me:secret@mail.example.nl"], "an address alone"],
-    [[...base, "--server", "https://mail.example.nl/?key=secret"], "an address alone"],
+    [[...base, "--out", "/elsewhere"], "--out is given more than once"],
+    [at("mail.example.nl"), "not a URL"],
+    [["once", "--dry-run", "--dry-run"], "--dry-run is given more than once"],
+    [at("ftp://mail.example.nl"), "not an https:// URL"],
+    [at("https://me:secret@mail.example.nl"), "an address alone"],
+    [at("https://mail.example.nl/?key=secret"), "an address alone"],
   ])("%j is wrong usage: 2, one line that says why, and one that says where to look", async (argv, words) => {
     const node = nodeOf(await startServer(stateOf(1, [], [])));
     expect(await exitOf(node, argv)).toBe(2);
@@ -136,7 +144,7 @@ describe("a configuration that cannot work", () => {
     "http://0.0.0.0",
   ])("%s without --insecure-http: 78", async (server) => {
     const node = nodeOf(await startServer(stateOf(1, [], [])));
-    expect(await exitOf(node, [...base, "--server", server])).toBe(78);
+    expect(await exitOf(node, at(server))).toBe(78);
     expect(node.log).toEqual([expect.stringContaining("would travel in the clear")]);
   });
 
@@ -147,12 +155,12 @@ describe("a configuration that cannot work", () => {
     "http://[::1]:8625",
     "http://2130706433",
   ])("%s stays on this machine", (server) => {
-    expect(readCommand([...base, "--server", server], {})).toMatchObject({ name: "once" });
+    expect(readCommand(at(server), {})).toMatchObject({ name: "once" });
   });
 
   it("--insecure-http says so at each start", async () => {
     const node = nodeOf(await startServer(stateOf(1, [], [])));
-    const argv = [...base, "--server", "http://192.0.2.1", "--insecure-http", "--key-file", "/nowhere"];
+    const argv = [...at("http://192.0.2.1"), "--insecure-http"];
     expect(await exitOf(node, argv)).toBe(78);
     expect(node.log[0]).toContain("warning: --insecure-http");
   });
@@ -188,6 +196,7 @@ describe("a configuration that cannot work", () => {
         node.log.length = 0;
         expect(await exitOf(node, argv), name).toBe(78);
         expect(node.log).toEqual([expect.stringContaining(join(folder, name))]);
+        if (name === "missing") expect(node.log[0]).toContain("m25-mail-node join makes it");
         expect(node.log.join()).not.toContain("secret-line");
       }
     }
@@ -223,7 +232,8 @@ describe("a configuration that cannot work", () => {
       [{ caFile: file }, "does not begin with a certificate"],
       [{ caFile: `${file}.pem` }, "does not exist"],
       [{ out: file }, "cannot be created"],
-      [{ out: join(file, "out") }, "cannot be created"],
+      [{ out: join(file, "out") }, "that is no folder"],
+      [{ out: "/proc/m25-mail/out" }, "there is no such file or folder"],
     ] as const) {
       node.log.length = 0;
       const changed = nodeOf(server);

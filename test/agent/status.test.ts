@@ -112,6 +112,14 @@ describe("status", () => {
     );
     expect(text).toContain("reason      removals_withheld (17)\n");
     expect((await jsonOf(node)).withheld).toMatchObject({ users: 17, first: 8, last: 8 });
+    const proper = server.serves;
+    server.serves = (_, response) => void response.writeHead(403).end();
+    await node.poll();
+    const away = await statusOf(node);
+    expect(away.code).toBe(77);
+    expect(away.text).toContain("altogether  the server does not accept this node's key or address");
+    expect(away.text).toContain("withheld    17 users");
+    server.serves = proper;
     rmSync(join(node.config.out, "last-poll.json"));
     expect((await statusOf(node)).code).toBe(65);
     expect(await main(["accept", "--out", node.config.out], {}, node.host, never)).toBe(0);

@@ -99,6 +99,7 @@ test.each([
   [["call", "add-domain", "--domian", "example.nl"], /--domian/],
   [["call", "add-domain", "example.nl"], /too many arguments/],
   [["call", "add-domain", "--domain"], /--domain/],
+  [["call", "add-domain", "--domain", "a.nl", "--domain=b.nl"], /--domain is given more than once/],
   [["call", "list-users", "--password-file", "x"], /--password-file/],
   [["frobnicate"], /There is no command frobnicate/],
   [["token", "frobnicate"], /m25-mail token needs one of: create, list, revoke/],

@@ -39,8 +39,19 @@ function parse(args: string[], options: ParseArgsConfig["options"]) {
       "A password is never a flag, where other users and the shell's history see it. Type it when asked, pipe it in, or use --password-file FILE.",
     );
   }
+  const parsed = attempt(() =>
+    parseArgs({ args, options: options ?? {}, allowPositionals: true, strict: true, tokens: true }),
+  );
+  const given = parsed.tokens.flatMap((token) => (token.kind === "option" ? [token.name] : []));
+  const again = given.find((name, index) => given.indexOf(name) < index);
+  // The last would win, and nobody would know.
+  if (again !== undefined) throw new UsageError(`--${again} is given more than once.`);
+  return parsed;
+}
+
+function attempt<T>(parsing: () => T): T {
   try {
-    return parseArgs({ args, options: options ?? {}, allowPositionals: true, strict: true });
+    return parsing();
   } catch (error) {
     // Its first sentence says what is wrong; the rest is advice that fits few of our commands.
     const [reason = ""] = error instanceof Error ? error.message.split(/\.\s/, 1) : [];
