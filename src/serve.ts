@@ -7,6 +7,8 @@ import { operator } from "../tools/principal.ts";
 import { LastSeen } from "./auth/last-seen.ts";
 import type { ServeConfig } from "./config.ts";
 import { httpServer } from "./doors/http/server.ts";
+import type { McpServerFactory } from "./doors/mcp/http.ts";
+import { mcpServer } from "./doors/mcp/server.ts";
 import type { Log } from "./log.ts";
 import { Publisher } from "./sync/publisher.ts";
 
@@ -29,6 +31,8 @@ export async function serve(
   store: Store,
   runtime: Runtime,
   log: Log,
+  /** The conformance suite puts fixtures of its own beside the nine tools. */
+  mcpServerFor: McpServerFactory = (principal) => mcpServer(runtime, principal),
 ): Promise<RunningServer> {
   await createFirstToken(store, runtime, config.db, log);
   const publisher = new Publisher(store, dirname(config.db));
@@ -39,7 +43,7 @@ export async function serve(
     ...(publicUrl === undefined ? [] : [new URL(publicUrl).hostname]),
   ];
   const app = await httpServer(
-    { runtime, store, publisher, lastSeen, log },
+    { runtime, store, publisher, lastSeen, mcpServerFor, log },
     {
       allowedHosts: isWildcard(config.host) ? names : [...names, config.host],
       tls: certFile === undefined || keyFile === undefined ? undefined : { certFile, keyFile },

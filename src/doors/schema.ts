@@ -32,7 +32,17 @@ export function outputSchema(tool: Tool): JsonSchema {
 
 function toSchema(schema: z.ZodObject, io: "input" | "output"): JsonSchema {
   const { $schema: _, ...rest } = z.toJSONSchema(schema, { io });
-  return rest as JsonSchema;
+  return oneTypeEach(rest) as JsonSchema;
+}
+
+/** Some clients map schemas onto dialects in which a value has one type: a list of types becomes branches. */
+function oneTypeEach(node: unknown): unknown {
+  if (Array.isArray(node)) return node.map(oneTypeEach);
+  if (typeof node !== "object" || node === null) return node;
+  const entries = Object.entries(node).map(([name, value]) => [name, oneTypeEach(value)]);
+  const { type, description, ...rest } = Object.fromEntries(entries);
+  if (!Array.isArray(type)) return Object.fromEntries(entries);
+  return { description, anyOf: type.map((one) => (one === "null" ? { type: one } : { type: one, ...rest })) };
 }
 
 /**

@@ -16,7 +16,7 @@ import { UsageError } from "../../config.ts";
 import type { Log } from "../../log.ts";
 import { MailError } from "../../mail/error.ts";
 import type { Publisher } from "../../sync/publisher.ts";
-import { mountMcp } from "../mcp/http.ts";
+import { type McpServerFactory, mountMcp } from "../mcp/http.ts";
 import { mountRest } from "../rest.ts";
 import { mountSync } from "../sync/index.ts";
 import { AllowedHosts } from "./hosts.ts";
@@ -42,6 +42,7 @@ export interface HttpParts {
   store: Store;
   publisher: Publisher;
   lastSeen: LastSeen;
+  mcpServerFor: McpServerFactory;
   log: Log;
 }
 
@@ -105,7 +106,7 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
   });
   await app.register(async (scope) => {
     scope.addHook("onRequest", authenticate("mcp"));
-    await mountMcp(scope, runtime, log);
+    await mountMcp(scope, parts.mcpServerFor, log);
   });
   await app.register(async (scope) => {
     scope.addHook("onRequest", authenticate("rest"));

@@ -1,21 +1,19 @@
 import { toNodeHandler } from "@modelcontextprotocol/node";
-import { createMcpHandler } from "@modelcontextprotocol/server";
+import { createMcpHandler, type Server } from "@modelcontextprotocol/server";
 import type { FastifyInstance } from "fastify";
-import type { Runtime } from "../../../tools/call.ts";
 import type { Principal } from "../../../tools/principal.ts";
 import type { Log } from "../../log.ts";
 import { BODY_LIMIT } from "../http/limits.ts";
-import { mcpServer } from "./server.ts";
+
+/** Makes the MCP server that answers one request of this principal. */
+export type McpServerFactory = (principal: Principal) => Server;
 
 /** Mounts /mcp on a scope whose `authenticate` has set request.principal: a server of its own for each request. */
-export async function mountMcp(scope: FastifyInstance, runtime: Runtime, log: Log): Promise<void> {
-  const handler = createMcpHandler(
-    ({ authInfo }) => mcpServer(runtime, authInfo?.extra?.principal as Principal),
-    {
-      maxRequestBodySize: BODY_LIMIT,
-      onerror: (error) => log.error("an MCP request could not be served", error),
-    },
-  );
+export async function mountMcp(scope: FastifyInstance, serverFor: McpServerFactory, log: Log): Promise<void> {
+  const handler = createMcpHandler(({ authInfo }) => serverFor(authInfo?.extra?.principal as Principal), {
+    maxRequestBodySize: BODY_LIMIT,
+    onerror: (error) => log.error("an MCP request could not be served", error),
+  });
   const handle = toNodeHandler(handler, {
     onerror: (error) => log.error("an MCP request could not be served", error),
   });

@@ -1,4 +1,11 @@
-import { type Tool as McpTool, ProtocolError, ProtocolErrorCode, Server } from "@modelcontextprotocol/server";
+import {
+  type CallToolRequestParams,
+  type CallToolResult,
+  type Tool as McpTool,
+  ProtocolError,
+  ProtocolErrorCode,
+  Server,
+} from "@modelcontextprotocol/server";
 import { call, type Runtime } from "../../../tools/call.ts";
 import { tools } from "../../../tools/index.ts";
 import type { Principal } from "../../../tools/principal.ts";
@@ -16,7 +23,7 @@ const byName = new Map(tools.map((tool) => [mcpName(tool), tool]));
 let advertised: McpTool[] | undefined;
 
 /** What tools/list answers; the same bytes at each call. Made when first asked for: starting must stay fast. */
-function advertisedTools(): McpTool[] {
+export function advertisedTools(): McpTool[] {
   advertised ??= tools.map((tool) => ({
     name: mcpName(tool),
     title: tool.title,
@@ -49,24 +56,31 @@ export function mcpServer(runtime: Runtime, principal: Principal): Server {
     { capabilities: { tools: {} }, instructions: INSTRUCTIONS },
   );
   server.setRequestHandler("tools/list", () => ({ tools: advertisedTools() }));
-  server.setRequestHandler("tools/call", async ({ params }) => {
-    const tool = byName.get(params.name);
-    if (tool === undefined) {
-      const known = [...byName.keys()].join(", ");
-      throw new ProtocolError(
-        ProtocolErrorCode.InvalidParams,
-        `There is no such tool. The tools are: ${known}.`,
-      );
-    }
-    const outcome = await call(runtime, principal, tool, params.arguments);
-    if (!outcome.ok) {
-      const { code, message, hint } = outcome.error;
-      return { content: [{ type: "text", text: `${code}: ${message} ${hint}` }], isError: true };
-    }
-    return {
-      content: [{ type: "text", text: JSON.stringify(outcome.value) }],
-      structuredContent: outcome.value,
-    };
-  });
+  server.setRequestHandler("tools/call", ({ params }) => callTool(runtime, principal, params));
   return server;
+}
+
+/** @throws ProtocolError for a name that no tool has; every other refusal is a result with isError */
+export async function callTool(
+  runtime: Runtime,
+  principal: Principal,
+  params: CallToolRequestParams,
+): Promise<CallToolResult> {
+  const tool = byName.get(params.name);
+  if (tool === undefined) {
+    const known = [...byName.keys()].join(", ");
+    throw new ProtocolError(
+      ProtocolErrorCode.InvalidParams,
+      `There is no such tool. The tools are: ${known}.`,
+    );
+  }
+  const outcome = await call(runtime, principal, tool, params.arguments);
+  if (!outcome.ok) {
+    const { code, message, hint } = outcome.error;
+    return { content: [{ type: "text", text: `${code}: ${message} ${hint}` }], isError: true };
+  }
+  return {
+    content: [{ type: "text", text: JSON.stringify(outcome.value) }],
+    structuredContent: outcome.value,
+  };
 }

@@ -1,0 +1,59 @@
+import { subscribe } from "node:diagnostics_channel";
+import type { IncomingMessage } from "node:http";
+import type { Server } from "@modelcontextprotocol/server";
+import { openStore } from "../../db/sqlite.ts";
+import { serveConfig } from "../../src/config.ts";
+import { advertisedTools, callTool, mcpServer } from "../../src/doors/mcp/server.ts";
+import { stderrLog } from "../../src/log.ts";
+import { type RunningServer, serve } from "../../src/serve.ts";
+import { call, type Runtime } from "../../tools/call.ts";
+import { PasswordHasher } from "../../tools/hash.ts";
+import { operatorTools } from "../../tools/operator/index.ts";
+import { operator, type Principal } from "../../tools/principal.ts";
+import { addFixtures, fixtureTools } from "./fixtures.ts";
+
+/** The product's own server on a loopback port, with the suite's fixtures beside the nine tools. */
+export async function conformanceServer(database: string): Promise<RunningServer> {
+  const config = serveConfig({ db: database, port: "0" }, {});
+  const store = openStore(database, { create: true });
+  const hasher = new PasswordHasher(config["hash-cost"]);
+  const log = stderrLog();
+  const runtime: Runtime = {
+    store,
+    now: () => new Date(),
+    hashPassword: (password) => hasher.hash(password),
+    reportBug: (error) => log.error("bug", error),
+  };
+  const made = await call(runtime, operator("cli"), operatorTools.createToken, { name: "conformance" });
+  if (!made.ok) throw made.error;
+  authoriseEveryRequest(String(made.value.token));
+  return serve(config, store, runtime, log, (principal) => serverWithFixtures(runtime, principal));
+}
+
+/** The suite cannot send a token. */
+function authoriseEveryRequest(token: string): void {
+  subscribe("http.server.request.start", (message) => {
+    const { request } = message as { request: IncomingMessage };
+    request.headers.authorization ??= `Bearer ${token}`;
+  });
+}
+
+function serverWithFixtures(runtime: Runtime, principal: Principal): Server {
+  const server = mcpServer(runtime, principal);
+  server.setRequestHandler("tools/list", () => ({
+    tools: [
+      ...advertisedTools(),
+      ...Object.entries(fixtureTools).map(([name, { inputSchema }]) => ({
+        name,
+        description: "For the conformance suite.",
+        inputSchema: inputSchema ?? ({ type: "object" } as const),
+      })),
+    ],
+  }));
+  server.setRequestHandler("tools/call", ({ params }, context) => {
+    const fixture = Object.hasOwn(fixtureTools, params.name) ? fixtureTools[params.name] : undefined;
+    return fixture?.run(params.arguments ?? {}, context) ?? callTool(runtime, principal, params);
+  });
+  addFixtures(server);
+  return server;
+}
