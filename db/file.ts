@@ -68,6 +68,27 @@ function useWriteAheadLog(connection: Connection): void {
   }
 }
 
+/** How long a write waits for another's transaction, in ms. */
+export const BUSY_TIMEOUT = 5_000;
+
+/**
+ * Repeats `attempt` while another transaction is in its way. SQLite's own busy handler would block every other
+ * request of this process while it waits.
+ */
+export async function patiently<T>(
+  attempt: () => Promise<T>,
+  deadline = performance.now() + BUSY_TIMEOUT,
+): Promise<T> {
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (!isBusy(error) || performance.now() > deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+}
+
 export function isBusy(error: unknown): boolean {
   return error instanceof Error && "code" in error && String(error.code).startsWith("SQLITE_BUSY");
 }

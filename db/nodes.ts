@@ -5,16 +5,13 @@ import type { Report } from "../src/sync/report.ts";
 import { type View, viewOf } from "../src/sync/view.ts";
 import type { Schema } from "./schema.ts";
 
-/** Rows that one statement sets: thousands of nodes may have polled within a second. */
-const BATCH = 500;
-
+/** What a node is, may have and said last. */
 export interface MailNode {
   id: number;
   name: string;
   ipAddress: string | null;
   view: View;
   createdAt: string;
-  lastSyncAt: string | null;
   /** What the node said last, or null when it has said nothing yet. */
   report: {
     revision: number;
@@ -28,6 +25,9 @@ export interface MailNode {
   } | null;
 }
 
+/** With when it called last, or null when it never did. */
+export type SeenNode = MailNode & { lastSyncAt: string | null };
+
 /** Nodes, their sync keys (hashes only) and what they said last. */
 export class NodeTable {
   readonly #db: Kysely<Schema>;
@@ -36,8 +36,15 @@ export class NodeTable {
     this.#db = db;
   }
 
-  async all(): Promise<MailNode[]> {
-    return (await this.#db.selectFrom("nodes").selectAll().orderBy("name").execute()).map(toNode);
+  async all(): Promise<SeenNode[]> {
+    const rows = await this.#db
+      .selectFrom("nodes")
+      .leftJoin("contacts", "contacts.node_id", "nodes.id")
+      .selectAll("nodes")
+      .select("contacts.at as last_sync_at")
+      .orderBy("name")
+      .execute();
+    return rows.map((row) => ({ ...toNode(row), lastSyncAt: row.last_sync_at }));
   }
 
   /** @throws MailError node_exists */
@@ -163,14 +170,6 @@ export class NodeTable {
       .where("id", "=", id)
       .execute();
   }
-
-  async recordContacts(ids: ReadonlySet<number>, at: string): Promise<void> {
-    const all = [...ids];
-    for (let first = 0; first < all.length; first += BATCH) {
-      const batch = all.slice(first, first + BATCH);
-      await this.#db.updateTable("nodes").set({ last_sync_at: at }).where("id", "in", batch).execute();
-    }
-  }
 }
 
 /** @throws MailError node_not_found */
@@ -190,7 +189,6 @@ function toNode(row: Selectable<Schema["nodes"]>): MailNode {
     ipAddress: row.ip_address,
     view: viewOf(row.role, row.domains === null ? null : JSON.parse(row.domains)),
     createdAt: row.created_at,
-    lastSyncAt: row.last_sync_at,
     report:
       row.reported_at === null
         ? null

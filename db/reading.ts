@@ -16,6 +16,7 @@ interface StateRow {
   cursor_key: string;
   domain_count: number;
   user_count: number;
+  node_version: number;
 }
 
 interface NodeRow {
@@ -101,21 +102,27 @@ export function pollReader(connection: Connection): PollReader {
   const nodes = new Map<string, PollingNode>();
   const summaries = new Map<string, StateSummary>();
 
-  /** Last-contact times are written every second: what they do not touch is kept. */
+  /** Contact times are written every second: what they do not touch is kept. */
   function look(): StateRow {
     const version = dataVersion.get();
     if (version === seen && row !== undefined) return row;
     const before = row;
     row = queries.stateRow();
     seen = version;
-    nodes.clear();
-    if (before?.revision !== row.revision || before.history !== row.history) summaries.clear();
+    const sameHistory = before?.history === row.history;
+    if (!sameHistory || before.node_version !== row.node_version) nodes.clear();
+    if (!sameHistory || before.revision !== row.revision) summaries.clear();
     return row;
   }
 
   const known = (): StateRow => row ?? look();
 
   const view: PollView = {
+    version: () =>
+      translated(() => {
+        const { history, revision, node_version } = known();
+        return `${history} ${revision} ${node_version}`;
+      }),
     state: (part) =>
       translated(() => {
         const summary =

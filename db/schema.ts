@@ -16,6 +16,8 @@ export interface Schema {
     domain_count: number;
     user_count: number;
     inactive_user_count: number;
+    /** Raised by triggers whenever what a node is or may have changes. */
+    node_version: Generated<number>;
   };
   domains: {
     id: Generated<number>;
@@ -55,7 +57,6 @@ export interface Schema {
     key_expires_at: string | null;
     accepted_revision: number | null;
     created_at: Fixed<string>;
-    last_sync_at: string | null;
     applied_revision: number | null;
     applied_history: string | null;
     applied_digest: string | null;
@@ -65,6 +66,7 @@ export interface Schema {
     program_version: string | null;
     reported_at: string | null;
   };
+  contacts: { node_id: Fixed<number>; at: string };
   tokens: {
     id: Generated<number>;
     name: Fixed<string>;

@@ -2,14 +2,16 @@ import { existsSync } from "node:fs";
 import { CompiledQuery, Kysely, SqliteDialect } from "kysely";
 import { MailError } from "../src/mail/error.ts";
 import { AuditTable } from "./audit.ts";
+import { ContactWriter } from "./contacts.ts";
 import { DomainTable } from "./domains.ts";
 import {
+  BUSY_TIMEOUT,
   type Connection,
   createFile,
-  isBusy,
   migrate,
   noDatabase,
   openConnection,
+  patiently,
   translated,
   unavailable,
 } from "./file.ts";
@@ -21,9 +23,6 @@ import { keepingStatements } from "./statements.ts";
 import type { Store, Tables } from "./store.ts";
 import { TokenTable } from "./tokens.ts";
 import { UserTable } from "./users.ts";
-
-/** How long a write waits for another process's transaction, in ms. */
-const BUSY_TIMEOUT = 5_000;
 
 const BEGIN = CompiledQuery.raw("BEGIN");
 const BEGIN_IMMEDIATE = CompiledQuery.raw("BEGIN IMMEDIATE");
@@ -39,6 +38,7 @@ export function openStore(path: string, { create }: { create: boolean }): Store 
   const [writer, reader, poller] = translated(() => openConnections(path, create), path);
   const writing = new Kysely<Schema>({ dialect: new SqliteDialect({ database: keepingStatements(writer) }) });
   const reading = new Kysely<Schema>({ dialect: new SqliteDialect({ database: keepingStatements(reader) }) });
+  const contacts = new ContactWriter(path);
   let closed: Promise<void> | undefined;
   const run = <T>(db: Kysely<Schema>, begin: CompiledQuery, fn: (tables: Tables) => Promise<T>) =>
     closed === undefined ? transaction(db, begin, fn) : Promise.reject(stopping());
@@ -46,12 +46,14 @@ export function openStore(path: string, { create }: { create: boolean }): Store 
     // A turn at each connection comes after every transaction that was begun before.
     for (const db of [reading, writing]) await db.connection().execute(async () => {});
     poller.close();
+    contacts.close();
     await reading.destroy();
     await writing.destroy(); // the last connection, if it can write, folds the write-ahead log into the file
   };
   return {
     read: (fn) => run(reading, BEGIN, fn),
     write: (fn) => run(writing, BEGIN_IMMEDIATE, fn),
+    recordContacts: (seen) => contacts.record(seen),
     polls: pollReader(poller),
     readState: (view, since) => translated(() => readState(path, view, since)),
     close() {
@@ -112,19 +114,6 @@ async function transaction<T>(
       throw unavailable(error) ?? error;
     }
   });
-}
-
-/** SQLite's own busy handler would block every other request of this process while it waits. */
-async function patiently(begin: () => Promise<unknown>, deadline: number): Promise<void> {
-  for (;;) {
-    try {
-      await begin();
-      return;
-    } catch (error) {
-      if (!isBusy(error) || performance.now() > deadline) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-  }
 }
 
 function tablesOf(db: Kysely<Schema>): Tables {

@@ -49,8 +49,17 @@ export interface Reading {
   close(): void;
 }
 
+/** Who called since contacts were written last, by id, and when the latest did. */
+export interface Contacts {
+  nodes: ReadonlySet<number>;
+  tokens: ReadonlySet<number>;
+  at: string;
+}
+
 /** What polls are answered from, as it was at one look at the database. */
 export interface PollView {
+  /** Another one whenever the state has changed, or what any node is and may have. */
+  version(): string;
   state(view: View): StateSummary;
   node(keyId: string): PollingNode | undefined;
   /** The key under which this database's cursors are signed. */
@@ -82,6 +91,8 @@ export interface Store {
   read<T>(fn: (tables: Tables) => Promise<T>): Promise<T>;
   /** Runs `fn` in one write transaction: all of it is durable when this resolves, nothing of it when it rejects. */
   write<T>(fn: (tables: Tables) => Promise<T>): Promise<T>;
+  /** Written before long, and not waited for: a power cut may take the last of them. */
+  recordContacts(contacts: Contacts): Promise<void>;
   polls: PollReader;
   /** Reads everything that nodes with this view serve, in one state; with `since`, only what changed after it. */
   readState(view: View, since?: number): Reading;

@@ -81,15 +81,6 @@ export class TokenTable {
       "See them with: m25-mail token list",
     );
   }
-
-  async recordUses(ids: ReadonlySet<number>, at: string): Promise<void> {
-    if (ids.size === 0) return;
-    await this.#db
-      .updateTable("tokens")
-      .set({ last_used_at: at })
-      .where("id", "in", [...ids])
-      .execute();
-  }
 }
 
 function toToken(row: Selectable<Schema["tokens"]>): Token {

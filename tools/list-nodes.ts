@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { MailNode } from "../db/nodes.ts";
+import type { SeenNode } from "../db/nodes.ts";
 import { Timestamp } from "./fields.ts";
 import { defineTool } from "./tool.ts";
 
@@ -67,7 +67,7 @@ export const listNodes = defineTool({
   },
 });
 
-function statusOf(node: MailNode, upToDate: boolean, at: string): (typeof nodeStatuses)[number] {
+function statusOf(node: SeenNode, upToDate: boolean, at: string): (typeof nodeStatuses)[number] {
   if (node.lastSyncAt === null) return "never";
   if (Date.parse(at) - Date.parse(node.lastSyncAt) > STALE_AFTER) return "stale";
   if (node.report !== null && node.report.status !== "applied") return "failing";
@@ -75,7 +75,7 @@ function statusOf(node: MailNode, upToDate: boolean, at: string): (typeof nodeSt
 }
 
 /** Only an operator at a shell can let removals through: the mail of a whole company may hang on it. */
-function hintOf({ name, report }: MailNode, status: (typeof nodeStatuses)[number]): string | null {
+function hintOf({ name, report }: SeenNode, status: (typeof nodeStatuses)[number]): string | null {
   if (status === "never")
     return "The node has not polled yet: see that its key file and its server URL are right.";
   if (status === "stale")

@@ -1,4 +1,5 @@
 import { start } from "./0001-start.ts";
+import { contacts } from "./0002-contacts.ts";
 
 /** Append-only: a database of version n has run the first n of these, and keeps that number in user_version. */
-export const migrations: readonly string[] = [start];
+export const migrations: readonly string[] = [start, contacts];

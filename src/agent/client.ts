@@ -101,6 +101,8 @@ export function openClient({ server, ca, version, limits: given, signal }: Clien
     : new HttpAgent({ keepAlive: true, maxSockets: 1 });
   const userAgent = `m25-mail-node/${version}`;
   let lastStatus: number | undefined;
+  /** What the server said last of accepted removals: it holds its answer only for who was told. */
+  let told: number | undefined;
 
   /** Sends one request and gives `read` its answer; ends all of it when a limit is passed. */
   async function exchange<T>(
@@ -161,9 +163,11 @@ export function openClient({ server, ca, version, limits: given, signal }: Clien
       };
       if (position !== undefined) headers["If-None-Match"] = position.tag;
       if (wait > 0) headers.Prefer = `wait=${wait}`;
+      if (told !== undefined) headers["M25-Accept-Removals"] = String(told);
       const path = position === undefined ? MAPS : `${MAPS}?since=${encodeURIComponent(position.cursor)}`;
       const read = async (response: IncomingMessage): Promise<MapsAnswer> => {
         const accepted = acceptedRevision(response);
+        told = accepted;
         if (response.statusCode === 304 && position !== undefined) {
           await readAway(response);
           return { state: undefined, accepted };

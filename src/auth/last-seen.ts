@@ -41,12 +41,7 @@ export class LastSeen {
     this.#nodes = new Set();
     this.#tokens = new Set();
     this.#writing = this.#writing
-      .then(() =>
-        this.#store.write(async (tables) => {
-          await tables.nodes.recordContacts(nodes, at);
-          await tables.tokens.recordUses(tokens, at);
-        }),
-      )
+      .then(() => this.#store.recordContacts({ nodes, tokens, at }))
       .catch((error: unknown) => this.#log.error("contact times could not be written", error));
     return this.#writing;
   }

@@ -67,13 +67,46 @@ test("contact and reports of nodes, and uses of tokens, leave the revision alone
   const { store } = await populated();
   const before = store.polls.now().state(wholeView);
   const at = "2026-03-01T12:00:00.000Z";
-  await store.write(async ({ nodes, tokens }) => {
-    const [node] = await nodes.all();
-    const [token] = await tokens.all();
-    await nodes.recordContacts(new Set([node?.id ?? 0]), at);
-    await tokens.recordUses(new Set([token?.id ?? 0]), at);
-  });
+  const { nodes, tokens } = await store.read(async (tables) => ({
+    nodes: await tables.nodes.all(),
+    tokens: await tables.tokens.all(),
+  }));
+  const ids = (rows: Array<{ id: number }>) => new Set(rows.map(({ id }) => id));
+  await store.recordContacts({ nodes: ids(nodes), tokens: ids(tokens), at });
   expect(store.polls.now().state(wholeView)).toEqual(before);
+  expect((await store.read((tables) => tables.tokens.all())).map(({ lastUsedAt }) => lastUsedAt)).toEqual([
+    at,
+  ]);
+});
+
+test("what nodes are and may have has a version, which their calls and reports leave alone", async () => {
+  const { store, must } = await populated();
+  const version = () => store.polls.now().version();
+  const [node] = await store.read(({ nodes }) => nodes.all());
+  const id = node?.id ?? 0;
+  const { history, revision, digest, counts } = store.polls.now().state(wholeView);
+  const before = version();
+  const at = "2026-03-01T12:00:00.000Z";
+  await store.recordContacts({ nodes: new Set([id, 12_345]), tokens: new Set(), at });
+  const report = { status: "applied", reason: null, count: null, version: "1" } as const;
+  await store.write(({ nodes }) =>
+    nodes.recordReport(id, { history, revision, digest, counts, ...report }, at),
+  );
+  expect(version()).toBe(before);
+  const seen = new Set([before]);
+  const changes: Array<[endpoint: string, input: object]> = [
+    ["add-node", { name: "another" }],
+    ["set-node", { name: "another", role: "mx" }],
+    ["set-node", { name: "another", ip_address: "192.0.2.0/24" }],
+    ["rotate-key", { name: "another" }],
+    ["accept-removals", { name: "another" }],
+    ["remove-node", { name: "another" }],
+  ];
+  for (const [endpoint, input] of changes) {
+    await must(endpoint, input);
+    seen.add(version());
+  }
+  expect(seen.size).toBe(1 + changes.length);
 });
 
 test("every database has a history of its own", () => {

@@ -60,7 +60,9 @@ test("a poll from an address that is not the node's is no contact", async () => 
   expect(status).toBe(403);
   await server.close(); // what was noted is written now
   const rows = rawDatabase(server.database)
-    .prepare("SELECT name, last_sync_at FROM nodes ORDER BY name")
+    .prepare(
+      "SELECT name, at AS last_sync_at FROM nodes LEFT JOIN contacts ON node_id = nodes.id ORDER BY name",
+    )
     .all();
   expect(rows).toEqual([
     { name: "far", last_sync_at: null },

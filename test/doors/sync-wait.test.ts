@@ -2,7 +2,8 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { startServer } from "../support/server.ts";
+import { m25mail } from "../support/program.ts";
+import { startServer, type TestServer } from "../support/server.ts";
 import { PASSWORD, testRuntime } from "../support/store.ts";
 import { SyncingNode } from "../support/syncing-node.ts";
 
@@ -50,15 +51,65 @@ test("what is no change of what nodes serve wakes nobody", async () => {
   expect((await waiting).status).toBe(304);
 });
 
-test("a node that is removed while it waits is told nothing more", async () => {
-  const { shell, node, server } = await waitingNode();
+/** The shell's own command, in a process of its own. */
+async function command(server: TestServer, ...args: string[]): Promise<void> {
+  const { code, stderr } = await m25mail([...args, "--db", server.database]);
+  expect([code, stderr]).toEqual([0, ""]);
+}
+
+test("a node that is removed while it waits is told so at once, and nothing more", async () => {
+  const { node, server } = await waitingNode();
   const waiting = node.poll({ prefer: "wait=55" });
-  await server.store.write(({ nodes }) => nodes.remove("pi"));
-  await shell.must("add-user", { email: "jan@example.nl", password: PASSWORD });
+  await command(server, "node", "remove", "pi");
   expect((await waiting).status).toBe(401);
 });
 
-test("a server that stops lets the waiting polls go at once", async () => {
+test("an operator's word that removals are meant is told to the waiting node at once, and only once", async () => {
+  const { server, shell, node } = await waitingNode();
+  const waiting = node.poll({ prefer: "wait=55" });
+  await command(server, "node", "accept", "pi");
+  const { status, headers } = await waiting;
+  const told = headers.get("m25-accept-removals") ?? "";
+  expect([status, told]).toEqual([304, "1"]);
+  expect((await node.poll({ prefer: "wait=1", "m25-accept-removals": told })).status).toBe(304);
+
+  // Between two polls: who has not heard of it is told at once as well.
+  await shell.must("add-domain", { domain: "other.nl" });
+  await node.poll();
+  await shell.must("accept-removals", { all: true });
+  const began = performance.now();
+  const late = await node.poll({ prefer: "wait=55", "m25-accept-removals": told });
+  expect([late.status, late.headers.get("m25-accept-removals")]).toEqual([304, "2"]);
+  expect(performance.now() - began).toBeLessThan(20_000);
+});
+
+test("a node that does not say what it was told of waits as others do", async () => {
+  const { shell, node } = await waitingNode();
+  await shell.must("accept-removals", { name: "pi" });
+  const began = performance.now();
+  expect((await node.poll({ prefer: "wait=1" })).status).toBe(304);
+  expect(performance.now() - began).toBeGreaterThan(900);
+});
+
+test("a node whose role or domains are set while it waits gets its new part at once", async () => {
+  const { server, shell, node } = await waitingNode();
+  await shell.must("add-domain", { domain: "other.nl" });
+  await shell.must("add-user", { email: "jan@example.nl", password: PASSWORD });
+  await node.poll();
+  const waiting = node.poll({ prefer: "wait=55" });
+  await command(server, "node", "set", "pi", "--role", "mx", "--domains", "example.nl");
+  expect((await waiting).kind).toBe("snapshot");
+  expect(node.state).toMatchObject({ role: "mx", domains: new Map([["example.nl", expect.anything()]]) });
+});
+
+test("a node that may no longer poll from where it waits is told so at once", async () => {
+  const { server, node } = await waitingNode();
+  const waiting = node.poll({ prefer: "wait=55" });
+  await command(server, "node", "set", "pi", "--ip", "192.0.2.1");
+  expect((await waiting).status).toBe(403);
+});
+
+test("a server that stops sends the waiting nodes away at once, to come back within seconds", async () => {
   const { server, node } = await waitingNode();
   const waiting = node.poll({ prefer: "wait=55" });
   // The poll is being served once its contact is noted.
@@ -66,5 +117,7 @@ test("a server that stops lets the waiting polls go at once", async () => {
     .poll(() => server.api("list-nodes").then(({ body }) => JSON.stringify(body)), { timeout: 10_000 })
     .toContain('last_sync_at":"');
   await server.close();
-  expect((await waiting).status).toBe(304);
+  const { status, headers } = await waiting;
+  expect(status).toBe(503);
+  expect(Number(headers.get("retry-after"))).toSatisfy((seconds) => seconds >= 1 && seconds <= 10);
 });

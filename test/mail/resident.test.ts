@@ -130,7 +130,7 @@ describe.skipIf(!daemons.available)("a resident node", () => {
       join(folder, "m25-mail.db"),
     );
     expect(accepted).toMatchObject({ code: 0 });
-    await api("add-user", { email: "after@example.nl", password: PASSWORD });
+    // No change wakes the node: the word itself does.
     await expect.poll(left, { timeout: 30_000, interval: 500 }).toBe(0);
     await expect.poll(node, { timeout: 20_000 }).toMatchObject({ status: "current", reason: null });
     expect(await canLogin("meanwhile@example.nl")).toBe(true);

@@ -84,14 +84,15 @@ async function listed({ contact, report }: Seen): Promise<Record<string, unknown
     count: null,
     version: "1.0.0",
   };
-  await made.store.write(async ({ nodes }) => {
-    const [node] = await nodes.all();
-    const id = node?.id ?? 0;
-    if (contact !== undefined) {
-      await nodes.recordContacts(new Set([id]), new Date(now.getTime() - contact * 60_000).toISOString());
-    }
-    if (report !== undefined) await nodes.recordReport(id, { ...whole, ...report }, now.toISOString());
-  });
+  const [node] = await made.store.read(({ nodes }) => nodes.all());
+  const id = node?.id ?? 0;
+  if (contact !== undefined) {
+    const at = new Date(now.getTime() - contact * 60_000).toISOString();
+    await made.store.recordContacts({ nodes: new Set([id]), tokens: new Set(), at });
+  }
+  if (report !== undefined) {
+    await made.store.write(({ nodes }) => nodes.recordReport(id, { ...whole, ...report }, now.toISOString()));
+  }
   const answer = await made.must("list-nodes");
   toolOf("list-nodes").output.strict().parse(answer);
   expect(answer.revision).toBe(2);

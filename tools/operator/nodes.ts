@@ -6,7 +6,7 @@ import { Timestamp } from "../fields.ts";
 import { keyEnd } from "../rotation.ts";
 import { defineTool } from "../tool.ts";
 
-const NEXT_POLL = "at the node's next poll, within a minute";
+const TAKES_EFFECT = "at once on a node that waits for changes, else at its next poll";
 
 const forNodes = () => "nodes" as const;
 
@@ -74,7 +74,7 @@ export const acceptRemovals = defineTool({
     }
     const revision = await tables.state.revision();
     const names = await tables.nodes.acceptRemovals(name, revision);
-    return { names, revision, takes_effect: NEXT_POLL };
+    return { names, revision, takes_effect: TAKES_EFFECT };
   },
 });
 

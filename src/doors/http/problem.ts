@@ -33,7 +33,7 @@ export function sendProblem(
   status = statuses[error.code],
 ): FastifyReply {
   const retryAfter = RETRY_AFTER[error.code];
-  if (retryAfter !== undefined) reply.header("retry-after", retryAfter);
+  if (retryAfter !== undefined && !reply.hasHeader("retry-after")) reply.header("retry-after", retryAfter);
   if (error.code === "unauthorized") reply.header("www-authenticate", 'Bearer realm="m25-mail"');
   return reply
     .code(status)

@@ -23,7 +23,7 @@ export async function mountSync(
   const door: SyncDoor = { ...parts, changes: new Changes(parts.store.polls), open: () => open };
   scope.addHook("preClose", (done) => {
     open = false;
-    door.changes.wakeAll();
+    void door.changes.wakeAll();
     done();
   });
   scope.decorateRequest("node");

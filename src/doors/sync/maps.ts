@@ -1,7 +1,9 @@
+import { randomInt } from "node:crypto";
 import { pipeline, type Readable } from "node:stream";
 import { createBrotliDecompress } from "node:zlib";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { PollingNode, PollView, StateSummary } from "../../../db/store.ts";
+import { MailError } from "../../mail/error.ts";
 import { stateTag } from "../../sync/answer.ts";
 import { decodeCursor, type Position } from "../../sync/cursor.ts";
 import type { Publication } from "../../sync/publisher.ts";
@@ -11,8 +13,14 @@ import { authenticateNode, endOldKey } from "./node.ts";
 /** The longest wait for a change, in seconds: below the minute after which proxies end idle requests. */
 const MAX_WAIT = 55;
 
-/** Removals up to this revision were accepted by an operator: a node that withholds them lets them through. */
+/**
+ * Removals up to this revision were accepted by an operator: a node that withholds them lets them through. In a
+ * request, the last that the node was told of.
+ */
 const ACCEPT_HEADER = "m25-accept-removals";
+
+/** Seconds, at least and at most, after which nodes that waited come back to a server that stopped. */
+const RETURN_AFTER = { least: 2, most: 8 };
 
 /** How a node's own position stands to the database's. */
 type Standing =
@@ -34,21 +42,21 @@ export async function sendMaps(
   let node = authenticateNode(door, polls, request);
   await endOldKey(door, node);
   let standing = standingOf(request, polls, node);
-  const deadline = performance.now() + waitOf(request) * 1000;
-  if (standing.kind === "current" && deadline > performance.now()) {
-    const gone = new AbortController();
-    reply.raw.once("close", () => gone.abort());
-    while (
-      standing.kind === "current" &&
-      performance.now() < deadline &&
-      !gone.signal.aborted &&
-      door.open()
-    ) {
-      await door.changes.wait(polls.state(node.view), deadline - performance.now(), gone.signal);
-      polls = await door.store.polls.look();
-      node = authenticateNode(door, polls, request);
-      standing = standingOf(request, polls, node);
-    }
+  const wait = waitOf(request) * 1000;
+  const deadline = performance.now() + wait;
+  const told = request.headers[ACCEPT_HEADER] ?? String(node.acceptedRevision);
+  const hasNews = () =>
+    standing.kind !== "current" || (node.acceptedRevision !== null && String(node.acceptedRevision) !== told);
+  let leave = () => {};
+  if (wait > 0) reply.raw.once("close", () => leave());
+  while (!hasNews() && performance.now() < deadline && !reply.raw.closed) {
+    if (!door.open()) return refuseForNow(reply);
+    await door.changes.wait(polls.version(), deadline - performance.now(), (fn) => {
+      leave = fn;
+    });
+    polls = await door.store.polls.look();
+    node = authenticateNode(door, polls, request);
+    standing = standingOf(request, polls, node);
   }
   if (standing.kind === "beyond") {
     // An older copy of the database was put in its place by hand.
@@ -97,6 +105,13 @@ async function startHistory(door: SyncDoor, { name }: PollingNode, { history }: 
     const call = { tool: "start-history", arguments: {}, revision: await tables.state.revision() };
     await tables.audit.append({ at, principal: `node ${name}`, door: "sync", ...call });
   });
+}
+
+/** A 304 would bring all who waited back to a server that is not there yet, and then they would stay away. */
+function refuseForNow(reply: FastifyReply): never {
+  const { least, most } = RETURN_AFTER;
+  reply.header("retry-after", randomInt(least, most + 1)).header("connection", "close");
+  throw new MailError("unavailable", "The server is stopping.", "Poll again soon.", true);
 }
 
 /** RFC 7240 4.3, in seconds. */
