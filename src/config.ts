@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
+import { Network } from "./mail/schemas.ts";
 
 /** A flag of the command line, which is an environment variable too: --db is M25_MAIL_DB. */
 export interface Flag {
@@ -15,6 +16,10 @@ export const flags = {
   port: { placeholder: "PORT", help: "port to listen on (default 8625; 0 lets the system choose)" },
   "public-url": { placeholder: "URL", help: "by which the server is called from outside" },
   "allowed-hosts": { placeholder: "NAME,…", help: "further names by which it may be called" },
+  "trusted-proxies": {
+    placeholder: "CIDR,…",
+    help: "proxies before the server, whose X-Forwarded-For is believed",
+  },
   "tls-cert": { placeholder: "FILE", help: "serve HTTPS with this certificate (PEM, with its chain)" },
   "tls-key": { placeholder: "FILE", help: "… and this private key (PEM)" },
   "hash-cost": { placeholder: "N", help: "bcrypt cost of new passwords, 10 to 14 (default 10)" },
@@ -34,6 +39,18 @@ function wholeNumber(least: number, most: number) {
     .pipe(z.int().min(least, `is below ${least}`).max(most, `is above ${most}`));
 }
 
+const list = z.string().transform((text) =>
+  text
+    .split(",")
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== ""),
+);
+
+const network = z
+  .string()
+  .refine((text) => Network.safeParse(text).success, "takes IP addresses and CIDR ranges, such as 10.0.0.0/8")
+  .pipe(Network);
+
 const StoreConfig = z.object({
   db: z.string().min(1, "is empty"),
   "hash-cost": wholeNumber(10, 14).default(10),
@@ -45,15 +62,8 @@ const ServeConfig = z
     host: z.string().min(1, "is empty").default("127.0.0.1"),
     port: wholeNumber(0, 65535).default(8625),
     "public-url": z.url({ protocol: /^https?$/, error: "is no http(s) URL" }).optional(),
-    "allowed-hosts": z
-      .string()
-      .transform((names) =>
-        names
-          .split(",")
-          .map((name) => name.trim())
-          .filter((name) => name !== ""),
-      )
-      .default([]),
+    "allowed-hosts": list.default([]),
+    "trusted-proxies": list.pipe(z.array(network)).default([]),
     "tls-cert": z.string().optional(),
     "tls-key": z.string().optional(),
   })

@@ -46,6 +46,7 @@ export async function serve(
     { runtime, store, publisher, lastSeen, mcpServerFor, log },
     {
       allowedHosts: isWildcard(config.host) ? names : [...names, config.host],
+      trustedProxies: config["trusted-proxies"],
       tls: certFile === undefined || keyFile === undefined ? undefined : { certFile, keyFile },
     },
   );

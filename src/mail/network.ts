@@ -1,9 +1,16 @@
-import { BlockList, isIP } from "node:net";
+import { BlockList, isIP, SocketAddress } from "node:net";
 import { MailError } from "./error.ts";
 
-/** An IPv4-mapped IPv6 address (RFC 4291 2.5.5.2) is what a dual-stack socket calls an IPv4 peer. */
-function unmapped(address: string): string {
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address);
+/**
+ * An IP address in its one written form: lower case, the shortest IPv6, without a zone, and IPv4 for what a dual-stack
+ * socket calls an IPv4-mapped IPv6 address (RFC 4291 2.5.5.2). Undefined for anything else.
+ */
+export function plainAddress(text: string): string | undefined {
+  const family = isIP(text);
+  if (family === 0) return undefined;
+  if (family === 4) return text;
+  const { address } = new SocketAddress({ address: text.replace(/%.*$/s, ""), family: "ipv6" });
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(address);
   return mapped?.[1] ?? address;
 }
 
@@ -14,15 +21,14 @@ function unmapped(address: string): string {
  */
 export function parseNetwork(text: string): string {
   const [address = "", prefix, ...rest] = text.split("/");
-  const plain = unmapped(address);
-  const family = isIP(plain);
-  const longest = family === 6 ? 128 : 32;
+  const plain = plainAddress(address);
+  const longest = plain?.includes(":") ? 128 : 32;
   const valid =
-    family !== 0 &&
-    !plain.includes("%") &&
+    plain !== undefined &&
+    !address.includes("%") &&
     rest.length === 0 &&
     (prefix === undefined ||
-      (/^(0|[1-9]\d{0,2})$/.test(prefix) && Number(prefix) <= longest && plain === address));
+      (/^(0|[1-9]\d{0,2})$/.test(prefix) && Number(prefix) <= longest && isIP(plain) === isIP(address)));
   if (!valid) {
     throw new MailError(
       "invalid_input",
@@ -30,16 +36,25 @@ export function parseNetwork(text: string): string {
       "Give an address such as 192.0.2.7 or 2001:db8::7, or a range such as 192.0.2.0/24.",
     );
   }
-  return prefix === undefined ? plain.toLowerCase() : `${plain.toLowerCase()}/${prefix}`;
+  return prefix === undefined ? plain : `${plain}/${prefix}`;
 }
 
-/** True when `address`, as a socket gives it, lies in `network` (a stored form of parseNetwork). */
-export function inNetwork(address: string, network: string): boolean {
-  const [base = "", prefix] = network.split("/");
-  const family = isIP(base) === 6 ? "ipv6" : "ipv4";
-  const list = new BlockList();
-  if (prefix === undefined) list.addAddress(base, family);
-  else list.addSubnet(base, Number(prefix), family);
-  const caller = unmapped(address.replace(/%.*$/, ""));
-  return isIP(caller) !== 0 && list.check(caller, isIP(caller) === 6 ? "ipv6" : "ipv4");
+/** Some addresses and ranges, as parseNetwork returns them. */
+export class Networks {
+  readonly #list = new BlockList();
+
+  constructor(networks: readonly string[]) {
+    for (const network of networks) {
+      const [base = "", prefix] = network.split("/");
+      const family = isIP(base) === 6 ? "ipv6" : "ipv4";
+      if (prefix === undefined) this.#list.addAddress(base, family);
+      else this.#list.addSubnet(base, Number(prefix), family);
+    }
+  }
+
+  /** @param address as plainAddress returns it; anything that is no address is in no network */
+  has(address: string): boolean {
+    const family = isIP(address);
+    return family !== 0 && this.#list.check(address, family === 6 ? "ipv6" : "ipv4");
+  }
 }

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { inNetwork, parseNetwork } from "../../src/mail/network.ts";
+import { Networks, parseNetwork, plainAddress } from "../../src/mail/network.ts";
 import { attempt, refusalOf } from "../support/refusal.ts";
 
 test.each([
@@ -10,6 +10,8 @@ test.each([
   ["2001:DB8::7", "2001:db8::7"],
   ["2001:db8::/32", "2001:db8::/32"],
   ["::FFFF:192.0.2.7", "192.0.2.7"],
+  ["::ffff:c000:207", "192.0.2.7"],
+  ["2001:0db8:0:0:0::7", "2001:db8::7"],
 ])("the network %s is stored as %s", (typed, stored) => {
   expect(parseNetwork(typed)).toBe(stored);
 });
@@ -38,6 +40,11 @@ test.each([
   expect(refusalOf(() => parseNetwork(typed))).toMatchObject({ code: "invalid_input" });
 });
 
+/** Whether a caller with this address, as a socket gives it, may use what is registered for `network`. */
+function inNetwork(caller: string, network: string): boolean {
+  return new Networks([network]).has(plainAddress(caller) ?? "");
+}
+
 test.each([
   ["192.0.2.7", "192.0.2.7", true],
   ["192.0.2.8", "192.0.2.7", false],
@@ -47,6 +54,7 @@ test.each([
   ["::ffff:192.0.2.7", "192.0.2.7", true],
   ["::ffff:192.0.2.7", "192.0.2.0/24", true],
   ["::ffff:192.0.3.7", "192.0.2.0/24", false],
+  ["::ffff:c000:207", "192.0.2.0/24", true],
   ["192.0.2.7", "::ffff:192.0.2.7", true],
   ["::FFFF:192.0.2.7", "::ffff:192.0.2.7", true],
   ["2001:db8::7", "2001:DB8:0:0::7", true],
@@ -69,6 +77,20 @@ test("any address is in its own network, and what parses stays itself", () => {
       if (stored === undefined) return;
       expect(parseNetwork(stored)).toBe(stored);
       expect(inNetwork(ip, stored)).toBe(true);
+    }),
+  );
+});
+
+test("an address has one written form, whatever it is written like", () => {
+  fc.assert(
+    fc.property(fc.ipV4(), fc.ipV6(), fc.string(), (four, six, other) => {
+      expect(plainAddress(four)).toBe(four);
+      expect(plainAddress(`::ffff:${four}`)).toBe(four);
+      const plain = plainAddress(six) ?? "";
+      expect(plainAddress(plain)).toBe(plain);
+      expect(plainAddress(six.toUpperCase())).toBe(plain);
+      if (plain.includes(":")) expect(plainAddress(`${plain}%eth0`)).toBe(plain);
+      expect(plainAddress(`${other}z`)).toBeUndefined();
     }),
   );
 });

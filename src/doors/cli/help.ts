@@ -9,6 +9,7 @@ export const serveFlags: readonly FlagName[] = [
   "port",
   "public-url",
   "allowed-hosts",
+  "trusted-proxies",
   "tls-cert",
   "tls-key",
   "hash-cost",

@@ -15,10 +15,12 @@ import type { LastSeen } from "../../auth/last-seen.ts";
 import { UsageError } from "../../config.ts";
 import type { Log } from "../../log.ts";
 import { MailError } from "../../mail/error.ts";
+import { Networks } from "../../mail/network.ts";
 import type { Publisher } from "../../sync/publisher.ts";
 import { type McpServerFactory, mountMcp } from "../mcp/http.ts";
 import { mountRest } from "../rest.ts";
 import { mountSync } from "../sync/index.ts";
+import { noteClientAddresses } from "./client-address.ts";
 import { AllowedHosts } from "./hosts.ts";
 import {
   BODY_LIMIT,
@@ -49,6 +51,8 @@ export interface HttpParts {
 export interface HttpSettings {
   /** Names, besides loopback's, by which the server may be called. */
   allowedHosts: readonly string[];
+  /** Addresses and CIDR ranges of the proxies that are believed in X-Forwarded-For. */
+  trustedProxies: readonly string[];
   tls?: { certFile: string; keyFile: string } | undefined;
 }
 
@@ -74,6 +78,7 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
     frameworkErrors: (_error, request, reply) =>
       void sendProblem(reply as FastifyReply, refused(request.headers) ?? noToken()),
   }) as unknown as FastifyInstance<Server>;
+  noteClientAddresses(app, new Networks(settings.trustedProxies));
   app.addHook("onRequest", (request, reply, done) => {
     const refusal = refused(request.headers);
     return refusal === undefined ? done() : sendProblem(reply, refusal);

@@ -3,7 +3,7 @@ import type { PollingNode, PollView } from "../../../db/store.ts";
 import { credentialId, credentialMatches } from "../../../tools/credential.ts";
 import { bearerCredential } from "../../auth/bearer.ts";
 import { MailError } from "../../mail/error.ts";
-import { inNetwork } from "../../mail/network.ts";
+import { Networks } from "../../mail/network.ts";
 import type { SyncDoor } from "./door.ts";
 
 /**
@@ -23,7 +23,7 @@ export function authenticateNode(door: SyncDoor, polls: PollView, request: Fasti
       "Register the node with m25_mail_add_node and put its sync key into the node's key file.",
     );
   }
-  if (node.ipAddress !== null && !inNetwork(request.socket.remoteAddress ?? "", node.ipAddress)) {
+  if (node.ipAddress !== null && !new Networks([node.ipAddress]).has(request.clientAddress)) {
     throw new MailError(
       "forbidden",
       "This sync key may not be used from this address.",
