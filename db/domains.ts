@@ -2,7 +2,7 @@ import { type Kysely, sql } from "kysely";
 import { MailError } from "../src/mail/error.ts";
 import { StateDigest } from "../src/sync/digest.ts";
 import type { Schema } from "./schema.ts";
-import type { DigestDifference, StateTable } from "./state.ts";
+import type { DigestDifference, StateTable, Totals } from "./state.ts";
 
 export interface Domain {
   id: number;
@@ -12,41 +12,81 @@ export interface Domain {
   createdAt: string;
 }
 
-/** Mail domains, with counts of their users that the users' own changes keep. */
+/**
+ * Mail domains, with counts of their users that the users' own changes keep. With `within`, those domains alone
+ * are known here: any other is not found, whether it is registered or not, and cannot be added.
+ */
 export class DomainTable {
   readonly #db: Kysely<Schema>;
   readonly #state: StateTable;
+  readonly within: ReadonlySet<string> | undefined;
 
-  constructor(db: Kysely<Schema>, state: StateTable) {
+  constructor(db: Kysely<Schema>, state: StateTable, within: ReadonlySet<string> | undefined) {
     this.#db = db;
     this.#state = state;
+    this.within = within;
+  }
+
+  covers(name: string): boolean {
+    return this.within?.has(name) ?? true;
   }
 
   async find(name: string): Promise<Domain | undefined> {
+    if (!this.covers(name)) return undefined;
     const row = await this.#db.selectFrom("domains").selectAll().where("name", "=", name).executeTakeFirst();
     return row && toDomain(row);
   }
 
-  /** @throws MailError domain_not_found */
-  async get(name: string): Promise<Domain> {
+  /**
+   * @param hint what to do where it is not registered yet
+   * @throws MailError domain_not_found
+   */
+  async get(name: string, hint = "See the registered ones with m25_mail_list_domains."): Promise<Domain> {
     const domain = await this.find(name);
     if (domain !== undefined) return domain;
     throw new MailError(
       "domain_not_found",
       `The domain ${name} is not registered.`,
-      "Register it first with m25_mail_add_domain, or see the registered ones with m25_mail_list_domains.",
+      this.covers(name) ? hint : "See those that you may work with in m25_mail_list_domains.",
     );
   }
 
   /** At most `limit` domains in order of name, beginning after `after`. */
   async page(limit: number, after: string | undefined): Promise<Domain[]> {
     let query = this.#db.selectFrom("domains").selectAll().orderBy("name").limit(limit);
+    if (this.within !== undefined) query = query.where("name", "in", [...this.within]);
     if (after !== undefined) query = query.where("name", ">", after);
     return (await query.execute()).map(toDomain);
   }
 
-  /** @throws MailError domain_exists */
+  /** How many domains and mailboxes there are. */
+  async totals(): Promise<Totals> {
+    if (this.within === undefined) {
+      return this.#db
+        .selectFrom("state")
+        .select(["domain_count as domains", "user_count as users", "inactive_user_count as inactiveUsers"])
+        .executeTakeFirstOrThrow();
+    }
+    return this.#db
+      .selectFrom("domains")
+      .select(({ fn, lit }) => [
+        fn.countAll<number>().as("domains"),
+        fn.coalesce(fn.sum<number>("user_count"), lit(0)).as("users"),
+        fn.coalesce(fn.sum<number>("inactive_user_count"), lit(0)).as("inactiveUsers"),
+      ])
+      .where("name", "in", [...this.within])
+      .executeTakeFirstOrThrow();
+  }
+
+  /** @throws MailError domain_exists; forbidden, whether it is registered or not */
   async add(name: string, at: string): Promise<Domain> {
+    if (!this.covers(name)) {
+      throw new MailError(
+        "forbidden",
+        `This access is for some domains only, and ${name} is none of them.`,
+        "Ask the operator to register it, or for access to that domain.",
+      );
+    }
     if ((await this.find(name)) !== undefined) {
       throw new MailError(
         "domain_exists",

@@ -73,6 +73,8 @@ export interface Schema {
     token_id: Fixed<string>;
     token_hash: Fixed<string>;
     scopes: Fixed<string>;
+    /** JSON array of names, sorted; null is all. */
+    domains: Fixed<string | null>;
     created_at: Fixed<string>;
     expires_at: Fixed<string | null>;
     last_used_at: string | null;

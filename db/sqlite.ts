@@ -40,8 +40,15 @@ export function openStore(path: string, { create }: { create: boolean }): Store 
   const reading = new Kysely<Schema>({ dialect: new SqliteDialect({ database: keepingStatements(reader) }) });
   const contacts = new ContactWriter(path);
   let closed: Promise<void> | undefined;
-  const run = <T>(db: Kysely<Schema>, begin: CompiledQuery, fn: (tables: Tables) => Promise<T>) =>
-    closed === undefined ? transaction(db, begin, fn) : Promise.reject(stopping());
+  const run = <T>(
+    db: Kysely<Schema>,
+    begin: CompiledQuery,
+    fn: (tables: Tables) => Promise<T>,
+    within?: ReadonlySet<string>,
+  ) =>
+    closed === undefined
+      ? transaction(db, begin, (connection) => fn(tablesOf(connection, within)))
+      : Promise.reject(stopping());
   const closeAll = async () => {
     // A turn at each connection comes after every transaction that was begun before.
     for (const db of [reading, writing]) await db.connection().execute(async () => {});
@@ -51,8 +58,8 @@ export function openStore(path: string, { create }: { create: boolean }): Store 
     await writing.destroy(); // the last connection, if it can write, folds the write-ahead log into the file
   };
   return {
-    read: (fn) => run(reading, BEGIN, fn),
-    write: (fn) => run(writing, BEGIN_IMMEDIATE, fn),
+    read: (fn, within) => run(reading, BEGIN, fn, within),
+    write: (fn, within) => run(writing, BEGIN_IMMEDIATE, fn, within),
     recordContacts: (seen) => contacts.record(seen),
     polls: pollReader(poller),
     readState: (view, since) => translated(() => readState(path, view, since)),
@@ -94,7 +101,7 @@ function openConnections(path: string, create: boolean): [Connection, Connection
 async function transaction<T>(
   db: Kysely<Schema>,
   begin: CompiledQuery,
-  fn: (tables: Tables) => Promise<T>,
+  fn: (connection: Kysely<Schema>) => Promise<T>,
 ): Promise<T> {
   // From here on, so that those who queue behind each other do not each wait that long in turn.
   const deadline = performance.now() + BUSY_TIMEOUT;
@@ -102,7 +109,7 @@ async function transaction<T>(
     try {
       await patiently(() => connection.executeQuery(begin), deadline);
       try {
-        const result = await fn(tablesOf(connection));
+        const result = await fn(connection);
         await connection.executeQuery(COMMIT);
         return result;
       } catch (error) {
@@ -116,9 +123,9 @@ async function transaction<T>(
   });
 }
 
-function tablesOf(db: Kysely<Schema>): Tables {
+function tablesOf(db: Kysely<Schema>, within: ReadonlySet<string> | undefined): Tables {
   const state = new StateTable(db);
-  const domains = new DomainTable(db, state);
+  const domains = new DomainTable(db, state, within);
   return {
     state,
     domains,

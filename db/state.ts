@@ -51,11 +51,6 @@ export class StateTable {
     return (await this.#row()).history;
   }
 
-  async totals(): Promise<Totals> {
-    const row = await this.#row();
-    return { domains: row.domain_count, users: row.user_count, inactiveUsers: row.inactive_user_count };
-  }
-
   /** The revision that this transaction's changes carry. */
   async nextRevision(): Promise<number> {
     if (this.#bumped === undefined) {

@@ -87,10 +87,13 @@ export interface PollReader {
 
 /** What the program remembers. Every method throws MailError unavailable when the disk or the file fails. */
 export interface Store {
-  /** Runs `fn` in one read transaction. */
-  read<T>(fn: (tables: Tables) => Promise<T>): Promise<T>;
-  /** Runs `fn` in one write transaction: all of it is durable when this resolves, nothing of it when it rejects. */
-  write<T>(fn: (tables: Tables) => Promise<T>): Promise<T>;
+  /** Runs `fn` in one read transaction, whose tables know no domains and mailboxes but those `within`. */
+  read<T>(fn: (tables: Tables) => Promise<T>, within?: ReadonlySet<string>): Promise<T>;
+  /**
+   * Runs `fn` in one write transaction, likewise: all of it is durable when this resolves, nothing of it when it
+   * rejects.
+   */
+  write<T>(fn: (tables: Tables) => Promise<T>, within?: ReadonlySet<string>): Promise<T>;
   /** Written before long, and not waited for: a power cut may take the last of them. */
   recordContacts(contacts: Contacts): Promise<void>;
   polls: PollReader;

@@ -9,6 +9,8 @@ export interface Token {
   tokenHash: string;
   /** Names of scopes, as they were granted. */
   scopes: string[];
+  /** The only domains that it is for; null for all. */
+  domains: string[] | null;
   createdAt: string;
   expiresAt: string | null;
   lastUsedAt: string | null;
@@ -42,6 +44,7 @@ export class TokenTable {
       tokenId: string;
       tokenHash: string;
       scopes: readonly string[];
+      domains: readonly string[] | null;
       expiresAt: string | null;
     },
     at: string,
@@ -53,6 +56,7 @@ export class TokenTable {
         token_id: token.tokenId,
         token_hash: token.tokenHash,
         scopes: token.scopes.join(" "),
+        domains: token.domains && JSON.stringify(token.domains),
         created_at: at,
         expires_at: token.expiresAt,
       })
@@ -90,6 +94,7 @@ function toToken(row: Selectable<Schema["tokens"]>): Token {
     tokenId: row.token_id,
     tokenHash: row.token_hash,
     scopes: row.scopes.split(" "),
+    domains: row.domains === null ? null : JSON.parse(row.domains),
     createdAt: row.created_at,
     expiresAt: row.expires_at,
     lastUsedAt: row.last_used_at,

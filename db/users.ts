@@ -27,7 +27,10 @@ export interface UserPosition {
   localPart: string;
 }
 
-/** Mailboxes. Every change keeps the counts, the digests and the revision that depend on it. */
+/**
+ * Mailboxes, of the domains that `domains` knows. Every change keeps the counts, the digests and the revision that
+ * depend on it.
+ */
 export class UserTable {
   readonly #db: Kysely<Schema>;
   readonly #state: StateTable;
@@ -40,6 +43,8 @@ export class UserTable {
   }
 
   async find(address: Address): Promise<User | undefined> {
+    // Before any query: not even its time tells whether there is such a mailbox elsewhere.
+    if (!this.#domains.covers(address.domain)) return undefined;
     const row = await this.#rows()
       .where("domains.name", "=", address.domain)
       .where("users.local_part", "=", address.localPart)
@@ -54,7 +59,7 @@ export class UserTable {
     throw new MailError(
       "user_not_found",
       `There is no mailbox ${address.email}.`,
-      "See the mailboxes with m25_mail_list_users, or create this one with m25_mail_add_user.",
+      "See the mailboxes with m25_mail_list_users; one that was hard-deleted is gone.",
     );
   }
 
@@ -155,12 +160,14 @@ export class UserTable {
 
   /** CROSS: SQLite then keeps this order of the tables, whatever it takes the number of users to be. */
   #rows() {
-    return this.#db
+    const rows = this.#db
       .selectFrom("domains")
       .crossJoin("users")
       .whereRef("users.domain_id", "=", "domains.id")
       .selectAll("users")
       .select("domains.name as domain");
+    const { within } = this.#domains;
+    return within === undefined ? rows : rows.where("domains.name", "in", [...within]);
   }
 }
 

@@ -34,7 +34,10 @@ export const addUser = defineTool({
     revision: Revision,
   }),
   async run({ tables, at, passwordHash }, { email: address, quota_mb }) {
-    const domain = await tables.domains.get(address.domain);
+    const domain = await tables.domains.get(
+      address.domain,
+      "Register it first with m25_mail_add_domain, or see the registered ones with m25_mail_list_domains.",
+    );
     const existing = await tables.users.find(address);
     if (existing?.active) {
       throw new MailError(

@@ -17,7 +17,8 @@ export interface Runtime {
 
 /**
  * The only way to run a tool: parse, authorise, hash, then one transaction with the tool's changes and
- * their audit entry. Never throws; a refusal has changed nothing.
+ * their audit entry. The transaction knows no other domains than the principal's: a tool cannot forget to ask.
+ * Never throws; a refusal has changed nothing.
  */
 export async function call(
   runtime: Runtime,
@@ -43,21 +44,34 @@ export async function call(
           revision: await tables.state.revision(),
         });
       }
-      return result;
-    });
+      return principal.domains === undefined ? result : withoutRevision(result);
+    }, principal.domains);
     return { ok: true, value };
   } catch (error) {
     return { ok: false, error: error instanceof MailError ? error : bug(runtime, error) };
   }
 }
 
-function authorise(principal: Principal, tool: Tool, { scope }: ParsedCall): void {
-  if (principal.scopes.has(scope)) return;
-  throw new MailError(
-    "forbidden",
-    `This access token may not use ${mcpName(tool)} in this way: it lacks the scope "${scope}".`,
-    "Ask the operator for a token with that scope (m25-mail token create NAME --scopes …).",
-  );
+function authorise({ scopes, domains }: Principal, tool: Tool, { scope }: ParsedCall): void {
+  if (!scopes.has(scope)) {
+    throw new MailError(
+      "forbidden",
+      `This access token may not use ${mcpName(tool)} in this way: it lacks the scope "${scope}".`,
+      "Ask the operator for a token with that scope (m25-mail token create NAME --scopes …).",
+    );
+  }
+  if (scope === "nodes" && domains !== undefined) {
+    throw new MailError(
+      "forbidden",
+      `This access is for some domains only, and ${mcpName(tool)} concerns all of them.`,
+      "Leave the nodes to the operator. Changes are live on them within a minute.",
+    );
+  }
+}
+
+/** It rises with every change of every domain: whoever may see some only would learn of the others. */
+function withoutRevision(result: Record<string, unknown>): Record<string, unknown> {
+  return "revision" in result ? { ...result, revision: null } : result;
 }
 
 function bug(runtime: Runtime, error: unknown): MailError {

@@ -19,7 +19,7 @@ export const listDomains = defineTool({
         created_at: Timestamp,
       }),
     ),
-    total: z.int().describe("All registered domains, on every page."),
+    total: z.int().describe("All registered domains (that this access is for), on every page."),
     next_cursor: NextCursor,
   }),
   async run({ tables }, { limit, cursor }) {
@@ -34,7 +34,7 @@ export const listDomains = defineTool({
         inactive_user_count: domain.inactiveUserCount,
         created_at: domain.createdAt,
       })),
-      total: (await tables.state.totals()).domains,
+      total: (await tables.domains.totals()).domains,
       next_cursor: last === undefined ? null : encodeCursor([last.name]),
     };
   },

@@ -40,7 +40,7 @@ export const listUsers = defineTool({
     const found = await tables.users.page(limit + 1, domain, after);
     const page = found.slice(0, limit);
     const last = found.length > limit ? page.at(-1) : undefined;
-    const totals = await tables.state.totals();
+    const totals = await tables.domains.totals();
     return {
       users: page.map(shown),
       total:

@@ -8,7 +8,7 @@ export interface Principal {
   name: string;
   door: "stdio" | "mcp" | "rest" | "cli";
   scopes: ReadonlySet<Scope>;
-  /** The only domains (A-labels) it may see and change; undefined for all of them. */
+  /** The only domains (A-labels) it may see and change, which leaves nodes out; undefined for all of them. */
   domains?: ReadonlySet<string> | undefined;
 }
 

@@ -1,5 +1,6 @@
 import { start } from "./0001-start.ts";
 import { contacts } from "./0002-contacts.ts";
+import { tokenDomains } from "./0003-token-domains.ts";
 
 /** Append-only: a database of version n has run the first n of these, and keeps that number in user_version. */
-export const migrations: readonly string[] = [start, contacts];
+export const migrations: readonly string[] = [start, contacts, tokenDomains];

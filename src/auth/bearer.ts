@@ -22,7 +22,12 @@ export async function authenticateToken(
   if (token === undefined || !credentialMatches(credential, token.tokenHash)) return undefined;
   if (token.expiresAt !== null && Date.parse(token.expiresAt) <= now.getTime()) return undefined;
   lastSeen.token(token.id, now);
-  return { name: token.name, door, scopes: new Set(token.scopes.filter(isScope)) };
+  return {
+    name: token.name,
+    door,
+    scopes: new Set(token.scopes.filter(isScope)),
+    domains: token.domains === null ? undefined : new Set(token.domains),
+  };
 }
 
 function isScope(name: string): name is Scope {

@@ -75,7 +75,7 @@ test("a token ends at its time, to the millisecond", async () => {
   let now = noon;
   const server = await startServer({}, { now: () => now });
   const shell = testRuntime(server.store, { now: () => noon });
-  const token = String((await shell.must("create-token", { name: "day", expires_in_days: 1 })).token);
+  const token = String((await shell.must("create-token", { name: "day", expires: "1d" })).token);
   now = new Date("2026-03-02T11:59:59.999Z");
   expect((await server.api("list-domains", undefined, token)).status).toBe(200);
   now = new Date("2026-03-02T12:00:00Z");
@@ -112,6 +112,35 @@ test("scopes hold by every door", async () => {
   expect(refused).toMatchObject({
     isError: true,
     content: [{ text: expect.stringMatching(/^forbidden: /) }],
+  });
+});
+
+test("a token for one domain made at the shell sees and changes no other by any door", async () => {
+  const server = await startServer();
+  for (const domain of ["a.nl", "b.nl"]) await server.api("add-domain", { domain });
+  const made = await m25mail([
+    ...["token", "create", "a", "--domains", "A.nl,bücher.example", "--scopes", "read,write"],
+    ...["--expires", "2999-12-31", "--db", server.database],
+  ]);
+  expect(made).toMatchObject({ code: 0, stderr: "" });
+  const token = made.stdout.trim();
+  expect(await server.api("list-domains", undefined, token)).toMatchObject({
+    body: { domains: [{ domain: "a.nl" }], total: 1 },
+  });
+  expect((await server.api("add-domain", { domain: "c.nl" }, token)).status).toBe(403);
+  const client = await connectHttp("2.x 2026-07-28", server.url, token);
+  expect(await callTool(client, "list-users", { domain: "b.nl" })).toMatchObject({
+    isError: true,
+    content: [{ text: expect.stringMatching(/^domain_not_found: /) }],
+  });
+  const own = await callTool(client, "add-domain", { domain: "bücher.example" });
+  expect(own.structuredContent).toMatchObject({ domain: "xn--bcher-kva.example", revision: null });
+  const listed = await m25mail(["token", "list", "--json", "--db", server.database]);
+  expect(JSON.parse(listed.stdout)).toMatchObject({
+    tokens: [
+      { name: "a", domains: ["a.nl", "xn--bcher-kva.example"], expires_at: "2999-12-31T23:59:59.999Z" },
+      { name: "first", domains: null },
+    ],
   });
 });
 

@@ -24,7 +24,7 @@ test("a refusal is problem details with a code for programs and a hint for whoev
     status: 404,
     code: "domain_not_found",
     detail: "The domain example.nl is not registered.",
-    hint: expect.stringContaining("m25_mail_add_domain"),
+    hint: expect.stringContaining("m25_mail_list_domains"),
   });
 });
 

@@ -66,7 +66,11 @@ test("a list of one domain has its mailboxes only, and its total", async () => {
 
 test("a domain that is not registered is an error, not an empty list", async () => {
   const { run } = testStore();
-  expectRefusal(await run("list-users", { domain: "example.nl" }), "domain_not_found", "m25_mail_add_domain");
+  expectRefusal(
+    await run("list-users", { domain: "example.nl" }),
+    "domain_not_found",
+    "m25_mail_list_domains",
+  );
 });
 
 test("whatever the size of the pages, they have every mailbox once, by domain and then by name", async () => {

@@ -50,7 +50,7 @@ test("an access token is shown once, may do everything unless told otherwise, an
     expires_at: null,
   });
   expect(
-    await must("create-token", { name: "cursor", scopes: ["read", "read"], expires_in_days: 90 }),
+    await must("create-token", { name: "cursor", scopes: ["read", "read"], expires: "90d" }),
   ).toMatchObject({
     expires_at: "2026-05-30T12:00:00.000Z",
   });
@@ -61,6 +61,15 @@ test("an access token is shown once, may do everything unless told otherwise, an
     { name: "cursor", scopes: ["read"] },
   ]);
   expect(JSON.stringify(listed)).not.toContain("m25tok");
+});
+
+test("a token for some domains may do everything in them unless told otherwise, and never sees nodes", async () => {
+  const { must } = testStore({ now: () => new Date("2026-03-01T12:00:00Z") });
+  const input = { name: "claude", domains: ["Z.nl", "a.nl", "z.nl"], expires: "2026-03-01" };
+  expect(await must("create-token", input)).toMatchObject({ expires_at: "2026-03-01T23:59:59.999Z" });
+  expect((await must("list-tokens")).tokens).toMatchObject([
+    { scopes: ["read", "write", "destroy"], domains: ["a.nl", "z.nl"] },
+  ]);
 });
 
 test("a token's name is taken once, and is free again when it is revoked", async () => {
@@ -79,9 +88,17 @@ test.each([
   { name: "claude", scopes: [] },
   { name: "claude", scopes: ["admin"] },
   { name: "claude", scopes: "read" },
-  { name: "claude", expires_in_days: 0 },
-  { name: "claude", expires_in_days: 1.5 },
-  { name: "claude", expires_in_days: 40_000 },
+  { name: "claude", expires: "0d" },
+  { name: "claude", expires: "1.5d" },
+  { name: "claude", expires: "100000d" },
+  { name: "claude", expires: 90 },
+  { name: "claude", expires: "90" },
+  { name: "claude", expires: "" },
+  { name: "claude", expires: "2020-01-31" },
+  { name: "claude", expires: "2999-02-30" },
+  { name: "claude", domains: [] },
+  { name: "claude", domains: ["no domain"] },
+  { name: "claude", domains: ["example.nl"], scopes: ["read", "nodes"] },
 ])("the token %j is refused", async (input) => {
   const { run, must } = testStore();
   expectRefusal(await run("create-token", input), "invalid_input");

@@ -47,7 +47,7 @@ test("a mailbox that does not exist is refused, and a bad password before anythi
   expectRefusal(
     await run("update-password", { ...jan, password: PASSWORD }),
     "user_not_found",
-    "m25_mail_add_user",
+    "m25_mail_list_users",
   );
   expectRefusal(await run("update-password", { ...jan, password: "short" }), "invalid_input", "8 characters");
 });

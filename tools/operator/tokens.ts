@@ -1,8 +1,11 @@
 import { z } from "zod";
+import { MailError } from "../../src/mail/error.ts";
+import { DomainName } from "../../src/mail/schemas.ts";
 import { newCredential } from "../credential.ts";
 import { Timestamp } from "../fields.ts";
-import { scopes } from "../principal.ts";
+import { type Scope, scopes } from "../principal.ts";
 import { defineTool } from "../tool.ts";
+import { Expiry, endOf } from "./expiry.ts";
 
 const TokenName = z
   .string()
@@ -20,27 +23,46 @@ export const createToken = defineTool({
   effect: "write",
   input: z.strictObject({
     name: TokenName,
-    scopes: z
-      .array(z.enum(scopes))
+    scopes: z.array(z.enum(scopes)).min(1).optional().describe("What it may do; everything by default."),
+    domains: z
+      .array(DomainName)
       .min(1)
-      .default([...scopes])
-      .describe("What it may do; everything by default."),
-    expires_in_days: z.int().min(1).max(36_500).optional(),
+      .max(1000)
+      .optional()
+      .describe("The only domains that it may see and change, registered or not yet; all by default."),
+    expires: Expiry.optional(),
   }),
   output: z.object({ name: z.string(), token: z.string(), expires_at: Timestamp.nullable() }),
-  async run({ tables, at }, { name, scopes: granted, expires_in_days }) {
+  async run({ tables, at }, { name, scopes: wanted, domains, expires }) {
     const token = newCredential("token");
-    const expiresAt =
-      expires_in_days === undefined
-        ? null
-        : new Date(Date.parse(at) + expires_in_days * 86_400_000).toISOString();
+    const expiresAt = expires === undefined ? null : endOf(expires, new Date(at));
     await tables.tokens.add(
-      { name, tokenId: token.id, tokenHash: token.hash, scopes: [...new Set(granted)], expiresAt },
+      {
+        name,
+        tokenId: token.id,
+        tokenHash: token.hash,
+        scopes: grantedScopes(wanted, domains !== undefined),
+        domains: domains === undefined ? null : [...new Set(domains)].sort(),
+        expiresAt,
+      },
       at,
     );
     return { name, token: token.text, expires_at: expiresAt };
   },
 });
+
+/** Nodes serve all domains, and a node's key reads all of them: that scope and a list of domains exclude each other. */
+function grantedScopes(wanted: readonly Scope[] | undefined, isLimited: boolean): Scope[] {
+  if (wanted === undefined) return scopes.filter((scope) => !(isLimited && scope === "nodes"));
+  if (isLimited && wanted.includes("nodes")) {
+    throw new MailError(
+      "invalid_input",
+      "A token for some domains cannot have the scope nodes: nodes serve all domains.",
+      "Leave out that scope, or the domains.",
+    );
+  }
+  return [...new Set(wanted)];
+}
 
 export const listTokens = defineTool({
   endpoint: "list-tokens",
@@ -53,6 +75,7 @@ export const listTokens = defineTool({
       z.object({
         name: z.string(),
         scopes: z.array(z.string()),
+        domains: z.array(z.string()).nullable(),
         created_at: Timestamp,
         expires_at: Timestamp.nullable(),
         last_used_at: Timestamp.nullable(),
@@ -63,6 +86,7 @@ export const listTokens = defineTool({
     const tokens = (await tables.tokens.all()).map((token) => ({
       name: token.name,
       scopes: token.scopes,
+      domains: token.domains,
       created_at: token.createdAt,
       expires_at: token.expiresAt,
       last_used_at: token.lastUsedAt,

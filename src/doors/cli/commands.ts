@@ -1,5 +1,6 @@
 import type { Runtime } from "../../../tools/call.ts";
 import { tools } from "../../../tools/index.ts";
+import { Expiry } from "../../../tools/operator/expiry.ts";
 import { operatorTools } from "../../../tools/operator/index.ts";
 import { isSecret, mcpName, type Tool } from "../../../tools/tool.ts";
 import { UsageError } from "../../config.ts";
@@ -85,12 +86,18 @@ function presentation(values: FlagValues): (result: Record<string, unknown>) => 
 }
 
 function createTokenCommand(argv: readonly string[]): StoreCommand {
-  const flags = [...storeFlags, "scopes", "expires"];
+  const flags = [...storeFlags, "scopes", "domains", "expires"];
   const { values, positionals } = parseArguments(argv, flags, SWITCHES, ["NAME"]);
+  if (values.expires !== undefined && !Expiry.safeParse(values.expires).success) {
+    throw new UsageError(
+      "--expires takes days or hours, such as 90d or 12h, or the last day, such as 2027-01-31.",
+    );
+  }
   const input = {
     name: positionals[0],
     ...(values.scopes !== undefined && { scopes: String(values.scopes).split(",") }),
-    ...(values.expires !== undefined && { expires_in_days: days(String(values.expires)) }),
+    ...(values.domains !== undefined && { domains: String(values.domains).split(",") }),
+    ...(values.expires !== undefined && { expires: values.expires }),
   };
   // The token alone: `TOKEN=$(m25-mail token create NAME)` is how it is used.
   const present =
@@ -129,12 +136,6 @@ function acceptCommand(argv: readonly string[]): StoreCommand {
     values,
     run: (runtime) => runTool(runtime, operatorTools.acceptRemovals, input, presentation(values)),
   };
-}
-
-function days(text: string): number {
-  const match = /^(\d{1,5})d$/.exec(text);
-  if (match === null) throw new UsageError("--expires takes a number of days, such as 90d.");
-  return Number(match[1]);
 }
 
 function callCommand(argv: readonly string[]): StoreCommand {

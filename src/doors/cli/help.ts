@@ -22,7 +22,7 @@ export function help(): string {
   m25-mail serve                                 HTTP: MCP, REST, sync of the nodes, health
   m25-mail stdio                                 MCP over standard input and output
   m25-mail call ENDPOINT [--field value …]       one operation from the shell; --json for programs
-  m25-mail token create NAME [--scopes read,write,destroy,nodes] [--expires 90d]
+  m25-mail token create NAME [--scopes read,write,destroy,nodes] [--domains a.nl,b.nl] [--expires 90d|2027-01-31]
   m25-mail token list | revoke NAME              access tokens for HTTP
   m25-mail node list | remove NAME | rotate-key NAME
   m25-mail node set NAME [--domains a.nl,b.nl|all] [--role mail|mx] [--ip CIDR|any]

@@ -1,0 +1,210 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { encodeCursor } from "../../tools/fields.ts";
+import { type Principal, scopes } from "../../tools/principal.ts";
+import { rawDatabase } from "../support/recount.ts";
+import { expectRefusal } from "../support/reply.ts";
+import { PASSWORD, type TestStore, testStore } from "../support/store.ts";
+
+const NOON = new Date("2026-03-01T12:00:00Z");
+
+/** A token for a.nl, and for own.nl which nobody has registered yet. */
+const limited: Principal = {
+  name: "a",
+  door: "mcp",
+  scopes: new Set(scopes),
+  domains: new Set(["a.nl", "own.nl"]),
+};
+
+async function withTwoDomains(): Promise<TestStore> {
+  const made = testStore({ now: () => NOON });
+  for (const domain of ["a.nl", "b.nl"]) {
+    await made.must("add-domain", { domain });
+    for (const name of ["jan", "piet"])
+      await made.must("add-user", { email: `${name}@${domain}`, password: PASSWORD });
+  }
+  return made;
+}
+
+test("lists, counts and totals are of the token's domains only", async () => {
+  const { run } = await withTwoDomains();
+  expect(await run("list-domains", {}, limited)).toMatchObject({
+    value: { domains: [{ domain: "a.nl", user_count: 2 }], total: 1, next_cursor: null },
+  });
+  expect(await run("list-users", {}, limited)).toMatchObject({
+    value: { users: [{ email: "jan@a.nl" }, { email: "piet@a.nl" }], total: 2, next_cursor: null },
+  });
+  expect(await run("list-users", {}, { ...limited, domains: new Set(["nothing.nl"]) })).toMatchObject({
+    value: { users: [], total: 0 },
+  });
+});
+
+test("pages of a limited list lead from one of its domains to the next, past those of others", async () => {
+  const { must, run } = await withTwoDomains();
+  await must("add-domain", { domain: "c.nl" });
+  await must("add-user", { email: "kees@c.nl", password: PASSWORD });
+  const principal = { ...limited, domains: new Set(["c.nl", "a.nl"]) };
+  const seen: unknown[] = [];
+  for (let cursor: unknown; cursor !== null; ) {
+    const outcome = await run("list-users", { limit: 1, ...(cursor !== undefined && { cursor }) }, principal);
+    if (!outcome.ok) throw outcome.error;
+    expect(outcome.value.total).toBe(3);
+    seen.push(...(outcome.value.users as Array<{ email: string }>).map(({ email }) => email));
+    cursor = outcome.value.next_cursor;
+  }
+  expect(seen).toEqual(["jan@a.nl", "piet@a.nl", "kees@c.nl"]);
+});
+
+test("another's domain is refused in the very words of one that nobody has", async () => {
+  const { run } = await withTwoDomains();
+  const calls: ReadonlyArray<[endpoint: string, input: (domain: string) => object]> = [
+    ["add-domain", (domain) => ({ domain })],
+    ["remove-domain", (domain) => ({ domain })],
+    ["list-users", (domain) => ({ domain })],
+    ["add-user", (domain) => ({ email: `jan@${domain}`, password: PASSWORD })],
+    ["update-password", (domain) => ({ email: `jan@${domain}`, password: PASSWORD })],
+    ["remove-user", (domain) => ({ email: `jan@${domain}` })],
+    ["remove-user", (domain) => ({ email: `jan@${domain}`, hard_delete: true })],
+  ];
+  for (const [endpoint, input] of calls) {
+    const [foreign, unknown] = [
+      await run(endpoint, input("b.nl"), limited),
+      await run(endpoint, input("x.nl"), limited),
+    ].map((outcome) => (outcome.ok ? "done" : { ...outcome.error, message: outcome.error.message }));
+    expect(JSON.stringify(foreign).replaceAll("b.nl", "x.nl")).toBe(JSON.stringify(unknown));
+    expect(foreign).toMatchObject({ code: expect.stringMatching(/^(forbidden|\w+_not_found)$/) });
+  }
+});
+
+test("a token may register a domain that it is for, and no other", async () => {
+  const { run } = await withTwoDomains();
+  expectRefusal(await run("add-domain", { domain: "c.nl" }, limited), "forbidden", "operator");
+  const jan = { email: "jan@own.nl", password: PASSWORD };
+  expectRefusal(await run("add-user", jan, limited), "domain_not_found", "m25_mail_add_domain");
+  expect(await run("add-domain", { domain: "own.nl" }, limited)).toMatchObject({ ok: true });
+  expect(await run("add-user", jan, limited)).toMatchObject({ ok: true });
+});
+
+test("no hint tells a token to register a domain that it may not register", async () => {
+  const { run } = await withTwoDomains();
+  const reader: Principal = { name: "r", door: "mcp", scopes: new Set(["read", "destroy"]) };
+  for (const outcome of [
+    await run("add-user", { email: "jan@b.nl", password: PASSWORD }, limited),
+    await run("list-users", { domain: "x.nl" }, reader),
+    await run("remove-domain", { domain: "x.nl" }, reader),
+    await run("remove-user", { email: "jan@x.nl", hard_delete: true }, reader),
+  ]) {
+    expectRefusal(outcome, outcome.ok ? "internal" : outcome.error.code, /^(?!.*m25_mail_add)/);
+  }
+});
+
+test("nodes are not for a token of some domains, whatever its scopes say", async () => {
+  const { run, file } = await withTwoDomains();
+  expectRefusal(await run("add-node", { name: "pi" }, limited), "forbidden", "operator");
+  expectRefusal(await run("list-nodes", {}, limited), "forbidden");
+  expect(rawDatabase(file).prepare("SELECT count(*) FROM nodes").pluck().get()).toBe(0);
+});
+
+test("the revision, which others' changes raise, is told to no token of some domains", async () => {
+  const { run } = await withTwoDomains();
+  const jan = { email: "jan@a.nl" };
+  expect(await run("update-password", { ...jan, password: PASSWORD }, limited)).toMatchObject({
+    value: { revision: null },
+  });
+  expect(await run("update-password", { ...jan, password: PASSWORD })).toMatchObject({
+    value: { revision: expect.any(Number) },
+  });
+});
+
+/** What stands in the tables about b.nl and c.nl. */
+function rowsOfOthers(database: ReturnType<typeof rawDatabase>): string {
+  const others = "name IN ('b.nl', 'c.nl')";
+  return JSON.stringify([
+    database.prepare(`SELECT * FROM domains WHERE ${others}`).all(),
+    database
+      .prepare(`SELECT users.* FROM users JOIN domains ON domains.id = domain_id WHERE ${others}`)
+      .all(),
+    database.prepare("SELECT * FROM removals WHERE name LIKE '%b.nl' OR name LIKE '%c.nl'").all(),
+    database.prepare("SELECT * FROM nodes").all(),
+  ]);
+}
+
+interface Step {
+  /** null: by the token. Else by the operator, in these worlds only and on other domains. */
+  worlds: readonly number[] | null;
+  endpoint: string;
+  input: Record<string, unknown>;
+}
+
+const local = fc.constantFrom("jan", "piet", "k");
+const steps = (domains: readonly string[], worlds: fc.Arbitrary<Step["worlds"]>): fc.Arbitrary<Step> => {
+  const domain = fc.constantFrom(...domains);
+  const email = fc.tuple(local, domain).map((parts) => parts.join("@"));
+  const cursor = fc.oneof(
+    domain.map((name) => encodeCursor([name])),
+    fc.tuple(domain, local).map(encodeCursor),
+    fc.string({ maxLength: 8 }),
+  );
+  const limit = fc.constantFrom(1, 2, 100);
+  const of = (endpoint: string, fields: Record<string, fc.Arbitrary<unknown>>, requiredKeys: string[] = []) =>
+    fc.record({ worlds, endpoint: fc.constant(endpoint), input: fc.record(fields, { requiredKeys }) });
+  const password = fc.constantFrom(PASSWORD, "another password", "short");
+  return fc.oneof(
+    of("add-domain", { domain }, ["domain"]),
+    of("remove-domain", { domain }, ["domain"]),
+    of("list-domains", { cursor, limit }),
+    of("add-user", { email, password, quota_mb: fc.constantFrom(1, 5) }, ["email", "password"]),
+    of("remove-user", { email, hard_delete: fc.boolean() }, ["email"]),
+    of("list-users", { domain, cursor, limit }),
+    of("list-users", {}),
+    of("update-password", { email, password }, ["email", "password"]),
+    of("list-nodes", {}),
+    of("add-node", { name: fc.constantFrom("pi", "mx") }, ["name"]),
+  );
+};
+
+/** Two worlds that differ in everything but a.nl and own.nl, and in what happens meanwhile. */
+test("no sequence of calls with a token for domain A changes or reveals anything of B", async () => {
+  const sequence = fc.array(
+    fc.oneof(
+      { weight: 2, arbitrary: steps(["a.nl", "own.nl", "b.nl", "c.nl"], fc.constant(null)) },
+      { weight: 1, arbitrary: steps(["b.nl", "c.nl"], fc.constantFrom([0], [1], [0, 1])) },
+    ),
+    { minLength: 5, maxLength: 40 },
+  );
+  const answers = new Set<string>();
+  await fc.assert(
+    fc.asyncProperty(sequence, async (all) => {
+      const worlds = [testStore({ now: () => NOON }), testStore({ now: () => NOON })] as const;
+      for (const { must } of worlds) {
+        await must("add-domain", { domain: "a.nl" });
+        await must("add-user", { email: "jan@a.nl", password: PASSWORD });
+      }
+      const databases = worlds.map(({ file }) => rawDatabase(file));
+      await worlds[0].must("add-domain", { domain: "b.nl" });
+      await worlds[0].must("add-user", { email: "jan@b.nl", password: PASSWORD });
+      for (const { endpoint, input, worlds: chosen } of all) {
+        if (chosen !== null) {
+          for (const world of chosen) await worlds[world]?.run(endpoint, input);
+          continue;
+        }
+        const before = databases.map(rowsOfOthers);
+        const told = await Promise.all(
+          worlds.map(async ({ run }) => {
+            const outcome = await run(endpoint, input, limited);
+            answers.add(`${endpoint} ${outcome.ok ? "done" : outcome.error.code}`);
+            return JSON.stringify(
+              outcome.ok ? outcome.value : { ...outcome.error, message: outcome.error.message },
+            );
+          }),
+        );
+        expect(told[0]).toBe(told[1]);
+        expect(databases.map(rowsOfOthers)).toEqual(before);
+      }
+      expect(worlds.flatMap(({ bugs }) => bugs)).toEqual([]);
+    }),
+    { numRuns: 40 },
+  );
+  // The sequences must have come by everything that can be answered, or they prove little.
+  expect(answers.size).toBeGreaterThan(20);
+});
