@@ -1,0 +1,119 @@
+import { execFile } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { seedDatabase } from "../db/seed.ts";
+import { openStore } from "../db/sqlite.ts";
+import { call } from "../tools/call.ts";
+import { PasswordHasher } from "../tools/hash.ts";
+import { operatorTools } from "../tools/operator/index.ts";
+import { operator } from "../tools/principal.ts";
+import { benchmark, median, now, Program, printTable, runtimeOf, temporaryFolder } from "./support.ts";
+
+const ROUNDS = Number(process.env.ROUNDS ?? 7);
+const SECONDS = 3;
+const NAME = "m25_mail_list_domains";
+const META = {
+  "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+  "io.modelcontextprotocol/clientInfo": { name: "bench", version: "1" },
+  "io.modelcontextprotocol/clientCapabilities": {},
+};
+
+/** A call of list_domains as clients of the two eras send it. */
+const eras = {
+  "2025-11-25": { headers: { "mcp-protocol-version": "2025-11-25" }, meta: undefined },
+  "2026-07-28": {
+    headers: { "mcp-protocol-version": "2026-07-28", "mcp-method": "tools/call", "mcp-name": NAME },
+    meta: META,
+  },
+};
+type Era = keyof typeof eras;
+
+/** Calls over stateless HTTP, ten domains listed: the product, and the SDK's own idiom, in turn. */
+await benchmark(async () => {
+  const folder = temporaryFolder();
+  const database = join(folder, "m25-mail.db");
+  const passwordHash = await new PasswordHasher(10).hash("a password of nobody");
+  await seedDatabase(database, { users: 100, domains: 10, passwordHash, at: now() });
+  const store = openStore(database, { create: false });
+  const made = await call(runtimeOf(store), operator("cli"), operatorTools.createToken, { name: "bench" });
+  if (!made.ok) throw made.error;
+  const token = String(made.value.token);
+  await store.close();
+
+  const servers = {
+    "m25-mail serve": new Program(["src/entry.ts", "serve", "--port", "0", "--db", database]),
+    "the SDK's idiom": new Program(["bench/servers/sdk-idiom.ts", database]),
+  };
+  const names = Object.keys(servers) as Array<keyof typeof servers>;
+  const rates = new Map<string, number[]>();
+  for (let round = -1; round < ROUNDS; round += 1) {
+    for (const era of Object.keys(eras) as Era[]) {
+      for (const name of names) {
+        const url = await servers[name].until(/serves (http:\S+)/);
+        await expectAnswer(url, token, era);
+        const rate = await load(url, token, era, round < 0 ? 1 : SECONDS, folder);
+        if (round >= 0) rates.set(`${era} ${name}`, [...(rates.get(`${era} ${name}`) ?? []), rate]);
+      }
+    }
+  }
+  printTable(
+    ["list_domains over HTTP", "calls/s", "x the SDK's idiom, by round"],
+    (Object.keys(eras) as Era[]).flatMap((era) =>
+      names.map((name) => {
+        const own = rates.get(`${era} ${name}`) ?? [];
+        const idiom = rates.get(`${era} the SDK's idiom`) ?? [];
+        const ratio = median(own.map((rate, round) => rate / (idiom[round] ?? 0)));
+        return [`${name}, ${era}`, median(own).toFixed(0), ratio.toFixed(2)];
+      }),
+    ),
+  );
+});
+
+function message(token: string, era: Era): { headers: Record<string, string>; body: string } {
+  const { headers, meta } = eras[era];
+  return {
+    headers: {
+      authorization: `Bearer ${token}`,
+      "content-type": "application/json",
+      accept: "application/json, text/event-stream",
+      ...headers,
+    },
+    body: JSON.stringify({
+      jsonrpc: "2.0",
+      id: 1,
+      method: "tools/call",
+      params: { name: NAME, arguments: {}, _meta: meta },
+    }),
+  };
+}
+
+/** What is measured must be an answer and not a refusal, which comes with 200 as well. */
+async function expectAnswer(url: string, token: string, era: Era): Promise<void> {
+  const { headers, body } = message(token, era);
+  const response = await fetch(`${url}/mcp`, { method: "POST", headers, body });
+  const text = await response.text();
+  if (!text.includes('"total":10')) throw new Error(`${era}: no list of ten domains:\n${text}`);
+}
+
+async function load(url: string, token: string, era: Era, seconds: number, folder: string): Promise<number> {
+  const { headers, body } = message(token, era);
+  const environment = {
+    ...process.env,
+    POST_BODY: join(folder, "body"),
+    POST_HEADERS: join(folder, "headers"),
+  };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\n`);
+  writeFileSync(environment.POST_HEADERS, lines.join(""), { mode: 0o600 });
+  writeFileSync(environment.POST_BODY, body);
+  const script = join(import.meta.dirname, "post.lua");
+  const { stdout } = await promisify(execFile)(
+    "wrk",
+    ["-t1", "-c16", `-d${seconds}s`, "-s", script, `${url}/mcp`],
+    { env: environment },
+  );
+  const [, requests = 0, microseconds = 0, errors = 0] =
+    /^post (\d+) (\d+) (\d+)$/m.exec(stdout)?.map(Number) ?? [];
+  if (requests === 0 || errors > 0) throw new Error(`not every call was answered:\n${stdout}`);
+  return requests / (microseconds / 1e6);
+}

@@ -1,0 +1,54 @@
+import { createServer, type IncomingMessage } from "node:http";
+import type { AddressInfo } from "node:net";
+import { toNodeHandler } from "@modelcontextprotocol/node";
+import { createMcpHandler, McpServer } from "@modelcontextprotocol/server";
+import { openStore } from "../../db/sqlite.ts";
+import { authenticateToken, bearerCredential } from "../../src/auth/bearer.ts";
+import { LastSeen } from "../../src/auth/last-seen.ts";
+import { stderrLog } from "../../src/log.ts";
+import { call } from "../../tools/call.ts";
+import { tools } from "../../tools/index.ts";
+import { operator } from "../../tools/principal.ts";
+import { mcpName } from "../../tools/tool.ts";
+import { runtimeOf } from "../support.ts";
+
+/**
+ * The nine tools as the SDK's documentation serves tools over HTTP: for each request a server on which all are
+ * registered with their zod schemas, which makes their validators anew. Same store, same tokens, same call().
+ */
+const store = openStore(process.argv[2] ?? "", { create: false });
+const runtime = runtimeOf(store);
+const lastSeen = new LastSeen(store, stderrLog());
+
+const handle = toNodeHandler(
+  createMcpHandler(() => {
+    const server = new McpServer({ name: "idiom", version: "1.0.0" });
+    for (const tool of tools) {
+      const { title, description, input, output } = tool;
+      server.registerTool(
+        mcpName(tool),
+        { title, description, inputSchema: input, outputSchema: output },
+        async (args: unknown) => {
+          const outcome = await call(runtime, operator("stdio"), tool, args);
+          if (!outcome.ok) throw outcome.error;
+          return {
+            content: [{ type: "text", text: JSON.stringify(outcome.value) }],
+            structuredContent: outcome.value,
+          };
+        },
+      );
+    }
+    return server;
+  }),
+);
+
+const server = createServer(async (request: IncomingMessage, response) => {
+  const credential = bearerCredential(request.headers.authorization);
+  const principal = await authenticateToken(store, lastSeen, credential, "mcp", new Date());
+  if (principal === undefined) response.writeHead(401).end();
+  else await handle(request, response);
+});
+server.listen(0, "127.0.0.1", () => {
+  process.stderr.write(`serves http://127.0.0.1:${(server.address() as AddressInfo).port}\n`);
+});
+process.once("SIGTERM", () => process.exit());
