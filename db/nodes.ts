@@ -82,7 +82,8 @@ export class NodeTable {
   }
 
   /**
-   * Changes what a node gets and from where it may ask; what is undefined stays.
+   * Changes what a node gets and from where it may ask; what is undefined stays. What it said of its former part
+   * says nothing of the new one.
    *
    * @throws MailError node_not_found
    */
@@ -96,12 +97,15 @@ export class NodeTable {
   ): Promise<MailNode> {
     const row = await this.#db.selectFrom("nodes").selectAll().where("name", "=", name).executeTakeFirst();
     const { role = row?.role, domains, ipAddress = row?.ip_address } = change;
+    const named = domains === undefined ? row?.domains : domains && JSON.stringify(domains);
+    const samePart = role === row?.role && named === row?.domains;
     const updated = await this.#db
       .updateTable("nodes")
       .set({
         role,
         ip_address: ipAddress,
-        domains: domains === undefined ? row?.domains : domains && JSON.stringify(domains),
+        domains: named,
+        applied_digest: samePart ? row?.applied_digest : null,
       })
       .where("name", "=", name)
       .returningAll()

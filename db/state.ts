@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { type Kysely, sql } from "kysely";
 import { StateDigest } from "../src/sync/digest.ts";
 import type { DomainRecord, MailRecord, UserRecord } from "../src/sync/records.ts";
+import type { View } from "../src/sync/view.ts";
 import type { Schema } from "./schema.ts";
 
 /** How many rows of each kind there are; kept by the transactions that change them, never counted. */
@@ -49,6 +50,34 @@ export class StateTable {
   /** The id of this database's line of revisions: a node that reports another has applied something else. */
   async history(): Promise<string> {
     return (await this.#row()).history;
+  }
+
+  /** Of the records that a node with this view must serve: the parts' digests add up to it. */
+  async digestOf({ role, domains }: View): Promise<string> {
+    if (domains === null) {
+      const row = await this.#row();
+      return role === "mx" ? row.mx_digest : row.digest;
+    }
+    const parts = await this.#db
+      .selectFrom("domains")
+      .select(role === "mx" ? "mx_digest as digest" : "digest")
+      .where("name", "in", sql<string>`(SELECT value FROM json_each(${JSON.stringify(domains)}))`)
+      .execute();
+    const sum = new StateDigest();
+    for (const { digest } of parts) sum.addDigest(StateDigest.fromHex(digest));
+    return sum.toString();
+  }
+
+  /** When the first change after `revision` was made; undefined when there is none, or it is forgotten. */
+  async changedAfter(revision: number): Promise<string | undefined> {
+    const row = await this.#db
+      .selectFrom("revisions")
+      .select("at")
+      .where("revision", ">", revision)
+      .orderBy("revision")
+      .limit(1)
+      .executeTakeFirst();
+    return row?.at;
   }
 
   /** The revision that this transaction's changes carry. */

@@ -1,12 +1,7 @@
 import { z } from "zod";
-import type { SeenNode } from "../db/nodes.ts";
 import { Timestamp } from "./fields.ts";
+import { conditionsOf, nodeStatuses } from "./node-condition.ts";
 import { defineTool } from "./tool.ts";
-
-/** Nodes poll every minute; without contact for this long, something is wrong. In ms. */
-const STALE_AFTER = 5 * 60_000;
-
-const nodeStatuses = ["never", "current", "behind", "stale", "failing"] as const;
 
 export const listNodes = defineTool({
   endpoint: "list-nodes",
@@ -14,7 +9,7 @@ export const listNodes = defineTool({
   description:
     "Lists the nodes (the machines that run Postfix and Dovecot) and how far each has come: a change with revision R " +
     "is live on a node when its applied_revision is at least R; removals are not while the reason is " +
-    "removals_withheld. status: never (has not polled yet), current, behind (will catch up within a minute), stale (no contact for 5 minutes), failing (could not apply; see reason). " +
+    "removals_withheld. status: never (has not polled yet), current (serves this revision, with the same digest), behind (will catch up within a minute), stale (no contact for 5 minutes), failing (could not apply; see reason). " +
     "Sync keys are never shown.",
   effect: "read",
   scope: () => "nodes",
@@ -34,7 +29,7 @@ export const listNodes = defineTool({
         reason: z
           .string()
           .nullable()
-          .describe("Why the node is failing, as a word such as disk_full; else null."),
+          .describe("Why the node is failing, as a word such as disk_full or digest_differs; else null."),
         reason_count: z
           .int()
           .nullable()
@@ -45,47 +40,17 @@ export const listNodes = defineTool({
     revision: z.int().describe("The revision that nodes should have applied by now."),
   }),
   async run({ tables, at }) {
-    const revision = await tables.state.revision();
-    const history = await tables.state.history();
-    const nodes = (await tables.nodes.all()).map((node) => {
-      // A number of another history (before a database was put back from a backup) says nothing about this one.
-      const applied = node.report?.history === history ? node.report.revision : null;
-      const status = statusOf(node, applied !== null && applied >= revision, at);
-      return {
-        name: node.name,
-        ip_address: node.ipAddress,
-        created_at: node.createdAt,
-        last_sync_at: node.lastSyncAt,
-        applied_revision: applied,
-        status,
-        reason: node.report?.reason ?? null,
-        reason_count: node.report?.count ?? null,
-        hint: hintOf(node, status),
-      };
-    });
-    return { nodes, revision };
+    const nodes = (await conditionsOf(tables, at)).map(({ node, condition }) => ({
+      name: node.name,
+      ip_address: node.ipAddress,
+      created_at: node.createdAt,
+      last_sync_at: node.lastSyncAt,
+      applied_revision: condition.appliedRevision,
+      status: condition.status,
+      reason: condition.reason,
+      reason_count: condition.reasonCount,
+      hint: condition.hint,
+    }));
+    return { nodes, revision: await tables.state.revision() };
   },
 });
-
-function statusOf(node: SeenNode, upToDate: boolean, at: string): (typeof nodeStatuses)[number] {
-  if (node.lastSyncAt === null) return "never";
-  if (Date.parse(at) - Date.parse(node.lastSyncAt) > STALE_AFTER) return "stale";
-  if (node.report !== null && node.report.status !== "applied") return "failing";
-  return upToDate ? "current" : "behind";
-}
-
-/** Only an operator at a shell can let removals through: the mail of a whole company may hang on it. */
-function hintOf({ name, report }: SeenNode, status: (typeof nodeStatuses)[number]): string | null {
-  if (status === "never")
-    return "The node has not polled yet: see that its key file and its server URL are right.";
-  if (status === "stale")
-    return "See on the node whether it runs and reaches the server: m25-mail-node status.";
-  if (status !== "failing") return null;
-  if (report?.reason === "removals_withheld") {
-    return (
-      `The node keeps serving ${report.count ?? "some"} mailboxes that were removed, for they are many at once. If that is ` +
-      `meant, an operator lets them go at the server's shell: m25-mail node accept ${name}. Else bring them back.`
-    );
-  }
-  return "The node serves what it had and tries again each minute; its log has the details: m25-mail-node status.";
-}

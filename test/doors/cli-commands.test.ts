@@ -38,7 +38,11 @@ test("token create prints the token alone, and list shows it without itself", as
 
 test("nodes are listed and removed", async () => {
   const run = await shell();
-  expect((await run("node", "list")).stdout).toMatch(/^name +ip_address.*\npi +- /);
+  expect((await run("node", "list")).stdout).toMatch(
+    /^name +role.* version .*domains\npi +mail .*all\nrevision: \d+\npi: The node has not/,
+  );
+  const { nodes } = JSON.parse((await run("node", "list", "--json")).stdout);
+  expect(nodes).toMatchObject([{ name: "pi", domains: null, behind_by: null, hint: expect.any(String) }]);
   expect(await run("node", "remove", "pi")).toMatchObject({ code: 0 });
   expect((await run("node", "list")).stdout).toContain("no nodes");
   expect((await run("node", "remove", "pi")).stderr).toMatch(/^node_not_found/);

@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
 import type { Report } from "../../src/sync/report.ts";
-import { wholeView } from "../../src/sync/view.ts";
+import { viewOf, wholeView } from "../../src/sync/view.ts";
 import { credentialId } from "../../tools/credential.ts";
 import { rawDatabase } from "../support/recount.ts";
 import { expectRefusal } from "../support/reply.ts";
-import { type TestStore, testStore, toolOf } from "../support/store.ts";
+import { PASSWORD, type TestStore, testStore, toolOf } from "../support/store.ts";
 
 test("a node is registered with a key that is shown once and stored as a hash only", async () => {
   const { must, file } = testStore({ now: () => new Date("2026-03-01T12:00:00Z") });
@@ -98,6 +98,95 @@ async function listed({ contact, report }: Seen): Promise<Record<string, unknown
   expect(answer.revision).toBe(2);
   return (answer.nodes as Array<Record<string, unknown>>)[0] ?? {};
 }
+
+test("a node that serves other records than the server has at that revision is failing, and told what to do", async () => {
+  expect(await listed({ contact: 1, report: { digest: "f".repeat(64) } })).toMatchObject({
+    status: "failing",
+    applied_revision: 2,
+    reason: "digest_differs",
+    hint: expect.stringContaining("take everything anew"),
+  });
+  // Of an earlier revision nobody can say.
+  expect(await listed({ contact: 1, report: { revision: 1, digest: "f".repeat(64) } })).toMatchObject({
+    status: "behind",
+    reason: null,
+  });
+});
+
+test("a contact that is yet to come, from before the clock was set back, is none", async () => {
+  expect(await listed({ contact: -60, report: {} })).toMatchObject({ status: "stale" });
+  expect(await listed({ contact: -1, report: {} })).toMatchObject({ status: "current" });
+});
+
+test("a node is current when what it says fits its own part, and behind from when its part was set", async () => {
+  const { must, store } = testStore();
+  for (const domain of ["a.nl", "b.nl"]) await must("add-domain", { domain });
+  await must("add-user", { email: "jan@a.nl", password: PASSWORD });
+  await must("add-node", { name: "pi" });
+  const [node] = await store.read(({ nodes }) => nodes.all());
+  const id = node?.id ?? 0;
+  const at = new Date().toISOString();
+  await store.recordContacts({ nodes: new Set([id]), tokens: new Set(), at });
+  const status = async () => {
+    const { nodes } = await must("list-nodes");
+    return (nodes as Array<Record<string, unknown>>)[0]?.status;
+  };
+  const views = [
+    { role: "mail", domains: "all" },
+    { role: "mx", domains: "all" },
+    { role: "mail", domains: ["a.nl"] },
+    { role: "mx", domains: ["a.nl", "b.nl"] },
+    { role: "mail", domains: ["b.nl"] },
+  ] as const;
+  for (const { role, domains } of views) {
+    await must("set-node", { name: "pi", role, domains });
+    expect(await status()).toBe("behind");
+    const { history, revision, digest, counts } = store.polls
+      .now()
+      .state(viewOf(role, domains === "all" ? null : domains));
+    const said = { history, revision, digest, counts, version: "1" };
+    const report = { ...said, status: "applied", reason: null, count: null } as const;
+    await store.write(({ nodes }) => nodes.recordReport(id, report, at));
+    expect(await status()).toBe("current");
+    await must("set-node", { name: "pi", ip_address: "192.0.2.0/24" });
+    expect(await status()).toBe("current");
+  }
+});
+
+test("the shell's list of nodes tells what each is for, its program, and how far behind it is since when", async () => {
+  let now = new Date("2026-03-01T12:00:00Z");
+  const { must, store } = testStore({ now: () => now });
+  await must("add-domain", { domain: "a.nl" });
+  for (const name of ["never", "pi"]) await must("add-node", { name });
+  await must("set-node", { name: "pi", domains: ["a.nl"], role: "mx" });
+  const pi = (await store.read(({ nodes }) => nodes.all())).find(({ name }) => name === "pi");
+  const { history, revision, digest, counts } = store.polls.now().state(viewOf("mx", ["a.nl"]));
+  const report = { status: "applied", reason: null, count: null, version: "1.2.3" } as const;
+  const said = { history, revision, digest, counts, ...report };
+  await store.write(({ nodes }) => nodes.recordReport(pi?.id ?? 0, said, now.toISOString()));
+  const seen = { nodes: new Set([pi?.id ?? 0]), tokens: new Set<number>() };
+  await store.recordContacts({ ...seen, at: now.toISOString() });
+  const listedPi = async () => {
+    const answer = await must("list-fleet");
+    toolOf("list-fleet").output.strict().parse(answer);
+    return answer.nodes as Array<Record<string, unknown>>;
+  };
+  expect(await listedPi()).toMatchObject([
+    { name: "never", role: "mail", domains: null, status: "never", behind_by: null, version: null },
+    { name: "pi", role: "mx", domains: ["a.nl"], status: "current", behind_by: 0, behind_since: null },
+  ]);
+  now = new Date("2026-03-01T12:01:00Z");
+  await must("add-user", { email: "jan@a.nl", password: PASSWORD });
+  now = new Date("2026-03-01T12:02:00Z");
+  await must("add-user", { email: "piet@a.nl", password: PASSWORD });
+  expect((await listedPi())[1]).toMatchObject({
+    status: "behind",
+    version: "1.2.3",
+    applied_revision: 1,
+    behind_by: 2,
+    behind_since: "2026-03-01T12:01:00.000Z",
+  });
+});
 
 const failed: Partial<Report> = { revision: 1, status: "failed", reason: "disk_full" };
 

@@ -1,4 +1,5 @@
 import type { Tool } from "../tool.ts";
+import { listFleet } from "./list-fleet.ts";
 import { acceptRemovals, removeNode, rotateKey, setNode } from "./nodes.ts";
 import { restoreUser } from "./restore-user.ts";
 import { setQuota } from "./set-quota.ts";
@@ -8,6 +9,7 @@ import { createToken, listTokens, revokeToken } from "./tokens.ts";
 export const operatorTools = {
   setQuota,
   restoreUser,
+  listFleet,
   setNode,
   rotateKey,
   acceptRemovals,

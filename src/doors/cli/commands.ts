@@ -7,6 +7,7 @@ import { UsageError } from "../../config.ts";
 import { inputFromText, inputSchema } from "../schema.ts";
 import { type Arguments, type FlagValues, parseArguments } from "./arguments.ts";
 import { runTool } from "./call.ts";
+import { showFleet } from "./fleet.ts";
 import { storeFlags } from "./help.ts";
 import { readPassword } from "./password.ts";
 import { show } from "./show.ts";
@@ -36,7 +37,7 @@ export function storeCommand(name: string, argv: readonly string[]): StoreComman
     case "token revoke":
       return simple(operatorTools.revokeToken, rest, ["NAME"]);
     case "node list":
-      return simple(endpoint("list-nodes"), rest, []);
+      return simple(operatorTools.listFleet, rest, [], showFleet);
     case "node set":
       return setNodeCommand(rest);
     case "node rotate-key":
@@ -71,18 +72,23 @@ function endpoint(name: string): Tool {
 }
 
 /** A command whose positional arguments are the tool's fields, in their order. */
-function simple(tool: Tool, argv: readonly string[], positionalNames: readonly string[]): StoreCommand {
+function simple(
+  tool: Tool,
+  argv: readonly string[],
+  positionalNames: readonly string[],
+  shown = show,
+): StoreCommand {
   const { values, positionals } = parseArguments(argv, storeFlags, SWITCHES, positionalNames);
   const fields = Object.keys(tool.input.shape);
   const input = Object.fromEntries(positionals.map((text, index) => [fields[index] ?? "", text]));
   return {
     values,
-    run: (runtime) => runTool(runtime, tool, inputFromText(tool, input), presentation(values)),
+    run: (runtime) => runTool(runtime, tool, inputFromText(tool, input), presentation(values, shown)),
   };
 }
 
-function presentation(values: FlagValues): (result: Record<string, unknown>) => string {
-  return values.json === true ? (result) => JSON.stringify(result) : show;
+function presentation(values: FlagValues, shown = show): (result: Record<string, unknown>) => string {
+  return values.json === true ? (result) => JSON.stringify(result) : shown;
 }
 
 function createTokenCommand(argv: readonly string[]): StoreCommand {

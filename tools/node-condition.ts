@@ -1,0 +1,85 @@
+import type { SeenNode } from "../db/nodes.ts";
+import type { Tables } from "../db/store.ts";
+
+/** Nodes poll every minute; without contact for this long, something is wrong. In ms. */
+const STALE_AFTER = 5 * 60_000;
+
+export const nodeStatuses = ["never", "current", "behind", "stale", "failing"] as const;
+
+/** How a node stands to the state that it must serve. */
+export interface NodeCondition {
+  /** null while the node serves nothing of this history: a number of another says nothing about this one. */
+  appliedRevision: number | null;
+  status: (typeof nodeStatuses)[number];
+  /** One of reportReasons, or `digest_differs`: at the server's revision the node serves other records. */
+  reason: string | null;
+  reasonCount: number | null;
+  hint: string | null;
+}
+
+/** Judges all nodes by what they said last and when they called. */
+export async function conditionsOf(
+  tables: Tables,
+  at: string,
+): Promise<Array<{ node: SeenNode; condition: NodeCondition }>> {
+  const revision = await tables.state.revision();
+  const history = await tables.state.history();
+  const judged = [];
+  for (const node of await tables.nodes.all()) {
+    const { report } = node;
+    const applied = report?.history === history ? report.revision : null;
+    // Empty from when its role or domains were set until it tells of its new part.
+    const digest = applied === revision && report?.digest ? report.digest : undefined;
+    const agrees = digest !== undefined && digest === (await tables.state.digestOf(node.view));
+    const differs = report?.status === "applied" && digest !== undefined && !agrees;
+    const status = statusOf(node, { agrees, differs }, at);
+    const reason = differs ? "digest_differs" : (report?.reason ?? null);
+    const condition: NodeCondition = {
+      appliedRevision: applied,
+      status,
+      reason,
+      reasonCount: report?.count ?? null,
+      hint: hintOf(node, status, reason),
+    };
+    judged.push({ node, condition });
+  }
+  return judged;
+}
+
+function statusOf(
+  { lastSyncAt, report }: SeenNode,
+  { agrees, differs }: { agrees: boolean; differs: boolean },
+  at: string,
+): NodeCondition["status"] {
+  if (lastSyncAt === null) return "never";
+  // A time that is to come was noted before the clock was set back: no contact either.
+  if (Math.abs(Date.parse(at) - Date.parse(lastSyncAt)) > STALE_AFTER) return "stale";
+  if (differs || (report !== null && report.status !== "applied")) return "failing";
+  return agrees ? "current" : "behind";
+}
+
+/** Only an operator at a shell can let removals through: the mail of a whole company may hang on it. */
+function hintOf(
+  { name, report }: SeenNode,
+  status: NodeCondition["status"],
+  reason: string | null,
+): string | null {
+  if (status === "never")
+    return "The node has not polled yet: see that its key file and its server URL are right.";
+  if (status === "stale")
+    return "See on the node whether it runs and reaches the server: m25-mail-node status.";
+  if (status !== "failing") return null;
+  if (reason === "removals_withheld") {
+    return (
+      `The node keeps serving ${report?.count ?? "some"} mailboxes that were removed, for they are many at once. If that is ` +
+      `meant, an operator lets them go at the server's shell: m25-mail node accept ${name}. Else bring them back.`
+    );
+  }
+  if (reason === "digest_differs") {
+    return (
+      "The node serves other records than the server has at that revision. An operator makes it take everything anew " +
+      "at the node's shell: stop its service, delete state.json and snapshot.ndjson in its folder, start it again."
+    );
+  }
+  return "The node serves what it had and tries again each minute; its log has the details: m25-mail-node status.";
+}

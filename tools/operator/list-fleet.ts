@@ -1,0 +1,62 @@
+import { z } from "zod";
+import { Timestamp } from "../fields.ts";
+import { conditionsOf, nodeStatuses } from "../node-condition.ts";
+import { defineTool } from "../tool.ts";
+
+/** What list-nodes leaves to the shell: what each node is for, its program, and how far it is behind. */
+export const listFleet = defineTool({
+  endpoint: "list-fleet",
+  title: "List nodes with their lag",
+  description: "Lists the nodes with their role, domains, program version and lag.",
+  effect: "read",
+  scope: () => "nodes",
+  input: z.strictObject({}),
+  output: z.object({
+    nodes: z.array(
+      z.object({
+        name: z.string(),
+        role: z.enum(["mail", "mx"]),
+        domains: z.array(z.string()).nullable().describe("null for all."),
+        ip_address: z.string().nullable(),
+        status: z.enum(nodeStatuses),
+        reason: z.string().nullable(),
+        reason_count: z.int().nullable(),
+        applied_revision: z.int().nullable(),
+        behind_by: z
+          .int()
+          .nullable()
+          .describe("In revisions; null where the node serves nothing of this history."),
+        behind_since: Timestamp.nullable().describe("When the first change that it lacks was made."),
+        version: z.string().nullable().describe("Of its program."),
+        last_sync_at: Timestamp.nullable(),
+        created_at: Timestamp,
+        hint: z.string().nullable(),
+      }),
+    ),
+    revision: z.int(),
+  }),
+  async run({ tables, at }) {
+    const revision = await tables.state.revision();
+    const nodes = [];
+    for (const { node, condition } of await conditionsOf(tables, at)) {
+      const applied = condition.appliedRevision;
+      nodes.push({
+        name: node.name,
+        role: node.view.role,
+        domains: node.view.domains && [...node.view.domains],
+        ip_address: node.ipAddress,
+        status: condition.status,
+        reason: condition.reason,
+        reason_count: condition.reasonCount,
+        applied_revision: applied,
+        behind_by: applied === null ? null : Math.max(0, revision - applied),
+        behind_since: (applied === null ? undefined : await tables.state.changedAfter(applied)) ?? null,
+        version: node.report?.version ?? null,
+        last_sync_at: node.lastSyncAt,
+        created_at: node.createdAt,
+        hint: condition.hint,
+      });
+    }
+    return { nodes, revision };
+  },
+});
