@@ -69,13 +69,13 @@ export function restore(database: string, file: string): void {
       copyFileSync(file, copy);
       checkCopy(copy, file);
     }, file);
-    translated(() => putBack(database, copy), database);
+    translated(() => putBack(database, copy, file), database);
   } finally {
     for (const path of [copy, `${copy}-wal`, `${copy}-shm`]) rmSync(path, { force: true });
   }
 }
 
-function putBack(database: string, copy: string): void {
+function putBack(database: string, copy: string, file: string): void {
   const connection = openConnection(database, { readonly: false });
   try {
     migrate(connection, database);
@@ -91,6 +91,13 @@ function putBack(database: string, copy: string): void {
         connection.exec("UPDATE main.state SET history = lower(hex(randomblob(16)))");
         // What was accepted was accepted of another history.
         connection.exec("UPDATE main.nodes SET accepted_revision = NULL");
+        connection
+          .prepare(
+            `INSERT INTO main.audit_log (at, principal, door, tool, arguments, revision)
+             SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), 'operator', 'cli', 'restore', json_object('file', ?), revision
+             FROM main.state`,
+          )
+          .run(file);
       })
       .immediate();
   } finally {

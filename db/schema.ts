@@ -87,5 +87,8 @@ export interface Schema {
     tool: Fixed<string>;
     arguments: Fixed<string>;
     revision: Fixed<number>;
+    client: Fixed<string | null>;
+    outcome: Fixed<string>;
   };
+  audit_retention: { id: Fixed<number>; days: number | null };
 }

@@ -23,6 +23,10 @@ export const flags = {
   "tls-cert": { placeholder: "FILE", help: "serve HTTPS with this certificate (PEM, with its chain)" },
   "tls-key": { placeholder: "FILE", help: "… and this private key (PEM)" },
   "hash-cost": { placeholder: "N", help: "bcrypt cost of new passwords, 10 to 14 (default 10)" },
+  "audit-retention": {
+    placeholder: "DAYS",
+    help: "how long audit entries are kept (default 365; forever keeps them all)",
+  },
 } satisfies Record<string, Flag>;
 
 export type FlagName = keyof typeof flags;
@@ -66,6 +70,11 @@ const ServeConfig = z
     "trusted-proxies": list.pipe(z.array(network)).default([]),
     "tls-cert": z.string().optional(),
     "tls-key": z.string().optional(),
+    "audit-retention": z
+      .union([z.literal("forever").transform(() => null), wholeNumber(1, 36_500)], {
+        error: "is neither a number of days nor forever",
+      })
+      .default(365),
   })
   .refine((config) => (config["tls-cert"] === undefined) === (config["tls-key"] === undefined), {
     path: ["tls-cert"],

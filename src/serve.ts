@@ -32,7 +32,7 @@ export async function serve(
   runtime: Runtime,
   log: Log,
   /** The conformance suite puts fixtures of its own beside the nine tools. */
-  mcpServerFor: McpServerFactory = (principal) => mcpServer(runtime, principal),
+  mcpServerFor: McpServerFactory = (principal, origin) => mcpServer(runtime, principal, origin),
 ): Promise<RunningServer> {
   await createFirstToken(store, runtime, config.db, log);
   const publisher = new Publisher(store, dirname(config.db));
@@ -51,7 +51,8 @@ export async function serve(
     },
   );
   const url = await app.listen({ host: config.host, port: config.port });
-  const forget = () => forgetRemovals(store, runtime, log);
+  await keepAudit(store, runtime, config["audit-retention"]);
+  const forget = () => forgetOld(store, runtime, log);
   const forgetting = setInterval(forget, FORGET_EVERY).unref();
   await forget();
   log.info(`m25-mail serves ${url} (MCP at /mcp, REST at /api, nodes at /sync/v1), database ${config.db}`);
@@ -69,11 +70,27 @@ export async function serve(
   };
 }
 
-async function forgetRemovals(store: Store, runtime: Runtime, log: Log): Promise<void> {
-  const before = new Date(runtime.now().getTime() - REMOVALS_KEPT).toISOString();
-  await store
-    .write((tables) => tables.state.forgetBefore(before))
-    .catch((error: unknown) => log.error("old removals could not be forgotten", error));
+/** The retention stands in the database, whose triggers go by it; who changes it is told in the log itself. */
+async function keepAudit(store: Store, runtime: Runtime, days: number | null): Promise<void> {
+  const at = runtime.now().toISOString();
+  await store.write(async ({ audit, state }) => {
+    if ((await audit.retention()) === days) return;
+    await audit.setRetention(days);
+    const call = { tool: "set-audit-retention", arguments: { days }, revision: await state.revision() };
+    await audit.append({ at, principal: "operator", door: "cli", ...call });
+  });
+}
+
+/** What is remembered for a while only: removals, and audit entries past their retention. */
+async function forgetOld(store: Store, runtime: Runtime, log: Log): Promise<void> {
+  const now = runtime.now();
+  const before = new Date(now.getTime() - REMOVALS_KEPT).toISOString();
+  try {
+    await store.write((tables) => tables.state.forgetBefore(before));
+    while (await store.write((tables) => tables.audit.forget(now))) {}
+  } catch (error) {
+    log.error("old removals and audit entries could not be forgotten", error);
+  }
 }
 
 function isWildcard(host: string): boolean {

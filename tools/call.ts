@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import type { Store } from "../db/store.ts";
-import { MailError } from "../src/mail/error.ts";
+import { type ErrorCode, MailError } from "../src/mail/error.ts";
 import type { Principal } from "./principal.ts";
-import { mcpName, type ParsedCall, type Tool } from "./tool.ts";
+import { mcpName, type ParsedCall, type Tool, validArguments } from "./tool.ts";
 
 export type Outcome = { ok: true; value: Record<string, unknown> } | { ok: false; error: MailError };
 
@@ -13,42 +13,111 @@ export interface Runtime {
   hashPassword(password: string): Promise<string>;
   /** Told of what nobody expected; `reference` is what the caller is shown of it. */
   reportBug(error: unknown, reference: string): void;
+  /** Told of the end of each call. */
+  observe?(call: EndedCall): void;
+}
+
+/** Where a call comes from, as far as its door knows. */
+export interface Origin {
+  /** The id of the request that it came in. */
+  request?: string | undefined;
+  /** The calling program, as it names itself: bounded and made printable by the door. */
+  client?: string | undefined;
+}
+
+export interface EndedCall extends Origin {
+  tool: string;
+  principal: Principal;
+  outcome: "done" | ErrorCode;
+  /** How long it took. */
+  ms: number;
 }
 
 /**
  * The only way to run a tool: parse, authorise, hash, then one transaction with the tool's changes and
  * their audit entry. The transaction knows no other domains than the principal's: a tool cannot forget to ask.
- * Never throws; a refusal has changed nothing.
+ * Never throws; a refusal has changed nothing, and has an audit entry of its own.
  */
 export async function call(
   runtime: Runtime,
   principal: Principal,
   tool: Tool,
   input: unknown,
+  origin: Origin = {},
 ): Promise<Outcome> {
+  const began = performance.now();
+  const outcome = await run(runtime, principal, tool, input, origin).then(
+    (value): Outcome => ({ ok: true, value }),
+    async (error: unknown): Promise<Outcome> => {
+      const refusal = error instanceof MailError ? error : bug(runtime, error, origin);
+      await recordRefusal(runtime, principal, tool, input, origin, refusal);
+      return { ok: false, error: refusal };
+    },
+  );
+  runtime.observe?.({
+    ...origin,
+    tool: tool.endpoint,
+    principal,
+    outcome: outcome.ok ? "done" : outcome.error.code,
+    ms: performance.now() - began,
+  });
+  return outcome;
+}
+
+async function run(
+  runtime: Runtime,
+  principal: Principal,
+  tool: Tool,
+  input: unknown,
+  { client }: Origin,
+): Promise<Record<string, unknown>> {
+  const parsed = tool.parse(input);
+  authorise(principal, tool, parsed);
+  const passwordHash = parsed.password === undefined ? "" : await runtime.hashPassword(parsed.password);
+  const at = runtime.now().toISOString();
+  const transaction = tool.effect === "read" ? runtime.store.read : runtime.store.write;
+  return transaction(async (tables) => {
+    const result = await parsed.run({ tables, principal, at, passwordHash });
+    if (tool.effect !== "read") {
+      await tables.audit.append({
+        at,
+        principal: principal.name,
+        door: principal.door,
+        client,
+        tool: tool.endpoint,
+        arguments: parsed.arguments,
+        revision: await tables.state.revision(),
+      });
+    }
+    return principal.domains === undefined ? result : withoutRevision(result);
+  }, principal.domains);
+}
+
+/** After the roll-back, in a transaction of its own; whether it succeeds or not, the caller gets the same refusal. */
+async function recordRefusal(
+  runtime: Runtime,
+  principal: Principal,
+  tool: Tool,
+  input: unknown,
+  { client, request }: Origin,
+  { code }: MailError,
+): Promise<void> {
+  if (code === "unavailable") return; // the very disk or file that would take the entry
   try {
-    const parsed = tool.parse(input);
-    authorise(principal, tool, parsed);
-    const passwordHash = parsed.password === undefined ? "" : await runtime.hashPassword(parsed.password);
-    const at = runtime.now().toISOString();
-    const transaction = tool.effect === "read" ? runtime.store.read : runtime.store.write;
-    const value = await transaction(async (tables) => {
-      const result = await parsed.run({ tables, principal, at, passwordHash });
-      if (tool.effect !== "read") {
-        await tables.audit.append({
-          at,
-          principal: principal.name,
-          door: principal.door,
-          tool: tool.endpoint,
-          arguments: parsed.arguments,
-          revision: await tables.state.revision(),
-        });
-      }
-      return principal.domains === undefined ? result : withoutRevision(result);
-    }, principal.domains);
-    return { ok: true, value };
+    await runtime.store.write(async (tables) =>
+      tables.audit.appendRefusal({
+        at: runtime.now().toISOString(),
+        principal: principal.name,
+        door: principal.door,
+        client,
+        tool: tool.endpoint,
+        arguments: validArguments(tool, input),
+        outcome: code,
+        revision: await tables.state.revision(),
+      }),
+    );
   } catch (error) {
-    return { ok: false, error: error instanceof MailError ? error : bug(runtime, error) };
+    runtime.reportBug(error, request ?? randomUUID());
   }
 }
 
@@ -74,8 +143,7 @@ function withoutRevision(result: Record<string, unknown>): Record<string, unknow
   return "revision" in result ? { ...result, revision: null } : result;
 }
 
-function bug(runtime: Runtime, error: unknown): MailError {
-  const reference = randomUUID();
+function bug(runtime: Runtime, error: unknown, { request: reference = randomUUID() }: Origin): MailError {
   runtime.reportBug(error, reference);
   return new MailError(
     "internal",

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { Tables } from "../db/store.ts";
 import { MailError } from "../src/mail/error.ts";
+import { pageFields } from "./fields.ts";
 import type { Principal, Scope } from "./principal.ts";
 
 /** What a tool does to the world; MCP annotations, REST method, scope and transaction derive from it. */
@@ -68,7 +69,7 @@ export function defineTool<Input extends z.ZodObject, Output extends z.ZodObject
       return {
         scope: definition.scope?.(result.data) ?? effect,
         password,
-        arguments: publicArguments(rest),
+        arguments: recorded(input, rest),
         run: (context) => definition.run(context, rest),
       };
     },
@@ -85,9 +86,24 @@ export function isSecret(field: unknown): boolean {
   return field instanceof z.ZodType && field.meta()?.writeOnly === true;
 }
 
-/** Addresses as text; values that are not given are left out. */
-function publicArguments(input: Record<string, unknown>): Record<string, unknown> {
-  const entries = Object.entries(input).filter(([, value]) => value !== undefined);
+/**
+ * Of the input of a refused call, the fields that are what they should be. Nothing else of it may be recorded:
+ * a password may stand in the wrong place.
+ */
+export function validArguments({ input }: Tool, raw: unknown): Record<string, unknown> {
+  if (typeof raw !== "object" || raw === null) return {};
+  const valid = Object.entries(input.shape).flatMap(([name, field]) => {
+    const result = z.safeParse(field, Object.hasOwn(raw, name) ? raw[name as keyof typeof raw] : undefined);
+    return result.success ? [[name, result.data]] : [];
+  });
+  return recorded(input, Object.fromEntries(valid));
+}
+
+/** Without secrets, without what is not given, and without the place in a list; addresses as text. */
+function recorded(input: z.ZodObject, values: Record<string, unknown>): Record<string, unknown> {
+  const entries = Object.entries(values).filter(
+    ([name, value]) => value !== undefined && !(name in pageFields) && !isSecret(input.shape[name]),
+  );
   return Object.fromEntries(entries.map(([name, value]) => [name, isAddress(value) ? value.email : value]));
 }
 

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from "fastify";
 import { call, type Runtime } from "../../tools/call.ts";
 import { tools } from "../../tools/index.ts";
+import { clientOfUserAgent } from "./client-name.ts";
 import { sendProblem } from "./http/problem.ts";
 import { openapi } from "./openapi.ts";
 import { inputFromText } from "./schema.ts";
@@ -14,7 +15,10 @@ export async function mountRest(scope: FastifyInstance, runtime: Runtime): Promi
       url: `/api/${tool.endpoint}`,
       handler: async (request, reply) => {
         const input = reads ? inputFromText(tool, request.query as Record<string, unknown>) : request.body;
-        const outcome = await call(runtime, request.principal, tool, input);
+        const outcome = await call(runtime, request.principal, tool, input, {
+          request: request.id,
+          client: clientOfUserAgent(request.headers["user-agent"]),
+        });
         return outcome.ok ? reply.send(outcome.value) : sendProblem(reply, outcome.error);
       },
     });

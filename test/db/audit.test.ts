@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { wholeView } from "../../src/sync/view.ts";
 import type { Principal } from "../../tools/principal.ts";
 import { rawDatabase, recount } from "../support/recount.ts";
-import { PASSWORD, testStore } from "../support/store.ts";
+import { PASSWORD, type TestStore, testStore } from "../support/store.ts";
 
 const assistant: Principal = { name: "claude", door: "mcp", scopes: new Set(["write"]) };
 
@@ -11,19 +11,94 @@ test("every change says who asked for it, by which door, with what, and which re
   await run("add-domain", { domain: "Example.NL" }, assistant);
   await run("add-user", { email: "Jan@example.nl", password: PASSWORD, quota_mb: 5 }, assistant);
   const at = "2026-03-01T12:00:00.000Z";
+  const done = { client: null, outcome: "done" };
   const who = { at, principal: "claude", door: "mcp" };
   expect(rawDatabase(file).prepare("SELECT * FROM audit_log ORDER BY id").all()).toEqual([
-    { id: 1, ...who, tool: "add-domain", arguments: '{"domain":"example.nl"}', revision: 1 },
-    { id: 2, ...who, tool: "add-user", arguments: '{"email":"jan@example.nl","quota_mb":5}', revision: 2 },
+    { id: 1, ...who, tool: "add-domain", arguments: '{"domain":"example.nl"}', revision: 1, ...done },
+    {
+      id: 2,
+      ...who,
+      tool: "add-user",
+      arguments: '{"email":"jan@example.nl","quota_mb":5}',
+      revision: 2,
+      ...done,
+    },
   ]);
 });
 
-test("refused calls and lists leave no trace in the audit log", async () => {
-  const { run, file } = testStore();
-  await run("list-domains");
-  await run("remove-domain", { domain: "example.nl" });
-  await run("add-domain", { domain: "example.nl" }, { ...assistant, scopes: new Set() });
-  expect(rawDatabase(file).prepare("SELECT count(*) FROM audit_log").pluck().get()).toBe(0);
+const entries = async (must: TestStore["must"], input = {}) =>
+  (await must("read-audit", input)).entries as Array<Record<string, unknown>>;
+
+test("a refused call is recorded with its reason, a list that was given is not", async () => {
+  const { run, must } = testStore();
+  await must("list-domains");
+  await run("remove-domain", { domain: "Example.nl" }, assistant);
+  await run("remove-user", { email: "jan@example.nl", hard_delete: true }, assistant);
+  await run("list-users", { domain: "example.nl" }, { ...assistant, scopes: new Set() });
+  expect(await entries(must)).toMatchObject([
+    { principal: "claude", tool: "remove-domain", outcome: "forbidden", arguments: { domain: "example.nl" } },
+    { tool: "remove-user", outcome: "forbidden", arguments: { email: "jan@example.nl", hard_delete: true } },
+    { tool: "list-users", outcome: "forbidden", arguments: { domain: "example.nl" } },
+  ]);
+});
+
+test("of input that is refused only valid fields that are no secret are recorded, never what stands in the wrong place", async () => {
+  const { run, must } = testStore();
+  const secret = "Hunter2!Hunter2";
+  await run("add-user", { email: "jan@example.nl", password: "short" });
+  await run("add-user", { email: secret, password: "jan@example.nl", quota_mb: 7 });
+  await run("add-user", { email: "jan@example.nl", password: secret, [secret]: secret });
+  await run("list-users", { cursor: secret });
+  await run("add-user", secret);
+  await run("add-user", [secret]);
+  await run("add-user", { email: "kees@example.nl", password: secret });
+  const found = await entries(must);
+  expect(found.map((entry) => [entry.outcome, entry.arguments])).toEqual([
+    ["invalid_input", { email: "jan@example.nl" }],
+    ["invalid_input", { quota_mb: 7 }],
+    ["invalid_input", { email: "jan@example.nl" }],
+    ["invalid_input", {}],
+    ["invalid_input", {}],
+    ["invalid_input", {}],
+    ["domain_not_found", { email: "kees@example.nl" }],
+  ]);
+});
+
+test("who is refused in a loop gets two hundred entries an hour, and others theirs", async () => {
+  let now = Date.parse("2026-03-01T12:00:00Z");
+  const { run, must } = testStore({ now: () => new Date(now) });
+  for (let n = 0; n < 210; n += 1) await run("remove-domain", { domain: "none.nl" });
+  await run("remove-domain", { domain: "none.nl" }, assistant);
+  await must("add-domain", { domain: "example.nl" });
+  const count = async () => (await entries(must, { limit: 1000 })).length;
+  expect(await count()).toBe(202);
+  now += 3_600_000;
+  await run("remove-domain", { domain: "none.nl" });
+  expect(await count()).toBe(203);
+});
+
+test("a refusal is shown though it cannot be recorded", async () => {
+  const { run, file, bugs } = testStore();
+  rawDatabase(file).exec(
+    "CREATE TRIGGER no_audit BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ABORT, 'secret internals'); END",
+  );
+  const outcome = await run("remove-domain", { domain: "example.nl" });
+  expect(outcome).toMatchObject({ ok: false, error: { code: "domain_not_found" } });
+  expect(bugs).toHaveLength(1);
+});
+
+test("what was done in a domain stays on record when the domain is gone", async () => {
+  const { must } = testStore();
+  await must("add-domain", { domain: "example.nl" });
+  await must("add-user", { email: "jan@example.nl", password: PASSWORD });
+  await must("remove-user", { email: "jan@example.nl", hard_delete: true });
+  await must("remove-domain", { domain: "example.nl" });
+  expect((await entries(must)).map(({ tool }) => tool)).toEqual([
+    "add-domain",
+    "add-user",
+    "remove-user",
+    "remove-domain",
+  ]);
 });
 
 test.each([
@@ -63,7 +138,7 @@ test.each([
 
   expect(outcome).toMatchObject({ ok: false, error: { code: "internal" } });
   expect(JSON.stringify(outcome)).not.toContain("secret internals");
-  expect(bugs).toHaveLength(1);
+  expect(bugs).toHaveLength(2); // of the change, and of its refusal
   expect(everything()).toEqual(before);
   expect(store.polls.now().state(wholeView)).toEqual(poll);
   expect(recount(database).digest).toBe(poll.digest);

@@ -1,6 +1,7 @@
 import type { Tool } from "../tool.ts";
 import { listFleet } from "./list-fleet.ts";
 import { acceptRemovals, removeNode, rotateKey, setNode } from "./nodes.ts";
+import { readAudit } from "./read-audit.ts";
 import { restoreUser } from "./restore-user.ts";
 import { setQuota } from "./set-quota.ts";
 import { createToken, listTokens, revokeToken } from "./tokens.ts";
@@ -17,4 +18,5 @@ export const operatorTools = {
   createToken,
   listTokens,
   revokeToken,
+  readAudit,
 } satisfies Record<string, Tool>;

@@ -1,4 +1,3 @@
-import type { Runtime } from "../../../tools/call.ts";
 import { tools } from "../../../tools/index.ts";
 import { Expiry } from "../../../tools/operator/expiry.ts";
 import { operatorTools } from "../../../tools/operator/index.ts";
@@ -6,27 +5,24 @@ import { isSecret, mcpName, type Tool } from "../../../tools/tool.ts";
 import { UsageError } from "../../config.ts";
 import { inputFromText, inputSchema } from "../schema.ts";
 import { type Arguments, type FlagValues, parseArguments } from "./arguments.ts";
+import { auditCommand } from "./audit.ts";
 import { runTool } from "./call.ts";
 import { showFleet } from "./fleet.ts";
 import { storeFlags } from "./help.ts";
 import { readPassword } from "./password.ts";
 import { show } from "./show.ts";
-
-/** A command that works on the database: what it reads from its arguments, and what it then does. */
-export interface StoreCommand {
-  values: FlagValues;
-  run(runtime: Runtime): Promise<number>;
-}
+import type { StoreCommand } from "./store-command.ts";
 
 const SWITCHES = ["json"];
 
 /**
- * The command for what follows `m25-mail`: call, token, node or user.
+ * The command for what follows `m25-mail`: call, audit, token, node or user.
  *
  * @throws UsageError
  */
 export function storeCommand(name: string, argv: readonly string[]): StoreCommand | undefined {
   if (name === "call") return callCommand(argv);
+  if (name === "audit") return auditCommand(argv);
   const [verb = "", ...rest] = argv;
   const command = `${name} ${verb}`;
   switch (command) {

@@ -1,16 +1,19 @@
 import {
   type CallToolRequestParams,
   type CallToolResult,
+  CLIENT_INFO_META_KEY,
+  type Implementation,
   type Tool as McpTool,
   ProtocolError,
   ProtocolErrorCode,
   Server,
 } from "@modelcontextprotocol/server";
-import { call, type Runtime } from "../../../tools/call.ts";
+import { call, type Origin, type Runtime } from "../../../tools/call.ts";
 import { tools } from "../../../tools/index.ts";
 import type { Principal } from "../../../tools/principal.ts";
 import { mcpName, type Tool } from "../../../tools/tool.ts";
 import { version } from "../../version.ts";
+import { clientName } from "../client-name.ts";
 import { inputSchema, outputSchema } from "../schema.ts";
 
 const INSTRUCTIONS = `M25 Mail administers e-mail domains and mailboxes that real mail servers (nodes) serve.
@@ -50,13 +53,19 @@ function annotations(tool: Tool): McpTool["annotations"] {
  * An MCP server for one connection or one request. It advertises the tools' schemas but leaves all judging of
  * input to call(), so that a caller gets the same refusal, with its hint, by every door.
  */
-export function mcpServer(runtime: Runtime, principal: Principal): Server {
+export function mcpServer(runtime: Runtime, principal: Principal, origin: Origin = {}): Server {
   const server = new Server(
     { name: "m25-mail", title: "M25 Mail", version },
     { capabilities: { tools: {} }, instructions: INSTRUCTIONS },
   );
   server.setRequestHandler("tools/list", () => ({ tools: advertisedTools() }));
-  server.setRequestHandler("tools/call", ({ params }) => callTool(runtime, principal, params));
+  server.setRequestHandler("tools/call", ({ params }, { mcpReq }) => {
+    // As of 2026-07-28 each request names its client; before, the first one did, which over HTTP is another one.
+    const envelope = mcpReq.envelope as { [CLIENT_INFO_META_KEY]?: Implementation } | undefined;
+    const named = envelope?.[CLIENT_INFO_META_KEY] ?? server.getClientVersion();
+    const client = clientName(named?.name) ?? origin.client;
+    return callTool(runtime, principal, params, { ...origin, client });
+  });
   return server;
 }
 
@@ -65,6 +74,7 @@ export async function callTool(
   runtime: Runtime,
   principal: Principal,
   params: CallToolRequestParams,
+  origin: Origin = {},
 ): Promise<CallToolResult> {
   const tool = byName.get(params.name);
   if (tool === undefined) {
@@ -74,7 +84,7 @@ export async function callTool(
       `There is no such tool. The tools are: ${known}.`,
     );
   }
-  const outcome = await call(runtime, principal, tool, params.arguments);
+  const outcome = await call(runtime, principal, tool, params.arguments, origin);
   if (!outcome.ok) {
     const { code, message, hint } = outcome.error;
     return { content: [{ type: "text", text: `${code}: ${message} ${hint}` }], isError: true };

@@ -1,0 +1,95 @@
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { call, type Runtime } from "../../../tools/call.ts";
+import { operatorTools } from "../../../tools/operator/index.ts";
+import { operator } from "../../../tools/principal.ts";
+import { UsageError } from "../../config.ts";
+import { printable } from "../../printable.ts";
+import { parseArguments } from "./arguments.ts";
+import { exitCodes } from "./call.ts";
+import { storeFlags } from "./help.ts";
+import type { StoreCommand } from "./store-command.ts";
+
+const PAGE = 500;
+const UNITS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+interface Entry {
+  at: string;
+  principal: string;
+  door: string;
+  client: string | null;
+  tool: string;
+  arguments: Record<string, unknown>;
+  outcome: string;
+  revision: number;
+}
+
+/**
+ * Prints the audit log, a line an entry, however long it is.
+ *
+ * @throws UsageError
+ */
+export function auditCommand(argv: readonly string[]): StoreCommand {
+  const { values } = parseArguments(argv, [...storeFlags, "since", "principal"], ["json"], []);
+  const { since, principal } = values;
+  const line = values.json === true ? (entry: Entry) => printable(JSON.stringify(entry)) : readable;
+  return {
+    values,
+    async run(runtime) {
+      const filter = {
+        ...(since !== undefined && { since: timeOf(String(since), runtime.now()) }),
+        ...(principal !== undefined && { principal }),
+      };
+      await pipeline(Readable.from(pages(runtime, filter, line)), process.stdout, { end: false }).catch(
+        hungUp,
+      );
+      return exitCodes.done;
+    },
+  };
+}
+
+/** @throws MailError what read-audit refuses */
+async function* pages(runtime: Runtime, filter: Record<string, unknown>, line: (entry: Entry) => string) {
+  let cursor: unknown;
+  do {
+    const input = { ...filter, limit: PAGE, ...(typeof cursor === "string" && { cursor }) };
+    const outcome = await call(runtime, operator("cli"), operatorTools.readAudit, input);
+    if (!outcome.ok) throw outcome.error;
+    const entries = outcome.value.entries as Entry[];
+    if (entries.length > 0) yield entries.map((entry) => `${line(entry)}\n`).join("");
+    cursor = outcome.value.next_cursor;
+  } while (cursor !== null);
+}
+
+function readable(entry: Entry): string {
+  const by = entry.client === null ? entry.door : `${entry.door}, ${entry.client}`;
+  const parts = [
+    entry.at,
+    `${entry.principal} (${by})`,
+    entry.tool,
+    entry.outcome,
+    `revision ${entry.revision}`,
+  ];
+  return printable([...parts, JSON.stringify(entry.arguments)].join("  "));
+}
+
+/** A time, a date, or how long ago, as RFC 3339 UTC. */
+function timeOf(text: string, now: Date): string {
+  const [, count, unit = ""] = /^(\d{1,5})([mhd])$/.exec(text) ?? [];
+  const unitMs = UNITS[unit];
+  if (unitMs !== undefined) return new Date(now.getTime() - Number(count) * unitMs).toISOString();
+  if (
+    /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?$/.test(text) &&
+    !Number.isNaN(Date.parse(text))
+  ) {
+    return new Date(text).toISOString();
+  }
+  throw new UsageError(
+    "--since takes a duration such as 90m, 24h or 7d, a date such as 2026-11-22, or a time such as 2026-11-22T10:00:00Z.",
+  );
+}
+
+/** Who reads only the first lines closes the pipe: no fault of ours. */
+function hungUp(error: unknown): void {
+  if (!(error instanceof Error && "code" in error && error.code === "EPIPE")) throw error;
+}

@@ -1,0 +1,16 @@
+import { redacted } from "../redact.ts";
+
+const MAX_LENGTH = 64;
+
+/** What a program calls itself, for the audit log: bounded, of harmless characters, and nobody has verified it. */
+export function clientName(text: unknown): string | undefined {
+  if (typeof text !== "string" || text === "") return undefined;
+  return redacted(text.slice(0, 1000))
+    .replaceAll(/[^\p{L}\p{N} ._/@()+-]/gu, "?")
+    .slice(0, MAX_LENGTH);
+}
+
+/** The first product of a User-Agent header (RFC 9110 10.1.5), such as curl/8.14.1. */
+export function clientOfUserAgent(userAgent: string | undefined): string | undefined {
+  return clientName(/^[!#$%&'*+.^_`|~\w/-]+/.exec(userAgent ?? "")?.[0]);
+}

@@ -1,0 +1,202 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { backUp, restore } from "../../db/backup.ts";
+import { callTool, clientKinds, connectHttp, connectStdio } from "../support/clients.ts";
+import { http } from "../support/http.ts";
+import { ENTRY, environmentOf, m25mail } from "../support/program.ts";
+import { startServer } from "../support/server.ts";
+import { temporaryFolder, testStore } from "../support/store.ts";
+import { SyncingNode } from "../support/syncing-node.ts";
+
+type Entry = Record<string, unknown>;
+
+/** What `m25-mail audit --json` prints, but for the server's own first entries. */
+async function audit(database: string, ...args: string[]): Promise<Entry[]> {
+  const { code, stdout, stderr } = await m25mail(["audit", "--json", "--db", database, ...args]);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  const entries: Entry[] = stdout
+    .split("\n")
+    .slice(0, -1)
+    .map((line) => JSON.parse(line));
+  return entries.filter(({ tool }) => tool !== "create-token" && tool !== "set-audit-retention");
+}
+
+test("every door's calls are on record, with who called, by which program, and how it ended", async () => {
+  const { url, token, database, api } = await startServer();
+  for (const [n, kind] of clientKinds.entries()) {
+    const client = await connectHttp(kind, url, token);
+    await callTool(client, "add-domain", { domain: `http-${n}.nl` });
+    await callTool(await connectStdio(kind, database), "add-domain", { domain: `stdio-${n}.nl` });
+  }
+  await http(`${url}/api/add-domain`, {
+    method: "POST",
+    headers: {
+      authorization: `Bearer ${token}`,
+      "content-type": "application/json",
+      "user-agent": "curl/8.5.0 (x)",
+    },
+    body: JSON.stringify({ domain: "rest.nl" }),
+  });
+  await api("remove-domain", { domain: "none.nl" });
+  await m25mail(["call", "add-domain", "--domain", "cli.nl", "--db", database]);
+  const entries = (await audit(database)).map(({ principal, door, client, outcome, revision }) => [
+    principal,
+    door,
+    client,
+    outcome,
+    revision,
+  ]);
+  expect(entries).toEqual([
+    ["first", "mcp", expect.stringMatching(/^node/), "done", 1], // 2025 over HTTP: each request stands alone
+    ["operator", "stdio", "test", "done", 2],
+    ["first", "mcp", expect.stringMatching(/^node/), "done", 3],
+    ["operator", "stdio", "test", "done", 4],
+    ["first", "mcp", "test", "done", 5],
+    ["operator", "stdio", "test", "done", 6],
+    ["first", "rest", "curl/8.5.0", "done", 7],
+    ["first", "rest", "node", "domain_not_found", 7],
+    ["operator", "cli", null, "done", 8],
+  ]);
+});
+
+test("a program's name for itself is cut short, of harmless characters, and no credential", async () => {
+  const { url, token, database } = await startServer();
+  const call = (name: string) =>
+    http(`${url}/mcp`, {
+      method: "POST",
+      headers: {
+        authorization: `Bearer ${token}`,
+        "content-type": "application/json",
+        accept: "application/json, text/event-stream",
+        "mcp-protocol-version": "2026-07-28",
+        "mcp-method": "tools/call",
+        "mcp-name": "m25_mail_remove_domain",
+      },
+      body: JSON.stringify({
+        jsonrpc: "2.0",
+        id: 1,
+        method: "tools/call",
+        params: {
+          name: "m25_mail_remove_domain",
+          arguments: { domain: "none.nl" },
+          _meta: {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {},
+            "io.modelcontextprotocol/clientInfo": { name, version: "1" },
+          },
+        },
+      }),
+    });
+  for (const name of ["a\u001b[31mb\n\u202ec", "x".repeat(5000), `${token}`]) {
+    expect((await call(name)).body).toContain("domain_not_found");
+  }
+  expect((await audit(database)).map(({ client }) => client)).toEqual([
+    "a??31mb??c",
+    "x".repeat(64),
+    "?secret?",
+  ]);
+});
+
+test("what nodes and operators change without a tool is on record too", async () => {
+  const { url, database, api } = await startServer();
+  const { body } = await api("add-node", { name: "pi" });
+  const node = new SyncingNode(url, String(body.sync_key));
+  await node.poll();
+  await fetch(`${url}/sync/v1/key`, { method: "POST", headers: { authorization: `Bearer ${node.key}` } });
+  const copy = join(temporaryFolder(), "copy.db");
+  await backUp(database, copy);
+  restore(database, copy);
+  expect((await audit(database)).map(({ principal, door, tool }) => `${principal} ${door} ${tool}`)).toEqual([
+    "first rest add-node",
+    "node pi sync rotate-key",
+    "operator cli restore",
+  ]);
+});
+
+test("the audit log can be asked for a time and for a principal, and read by a person", async () => {
+  let now = Date.now() - 3 * 86_400_000;
+  const { must, run, file } = testStore({ now: () => new Date(now) });
+  await must("add-domain", { domain: "old.nl" });
+  now += 2 * 86_400_000;
+  await must("add-domain", { domain: "young.nl" });
+  await run(
+    "add-domain",
+    { domain: "young.nl" },
+    { name: "claude", door: "mcp", scopes: new Set(["write"]) },
+  );
+  const domains = async (...args: string[]) =>
+    (await audit(file, ...args)).map((entry) => (entry.arguments as Entry).domain);
+  expect(await domains()).toEqual(["old.nl", "young.nl", "young.nl"]);
+  expect(await domains("--since", "36h")).toEqual(["young.nl", "young.nl"]);
+  expect(await domains("--since", "2d", "--principal", "claude")).toEqual(["young.nl"]);
+  expect(await domains("--since", new Date(now).toISOString())).toEqual(["young.nl", "young.nl"]);
+  expect(await domains("--since", new Date(now + 1).toISOString())).toEqual([]);
+  const { stdout } = await m25mail(["audit", "--since", "2d", "--principal", "claude", "--db", file]);
+  expect(stdout).toBe(
+    `${new Date(now).toISOString()}  claude (mcp)  add-domain  domain_exists  revision 2  {"domain":"young.nl"}\n`,
+  );
+  expect(await m25mail(["audit", "--since", "yesterday", "--db", file])).toMatchObject({
+    code: 2,
+    stdout: "",
+  });
+});
+
+test("what stands in the database cannot steer the terminal on which it is shown", async () => {
+  const { store, file } = testStore();
+  await store.write(({ audit: log }) =>
+    log.append({
+      at: new Date().toISOString(),
+      principal: "evil\u001b[2J\u009b31m\u202e",
+      door: "cli",
+      client: "a\nb",
+      tool: "add-domain",
+      arguments: { domain: "\u0085\u2028" },
+      revision: 1,
+    }),
+  );
+  const { stdout } = await m25mail(["audit", "--db", file]);
+  expect(stdout).toMatch(/^[ -~]+\n$/);
+  expect(stdout).toContain("evil\\u001b[2J\\u009b31m\\u202e (cli, a\\u000ab)");
+  expect(await audit(file)).toMatchObject([{ client: "a\nb", arguments: { domain: "\u0085\u2028" } }]);
+});
+
+test("a long audit log comes whole and in order, and whoever reads only its beginning does no harm", async () => {
+  const { store, file } = testStore();
+  const entry = { principal: "claude", door: "mcp", tool: "add-domain", arguments: {}, revision: 1 };
+  const begin = Date.now();
+  await store.write(async ({ audit: log }) => {
+    for (let n = 0; n < 2500; n += 1) {
+      // Times that stand still and go back, as clocks do.
+      await log.append({ ...entry, at: new Date(begin + (n % 7)).toISOString() });
+    }
+  });
+  const entries = await audit(file);
+  expect(new Set(entries.map(({ id }) => id)).size).toBe(2500);
+  const times = entries.map(({ at }) => String(at));
+  expect(times).toEqual(times.toSorted());
+  const reader = spawn(process.execPath, [ENTRY, "audit", "--db", file], { env: environmentOf() });
+  let stderr = "";
+  reader.stderr.on("data", (chunk) => {
+    stderr += chunk;
+  });
+  await once(reader.stdout, "data");
+  reader.stdout.destroy();
+  const [code] = await once(reader, "close");
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+});
+
+test("entries that are past their retention go when the server starts, and the setting itself is on record", async () => {
+  const old = await startServer({}, { now: () => new Date(Date.now() - 40 * 86_400_000) });
+  await old.api("add-domain", { domain: "old.nl" });
+  await old.close();
+  const kept = await startServer({ db: old.database });
+  await kept.close();
+  expect(await audit(old.database)).toHaveLength(1);
+  const server = await startServer({ db: old.database, "audit-retention": "30" });
+  expect(await audit(old.database)).toHaveLength(0);
+  await server.close();
+  const { stdout } = await m25mail(["audit", "--db", old.database]);
+  expect(stdout).toMatch(/operator \(cli\) {2}set-audit-retention {2}done {2}revision 1 {2}\{"days":30\}/);
+});

@@ -1,0 +1,41 @@
+import { z } from "zod";
+import { decodeCursor, encodeCursor, NextCursor, pageFields, Timestamp } from "../fields.ts";
+import { defineTool } from "../tool.ts";
+
+export const readAudit = defineTool({
+  endpoint: "read-audit",
+  title: "Read the audit log",
+  description: "Lists who changed what and who was refused, the oldest first.",
+  effect: "read",
+  input: z.strictObject({
+    since: z.iso.datetime().optional().describe("Only entries from this time on."),
+    principal: z.string().max(100).optional().describe("Only entries of this principal."),
+    ...pageFields,
+  }),
+  output: z.object({
+    entries: z.array(
+      z.object({
+        id: z.int(),
+        at: Timestamp,
+        principal: z.string(),
+        door: z.string(),
+        client: z.string().nullable(),
+        tool: z.string(),
+        arguments: z.record(z.string(), z.unknown()),
+        outcome: z.string(),
+        revision: z.int(),
+      }),
+    ),
+    next_cursor: NextCursor,
+  }),
+  async run({ tables }, { limit, cursor, since, principal }) {
+    const [at, id] = cursor === undefined ? [] : decodeCursor(cursor, 2);
+    const after = at === undefined ? undefined : { at, id: Number(id) };
+    const filter = { since: since && new Date(since).toISOString(), principal };
+    const entries = await tables.audit.page(limit, filter, after);
+    const last = entries.at(-1);
+    const next =
+      entries.length < limit || last === undefined ? null : encodeCursor([last.at, String(last.id)]);
+    return { entries, next_cursor: next };
+  },
+});
