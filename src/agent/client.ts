@@ -1,42 +1,11 @@
-import {
-  type ClientRequest,
-  Agent as HttpAgent,
-  type IncomingMessage,
-  request as requestHttp,
-} from "node:http";
-import { Agent as HttpsAgent, request as requestHttps } from "node:https";
-import { pipeline, type Readable } from "node:stream";
-import { createBrotliDecompress, createGunzip } from "node:zlib";
+import type { IncomingMessage } from "node:http";
 import type { MailState } from "../sync/answer.ts";
-import { AnswerReader, RefusedAnswer } from "../sync/reader.ts";
+import { RefusedAnswer } from "../sync/reader.ts";
 import type { Report } from "../sync/report.ts";
-import { NotAccepted, systemCode, TemporaryFailure, WrongAnswer } from "./faults.ts";
-import { LineSplitter } from "./lines.ts";
+import { type ConnectionOptions, defaultLimits, openConnection } from "./connection.ts";
+import { NotAccepted, TemporaryFailure, Unreachable, WrongAnswer } from "./faults.ts";
+import { readMaps } from "./maps-answer.ts";
 import { isKey } from "./preparation.ts";
-
-/** How long and how much the program puts up with. Times in milliseconds. */
-export interface Limits {
-  /** Until there is a connection, TLS included. */
-  connect: number;
-  /** Without a byte in either direction. */
-  idle: number;
-  /** For one request with its whole answer. */
-  total: number;
-  /** Of one answer, uncompressed. */
-  bytes: number;
-}
-
-export const defaultLimits: Limits = { connect: 15_000, idle: 30_000, total: 600_000, bytes: 2 ** 30 };
-
-export interface ClientOptions {
-  server: URL;
-  /** PEM: trust these authorities and no others. */
-  ca?: string | undefined;
-  version: string;
-  limits?: Partial<Limits> | undefined;
-  /** Aborted when the program is told to stop. */
-  signal?: AbortSignal | undefined;
-}
 
 /** What a node has from the server. */
 export interface Position {
@@ -65,9 +34,6 @@ export interface MapsAnswer {
   accepted: number | undefined;
 }
 
-/** Not the answer's last word: everything may be asked for in its place. */
-export class RefusedDelta extends RefusedAnswer {}
-
 /** Talks to the server; keeps its connection between polls. */
 export interface Client {
   /**
@@ -93,66 +59,12 @@ export interface Client {
 
 const MAPS = "sync/v1/maps";
 
-export function openClient({ server, ca, version, limits: given, signal }: ClientOptions): Client {
-  const limits = { ...defaultLimits, ...given };
-  const secure = server.protocol === "https:";
-  const agent = secure
-    ? new HttpsAgent({ keepAlive: true, maxSockets: 1, ca, rejectUnauthorized: true })
-    : new HttpAgent({ keepAlive: true, maxSockets: 1 });
-  const userAgent = `m25-mail-node/${version}`;
+export function openClient(options: ConnectionOptions): Client {
+  const connection = openConnection(options);
+  const { bytes } = { ...defaultLimits, ...options.limits };
   let lastStatus: number | undefined;
   /** What the server said last of accepted removals: it holds its answer only for who was told. */
   let told: number | undefined;
-
-  /** Sends one request and gives `read` its answer; ends all of it when a limit is passed. */
-  async function exchange<T>(
-    method: string,
-    path: string,
-    headers: Record<string, string>,
-    body: string | undefined,
-    read: (response: IncomingMessage) => Promise<T>,
-    wait = 0,
-    mayRetry = true,
-  ): Promise<T> {
-    const aboutMaps = path.startsWith(MAPS);
-    if (aboutMaps) lastStatus = undefined;
-    if (signal?.aborted === true) throw new TemporaryFailure("stopped");
-    const options = { method, agent, headers: { ...headers, "User-Agent": userAgent } };
-    const request = (secure ? requestHttps : requestHttp)(new URL(path, server), options);
-    let response: IncomingMessage | undefined;
-    let passed: Error | undefined;
-    const stop = (error: Error): void => {
-      passed ??= error;
-      response?.destroy(passed);
-      request.destroy(passed);
-    };
-    const onAbort = (): void => stop(new TemporaryFailure("stopped"));
-    signal?.addEventListener("abort", onAbort, { once: true });
-    const total = setTimeout(
-      stop,
-      limits.total + wait,
-      new TemporaryFailure(`no whole answer in ${limits.total + wait} ms`),
-    );
-    const idle = limits.idle + wait;
-    request.setTimeout(idle, () => stop(new TemporaryFailure(`nothing heard for ${idle} ms`)));
-    try {
-      response = await answerOf(request, body, limits.connect, stop);
-      if (wait > 0) request.setTimeout(limits.idle);
-      if (aboutMaps) lastStatus = response.statusCode;
-      return await read(response);
-    } catch (error) {
-      // A kept connection may have been closed at the other end in the very moment of its use.
-      if (mayRetry && passed === undefined && request.reusedSocket && systemCode(error) === "ECONNRESET") {
-        return await exchange(method, path, headers, body, read, wait, false);
-      }
-      throw passed ?? asFault(error);
-    } finally {
-      clearTimeout(total);
-      signal?.removeEventListener("abort", onAbort);
-      // An answer that was not read to its end would keep the one connection busy.
-      if (response?.readableEnded !== true) request.destroy();
-    }
-  }
 
   return {
     fetchMaps(key, { position, floor = position, base, wait = 0 } = {}) {
@@ -166,6 +78,7 @@ export function openClient({ server, ca, version, limits: given, signal }: Clien
       if (told !== undefined) headers["M25-Accept-Removals"] = String(told);
       const path = position === undefined ? MAPS : `${MAPS}?since=${encodeURIComponent(position.cursor)}`;
       const read = async (response: IncomingMessage): Promise<MapsAnswer> => {
+        lastStatus = response.statusCode;
         const accepted = acceptedRevision(response);
         told = accepted;
         if (response.statusCode === 304 && position !== undefined) {
@@ -173,13 +86,14 @@ export function openClient({ server, ca, version, limits: given, signal }: Clien
           return { state: undefined, accepted };
         }
         expectStatus(response, [200]);
-        const state = await readMaps(response, limits.bytes, base);
+        const state = await readMaps(response, bytes, base);
         // Whoever repeats what was said before must not put this node back.
         if (floor?.history === state.history && state.revision < floor.revision)
           throw new RefusedAnswer("older_revision", 1);
         return { state, accepted };
       };
-      return exchange("GET", path, headers, undefined, read, wait * 1000);
+      lastStatus = undefined;
+      return connection.exchange({ method: "GET", path, headers, wait: wait * 1000 }, read);
     },
     sendReport(key, report) {
       const body = JSON.stringify(report);
@@ -188,61 +102,31 @@ export function openClient({ server, ca, version, limits: given, signal }: Clien
         "Content-Type": "application/json",
         "Content-Length": String(Buffer.byteLength(body)),
       };
-      return exchange("POST", "sync/v1/report", headers, body, async (response) => {
+      const request = { method: "POST", path: "sync/v1/report", headers, body } as const;
+      return connection.exchange(request, async (response) => {
         expectStatus(response, [200, 202, 204]);
         await readAway(response);
       });
     },
     exchangeKey(key) {
       const headers = { Authorization: `Bearer ${key}`, "Content-Length": "0" };
-      return exchange("POST", "sync/v1/key", headers, undefined, async (response) => {
+      const request = { method: "POST", path: "sync/v1/key", headers } as const;
+      return connection.exchange(request, async (response) => {
         expectStatus(response, [200]);
         return readFreshKey(await readAway(response), key);
       });
     },
     proveKey(key) {
       const headers = { Authorization: `Bearer ${key}`, "Accept-Encoding": "br" };
-      return exchange("GET", MAPS, headers, undefined, async (response) => {
+      return connection.exchange({ method: "GET", path: MAPS, headers }, async (response) => {
         expectStatus(response, [200, 304]);
       });
     },
     get lastStatus() {
       return lastStatus;
     },
-    close: () => agent.destroy(),
+    close: connection.close,
   };
-}
-
-function answerOf(
-  request: ClientRequest,
-  body: string | undefined,
-  connectLimit: number,
-  stop: (error: Error) => void,
-): Promise<IncomingMessage> {
-  return new Promise((resolve, reject) => {
-    const failure = new TemporaryFailure(`no connection within ${connectLimit} ms`);
-    const timer = setTimeout(stop, connectLimit, failure);
-    const settled = (): void => clearTimeout(timer);
-    request.once("socket", (socket) => {
-      if (!socket.connecting) settled();
-      else socket.once("encrypted" in socket ? "secureConnect" : "connect", settled);
-    });
-    request.once("response", (response) => {
-      settled();
-      // Whoever reads it is told; where nobody does, it must not end the program.
-      response.on("error", () => undefined);
-      resolve(response);
-    });
-    request.on("error", (error) => {
-      settled();
-      reject(error);
-    });
-    request.once("close", () => {
-      settled();
-      reject(new TemporaryFailure("the server closed the connection"));
-    });
-    request.end(body);
-  });
 }
 
 function expectStatus(response: IncomingMessage, wanted: readonly number[]): void {
@@ -250,8 +134,12 @@ function expectStatus(response: IncomingMessage, wanted: readonly number[]): voi
   if (wanted.includes(status)) return;
   if (status === 401) throw new NotAccepted("the server does not accept the key (401)");
   if (status === 403) throw new NotAccepted("the server does not accept the key from this address (403)");
+  const after = retryAfter(response);
+  // Said by a proxy, or by a server that stops: there may soon be another.
+  if (status >= 502 && status <= 504 && after === undefined)
+    throw new Unreachable(`the server answered ${status}`);
   if (status === 408 || status === 425 || status === 429 || status >= 500) {
-    throw new TemporaryFailure(`the server answered ${status}`, retryAfter(response));
+    throw new TemporaryFailure(`the server answered ${status}`, after);
   }
   if (status >= 300 && status < 400 && status !== 304) {
     throw new WrongAnswer(
@@ -272,75 +160,6 @@ function retryAfter(response: IncomingMessage): number | undefined {
 function acceptedRevision(response: IncomingMessage): number | undefined {
   const value = response.headers["m25-accept-removals"];
   return typeof value === "string" && /^\d{1,15}$/.test(value) ? Number(value) : undefined;
-}
-
-async function readMaps(
-  response: IncomingMessage,
-  maxBytes: number,
-  base: Question["base"],
-): Promise<MailState> {
-  const type = response.headers["content-type"]?.split(";")[0]?.trim().toLowerCase();
-  if (type !== "application/x-ndjson") throw new RefusedAnswer("not_maps", 1);
-  if (Number(response.headers["content-length"]) > maxBytes) throw new RefusedAnswer("too_large", 1);
-  let reader = new AnswerReader();
-  let delta = false;
-  let lines = 0;
-  const splitter = new LineSplitter((line) => {
-    lines += 1;
-    reader.push(line);
-  }, maxBytes);
-  try {
-    // What the answer is decides what it is read against, so its first line is looked at first.
-    let opening: string | undefined = "";
-    for await (const piece of decoded(response)) {
-      const text = (piece as Buffer).toString("latin1");
-      if (opening === undefined) {
-        splitter.add(text);
-        continue;
-      }
-      opening += text;
-      if (!opening.includes("\n") && opening.length < MAX_OPENING) continue;
-      delta = IS_DELTA.test(opening);
-      if (delta) reader = new AnswerReader(await base?.());
-      splitter.add(opening);
-      opening = undefined;
-    }
-    if (opening !== undefined) splitter.add(opening);
-    splitter.end();
-    return reader.finish();
-  } catch (error) {
-    const refusal = refusalOf(error, lines + 1);
-    if (refusal === undefined) throw error;
-    throw delta ? new RefusedDelta(refusal.reason, refusal.line) : refusal;
-  }
-}
-
-const MAX_OPENING = 4096;
-const IS_DELTA = /^[^\n]*"kind":"delta"/;
-
-function refusalOf(error: unknown, line: number): RefusedAnswer | undefined {
-  if (error instanceof RefusedAnswer) return error;
-  const code = systemCode(error);
-  // The connection ended before the answer did, or its last block is missing.
-  if (code === "ECONNRESET" || code === "Z_BUF_ERROR") return new RefusedAnswer("cut_short", line);
-  if (code?.startsWith("Z_") || code?.startsWith("ERR_BROTLI") || code?.startsWith("ERR__ERROR")) {
-    return new RefusedAnswer("damaged_record", line);
-  }
-  return undefined;
-}
-
-function decoded(response: IncomingMessage): Readable {
-  const encoding = response.headers["content-encoding"]?.trim().toLowerCase() ?? "identity";
-  if (encoding === "identity") return response;
-  const decoders: Record<string, typeof createGunzip | typeof createBrotliDecompress> = {
-    br: createBrotliDecompress,
-    gzip: createGunzip,
-    "x-gzip": createGunzip,
-  };
-  const decoder = decoders[encoding];
-  if (decoder === undefined) throw new RefusedAnswer("not_maps", 1);
-  // The reader of the last part sees every part's error.
-  return pipeline(response, decoder(), () => undefined);
 }
 
 const MAX_IGNORED = 1 << 16;
@@ -367,16 +186,4 @@ function readFreshKey(text: string, old: string): string {
   }
   if (typeof fresh === "string" && isKey(fresh) && fresh !== old) return fresh;
   throw new WrongAnswer("the server's answer holds no fresh key: is --server right?");
-}
-
-/** Faults of the network are temporary; an answer that is not HTTP is a wrong answer. */
-function asFault(error: unknown): unknown {
-  const own = [RefusedAnswer, WrongAnswer, NotAccepted, TemporaryFailure];
-  if (own.some((kind) => error instanceof kind)) return error;
-  const code = systemCode(error);
-  if (code?.startsWith("HPE_")) {
-    return new WrongAnswer(`the server does not answer in HTTP (${code}): is --server right?`);
-  }
-  const words = error instanceof Error && error.message !== "" ? error.message : code;
-  return new TemporaryFailure(`the server cannot be reached: ${words}`);
 }

@@ -34,6 +34,9 @@ export class TemporaryFailure extends Error {
   }
 }
 
+/** Nobody answered for the server. It may be back in a moment, as when it is started anew. */
+export class Unreachable extends TemporaryFailure {}
+
 /** The server knows no such key (401), or not from this address (403). */
 export class NotAccepted extends Error {
   override readonly name = "NotAccepted";

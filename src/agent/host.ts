@@ -24,6 +24,8 @@ export interface Host {
 export interface Clock {
   /** Milliseconds since 1970. */
   now(): number;
+  /** Milliseconds since some moment: for how long something took, for nobody sets this clock. */
+  monotonic(): number;
   /** Resolves after that many milliseconds, or as soon as `signal` is aborted. */
   sleep(milliseconds: number, signal?: AbortSignal): Promise<void>;
 }

@@ -1,22 +1,28 @@
 import { join } from "node:path";
-import type { MailState } from "../sync/answer.ts";
 import { RefusedAnswer } from "../sync/reader.ts";
-import { readAcceptance } from "./acceptance.ts";
-import { applyUpdate, type Workplace } from "./apply.ts";
-import { type Client, type Limits, type MapsAnswer, openClient, RefusedDelta } from "./client.ts";
+import { acceptHere, applyAnswer } from "./accepting.ts";
+import type { Workplace } from "./apply.ts";
+import { ask, RefusedFirst, refusedBecause } from "./asking.ts";
+import { type Client, type MapsAnswer, openClient } from "./client.ts";
 import type { Config } from "./config.ts";
+import type { Limits } from "./connection.ts";
 import { dryRun } from "./dry-run.ts";
-import { type ExitCode, exitCodeOf, exitCodes, explain, failureReason, TemporaryFailure } from "./faults.ts";
+import {
+  type ExitCode,
+  exitCodeOf,
+  exitCodes,
+  explain,
+  failureReason,
+  TemporaryFailure,
+  Unreachable,
+} from "./faults.ts";
 import type { Host } from "./host.ts";
 import { listenTo, recordPoll } from "./last-poll.ts";
 import { type Eyes, lookUpChanges } from "./lookup.ts";
-import { DEFAULT_THRESHOLDS, type Hours, type Kept, passHour, servedOf, settle } from "./losses.ts";
-import { summarize } from "./plan.ts";
 import { findCommands, makeOutDirectory, readAuthorities, readKey } from "./preparation.ts";
-import { recoverKept } from "./recover.ts";
-import { repair, type Start } from "./repair.ts";
+import { repair } from "./repair.ts";
 import { buildReport, type Outcome, outcomeOf, reportIsDue, sendReport } from "./reporting.ts";
-import { inspect, isState, type NodeState, names, writeNodeState } from "./state.ts";
+import { inspect, type NodeState, names } from "./state.ts";
 import { thisMachine } from "./this-machine.ts";
 import { version as thisVersion } from "./version.ts";
 
@@ -45,6 +51,8 @@ export interface PollResult {
   reported: boolean;
   /** How long the server asks to wait, in milliseconds. */
   retryAfter?: number | undefined;
+  /** True when nobody answered for the server. */
+  unreachable?: boolean;
 }
 
 /**
@@ -58,8 +66,10 @@ export async function pollOnce(config: Config, given: Partial<Dependencies> = {}
   // `rotate` ends a key while a poll that waits has it.
   if (result.exitCode === exitCodes.notAccepted && (await isRotated(host, config, noted.key)))
     result = await attemptPoll(config, { ...given, host }, noted);
-  // What was stopped, or was another run's, says nothing of the server or of this node.
+  // What was stopped, or was another run's, says nothing of the server or of this node; and a wait that
+  // was cut off says nothing before it is asked without one.
   if (config.dryRun === true || noted.lockedOut || given.signal?.aborted === true) return result;
+  if (result.unreachable === true && (given.wait ?? 0) > 0) return result;
   const { answer, outcome } = noted;
   const failing = outcome === undefined || outcome.status === "applied" ? undefined : outcome;
   await recordPoll(host.files, config.out, {
@@ -125,7 +135,8 @@ async function attemptPoll(config: Config, given: Partial<Dependencies>, noted: 
   } catch (error) {
     host.log(explain(error));
     const retryAfter = error instanceof TemporaryFailure ? error.retryAfter : undefined;
-    return { exitCode: exitCodeOf(error), reported: false, retryAfter };
+    const unreachable = error instanceof Unreachable;
+    return { exitCode: exitCodeOf(error), reported: false, retryAfter, unreachable };
   } finally {
     if (settings.client === undefined) client?.close();
   }
@@ -157,7 +168,7 @@ async function pollLocked(
   if (situation.accepted && start.fault === undefined) start = await acceptHere(place, start);
   let answer: MapsAnswer;
   try {
-    answer = await ask(place, client, key, start, wait);
+    answer = await ask(host, client, key, start, wait);
   } catch (error) {
     const refusal = error instanceof RefusedFirst ? error.refusal : error;
     if (refusal instanceof RefusedAnswer) {
@@ -220,136 +231,4 @@ function isSameService(before: NodeState["applied"] | undefined, now: NodeState[
 function eyesOf({ config, commands }: Workplace, { applied }: NodeState): Eyes {
   const doveadm = applied.role === "mail" ? commands.doveadm : undefined;
   return { postmap: commands.postmap, doveadm, mailRoot: config.mailRoot };
-}
-
-/** What was refused at first, where asking for everything came to nothing as well. */
-class RefusedFirst extends Error {
-  readonly refusal: RefusedDelta;
-  readonly retryAfter: number | undefined;
-
-  constructor(refusal: RefusedDelta, then: unknown) {
-    super(refusal.message, { cause: then });
-    this.refusal = refusal;
-    this.retryAfter = then instanceof TemporaryFailure ? then.retryAfter : undefined;
-  }
-}
-
-/** @throws like fetchMaps, and RefusedFirst */
-async function ask(
-  { host }: Workplace,
-  client: Client,
-  key: string,
-  { position, kept, fault }: Start,
-  wait: number,
-): Promise<MapsAnswer> {
-  const base = async (): Promise<MailState | undefined> => (await kept())?.server;
-  try {
-    return await client.fetchMaps(key, { position, base, wait: fault === undefined ? wait : 0 });
-  } catch (refusal) {
-    if (!(refusal instanceof RefusedDelta)) throw refusal;
-    host.log(`the changes that the server sent are refused, everything is asked for: ${refusal.message}`);
-    try {
-      return await client.fetchMaps(key, { floor: position });
-    } catch (error) {
-      host.log(explain(error));
-      throw new RefusedFirst(refusal, error);
-    }
-  }
-}
-
-function refusedBecause({ reason, line }: RefusedAnswer): Outcome {
-  const counted = ["damaged_record", "duplicate_record", "foreign_user"].includes(reason);
-  return { status: "refused", reason, count: counted ? line : undefined };
-}
-
-/** What an operator has accepted on this node; done at once, for nothing is needed of the server. */
-async function acceptHere(place: Workplace, start: Start): Promise<Start> {
-  const { host, config } = place;
-  const { recorded } = start;
-  const mark = join(config.out, names.accepted);
-  const acceptance = await readAcceptance(host.files, config.out);
-  const withheld = recorded?.withheld ?? null;
-  let done = start;
-  if (recorded !== undefined && withheld !== null && acceptance?.history === recorded.applied.history) {
-    const kept = await start.kept();
-    if (kept !== undefined && acceptance.revision >= withheld.first) {
-      const { count: hour } = recorded.hours;
-      const thresholds = config.thresholds ?? DEFAULT_THRESHOLDS;
-      const next = settle(kept, kept.server, { hour, thresholds, acceptedHere: acceptance.revision });
-      try {
-        const state = await applyKept(place, start, next, recorded.hours);
-        done = { ...start, recorded: state, kept: async () => next, before: async () => [servedOf(next)] };
-      } catch (fault) {
-        host.log(explain(fault));
-        return { ...start, before: async () => [...(await start.before()), servedOf(next)], fault };
-      }
-    }
-  }
-  await host.files.remove(mark);
-  return done;
-}
-
-/** @returns what state.json says then */
-async function applyAnswer(
-  place: Workplace,
-  start: Start,
-  { state: server, accepted }: MapsAnswer,
-): Promise<NodeState> {
-  const { host, config } = place;
-  const { recorded } = start;
-  const now = host.clock.now();
-  const hours =
-    recorded === undefined ? { count: 0, at: new Date(now).toISOString() } : passHour(recorded.hours, now);
-  if (server === undefined && recorded === undefined) throw new Error("304 without a state");
-  const concerns =
-    recorded?.withheld != null && accepted !== undefined && accepted >= recorded.withheld.first;
-  if (server === undefined && recorded !== undefined && !concerns)
-    return await rememberHours(place, recorded, hours);
-
-  const kept = (await start.kept()) ?? (await recoverKept(host.files, config.out, hours.count));
-  const target = server ?? kept?.server;
-  if (target === undefined) throw new Error(`${names.snapshot} is lost`);
-  const thresholds = config.thresholds ?? DEFAULT_THRESHOLDS;
-  const next = settle(kept, target, { hour: hours.count, thresholds, accepted });
-  if (server === undefined && recorded !== undefined && next.withheld.size === kept?.withheld.size)
-    return await rememberHours(place, recorded, hours);
-  return await applyKept(place, start, next, hours);
-}
-
-async function applyKept(place: Workplace, start: Start, target: Kept, hours: Hours): Promise<NodeState> {
-  const { host, config } = place;
-  const { recorded } = start;
-  const served = servedOf(target);
-  let before = await start.before();
-  // Only what the files are made from was lost: they themselves are this state's.
-  if (before.length === 0 && recorded !== undefined && isState(recorded.applied, served)) before = [served];
-  if (before.length === 0) {
-    const recovered = await recoverKept(host.files, config.out, hours.count);
-    if (recovered !== undefined) before = [recovered.server];
-  }
-  const found = await inspect(config.out, { ...host, mailRoot: config.mailRoot }, served.role);
-  const update = { before, target, stored: undefined, recorded, hours, found };
-  const { plan, state } = await applyUpdate(place, update);
-  const { revision, counts } = state.applied;
-  const { domains, users } = counts;
-  host.log(`applied revision ${revision}: ${summarize(plan)}; domains: ${domains}, users: ${users}`);
-  if (recorded?.applied.role === "mail" && served.role === "mx")
-    host.log("this node is an mx now: users and senders stay as they are, and are not kept up any more");
-  return state;
-}
-
-/** A counted hour that is not written down is counted later: losses are then remembered for longer. */
-async function rememberHours(
-  { host, config }: Workplace,
-  state: NodeState,
-  hours: Hours,
-): Promise<NodeState> {
-  if (hours === state.hours) return state;
-  const next = { ...state, hours };
-  try {
-    await writeNodeState(host.files, config.out, next);
-  } catch (error) {
-    host.log(`warning: state.json could not be written: ${explain(error)}`);
-  }
-  return next;
 }

@@ -16,7 +16,7 @@ const MAX_COMPLAINT = 1 << 16;
 /** The machine that the program runs on. */
 export const thisMachine: Host = {
   files: diskFiles,
-  clock: { now: () => Date.now(), sleep },
+  clock: { now: () => Date.now(), monotonic: () => performance.now(), sleep },
   run: runCommand,
   find: findCommand,
   lock: (path) => lockFile(path, (line) => thisMachine.log(line)),

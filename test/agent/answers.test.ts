@@ -1,7 +1,8 @@
 import { createServer as createTcpServer } from "node:net";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import { beforeEach, describe, expect, it } from "vitest";
-import { type Limits, openClient } from "../../src/agent/client.ts";
+import { openClient } from "../../src/agent/client.ts";
+import type { Limits } from "../../src/agent/connection.ts";
 import { encodeEnd, encodeHeader } from "../../src/sync/answer.ts";
 import type { RefusalReason } from "../../src/sync/reader.ts";
 import { canonicalLine } from "../../src/sync/records.ts";

@@ -12,6 +12,7 @@ import {
   nodeOf,
   picture,
   pretendPostmap,
+  quickClock,
   served,
   serves,
   startServer,
@@ -55,7 +56,7 @@ async function trial(from: MailState | undefined): Promise<Trial> {
       return { code: 0, stdout: `username\tconnections\n${everybody}\t1\n`, stderr: "" };
     },
     lock: async () => ({ fd: -1, release: async () => undefined }),
-    clock: { now: () => Date.now(), sleep: async () => undefined },
+    clock: quickClock,
   });
   if (from !== undefined) {
     expect((await node.poll()).exitCode).toBe(0);

@@ -9,6 +9,7 @@ import {
   mapContent,
   type Node,
   nodeOf,
+  quickClock,
   served,
   serves,
   startServer,
@@ -48,7 +49,7 @@ function watched(server: { url: URL }): { node: Node; events: string[] } {
       events.push(`doveadm ${args.join(" ")}`);
       return { code: 0, stdout: "", stderr: "" };
     },
-    clock: { now: () => Date.now(), sleep: async () => void events.push("sleep") },
+    clock: { ...quickClock, sleep: async () => void events.push("sleep") },
   };
   Object.assign(node.host, parts);
   return { node, events };

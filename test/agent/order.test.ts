@@ -1,6 +1,16 @@
 import { describe, expect, it } from "vitest";
 import { stateTag } from "../../src/sync/answer.ts";
-import { expectedOf, hash, nodeOf, served, serves, startServer, stateOf, user } from "./support.ts";
+import {
+  expectedOf,
+  hash,
+  nodeOf,
+  quickClock,
+  served,
+  serves,
+  startServer,
+  stateOf,
+  user,
+} from "./support.ts";
 
 const one = stateOf(1, ["example.nl"], [user("jan@example.nl"), user("piet@example.nl", { quota_mb: 5 })]);
 const two = stateOf(
@@ -62,7 +72,7 @@ describe("the order of an update", () => {
     const server = await startServer(one);
     const node = nodeOf(server);
     let now = Date.now();
-    node.host.clock = { now: () => now, sleep: async () => undefined };
+    node.host.clock = { ...quickClock, now: () => now };
     const times: number[] = [];
     for (const [index, jump] of [0, 0, 0, -3_600_000, 0, 31_536_000_000, -31_536_000_000, 0].entries()) {
       now += jump;

@@ -46,6 +46,7 @@ async function nodeWith(doveadm: Doveadm, clock: { now: number }): Promise<{ nod
     },
     clock: {
       now: () => clock.now,
+      monotonic: () => clock.now,
       sleep: async (milliseconds) => {
         events.push(`sleep ${milliseconds}`);
         clock.now += milliseconds;

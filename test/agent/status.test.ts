@@ -12,6 +12,7 @@ import {
   type Node,
   nodeOf,
   pretendPostmap,
+  quickClock,
   startServer,
   stateOf,
   temporaryFolder,
@@ -38,7 +39,7 @@ async function polled() {
   const clock = { now: 1_900_000_000_000 };
   const server = await startServer(one);
   const node = nodeOf(server, {
-    clock: { now: () => clock.now, sleep: async () => undefined },
+    clock: { ...quickClock, now: () => clock.now },
     find: async (command) => (command === "doveadm" ? undefined : `/pretended/${command}`),
     run: async (_, args, options) => pretendPostmap(args, options),
   });

@@ -15,7 +15,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import type { Config } from "../../src/agent/config.ts";
-import type { CommandResult, Host, RunOptions } from "../../src/agent/host.ts";
+import type { Clock, CommandResult, Host, RunOptions } from "../../src/agent/host.ts";
 import { type Dependencies, type PollResult, pollOnce } from "../../src/agent/poll.ts";
 import { thisMachine } from "../../src/agent/this-machine.ts";
 import { encodeEnd, encodeHeader, type MailState, stateTag } from "../../src/sync/answer.ts";
@@ -191,6 +191,13 @@ export function temporaryFolder(): string {
   return folder;
 }
 
+/** Dovecot is not waited for where there is none. */
+export const quickClock: Clock = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+  sleep: async () => undefined,
+};
+
 export interface Node {
   config: Config;
   host: Host;
@@ -214,8 +221,7 @@ export function nodeOf(server: { url: URL }, parts: Partial<Host> = {}): Node {
     commands: [],
     host: {
       ...thisMachine,
-      // Dovecot's pace, which these tests have no Dovecot for.
-      clock: { now: () => Date.now(), sleep: async () => undefined },
+      clock: quickClock,
       find: async (command) => {
         if (command === "doveadm") return undefined;
         return (await thisMachine.find(command)) ?? `/pretended/${command}`;

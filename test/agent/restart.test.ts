@@ -1,0 +1,82 @@
+/** The resident program and the real server, with what may come between them. */
+import { describe, expect, it } from "vitest";
+import { thisMachine } from "../../src/agent/this-machine.ts";
+import { startServer } from "../support/server.ts";
+import { passOn, realServer, runResident } from "./real-server.ts";
+import { type Node, usersIn } from "./support.ts";
+
+const patient = { timeout: 20_000, interval: 50 };
+
+function addresses({ config }: Node): string[] {
+  return usersIn(config.out).map(({ user }) => user);
+}
+
+/** A resident node that waits at the server. */
+async function residentNode() {
+  const real = await realServer(["jan@example.nl"], {
+    parts: { clock: thisMachine.clock, random: () => 0.2 },
+  });
+  const { node, proxy } = real;
+  runResident(node);
+  await expect.poll(() => proxy.asked.at(-1)?.headers.prefer, patient).toBe("wait=55");
+  return real;
+}
+
+describe("the resident program", () => {
+  it("is back within seconds after the server is started anew, and calls that no failure", async () => {
+    const { server, proxy, node } = await residentNode();
+    await server.close();
+    const again = await startServer({ db: server.database });
+    proxy.target = again.url;
+    const begun = performance.now();
+    await again.api("add-user", { email: "els@example.nl", password: "correct horse" });
+    await expect.poll(() => addresses(node), patient).toContain("els@example.nl");
+    expect(performance.now() - begun).toBeLessThan(10_000);
+    expect(node.log.join("\n")).not.toContain("cut off");
+  });
+
+  it("is back within seconds after the connection is lost, and the server was away for a while", async () => {
+    const { proxy, node, must, listed } = await residentNode();
+    await proxy.close();
+    await must("add-user", { email: "els@example.nl", password: "correct horse" });
+    await expect
+      .poll(() => node.log.filter((line) => line.includes("cannot be reached")).length, patient)
+      .toBe(2);
+    await proxy.open();
+    await expect.poll(() => addresses(node), patient).toContain("els@example.nl");
+    await expect.poll(listed, patient).toMatchObject({ status: "current", reason: null });
+  });
+
+  it("behind a proxy that cuts waits off asks for shorter ones, and a change arrives as fast as before", async () => {
+    const { proxy, node, must, listed } = await realServer(["jan@example.nl"], {
+      parts: { clock: thisMachine.clock, random: () => 0 },
+    });
+    const cut = 6500;
+    proxy.meddle = (request, response) => {
+      setTimeout(() => {
+        if (!response.headersSent) response.writeHead(504).end("<html>");
+      }, cut).unref();
+      passOn(proxy.target, request, response);
+    };
+    runResident(node);
+    await expect
+      .poll(() => proxy.asked.at(-1)?.headers.prefer, { ...patient, timeout: 30_000 })
+      .toBe("wait=5");
+    expect(proxy.asked.map(({ headers }) => headers.prefer)).toEqual([
+      undefined,
+      "wait=55",
+      undefined,
+      "wait=55",
+      undefined,
+      "wait=5",
+    ]);
+    expect(node.log.join("\n")).toContain(
+      "a wait for news of 55 s was cut off after 7 s, by a proxy as it seems: waits of 5 s",
+    );
+    const begun = performance.now();
+    await must("add-user", { email: "els@example.nl", password: "correct horse" });
+    await expect.poll(() => addresses(node), patient).toContain("els@example.nl");
+    expect(performance.now() - begun).toBeLessThan(3000);
+    await expect.poll(listed, patient).toMatchObject({ status: "current", reason: null });
+  }, 60_000);
+});
