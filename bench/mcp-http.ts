@@ -29,6 +29,13 @@ const eras = {
 };
 type Era = keyof typeof eras;
 
+interface Load {
+  /** Calls a second. */
+  rate: number;
+  /** Processor time of the server for one call, in µs. */
+  cpu: number;
+}
+
 /** Calls over stateless HTTP, ten domains listed: the product, and the SDK's own idiom, in turn. */
 await benchmark(async () => {
   const folder = temporaryFolder();
@@ -46,27 +53,31 @@ await benchmark(async () => {
     "the SDK's idiom": new Program(["bench/servers/sdk-idiom.ts", database]),
   };
   const names = Object.keys(servers) as Array<keyof typeof servers>;
-  const rates = new Map<string, number[]>();
+  const loads = new Map<string, Load[]>();
   for (let round = -1; round < ROUNDS; round += 1) {
     for (const era of Object.keys(eras) as Era[]) {
       for (const name of names) {
         const url = await servers[name].until(/serves (http:\S+)/);
         await expectAnswer(url, token, era);
-        const rate = await load(url, token, era, round < 0 ? 1 : SECONDS, folder);
-        if (round >= 0) rates.set(`${era} ${name}`, [...(rates.get(`${era} ${name}`) ?? []), rate]);
+        const before = servers[name].cpuSeconds();
+        const { calls, rate } = await load(url, token, era, round < 0 ? 1 : SECONDS, folder);
+        const cpu = ((servers[name].cpuSeconds() - before) / calls) * 1e6;
+        if (round >= 0) loads.set(`${era} ${name}`, [...(loads.get(`${era} ${name}`) ?? []), { rate, cpu }]);
       }
     }
   }
   printTable(
-    ["list_domains over HTTP", "calls/s", "x the SDK's idiom, by round"],
-    (Object.keys(eras) as Era[]).flatMap((era) =>
-      names.map((name) => {
-        const own = rates.get(`${era} ${name}`) ?? [];
-        const idiom = rates.get(`${era} the SDK's idiom`) ?? [];
-        const ratio = median(own.map((rate, round) => rate / (idiom[round] ?? 0)));
-        return [`${name}, ${era}`, median(own).toFixed(0), ratio.toFixed(2)];
-      }),
-    ),
+    ["list_domains over HTTP", "calls/s", "x the SDK's idiom, by round", "CPU µs", "x, by round"],
+    (Object.keys(eras) as Era[]).flatMap((era) => {
+      const idiom = loads.get(`${era} the SDK's idiom`) ?? [];
+      return names.map((name) => {
+        const own = loads.get(`${era} ${name}`) ?? [];
+        const of = (figure: keyof Load) => median(own.map((load) => load[figure])).toFixed(0);
+        const ratio = (figure: keyof Load) =>
+          median(own.map((load, round) => load[figure] / (idiom[round]?.[figure] ?? 0))).toFixed(2);
+        return [`${name}, ${era}`, of("rate"), ratio("rate"), of("cpu"), ratio("cpu")];
+      });
+    }),
   );
 });
 
@@ -96,7 +107,7 @@ async function expectAnswer(url: string, token: string, era: Era): Promise<void>
   if (!text.includes('"total":10')) throw new Error(`${era}: no list of ten domains:\n${text}`);
 }
 
-async function load(url: string, token: string, era: Era, seconds: number, folder: string): Promise<number> {
+async function load(url: string, token: string, era: Era, seconds: number, folder: string) {
   const { headers, body } = message(token, era);
   const environment = {
     ...process.env,
@@ -115,5 +126,5 @@ async function load(url: string, token: string, era: Era, seconds: number, folde
   const [, requests = 0, microseconds = 0, errors = 0] =
     /^post (\d+) (\d+) (\d+)$/m.exec(stdout)?.map(Number) ?? [];
   if (requests === 0 || errors > 0) throw new Error(`not every call was answered:\n${stdout}`);
-  return requests / (microseconds / 1e6);
+  return { calls: requests, rate: requests / (microseconds / 1e6) };
 }

@@ -1,6 +1,6 @@
 import { toNodeHandler } from "@modelcontextprotocol/node";
-import { createMcpHandler, type Server } from "@modelcontextprotocol/server";
-import type { FastifyInstance } from "fastify";
+import { createMcpHandler, ProtocolErrorCode, type Server } from "@modelcontextprotocol/server";
+import type { FastifyError, FastifyInstance } from "fastify";
 import type { Origin } from "../../../tools/call.ts";
 import type { Principal } from "../../../tools/principal.ts";
 import type { Log } from "../../log.ts";
@@ -9,6 +9,16 @@ import { BODY_LIMIT } from "../http/limits.ts";
 
 /** Makes the MCP server that answers one request of this principal. */
 export type McpServerFactory = (principal: Principal, origin: Origin) => Server;
+
+/** What is said of a message that cannot be read; none of it is repeated, it may hold a password. */
+const unreadable: Record<number, { code: number; message: string }> = {
+  400: { code: ProtocolErrorCode.ParseError, message: "The message is no JSON." },
+  413: {
+    code: ProtocolErrorCode.InvalidRequest,
+    message: `The message is too large: send at most ${BODY_LIMIT} bytes.`,
+  },
+  415: { code: ProtocolErrorCode.InvalidRequest, message: "Send Content-Type: application/json." },
+};
 
 /** Mounts /mcp on a scope whose `authenticate` has set request.principal: a server of its own for each request. */
 export async function mountMcp(scope: FastifyInstance, serverFor: McpServerFactory, log: Log): Promise<void> {
@@ -23,9 +33,14 @@ export async function mountMcp(scope: FastifyInstance, serverFor: McpServerFacto
     onerror: (error) => log.error("an MCP request could not be served", error),
   });
   scope.addHook("onClose", () => handler.close());
-  // The SDK reads the body itself, with its own limit and its own answer to malformed JSON.
-  scope.removeAllContentTypeParsers();
-  scope.addContentTypeParser("*", (_request, _body, done) => done(null));
+  // Fastify reads the body once; the SDK would copy the request first, to look at it.
+  scope.removeContentTypeParser("text/plain");
+  scope.setErrorHandler((error: FastifyError, _request, reply) => {
+    const status = error.statusCode ?? 500;
+    const refusal = unreadable[status];
+    if (refusal === undefined) throw error;
+    return reply.status(status).send({ jsonrpc: "2.0", id: null, error: refusal });
+  });
   scope.all("/mcp", async (request, reply) => {
     reply.hijack();
     const origin: Origin = { request: request.id, client: clientOfUserAgent(request.headers["user-agent"]) };
@@ -35,6 +50,6 @@ export async function mountMcp(scope: FastifyInstance, serverFor: McpServerFacto
       scopes: [...request.principal.scopes],
       extra: { principal: request.principal, origin },
     };
-    await handle(Object.assign(request.raw, { auth }), reply.raw);
+    await handle(Object.assign(request.raw, { auth }), reply.raw, request.body);
   });
 }
