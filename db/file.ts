@@ -46,6 +46,8 @@ export function openConnection(path: string, { readonly }: { readonly: boolean }
   try {
     connection.pragma("foreign_keys = ON");
     if (!readonly) useWriteAheadLog(connection);
+    // Who deletes a mailbox, or changes a password, wants the old hash to be gone.
+    connection.pragma("secure_delete = ON");
     connection.pragma("synchronous = FULL");
     connection.pragma("cache_size = -16000");
     return connection;

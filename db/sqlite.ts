@@ -15,6 +15,7 @@ import {
   translated,
   unavailable,
 } from "./file.ts";
+import { truncateLogRegularly } from "./log-truncation.ts";
 import { NodeTable } from "./nodes.ts";
 import { pollReader, readState } from "./reading.ts";
 import type { Schema } from "./schema.ts";
@@ -39,6 +40,10 @@ export function openStore(path: string, { create }: { create: boolean }): Store 
   const writing = new Kysely<Schema>({ dialect: new SqliteDialect({ database: keepingStatements(writer) }) });
   const reading = new Kysely<Schema>({ dialect: new SqliteDialect({ database: keepingStatements(reader) }) });
   const contacts = new ContactWriter(path);
+  // With both slots nobody of this process is in the middle of a transaction.
+  const stopTruncating = truncateLogRegularly(path, () =>
+    reading.connection().execute(() => writing.connection().execute(async () => truncateLog(writer))),
+  );
   let closed: Promise<void> | undefined;
   const run = <T>(
     db: Kysely<Schema>,
@@ -50,6 +55,7 @@ export function openStore(path: string, { create }: { create: boolean }): Store 
       ? transaction(db, begin, (connection) => fn(tablesOf(connection, within)))
       : Promise.reject(stopping());
   const closeAll = async () => {
+    stopTruncating();
     // A turn at each connection comes after every transaction that was begun before.
     for (const db of [reading, writing]) await db.connection().execute(async () => {});
     poller.close();
@@ -68,6 +74,12 @@ export function openStore(path: string, { create }: { create: boolean }): Store 
       return closed;
     },
   };
+}
+
+/** @returns false when another process, or a snapshot that is being read, is in the way */
+function truncateLog(connection: Connection): boolean {
+  const [result] = connection.pragma("wal_checkpoint(TRUNCATE)") as Array<{ busy: number }>;
+  return result?.busy === 0;
 }
 
 /** What a call gets that comes, or ends its hashing, after the program was told to stop. */

@@ -75,6 +75,16 @@ export class UserTable {
     return (await query.execute()).map(toUser);
   }
 
+  /** At most `limit` mailboxes that are inactive and have been so since before `time`. */
+  async inactiveSince(time: string, limit: number): Promise<User[]> {
+    const rows = await this.#rows()
+      .where(sql<boolean>`users.active = 0`) // no parameter, or SQLite cannot use the index on inactive ones
+      .where("users.updated_at", "<", time)
+      .limit(limit)
+      .execute();
+    return rows.map(toUser);
+  }
+
   async add(
     domain: Domain,
     localPart: string,

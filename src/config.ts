@@ -27,6 +27,10 @@ export const flags = {
     placeholder: "DAYS",
     help: "how long audit entries are kept (default 365; forever keeps them all)",
   },
+  "purge-inactive-after": {
+    placeholder: "DAYS",
+    help: "remove mailboxes for good so many days after their soft delete (default: never)",
+  },
 } satisfies Record<string, Flag>;
 
 export type FlagName = keyof typeof flags;
@@ -68,6 +72,7 @@ const ServeConfig = z
     "public-url": z.url({ protocol: /^https?$/, error: "is no http(s) URL" }).optional(),
     "allowed-hosts": list.default([]),
     "trusted-proxies": list.pipe(z.array(network)).default([]),
+    "purge-inactive-after": wholeNumber(1, 36_500).optional(),
     "tls-cert": z.string().optional(),
     "tls-key": z.string().optional(),
     "audit-retention": z

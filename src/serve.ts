@@ -10,6 +10,8 @@ import { httpServer } from "./doors/http/server.ts";
 import type { McpServerFactory } from "./doors/mcp/http.ts";
 import { mcpServer } from "./doors/mcp/server.ts";
 import type { Log } from "./log.ts";
+import { MailError } from "./mail/error.ts";
+import { purgeInactive } from "./retention.ts";
 import { Publisher } from "./sync/publisher.ts";
 
 /** How long a stopping server waits for requests that are under way, in ms; the password line is shorter. */
@@ -18,6 +20,8 @@ const STOP_GRACE = 5_000;
 /** How long a node may be away and still get a delta: removals are remembered for this long, in ms. */
 const REMOVALS_KEPT = 30 * 86_400_000;
 const FORGET_EVERY = 3_600_000;
+/** How long maps of a state that is over are kept at most, in ms: as long as the database's log keeps it. */
+const DROP_EVERY = 30_000;
 
 /** A server that listens; `url` is where, as this machine reaches it. */
 export interface RunningServer {
@@ -52,14 +56,22 @@ export async function serve(
   );
   const url = await app.listen({ host: config.host, port: config.port });
   await keepAudit(store, runtime, config["audit-retention"]);
-  const forget = () => forgetOld(store, runtime, log);
+  const forget = () => {
+    const days = config["purge-inactive-after"];
+    if (days !== undefined) void purgeInactive(store, runtime, log, days);
+    return forgetOld(store, runtime, log);
+  };
   const forgetting = setInterval(forget, FORGET_EVERY).unref();
+  const drop = () =>
+    publisher.dropOld().catch((error: unknown) => log.error("old maps could not be dropped", error));
+  const dropping = setInterval(drop, DROP_EVERY).unref();
   await forget();
   log.info(`m25-mail serves ${url} (MCP at /mcp, REST at /api, nodes at /sync/v1), database ${config.db}`);
   return {
     url,
     async close() {
       clearInterval(forgetting);
+      clearInterval(dropping);
       const hangUp = setTimeout(() => app.server.closeAllConnections(), STOP_GRACE);
       await app.close();
       clearTimeout(hangUp);
@@ -109,7 +121,18 @@ async function createFirstToken(store: Store, runtime: Runtime, database: string
     return;
   }
   const file = join(dirname(database), "first-token");
-  rmSync(file, { force: true }); // an older file would keep its mode
-  writeFileSync(file, `${token}\n`, { mode: 0o600, flag: "wx" });
+  try {
+    rmSync(file, { force: true }); // an older file would keep its mode
+    writeFileSync(file, `${token}\n`, { mode: 0o600, flag: "wx" });
+  } catch (error) {
+    // Nobody has it, and the next start makes another.
+    await store.write((tables) => tables.tokens.remove("first"));
+    const code = error instanceof Error && "code" in error ? error.code : "";
+    throw new MailError(
+      "unavailable",
+      `The first access token could not be written to ${file} (${code}), and was revoked.`,
+      "Make that folder writable and start again, or make a token yourself: m25-mail token create NAME.",
+    );
+  }
   log.info(`the first access token is in ${file}: read it, then delete the file`);
 }

@@ -3,10 +3,10 @@ export const scopes = ["read", "write", "destroy", "nodes"] as const;
 
 export type Scope = (typeof scopes)[number];
 
-/** Who is asking, and by which door. */
+/** Who is asking, and by which door; `serve` is the server itself. */
 export interface Principal {
   name: string;
-  door: "stdio" | "mcp" | "rest" | "cli";
+  door: "stdio" | "mcp" | "rest" | "cli" | "serve";
   scopes: ReadonlySet<Scope>;
   /** The only domains (A-labels) it may see and change, which leaves nodes out; undefined for all of them. */
   domains?: ReadonlySet<string> | undefined;

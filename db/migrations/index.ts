@@ -2,6 +2,7 @@ import { start } from "./0001-start.ts";
 import { contacts } from "./0002-contacts.ts";
 import { tokenDomains } from "./0003-token-domains.ts";
 import { audit } from "./0004-audit.ts";
+import { inactiveUsers } from "./0005-inactive-users.ts";
 
 /** Append-only: a database of version n has run the first n of these, and keeps that number in user_version. */
-export const migrations: readonly string[] = [start, contacts, tokenDomains, audit];
+export const migrations: readonly string[] = [start, contacts, tokenDomains, audit, inactiveUsers];

@@ -6,7 +6,7 @@ import type { PollView, Reading, StateSummary, Store } from "../../db/store.ts";
 import { MailError } from "../mail/error.ts";
 import { encodeEnd, encodeHeader, type Header, stateTag } from "./answer.ts";
 import { encodeCursor } from "./cursor.ts";
-import type { View } from "./view.ts";
+import { type View, wholeView } from "./view.ts";
 
 /** Changes that are read at once, in some ten milliseconds at most; more go the way of a snapshot. */
 const SMALL_DELTA = 2_000;
@@ -88,6 +88,17 @@ export class Publisher {
       this.#building.set(key, building);
       const built = await building;
       if (this.#files.get(key) === built) return this.#read(key, built);
+    }
+  }
+
+  /** Drops what was made of states that are over, which nobody gets any more: they have hashes that are to be gone. */
+  async dropOld(): Promise<void> {
+    const { history, revision } = this.#store.polls.now().state(wholeView);
+    if (this.#deltasOf !== `${history} ${revision}`) this.#deltas = new Map();
+    for (const [key, maps] of this.#files) {
+      if (maps.history === history && maps.revision >= revision) continue;
+      this.#files.delete(key);
+      await this.#release(maps);
     }
   }
 

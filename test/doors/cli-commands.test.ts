@@ -59,6 +59,14 @@ test("a mailbox gets another quota, and comes back with its old password", async
   expect(await run("user", "restore", "jan@example.nl")).toMatchObject({ code: 0 });
 });
 
+test("a soft-deleted mailbox is purged at the shell", async () => {
+  const run = await shell();
+  expect((await run("user", "purge", "jan@example.nl")).stderr).toMatch(/^user_active/);
+  await run("call", "remove-user", "--email", "jan@example.nl");
+  expect(await run("user", "purge", "jan@example.nl")).toMatchObject({ code: 0, stderr: "" });
+  expect((await run("user", "restore", "jan@example.nl")).stderr).toMatch(/^user_not_found/);
+});
+
 test("help tells of every command, flag and variable, and of each command by itself", async () => {
   const [bare, help] = await Promise.all([m25mail([]), m25mail(["--help"])]);
   expect(bare).toMatchObject({ code: 0, stderr: "" });

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmdirSync, statSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { connect } from "node:net";
@@ -43,6 +43,18 @@ test("a server that has a token makes no other", async () => {
   expect(readFileSync(join(database, "..", "first-token"), "utf8")).toBe(token);
 });
 
+test("a first token that cannot be written down is revoked, and the server says so instead of running unusable", async () => {
+  const database = newDatabase();
+  const file = join(database, "..", "first-token");
+  mkdirSync(file);
+  const answer = await m25mail(["serve", "--db", database, "--port", "0"]);
+  expect(answer).toMatchObject({ code: 1, stdout: "" });
+  expect(answer.stderr).toMatch(/^unavailable: .*first-token.*was revoked\.\n.*m25-mail token create/);
+  expect((await m25mail(["token", "list", "--db", database])).stdout).toContain("no tokens");
+  rmdirSync(file);
+  await (await serveProcess(database)).says(/first access token is in/);
+});
+
 test("a port that is in use is told in plain words", async () => {
   const other = createServer().listen(0, "127.0.0.1");
   await once(other, "listening");
@@ -59,6 +71,7 @@ test.each([
   [["--port", "mail"], /--port is no whole number/],
   [["--port", ""], /--port is no whole number/],
   [["--port", "0x50"], /--port is no whole number/],
+  [["--purge-inactive-after", "0"], /--purge-inactive-after is below 1/],
   [["--hash-cost", "9"], /--hash-cost is below 10/],
   [["--hash-cost", "15"], /--hash-cost is above 14/],
   [["--public-url", "mail.example.nl"], /--public-url is no http\(s\) URL/],

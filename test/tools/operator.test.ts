@@ -41,6 +41,18 @@ test("a soft-deleted mailbox comes back with the password that it had", async ()
   expectRefusal(await run("restore-user", jan), "user_not_found");
 });
 
+test("a soft-deleted mailbox is purged for good, and an active one never", async () => {
+  const { must, run, file } = await withJan();
+  expectRefusal(await run("purge-user", jan), "user_active", "m25_mail_remove_user");
+  await must("remove-user", jan);
+  const purged = await must("purge-user", jan);
+  expect(purged).toEqual(jan);
+  toolOf("purge-user").output.strict().parse(purged);
+  expect(rawDatabase(file).prepare("SELECT count(*) FROM users").pluck().get()).toBe(0);
+  expectRefusal(await run("restore-user", jan), "user_not_found");
+  expect(await must("list-domains")).toMatchObject({ domains: [{ inactive_user_count: 0 }] });
+});
+
 test("an access token is shown once, may do everything unless told otherwise, and is listed without itself", async () => {
   const { must } = testStore({ now: () => new Date("2026-03-01T12:00:00Z") });
   const created = await must("create-token", { name: "claude" });

@@ -1,6 +1,7 @@
 import type { Tool } from "../tool.ts";
 import { listFleet } from "./list-fleet.ts";
 import { acceptRemovals, removeNode, rotateKey, setNode } from "./nodes.ts";
+import { purgeUser } from "./purge-user.ts";
 import { readAudit } from "./read-audit.ts";
 import { restoreUser } from "./restore-user.ts";
 import { setQuota } from "./set-quota.ts";
@@ -11,6 +12,7 @@ export const operatorTools = {
   setQuota,
   restoreUser,
   listFleet,
+  purgeUser,
   setNode,
   rotateKey,
   acceptRemovals,

@@ -46,6 +46,8 @@ export function storeCommand(name: string, argv: readonly string[]): StoreComman
       return simple(operatorTools.setQuota, rest, ["EMAIL", "MIB"]);
     case "user restore":
       return simple(operatorTools.restoreUser, rest, ["EMAIL"]);
+    case "user purge":
+      return simple(operatorTools.purgeUser, rest, ["EMAIL"]);
     default:
       if (verbs[name] === undefined) return undefined;
       throw new UsageError(`m25-mail ${name} needs one of: ${verbs[name]}.`);
@@ -55,7 +57,7 @@ export function storeCommand(name: string, argv: readonly string[]): StoreComman
 const verbs: Readonly<Record<string, string>> = {
   token: "create, list, revoke",
   node: "list, set, rotate-key, accept, remove",
-  user: "set-quota, restore",
+  user: "set-quota, restore, purge",
 };
 
 function endpoint(name: string): Tool {

@@ -14,6 +14,7 @@ export const serveFlags: readonly FlagName[] = [
   "tls-key",
   "hash-cost",
   "audit-retention",
+  "purge-inactive-after",
 ];
 export const storeFlags: readonly FlagName[] = ["db", "hash-cost"];
 
@@ -28,7 +29,7 @@ export function help(): string {
   m25-mail node list | remove NAME | rotate-key NAME
   m25-mail node set NAME [--domains a.nl,b.nl|all] [--role mail|mx] [--ip CIDR|any]
   m25-mail node accept NAME | --all              let removals through that nodes withhold
-  m25-mail user set-quota EMAIL MIB | restore EMAIL
+  m25-mail user set-quota EMAIL MIB | restore EMAIL | purge EMAIL
   m25-mail audit [--since 7d] [--principal NAME]  who changed what, and who was refused; --json for programs
   m25-mail backup FILE | restore FILE            a consistent copy while running; and back
 

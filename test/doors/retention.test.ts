@@ -1,0 +1,104 @@
+import { readdirSync, readlinkSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, expect, test, vi } from "vitest";
+import { openStore } from "../../db/sqlite.ts";
+import { rawDatabase } from "../support/recount.ts";
+import { startServer } from "../support/server.ts";
+import { PASSWORD, temporaryFolder, testRuntime } from "../support/store.ts";
+
+afterEach(() => void vi.useRealTimers());
+
+const DAY = 86_400_000;
+const noon = new Date("2026-03-31T12:00:00Z");
+const daysAgo = (days: number) => new Date(noon.getTime() - days * DAY);
+
+/** A database with mailboxes that were soft-deleted 31 and 29 days ago, and an old active one. */
+async function withInactive(): Promise<string> {
+  const database = join(temporaryFolder(), "m25-mail.db");
+  const store = openStore(database, { create: true });
+  let now = daysAgo(100);
+  const { must } = testRuntime(store, { now: () => now });
+  await must("add-domain", { domain: "example.nl" });
+  for (const name of ["active", "long-gone", "just-gone"]) {
+    await must("add-user", { email: `${name}@example.nl`, password: PASSWORD });
+  }
+  now = daysAgo(31);
+  await must("remove-user", { email: "long-gone@example.nl" });
+  now = daysAgo(29);
+  await must("remove-user", { email: "just-gone@example.nl" });
+  await store.close();
+  return database;
+}
+
+const emails = (body: Record<string, unknown>) =>
+  (body.users as Array<{ email: string }>).map(({ email }) => email);
+
+test("mailboxes whose soft delete is older than the setting are purged, and the audit log says by whom", async () => {
+  const db = await withInactive();
+  const server = await startServer({ db, "purge-inactive-after": "30" }, { now: () => noon });
+  const left = async () => emails((await server.api("list-users")).body);
+  await expect.poll(left).toEqual(["active@example.nl", "just-gone@example.nl"]);
+  const entry = rawDatabase(db)
+    .prepare("SELECT principal, door, tool, arguments FROM audit_log ORDER BY id DESC LIMIT 1")
+    .get();
+  expect(entry).toEqual({
+    principal: "retention",
+    door: "serve",
+    tool: "purge-user",
+    arguments: '{"email":"long-gone@example.nl"}',
+  });
+});
+
+test("each hour the server looks again", async () => {
+  vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+  let now = noon;
+  const server = await startServer(
+    { db: await withInactive(), "purge-inactive-after": "30" },
+    { now: () => now },
+  );
+  const left = async () => emails((await server.api("list-users")).body);
+  await expect.poll(left).toHaveLength(2);
+  now = new Date(noon.getTime() + DAY + 1);
+  vi.advanceTimersByTime(3_600_000);
+  await expect.poll(left).toEqual(["active@example.nl"]);
+});
+
+test("without the setting nothing is ever purged", async () => {
+  vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+  const server = await startServer(
+    { db: await withInactive() },
+    { now: () => new Date(noon.getTime() + 5000 * DAY) },
+  );
+  vi.advanceTimersByTime(3_600_000);
+  expect(emails((await server.api("list-users")).body)).toHaveLength(3);
+});
+
+/** The nameless files with maps that this process has open. */
+function openMaps(): string[] {
+  const links = readdirSync("/proc/self/fd").map((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`);
+    } catch {
+      return ""; // closed meanwhile
+    }
+  });
+  return links.filter((link) => link.includes("/.maps-"));
+}
+
+test("half a minute after a change the server keeps no maps of the state before, with hashes that are gone", async () => {
+  vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+  const server = await startServer();
+  const { must } = testRuntime(server.store);
+  await must("add-domain", { domain: "example.nl" });
+  await must("add-user", { email: "jan@example.nl", password: PASSWORD });
+  const { sync_key } = await must("add-node", { name: "pi" });
+  const authorization = `Bearer ${sync_key}`;
+  const answer = await fetch(`${server.url}/sync/v1/maps`, { headers: { authorization } });
+  expect(await answer.text()).toContain("jan@example.nl");
+  expect(openMaps()).toHaveLength(1);
+  vi.advanceTimersByTime(30_000);
+  expect(openMaps()).toHaveLength(1);
+  await must("remove-user", { email: "jan@example.nl", hard_delete: true });
+  vi.advanceTimersByTime(30_000);
+  await expect.poll(openMaps).toEqual([]);
+});

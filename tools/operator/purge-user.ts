@@ -1,0 +1,25 @@
+import { z } from "zod";
+import { MailError } from "../../src/mail/error.ts";
+import { EmailAddress } from "../../src/mail/schemas.ts";
+import { defineTool } from "../tool.ts";
+
+export const purgeUser = defineTool({
+  endpoint: "purge-user",
+  title: "Remove a soft-deleted mailbox for good",
+  description: "Removes an inactive mailbox for good: it can be restored no more.",
+  effect: "destroy",
+  input: z.strictObject({ email: EmailAddress }),
+  output: z.object({ email: z.string() }),
+  async run({ tables, at }, { email }) {
+    const user = await tables.users.get(email);
+    if (user.active) {
+      throw new MailError(
+        "user_active",
+        `The mailbox ${user.email} is active.`,
+        "Nothing was changed. Only soft-deleted mailboxes are purged: remove it first with m25_mail_remove_user.",
+      );
+    }
+    await tables.users.remove(user, at);
+    return { email: user.email };
+  },
+});
