@@ -11,6 +11,7 @@ import {
   printTable,
   quantile,
   temporaryFolder,
+  unlimited,
 } from "./support.ts";
 
 const ROUNDS = Number(process.env.ROUNDS ?? 6);
@@ -32,7 +33,7 @@ await benchmark(async () => {
   const passwordHash = await new PasswordHasher(10).hash("a password of nobody");
   await seedDatabase(database, { users: 1000, domains: 10, passwordHash, at: now() });
   const [key = ""] = await addNodes(database, 100);
-  const server = new Program(["src/entry.ts", "serve", "--port", "0", "--db", database]);
+  const server = new Program(["src/entry.ts", "serve", "--port", "0", "--db", database, ...unlimited]);
   const url = await server.until(/serves (http:\S+)/);
   const token = readFileSync(join(folder, "first-token"), "utf8").trim();
   const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };

@@ -8,7 +8,16 @@ import { call } from "../tools/call.ts";
 import { PasswordHasher } from "../tools/hash.ts";
 import { operatorTools } from "../tools/operator/index.ts";
 import { operator } from "../tools/principal.ts";
-import { benchmark, median, now, Program, printTable, runtimeOf, temporaryFolder } from "./support.ts";
+import {
+  benchmark,
+  median,
+  now,
+  Program,
+  printTable,
+  runtimeOf,
+  temporaryFolder,
+  unlimited,
+} from "./support.ts";
 
 const ROUNDS = Number(process.env.ROUNDS ?? 7);
 const SECONDS = 3;
@@ -49,7 +58,7 @@ await benchmark(async () => {
   await store.close();
 
   const servers = {
-    "m25-mail serve": new Program(["src/entry.ts", "serve", "--port", "0", "--db", database]),
+    "m25-mail serve": new Program(["src/entry.ts", "serve", "--port", "0", "--db", database, ...unlimited]),
     "the SDK's idiom": new Program(["bench/servers/sdk-idiom.ts", database]),
   };
   const names = Object.keys(servers) as Array<keyof typeof servers>;

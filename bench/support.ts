@@ -25,6 +25,9 @@ export async function benchmark(run: () => Promise<void>): Promise<void> {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 }
 
+/** For servers that are to be asked as often as they can answer. */
+export const unlimited = ["--limit-requests", "999999999", "--limit-passwords", "999999999"];
+
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), "m25-mail-bench-"));
   cleanups.push(() => rmSync(folder, { recursive: true, force: true }));

@@ -22,6 +22,18 @@ export const flags = {
   },
   "tls-cert": { placeholder: "FILE", help: "serve HTTPS with this certificate (PEM, with its chain)" },
   "tls-key": { placeholder: "FILE", help: "… and this private key (PEM)" },
+  "limit-requests": {
+    placeholder: "N",
+    help: "requests a minute of one principal, or of one address without a credential (default 6000)",
+  },
+  "limit-passwords": {
+    placeholder: "N",
+    help: "passwords that one principal may set a minute (default 300)",
+  },
+  "limit-destructive": {
+    placeholder: "N",
+    help: "calls a minute of one principal that cannot be taken back (default 30)",
+  },
   "hash-cost": { placeholder: "N", help: "bcrypt cost of new passwords, 10 to 14 (default 10)" },
   "audit-retention": {
     placeholder: "DAYS",
@@ -59,9 +71,12 @@ const network = z
   .refine((text) => Network.safeParse(text).success, "takes IP addresses and CIDR ranges, such as 10.0.0.0/8")
   .pipe(Network);
 
+const perMinute = wholeNumber(1, 999_999_999);
+
 const StoreConfig = z.object({
   db: z.string().min(1, "is empty"),
   "hash-cost": wholeNumber(10, 14).default(10),
+  "limit-destructive": perMinute.default(30),
 });
 
 const ServeConfig = z
@@ -73,6 +88,8 @@ const ServeConfig = z
     "allowed-hosts": list.default([]),
     "trusted-proxies": list.pipe(z.array(network)).default([]),
     "purge-inactive-after": wholeNumber(1, 36_500).optional(),
+    "limit-requests": perMinute.default(6000),
+    "limit-passwords": perMinute.default(300),
     "tls-cert": z.string().optional(),
     "tls-key": z.string().optional(),
     "audit-retention": z

@@ -2,11 +2,12 @@ import { backUp, restore } from "../db/backup.ts";
 import { openStore } from "../db/sqlite.ts";
 import type { Runtime } from "../tools/call.ts";
 import { PasswordHasher } from "../tools/hash.ts";
+import { CallLimits } from "../tools/limits.ts";
 import { serveConfig, storeConfig, UsageError } from "./config.ts";
 import { parseArguments } from "./doors/cli/arguments.ts";
 import { exitCodes, showRefusal } from "./doors/cli/call.ts";
 import { storeCommand } from "./doors/cli/commands.ts";
-import { commandHelp, help, serveFlags, storeFlags } from "./doors/cli/help.ts";
+import { commandHelp, help, serveFlags, stdioFlags, storeFlags } from "./doors/cli/help.ts";
 import { type Log, stderrLog } from "./log.ts";
 import { MailError } from "./mail/error.ts";
 import { version } from "./version.ts";
@@ -59,11 +60,13 @@ async function serveCommand(argv: string[]): Promise<number> {
 }
 
 async function stdioCommand(argv: string[]): Promise<number> {
-  const { values } = parseArguments(argv, storeFlags, [], []);
+  const { values } = parseArguments(argv, stdioFlags, [], []);
   const config = storeConfig(values, process.env);
   const { serveMcpStdio } = await import("./doors/mcp/stdio.ts");
   const store = openStore(config.db, { create: true });
-  const connection = serveMcpStdio(runtimeOf(store, config["hash-cost"]), log);
+  // Whoever starts this may do everything at the shell as well; the limit is for the assistant that got confused.
+  const limits = new CallLimits({ destructive: config["limit-destructive"] });
+  const connection = serveMcpStdio({ ...runtimeOf(store, config["hash-cost"]), limits }, log);
   await Promise.race([stopSignal(), connection.closed]);
   await connection.close();
   await store.close();

@@ -2,6 +2,7 @@ import { rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Store } from "../db/store.ts";
 import { call, type Runtime } from "../tools/call.ts";
+import { CallLimits } from "../tools/limits.ts";
 import { operatorTools } from "../tools/operator/index.ts";
 import { operator } from "../tools/principal.ts";
 import { LastSeen } from "./auth/last-seen.ts";
@@ -33,12 +34,18 @@ export interface RunningServer {
 export async function serve(
   config: ServeConfig,
   store: Store,
-  runtime: Runtime,
+  unlimited: Runtime,
   log: Log,
   /** The conformance suite puts fixtures of its own beside the nine tools. */
-  mcpServerFor: McpServerFactory = (principal, origin) => mcpServer(runtime, principal, origin),
+  mcpServerFor?: McpServerFactory,
 ): Promise<RunningServer> {
-  await createFirstToken(store, runtime, config.db, log);
+  await createFirstToken(store, unlimited, config.db, log);
+  const limits = new CallLimits({
+    calls: config["limit-requests"],
+    passwords: config["limit-passwords"],
+    destructive: config["limit-destructive"],
+  });
+  const runtime = { ...unlimited, limits };
   const publisher = new Publisher(store, dirname(config.db));
   const lastSeen = new LastSeen(store, log);
   const { "public-url": publicUrl, "tls-cert": certFile, "tls-key": keyFile } = config;
@@ -47,10 +54,18 @@ export async function serve(
     ...(publicUrl === undefined ? [] : [new URL(publicUrl).hostname]),
   ];
   const app = await httpServer(
-    { runtime, store, publisher, lastSeen, mcpServerFor, log },
+    {
+      runtime,
+      store,
+      publisher,
+      lastSeen,
+      mcpServerFor: mcpServerFor ?? ((principal, origin) => mcpServer(runtime, principal, origin)),
+      log,
+    },
     {
       allowedHosts: isWildcard(config.host) ? names : [...names, config.host],
       trustedProxies: config["trusted-proxies"],
+      requestsPerMinute: config["limit-requests"],
       tls: certFile === undefined || keyFile === undefined ? undefined : { certFile, keyFile },
     },
   );

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Store } from "../db/store.ts";
 import { type ErrorCode, MailError } from "../src/mail/error.ts";
+import type { CallLimits } from "./limits.ts";
 import type { Principal } from "./principal.ts";
 import { mcpName, type ParsedCall, type Tool, validArguments } from "./tool.ts";
 
@@ -11,6 +12,8 @@ export interface Runtime {
   store: Store;
   now(): Date;
   hashPassword(password: string): Promise<string>;
+  /** How often each principal may call; nobody is limited at the shell. */
+  limits?: CallLimits;
   /** Told of what nobody expected; `reference` is what the caller is shown of it. */
   reportBug(error: unknown, reference: string): void;
   /** Told of the end of each call. */
@@ -46,14 +49,11 @@ export async function call(
   origin: Origin = {},
 ): Promise<Outcome> {
   const began = performance.now();
-  const outcome = await run(runtime, principal, tool, input, origin).then(
-    (value): Outcome => ({ ok: true, value }),
-    async (error: unknown): Promise<Outcome> => {
-      const refusal = error instanceof MailError ? error : bug(runtime, error, origin);
-      await recordRefusal(runtime, principal, tool, input, origin, refusal);
-      return { ok: false, error: refusal };
-    },
-  );
+  const excess = runtime.limits?.excess(principal);
+  const outcome: Outcome =
+    excess === undefined
+      ? await runOrRefuse(runtime, principal, tool, input, origin)
+      : { ok: false, error: excess }; // no audit entry: that would cost what the limit is to save
   runtime.observe?.({
     ...origin,
     tool: tool.endpoint,
@@ -62,6 +62,22 @@ export async function call(
     ms: performance.now() - began,
   });
   return outcome;
+}
+
+async function runOrRefuse(
+  runtime: Runtime,
+  principal: Principal,
+  tool: Tool,
+  input: unknown,
+  origin: Origin,
+): Promise<Outcome> {
+  try {
+    return { ok: true, value: await run(runtime, principal, tool, input, origin) };
+  } catch (error) {
+    const refusal = error instanceof MailError ? error : bug(runtime, error, origin);
+    await recordRefusal(runtime, principal, tool, input, origin, refusal);
+    return { ok: false, error: refusal };
+  }
 }
 
 async function run(
@@ -73,6 +89,7 @@ async function run(
 ): Promise<Record<string, unknown>> {
   const parsed = tool.parse(input);
   authorise(principal, tool, parsed);
+  runtime.limits?.admit(principal, parsed);
   const passwordHash = parsed.password === undefined ? "" : await runtime.hashPassword(parsed.password);
   const at = runtime.now().toISOString();
   const transaction = tool.effect === "read" ? runtime.store.read : runtime.store.write;

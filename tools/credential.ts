@@ -19,9 +19,16 @@ export function newCredential(kind: CredentialKind): NewCredential {
   return { text, id, hash: hashCredential(text).toString("hex") };
 }
 
+const FORM = /^([a-z0-9]+)_([0-9a-f]{16})_[0-9a-f]{64}$/;
+
+/** True for what has the form of a credential, of whatever kind. */
+export function isCredential(text: string): boolean {
+  return FORM.test(text);
+}
+
 /** The id of a well-formed credential of this kind, or undefined. */
 export function credentialId(kind: CredentialKind, text: string): string | undefined {
-  const match = /^([a-z0-9]+)_([0-9a-f]{16})_[0-9a-f]{64}$/.exec(text);
+  const match = FORM.exec(text);
   return match?.[1] === credentialPrefixes[kind] ? match[2] : undefined;
 }
 

@@ -30,10 +30,20 @@ export class MailError extends Error {
   /** True for what may pass by itself: a lock, a full disk, a long line. */
   readonly temporary: boolean;
 
-  constructor(code: ErrorCode, message: string, hint: string, temporary = code === "busy") {
+  /** Seconds after which the same call may be made, where that is known; the hint says it too. */
+  readonly retryAfter: number | undefined;
+
+  constructor(
+    code: ErrorCode,
+    message: string,
+    hint: string,
+    temporary = code === "busy",
+    retryAfter?: number,
+  ) {
     super(message);
     this.code = code;
     this.hint = hint;
     this.temporary = temporary;
+    this.retryAfter = retryAfter;
   }
 }

@@ -39,6 +39,17 @@ export function parseNetwork(text: string): string {
   return prefix === undefined ? plain : `${plain}/${prefix}`;
 }
 
+/** What one subscriber has of the internet: an IPv4 address, or an IPv6 /64, all of whose addresses are his to use. */
+export function subscriberOf(address: string): string {
+  const [left = "", right] = address.split("::");
+  if (!address.includes(":")) return address;
+  const groups = left.split(":").filter((group) => group !== "");
+  const after = right?.split(":").filter((group) => group !== "").length ?? 0;
+  if (right !== undefined) groups.push(...Array<string>(8 - groups.length - after).fill("0"));
+  groups.push(...(right?.split(":") ?? []));
+  return `${groups.slice(0, 4).join(":")}::/64`;
+}
+
 /** Some addresses and ranges, as parseNetwork returns them. */
 export class Networks {
   readonly #list = new BlockList();

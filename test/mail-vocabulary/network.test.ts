@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { Networks, parseNetwork, plainAddress } from "../../src/mail/network.ts";
+import { Networks, parseNetwork, plainAddress, subscriberOf } from "../../src/mail/network.ts";
 import { attempt, refusalOf } from "../support/refusal.ts";
 
 test.each([
@@ -91,6 +91,24 @@ test("an address has one written form, whatever it is written like", () => {
       expect(plainAddress(six.toUpperCase())).toBe(plain);
       if (plain.includes(":")) expect(plainAddress(`${plain}%eth0`)).toBe(plain);
       expect(plainAddress(`${other}z`)).toBeUndefined();
+    }),
+  );
+});
+
+test("all addresses of an IPv6 /64 are one subscriber, and no others", () => {
+  expect(subscriberOf("192.0.2.7")).toBe("192.0.2.7");
+  expect(subscriberOf("2001:db8::7")).toBe("2001:db8:0:0::/64");
+  expect(subscriberOf("::1")).toBe("0:0:0:0::/64");
+  expect(subscriberOf("::")).toBe("0:0:0:0::/64");
+  expect(subscriberOf("2001:db8:1:2:3::")).toBe("2001:db8:1:2::/64");
+  const group = fc.nat(0xffff).map((n) => n.toString(16));
+  const half = fc.array(fc.oneof(group, fc.constant("0")), { minLength: 4, maxLength: 4 });
+  fc.assert(
+    fc.property(half, half, half, (network, host, other) => {
+      fc.pre(network.join() !== "0,0,0,0"); // ::ffff:192.0.2.7 is IPv4
+      const of = (...groups: string[][]) => subscriberOf(plainAddress(groups.flat().join(":")) ?? "");
+      expect(of(network, host)).toBe(`${network.join(":")}::/64`);
+      expect(of(network, other)).toBe(of(network, host));
     }),
   );
 });

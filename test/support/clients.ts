@@ -38,11 +38,12 @@ export async function connectStdio(
   kind: ClientKind,
   database: string,
   stderr: string[] = [],
+  environment: Record<string, string> = {},
 ): Promise<McpClient> {
   const program = {
     command: process.execPath,
     args: [ENTRY, "stdio", "--db", database],
-    env: environmentOf(),
+    env: environmentOf(environment),
     stderr: "pipe" as const,
   };
   if (kind === "1.x") {

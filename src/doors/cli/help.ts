@@ -12,11 +12,15 @@ export const serveFlags: readonly FlagName[] = [
   "trusted-proxies",
   "tls-cert",
   "tls-key",
+  "limit-requests",
+  "limit-passwords",
+  "limit-destructive",
   "hash-cost",
   "audit-retention",
   "purge-inactive-after",
 ];
 export const storeFlags: readonly FlagName[] = ["db", "hash-cost"];
+export const stdioFlags: readonly FlagName[] = [...storeFlags, "limit-destructive"];
 
 export function help(): string {
   return `m25-mail: mail domains and mailboxes, administered by assistants and people
@@ -51,7 +55,7 @@ export function commandHelp(command: string, argument: string | undefined): stri
   const tool = tools.find(({ endpoint }) => command === "call" && endpoint === argument);
   if (tool !== undefined) return endpointHelp(tool);
   if (command === "serve") return `m25-mail serve\n\n${flagTable(serveFlags)}\n`;
-  if (command === "stdio") return `m25-mail stdio\n\n${flagTable(storeFlags)}\n`;
+  if (command === "stdio") return `m25-mail stdio\n\n${flagTable(stdioFlags)}\n`;
   return help();
 }
 

@@ -23,7 +23,7 @@ const statuses: Record<ErrorCode, number> = {
   unavailable: 503,
 };
 
-/** Seconds after which a refused caller may well succeed. */
+/** Seconds after which a refused caller may well succeed, where the refusal does not say it. */
 const RETRY_AFTER: Partial<Record<ErrorCode, number>> = { busy: 3, unavailable: 30 };
 
 /** Answers with RFC 9457 problem details. `status` overrides the code's own, for what HTTP has a finer one. */
@@ -32,7 +32,7 @@ export function sendProblem(
   error: MailError,
   status = statuses[error.code],
 ): FastifyReply {
-  const retryAfter = RETRY_AFTER[error.code];
+  const retryAfter = error.retryAfter ?? RETRY_AFTER[error.code];
   if (retryAfter !== undefined && !reply.hasHeader("retry-after")) reply.header("retry-after", retryAfter);
   if (error.code === "unauthorized") reply.header("www-authenticate", 'Bearer realm="m25-mail"');
   return reply

@@ -10,23 +10,29 @@ import fastify, {
 import type { Store } from "../../../db/store.ts";
 import type { Runtime } from "../../../tools/call.ts";
 import type { Principal } from "../../../tools/principal.ts";
+import { RateLimit, tooMany } from "../../../tools/rate-limit.ts";
 import { authenticateToken, bearerCredential } from "../../auth/bearer.ts";
 import type { LastSeen } from "../../auth/last-seen.ts";
 import { UsageError } from "../../config.ts";
 import type { Log } from "../../log.ts";
 import { MailError } from "../../mail/error.ts";
-import { Networks } from "../../mail/network.ts";
+import { Networks, subscriberOf } from "../../mail/network.ts";
 import type { Publisher } from "../../sync/publisher.ts";
 import { type McpServerFactory, mountMcp } from "../mcp/http.ts";
 import { mountRest } from "../rest.ts";
 import { mountSync } from "../sync/index.ts";
 import { noteClientAddresses } from "./client-address.ts";
+import { limitConnections } from "./connections.ts";
+import { holdBackFailures } from "./failures.ts";
 import { AllowedHosts } from "./hosts.ts";
 import {
   BODY_LIMIT,
   HEADER_LIMIT,
   HEADERS_TIMEOUT,
+  IDLE_TIMEOUT,
   KEEP_ALIVE_TIMEOUT,
+  MOST_CONNECTIONS,
+  MOST_CONNECTIONS_OF_ONE,
   REQUEST_TIMEOUT,
   TIMEOUT_CHECK_INTERVAL,
 } from "./limits.ts";
@@ -53,6 +59,8 @@ export interface HttpSettings {
   allowedHosts: readonly string[];
   /** Addresses and CIDR ranges of the proxies that are believed in X-Forwarded-For. */
   trustedProxies: readonly string[];
+  /** By each principal, and by each address at the routes that ask for no credential. */
+  requestsPerMinute: number;
   tls?: { certFile: string; keyFile: string } | undefined;
 }
 
@@ -67,9 +75,12 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
     connectionsCheckingInterval: TIMEOUT_CHECK_INTERVAL,
   };
   const app = fastify({
-    ...(settings.tls ? { https: { ...limits, ...readTls(settings.tls) } } : { http: limits }),
+    ...(settings.tls
+      ? { https: { ...limits, handshakeTimeout: HEADERS_TIMEOUT, ...readTls(settings.tls) } }
+      : { http: limits }),
     bodyLimit: BODY_LIMIT,
     requestTimeout: REQUEST_TIMEOUT,
+    connectionTimeout: IDLE_TIMEOUT,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT,
     forceCloseConnections: "idle",
     exposeHeadRoutes: false,
@@ -78,17 +89,28 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
     frameworkErrors: (_error, request, reply) =>
       void sendProblem(reply as FastifyReply, refused(request.headers) ?? noToken()),
   }) as unknown as FastifyInstance<Server>;
-  noteClientAddresses(app, new Networks(settings.trustedProxies));
+  const trusted = new Networks(settings.trustedProxies);
+  limitConnections(app.server, { most: MOST_CONNECTIONS, mostOfOne: MOST_CONNECTIONS_OF_ONE }, trusted);
+  noteClientAddresses(app, trusted);
+  holdBackFailures(app);
   app.addHook("onRequest", (request, reply, done) => {
     const refusal = refused(request.headers);
     return refusal === undefined ? done() : sendProblem(reply, refusal);
   });
   app.decorateRequest("principal");
 
+  const requests = new RateLimit(settings.requestsPerMinute);
+  /** For the routes that ask for no credential. Where one is asked for, going without is cheap to refuse. */
+  const limitAddress = async (request: FastifyRequest, reply: FastifyReply) => {
+    const wait = requests.take(`address ${subscriberOf(request.clientAddress)}`);
+    return wait > 0 ? sendProblem(reply, tooMany("requests", wait)) : undefined;
+  };
   const authenticate = (door: Principal["door"]) => async (request: FastifyRequest, reply: FastifyReply) => {
     const credential = bearerCredential(request.headers.authorization);
     const principal = await authenticateToken(store, lastSeen, credential, door, now());
     if (principal === undefined) return sendProblem(reply, noToken());
+    const wait = requests.take(`principal ${principal.name}`);
+    if (wait > 0) return sendProblem(reply, tooMany("requests", wait));
     request.principal = principal;
     // Results show addresses, and a new node's key.
     reply.raw.setHeader("cache-control", "no-store");
@@ -105,9 +127,12 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
     }
     return sendProblem(reply, noSuchRoute(), 404);
   });
-  app.get("/healthz", async (_request, reply) => {
-    store.polls.now();
-    return reply.send({ status: "ok" });
+  await app.register(async (scope) => {
+    scope.addHook("onRequest", limitAddress);
+    scope.get("/healthz", async (_request, reply) => {
+      store.polls.now();
+      return reply.send({ status: "ok" });
+    });
   });
   await app.register(async (scope) => {
     scope.addHook("onRequest", authenticate("mcp"));

@@ -1,0 +1,31 @@
+import type { Server } from "node:net";
+import { type Networks, plainAddress, subscriberOf } from "../../mail/network.ts";
+
+/**
+ * Hangs up on connections beyond `most` altogether, or beyond `mostOfOne` from one address. Trusted proxies
+ * have all their callers' connections, and are to limit those themselves.
+ */
+export function limitConnections(
+  server: Server,
+  { most, mostOfOne }: { most: number; mostOfOne: number },
+  trusted: Networks,
+): void {
+  server.maxConnections = most;
+  const open = new Map<string, number>();
+  server.on("connection", (socket) => {
+    const address = plainAddress(socket.remoteAddress ?? "") ?? "";
+    if (trusted.has(address)) return;
+    const caller = subscriberOf(address);
+    const count = (open.get(caller) ?? 0) + 1;
+    if (count > mostOfOne) {
+      socket.destroy();
+      return;
+    }
+    open.set(caller, count);
+    socket.once("close", () => {
+      const left = (open.get(caller) ?? 1) - 1;
+      if (left === 0) open.delete(caller);
+      else open.set(caller, left);
+    });
+  });
+}

@@ -1,0 +1,177 @@
+import { expect, test } from "vitest";
+import { newCredential } from "../../tools/credential.ts";
+import { callTool, connectHttp, connectStdio } from "../support/clients.ts";
+import { http } from "../support/http.ts";
+import { m25mail } from "../support/program.ts";
+import { startServer, type TestServer } from "../support/server.ts";
+import { PASSWORD, testRuntime, testStore } from "../support/store.ts";
+import { SyncingNode } from "../support/syncing-node.ts";
+
+/** A request that comes from this address, by way of a trusted proxy. */
+function from(server: TestServer, address: string, path: string, credential?: string) {
+  const headers: Record<string, string> = { "x-forwarded-for": address };
+  if (credential !== undefined) headers.authorization = `Bearer ${credential}`;
+  return http(`${server.url}${path}`, { headers });
+}
+
+async function createToken(server: TestServer, name: string): Promise<string> {
+  return String((await testRuntime(server.store).must("create-token", { name })).token);
+}
+
+test("a token that asks too often is told when to come again, and others go on", async () => {
+  const server = await startServer({ "limit-requests": "5" });
+  const other = await createToken(server, "other");
+  for (let index = 0; index < 5; index += 1)
+    expect(await server.api("list-domains")).toMatchObject({ status: 200 });
+  for (const path of ["/api/list-domains", "/api/openapi.json", "/mcp", "/nowhere"]) {
+    const answer = await from(server, "", path, server.token);
+    expect(answer.status, path).toBe(429);
+    expect(answer.headers["retry-after"]).toBe("12");
+    expect(JSON.parse(answer.body)).toMatchObject({
+      code: "busy",
+      hint: expect.stringContaining("after 12 seconds"),
+    });
+  }
+  expect((await server.api("list-domains", undefined, other)).status).toBe(200);
+});
+
+test("one request with many calls in it is held to the limit of calls", async () => {
+  const server = await startServer({ "limit-requests": "20" });
+  const calls = Array.from({ length: 30 }, (_, id) => ({
+    jsonrpc: "2.0",
+    id,
+    method: "tools/call",
+    params: { name: "m25_mail_list_domains", arguments: {} },
+  }));
+  const { body } = await http(`${server.url}/mcp`, {
+    method: "POST",
+    headers: {
+      authorization: `Bearer ${server.token}`,
+      "content-type": "application/json",
+      accept: "application/json, text/event-stream",
+    },
+    body: JSON.stringify(calls),
+  });
+  expect(body.match(/"isError":true/g)).toHaveLength(10);
+  expect(body.match(/busy: Too many calls within a minute/g)).toHaveLength(10);
+});
+
+test("passwords are limited in the same words by REST and by MCP", async () => {
+  const server = await startServer({ "limit-passwords": "2" });
+  const { must } = testRuntime(server.store);
+  await must("add-domain", { domain: "example.nl" });
+  const client = await connectHttp("2.x 2026-07-28", server.url, server.token);
+  const add = (name: string) => ({ email: `${name}@example.nl`, password: PASSWORD });
+  expect((await server.api("add-user", add("an"))).status).toBe(200);
+  expect((await callTool(client, "add-user", add("bo"))).isError).toBeFalsy();
+  const { body, status } = await server.api("add-user", add("cor"));
+  expect({ status, ...body }).toMatchObject({ status: 429, code: "busy", hint: /after (30|29) seconds/ });
+  const refused = await callTool(client, "add-user", add("dirk"));
+  expect(refused.isError).toBe(true);
+  expect(refused.content[0]?.text).toMatch(
+    /^busy: Too many passwords within a minute\. .* after (30|29) seconds/,
+  );
+  expect(await must("list-users")).toMatchObject({ total: 2 });
+});
+
+test("an assistant on the same machine is limited in what cannot be taken back, a person at the shell is not", async () => {
+  const { file, must } = testStore();
+  for (const domain of ["a.nl", "b.nl", "c.nl", "d.nl"]) await must("add-domain", { domain });
+  const environment = { M25_MAIL_LIMIT_DESTRUCTIVE: "1" };
+  const client = await connectStdio("1.x", file, [], environment);
+  expect((await callTool(client, "remove-domain", { domain: "a.nl" })).isError).toBeFalsy();
+  const refused = await callTool(client, "remove-domain", { domain: "b.nl" });
+  expect(refused.content[0]?.text).toMatch(/^busy: Too many removals.* after (60|59|58) seconds/);
+  for (const domain of ["b.nl", "c.nl"]) {
+    const args = ["call", "remove-domain", "--domain", domain, "--db", file];
+    expect((await m25mail(args, { environment })).code).toBe(0);
+  }
+});
+
+test("an address is limited where no credential is asked for, an IPv6 /64 as one, and never where one is given", async () => {
+  const server = await startServer({ "limit-requests": "3", "trusted-proxies": "127.0.0.1" });
+  const health = async (address: string) => (await from(server, address, "/healthz")).status;
+  const answers = [];
+  for (const host of ["1", "2:3::", "ffff", "4"])
+    answers.push(await health(`2001:db8:1:2::${host}`.replace(/::(.*)::/, ":$1::")));
+  expect(answers).toEqual([200, 200, 200, 429]);
+  expect(await health("2001:db8:1:3::1")).toBe(200);
+  expect((await from(server, "2001:db8:1:2::1", "/api/list-domains", server.token)).status).toBe(200);
+});
+
+test("a hundred nodes behind one address may poll as often as they like", async () => {
+  const server = await startServer({ "limit-requests": "1" });
+  const { must } = testRuntime(server.store);
+  await must("add-domain", { domain: "example.nl" });
+  const nodes = [];
+  for (let index = 0; index < 100; index += 1) {
+    const { sync_key } = await must("add-node", { name: `node-${index}` });
+    nodes.push(new SyncingNode(server.url, String(sync_key)));
+  }
+  for (const status of [200, 304, 304]) {
+    const polled = await Promise.all(nodes.map((node) => node.poll()));
+    expect(new Set(polled.map((answer) => answer.status))).toEqual(new Set([status]));
+  }
+  const waiting = nodes.map((node) => node.poll({ prefer: "wait=55" }));
+  await must("add-domain", { domain: "other.nl" });
+  expect((await Promise.all(waiting)).map(({ kind }) => kind)).toEqual(nodes.map(() => "delta"));
+});
+
+test.each([
+  ["access tokens", "/api/list-domains", "token"],
+  ["sync keys", "/sync/v1/maps", "syncKey"],
+] as const)(
+  "wrong %s are answered ever later; a right one at once, from the same address too",
+  async (_kind, path, kind) => {
+    const server = await startServer({ "trusted-proxies": "127.0.0.1" });
+    const key = String((await server.api("add-node", { name: "pi" })).body.sync_key);
+    const right = kind === "token" ? server.token : key;
+    const ask = async (address: string, credential: string) =>
+      (await from(server, address, path, credential)).status;
+    const wrong = () => ask("198.51.100.7", newCredential(kind).text);
+    const began = Date.now();
+    const many = await Promise.all(Array.from({ length: 40 }, wrong));
+    expect(new Set(many)).toEqual(new Set([401]));
+    expect(Date.now() - began).toBeGreaterThanOrEqual(1_000); // twenty at once, then 10 ms, 20, 40 … 1 s
+
+    const order: string[] = [];
+    const note = (who: string) => (status: number) => order.push(`${who} ${status}`);
+    await Promise.all([
+      wrong().then(note("wrong")),
+      ask("198.51.100.7", right).then(note("right")),
+      ask("198.51.100.8", newCredential(kind).text).then(note("elsewhere")),
+      ask("198.51.100.7", "no credential at all").then(note("nonsense")),
+    ]);
+    expect(order.slice(0, 3).toSorted()).toEqual(["elsewhere 401", "nonsense 401", "right 200"]);
+    expect(order.at(-1)).toBe("wrong 401");
+  },
+);
+
+test("of 200 passwords that are set at once each is set, or is not and says so", {
+  timeout: 90_000,
+}, async () => {
+  const server = await startServer();
+  const { must } = testRuntime(server.store);
+  await must("add-domain", { domain: "example.nl" });
+  const emails = Array.from({ length: 200 }, (_, index) => `u${index}@example.nl`);
+  for (const email of emails) await must("add-user", { email, password: PASSWORD });
+  const { sync_key } = await must("add-node", { name: "pi" });
+  const node = new SyncingNode(server.url, String(sync_key));
+  await node.poll();
+  const before = new Map(node.state?.users);
+  const revision = node.state?.revision ?? 0;
+  const answers = await Promise.all(
+    emails.map((email) => server.api("update-password", { email, password: "another password" })),
+  );
+  const changed = answers.filter(({ status }) => status === 200);
+  expect(changed.length).toBeGreaterThanOrEqual(66);
+  expect(changed.length).toBeLessThan(200);
+  await node.poll();
+  for (const [index, { status, body }] of answers.entries()) {
+    const email = emails[index] ?? "";
+    const isNew = JSON.stringify(node.state?.users.get(email)) !== JSON.stringify(before.get(email));
+    expect(isNew, email).toBe(status === 200);
+    if (status !== 200) expect({ status, ...body }).toMatchObject({ status: 429, code: "busy" });
+  }
+  expect((node.state?.revision ?? 0) - revision).toBe(changed.length);
+});

@@ -1,0 +1,43 @@
+/** As many keys as are remembered; whoever comes with more loses sight of those that were quiet the longest. */
+const MOST_KEYS = 10_000;
+
+interface Count {
+  level: number;
+  /** When it was that level, in ms. */
+  at: number;
+}
+
+/** Counts events by key; a fixed number of them a minute leaks away again. */
+export class LeakyCounts {
+  readonly #perMs: number;
+  readonly #clock: () => number;
+  /** The most recently counted last. */
+  readonly #counts = new Map<string, Count>();
+
+  /** @param clock ms since any moment, never backwards */
+  constructor(perMinute: number, clock = () => performance.now()) {
+    this.#perMs = perMinute / 60_000;
+    this.#clock = clock;
+  }
+
+  /** What is left of what was counted. */
+  level(key: string): number {
+    const count = this.#counts.get(key);
+    if (count === undefined) return 0;
+    return Math.max(0, count.level - (this.#clock() - count.at) * this.#perMs);
+  }
+
+  /** @returns the level with this one */
+  add(key: string): number {
+    const level = this.level(key) + 1;
+    this.#counts.delete(key);
+    this.#counts.set(key, { level, at: this.#clock() });
+    if (this.#counts.size > MOST_KEYS) {
+      for (const [oldest] of this.#counts) {
+        this.#counts.delete(oldest);
+        break;
+      }
+    }
+    return level;
+  }
+}

@@ -1,0 +1,47 @@
+import type { MailError } from "../src/mail/error.ts";
+import type { Principal } from "./principal.ts";
+import { RateLimit, tooMany } from "./rate-limit.ts";
+import type { ParsedCall } from "./tool.ts";
+
+/** How many a minute each principal may make; those without a number are not limited. */
+export interface CallsPerMinute {
+  /** Calls of any kind. One MCP request may hold a hundred. */
+  calls?: number;
+  /** Of those, the ones that set a password. */
+  passwords?: number;
+  /** Of those, the ones that cannot be taken back: whatever needs the scope `destroy`. */
+  destructive?: number;
+}
+
+/** Keeps one principal from taking all there is to take, and a confused assistant from removing it. */
+export class CallLimits {
+  readonly #calls: RateLimit;
+  readonly #passwords: RateLimit;
+  readonly #destructive: RateLimit;
+
+  constructor({ calls, passwords, destructive }: CallsPerMinute, clock?: () => number) {
+    this.#calls = new RateLimit(calls, clock);
+    this.#passwords = new RateLimit(passwords, clock);
+    this.#destructive = new RateLimit(destructive, clock);
+  }
+
+  /** Counts a call, whatever becomes of it; what is returned says why there is none to be made now. */
+  excess({ name }: Principal): MailError | undefined {
+    const wait = this.#calls.take(name);
+    return wait > 0 ? tooMany("calls", wait) : undefined;
+  }
+
+  /**
+   * Counts a call whose input is valid and which the principal may make.
+   *
+   * @throws MailError busy: not now
+   */
+  admit({ name }: Principal, { password, scope }: ParsedCall): void {
+    if (password !== undefined) refuseFor(this.#passwords.take(name), "passwords");
+    if (scope === "destroy") refuseFor(this.#destructive.take(name), "removals that cannot be taken back");
+  }
+}
+
+function refuseFor(seconds: number, what: string): void {
+  if (seconds > 0) throw tooMany(what, seconds);
+}

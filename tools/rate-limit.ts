@@ -1,0 +1,34 @@
+import { MailError } from "../src/mail/error.ts";
+import { LeakyCounts } from "./leaky-counts.ts";
+
+/** So many a minute by each key: all of them at once, or spread. */
+export class RateLimit {
+  readonly #perMinute: number | undefined;
+  readonly #counts: LeakyCounts;
+
+  /** @param perMinute undefined for no limit */
+  constructor(perMinute: number | undefined, clock?: () => number) {
+    this.#perMinute = perMinute;
+    this.#counts = new LeakyCounts(perMinute ?? 0, clock);
+  }
+
+  /** Counts one more if there is room for it. @returns 0, or the seconds after which there will be room */
+  take(key: string): number {
+    if (this.#perMinute === undefined) return 0;
+    const over = this.#counts.level(key) + 1 - this.#perMinute;
+    if (over > 0) return Math.ceil((over / this.#perMinute) * 60);
+    this.#counts.add(key);
+    return 0;
+  }
+}
+
+/** What a caller is told who has to wait so many seconds. */
+export function tooMany(what: string, seconds: number): MailError {
+  return new MailError(
+    "busy",
+    `Too many ${what} within a minute.`,
+    `Nothing was changed. Go on after ${seconds} ${seconds === 1 ? "second" : "seconds"}.`,
+    true,
+    seconds,
+  );
+}
