@@ -1,96 +1,11 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { wholeView } from "../../src/sync/view.ts";
+import { activeUsers, expected, type Model, mailCall } from "../support/mail-model.ts";
 import { kept, rawDatabase, recount, servedState } from "../support/recount.ts";
 import { fakeHash, testStore } from "../support/store.ts";
 
-/** What a mailbox is, to somebody who only remembers what was asked for. */
-interface Mailbox {
-  password: string;
-  quota: number;
-  active: boolean;
-}
-type Model = Map<string, Map<string, Mailbox>>;
-
-interface Call {
-  endpoint: string;
-  input: Record<string, unknown>;
-}
-
-/** Enters a call into the model: what it should answer, and whether nodes must serve something else after it. */
-function expected(model: Model, { endpoint, input }: Call): "changed" | "unchanged" | string {
-  const [localPart = "", domain = String(input.domain)] = String(input.email ?? "").split("@");
-  const users = model.get(input.email === undefined ? String(input.domain) : domain);
-  const user = users?.get(localPart);
-  const password = String(input.password);
-  switch (endpoint) {
-    case "add-domain":
-      if (users !== undefined) return "domain_exists";
-      model.set(String(input.domain), new Map());
-      return "changed";
-    case "remove-domain":
-      if (users === undefined) return "domain_not_found";
-      if ([...users.values()].some(({ active }) => active)) return "domain_has_active_users";
-      model.delete(String(input.domain));
-      return "changed";
-    case "add-user": {
-      if (users === undefined) return "domain_not_found";
-      if (user?.active) return "user_exists";
-      const quota = Number(input.quota_mb ?? user?.quota ?? 1024);
-      users.set(localPart, { password, quota, active: true });
-      return "changed";
-    }
-    case "add-node":
-      return "unchanged";
-  }
-  if (users === undefined || user === undefined) return "user_not_found";
-  const { active } = user;
-  switch (endpoint) {
-    case "remove-user":
-      if (input.hard_delete === true) users.delete(localPart);
-      user.active = false;
-      return active ? "changed" : "unchanged";
-    case "restore-user":
-      user.active = true;
-      return active ? "user_active" : "changed";
-    case "update-password":
-      if (active) user.password = password;
-      return active ? "changed" : "user_inactive";
-    default: {
-      if (!active) return "user_inactive";
-      const same = user.quota === input.quota_mb;
-      user.quota = Number(input.quota_mb);
-      return same ? "unchanged" : "changed";
-    }
-  }
-}
-
-const domain = fc.constantFrom("a.nl", "b.nl");
-const email = fc.tuple(fc.constantFrom("jan", "piet", "x.y"), domain).map((parts) => parts.join("@"));
-/** Long enough that no two are the same: a password set to itself is a question of its own. */
-const password = fc.stringMatching(/^[a-z]{24}$/);
-const quota_mb = fc.constantFrom(1, 5, 1024);
-const call = (endpoint: string, input: fc.Arbitrary<Record<string, unknown>>) =>
-  input.map((given): Call => ({ endpoint, input: given }));
-const calls = fc.array(
-  fc.oneof(
-    { weight: 2, arbitrary: call("add-domain", fc.record({ domain })) },
-    { weight: 1, arbitrary: call("remove-domain", fc.record({ domain })) },
-    {
-      weight: 6,
-      arbitrary: call(
-        "add-user",
-        fc.record({ email, password, quota_mb }, { requiredKeys: ["email", "password"] }),
-      ),
-    },
-    { weight: 3, arbitrary: call("remove-user", fc.record({ email, hard_delete: fc.boolean() })) },
-    { weight: 2, arbitrary: call("restore-user", fc.record({ email })) },
-    { weight: 2, arbitrary: call("update-password", fc.record({ email, password })) },
-    { weight: 2, arbitrary: call("set-quota", fc.record({ email, quota_mb })) },
-    { weight: 1, arbitrary: call("add-node", fc.record({ name: fc.stringMatching(/^n[0-9a-f]{12}$/) })) },
-  ),
-  { minLength: 5, maxLength: 40 },
-);
+const calls = fc.array(mailCall, { minLength: 5, maxLength: 40 });
 
 test("after any sequence of calls, counts and digests are those of the rows, and nodes are served the model", async () => {
   const answers = new Set<string>();
@@ -118,11 +33,7 @@ test("after any sequence of calls, counts and digests are those of the rows, and
         ),
       ).toEqual(
         new Map(
-          [...model].flatMap(([name, mailboxes]) =>
-            [...mailboxes]
-              .filter(([, { active }]) => active)
-              .map(([local, each]) => [`${local}@${name}`, [fakeHash(each.password), each.quota]]),
-          ),
+          [...activeUsers(model)].map(([name, { password, quota }]) => [name, [fakeHash(password), quota]]),
         ),
       );
       expect(bugs).toEqual([]);

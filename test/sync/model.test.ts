@@ -1,0 +1,291 @@
+/** The real server and the real node's program, over a line that fails, against a model of what was asked for. */
+import { copyFileSync, existsSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, request, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { buffer } from "node:stream/consumers";
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { backUp, restore } from "../../db/backup.ts";
+import { mapContent, type Node, nodeOf, usersIn } from "../agent/support.ts";
+import { activeUsers, type Call, expected, type Model, mailCall } from "../support/mail-model.ts";
+import { startServer, type TestServer } from "../support/server.ts";
+import { fakeHash, temporaryFolder, testRuntime } from "../support/store.ts";
+
+/** What a node is asked to serve, and what it may have. */
+interface Wanted {
+  mail: Model;
+  role: "mail" | "mx";
+  domains: string[] | null;
+}
+
+/** What happens to the answers about the maps. */
+type Fault = "lost before the server" | "lost" | "cut short" | "repeated";
+
+interface Answer {
+  status: number;
+  headers: Record<string, string>;
+  body: Buffer;
+}
+
+/** What stands between node and server. */
+class Line {
+  readonly server: Server;
+  to = "";
+  fault: Fault | undefined;
+  /** Answers that the node was given. */
+  given: Answer[] = [];
+
+  constructor() {
+    this.server = createServer(async (asked, answer) => {
+      const aboutMaps = asked.url?.startsWith("/sync/v1/maps") === true;
+      const fault = aboutMaps ? this.fault : undefined;
+      if (fault === "lost before the server") return void asked.socket.destroy();
+      const old = this.given[Math.floor(this.given.length / 2)];
+      if (fault === "repeated" && old !== undefined)
+        return void answer.writeHead(old.status, old.headers).end(old.body);
+      const { status, headers, body } = await this.#forward(
+        asked.method,
+        asked.url,
+        asked.headers,
+        await buffer(asked),
+      );
+      if (fault === "lost" || (fault === "cut short" && body.length < 2)) return void asked.socket.destroy();
+      if (fault === "cut short") {
+        answer.writeHead(status, headers);
+        answer.write(body.subarray(0, body.length / 2), () => asked.socket.destroy());
+        return undefined;
+      }
+      if (aboutMaps && status === 200) this.given.push({ status, headers, body });
+      answer.writeHead(status, headers).end(body);
+    });
+  }
+
+  #forward(method: string | undefined, path = "", headers: object, body: Buffer): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      const sent = request(
+        new URL(path, this.to),
+        { method, headers: { ...headers, host: "localhost" }, agent: false },
+        (response) => {
+          buffer(response).then((whole) => {
+            const { "transfer-encoding": _, connection: __, ...rest } = response.headers;
+            resolve({
+              status: response.statusCode ?? 0,
+              headers: rest as Record<string, string>,
+              body: whole,
+            });
+          }, reject);
+        },
+      );
+      sent.on("error", reject);
+      sent.end(body);
+    });
+  }
+}
+
+/** Everything real. */
+class World {
+  readonly line = new Line();
+  readonly folder = temporaryFolder();
+  readonly database = join(this.folder, "m25-mail.db");
+  server!: TestServer;
+  node!: Node;
+  copies: Array<{ file: string; wanted: Wanted }> = [];
+  /** What the node may be found serving after a fault: what it has served before. */
+  served: Wanted[] = [];
+  putBack = false;
+  /** What came to pass, so that the test can say that it saw enough. */
+  readonly seen: Set<string>;
+
+  constructor(seen: Set<string>) {
+    this.seen = seen;
+  }
+
+  async begin(): Promise<void> {
+    await new Promise<void>((resolve) => this.line.server.listen(0, "127.0.0.1", resolve));
+    await this.startServer();
+    const { body } = await this.server.api("add-node", { name: "pi" });
+    const { port } = this.line.server.address() as AddressInfo;
+    this.node = nodeOf(
+      { url: new URL(`http://127.0.0.1:${port}/`) },
+      { find: async (command) => (command === "postmap" ? "/pretended/postmap" : undefined) },
+    );
+    // What a node may lose has tests of its own.
+    this.node.config.thresholds = { percent: 100, users: 1_000 };
+    writeFileSync(this.node.config.keyFile, `${body.sync_key}\n`);
+  }
+
+  async startServer(): Promise<void> {
+    this.server = await startServer({ db: this.database });
+    this.line.to = this.server.url;
+  }
+
+  async end(): Promise<void> {
+    await this.server.close();
+    await new Promise((resolve) => {
+      this.line.server.close(resolve);
+      this.line.server.closeAllConnections();
+    });
+  }
+
+  run({ endpoint, input }: Call) {
+    return testRuntime(this.server.store).run(endpoint, input);
+  }
+}
+
+/** What the node's files say, and what they should say for `wanted`; an mx keeps its former users and senders. */
+function filesOf({ node }: World, role: Wanted["role"]): unknown {
+  const { out } = node.config;
+  const keys = (map: string) => [...(mapContent(out, map)?.keys() ?? [])].sort();
+  const relayed = { domains: keys("domains"), mailboxes: keys("mailboxes") };
+  if (role === "mx" || !existsSync(join(out, "users"))) return relayed;
+  const users = usersIn(out).map(({ user, password, quota_mb }) => [user, password, quota_mb]);
+  return { ...relayed, senders: keys("senders"), users };
+}
+
+function filesFor({ mail, role, domains }: Wanted): unknown {
+  const part: Model = new Map([...mail].filter(([name]) => domains === null || domains.includes(name)));
+  const users = [...activeUsers(part)].sort(([a], [b]) => (a < b ? -1 : 1));
+  const addresses = users.map(([user]) => user);
+  const relayed = { domains: [...part.keys()].sort(), mailboxes: addresses };
+  if (role === "mx") return relayed;
+  return {
+    ...relayed,
+    senders: addresses,
+    users: users.map(([user, { password, quota }]) => [user, fakeHash(password), quota]),
+  };
+}
+
+type Step = fc.AsyncCommand<Wanted, World>;
+
+function step(name: string, run: (wanted: Wanted, world: World) => Promise<void>): Step {
+  const done = async (wanted: Wanted, world: World) => {
+    await run(wanted, world);
+    world.seen.add(name.split(" ")[0] ?? "");
+  };
+  return { check: () => true, run: done, toString: () => name };
+}
+
+const asking = mailCall.map((call) =>
+  step(`call ${JSON.stringify(call)}`, async (wanted, world) => {
+    const outcome = await world.run(call);
+    const answer = expected(wanted.mail, call);
+    expect(outcome.ok ? "done" : outcome.error.code).toBe(
+      answer === "changed" || answer === "unchanged" ? "done" : answer,
+    );
+  }),
+);
+
+const poll = step("poll", async (wanted, world) => {
+  world.line.fault = undefined;
+  expect(await world.node.poll()).toMatchObject({ exitCode: 0 });
+  expect(filesOf(world, wanted.role)).toEqual(filesFor(wanted));
+  world.served.push(structuredClone(wanted));
+  // Both sides agree, and know that they do.
+  const fleet = await testRuntime(world.server.store).must("list-fleet");
+  const pi = (fleet.nodes as Array<{ name: string }>).find(({ name }) => name === "pi");
+  // A file that was put back has forgotten reports; the node repeats them within the hour.
+  expect(pi).toMatchObject({ reason: null, ...(!world.putBack && { behind_by: 0 }) });
+});
+
+const faults: Fault[] = ["lost before the server", "lost", "cut short", "repeated"];
+
+const faultyPoll = fc.constantFrom(...faults).map((fault) =>
+  step(`${fault.replaceAll(" ", "-")} answer`, async (wanted, world) => {
+    world.line.fault = fault;
+    await world.node.poll();
+    if (world.served.length === 0) return;
+    const possible = [...world.served, wanted].map((each) => JSON.stringify([each.role, filesFor(each)]));
+    const found = (["mail", "mx"] as const).map((role) => JSON.stringify([role, filesOf(world, role)]));
+    expect(found.some((files) => possible.includes(files))).toBe(true);
+  }),
+);
+
+const restart = step("restart", async (_wanted, world) => {
+  await world.server.close();
+  await world.startServer();
+});
+
+const backup = step("backup", async (wanted, world) => {
+  const file = join(world.folder, `copy-${world.copies.length}`);
+  await backUp(world.database, file);
+  world.copies.push({ file, wanted: structuredClone(wanted) });
+});
+
+const copyOf = (world: World, which: number) => world.copies[which % Math.max(world.copies.length, 1)];
+
+const restoring = fc.nat(5).map((which) =>
+  step("restore", async (wanted, world) => {
+    const copy = copyOf(world, which);
+    if (copy === undefined) return;
+    restore(world.database, copy.file);
+    wanted.mail = structuredClone(copy.wanted.mail);
+    world.line.given = [];
+  }),
+);
+
+/** A file that was copied over the database while the server was stopped. */
+const puttingBack = fc.nat(5).map((which) =>
+  step("put-back", async (wanted, world) => {
+    const copy = copyOf(world, which);
+    if (copy === undefined) return;
+    await world.server.close();
+    for (const end of ["-wal", "-shm"]) rmSync(`${world.database}${end}`, { force: true });
+    copyFileSync(copy.file, world.database);
+    Object.assign(wanted, structuredClone(copy.wanted));
+    world.putBack = true;
+    world.line.given = [];
+    await world.startServer();
+  }),
+);
+
+const limiting = fc
+  .record({
+    role: fc.constantFrom("mail" as const, "mx" as const),
+    domains: fc.constantFrom(null, ["a.nl"], ["b.nl"], ["a.nl", "b.nl"]),
+  })
+  .map(({ role, domains }) =>
+    step(`limits ${role} ${domains}`, async (wanted, world) => {
+      if (domains?.some((domain) => !wanted.mail.has(domain))) return;
+      const input = { name: "pi", role, domains: domains ?? "all" };
+      expect(await world.run({ endpoint: "set-node", input })).toMatchObject({ ok: true });
+      Object.assign(wanted, { role, domains });
+    }),
+  );
+
+test("whatever is asked for, put back, lost or repeated: after each poll that ends well the node's files are the model", async () => {
+  const seen = new Set<string>();
+  const steps = fc.commands(
+    [
+      asking,
+      asking,
+      asking,
+      asking,
+      fc.constant(poll),
+      fc.constant(poll),
+      faultyPoll,
+      fc.constant(restart),
+      fc.constant(backup),
+      restoring,
+      puttingBack,
+      limiting,
+    ],
+    { maxCommands: 60, size: "max" },
+  );
+  await fc.assert(
+    fc.asyncProperty(steps, async (commands) => {
+      const world = new World(seen);
+      await world.begin();
+      try {
+        const model: Wanted = { mail: new Map(), role: "mail", domains: null };
+        await fc.asyncModelRun(() => ({ model, real: world }), commands);
+        await poll.run(model, world);
+      } finally {
+        await world.end();
+      }
+    }),
+    { numRuns: 12 },
+  );
+  const everything = ["call", "poll", "restart", "backup", "restore", "put-back", "limits"];
+  expect([...seen]).toEqual(expect.arrayContaining([...everything, "lost", "cut-short", "repeated"]));
+}, 120_000);
