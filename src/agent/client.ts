@@ -58,11 +58,14 @@ export interface Client {
 }
 
 const MAPS = "sync/v1/maps";
+/** Of an answer: removals up to this revision were accepted. Of a question: what the last answer said. */
+const ACCEPTED = "m25-accept-removals";
 
 export function openClient(options: ConnectionOptions): Client {
   const connection = openConnection(options);
   const { bytes } = { ...defaultLimits, ...options.limits };
   let lastStatus: number | undefined;
+  let lastAccepted: string | undefined;
   /** What the server said last of accepted removals: it holds its answer only for who was told. */
   let told: number | undefined;
 
@@ -75,11 +78,13 @@ export function openClient(options: ConnectionOptions): Client {
       };
       if (position !== undefined) headers["If-None-Match"] = position.tag;
       if (wait > 0) headers.Prefer = `wait=${wait}`;
+      if (lastAccepted !== undefined) headers[ACCEPTED] = lastAccepted;
       if (told !== undefined) headers["M25-Accept-Removals"] = String(told);
       const path = position === undefined ? MAPS : `${MAPS}?since=${encodeURIComponent(position.cursor)}`;
       const read = async (response: IncomingMessage): Promise<MapsAnswer> => {
         lastStatus = response.statusCode;
         const accepted = acceptedRevision(response);
+        lastAccepted = String(accepted ?? "");
         told = accepted;
         if (response.statusCode === 304 && position !== undefined) {
           await readAway(response);
@@ -136,8 +141,7 @@ function expectStatus(response: IncomingMessage, wanted: readonly number[]): voi
   if (status === 403) throw new NotAccepted("the server does not accept the key from this address (403)");
   const after = retryAfter(response);
   // Said by a proxy, or by a server that stops: there may soon be another.
-  if (status >= 502 && status <= 504 && after === undefined)
-    throw new Unreachable(`the server answered ${status}`);
+  if (status >= 502 && status <= 504) throw new Unreachable(`the server answered ${status}`, after);
   if (status === 408 || status === 425 || status === 429 || status >= 500) {
     throw new TemporaryFailure(`the server answered ${status}`, after);
   }
@@ -158,7 +162,7 @@ function retryAfter(response: IncomingMessage): number | undefined {
 }
 
 function acceptedRevision(response: IncomingMessage): number | undefined {
-  const value = response.headers["m25-accept-removals"];
+  const value = response.headers[ACCEPTED];
   return typeof value === "string" && /^\d{1,15}$/.test(value) ? Number(value) : undefined;
 }
 

@@ -83,13 +83,17 @@ export function nextPace(before: Pace, turn: Turn, random: number): Pace {
       pace.pause = pauseAfterFailure(pace.failures, unreachable, retryAfter, random);
       return pace;
     }
+    // That it was cut off says nothing of what is new.
+    pace.wait = 0;
+    pace.pause = pauseAfterFailure(1, unreachable, retryAfter, random);
+    // Who says when to come back is the server itself, which stops.
+    if (retryAfter !== undefined) return pace;
     pace.unkept += 1;
     if (pace.unkept > 1) {
       pace.longest = shorter(wait, took);
       pace.sinceCut = 0;
     }
-    // That it was cut off says nothing of what is new.
-    return { ...pace, wait: 0, pause: within(RETURN, random) };
+    return pace;
   }
 
   pace.failures = 0;
@@ -118,7 +122,7 @@ function pauseAfterFailure(
 ): number {
   if (retryAfter !== undefined) {
     const asked = Math.min(Math.max(retryAfter, 1000), LONGEST_RETRY_AFTER);
-    return asked + Math.max(RETURN, JITTER * asked) * random;
+    return asked + Math.max(RETURN / 2, JITTER * asked) * random;
   }
   if (unreachable) return within(Math.min(RETURN * 2 ** (failures - 1), LONGEST_BACK_OFF), random);
   return Math.min(INTERVAL * 2 ** (failures - 1), LONGEST_BACK_OFF) * (1 - JITTER + 2 * JITTER * random);

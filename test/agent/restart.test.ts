@@ -12,8 +12,8 @@ function addresses({ config }: Node): string[] {
 }
 
 /** A resident node that waits at the server. */
-async function residentNode() {
-  const real = await realServer(["jan@example.nl"], {
+async function residentNode(users = ["jan@example.nl"]) {
+  const real = await realServer(users, {
     parts: { clock: thisMachine.clock, random: () => 0.2 },
   });
   const { node, proxy } = real;
@@ -79,4 +79,16 @@ describe("the resident program", () => {
     expect(performance.now() - begun).toBeLessThan(3000);
     await expect.poll(listed, patient).toMatchObject({ status: "current", reason: null });
   }, 60_000);
+
+  it("that waits and withholds removals lets them go as soon as somebody at the server says so", async () => {
+    const users = Array.from({ length: 8 }, (_, index) => `u${index}@example.nl`);
+    const { proxy, node, must, listed } = await residentNode(users);
+    await must("accept-removals", { name: "pi" });
+    await expect.poll(() => proxy.asked.at(-1)?.headers["m25-accept-removals"], patient).toBeDefined();
+    for (const email of users) await must("remove-user", { email });
+    await expect.poll(listed, patient).toMatchObject({ reason: "removals_withheld" });
+    await must("accept-removals", { name: "pi" });
+    await expect.poll(() => addresses(node), patient).toEqual([]);
+    await expect.poll(listed, patient).toMatchObject({ status: "current", reason: null });
+  });
 });
