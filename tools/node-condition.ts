@@ -81,5 +81,11 @@ function hintOf(
       "at the node's shell: stop its service, delete state.json and snapshot.ndjson in its folder, start it again."
     );
   }
+  if (report?.reason === "returned_history") {
+    return (
+      "An older copy of the database answers under this address, in turn with another or in its place, and the node keeps what " +
+      "the later one said. Leave one of them; there, m25-mail backup FILE and m25-mail restore FILE begin a history that nodes take."
+    );
+  }
   return "The node serves what it had and tries again each minute; its log has the details: m25-mail-node status.";
 }

@@ -85,7 +85,9 @@ async function applyKept(place: Workplace, start: Start, target: Kept, hours: Ho
   const { domains, users } = counts;
   host.log(`applied revision ${revision}: ${summarize(plan)}; domains: ${domains}, users: ${users}`);
   if (recorded?.applied.role === "mail" && served.role === "mx")
-    host.log("this node is an mx now: users and senders stay as they are, and are not kept up any more");
+    host.log(
+      "this node is an mx now: users and senders stay, not kept up, for a day after Dovecot last used them",
+    );
   return state;
 }
 

@@ -144,6 +144,7 @@ export async function applyUpdate(
     server: { digest: server.digest, cursor: server.cursor },
     withheld: noteOf(withheld, update.recorded?.withheld?.since ?? now),
     hours: update.hours,
+    former: role === "mx" ? update.recorded?.former : undefined,
     rendering: { version: RENDERING, mail_root: config.mailRoot },
     files: await recordFiles(files, config.out, role),
     reported_at: null,

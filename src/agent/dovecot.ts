@@ -6,6 +6,8 @@ const TIMEOUT = 30_000;
 const SETTLE = 50;
 /** What `doveadm kick` ends with when the user has left meanwhile. */
 const NO_SESSION = 68;
+/** What doveadm ends with when it has asked Dovecot and there is no such user (EX_NOUSER). */
+const NO_USER = 67;
 
 /**
  * Ends the open sessions of `users`, of those that Dovecot says are there. Before that it waits for the first
@@ -43,6 +45,27 @@ export async function untilDovecotLooks({ clock }: Host, written: number): Promi
   const nextSecond = (Math.floor(written / 1000) + 1) * 1000;
   // Not longer than that even when the clock was put back meanwhile.
   await clock.sleep(Math.min(Math.max(nextSecond + SETTLE - clock.now(), 0), 1000 + SETTLE));
+}
+
+/**
+ * Asks Dovecot for a user's home.
+ *
+ * @returns `home`: null when it knows no such user; `silence`: why it did not say
+ */
+export async function homeOf(
+  host: Host,
+  [command = "doveadm", ...leading]: readonly string[],
+  user: string,
+): Promise<{ home: string | null; silence?: undefined } | { home?: undefined; silence: string }> {
+  const args = [...leading, "user", "-f", "home", user];
+  try {
+    const { code, stdout, stderr } = await host.run(command, args, { timeout: TIMEOUT });
+    if (code === 0) return { home: stdout.trim() };
+    if (code === NO_USER) return { home: null };
+    return { silence: onOneLine(stderr) || `doveadm ended with ${code ?? "a signal"}` };
+  } catch (error) {
+    return { silence: `cannot be run: ${(error as Error).message}` };
+  }
 }
 
 /** @returns what it printed, or undefined after a warning */

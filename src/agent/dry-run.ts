@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { stateTag } from "../sync/answer.ts";
+import { refuseReturn } from "./asking.ts";
 import type { Client } from "./client.ts";
 import type { Config } from "./config.ts";
 import type { Host } from "./host.ts";
@@ -28,6 +29,7 @@ export async function dryRun(host: Host, config: Config, client: Client, key: st
   const position = kept && { ...kept.server, tag: stateTag(kept.server) };
   const base = async () => kept?.server;
   const { state, accepted } = await client.fetchMaps(key, { position, base });
+  await refuseReturn({ state, accepted }, position?.history, async () => kept);
   const server = state ?? kept?.server;
   if (server === undefined) return;
   const hour = recorded?.hours.count ?? kept?.ledger.hour ?? 0;

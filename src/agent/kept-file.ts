@@ -20,7 +20,7 @@ const FORMAT = "m25-mail-node-1";
  * The one file that a node's files can be made from: the server's state as a snapshot, so that one reader proves
  * what a server sends and what is kept, and after its end what this node knows besides:
  *
- *     {"kept":"m25-mail-node-1","hour":7,"ignored":null,"peaks":[[7,120]]}
+ *     {"kept":"m25-mail-node-1","hour":7,"ignored":null,"left":[],"peaks":[[7,120]]}
  *     {"withheld":42,"record":{"user":…}}     served although the server's state of revision 42 has it no more
  *     {"gone":"jan@example.nl","hour":6}      no longer served since that hour
  *     {"end":2,"sha256":"…"}                  how many lines stand between, and the hash of them all
@@ -34,7 +34,7 @@ export function* renderKept({ server, withheld, ledger }: Kept): Iterable<string
   yield* inPieces(users.values(), line);
   yield `${encodeEnd(domains.size + users.size)}\n`;
 
-  const { hour, ignored, peaks, gone } = ledger;
+  const { hour, ignored, left, peaks, gone } = ledger;
   const hash = createHash("sha256");
   for (const piece of pieces()) {
     hash.update(piece);
@@ -43,7 +43,7 @@ export function* renderKept({ server, withheld, ledger }: Kept): Iterable<string
   yield `{"end":${withheld.size + gone.size},"sha256":"${hash.digest("hex")}"}\n`;
 
   function* pieces(): Iterable<string> {
-    yield `${JSON.stringify({ kept: FORMAT, hour, ignored, peaks: [...peaks] })}\n`;
+    yield `${JSON.stringify({ kept: FORMAT, hour, ignored, left, peaks: [...peaks] })}\n`;
     yield* inPieces(
       withheld.values(),
       ({ record, revision }) => `{"withheld":${revision},"record":${canonicalLine(record)}}\n`,
@@ -125,7 +125,11 @@ function isUser(record: MailRecord): record is UserRecord | AddressRecord {
   return "user" in record;
 }
 
-function headingOf({ kept, hour, ignored, peaks }: Record<string, unknown>): Omit<Ledger, "gone"> {
-  if (kept !== FORMAT || !Number.isSafeInteger(hour) || !Array.isArray(peaks)) throw new Damaged();
-  return { hour: Number(hour), ignored: ignored === null ? null : Number(ignored), peaks: new Map(peaks) };
+function headingOf(heading: Record<string, unknown>): Omit<Ledger, "gone"> {
+  // Earlier versions of this program remembered no histories.
+  const { kept, hour, ignored, left = [], peaks } = heading;
+  if (kept !== FORMAT || !Number.isSafeInteger(hour) || !Array.isArray(peaks) || !Array.isArray(left))
+    throw new Damaged();
+  const since = ignored === null ? null : Number(ignored);
+  return { hour: Number(hour), ignored: since, left, peaks: new Map(peaks) };
 }

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { untilDovecotLooks } from "./dovecot.ts";
+import { homeOf, untilDovecotLooks } from "./dovecot.ts";
 import { onOneLine } from "./faults.ts";
 import type { FileSystem } from "./file-system.ts";
 import type { CommandResult, Host } from "./host.ts";
@@ -10,8 +10,6 @@ import { names, stagedName } from "./state.ts";
 /** Of each kind. */
 const SAMPLE = 5;
 const TIMEOUT = 30_000;
-/** What doveadm ends with when it has asked Dovecot and there is no such user (EX_NOUSER). */
-const NO_USER = 67;
 
 /** What came and what went: of a whole update, or the part of it that is looked up. */
 export interface Changes {
@@ -91,20 +89,16 @@ async function askPostfix(
 async function askDovecot(host: Host, eyes: Eyes, { added, removed }: Changes["users"]): Promise<string[]> {
   const { doveadm, mailRoot } = eyes;
   if (doveadm === undefined || added.length + removed.length === 0) return [];
-  const [command = "doveadm", ...leading] = doveadm;
   let silent: string | undefined;
   const ask = async (user: string, wanted: boolean): Promise<string | undefined> => {
-    const args = [...leading, "user", "-f", "home", user];
-    const { code, stdout, stderr } = await runQuietly(host, command, args);
-    if (code !== 0 && code !== NO_USER) {
-      silent ??= onOneLine(stderr) || `doveadm ended with ${code ?? "a signal"}`;
+    const { home, silence } = await homeOf(host, doveadm, user);
+    if (home === undefined) {
+      silent ??= silence;
       return undefined;
     }
-    const known = code === 0;
-    if (known === wanted) return undefined;
-    if (wanted) return `Dovecot does not know ${user}`;
+    if (wanted) return home === null ? `Dovecot does not know ${user}` : undefined;
     // Where it knows the user from elsewhere, the home is none of ours.
-    return isOurHome(stdout.trim(), mailRoot, user) ? `Dovecot still knows ${user}` : undefined;
+    return home !== null && isOurHome(home, mailRoot, user) ? `Dovecot still knows ${user}` : undefined;
   };
   const askAll = async (changes: Changes["users"]): Promise<string[]> => {
     const asked = await Promise.all([

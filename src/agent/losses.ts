@@ -28,6 +28,8 @@ export const DEFAULT_THRESHOLDS: Thresholds = { percent: 20, users: 5 };
 /** Counted hours. */
 const WINDOW = 24;
 const HOUR = 3_600_000;
+/** How many histories are remembered that were left. */
+const HISTORIES = 16;
 
 type AnyUser = UserRecord | AddressRecord;
 
@@ -46,6 +48,8 @@ export interface Ledger {
   peaks: ReadonlyMap<number, number>;
   /** By user: the hour in which the service ended. */
   gone: ReadonlyMap<string, number>;
+  /** The histories before the server's, the last one last: whoever is sent one of them again follows two servers. */
+  left: readonly string[];
   /** An acceptance that stood there when a new history began: it was meant for another one. */
   ignored: number | null;
 }
@@ -71,10 +75,12 @@ export interface Circumstances {
 export function settle(before: Kept | undefined, server: MailState, circumstances: Circumstances): Kept {
   const { hour, thresholds, accepted, acceptedHere } = circumstances;
   if (before === undefined) {
-    const ledger = { hour, peaks: new Map([[hour, server.users.size]]), gone: new Map(), ignored: null };
+    const peaks = new Map([[hour, server.users.size]]);
+    const ledger = { hour, peaks, gone: new Map(), left: [], ignored: null };
     return { server, withheld: new Map(), ledger };
   }
   const known = before.server.history === server.history;
+  const left = known ? before.ledger.left : leave(before);
   const ignored = known ? before.ledger.ignored : (accepted ?? null);
   const missing = new Map<string, Withheld>();
   for (const [user, { record, revision }] of before.withheld) {
@@ -96,22 +102,36 @@ export function settle(before: Kept | undefined, server: MailState, circumstance
   const conclude = (withheld: ReadonlyMap<string, Withheld>): Kept => {
     for (const user of missing.keys()) if (!withheld.has(user)) gone.set(user, hour);
     raise(peaks, hour, server.users.size + withheld.size);
-    return { server, withheld, ledger: { hour, peaks, gone, ignored } };
+    return { server, withheld, ledger: { hour, peaks, gone, left, ignored } };
   };
   if (!alreadyWithheld && !isBeyond(gone.size + missing.size, peaks, thresholds)) return conclude(new Map());
 
   const heard = accepted === ignored ? undefined : accepted;
   const limit = Math.max(heard ?? -1, known ? (acceptedHere ?? -1) : -1);
-  const left = new Map([...missing].filter(([, { revision }]) => revision > limit));
-  if (left.size === missing.size) return conclude(missing);
+  const stay = new Map([...missing].filter(([, { revision }]) => revision > limit));
+  if (stay.size === missing.size) return conclude(missing);
   peaks.clear();
   gone.clear();
-  raise(peaks, hour, served - (missing.size - left.size));
-  const withheld = isBeyond(left.size, peaks, thresholds) ? left : new Map<string, Withheld>();
+  raise(peaks, hour, served - (missing.size - stay.size));
+  const withheld = isBeyond(stay.size, peaks, thresholds) ? stay : new Map<string, Withheld>();
   const next = conclude(withheld);
   // Those who were accepted are no loss to be counted again.
-  for (const user of missing.keys()) if (!left.has(user)) gone.delete(user);
+  for (const user of missing.keys()) if (!stay.has(user)) gone.delete(user);
   return next;
+}
+
+function leave({ server, ledger }: Kept): string[] {
+  const others = ledger.left.filter((history) => history !== server.history);
+  // What was read from the daemons' own files is of no history.
+  return [...others, server.history].filter((history) => history !== "").slice(-HISTORIES);
+}
+
+/**
+ * True when a node that has left `history` is sent it again. A restore always begins a new one: so this is an old copy
+ * of the database that answers in turn with the one that this node follows, or that was put back by hand.
+ */
+export function isReturn({ server, ledger }: Kept, history: string): boolean {
+  return history !== server.history && ledger.left.includes(history);
 }
 
 function isBeyond(lost: number, peaks: ReadonlyMap<number, number>, { percent, users }: Thresholds): boolean {

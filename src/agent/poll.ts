@@ -16,6 +16,7 @@ import {
   TemporaryFailure,
   Unreachable,
 } from "./faults.ts";
+import { clearFormerRole } from "./former-role.ts";
 import type { Host } from "./host.ts";
 import { listenTo, recordPoll } from "./last-poll.ts";
 import { type Eyes, lookUpChanges } from "./lookup.ts";
@@ -212,6 +213,7 @@ async function pollLocked(
     const reported = await report(state, failure);
     return { exitCode: exitCodes.temporary, news, reported };
   }
+  state = await clearFormerRole(place, state);
   if (changed) return { exitCode, news, reported: await report(state, outcome) };
   if (!quiet) host.log(`nothing has changed since revision ${state.applied.revision}`);
   const due = greet || reportIsDue(state, host.clock.now());

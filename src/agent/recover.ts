@@ -38,7 +38,7 @@ export async function recoverKept(files: FileSystem, out: string, hour: number):
   if (users.size === 0) return undefined;
   const digest = new StateDigest().toString();
   const server = { role: "mail", history: "", revision: 0, digest, cursor: "", domains, users } as const;
-  const ledger = { hour, peaks: new Map([[hour, users.size]]), gone: new Map(), ignored: null };
+  const ledger = { hour, peaks: new Map([[hour, users.size]]), gone: new Map(), left: [], ignored: null };
   return { server, withheld: new Map(), ledger };
 }
 

@@ -17,7 +17,7 @@ export type Product = "users" | MapName;
 
 /**
  * What a node of that role writes. An mx has neither Dovecot's users nor their senders; those of a node that
- * becomes one stay where they are, as they are, so that a role set by mistake takes no mailbox out of service.
+ * becomes one stay for a while where they are, as they are: a role set by mistake takes no mailbox out of service.
  */
 export const productsOf: Readonly<Record<NodeRole, { users: boolean; maps: readonly MapName[] }>> = {
   mail: { users: true, maps },
@@ -89,6 +89,11 @@ export interface NodeState {
     since: string;
   } | null;
   hours: Hours;
+  /**
+   * Of an mx that still has the files of when it had mailboxes: the counted hours in which Dovecot last used them, as
+   * far as is known, and was last asked. See former-role.ts.
+   */
+  former?: { used: number; asked: number } | undefined;
   /** What besides the state decides the bytes of the files. */
   rendering: { version: number; mail_root: string };
   files: Record<string, FileStat>;

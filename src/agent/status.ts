@@ -3,6 +3,7 @@ import type { NodeRole } from "../sync/records.ts";
 import type { StatusConfig } from "./config.ts";
 import { type ExitCode, exitCodes, explain } from "./faults.ts";
 import type { FileSystem } from "./file-system.ts";
+import { formerFiles } from "./former-role.ts";
 import type { Host } from "./host.ts";
 import { type LastPoll, readLastPoll } from "./last-poll.ts";
 import { type NodeState, names, parseNodeState, sameFile } from "./state.ts";
@@ -36,6 +37,8 @@ export interface Status {
   missing: string[];
   /** True when an update was begun and did not come to its end. */
   unfinished: boolean;
+  /** Files of when this node had mailboxes, which an mx does not use; see former-role.ts. */
+  former: string[];
   /** True when what the last update changed was not yet found to be so by looking it up. */
   unproved: boolean;
   last_poll: LastPoll | null;
@@ -80,6 +83,7 @@ export async function readStatus({ files, clock }: Host, out: string, version: s
     damaged,
     missing,
     unfinished: listed.has(names.pending),
+    former: state?.applied.role === "mx" ? await attempt(formerFiles(files, out), []) : [],
     unproved: listed.has(names.unproved),
     last_poll: lastPoll,
     unreadable,
@@ -148,6 +152,12 @@ export function describeStatus(status: Status, now: number): string {
   if (status.unproved) {
     lines.push(["look-up", "what changed last is not proved by looking it up: the next poll does so again"]);
   }
+  if (status.former.length > 0) {
+    lines.push([
+      "former",
+      `${status.former.join(", ")}, of when this node had mailboxes: they go a day after Dovecot last used them`,
+    ]);
+  }
   if (last_poll !== null) {
     lines.push(
       ["last poll", `${last_poll.at} (${ago(last_poll.at, now)}): ${describeAnswer(last_poll)}`],
@@ -203,6 +213,10 @@ function describeReport({ reported_at }: Status, now: number): string {
   return `was told at ${reported_at} (${ago(reported_at, now)})`;
 }
 
+const TWO_HISTORIES =
+  "an older copy of the database answers, in turn with the one that this node follows or in its place; what that one said " +
+  "stays in service: leave one of them, and there say m25-mail backup FILE and m25-mail restore FILE";
+
 function describeExit(status: Status, now: number): string {
   const { exit_code, serving, unreadable, last_poll } = status;
   if (exit_code === exitCodes.done) return "all is well";
@@ -213,6 +227,7 @@ function describeExit(status: Status, now: number): string {
   }
   if (exit_code === exitCodes.refused) {
     const answered = last_poll?.exit_code === exitCodes.refused && last_poll.reason !== "removals_withheld";
+    if (answered && last_poll.reason === "returned_history") return TWO_HISTORIES;
     return status.withheld !== null && !answered
       ? "removals are withheld: too many at once; everything else of the server's state is in service"
       : "the server's answer was refused; the old state stays in service";

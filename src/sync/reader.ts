@@ -33,6 +33,7 @@ export const refusalReasons = {
   wrong_counts: "the records are not as many as the header and the end line say",
   wrong_digest: "the records do not add up to the digest",
   older_revision: "the answer is older than what this node has",
+  returned_history: "the answer is of a history that this node has left for a later one",
   too_large: "the answer is larger than this program accepts",
 } as const;
 

@@ -1,0 +1,97 @@
+/** Two databases behind one address, and restores, with the real server. */
+import { copyFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { backUp, restore } from "../../db/backup.ts";
+import { main } from "../../src/agent/cli.ts";
+import { startServer, type TestServer } from "../support/server.ts";
+import { temporaryFolder } from "../support/store.ts";
+import { type RealServer, realServer } from "./real-server.ts";
+import { served, usersIn } from "./support.ts";
+
+const USERS = ["jan@example.nl", "piet@example.nl"];
+
+/** A server whose database began as a copy: restored as it should be, or put there by hand. */
+async function twinOf({ server }: RealServer, how: "restored" | "by hand"): Promise<TestServer> {
+  const copy = join(temporaryFolder(), "copy.db");
+  await backUp(server.database, copy);
+  if (how === "restored") {
+    const twin = await startServer();
+    restore(twin.database, copy);
+    return twin;
+  }
+  const db = join(temporaryFolder(), "m25-mail.db");
+  copyFileSync(copy, db);
+  writeFileSync(join(dirname(db), "first-token"), server.token);
+  return await startServer({ db });
+}
+
+describe("two servers with different histories behind one address", () => {
+  it.each(["restored", "by hand"] as const)(
+    "a twin that was %s: the node goes over to the later history once, and not back and forth",
+    async (how) => {
+      const real = await realServer(USERS);
+      const { server, proxy, node, must, listed } = real;
+      const twin = await twinOf(real, how);
+      await must("add-user", { email: "els@example.nl", password: "correct horse" });
+      expect((await node.poll()).exitCode).toBe(0);
+      proxy.target = twin.url;
+      expect((await node.poll()).exitCode).toBe(0);
+      const before = served(node.config.out);
+      proxy.target = server.url;
+      for (const _ of ["once", "and again"]) {
+        expect(await node.poll()).toMatchObject({ exitCode: 65, reported: true });
+        expect(served(node.config.out)).toEqual(before);
+        await expect.poll(listed, { timeout: 5000 }).toMatchObject({
+          status: "failing",
+          reason: "returned_history",
+          applied_revision: null,
+          hint: expect.stringContaining("m25-mail restore"),
+        });
+      }
+      const { out } = node.config;
+      node.printed.length = 0;
+      expect(await main(["status", "--out", out], {}, node.host, new AbortController().signal)).toBe(65);
+      expect(node.printed.join("")).toMatch(/^altogether +an older copy of the database answers/m);
+      // The one that it follows now is heard as before.
+      proxy.target = twin.url;
+      expect((await node.poll()).exitCode).toBe(0);
+
+      // What the hint says.
+      const copy = join(temporaryFolder(), "copy.db");
+      await backUp(server.database, copy);
+      restore(server.database, copy);
+      proxy.target = server.url;
+      expect((await node.poll()).exitCode).toBe(0);
+      expect(usersIn(out).map(({ user }) => user)).toEqual(["els@example.nl", ...USERS]);
+      await expect.poll(listed, { timeout: 5000 }).toMatchObject({ status: "current", reason: null });
+    },
+  );
+
+  it("--dry-run refuses what a poll would refuse", async () => {
+    const real = await realServer(USERS);
+    const { server, proxy, node } = real;
+    await node.poll();
+    proxy.target = (await twinOf(real, "restored")).url;
+    await node.poll();
+    proxy.target = server.url;
+    node.config.dryRun = true;
+    expect((await node.poll()).exitCode).toBe(65);
+    expect(node.printed).toEqual([]);
+  });
+});
+
+describe("a restore", () => {
+  it("of a restore of a restore is taken without a human, however often", async () => {
+    const { server, node, listed } = await realServer(USERS);
+    const copy = join(temporaryFolder(), "copy.db");
+    await backUp(server.database, copy);
+    for (let time = 0; time < 20; time += 1) {
+      expect((await node.poll()).exitCode, `${time}`).toBe(0);
+      restore(server.database, copy);
+      if (time % 2 === 0) await backUp(server.database, copy);
+    }
+    expect((await node.poll()).exitCode).toBe(0);
+    await expect.poll(listed, { timeout: 5000 }).toMatchObject({ status: "current" });
+  });
+});
