@@ -6,7 +6,7 @@ import { createFile, migrate, noDatabase, openConnection, translated, unavailabl
 /** What a restore puts back, what is referred to first. The audit log stays: what was done was done. */
 const STATE = ["state", "revisions", "domains", "users", "removals"] as const;
 /** Who may ask is not turned back: a revoked token stays revoked, and a node keeps the key that it has now. */
-const ACCESS = ["nodes", "tokens"] as const;
+const ACCESS = ["nodes", "tokens", "oauth", "operator"] as const;
 
 /**
  * Writes a consistent copy of the database to `file`, 0600, while others read and write it.

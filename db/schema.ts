@@ -79,6 +79,19 @@ export interface Schema {
     expires_at: Fixed<string | null>;
     last_used_at: string | null;
   };
+  oauth: {
+    kind: Fixed<string>;
+    /** SHA-256 of what the other side holds, in hexadecimal digits. */
+    id: Fixed<string>;
+    grant_id: string | null;
+    uid: string | null;
+    /** JSON. */
+    payload: string;
+    /** Seconds since 1970. */
+    consumed_at: number | null;
+    expires_at: number | null;
+  };
+  operator: { id: Fixed<number>; password_hash: string; changed_at: string };
   audit_log: {
     id: Generated<number>;
     at: Fixed<string>;

@@ -17,6 +17,8 @@ import {
 } from "./file.ts";
 import { truncateLogRegularly } from "./log-truncation.ts";
 import { NodeTable } from "./nodes.ts";
+import { OAuthTable } from "./oauth.ts";
+import { OperatorTable } from "./operator.ts";
 import { pollReader, readState } from "./reading.ts";
 import type { Schema } from "./schema.ts";
 import { StateTable } from "./state.ts";
@@ -144,6 +146,8 @@ function tablesOf(db: Kysely<Schema>, within: ReadonlySet<string> | undefined): 
     users: new UserTable(db, state, domains),
     nodes: new NodeTable(db),
     tokens: new TokenTable(db),
+    oauth: new OAuthTable(db),
+    operator: new OperatorTable(db),
     audit: new AuditTable(db),
   };
 }

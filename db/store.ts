@@ -3,6 +3,8 @@ import type { View } from "../src/sync/view.ts";
 import type { AuditTable } from "./audit.ts";
 import type { DomainTable } from "./domains.ts";
 import type { NodeTable } from "./nodes.ts";
+import type { OAuthTable } from "./oauth.ts";
+import type { OperatorTable } from "./operator.ts";
 import type { StateTable } from "./state.ts";
 import type { TokenTable } from "./tokens.ts";
 import type { UserTable } from "./users.ts";
@@ -14,6 +16,8 @@ export interface Tables {
   users: UserTable;
   nodes: NodeTable;
   tokens: TokenTable;
+  oauth: OAuthTable;
+  operator: OperatorTable;
   audit: AuditTable;
 }
 

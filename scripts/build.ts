@@ -17,7 +17,7 @@ await build({
   format: "esm",
   platform: "node",
   target: "node22",
-  external: ["better-sqlite3", "bcrypt", "fastify"],
+  external: ["better-sqlite3", "bcrypt", "fastify", "oidc-provider"],
   banner: { js: "#!/usr/bin/env node" },
   logLevel: "warning",
 });

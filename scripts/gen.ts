@@ -55,7 +55,7 @@ function inputs(tool: Tool): string {
 function settingsTable(): string {
   const rows = Object.entries(flags).map(
     ([name, { placeholder, help }]) =>
-      `| \`--${name} ${placeholder}\` | \`${environmentName(name)}\` | ${help} |\n`,
+      `| \`${`--${name} ${placeholder}`.trimEnd()}\` | \`${environmentName(name)}\` | ${help} |\n`,
   );
   return `| flag | environment | meaning |\n| --- | --- | --- |\n${rows.join("")}`;
 }

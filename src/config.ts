@@ -6,6 +6,7 @@ import { Network } from "./mail/schemas.ts";
 
 /** A flag of the command line, which is an environment variable too: --db is M25_MAIL_DB. */
 export interface Flag {
+  /** Of its value; "" for a flag that is on or off. */
   placeholder: string;
   help: string;
 }
@@ -34,6 +35,11 @@ export const flags = {
     placeholder: "N",
     help: "calls a minute of one principal that cannot be taken back (default 30)",
   },
+  oauth: { placeholder: "", help: "let clients sign in by OAuth 2.1; needs --public-url" },
+  "oauth-clients": {
+    placeholder: "URL,…",
+    help: "further clients, by the addresses of their metadata documents",
+  },
   "hash-cost": { placeholder: "N", help: "bcrypt cost of new passwords, 10 to 14 (default 10)" },
   "audit-retention": {
     placeholder: "DAYS",
@@ -59,6 +65,7 @@ function wholeNumber(least: number, most: number) {
     .pipe(z.int().min(least, `is below ${least}`).max(most, `is above ${most}`));
 }
 
+/** A list with commas. */
 const list = z.string().transform((text) =>
   text
     .split(",")
@@ -97,11 +104,27 @@ const ServeConfig = z
         error: "is neither a number of days nor forever",
       })
       .default(365),
+    oauth: z.union([z.boolean(), z.stringbool()], { error: "is neither true nor false" }).default(false),
+    "oauth-clients": list
+      .pipe(z.array(z.url({ protocol: /^https$/, error: "has an entry that is no https URL" })))
+      .default([]),
   })
   .refine((config) => (config["tls-cert"] === undefined) === (config["tls-key"] === undefined), {
     path: ["tls-cert"],
     message: "and --tls-key go together",
+  })
+  .refine((config) => !config.oauth || isIssuer(config["public-url"]), {
+    path: ["oauth"],
+    message: "needs --public-url https://NAME, without a path (http only on this machine itself)",
   });
+
+/** Some clients know no other place for the authorization server's endpoints than the root of the origin. */
+function isIssuer(publicUrl: string | undefined): boolean {
+  if (publicUrl === undefined) return false;
+  const { protocol, hostname, pathname, search, hash } = new URL(publicUrl);
+  const isSafe = protocol === "https:" || ["localhost", "127.0.0.1", "[::1]"].includes(hostname);
+  return isSafe && pathname === "/" && search === "" && hash === "";
+}
 
 export type StoreConfig = z.output<typeof StoreConfig>;
 export type ServeConfig = z.output<typeof ServeConfig>;

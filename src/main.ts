@@ -3,7 +3,7 @@ import { openStore } from "../db/sqlite.ts";
 import type { Runtime } from "../tools/call.ts";
 import { PasswordHasher } from "../tools/hash.ts";
 import { CallLimits } from "../tools/limits.ts";
-import { serveConfig, storeConfig, UsageError } from "./config.ts";
+import { type FlagName, flags, serveConfig, storeConfig, UsageError } from "./config.ts";
 import { parseArguments } from "./doors/cli/arguments.ts";
 import { exitCodes, showRefusal } from "./doors/cli/call.ts";
 import { storeCommand } from "./doors/cli/commands.ts";
@@ -47,7 +47,9 @@ function runtimeOf(store: Runtime["store"], hashCost: number): Runtime {
 }
 
 async function serveCommand(argv: string[]): Promise<number> {
-  const { values } = parseArguments(argv, serveFlags, [], []);
+  const isSwitch = (flag: FlagName) => flags[flag].placeholder === "";
+  const texts = serveFlags.filter((flag) => !isSwitch(flag));
+  const { values } = parseArguments(argv, texts, serveFlags.filter(isSwitch), []);
   const config = serveConfig(values, process.env);
   // The HTTP stack takes longer to load than all else: stdio and the commands do without it.
   const { serve } = await import("./serve.ts");

@@ -30,14 +30,20 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
+export interface ServeOptions {
+  /** By which metadata documents of OAuth clients are fetched. */
+  fetch?: (url: string, options: RequestInit) => Promise<Response>;
+  /** The conformance suite puts fixtures of its own beside the nine tools. */
+  mcpServerFor?: McpServerFactory;
+}
+
 /** Everything that `m25-mail serve` serves. Closes the store when it closes. */
 export async function serve(
   config: ServeConfig,
   store: Store,
   unlimited: Runtime,
   log: Log,
-  /** The conformance suite puts fixtures of its own beside the nine tools. */
-  mcpServerFor?: McpServerFactory,
+  options: ServeOptions = {},
 ): Promise<RunningServer> {
   await createFirstToken(store, unlimited, config.db, log);
   const limits = new CallLimits({
@@ -46,6 +52,10 @@ export async function serve(
     destructive: config["limit-destructive"],
   });
   const runtime = { ...unlimited, limits };
+  const {
+    fetch = globalThis.fetch,
+    mcpServerFor = (principal, origin) => mcpServer(runtime, principal, origin),
+  } = options;
   const publisher = new Publisher(store, dirname(config.db));
   const lastSeen = new LastSeen(store, log);
   const { "public-url": publicUrl, "tls-cert": certFile, "tls-key": keyFile } = config;
@@ -53,15 +63,17 @@ export async function serve(
     ...config["allowed-hosts"],
     ...(publicUrl === undefined ? [] : [new URL(publicUrl).hostname]),
   ];
+  const oauth =
+    config.oauth && publicUrl !== undefined
+      ? await (await import("./auth/oauth/index.ts")).openOAuth(store, () => runtime.now(), log, {
+          issuer: new URL(publicUrl).origin,
+          clients: config["oauth-clients"],
+          hashCost: config["hash-cost"],
+          fetch,
+        })
+      : undefined;
   const app = await httpServer(
-    {
-      runtime,
-      store,
-      publisher,
-      lastSeen,
-      mcpServerFor: mcpServerFor ?? ((principal, origin) => mcpServer(runtime, principal, origin)),
-      log,
-    },
+    { runtime, store, publisher, lastSeen, mcpServerFor, oauth, log },
     {
       allowedHosts: isWildcard(config.host) ? names : [...names, config.host],
       trustedProxies: config["trusted-proxies"],
@@ -90,6 +102,7 @@ export async function serve(
       const hangUp = setTimeout(() => app.server.closeAllConnections(), STOP_GRACE);
       await app.close();
       clearTimeout(hangUp);
+      oauth?.close();
       await lastSeen.close();
       await publisher.close();
       await store.close();

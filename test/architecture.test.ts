@@ -47,6 +47,12 @@ test.each([
   ["src/doors/planted.ts", "better-sqlite3"],
   ["src/auth/planted.ts", "../../db/sqlite.ts"],
   ["src/doors/mcp/planted.ts", "../../../db/sqlite.ts"],
+  ["src/doors/planted.ts", "oidc-provider"],
+  ["src/doors/mcp/planted.ts", "oidc-provider"],
+  ["tools/planted.ts", "oidc-provider"],
+  ["db/planted.ts", "oidc-provider"],
+  ["src/auth/oauth/planted.ts", "bcrypt"],
+  ["src/auth/oauth/planted.ts", "../../../db/oauth.ts"],
 ])("lint refuses that %s imports %s", (file, imported) => {
   expect(lint(file, imported)).toContain("noRestrictedImports");
 });
@@ -64,13 +70,20 @@ test.each([
   ["tools/hash.ts", "bcrypt"],
   ["src/doors/planted.ts", "../../db/store.ts"],
   ["src/doors/mcp/planted.ts", "@modelcontextprotocol/server"],
+  ["src/auth/oauth/planted.ts", "oidc-provider"],
 ])("lint lets %s import %s", (file, imported) => {
   expect(lint(file, imported)).not.toContain("noRestrictedImports");
 });
 
 /** The files, of ours and of packages, that `entry` runs; what is imported for its types only is not among them. */
 async function modulesOf(entry: string): Promise<string[]> {
-  const result = await build({
+  const { inputs, outputs } = await bundled(entry);
+  const packages = Object.values(outputs).flatMap((output) => output.imports.map(({ path }) => path));
+  return [...Object.keys(inputs), ...packages.filter((path) => !path.startsWith("node:"))];
+}
+
+async function bundled(entry: string) {
+  const { metafile } = await build({
     entryPoints: [join(root, entry)],
     bundle: true,
     metafile: true,
@@ -81,10 +94,7 @@ async function modulesOf(entry: string): Promise<string[]> {
     absWorkingDir: root,
     logLevel: "silent",
   });
-  const packages = Object.values(result.metafile.outputs).flatMap((output) =>
-    output.imports.map(({ path }) => path),
-  );
-  return [...Object.keys(result.metafile.inputs), ...packages.filter((path) => !path.startsWith("node:"))];
+  return metafile;
 }
 
 test("the tools carry no code of the database", async () => {
@@ -102,6 +112,14 @@ test("the node's program carries the vocabulary, the protocol and itself, and no
 
 test("a server on stdio carries no HTTP", async () => {
   expect((await modulesOf("src/doors/mcp/stdio.ts")).filter((path) => /fastify|http/.test(path))).toEqual([]);
+});
+
+test("a server without OAuth does not load it", async () => {
+  const { inputs } = await bundled("src/main.ts");
+  const importers = Object.entries(inputs).filter(([file]) => !file.startsWith("src/auth/oauth/"));
+  const imports = importers.flatMap(([, input]) => input.imports);
+  const ofOAuth = imports.filter(({ path }) => path.startsWith("src/auth/oauth/"));
+  expect(ofOAuth).toMatchObject([{ path: "src/auth/oauth/index.ts", kind: "dynamic-import" }]);
 });
 
 test("the scripts of package.json run on the Node that the project brings", () => {

@@ -9,6 +9,25 @@ const IN_FLIGHT = Math.max(1, Math.min(2, availableParallelism() - 1));
 /** Hashed or waiting. At cost 10 the last of these waits two to five seconds; who would wait longer is told so. */
 const MAX_WANTED = 66;
 
+const SCHEME = "{BLF-CRYPT}";
+
+/**
+ * Whether a password is the one of a stored hash, in the same time for every answer.
+ *
+ * @param hash `{BLF-CRYPT}$2b$…`, or undefined where there is none: then the answer is no, and takes as long
+ * @param cost bcrypt's, of the hash that is not there
+ */
+export async function passwordMatches(
+  password: string,
+  hash: string | undefined,
+  cost: number,
+): Promise<boolean> {
+  const { default: bcrypt } = await import("bcrypt");
+  const nobodys = `$2b$${cost}$${"abcdefghijklmnopqrstuu"}${"u".repeat(31)}`;
+  const matches = await bcrypt.compare(password, hash?.slice(SCHEME.length) ?? nobodys);
+  return matches && hash !== undefined;
+}
+
 /** Hashes passwords, one or two at a time, the others waiting in line. */
 export class PasswordHasher {
   readonly #cost: number;
@@ -40,7 +59,7 @@ export class PasswordHasher {
     }
     try {
       const { default: bcrypt } = await import("bcrypt"); // native code, which most starts never need
-      return `{BLF-CRYPT}${await bcrypt.hash(password, this.#cost)}`;
+      return `${SCHEME}${await bcrypt.hash(password, this.#cost)}`;
     } finally {
       const next = this.#waiting.shift();
       if (next === undefined) this.#running -= 1;

@@ -10,6 +10,8 @@ export interface Principal {
   scopes: ReadonlySet<Scope>;
   /** The only domains (A-labels) it may see and change, which leaves nodes out; undefined for all of them. */
   domains?: ReadonlySet<string> | undefined;
+  /** True for a client that can ask the operator for a scope that it lacks (OAuth). */
+  mayAskForMore?: boolean;
 }
 
 /** Whoever has a shell on the server may do everything. */

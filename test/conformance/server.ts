@@ -27,7 +27,9 @@ export async function conformanceServer(database: string): Promise<RunningServer
   const made = await call(runtime, operator("cli"), operatorTools.createToken, { name: "conformance" });
   if (!made.ok) throw made.error;
   authoriseEveryRequest(String(made.value.token));
-  return serve(config, store, runtime, log, (principal) => serverWithFixtures(runtime, principal));
+  return serve(config, store, runtime, log, {
+    mcpServerFor: (principal) => serverWithFixtures(runtime, principal),
+  });
 }
 
 /** The suite cannot send a token. */

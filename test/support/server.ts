@@ -5,7 +5,7 @@ import { openStore } from "../../db/sqlite.ts";
 import type { Store } from "../../db/store.ts";
 import { serveConfig } from "../../src/config.ts";
 import type { Log } from "../../src/log.ts";
-import { serve } from "../../src/serve.ts";
+import { type ServeOptions, serve } from "../../src/serve.ts";
 import { PasswordHasher } from "../../tools/hash.ts";
 import { temporaryFolder } from "./store.ts";
 
@@ -29,7 +29,7 @@ export interface TestServer {
 /** The real server on a loopback port that the system chose, with real hashing; stopped when the test ends. */
 export async function startServer(
   flags: Record<string, string> = {},
-  { now = () => new Date() }: { now?: () => Date } = {},
+  { now = () => new Date(), ...options }: ServeOptions & { now?: () => Date } = {},
 ): Promise<TestServer> {
   const database = flags.db ?? join(temporaryFolder(), "m25-mail.db");
   const log: string[] = [];
@@ -46,7 +46,7 @@ export async function startServer(
     hashPassword: (password: string) => hasher.hash(password),
     reportBug: (error: unknown, reference: string) => note(`bug ${reference}`, error),
   };
-  const server = await serve(config, store, runtime, logger);
+  const server = await serve(config, store, runtime, logger, options);
   let closed: Promise<void> | undefined;
   const close = () => {
     closed ??= server.close();

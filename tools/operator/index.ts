@@ -1,9 +1,12 @@
 import type { Tool } from "../tool.ts";
 import { listFleet } from "./list-fleet.ts";
 import { acceptRemovals, removeNode, rotateKey, setNode } from "./nodes.ts";
+import { addOAuthClient, listOAuthClients, removeOAuthClient } from "./oauth-clients.ts";
+import { listGrants, revokeGrant } from "./oauth-grants.ts";
 import { purgeUser } from "./purge-user.ts";
 import { readAudit } from "./read-audit.ts";
 import { restoreUser } from "./restore-user.ts";
+import { setOperatorPassword } from "./set-password.ts";
 import { setQuota } from "./set-quota.ts";
 import { createToken, listTokens, revokeToken } from "./tokens.ts";
 
@@ -21,4 +24,10 @@ export const operatorTools = {
   listTokens,
   revokeToken,
   readAudit,
+  setOperatorPassword,
+  addOAuthClient,
+  listOAuthClients,
+  removeOAuthClient,
+  listGrants,
+  revokeGrant,
 } satisfies Record<string, Tool>;

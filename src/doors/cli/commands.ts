@@ -48,6 +48,11 @@ export function storeCommand(name: string, argv: readonly string[]): StoreComman
       return simple(operatorTools.restoreUser, rest, ["EMAIL"]);
     case "user purge":
       return simple(operatorTools.purgeUser, rest, ["EMAIL"]);
+    case "operator set-password":
+      return setPasswordCommand(rest);
+    case "oauth client":
+    case "oauth grants":
+      return oauthCommand(verb, rest);
     default:
       if (verbs[name] === undefined) return undefined;
       throw new UsageError(`m25-mail ${name} needs one of: ${verbs[name]}.`);
@@ -58,6 +63,8 @@ const verbs: Readonly<Record<string, string>> = {
   token: "create, list, revoke",
   node: "list, set, rotate-key, accept, remove",
   user: "set-quota, restore, purge",
+  operator: "set-password",
+  oauth: "client add, client list, client remove, grants list, grants revoke",
 };
 
 function endpoint(name: string): Tool {
@@ -140,6 +147,49 @@ function acceptCommand(argv: readonly string[]): StoreCommand {
     values,
     run: (runtime) => runTool(runtime, operatorTools.acceptRemovals, input, presentation(values)),
   };
+}
+
+function setPasswordCommand(argv: readonly string[]): StoreCommand {
+  const { values } = parseArguments(argv, [...storeFlags, "password-file"], SWITCHES, []);
+  return {
+    values,
+    async run(runtime) {
+      const password = await readPassword(optionalText(values["password-file"]));
+      return runTool(runtime, operatorTools.setOperatorPassword, { password }, presentation(values));
+    },
+  };
+}
+
+/** @param subject client or grants */
+function oauthCommand(subject: string, [verb = "", ...argv]: readonly string[]): StoreCommand {
+  switch (`${subject} ${verb}`) {
+    case "client add":
+      return addClientCommand(argv);
+    case "client list":
+      return simple(operatorTools.listOAuthClients, argv, []);
+    case "client remove":
+      return simple(operatorTools.removeOAuthClient, argv, ["NAME"]);
+    case "grants list":
+      return simple(operatorTools.listGrants, argv, []);
+    case "grants revoke":
+      return simple(operatorTools.revokeGrant, argv, ["ID"]);
+    default:
+      throw new UsageError(`m25-mail oauth needs one of: ${verbs.oauth}.`);
+  }
+}
+
+function addClientCommand(argv: readonly string[]): StoreCommand {
+  const { values, positionals } = parseArguments(argv, [...storeFlags, "redirect-uri"], SWITCHES, ["NAME"]);
+  const redirectUris = optionalText(values["redirect-uri"])?.split(",") ?? [];
+  if (redirectUris.length === 0) {
+    throw new UsageError("--redirect-uri is missing: where the client is sent back to, as its maker says.");
+  }
+  const input = { name: positionals[0], redirect_uris: redirectUris };
+  const present =
+    values.json === true
+      ? presentation(values)
+      : ({ client_id }: Record<string, unknown>) => String(client_id);
+  return { values, run: (runtime) => runTool(runtime, operatorTools.addOAuthClient, input, present) };
 }
 
 function callCommand(argv: readonly string[]): StoreCommand {

@@ -15,6 +15,8 @@ export const serveFlags: readonly FlagName[] = [
   "limit-requests",
   "limit-passwords",
   "limit-destructive",
+  "oauth",
+  "oauth-clients",
   "hash-cost",
   "audit-retention",
   "purge-inactive-after",
@@ -35,6 +37,9 @@ export function help(): string {
   m25-mail node accept NAME | --all              let removals through that nodes withhold
   m25-mail user set-quota EMAIL MIB | restore EMAIL | purge EMAIL
   m25-mail audit [--since 7d] [--principal NAME]  who changed what, and who was refused; --json for programs
+  m25-mail operator set-password                 for the page on which OAuth clients are allowed
+  m25-mail oauth client add NAME --redirect-uri URI,…  |  list | remove NAME
+  m25-mail oauth grants list | revoke ID         what OAuth clients were allowed
   m25-mail backup FILE | restore FILE            a consistent copy while running; and back
 
   m25-mail COMMAND --help                        more of one command
@@ -74,7 +79,7 @@ function flagTable(names: readonly FlagName[]): string {
   return names
     .map((name) => {
       const { placeholder, help: meaning } = flags[name];
-      return `  ${`--${name} ${placeholder}`.padEnd(24)} ${environmentName(name).padEnd(24)} ${meaning}`;
+      return `  ${`--${name} ${placeholder}`.trimEnd().padEnd(24)} ${environmentName(name).padEnd(24)} ${meaning}`;
     })
     .join("\n");
 }

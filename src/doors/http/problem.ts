@@ -17,6 +17,9 @@ const statuses: Record<ErrorCode, number> = {
   user_active: 409,
   node_exists: 409,
   token_exists: 409,
+  client_not_found: 404,
+  client_exists: 409,
+  grant_not_found: 404,
   too_large: 413,
   busy: 429,
   internal: 500,
@@ -34,7 +37,9 @@ export function sendProblem(
 ): FastifyReply {
   const retryAfter = error.retryAfter ?? RETRY_AFTER[error.code];
   if (retryAfter !== undefined && !reply.hasHeader("retry-after")) reply.header("retry-after", retryAfter);
-  if (error.code === "unauthorized") reply.header("www-authenticate", 'Bearer realm="m25-mail"');
+  if (error.code === "unauthorized" && !reply.hasHeader("www-authenticate")) {
+    reply.header("www-authenticate", 'Bearer realm="m25-mail"');
+  }
   return reply
     .code(status)
     .type("application/problem+json")

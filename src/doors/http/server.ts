@@ -13,12 +13,14 @@ import type { Principal } from "../../../tools/principal.ts";
 import { RateLimit, tooMany } from "../../../tools/rate-limit.ts";
 import { authenticateToken, bearerCredential } from "../../auth/bearer.ts";
 import type { LastSeen } from "../../auth/last-seen.ts";
+import type { OAuth } from "../../auth/oauth/index.ts";
 import { UsageError } from "../../config.ts";
 import type { Log } from "../../log.ts";
 import { MailError } from "../../mail/error.ts";
 import { Networks, subscriberOf } from "../../mail/network.ts";
 import type { Publisher } from "../../sync/publisher.ts";
 import { type McpServerFactory, mountMcp } from "../mcp/http.ts";
+import { stepUp } from "../mcp/step-up.ts";
 import { mountRest } from "../rest.ts";
 import { mountSync } from "../sync/index.ts";
 import { noteClientAddresses } from "./client-address.ts";
@@ -51,6 +53,8 @@ export interface HttpParts {
   publisher: Publisher;
   lastSeen: LastSeen;
   mcpServerFor: McpServerFactory;
+  /** Where clients may sign in by OAuth. */
+  oauth?: OAuth | undefined;
   log: Log;
 }
 
@@ -66,7 +70,7 @@ export interface HttpSettings {
 
 /** All doors that are reached by HTTP, on one server that is not listening yet. */
 export async function httpServer(parts: HttpParts, settings: HttpSettings): Promise<FastifyInstance> {
-  const { runtime, store, publisher, lastSeen, log } = parts;
+  const { runtime, store, publisher, lastSeen, oauth, log } = parts;
   const now = () => runtime.now();
   const refused = hostGuard(new AllowedHosts(settings.allowedHosts), log);
   const limits = {
@@ -107,8 +111,15 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
   };
   const authenticate = (door: Principal["door"]) => async (request: FastifyRequest, reply: FastifyReply) => {
     const credential = bearerCredential(request.headers.authorization);
-    const principal = await authenticateToken(store, lastSeen, credential, door, now());
-    if (principal === undefined) return sendProblem(reply, noToken());
+    const principal =
+      (await authenticateToken(store, lastSeen, credential, door, now())) ??
+      (door === "mcp" ? await oauth?.authenticate(credential) : undefined);
+    if (principal === undefined) {
+      if (door === "mcp" && oauth !== undefined) {
+        reply.header("www-authenticate", oauth.challenge(credential !== ""));
+      }
+      return sendProblem(reply, noToken());
+    }
     const wait = requests.take(`principal ${principal.name}`);
     if (wait > 0) return sendProblem(reply, tooMany("requests", wait));
     request.principal = principal;
@@ -136,11 +147,15 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
   });
   await app.register(async (scope) => {
     scope.addHook("onRequest", authenticate("mcp"));
-    await mountMcp(scope, parts.mcpServerFor, log);
+    await mountMcp(scope, parts.mcpServerFor, log, oauth && stepUp(runtime, oauth.metadataUrl));
   });
   await app.register(async (scope) => {
     scope.addHook("onRequest", authenticate("rest"));
     await mountRest(scope, runtime);
+  });
+  await app.register(async (scope) => {
+    scope.addHook("onRequest", limitAddress);
+    await oauth?.mount(scope);
   });
   await app.register((scope) => mountSync(scope, { store, publisher, lastSeen, now }));
   return app;

@@ -6,6 +6,7 @@ import type { Principal } from "../../../tools/principal.ts";
 import type { Log } from "../../log.ts";
 import { clientOfUserAgent } from "../client-name.ts";
 import { BODY_LIMIT } from "../http/limits.ts";
+import type { StepUp } from "./step-up.ts";
 
 /** Makes the MCP server that answers one request of this principal. */
 export type McpServerFactory = (principal: Principal, origin: Origin) => Server;
@@ -21,7 +22,12 @@ const unreadable: Record<number, { code: number; message: string }> = {
 };
 
 /** Mounts /mcp on a scope whose `authenticate` has set request.principal: a server of its own for each request. */
-export async function mountMcp(scope: FastifyInstance, serverFor: McpServerFactory, log: Log): Promise<void> {
+export async function mountMcp(
+  scope: FastifyInstance,
+  serverFor: McpServerFactory,
+  log: Log,
+  answerForScope?: StepUp,
+): Promise<void> {
   const handler = createMcpHandler(
     ({ authInfo }) => serverFor(authInfo?.extra?.principal as Principal, authInfo?.extra?.origin as Origin),
     {
@@ -42,8 +48,9 @@ export async function mountMcp(scope: FastifyInstance, serverFor: McpServerFacto
     return reply.status(status).send({ jsonrpc: "2.0", id: null, error: refusal });
   });
   scope.all("/mcp", async (request, reply) => {
-    reply.hijack();
     const origin: Origin = { request: request.id, client: clientOfUserAgent(request.headers["user-agent"]) };
+    if (await answerForScope?.(request, reply, origin)) return;
+    reply.hijack();
     const auth = {
       token: "",
       clientId: request.principal.name,

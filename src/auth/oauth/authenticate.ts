@@ -1,0 +1,50 @@
+import { z } from "zod";
+import type { Store } from "../../../db/store.ts";
+import { type Principal, scopes } from "../../../tools/principal.ts";
+
+/** What a grant gives, beyond its scopes; kept with it as RFC 9396 authorization details, and with each token. */
+export const Access = z.object({
+  type: z.literal("m25-mail"),
+  /** A-labels, sorted; null is all, also those that come later. */
+  domains: z.array(z.string()).nullable(),
+  client_name: z.string(),
+});
+
+export type Access = z.output<typeof Access>;
+
+const AccessToken = z.object({
+  aud: z.string(),
+  exp: z.number(),
+  scope: z.string(),
+  extra: Access,
+});
+
+/**
+ * Who presents this OAuth access token; undefined for one that is unknown, revoked, expired, or meant for another
+ * resource (RFC 8707), and for other kinds of credential.
+ */
+export async function authenticateAccessToken(
+  store: Store,
+  credential: string,
+  resource: string,
+  now: Date,
+): Promise<Principal | undefined> {
+  if (!/^[A-Za-z0-9_-]{43}$/.test(credential)) return undefined;
+  const record = await store.read((tables) => tables.oauth.find("AccessToken", credential));
+  const token = AccessToken.safeParse(record?.payload).data;
+  if (token === undefined || token.aud !== resource || token.exp * 1000 <= now.getTime()) return undefined;
+  const granted = new Set(token.scope.split(" "));
+  const { domains, client_name } = token.extra;
+  return {
+    name: `oauth:${plainName(client_name)}/${record?.grant}`,
+    door: "mcp",
+    scopes: new Set(scopes.filter((scope) => granted.has(scope))),
+    domains: domains === null ? undefined : new Set(domains),
+    mayAskForMore: true,
+  };
+}
+
+/** A client's name for logs and the audit log: it comes from elsewhere. */
+export function plainName(clientName: string): string {
+  return clientName.replace(/[^A-Za-z0-9 ._-]+/g, "-").slice(0, 40);
+}

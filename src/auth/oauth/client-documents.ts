@@ -1,0 +1,98 @@
+import { z } from "zod";
+import { isRedirectUri } from "../../../tools/redirect-uri.ts";
+import { applicationType } from "./redirect.ts";
+
+/** Bytes of a document. Those of the known clients have some hundred. */
+const MAX_BYTES = 16 * 1024;
+
+export type Fetch = (url: string, options: RequestInit) => Promise<Response>;
+
+const Document = z.object({
+  client_id: z.string(),
+  client_name: z.string().min(1).max(200),
+  redirect_uris: z.array(z.string().refine(isRedirectUri)).min(1).max(20),
+  token_endpoint_auth_method: z.enum(["none", "private_key_jwt"]).default("none"),
+  token_endpoint_auth_signing_alg: z.enum(["RS256", "PS256", "ES256", "Ed25519", "EdDSA"]).optional(),
+  jwks_uri: z.string().optional(),
+});
+
+/**
+ * Fetches the documents by which clients identify themselves (Client ID Metadata Documents, draft 02), and the
+ * keys that such a document names. A client that is not on the list is never looked up: the server cannot be
+ * made to call an address of anybody's choice. Redirects are not followed.
+ */
+export class ClientDocuments {
+  readonly #allowed: ReadonlySet<string>;
+  readonly #fetch: Fetch;
+  /** Addresses of keys, as named by documents of the list. */
+  readonly #keys = new Set<string>();
+
+  constructor(allowed: Iterable<string>, fetch: Fetch) {
+    this.#allowed = new Set(allowed);
+    this.#fetch = fetch;
+  }
+
+  isAllowed(clientId: string): boolean {
+    return this.#allowed.has(clientId);
+  }
+
+  /** For oidc-provider, which sets a time limit of 2.5 s and refuses addresses of private networks. */
+  readonly fetch = async (url: string, options: RequestInit): Promise<Response> => {
+    const isDocument = this.#allowed.has(url);
+    if (!isDocument && !this.#keys.has(url)) throw new Error("this address is not on the list");
+    const response = await this.#fetch(url, { ...options, redirect: "manual" });
+    if (response.status !== 200) {
+      await response.body?.cancel();
+      return new Response(null, { status: 502 });
+    }
+    const text = await limitedText(response);
+    return new Response(isDocument ? this.#understood(url, text) : text, { headers: cacheHeaders(response) });
+  };
+
+  /**
+   * The document as this server understands it: what it does not know of, it leaves out instead of refusing the
+   * client. Every client gets refresh tokens, answers by query only, and any port on loopback (RFC 8252 7.3).
+   */
+  #understood(url: string, text: string): string {
+    const { jwks_uri, token_endpoint_auth_signing_alg, ...document } = Document.parse(JSON.parse(text));
+    if (document.client_id !== url) throw new Error("this document is another client's");
+    const signs = document.token_endpoint_auth_method === "private_key_jwt";
+    if (signs) {
+      if (jwks_uri === undefined || new URL(jwks_uri).origin !== new URL(url).origin) {
+        throw new Error("this document's keys are not where the document is");
+      }
+      this.#keys.add(jwks_uri);
+    }
+    return JSON.stringify({
+      ...document,
+      ...(signs && { jwks_uri, token_endpoint_auth_signing_alg }),
+      ...clientRules(document.redirect_uris),
+    });
+  }
+}
+
+/** What holds for every client, whatever it says of itself. */
+export function clientRules(redirectUris: readonly string[]) {
+  return {
+    application_type: applicationType(redirectUris),
+    grant_types: ["authorization_code", "refresh_token"],
+    response_types: ["code"],
+    response_modes: ["query"],
+  } as const;
+}
+
+async function limitedText(response: Response): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of response.body ?? []) {
+    size += chunk.byteLength;
+    if (size > MAX_BYTES) throw new Error("this document is too large");
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
+}
+
+function cacheHeaders(response: Response): Record<string, string> {
+  const cacheControl = response.headers.get("cache-control");
+  return cacheControl === null ? {} : { "cache-control": cacheControl };
+}

@@ -1,0 +1,112 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { Store } from "../../../db/store.ts";
+import { type Principal, scopes } from "../../../tools/principal.ts";
+import type { Log } from "../../log.ts";
+import { authenticateAccessToken } from "./authenticate.ts";
+import { ClientDocuments, type Fetch } from "./client-documents.ts";
+import { mountInteraction } from "./interaction.ts";
+import { knownClients } from "./known-clients.ts";
+import { OperatorLogin } from "./operator-login.ts";
+import { pageHeaders } from "./page.ts";
+import { createProvider, DEFAULT_SCOPES, routes } from "./provider.ts";
+
+export interface OAuthSettings {
+  /** The server's origin, as clients know it. */
+  issuer: string;
+  /** Client ID Metadata Documents that are accepted besides those of the known clients. */
+  clients: readonly string[];
+  hashCost: number;
+  fetch: Fetch;
+}
+
+/** OAuth 2.1 for /mcp, as the HTTP server sees it. */
+export interface OAuth {
+  mount(app: FastifyInstance): Promise<void>;
+  authenticate(credential: string): Promise<Principal | undefined>;
+  /** The WWW-Authenticate header of a 401 at /mcp (RFC 9728 5.1): where to learn how to get a token, and for what. */
+  challenge(hadCredential: boolean): string;
+  /** The metadata's address, for challenges of other kinds. */
+  metadataUrl: string;
+  close(): void;
+}
+
+const METADATA = "/.well-known/oauth-protected-resource";
+const FORGET_EVERY = 3_600_000;
+
+export async function openOAuth(
+  store: Store,
+  now: () => Date,
+  log: Log,
+  { issuer, clients, hashCost, fetch }: OAuthSettings,
+): Promise<OAuth> {
+  const resource = `${issuer}/mcp`;
+  const metadataUrl = `${issuer}${METADATA}/mcp`;
+  const seconds = () => Math.floor(now().getTime() / 1000);
+  const cookieKey = await store.write((tables) => tables.oauth.cookieKey());
+  const documents = new ClientDocuments([...knownClients, ...clients], fetch);
+  const provider = createProvider(issuer, resource, { store, documents, cookieKey, seconds, log });
+  const login = new OperatorLogin(store, hashCost);
+  const serve = provider.callback();
+  const { protocol, host } = new URL(issuer);
+  const forget = () =>
+    store
+      .write((tables) => tables.oauth.forgetExpired(seconds()))
+      .catch((error: unknown) => log.error("OAuth: what has expired could not be forgotten", error));
+  const forgetting = setInterval(forget, FORGET_EVERY).unref();
+  await forget();
+
+  /** Hands a request to oidc-provider, which reads the body itself. */
+  async function pass(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    reply.hijack();
+    // It makes addresses of the request's, which a proxy may have changed: ours is the public one, always.
+    Object.assign(request.raw.headers, {
+      "x-forwarded-proto": protocol.slice(0, -1),
+      "x-forwarded-host": host,
+    });
+    for (const [name, value] of Object.entries(pageHeaders)) reply.raw.setHeader(name, value);
+    await serve(request.raw, reply.raw);
+  }
+  provider.proxy = true;
+
+  return {
+    metadataUrl,
+    async mount(app) {
+      const protectedResource = {
+        resource,
+        authorization_servers: [issuer],
+        scopes_supported: scopes,
+        bearer_methods_supported: ["header"],
+        resource_name: "M25 Mail",
+      };
+      // RFC 9728 3.1 puts the resource's path behind; some clients leave it out.
+      for (const path of [METADATA, `${METADATA}/mcp`]) {
+        app.get(path, async (_request, reply) =>
+          reply.header("cache-control", "no-store").send(protectedResource),
+        );
+      }
+      await app.register(async (scope) => {
+        scope.removeAllContentTypeParsers();
+        scope.addContentTypeParser("*", (_request, _body, done) => done(null));
+        scope.get("/.well-known/oauth-authorization-server", pass);
+        scope.get("/.well-known/openid-configuration", pass);
+        scope.get(routes.authorization, pass);
+        scope.get(`${routes.authorization}/:uid`, pass);
+        scope.post(routes.token, pass);
+        scope.post(routes.revocation, pass);
+        scope.get(routes.jwks, pass);
+      });
+      await app.register((scope) =>
+        mountInteraction(scope, { provider, resource, store, login, cookieKey, log }),
+      );
+    },
+    authenticate: (credential) => authenticateAccessToken(store, credential, resource, now()),
+    challenge: (hadCredential) =>
+      [
+        `Bearer realm="m25-mail"`,
+        ...(hadCredential ? [`error="invalid_token"`] : []),
+        `resource_metadata="${metadataUrl}"`,
+        `scope="${DEFAULT_SCOPES.join(" ")}"`,
+      ].join(", "),
+    close: () => clearInterval(forgetting),
+  };
+}

@@ -1,0 +1,189 @@
+import { createHmac, timingSafeEqual } from "node:crypto";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { errors, type InteractionResults, type Provider } from "oidc-provider";
+import type { Store, Tables } from "../../../db/store.ts";
+import { type Scope, scopes } from "../../../tools/principal.ts";
+import type { Log } from "../../log.ts";
+import { type Access, plainName } from "./authenticate.ts";
+import type { OperatorLogin } from "./operator-login.ts";
+import {
+  type Choice,
+  consentPage,
+  errorPage,
+  firstChoice,
+  pageHeaders,
+  type Request,
+  returnPage,
+  signInPage,
+} from "./page.ts";
+import { OPERATOR, routes } from "./provider.ts";
+import { redirectTarget } from "./redirect.ts";
+
+/** More is no password: bcrypt reads 72 bytes. */
+const MAX_PASSWORD = 1_000;
+
+export interface InteractionParts {
+  provider: Provider;
+  resource: string;
+  store: Store;
+  login: OperatorLogin;
+  cookieKey: string;
+  log: Log;
+}
+
+type Pending = Request & { isSignedIn: boolean };
+
+/**
+ * Mounts the page on which the operator signs in and then says what a client may do. It shows no domain before
+ * the password was right: anybody can begin an authorization request and look at it.
+ */
+export async function mountInteraction(scope: FastifyInstance, parts: InteractionParts): Promise<void> {
+  const { provider, resource, store, login, cookieKey, log } = parts;
+
+  scope.addHook("onRequest", async (_request, reply) => void reply.headers(pageHeaders));
+  scope.setErrorHandler((error, _request, reply) => {
+    if (error instanceof errors.SessionNotFound) {
+      return show(reply, errorPage("This request has ended, or was begun in another browser."), 400);
+    }
+    log.error("OAuth: a page could not be shown", error);
+    return show(reply, errorPage("Something went wrong inside M25 Mail."), 500);
+  });
+  scope.removeAllContentTypeParsers();
+  scope.addContentTypeParser(
+    "application/x-www-form-urlencoded",
+    { parseAs: "string" },
+    (_request, body, done) => done(null, new URLSearchParams(String(body))),
+  );
+
+  /** The request that this browser's cookie stands for. @throws SessionNotFound */
+  async function pending(request: FastifyRequest, reply: FastifyReply): Promise<Pending> {
+    const { uid, params, result } = await provider.interactionDetails(request.raw, reply.raw);
+    if (uid !== (request.params as { uid: string }).uid) throw new errors.SessionNotFound("another request");
+    const clientId = String(params.client_id);
+    const client = await provider.Client.find(clientId);
+    if (client === undefined) throw new errors.SessionNotFound("the client is gone");
+    const wanted = new Set(String(params.scope).split(" "));
+    return {
+      clientName: client.clientName ?? clientId,
+      clientHost: URL.canParse(clientId) ? new URL(clientId).host : undefined,
+      clientId,
+      target: redirectTarget(String(params.redirect_uri)),
+      scopes: scopes.filter((name) => wanted.has(name)),
+      action: `${routes.interaction}/${uid}`,
+      csrf: createHmac("sha256", cookieKey).update(`csrf ${uid}`).digest("base64url"),
+      isSignedIn: result?.login !== undefined,
+    };
+  }
+
+  scope.get(`${routes.interaction}/:uid`, async (request, reply) => {
+    const asked = await pending(request, reply);
+    if (!asked.isSignedIn) return show(reply, signInPage(asked, await login.hasPassword()));
+    return show(reply, consentPage(asked, await store.read(allDomains), firstChoice));
+  });
+
+  scope.post(`${routes.interaction}/:uid`, async (request, reply) => {
+    const asked = await pending(request, reply);
+    const form = request.body instanceof URLSearchParams ? request.body : new URLSearchParams();
+    if (!isEqual(form.get("csrf") ?? "", asked.csrf)) {
+      log.warn("OAuth: refused a form that did not come from the page");
+      return show(reply, errorPage("This form did not come from this server’s page."), 403);
+    }
+    if (form.get("decision") === "deny") return decide(request, reply, asked, DENIED);
+    return asked.isSignedIn ? consent(request, reply, asked, form) : signIn(request, reply, asked, form);
+  });
+
+  async function signIn(request: FastifyRequest, reply: FastifyReply, asked: Pending, form: URLSearchParams) {
+    const again = async (error: string, status: number) =>
+      show(reply, signInPage(asked, await login.hasPassword(), error), status);
+    const password = (form.get("password") ?? "").slice(0, MAX_PASSWORD);
+    const outcome = await login.check(password, request.clientAddress);
+    if (outcome === "busy") return again("Too many attempts at once. Try again in half a minute.", 429);
+    if (outcome === "wrong") {
+      log.warn(`OAuth: a wrong operator's password from ${request.clientAddress}`);
+      return again("That is not the operator’s password.", 403);
+    }
+    await provider.interactionResult(request.raw, reply.raw, { login: SIGNED_IN });
+    return reply.redirect(asked.action, 303);
+  }
+
+  async function consent(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    asked: Pending,
+    form: URLSearchParams,
+  ) {
+    const domains = await store.read(allDomains);
+    const chosen = choiceOf(form);
+    const granted = judge(asked.scopes, domains, chosen);
+    if (typeof granted === "string") return show(reply, consentPage(asked, domains, chosen, granted), 400);
+    const grant = new provider.Grant({ accountId: OPERATOR, clientId: asked.clientId });
+    grant.addResourceScope(resource, granted.scopes.join(" "));
+    const access: Access = { type: "m25-mail", domains: granted.domains, client_name: asked.clientName };
+    grant.addRar(access);
+    const grantId = await grant.save();
+    const extent = granted.domains === null ? "all domains" : `${granted.domains.length} of the domains`;
+    log.info(`OAuth: ${plainName(asked.clientName)} may ${granted.scopes.join(", ")}, for ${extent}`);
+    return decide(request, reply, asked, { login: SIGNED_IN, consent: { grantId } });
+  }
+
+  async function decide(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    asked: Pending,
+    result: InteractionResults,
+  ) {
+    const url = await provider.interactionResult(request.raw, reply.raw, result);
+    return show(reply, returnPage(url, asked.target));
+  }
+}
+
+const SIGNED_IN = { accountId: OPERATOR, remember: false };
+const DENIED = { error: "access_denied", error_description: "the operator said no" };
+
+async function allDomains(tables: Tables): Promise<string[]> {
+  const names: string[] = [];
+  for (;;) {
+    const page = await tables.domains.page(1000, names.at(-1));
+    if (page.length === 0) return names;
+    names.push(...page.map((domain) => domain.name));
+  }
+}
+
+function show(reply: FastifyReply, page: string, status = 200): FastifyReply {
+  return reply.code(status).type("text/html; charset=utf-8").send(page);
+}
+
+function choiceOf(form: URLSearchParams): Choice {
+  const access = form.get("access");
+  return {
+    scopes: new Set(form.getAll("scope")),
+    access: access === "all" || access === "some" ? access : undefined,
+    domains: new Set(
+      form.getAll("domain").flatMap((names) => names.split(/[\s,]+/).filter((name) => name !== "")),
+    ),
+  };
+}
+
+/** What was chosen, where it is within what was asked for and there is; else what is wrong with it. */
+function judge(
+  asked: readonly Scope[],
+  domains: readonly string[],
+  choice: Choice,
+): { scopes: Scope[]; domains: string[] | null } | string {
+  const granted = asked.filter((scope) => choice.scopes.has(scope));
+  if (granted.length !== choice.scopes.size) return "More was ticked than the program asks for.";
+  if (granted.length === 0) return "Tick what it may do, or deny it.";
+  if (choice.access === undefined) return "Choose for which domains.";
+  if (choice.access === "all") return { scopes: granted, domains: null };
+  if (choice.domains.size === 0) return "Choose at least one domain.";
+  const known = new Set(domains);
+  if (![...choice.domains].every((name) => known.has(name)))
+    return "One of these domains is not registered here.";
+  if (granted.includes("nodes")) return "Mail servers serve all domains: untick them, or choose all domains.";
+  return { scopes: granted, domains: [...choice.domains].sort() };
+}
+
+function isEqual(one: string, other: string): boolean {
+  const [left, right] = [Buffer.from(one), Buffer.from(other)];
+  return left.length === right.length && timingSafeEqual(left, right);
+}

@@ -1,0 +1,178 @@
+import { generateKeyPairSync } from "node:crypto";
+import type { EventEmitter } from "node:events";
+import {
+  type Configuration,
+  errors,
+  interactionPolicy,
+  type KoaContextWithOIDC,
+  Provider,
+} from "oidc-provider";
+import type { Store } from "../../../db/store.ts";
+import { type Scope, scopes } from "../../../tools/principal.ts";
+import type { Log } from "../../log.ts";
+import { adapterFor } from "./adapter.ts";
+import { Access } from "./authenticate.ts";
+import type { ClientDocuments } from "./client-documents.ts";
+import { errorPage } from "./page.ts";
+
+const MINUTE = 60;
+const DAY = 86_400;
+
+/** What a client gets to ask for that does not say: enough for daily work, nothing that cannot be undone. */
+export const DEFAULT_SCOPES: readonly Scope[] = ["read", "write"];
+
+/** The only account: whoever knows the operator's password. */
+export const OPERATOR = "operator";
+
+export const routes = {
+  authorization: "/authorize",
+  token: "/token",
+  revocation: "/revoke",
+  jwks: "/jwks",
+  interaction: "/interaction",
+} as const;
+
+export interface ProviderParts {
+  store: Store;
+  documents: ClientDocuments;
+  cookieKey: string;
+  seconds: () => number;
+  log: Log;
+}
+
+/**
+ * The authorization server: oidc-provider with everything off that MCP clients do not need. Authorization code
+ * with PKCE (S256), opaque access tokens of an hour for one resource, rotating refresh tokens of 30 days, a grant
+ * of a year. No ID tokens, so no signing keys; no registration; no session that would spare the password.
+ *
+ * @param issuer the server's origin
+ * @param resource what access tokens are for (RFC 8707)
+ */
+export function createProvider(issuer: string, resource: string, parts: ProviderParts): Provider {
+  const { documents, cookieKey, seconds, store, log } = parts;
+  const cookies = { httpOnly: true, sameSite: "lax", secure: issuer.startsWith("https:") } as const;
+  const configuration: Configuration = {
+    adapter: adapterFor(store, seconds),
+    // The library knows no client without ID tokens. None is ever issued: what this key would sign is nothing.
+    jwks: { keys: [generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export({ format: "jwk" })] },
+    cookies: { keys: [cookieKey], long: cookies, short: cookies },
+    routes: {
+      authorization: routes.authorization,
+      token: routes.token,
+      revocation: routes.revocation,
+      jwks: routes.jwks,
+    },
+    responseTypes: ["code"],
+    clientAuthMethods: ["none", "private_key_jwt"],
+    clientDefaults: { token_endpoint_auth_method: "none", id_token_signed_response_alg: "ES256" },
+    pkce: { required: () => true },
+    allowOmittingSingleRegisteredRedirectUri: false,
+    clientBasedCORS: () => false,
+    features: {
+      clientIdMetadataDocument: {
+        enabled: true,
+        ack: "draft-02",
+        allowFetch: (_ctx, clientId) => documents.isAllowed(clientId),
+        allowClient: (_ctx, client) => documents.isAllowed(client.clientId),
+        cacheDuration: { min: 60 * MINUTE, max: DAY },
+      },
+      resourceIndicators: {
+        enabled: true,
+        defaultResource: () => resource,
+        useGrantedResource: () => true,
+        getResourceServerInfo(_ctx, indicator) {
+          if (indicator !== resource) throw new errors.InvalidTarget();
+          return { scope: scopes.join(" "), audience: resource, accessTokenFormat: "opaque" };
+        },
+      },
+      revocation: {
+        enabled: true,
+        allowedPolicy: (_ctx, client, token) => token.clientId === client.clientId,
+      },
+      devInteractions: { enabled: false },
+      dPoP: { enabled: false },
+      pushedAuthorizationRequests: { enabled: false },
+      rpInitiatedLogout: { enabled: false },
+      userinfo: { enabled: false },
+    },
+    extraParams: { scope: keepKnownScopes },
+    fetch: (url, options) => documents.fetch(String(url), options as RequestInit),
+    findAccount: (_ctx, id) => ({ accountId: id, claims: async () => ({ sub: id }) }),
+    interactions: {
+      policy: alwaysAsk(),
+      url: (_ctx, interaction) => `${routes.interaction}/${interaction.uid}`,
+    },
+    loadExistingGrant: async (ctx) => {
+      const grantId = ctx.oidc.result?.consent?.grantId;
+      return grantId === undefined ? undefined : ctx.oidc.provider.Grant.find(grantId);
+    },
+    expiresWithSession: () => false,
+    issueRefreshToken: () => true,
+    rotateRefreshToken: () => true,
+    extraTokenClaims: (ctx) => Access.parse(ctx.oidc.entities.Grant?.rar?.[0]),
+    renderError: (ctx, { error, error_description }) => {
+      ctx.type = "html";
+      ctx.body = errorPage(String(error_description ?? error));
+    },
+    ttl: {
+      AccessToken: 60 * MINUTE,
+      AuthorizationCode: MINUTE,
+      RefreshToken: 30 * DAY,
+      Grant: 365 * DAY,
+      Interaction: 10 * MINUTE,
+      Session: 60 * MINUTE,
+    },
+  };
+  const provider = new Provider(issuer, configuration);
+  provider.use(plainMetadata);
+  logEvents(provider, log);
+  return provider;
+}
+
+function logEvents(provider: Provider, log: Log): void {
+  const refused = (_ctx: unknown, { error, error_description }: errors.OIDCProviderError) =>
+    log.warn(`OAuth: refused: ${error}, ${JSON.stringify(error_description?.slice(0, 200) ?? "")}`);
+  provider.on("authorization.error", refused);
+  provider.on("grant.error", refused);
+  provider.on("revocation.error", refused);
+  const failed = (error: unknown) => log.error("OAuth: a request could not be served", error);
+  provider.on("server_error", (_ctx, error) => failed(error));
+  // Koa would write to stderr by itself what nobody listens for.
+  (provider as EventEmitter).on("error", failed);
+}
+
+/** Each authorization asks the operator, with the password: no session and no earlier grant stands in for that. */
+function alwaysAsk() {
+  const { Check, Prompt } = interactionPolicy;
+  const policy = interactionPolicy.base();
+  policy.clear();
+  policy.add(new Prompt({ name: "login", requestable: true }));
+  policy.add(
+    new Prompt(
+      { name: "consent", requestable: true },
+      new Check("not_approved", "the operator has to approve this", "consent_required", (ctx) => {
+        const { login, consent } = ctx.oidc.result ?? {};
+        return login === undefined || consent === undefined;
+      }),
+    ),
+  );
+  return policy;
+}
+
+/** Generic clients ask for openid, profile and the like too: what is not ours is left out, not refused. */
+function keepKnownScopes(ctx: KoaContextWithOIDC): void {
+  const { params } = ctx.oidc;
+  if (params === undefined) return;
+  const wanted = new Set(String(params.scope ?? "").split(" "));
+  const known = scopes.filter((scope) => wanted.has(scope));
+  params.scope = (known.length === 0 ? DEFAULT_SCOPES : known).join(" ");
+}
+
+/** RFC 8414 metadata says what this server does, which is less than the library could. */
+async function plainMetadata(ctx: KoaContextWithOIDC, next: () => Promise<void>): Promise<void> {
+  await next();
+  if (!ctx.path.startsWith("/.well-known/")) return;
+  const metadata = ctx.body as Record<string, unknown>;
+  const { claims_supported, claims_parameter_supported, claim_types_supported, ...rest } = metadata;
+  ctx.body = { ...rest, scopes_supported: scopes, response_modes_supported: ["query"] };
+}

@@ -1,0 +1,52 @@
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { z } from "zod";
+import { call, type Origin, type Runtime } from "../../../tools/call.ts";
+import { tools } from "../../../tools/index.ts";
+import { type Scope, scopes } from "../../../tools/principal.ts";
+import { mcpName } from "../../../tools/tool.ts";
+
+const Call = z.object({
+  method: z.literal("tools/call"),
+  params: z.object({ name: z.string(), arguments: z.unknown() }),
+});
+
+/** Answers a request that would be refused for its scope in a way that lets the client ask for more; else false. */
+export type StepUp = (request: FastifyRequest, reply: FastifyReply, origin: Origin) => Promise<boolean>;
+
+/**
+ * 403 insufficient_scope, as MCP's authorization has it: a client that came by OAuth can ask the operator for the
+ * scope that it lacks. Judging stays with call(), which refuses, and records, what is refused here.
+ *
+ * @param metadataUrl where the client learns how (RFC 9728)
+ */
+export function stepUp(runtime: Runtime, metadataUrl: string): StepUp {
+  return async ({ principal, body }, reply, origin) => {
+    const message = Call.safeParse(body).data;
+    const tool = tools.find((candidate) => mcpName(candidate) === message?.params.name);
+    if (!principal.mayAskForMore || message === undefined || tool === undefined) return false;
+    const input = message.params.arguments;
+    const missing = missingScope(() => tool.parse(input).scope, principal.scopes);
+    if (missing === undefined) return false;
+    const outcome = await call(runtime, principal, tool, input, origin);
+    if (outcome.ok) throw new Error("a call went through without its scope");
+    const wanted = scopes.filter((scope) => scope === missing || principal.scopes.has(scope));
+    const description = `This needs the scope ${missing}, which the operator has not allowed.`;
+    reply
+      .code(403)
+      .header(
+        "www-authenticate",
+        `Bearer error="insufficient_scope", error_description="${description}", scope="${wanted.join(" ")}", resource_metadata="${metadataUrl}"`,
+      )
+      .send({ error: "insufficient_scope", error_description: description });
+    return true;
+  };
+}
+
+function missingScope(needed: () => Scope, granted: ReadonlySet<Scope>): Scope | undefined {
+  try {
+    const scope = needed();
+    return granted.has(scope) ? undefined : scope;
+  } catch {
+    return undefined; // the input is wrong, which call() says better
+  }
+}

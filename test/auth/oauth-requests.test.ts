@@ -1,0 +1,291 @@
+import { expect, test } from "vitest";
+import { callTool, connectHttp } from "../support/clients.ts";
+import { http } from "../support/http.ts";
+import {
+  begin,
+  CHATGPT,
+  CLAUDE,
+  CLAUDE_CODE,
+  claudeFlow,
+  documents,
+  field,
+  signIn,
+  startOAuthServer,
+  tokensFor,
+} from "../support/oauth.ts";
+import { m25mail } from "../support/program.ts";
+import { startServer } from "../support/server.ts";
+
+const PATHS = [
+  "/.well-known/oauth-protected-resource",
+  "/.well-known/oauth-protected-resource/mcp",
+  "/.well-known/oauth-authorization-server",
+  "/.well-known/openid-configuration",
+];
+
+test("from a 401 a client learns where and how to sign in", async () => {
+  const server = await startOAuthServer();
+  const refused = await http(`${server.url}/mcp`, { method: "POST" });
+  expect(refused.status).toBe(401);
+  const challenge = String(refused.headers["www-authenticate"]);
+  expect(challenge).toContain('scope="read write"');
+  expect(challenge).not.toContain("error=");
+  const [, metadata = ""] = /resource_metadata="([^"]+)"/.exec(challenge) ?? [];
+  expect(metadata).toBe(`${server.url}/.well-known/oauth-protected-resource/mcp`);
+  const resource = JSON.parse((await http(metadata)).body);
+  expect(resource).toMatchObject({
+    resource: `${server.url}/mcp`,
+    authorization_servers: [server.url],
+    scopes_supported: ["read", "write", "destroy", "nodes"],
+    bearer_methods_supported: ["header"],
+  });
+  expect(JSON.parse((await http(server.url + PATHS[0])).body)).toEqual(resource);
+  const authorization = JSON.parse((await http(server.url + PATHS[2])).body);
+  expect(authorization).toMatchObject({
+    issuer: server.url,
+    authorization_endpoint: `${server.url}/authorize`,
+    token_endpoint: `${server.url}/token`,
+    revocation_endpoint: `${server.url}/revoke`,
+    code_challenge_methods_supported: ["S256"],
+    authorization_response_iss_parameter_supported: true,
+    client_id_metadata_document_supported: true,
+    response_types_supported: ["code"],
+    response_modes_supported: ["query"],
+    grant_types_supported: ["authorization_code", "refresh_token"],
+    token_endpoint_auth_methods_supported: ["none", "private_key_jwt"],
+    scopes_supported: ["read", "write", "destroy", "nodes"],
+  });
+  expect(authorization.registration_endpoint).toBeUndefined();
+  expect(JSON.parse((await http(server.url + PATHS[3])).body)).toEqual(authorization);
+});
+
+test("a wrong token is called wrong, with the same directions", async () => {
+  const server = await startOAuthServer();
+  const { headers } = await http(`${server.url}/mcp`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${"x".repeat(43)}` },
+  });
+  expect(headers["www-authenticate"]).toMatch(/error="invalid_token".*resource_metadata=/);
+});
+
+test("the other doors do not send anybody to OAuth", async () => {
+  const server = await startOAuthServer();
+  for (const path of ["/api/list-domains", "/sync/v1/maps"]) {
+    const { status, headers } = await http(server.url + path);
+    expect([status, headers["www-authenticate"]]).toEqual([401, 'Bearer realm="m25-mail"']);
+  }
+});
+
+test("with OAuth off its paths are not there", async () => {
+  const { url, token } = await startServer();
+  for (const path of PATHS) expect((await http(url + path)).status, path).toBe(404);
+  const headers = { authorization: `Bearer ${token}` };
+  for (const path of ["/authorize", "/authorize/x", "/token", "/revoke", "/jwks", "/interaction/x"]) {
+    expect((await http(url + path)).status, path).toBe(401);
+    expect((await http(url + path, { headers })).status, path).toBe(404);
+    expect((await http(url + path, { method: "POST", headers })).status, path).toBe(404);
+  }
+});
+
+test("the addresses in the metadata are the public ones, whatever a proxy or a caller says", async () => {
+  const server = await startServer({ oauth: "true", "public-url": "https://mail.example.nl" });
+  const callers: Array<Record<string, string>> = [
+    {},
+    { "x-forwarded-host": "evil.example", "x-forwarded-proto": "http", "x-forwarded-for": "1.2.3.4" },
+    { host: "localhost" },
+  ];
+  for (const headers of callers) {
+    const { body } = await http(`${server.url}/.well-known/oauth-authorization-server`, { headers });
+    expect(body).not.toMatch(/evil|localhost|127\.0\.0\.1|http:/);
+    expect(JSON.parse(body).token_endpoint).toBe("https://mail.example.nl/token");
+  }
+});
+
+test.each([
+  ["without a name for the server", ["--oauth"]],
+  ["under a name without HTTPS", ["--oauth", "--public-url", "http://mail.example.nl"]],
+  ["below a path", ["--oauth", "--public-url", "https://mail.example.nl/m25"]],
+  ["with clients that have no HTTPS address", ["--oauth-clients", "http://client.example/doc"]],
+])("serve refuses OAuth %s", async (_what, flags) => {
+  const { code, stderr } = await m25mail(["serve", "--db", "/nowhere/m25-mail.db", ...flags]);
+  expect(code).toBe(2);
+  expect(stderr).toMatch(/--oauth.*(public-url|https URL)/);
+});
+
+test.each([
+  ["an address that is not the client's", "https://claude.ai.evil.example/api/mcp/auth_callback"],
+  ["the client's address with more behind it", "https://claude.ai/api/mcp/auth_callback/../evil"],
+  ["the client's address with a query", "https://claude.ai/api/mcp/auth_callback?next=evil"],
+  ["the client's address on a port", "https://claude.ai:444/api/mcp/auth_callback"],
+  ["no address", undefined],
+])("nobody is sent to %s", async (_what, redirectUri) => {
+  const server = await startOAuthServer();
+  const { page } = await begin(server, { ...claudeFlow, request: { redirect_uri: redirectUri } });
+  expect(page.status).toBe(400);
+  expect(page.headers.location).toBeUndefined();
+  expect(page.headers["content-security-policy"]).toContain("frame-ancestors 'none'");
+});
+
+test.each([
+  ["no PKCE", { code_challenge: undefined, code_challenge_method: undefined }],
+  ["plain PKCE", { code_challenge_method: "plain" }],
+  ["PKCE without a method", { code_challenge_method: undefined }],
+  ["a token instead of a code", { response_type: "token" }],
+  ["another resource", { resource: "https://other.example/mcp" }],
+  ["the code in a form", { response_mode: "form_post" }],
+  ["the code behind a #", { response_mode: "fragment" }],
+  ["no question to the operator", { prompt: "none" }],
+])("a client that asks for %s is told that it cannot have it", async (_what, request) => {
+  const server = await startOAuthServer();
+  const { page } = await begin(server, { ...claudeFlow, request });
+  if (page.status === 400) return expect(page.body).not.toContain("password"); // shown, for want of a way to answer
+  const back = new URL(String(page.headers.location));
+  expect(back.origin).toBe("https://claude.ai");
+  expect(`${back.search}${back.hash}`).toMatch(/error=/);
+  expect(`${back.search}${back.hash}`).not.toMatch(/code=/);
+});
+
+test("a client that is on no list is refused, and its address is never asked for anything", async () => {
+  const server = await startOAuthServer();
+  for (const clientId of [
+    "https://evil.example/oauth/client.json",
+    "https://claude.ai/oauth/another-document",
+    `${CLAUDE}?x`,
+    "https://127.0.0.1:22/",
+    "https://169.254.169.254/latest/meta-data",
+    "http://claude.ai/oauth/mcp-oauth-client-metadata",
+    "unheard-of",
+  ]) {
+    const { page } = await begin(server, { ...claudeFlow, clientId });
+    expect(page.status, clientId).toBe(400);
+    expect(page.headers.location).toBeUndefined();
+  }
+  expect(server.standIn.asked).toEqual([]);
+});
+
+test("--oauth-clients admits one more client, by its exact address", async () => {
+  const mine = "https://client.example/oauth/client.json";
+  const server = await startOAuthServer({ "oauth-clients": mine });
+  const redirectUri = "https://client.example/back";
+  server.standIn.serves[mine] = { client_id: mine, client_name: "My own", redirect_uris: [redirectUri] };
+  const { page } = await begin(server, { clientId: mine, redirectUri });
+  expect(page.body).toContain("My own");
+  expect(server.standIn.asked).toEqual([mine]);
+});
+
+const claudes = documents[CLAUDE];
+
+test.each([
+  ["leads elsewhere", 302],
+  ["is not there", 404],
+  ["is no JSON", "<html>"],
+  ["is huge", JSON.stringify({ ...claudes, padding: "x".repeat(20_000) })],
+  ["is another client's", { ...claudes, client_id: CLAUDE_CODE }],
+  ["has no way back", { ...claudes, redirect_uris: [] }],
+  ["has a way back without HTTPS", { ...claudes, redirect_uris: ["http://claude.ai/back"] }],
+  ["has a script as its way back", { ...claudes, redirect_uris: ["javascript:alert(1)"] }],
+  ["wants a shared secret", { ...claudes, token_endpoint_auth_method: "client_secret_post" }],
+  ["names no client", { ...claudes, client_name: "" }],
+])("a client whose document %s is refused", async (_what, document) => {
+  const server = await startOAuthServer();
+  server.standIn.serves[CLAUDE] = document;
+  const { page } = await begin(server, claudeFlow);
+  expect(page.status).toBe(400);
+  expect(page.headers.location).toBeUndefined();
+  expect(new Set(server.standIn.asked)).toEqual(new Set([CLAUDE]));
+});
+
+test("a document cannot name keys elsewhere", async () => {
+  const server = await startOAuthServer();
+  server.standIn.serves[CHATGPT] = { ...documents[CHATGPT], jwks_uri: "https://evil.example/jwks.json" };
+  const { page } = await begin(server, { clientId: CHATGPT, redirectUri: "https://chatgpt.com/x" });
+  expect(page.status).toBe(400);
+  expect(new Set(server.standIn.asked)).toEqual(new Set([CHATGPT]));
+});
+
+test("a client that asks for scopes of other programs too is not turned away for it", async () => {
+  const server = await startOAuthServer();
+  const begun = await begin(server, { ...claudeFlow, scope: "openid profile read offline_access" });
+  const consent = await signIn(begun);
+  expect(field(consent.body, "scope")).toBe("read");
+  expect(consent.body).not.toContain('value="write"');
+});
+
+test("a call beyond a token's scopes is a 403 that says which scope to ask for, and is recorded", async () => {
+  const server = await startOAuthServer();
+  const { access_token } = await tokensFor(server);
+  const call = (name: string, input: unknown) =>
+    http(`${server.url}/mcp`, {
+      method: "POST",
+      headers: {
+        authorization: `Bearer ${access_token}`,
+        "content-type": "application/json",
+        accept: "application/json, text/event-stream",
+      },
+      body: JSON.stringify({
+        jsonrpc: "2.0",
+        id: 1,
+        method: "tools/call",
+        params: { name, arguments: input },
+      }),
+    });
+  const refused = await call("m25_mail_remove_domain", { domain: "example.nl" });
+  expect(refused.status).toBe(403);
+  expect(refused.headers["www-authenticate"]).toBe(
+    `Bearer error="insufficient_scope", error_description="This needs the scope destroy, which the operator has not allowed.", scope="read write destroy", resource_metadata="${server.url}/.well-known/oauth-protected-resource/mcp"`,
+  );
+  expect((await server.must("list-domains")).total).toBe(2);
+  const { entries } = (await server.must("read-audit")) as { entries: Array<Record<string, unknown>> };
+  expect(JSON.stringify(entries)).toContain("remove-domain");
+  // Soft is write, hard is destroy: the scope depends on the input.
+  expect((await call("m25_mail_remove_user", { email: "x@example.nl" })).status).toBe(200);
+  expect((await call("m25_mail_remove_user", { email: "x@example.nl", hard_delete: true })).status).toBe(403);
+  expect((await call("m25_mail_remove_domain", {})).status).toBe(200); // wrong input: call() explains
+});
+
+test("an access token of the command line is told in words, for it cannot ask for more", async () => {
+  const server = await startOAuthServer();
+  const { token } = await server.must("create-token", { name: "reader", scopes: ["read"] });
+  const client = await connectHttp("2.x legacy", server.url, String(token));
+  const answer = await callTool(client, "remove-domain", { domain: "example.nl" });
+  expect(answer.isError).toBe(true);
+  expect(answer.content[0]?.text).toContain('lacks the scope "destroy"');
+});
+
+test("web pages of others and other names are refused at every path of OAuth", async () => {
+  const server = await startOAuthServer();
+  const callers: Array<Record<string, string>> = [
+    { host: "evil.example" },
+    { origin: "https://evil.example" },
+    { origin: "null" },
+  ];
+  for (const path of [...PATHS, "/authorize", "/jwks", "/interaction/x"]) {
+    for (const headers of callers) {
+      expect((await http(server.url + path, { headers })).status, path).toBe(403);
+    }
+  }
+  for (const path of ["/token", "/revoke", "/interaction/x"]) {
+    const headers = { origin: "https://evil.example", "content-type": "application/x-www-form-urlencoded" };
+    expect((await http(server.url + path, { method: "POST", headers, body: "a=b" })).status, path).toBe(403);
+  }
+});
+
+test("a request to the token endpoint of any size or form gets an answer of its kind", async () => {
+  const server = await startOAuthServer();
+  const post = async (body: string, type: string) => {
+    const answer = await http(`${server.url}/token`, {
+      method: "POST",
+      headers: { "content-type": type },
+      body,
+    });
+    return answer.status;
+  };
+  expect(await post("{}", "application/json")).toBe(400);
+  expect(await post("", "application/x-www-form-urlencoded")).toBe(400);
+  expect(await post("grant_type=password&username=a&password=b", "application/x-www-form-urlencoded")).toBe(
+    400,
+  );
+  expect(
+    await post(`code=${"x".repeat(200_000)}`, "application/x-www-form-urlencoded"),
+  ).toBeGreaterThanOrEqual(400);
+});

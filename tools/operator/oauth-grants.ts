@@ -1,0 +1,42 @@
+import { z } from "zod";
+import { Timestamp } from "../fields.ts";
+import { defineTool } from "../tool.ts";
+
+export const listGrants = defineTool({
+  endpoint: "list-oauth-grants",
+  title: "List what OAuth clients were allowed",
+  description: "Lists the grants that are alive, never their tokens.",
+  effect: "read",
+  input: z.strictObject({}),
+  output: z.object({
+    grants: z.array(
+      z.object({
+        id: z.string(),
+        client: z.string(),
+        client_id: z.string(),
+        scopes: z.array(z.string()),
+        domains: z.array(z.string()).nullable(),
+        granted_at: Timestamp,
+        refreshed_at: Timestamp.nullable(),
+      }),
+    ),
+  }),
+  async run({ tables, at }) {
+    return { grants: (await tables.oauth.grants(at)).map(({ key: _, ...grant }) => grant) };
+  },
+});
+
+export const revokeGrant = defineTool({
+  endpoint: "revoke-oauth-grant",
+  title: "End what an OAuth client was allowed",
+  description: "Ends a grant: its access and refresh tokens are worth nothing at once.",
+  effect: "write",
+  input: z.strictObject({
+    id: z.string().regex(/^[0-9a-f]{8}$/, "A grant's id has 8 hexadecimal digits."),
+  }),
+  output: z.object({ id: z.string(), client: z.string() }),
+  async run({ tables, at }, { id }) {
+    const { client } = await tables.oauth.revoke(id, at);
+    return { id, client };
+  },
+});

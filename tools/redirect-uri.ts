@@ -1,0 +1,30 @@
+const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);
+/** Schemes that a browser itself acts upon; anything with a dot or a name of its own belongs to an app. */
+const BROWSERS_OWN = new Set([
+  "javascript",
+  "data",
+  "file",
+  "blob",
+  "vbscript",
+  "about",
+  "ftp",
+  "ws",
+  "wss",
+  "mailto",
+]);
+
+/** A program that listens on the person's own machine, on a port that it chooses as it starts (RFC 8252 7.3). */
+export function isLoopback(redirectUri: string): boolean {
+  const { protocol, hostname } = new URL(redirectUri);
+  return protocol === "http:" && LOOPBACK.has(hostname);
+}
+
+/** True where an authorization code may be sent: HTTPS, this machine, or an app's own scheme. */
+export function isRedirectUri(text: string): boolean {
+  if (!URL.canParse(text) || text.includes("#") || /[\s\\]/.test(text)) return false;
+  const { protocol, username, password } = new URL(text);
+  if (username !== "" || password !== "") return false;
+  if (protocol === "https:" || isLoopback(text)) return true;
+  const scheme = protocol.slice(0, -1);
+  return scheme !== "http" && !BROWSERS_OWN.has(scheme);
+}
