@@ -84,7 +84,8 @@ function hintOf(
   if (report?.reason === "returned_history") {
     return (
       "An older copy of the database answers under this address, in turn with another or in its place, and the node keeps what " +
-      "the later one said. Leave one of them; there, m25-mail backup FILE and m25-mail restore FILE begin a history that nodes take."
+      "the later one said. Leave one of them: nodes go over to it once they hear nothing else; at once after m25-mail backup FILE " +
+      "and m25-mail restore FILE there."
     );
   }
   return "The node serves what it had and tries again each minute; its log has the details: m25-mail-node status.";

@@ -7,7 +7,7 @@ import { DEFAULT_THRESHOLDS, type Hours, type Kept, passHour, servedOf, settle }
 import { summarize } from "./plan.ts";
 import { recoverKept } from "./recover.ts";
 import type { Start } from "./repair.ts";
-import { inspect, isState, type NodeState, names, writeNodeState } from "./state.ts";
+import { inspect, isState, type NodeState, names, noteNodeState } from "./state.ts";
 
 /** What an operator has accepted on this node; done at once, for nothing is needed of the server. */
 export async function acceptHere(place: Workplace, start: Start): Promise<Start> {
@@ -97,12 +97,8 @@ async function rememberHours(
   state: NodeState,
   hours: Hours,
 ): Promise<NodeState> {
-  if (hours === state.hours) return state;
-  const next = { ...state, hours };
-  try {
-    await writeNodeState(host.files, config.out, next);
-  } catch (error) {
-    host.log(`warning: state.json could not be written: ${explain(error)}`);
-  }
+  if (hours === state.hours && state.returned === undefined) return state;
+  const next = { ...state, hours, returned: undefined };
+  await noteNodeState(host, config.out, next);
   return next;
 }

@@ -7,6 +7,7 @@ import { isReturn } from "./losses.ts";
 import { RefusedDelta } from "./maps-answer.ts";
 import type { Start } from "./repair.ts";
 import type { Outcome } from "./reporting.ts";
+import { type NodeState, noteNodeState } from "./state.ts";
 
 /** What was refused at first, where asking for everything came to nothing as well. */
 export class RefusedFirst extends Error {
@@ -29,12 +30,13 @@ export async function ask(
   host: Host,
   client: Client,
   key: string,
-  { position, kept, fault }: Start,
+  start: Start,
   wait: number,
 ): Promise<MapsAnswer> {
+  const { position, kept, fault } = start;
   const base = async (): Promise<MailState | undefined> => (await kept())?.server;
   const sound = async (answer: MapsAnswer): Promise<MapsAnswer> => {
-    await refuseReturn(answer, position?.history, kept);
+    await refuseReturn(answer, start);
     return answer;
   };
   try {
@@ -51,15 +53,48 @@ export async function ask(
   }
 }
 
-/** @throws RefusedAnswer when two servers with different histories answer in turn */
+/** An answer of a history that this node has left for a later one. */
+export class ReturnedHistory extends RefusedAnswer {
+  readonly history: string;
+
+  constructor(history: string) {
+    super("returned_history", 1);
+    this.history = history;
+  }
+}
+
+/** Answers in a row: at the pace of a resident program, half an hour or so. */
+const ALONE = 10;
+
+/**
+ * Keeps a node from following two databases behind one address in turn: a history that it has left is refused, unless
+ * nothing else was heard for so many answers. Then it is no twin but an old file that was put back by hand.
+ *
+ * @throws ReturnedHistory
+ */
 export async function refuseReturn(
   { state }: MapsAnswer,
-  history: string | undefined,
-  kept: Start["kept"],
+  { position, kept, recorded }: Pick<Start, "position" | "kept" | "recorded">,
 ): Promise<void> {
-  if (state === undefined || state.history === history) return;
+  if (state === undefined || state.history === position?.history) return;
   const has = await kept();
-  if (has !== undefined && isReturn(has, state.history)) throw new RefusedAnswer("returned_history", 1);
+  if (has === undefined || !isReturn(has, state.history)) return;
+  if (recorded?.returned?.history === state.history && recorded.returned.times >= ALONE) return;
+  throw new ReturnedHistory(state.history);
+}
+
+/** @returns the state with a note of one more such answer */
+export async function noteReturn(
+  host: Host,
+  out: string,
+  state: NodeState | undefined,
+  { history }: ReturnedHistory,
+): Promise<NodeState | undefined> {
+  if (state === undefined) return undefined;
+  const times = state.returned?.history === history ? state.returned.times + 1 : 1;
+  const next = { ...state, returned: { history, times } };
+  await noteNodeState(host, out, next);
+  return next;
 }
 
 /** In the words of a report. */

@@ -27,9 +27,8 @@ export async function dryRun(host: Host, config: Config, client: Client, key: st
   const begun = pending ? await readKept(files, join(config.out, names.pending)) : undefined;
   const kept = begun ?? applied;
   const position = kept && { ...kept.server, tag: stateTag(kept.server) };
-  const base = async () => kept?.server;
-  const { state, accepted } = await client.fetchMaps(key, { position, base });
-  await refuseReturn({ state, accepted }, position?.history, async () => kept);
+  const { state, accepted } = await client.fetchMaps(key, { position, base: async () => kept?.server });
+  await refuseReturn({ state, accepted }, { position, kept: async () => kept, recorded });
   const server = state ?? kept?.server;
   if (server === undefined) return;
   const hour = recorded?.hours.count ?? kept?.ledger.hour ?? 0;

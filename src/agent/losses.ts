@@ -128,7 +128,7 @@ function leave({ server, ledger }: Kept): string[] {
 
 /**
  * True when a node that has left `history` is sent it again. A restore always begins a new one: so this is an old copy
- * of the database that answers in turn with the one that this node follows, or that was put back by hand.
+ * of the database that answers in turn with the one that this node follows, or one that was put back by hand.
  */
 export function isReturn({ server, ledger }: Kept, history: string): boolean {
   return history !== server.history && ledger.left.includes(history);

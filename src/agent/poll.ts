@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { RefusedAnswer } from "../sync/reader.ts";
 import { acceptHere, applyAnswer } from "./accepting.ts";
 import type { Workplace } from "./apply.ts";
-import { ask, RefusedFirst, refusedBecause } from "./asking.ts";
+import { ask, noteReturn, RefusedFirst, ReturnedHistory, refusedBecause } from "./asking.ts";
 import { type Client, type MapsAnswer, openClient } from "./client.ts";
 import type { Config } from "./config.ts";
 import type { Limits } from "./connection.ts";
@@ -174,7 +174,13 @@ async function pollLocked(
     const refusal = error instanceof RefusedFirst ? error.refusal : error;
     if (refusal instanceof RefusedAnswer) {
       host.log(`the server's answer is refused, the old state stays in service: ${refusal.message}`);
-      const reported = await report(start.recorded, refusedBecause(refusal));
+      let state = start.recorded;
+      if (refusal instanceof ReturnedHistory) {
+        state = await noteReturn(host, config.out, state, refusal);
+        // Whoever shares the load between two servers may then choose the other one.
+        client.close();
+      }
+      const reported = await report(state, refusedBecause(refusal));
       const retryAfter = error instanceof RefusedFirst ? error.retryAfter : undefined;
       return { exitCode: exitCodes.refused, reported, retryAfter };
     }

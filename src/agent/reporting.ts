@@ -3,7 +3,7 @@ import type { Report, ReportReason } from "../sync/report.ts";
 import type { Client } from "./client.ts";
 import { explain } from "./faults.ts";
 import type { Host } from "./host.ts";
-import { type NodeState, writeNodeState } from "./state.ts";
+import { type NodeState, noteNodeState } from "./state.ts";
 
 /** A report of success is repeated after that time: a server that was put back from a copy has forgotten it. */
 const REPORT_AGAIN = 3_600_000;
@@ -65,10 +65,6 @@ export async function sendReport(
   const told = report.status === "applied" || report.status === "withheld";
   const reported_at = told ? new Date(host.clock.now()).toISOString() : null;
   if (reported_at === null && state.reported_at === null) return true;
-  try {
-    await writeNodeState(host.files, out, { ...state, reported_at });
-  } catch (error) {
-    host.log(`warning: state.json could not be written: ${explain(error)}`);
-  }
+  await noteNodeState(host, out, { ...state, reported_at });
   return true;
 }

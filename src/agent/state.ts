@@ -1,8 +1,9 @@
 import { join } from "node:path";
 import type { Counts, MailState } from "../sync/answer.ts";
 import { type NodeRole, nodeRoles } from "../sync/records.ts";
+import { explain } from "./faults.ts";
 import type { FileStat, FileSystem } from "./file-system.ts";
-import type { Identity } from "./host.ts";
+import type { Host, Identity } from "./host.ts";
 import type { Hours } from "./losses.ts";
 import { RENDERING } from "./render.ts";
 import { PRIVATE, replaceFile, usersOwnership } from "./staging.ts";
@@ -94,6 +95,8 @@ export interface NodeState {
    * far as is known, and was last asked. See former-role.ts.
    */
   former?: { used: number; asked: number } | undefined;
+  /** How often in a row the server answered with a history that this node has left; see asking.ts. */
+  returned?: { history: string; times: number } | undefined;
   /** What besides the state decides the bytes of the files. */
   rendering: { version: number; mail_root: string };
   files: Record<string, FileStat>;
@@ -254,4 +257,13 @@ function isIdentity(value: Partial<NodeState["applied"]> | undefined): value is 
 export async function writeNodeState(files: FileSystem, out: string, state: NodeState): Promise<void> {
   const text = `${JSON.stringify(state, undefined, 2)}\n`;
   await replaceFile(files, join(out, stagedName(names.state)), join(out, names.state), [text], PRIVATE);
+}
+
+/** The same, where this run can do without: the next one then knows less. */
+export async function noteNodeState({ files, log }: Host, out: string, state: NodeState): Promise<void> {
+  try {
+    await writeNodeState(files, out, state);
+  } catch (error) {
+    log(`warning: state.json could not be written: ${explain(error)}`);
+  }
 }

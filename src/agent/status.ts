@@ -215,7 +215,8 @@ function describeReport({ reported_at }: Status, now: number): string {
 
 const TWO_HISTORIES =
   "an older copy of the database answers, in turn with the one that this node follows or in its place; what that one said " +
-  "stays in service: leave one of them, and there say m25-mail backup FILE and m25-mail restore FILE";
+  "stays in service: leave one of them. The node goes over to it once it hears nothing else; at once after " +
+  "m25-mail backup FILE and m25-mail restore FILE there";
 
 function describeExit(status: Status, now: number): string {
   const { exit_code, serving, unreadable, last_poll } = status;

@@ -57,6 +57,9 @@ describe("two servers with different histories behind one address", () => {
       proxy.target = twin.url;
       expect((await node.poll()).exitCode).toBe(0);
 
+      proxy.target = server.url;
+      expect((await node.poll()).exitCode).toBe(65);
+
       // What the hint says.
       const copy = join(temporaryFolder(), "copy.db");
       await backUp(server.database, copy);
@@ -67,6 +70,26 @@ describe("two servers with different histories behind one address", () => {
       await expect.poll(listed, { timeout: 5000 }).toMatchObject({ status: "current", reason: null });
     },
   );
+
+  it("a copy that is put back by hand, and is all that answers: the node goes over to it by itself", async () => {
+    const real = await realServer(USERS);
+    const { server, proxy, node, must, listed } = real;
+    await node.poll();
+    const twin = await twinOf(real, "restored");
+    proxy.target = twin.url;
+    await node.poll();
+    await must("add-user", { email: "els@example.nl", password: "correct horse" });
+    proxy.target = server.url;
+    for (let time = 0; time < 9; time += 1) expect((await node.poll()).exitCode).toBe(65);
+    // Heard once in between, and all begins anew.
+    proxy.target = twin.url;
+    expect((await node.poll()).exitCode).toBe(0);
+    proxy.target = server.url;
+    for (let time = 0; time < 10; time += 1) expect((await node.poll()).exitCode, `${time}`).toBe(65);
+    expect((await node.poll()).exitCode).toBe(0);
+    expect(usersIn(node.config.out).map(({ user }) => user)).toContain("els@example.nl");
+    await expect.poll(listed, { timeout: 5000 }).toMatchObject({ status: "current", reason: null });
+  });
 
   it("--dry-run refuses what a poll would refuse", async () => {
     const real = await realServer(USERS);
