@@ -10,6 +10,8 @@ export interface Domain {
   userCount: number;
   inactiveUserCount: number;
   createdAt: string;
+  /** The revision that it came with: a domain of that name that is added later has another. */
+  addedIn: number;
 }
 
 /**
@@ -150,6 +152,7 @@ function toDomain(row: {
   user_count: number;
   inactive_user_count: number;
   created_at: string;
+  revision: number;
 }): Domain {
   return {
     id: row.id,
@@ -157,5 +160,6 @@ function toDomain(row: {
     userCount: row.user_count,
     inactiveUserCount: row.inactive_user_count,
     createdAt: row.created_at,
+    addedIn: row.revision,
   };
 }

@@ -47,6 +47,12 @@ export class NodeTable {
     return rows.map((row) => ({ ...toNode(row), lastSyncAt: row.last_sync_at }));
   }
 
+  /** How many nodes serve this domain. */
+  async serving(domain: string): Promise<number> {
+    const nodes = await this.all();
+    return nodes.filter(({ view }) => view.domains === null || view.domains.includes(domain)).length;
+  }
+
   /** @throws MailError node_exists */
   async add(
     node: { name: string; ipAddress: string | null; keyId: string; keyHash: string },

@@ -21,6 +21,7 @@ export const flags = {
     placeholder: "CIDR,…",
     help: "proxies before the server, whose X-Forwarded-For is believed",
   },
+  "read-only": { placeholder: "", help: "offer only the tools that change nothing" },
   "tls-cert": { placeholder: "FILE", help: "serve HTTPS with this certificate (PEM, with its chain)" },
   "tls-key": { placeholder: "FILE", help: "… and this private key (PEM)" },
   "limit-requests": {
@@ -84,6 +85,7 @@ const StoreConfig = z.object({
   db: z.string().min(1, "is empty"),
   "hash-cost": wholeNumber(10, 14).default(10),
   "limit-destructive": perMinute.default(30),
+  "read-only": z.union([z.boolean(), z.stringbool()], { error: "is neither true nor false" }).default(false),
 });
 
 const ServeConfig = z

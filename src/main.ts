@@ -2,9 +2,10 @@ import { backUp, restore } from "../db/backup.ts";
 import { openStore } from "../db/sqlite.ts";
 import type { Runtime } from "../tools/call.ts";
 import { PasswordHasher } from "../tools/hash.ts";
+import { readingTools, tools } from "../tools/index.ts";
 import { CallLimits } from "../tools/limits.ts";
 import { type FlagName, flags, serveConfig, storeConfig, UsageError } from "./config.ts";
-import { parseArguments } from "./doors/cli/arguments.ts";
+import { type FlagValues, parseArguments } from "./doors/cli/arguments.ts";
 import { exitCodes, showRefusal } from "./doors/cli/call.ts";
 import { storeCommand } from "./doors/cli/commands.ts";
 import { commandHelp, help, serveFlags, stdioFlags, storeFlags } from "./doors/cli/help.ts";
@@ -46,11 +47,19 @@ function runtimeOf(store: Runtime["store"], hashCost: number): Runtime {
   };
 }
 
+/** What flags alone say. */
+function settings(argv: readonly string[], names: readonly FlagName[]): FlagValues {
+  const isSwitch = (name: FlagName) => flags[name].placeholder === "";
+  return parseArguments(
+    argv,
+    names.filter((name) => !isSwitch(name)),
+    names.filter(isSwitch),
+    [],
+  ).values;
+}
+
 async function serveCommand(argv: string[]): Promise<number> {
-  const isSwitch = (flag: FlagName) => flags[flag].placeholder === "";
-  const texts = serveFlags.filter((flag) => !isSwitch(flag));
-  const { values } = parseArguments(argv, texts, serveFlags.filter(isSwitch), []);
-  const config = serveConfig(values, process.env);
+  const config = serveConfig(settings(argv, serveFlags), process.env);
   // The HTTP stack takes longer to load than all else: stdio and the commands do without it.
   const { serve } = await import("./serve.ts");
   const stop = stopSignal();
@@ -62,13 +71,18 @@ async function serveCommand(argv: string[]): Promise<number> {
 }
 
 async function stdioCommand(argv: string[]): Promise<number> {
-  const { values } = parseArguments(argv, stdioFlags, [], []);
-  const config = storeConfig(values, process.env);
+  const config = storeConfig(settings(argv, stdioFlags), process.env);
   const { serveMcpStdio } = await import("./doors/mcp/stdio.ts");
+  const { Confirmations } = await import("./doors/mcp/confirmation.ts");
   const store = openStore(config.db, { create: true });
   // Whoever starts this may do everything at the shell as well; the limit is for the assistant that got confused.
   const limits = new CallLimits({ destructive: config["limit-destructive"] });
-  const connection = serveMcpStdio({ ...runtimeOf(store, config["hash-cost"]), limits }, log);
+  const parts = {
+    runtime: { ...runtimeOf(store, config["hash-cost"]), limits },
+    tools: config["read-only"] ? readingTools : tools,
+    confirmations: new Confirmations(),
+  };
+  const connection = serveMcpStdio(parts, log);
   await Promise.race([stopSignal(), connection.closed]);
   await connection.close();
   await store.close();

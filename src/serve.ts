@@ -2,12 +2,14 @@ import { rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Store } from "../db/store.ts";
 import { call, type Runtime } from "../tools/call.ts";
+import { readingTools, tools } from "../tools/index.ts";
 import { CallLimits } from "../tools/limits.ts";
 import { operatorTools } from "../tools/operator/index.ts";
 import { operator } from "../tools/principal.ts";
 import { LastSeen } from "./auth/last-seen.ts";
 import type { ServeConfig } from "./config.ts";
 import { httpServer } from "./doors/http/server.ts";
+import { Confirmations } from "./doors/mcp/confirmation.ts";
 import type { McpServerFactory } from "./doors/mcp/http.ts";
 import { mcpServer } from "./doors/mcp/server.ts";
 import type { Log } from "./log.ts";
@@ -52,9 +54,11 @@ export async function serve(
     destructive: config["limit-destructive"],
   });
   const runtime = { ...unlimited, limits };
+  const offered = config["read-only"] ? readingTools : tools;
+  const mcp = { runtime, tools: offered, confirmations: new Confirmations() };
   const {
     fetch = globalThis.fetch,
-    mcpServerFor = (principal, origin) => mcpServer(runtime, principal, origin),
+    mcpServerFor = (principal, origin) => mcpServer(mcp, principal, origin),
   } = options;
   const publisher = new Publisher(store, dirname(config.db));
   const lastSeen = new LastSeen(store, log);
@@ -73,7 +77,7 @@ export async function serve(
         })
       : undefined;
   const app = await httpServer(
-    { runtime, store, publisher, lastSeen, mcpServerFor, oauth, log },
+    { runtime, store, publisher, lastSeen, tools: offered, mcpServerFor, oauth, log },
     {
       allowedHosts: isWildcard(config.host) ? names : [...names, config.host],
       trustedProxies: config["trusted-proxies"],
@@ -85,7 +89,7 @@ export async function serve(
   await keepAudit(store, runtime, config["audit-retention"]);
   const forget = () => {
     const days = config["purge-inactive-after"];
-    if (days !== undefined) void purgeInactive(store, runtime, log, days);
+    if (days !== undefined) void purgeInactive(store, unlimited, log, days);
     return forgetOld(store, runtime, log);
   };
   const forgetting = setInterval(forget, FORGET_EVERY).unref();

@@ -1,9 +1,9 @@
-import { randomUUID } from "node:crypto";
+import { hash, randomUUID } from "node:crypto";
 import type { Store } from "../db/store.ts";
 import { type ErrorCode, MailError } from "../src/mail/error.ts";
 import type { CallLimits } from "./limits.ts";
 import type { Principal } from "./principal.ts";
-import { mcpName, type ParsedCall, type Tool, validArguments } from "./tool.ts";
+import { type Loss, mcpName, type ParsedCall, type Tool, validArguments } from "./tool.ts";
 
 export type Outcome = { ok: true; value: Record<string, unknown> } | { ok: false; error: MailError };
 
@@ -108,6 +108,35 @@ async function run(
     }
     return principal.domains === undefined ? result : withoutRevision(result);
   }, principal.domains);
+}
+
+/**
+ * What a call would destroy, for a door that can ask a person first. Undefined when it destroys nothing, and also
+ * when it would be refused: call() then says why.
+ */
+export async function lossOf(
+  runtime: Runtime,
+  principal: Principal,
+  tool: Tool,
+  input: unknown,
+): Promise<Loss | undefined> {
+  try {
+    const parsed = tool.parse(input);
+    authorise(principal, tool, parsed);
+    const at = runtime.now().toISOString();
+    const loss = await runtime.store.read(
+      (tables) => parsed.loss({ tables, principal, at, passwordHash: "" }),
+      principal.domains,
+    );
+    return loss && { ...loss, id: fingerprint(principal.name, tool.endpoint, parsed.arguments, loss.id) };
+  } catch (error) {
+    if (!(error instanceof MailError)) runtime.reportBug(error, randomUUID());
+    return undefined;
+  }
+}
+
+function fingerprint(...parts: unknown[]): string {
+  return hash("sha256", JSON.stringify(parts));
 }
 
 /** After the roll-back, in a transaction of its own; whether it succeeds or not, the caller gets the same refusal. */

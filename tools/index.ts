@@ -21,3 +21,6 @@ export const tools: readonly Tool[] = [
   listNodes,
   addNode,
 ];
+
+/** Those that change nothing: all that there are with --read-only. */
+export const readingTools: readonly Tool[] = tools.filter(({ effect }) => effect === "read");

@@ -1,4 +1,6 @@
 import { z } from "zod";
+import type { Domain } from "../db/domains.ts";
+import type { Tables } from "../db/store.ts";
 import { MailError } from "../src/mail/error.ts";
 import { DomainName } from "../src/mail/schemas.ts";
 import { Revision } from "./fields.ts";
@@ -20,14 +22,7 @@ export const removeDomain = defineTool({
     revision: Revision,
   }),
   async run({ tables, at }, { domain }) {
-    const found = await tables.domains.get(domain);
-    if (found.userCount > 0) {
-      throw new MailError(
-        "domain_has_active_users",
-        `The domain ${domain} still has ${found.userCount} active mailbox${found.userCount === 1 ? "" : "es"}.`,
-        `List them with m25_mail_list_users (domain: ${domain}) and remove each with m25_mail_remove_user first.`,
-      );
-    }
+    const found = await removable(tables, domain);
     await tables.domains.remove(found, at);
     return {
       domain,
@@ -35,4 +30,30 @@ export const removeDomain = defineTool({
       revision: await tables.state.revision(),
     };
   },
+  async loss({ tables }, { domain }) {
+    const { inactiveUserCount, addedIn } = await removable(tables, domain);
+    const nodes = await tables.nodes.serving(domain);
+    return {
+      question:
+        `Remove the domain ${domain} for good? It has no active mailboxes; ${inactive(inactiveUserCount)} ` +
+        `${nodes === 1 ? "1 node stops" : `${nodes} nodes stop`} accepting mail for it.`,
+      id: [addedIn, inactiveUserCount, nodes].join(" "),
+    };
+  },
 });
+
+/** @throws MailError domain_not_found, domain_has_active_users */
+async function removable(tables: Tables, domain: string): Promise<Domain> {
+  const found = await tables.domains.get(domain);
+  if (found.userCount === 0) return found;
+  throw new MailError(
+    "domain_has_active_users",
+    `The domain ${domain} still has ${found.userCount} active mailbox${found.userCount === 1 ? "" : "es"}.`,
+    `List them with m25_mail_list_users (domain: ${domain}) and remove each with m25_mail_remove_user first.`,
+  );
+}
+
+function inactive(count: number): string {
+  if (count === 0) return "no inactive ones either.";
+  return `its ${count === 1 ? "inactive mailbox is" : `${count} inactive mailboxes are`} lost and cannot be re-activated.`;
+}

@@ -39,4 +39,15 @@ export const removeUser = defineTool({
       revision: await tables.state.revision(),
     };
   },
+  async loss({ tables }, { email, hard_delete }) {
+    if (!hard_delete) return undefined;
+    const user = await tables.users.get(email);
+    const nodes = await tables.nodes.serving(user.domain);
+    return {
+      question:
+        `Remove the ${user.active ? "active" : "inactive"} mailbox ${user.email} for good? It cannot be re-activated, and a ` +
+        `later one of that address begins empty. It goes from ${nodes === 1 ? "1 node" : `${nodes} nodes`}.`,
+      id: [user.mailbox, user.active, nodes].join(" "),
+    };
+  },
 });

@@ -17,6 +17,14 @@ export interface ToolContext {
   passwordHash: string;
 }
 
+/** What a call would destroy, for a person to be asked about before. */
+export interface Loss {
+  /** What will be lost, as a question. */
+  question: string;
+  /** Another one for every other caller, input and thing that would be lost. */
+  id: string;
+}
+
 /** A tool's input, parsed, with what call() must know before it may run. */
 export interface ParsedCall {
   scope: Scope;
@@ -24,6 +32,8 @@ export interface ParsedCall {
   /** The input without its secret fields, for the audit log. */
   arguments: Record<string, unknown>;
   run(context: ToolContext): Promise<Record<string, unknown>>;
+  /** Undefined when this call destroys nothing. */
+  loss(context: ToolContext): Promise<Loss | undefined>;
 }
 
 /** One operation. The doors (MCP, REST, CLI) and their documents are generated from these values. */
@@ -49,6 +59,8 @@ interface Definition<Input extends z.ZodObject, Output extends z.ZodObject> {
   input: Input;
   output: Output;
   run(context: ToolContext, input: Omit<z.output<Input>, "password">): Promise<z.input<Output>>;
+  /** For what cannot be undone. Its id need only tell apart what would be lost. */
+  loss?(context: ToolContext, input: Omit<z.output<Input>, "password">): Promise<Loss | undefined>;
 }
 
 export function defineTool<Input extends z.ZodObject, Output extends z.ZodObject>(
@@ -71,6 +83,7 @@ export function defineTool<Input extends z.ZodObject, Output extends z.ZodObject
         password,
         arguments: recorded(input, rest),
         run: (context) => definition.run(context, rest),
+        loss: async (context) => definition.loss?.(context, rest),
       };
     },
   };

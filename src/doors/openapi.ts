@@ -1,10 +1,9 @@
-import { tools } from "../../tools/index.ts";
 import type { Tool } from "../../tools/tool.ts";
 import { version } from "../version.ts";
 import { inputSchema, outputSchema } from "./schema.ts";
 
-/** The REST door as an OpenAPI 3.1 document, generated from the tools. */
-export function openapi() {
+/** The REST door to these tools as an OpenAPI 3.1 document. */
+export function openapi(tools: readonly Tool[]) {
   return {
     openapi: "3.1.1",
     info: {

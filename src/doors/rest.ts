@@ -1,13 +1,17 @@
 import type { FastifyInstance } from "fastify";
 import { call, type Runtime } from "../../tools/call.ts";
-import { tools } from "../../tools/index.ts";
+import type { Tool } from "../../tools/tool.ts";
 import { clientOfUserAgent } from "./client-name.ts";
 import { sendProblem } from "./http/problem.ts";
 import { openapi } from "./openapi.ts";
 import { inputFromText } from "./schema.ts";
 
-/** Mounts the nine endpoints under /api, on a scope whose `authenticate` has set request.principal. */
-export async function mountRest(scope: FastifyInstance, runtime: Runtime): Promise<void> {
+/** Mounts the endpoints of these tools under /api, on a scope whose `authenticate` has set request.principal. */
+export async function mountRest(
+  scope: FastifyInstance,
+  runtime: Runtime,
+  tools: readonly Tool[],
+): Promise<void> {
   for (const tool of tools) {
     const reads = tool.effect === "read";
     scope.route({
@@ -23,6 +27,6 @@ export async function mountRest(scope: FastifyInstance, runtime: Runtime): Promi
       },
     });
   }
-  const document = openapi();
+  const document = openapi(tools);
   scope.get("/api/openapi.json", async () => document);
 }

@@ -3,11 +3,13 @@ import type { IncomingMessage } from "node:http";
 import type { Server } from "@modelcontextprotocol/server";
 import { openStore } from "../../db/sqlite.ts";
 import { serveConfig } from "../../src/config.ts";
-import { advertisedTools, callTool, mcpServer } from "../../src/doors/mcp/server.ts";
+import { Confirmations } from "../../src/doors/mcp/confirmation.ts";
+import { advertisedTools, callTool, type McpParts, mcpServer } from "../../src/doors/mcp/server.ts";
 import { stderrLog } from "../../src/log.ts";
 import { type RunningServer, serve } from "../../src/serve.ts";
 import { call, type Runtime } from "../../tools/call.ts";
 import { PasswordHasher } from "../../tools/hash.ts";
+import { tools } from "../../tools/index.ts";
 import { operatorTools } from "../../tools/operator/index.ts";
 import { operator, type Principal } from "../../tools/principal.ts";
 import { addFixtures, fixtureTools } from "./fixtures.ts";
@@ -27,8 +29,9 @@ export async function conformanceServer(database: string): Promise<RunningServer
   const made = await call(runtime, operator("cli"), operatorTools.createToken, { name: "conformance" });
   if (!made.ok) throw made.error;
   authoriseEveryRequest(String(made.value.token));
+  const parts = { runtime, tools, confirmations: new Confirmations() };
   return serve(config, store, runtime, log, {
-    mcpServerFor: (principal) => serverWithFixtures(runtime, principal),
+    mcpServerFor: (principal) => serverWithFixtures(parts, principal),
   });
 }
 
@@ -40,11 +43,11 @@ function authoriseEveryRequest(token: string): void {
   });
 }
 
-function serverWithFixtures(runtime: Runtime, principal: Principal): Server {
-  const server = mcpServer(runtime, principal);
+function serverWithFixtures(parts: McpParts, principal: Principal): Server {
+  const server = mcpServer(parts, principal);
   server.setRequestHandler("tools/list", () => ({
     tools: [
-      ...advertisedTools(),
+      ...advertisedTools(tools),
       ...Object.entries(fixtureTools).map(([name, { inputSchema }]) => ({
         name,
         description: "For the conformance suite.",
@@ -54,7 +57,10 @@ function serverWithFixtures(runtime: Runtime, principal: Principal): Server {
   }));
   server.setRequestHandler("tools/call", ({ params }, context) => {
     const fixture = Object.hasOwn(fixtureTools, params.name) ? fixtureTools[params.name] : undefined;
-    return fixture?.run(params.arguments ?? {}, context) ?? callTool(runtime, principal, params);
+    return (
+      fixture?.run(params.arguments ?? {}, context) ??
+      callTool(parts, { server, principal, origin: {} }, params, context)
+    );
   });
   addFixtures(server);
   return server;

@@ -3,6 +3,7 @@ import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 import { Client as ClassicClient } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport as ClassicStdio } from "@modelcontextprotocol/sdk/client/stdio.js";
 import { StreamableHTTPClientTransport as ClassicHttp } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
+import { ElicitRequestSchema } from "@modelcontextprotocol/sdk/types.js";
 import { onTestFinished } from "vitest";
 import { ENTRY, environmentOf } from "./program.ts";
 
@@ -12,23 +13,45 @@ export const clientKinds = ["1.x", "2.x legacy", "2.x 2026-07-28"] as const;
 export type ClientKind = (typeof clientKinds)[number];
 export type McpClient = Client | ClassicClient;
 
+/** What the person at the client does with a form that is put before them. */
+export type Answer = (question: string) => {
+  action: "accept" | "decline" | "cancel";
+  content?: Record<string, string | number | boolean>;
+};
+
 const self = { name: "test", version: "1" };
 
-function modernClient(kind: ClientKind): Client {
+function modernClient(kind: ClientKind, answer: Answer | undefined): Client {
   const mode = kind === "2.x legacy" ? "legacy" : { pin: "2026-07-28" };
-  return new Client(self, { versionNegotiation: { mode } });
+  const capabilities = answer === undefined ? {} : { elicitation: { form: {} } };
+  const client = new Client(self, { versionNegotiation: { mode }, capabilities });
+  if (answer !== undefined)
+    client.setRequestHandler("elicitation/create", ({ params }) => answer(params.message));
+  return client;
 }
 
-/** A client that is connected over HTTP; closed when the test ends. */
-export async function connectHttp(kind: ClientKind, url: string, token: string): Promise<McpClient> {
+function classicClient(answer: Answer | undefined): ClassicClient {
+  const client = new ClassicClient(self, { capabilities: answer === undefined ? {} : { elicitation: {} } });
+  if (answer !== undefined)
+    client.setRequestHandler(ElicitRequestSchema, ({ params }) => answer(params.message));
+  return client;
+}
+
+/** A client that is connected over HTTP; closed when the test ends. With `answer` it can put forms before a person. */
+export async function connectHttp(
+  kind: ClientKind,
+  url: string,
+  token: string,
+  answer?: Answer,
+): Promise<McpClient> {
   const address = new URL(`${url}/mcp`);
   const options = { requestInit: { headers: { authorization: `Bearer ${token}` } } };
   if (kind === "1.x") {
-    const client = new ClassicClient(self);
+    const client = classicClient(answer);
     await client.connect(new ClassicHttp(address, options));
     return closed(client);
   }
-  const client = modernClient(kind);
+  const client = modernClient(kind, answer);
   await client.connect(new StreamableHTTPClientTransport(address, options));
   return closed(client);
 }
@@ -39,6 +62,7 @@ export async function connectStdio(
   database: string,
   stderr: string[] = [],
   environment: Record<string, string> = {},
+  answer?: Answer,
 ): Promise<McpClient> {
   const program = {
     command: process.execPath,
@@ -49,13 +73,13 @@ export async function connectStdio(
   if (kind === "1.x") {
     const transport = new ClassicStdio(program);
     transport.stderr?.on("data", (chunk) => stderr.push(String(chunk)));
-    const client = new ClassicClient(self);
+    const client = classicClient(answer);
     await client.connect(transport);
     return closed(client);
   }
   const transport = new StdioClientTransport(program);
   transport.stderr?.on("data", (chunk) => stderr.push(String(chunk)));
-  const client = modernClient(kind);
+  const client = modernClient(kind, answer);
   await client.connect(transport);
   return closed(client);
 }

@@ -10,6 +10,7 @@ export const serveFlags: readonly FlagName[] = [
   "public-url",
   "allowed-hosts",
   "trusted-proxies",
+  "read-only",
   "tls-cert",
   "tls-key",
   "limit-requests",
@@ -22,7 +23,7 @@ export const serveFlags: readonly FlagName[] = [
   "purge-inactive-after",
 ];
 export const storeFlags: readonly FlagName[] = ["db", "hash-cost"];
-export const stdioFlags: readonly FlagName[] = [...storeFlags, "limit-destructive"];
+export const stdioFlags: readonly FlagName[] = [...storeFlags, "read-only", "limit-destructive"];
 
 export function help(): string {
   return `m25-mail: mail domains and mailboxes, administered by assistants and people

@@ -11,6 +11,7 @@ import type { Store } from "../../../db/store.ts";
 import type { Runtime } from "../../../tools/call.ts";
 import type { Principal } from "../../../tools/principal.ts";
 import { RateLimit, tooMany } from "../../../tools/rate-limit.ts";
+import type { Tool } from "../../../tools/tool.ts";
 import { authenticateToken, bearerCredential } from "../../auth/bearer.ts";
 import type { LastSeen } from "../../auth/last-seen.ts";
 import type { OAuth } from "../../auth/oauth/index.ts";
@@ -55,6 +56,8 @@ export interface HttpParts {
   mcpServerFor: McpServerFactory;
   /** Where clients may sign in by OAuth. */
   oauth?: OAuth | undefined;
+  /** Those that REST offers. */
+  tools: readonly Tool[];
   log: Log;
 }
 
@@ -151,7 +154,7 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
   });
   await app.register(async (scope) => {
     scope.addHook("onRequest", authenticate("rest"));
-    await mountRest(scope, runtime);
+    await mountRest(scope, runtime, parts.tools);
   });
   await app.register(async (scope) => {
     scope.addHook("onRequest", limitAddress);

@@ -3,39 +3,64 @@ import {
   type CallToolResult,
   CLIENT_INFO_META_KEY,
   type Implementation,
+  type InputRequiredResult,
   type Tool as McpTool,
   ProtocolError,
   ProtocolErrorCode,
   Server,
+  type ServerContext,
 } from "@modelcontextprotocol/server";
-import { call, type Origin, type Runtime } from "../../../tools/call.ts";
-import { tools } from "../../../tools/index.ts";
+import { call, lossOf, type Origin, type Runtime } from "../../../tools/call.ts";
 import type { Principal } from "../../../tools/principal.ts";
 import { mcpName, type Tool } from "../../../tools/tool.ts";
+import { MailError } from "../../mail/error.ts";
 import { version } from "../../version.ts";
 import { clientName } from "../client-name.ts";
 import { inputSchema, outputSchema } from "../schema.ts";
+import { type Confirmations, canAsk } from "./confirmation.ts";
+
+/** What all connections of a process share. */
+export interface McpParts {
+  runtime: Runtime;
+  /** Those that are offered. */
+  tools: readonly Tool[];
+  confirmations: Confirmations;
+}
+
+/** One client's connection; over HTTP it lasts for a request. */
+export interface Connection {
+  server: Server;
+  principal: Principal;
+  origin: Origin;
+}
 
 const INSTRUCTIONS = `M25 Mail administers e-mail domains and mailboxes that real mail servers (nodes) serve.
 To create a mailbox: m25_mail_add_domain once for its domain, then m25_mail_add_user. Changes are live on the nodes within a minute: m25_mail_list_nodes shows each node's applied_revision, to compare with the revision that a change returned.
 m25_mail_remove_user is reversible unless hard_delete is true; m25_mail_remove_domain is not. Confirm those two with the person you work for.
 Every error names its cause and what to do next. Never repeat a password or a sync key except to the person who needs it.`;
 
-const byName = new Map(tools.map((tool) => [mcpName(tool), tool]));
+const READ_ONLY_INSTRUCTIONS = `M25 Mail administers e-mail domains and mailboxes that real mail servers (nodes) serve.
+Its operator has left out whatever changes something: here you can only look. Tell whoever wants a change to ask the operator.`;
 
-let advertised: McpTool[] | undefined;
+/** Made when first asked for: starting must stay fast. */
+const advertised = new WeakMap<readonly Tool[], McpTool[]>();
 
-/** What tools/list answers; the same bytes at each call. Made when first asked for: starting must stay fast. */
-export function advertisedTools(): McpTool[] {
-  advertised ??= tools.map((tool) => ({
+/** What tools/list answers; the same bytes at each call. */
+export function advertisedTools(tools: readonly Tool[]): McpTool[] {
+  const made = advertised.get(tools) ?? tools.map(advertisement);
+  advertised.set(tools, made);
+  return made;
+}
+
+function advertisement(tool: Tool): McpTool {
+  return {
     name: mcpName(tool),
     title: tool.title,
     description: tool.description,
     inputSchema: inputSchema(tool) as McpTool["inputSchema"],
     outputSchema: outputSchema(tool) as McpTool["outputSchema"],
     annotations: annotations(tool),
-  }));
-  return advertised;
+  };
 }
 
 function annotations(tool: Tool): McpTool["annotations"] {
@@ -53,44 +78,62 @@ function annotations(tool: Tool): McpTool["annotations"] {
  * An MCP server for one connection or one request. It advertises the tools' schemas but leaves all judging of
  * input to call(), so that a caller gets the same refusal, with its hint, by every door.
  */
-export function mcpServer(runtime: Runtime, principal: Principal, origin: Origin = {}): Server {
+export function mcpServer(parts: McpParts, principal: Principal, origin: Origin = {}): Server {
+  const canChange = parts.tools.some(({ effect }) => effect !== "read");
   const server = new Server(
     { name: "m25-mail", title: "M25 Mail", version },
-    { capabilities: { tools: {} }, instructions: INSTRUCTIONS },
+    { capabilities: { tools: {} }, instructions: canChange ? INSTRUCTIONS : READ_ONLY_INSTRUCTIONS },
   );
-  server.setRequestHandler("tools/list", () => ({ tools: advertisedTools() }));
-  server.setRequestHandler("tools/call", ({ params }, { mcpReq }) => {
-    // As of 2026-07-28 each request names its client; before, the first one did, which over HTTP is another one.
-    const envelope = mcpReq.envelope as { [CLIENT_INFO_META_KEY]?: Implementation } | undefined;
-    const named = envelope?.[CLIENT_INFO_META_KEY] ?? server.getClientVersion();
-    const client = clientName(named?.name) ?? origin.client;
-    return callTool(runtime, principal, params, { ...origin, client });
-  });
+  server.setRequestHandler("tools/list", () => ({ tools: advertisedTools(parts.tools) }));
+  server.setRequestHandler("tools/call", ({ params }, context) =>
+    callTool(parts, { server, principal, origin }, params, context),
+  );
   return server;
 }
 
 /** @throws ProtocolError for a name that no tool has; every other refusal is a result with isError */
 export async function callTool(
-  runtime: Runtime,
-  principal: Principal,
+  { runtime, tools, confirmations }: McpParts,
+  { server, principal, origin }: Connection,
   params: CallToolRequestParams,
-  origin: Origin = {},
-): Promise<CallToolResult> {
-  const tool = byName.get(params.name);
+  context: ServerContext,
+): Promise<CallToolResult | InputRequiredResult> {
+  const tool = tools.find((candidate) => mcpName(candidate) === params.name);
   if (tool === undefined) {
-    const known = [...byName.keys()].join(", ");
     throw new ProtocolError(
       ProtocolErrorCode.InvalidParams,
-      `There is no such tool. The tools are: ${known}.`,
+      `There is no such tool. The tools are: ${tools.map(mcpName).join(", ")}.`,
     );
   }
-  const outcome = await call(runtime, principal, tool, params.arguments, origin);
-  if (!outcome.ok) {
-    const { code, message, hint } = outcome.error;
-    return { content: [{ type: "text", text: `${code}: ${message} ${hint}` }], isError: true };
+  if (tool.effect === "destroy" && canAsk(context, server.getClientCapabilities())) {
+    const loss = await lossOf(runtime, principal, tool, params.arguments);
+    const answer = loss === undefined ? "confirmed" : await confirmations.confirm(loss, context);
+    if (answer === "declined") return refusal(declined());
+    if (answer !== "confirmed") return answer;
   }
+  const from = { ...origin, client: clientOf(server, context) ?? origin.client };
+  const outcome = await call(runtime, principal, tool, params.arguments, from);
+  if (!outcome.ok) return refusal(outcome.error);
   return {
     content: [{ type: "text", text: JSON.stringify(outcome.value) }],
     structuredContent: outcome.value,
   };
+}
+
+const declined = () =>
+  new MailError(
+    "forbidden",
+    "The person who was asked did not confirm it.",
+    "Nothing was changed. Do not try it again unless they ask for it.",
+  );
+
+function refusal({ code, message, hint }: MailError): CallToolResult {
+  return { content: [{ type: "text", text: `${code}: ${message} ${hint}` }], isError: true };
+}
+
+/** As of 2026-07-28 each request names its client; before, the first one did, which over HTTP is another one. */
+function clientOf(server: Server, { mcpReq }: ServerContext): string | undefined {
+  const envelope = mcpReq.envelope as { [CLIENT_INFO_META_KEY]?: Implementation } | undefined;
+  const named = envelope?.[CLIENT_INFO_META_KEY] ?? server.getClientVersion();
+  return clientName(named?.name);
 }

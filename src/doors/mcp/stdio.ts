@@ -1,8 +1,7 @@
 import { StdioServerTransport, serveStdio } from "@modelcontextprotocol/server/stdio";
-import type { Runtime } from "../../../tools/call.ts";
 import { operator } from "../../../tools/principal.ts";
 import type { Log } from "../../log.ts";
-import { mcpServer } from "./server.ts";
+import { type McpParts, mcpServer } from "./server.ts";
 
 /** The connection to the one client that started this program. */
 export interface StdioConnection {
@@ -12,7 +11,7 @@ export interface StdioConnection {
 }
 
 /** Serves MCP, every revision that the SDK knows, on stdin and stdout. */
-export function serveMcpStdio(runtime: Runtime, log: Log): StdioConnection {
+export function serveMcpStdio(parts: McpParts, log: Log): StdioConnection {
   const { promise: closed, resolve } = Promise.withResolvers<void>();
   const transport = new (class extends StdioServerTransport {
     override async close(): Promise<void> {
@@ -20,7 +19,7 @@ export function serveMcpStdio(runtime: Runtime, log: Log): StdioConnection {
       resolve();
     }
   })();
-  const { close } = serveStdio(() => mcpServer(runtime, operator("stdio")), {
+  const { close } = serveStdio(() => mcpServer(parts, operator("stdio")), {
     transport,
     onerror: (error) => log.error("a message on stdin could not be served", error),
   });

@@ -1,0 +1,271 @@
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { openStore } from "../../db/sqlite.ts";
+import {
+  type Answer,
+  type ClientKind,
+  callTool,
+  clientKinds,
+  connectHttp,
+  connectStdio,
+  type McpClient,
+} from "../support/clients.ts";
+import { startServer, type TestServer } from "../support/server.ts";
+import { PASSWORD, temporaryFolder, testRuntime } from "../support/store.ts";
+
+const jan = { email: "jan@example.nl" };
+const hardDelete = { ...jan, hard_delete: true };
+const yes: Answer = () => ({ action: "accept", content: { confirm: true } });
+
+/** Jan, and a domain with one soft-deleted mailbox, on two nodes of which one does not serve it. */
+async function populate(must: (endpoint: string, input?: unknown) => Promise<unknown>): Promise<void> {
+  for (const domain of ["example.nl", "old.nl"]) await must("add-domain", { domain });
+  for (const email of ["jan@example.nl", "gone@old.nl"])
+    await must("add-user", { email, password: PASSWORD });
+  await must("remove-user", { email: "gone@old.nl" });
+  for (const name of ["one", "two"]) await must("add-node", { name });
+  await must("set-node", { name: "two", domains: ["example.nl"] });
+}
+
+async function populatedServer(): Promise<TestServer> {
+  const server = await startServer();
+  await populate(testRuntime(server.store).must);
+  return server;
+}
+
+interface Opened {
+  client: McpClient;
+  emails(): Promise<string[]>;
+}
+
+/** A client by each way in, whose person answers as told. */
+const waysIn = {
+  HTTP: async (kind: ClientKind, answer?: Answer): Promise<Opened> => {
+    const server = await populatedServer();
+    const client = await connectHttp(kind, server.url, server.token, answer);
+    return { client, emails: () => emailsOf(client) };
+  },
+  stdio: async (kind: ClientKind, answer?: Answer): Promise<Opened> => {
+    const database = join(temporaryFolder(), "m25-mail.db");
+    const store = openStore(database, { create: true });
+    await populate(testRuntime(store).must);
+    await store.close();
+    const client = await connectStdio(kind, database, [], {}, answer);
+    return { client, emails: () => emailsOf(client) };
+  },
+};
+
+async function emailsOf(client: McpClient): Promise<string[]> {
+  const { structuredContent } = await callTool(client, "list-users");
+  const users = (structuredContent?.users ?? []) as Array<{ email: string }>;
+  return users.map(({ email }) => email);
+}
+
+/** Who can put a question before a person: by whatever way as of 2026-07-28, before over a lasting connection only. */
+const asking: ReadonlyArray<[way: keyof typeof waysIn, kind: ClientKind]> = [
+  ["HTTP", "2.x 2026-07-28"],
+  ["stdio", "2.x 2026-07-28"],
+  ["stdio", "2.x legacy"],
+  ["stdio", "1.x"],
+];
+
+describe.each(asking)("over %s a client of the line %s", (way, kind) => {
+  test("shows its person what will be lost, and loses it when they confirm", async () => {
+    const asked: string[] = [];
+    const { client, emails } = await waysIn[way](kind, (question) => {
+      asked.push(question);
+      return yes(question);
+    });
+    expect((await callTool(client, "remove-user", hardDelete)).structuredContent).toMatchObject({
+      deleted: "hard",
+    });
+    expect((await callTool(client, "remove-domain", { domain: "old.nl" })).structuredContent).toMatchObject({
+      removed_inactive_users: 1,
+    });
+    expect(asked).toEqual([
+      expect.stringMatching(/^Remove the active mailbox jan@example\.nl for good\?.* 2 nodes/),
+      expect.stringMatching(/^Remove the domain old\.nl for good\?.*its inactive mailbox is lost.* 1 node /),
+    ]);
+    expect(await emails()).toEqual([]);
+  });
+
+  test.each<[string, ReturnType<Answer>]>([
+    ["declines", { action: "decline" }],
+    ["closes the form", { action: "cancel" }],
+    ["sends it back unconfirmed", { action: "accept", content: { confirm: false } }],
+  ])("changes nothing when its person %s", async (_what, answer) => {
+    const { client, emails } = await waysIn[way](kind, () => answer);
+    const refused = await callTool(client, "remove-user", hardDelete);
+    expect(refused).toMatchObject({
+      isError: true,
+      content: [{ text: expect.stringMatching(/^forbidden: .*not confirm.*Nothing was changed/) }],
+    });
+    expect(await emails()).toEqual(["jan@example.nl", "gone@old.nl"]);
+  });
+
+  test("does not bother its person with what can be undone, or what will be refused", async () => {
+    const asked: string[] = [];
+    const { client } = await waysIn[way](kind, (question) => {
+      asked.push(question);
+      return yes(question);
+    });
+    expect((await callTool(client, "remove-domain", { domain: "example.nl" })).content[0]?.text).toMatch(
+      /^domain_has_active_users/,
+    );
+    expect((await callTool(client, "remove-user", jan)).structuredContent).toMatchObject({ deleted: "soft" });
+    expect((await callTool(client, "remove-domain", { domain: "x.nl" })).isError).toBe(true);
+    expect(asked).toEqual([]);
+  });
+});
+
+const silent = (["HTTP", "stdio"] as const).flatMap((way) => clientKinds.map((kind) => [way, kind] as const));
+
+test.each(silent)("over %s a client of the line %s that cannot ask just does the call", async (way, kind) => {
+  const { client, emails } = await waysIn[way](kind);
+  expect((await callTool(client, "remove-user", hardDelete)).structuredContent).toMatchObject({
+    deleted: "hard",
+  });
+  expect(await emails()).toEqual(["gone@old.nl"]);
+});
+
+test.each(["2.x legacy", "1.x"] as const)(
+  "over HTTP a client of the line %s, which the server cannot reach back to, just does the call",
+  async (kind) => {
+    const { client, emails } = await waysIn.HTTP(kind, () => {
+      throw new Error("nobody should be asked");
+    });
+    expect((await callTool(client, "remove-user", hardDelete)).isError).not.toBe(true);
+    expect(await emails()).toEqual(["gone@old.nl"]);
+  },
+);
+
+interface Result {
+  resultType: string;
+  requestState?: string;
+  inputRequests?: { confirm: { params: { message: string } } };
+  isError?: boolean;
+  content?: Array<{ text: string }>;
+}
+
+/** A call as of 2026-07-28, as it goes over the wire. */
+async function send(
+  { url, token }: { url: string; token: string },
+  name: string,
+  input: object,
+  more: object = {},
+): Promise<Result> {
+  const response = await fetch(`${url}/mcp`, {
+    method: "POST",
+    headers: {
+      authorization: `Bearer ${token}`,
+      "content-type": "application/json",
+      accept: "application/json, text/event-stream",
+      "mcp-protocol-version": "2026-07-28",
+      "mcp-method": "tools/call",
+      "mcp-name": name,
+    },
+    body: JSON.stringify({
+      jsonrpc: "2.0",
+      id: 1,
+      method: "tools/call",
+      params: {
+        name,
+        arguments: input,
+        ...more,
+        _meta: {
+          "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+          "io.modelcontextprotocol/clientInfo": { name: "wire", version: "1" },
+          "io.modelcontextprotocol/clientCapabilities": { elicitation: { form: {} } },
+        },
+      },
+    }),
+  });
+  return ((await response.json()) as { result: Result }).result;
+}
+
+const accepted = { confirm: { action: "accept", content: { confirm: true } } };
+const REMOVE = "m25_mail_remove_user";
+
+async function withQuestion() {
+  const server = await populatedServer();
+  const { must } = testRuntime(server.store);
+  const question = await send(server, REMOVE, hardDelete);
+  expect(question.resultType).toBe("input_required");
+  const confirmation = { requestState: question.requestState, inputResponses: accepted };
+  return { server, must, confirmation };
+}
+
+test("a confirmation works once: when it comes again, for a mailbox of the same address, the person is asked again", async () => {
+  const { server, must, confirmation } = await withQuestion();
+  expect((await send(server, REMOVE, hardDelete, confirmation)).isError).toBeUndefined();
+  expect((await send(server, REMOVE, hardDelete, confirmation)).content?.[0]?.text).toMatch(
+    /^user_not_found/,
+  );
+  await must("add-user", { ...jan, password: PASSWORD });
+  expect((await send(server, REMOVE, hardDelete, confirmation)).resultType).toBe("input_required");
+  expect(await must("list-users", { domain: "example.nl" })).toMatchObject({ total: 1 });
+});
+
+test("a confirmation is for its principal, its tool and its input alone", async () => {
+  const { server, must, confirmation } = await withQuestion();
+  await must("add-user", { email: "piet@example.nl", password: PASSWORD });
+  const other = { url: server.url, token: String((await must("create-token", { name: "other" })).token) };
+  const piet = { email: "piet@example.nl", hard_delete: true };
+  expect((await send(other, REMOVE, hardDelete, confirmation)).resultType).toBe("input_required");
+  expect((await send(server, REMOVE, piet, confirmation)).resultType).toBe("input_required");
+  const domain = await send(server, "m25_mail_remove_domain", { domain: "old.nl" }, confirmation);
+  expect(domain.resultType).toBe("input_required");
+  expect(await must("list-users")).toMatchObject({ total: 3 });
+  expect(
+    (await send(server, REMOVE, { ...hardDelete, email: "JAN@example.nl" }, confirmation)).isError,
+  ).toBeUndefined();
+  expect(await must("list-users")).toMatchObject({ total: 2 });
+});
+
+test("when something else would be lost by now, the person is asked again", async () => {
+  const server = await populatedServer();
+  const { must } = testRuntime(server.store);
+  const remove = (more?: object) => send(server, "m25_mail_remove_domain", { domain: "old.nl" }, more);
+  const { requestState } = await remove();
+  await must("add-user", { email: "later@old.nl", password: PASSWORD });
+  await must("remove-user", { email: "later@old.nl" });
+  const again = await remove({ requestState, inputResponses: accepted });
+  expect(again.inputRequests?.confirm.params.message).toContain("its 2 inactive mailboxes are lost");
+  expect(
+    (await remove({ requestState: again.requestState, inputResponses: accepted })).isError,
+  ).toBeUndefined();
+  expect(await must("list-domains")).toMatchObject({ total: 1 });
+});
+
+test("a yes without the question, or to a forged one, is no yes", async () => {
+  const { server, must, confirmation } = await withQuestion();
+  const { requestState = "" } = confirmation;
+  const [version, body, mac] = requestState.split(".");
+  const later = Buffer.from(
+    Buffer.from(body ?? "", "base64url")
+      .toString()
+      .replace(/"exp":\d+/, '"exp":99999999999'),
+  ).toString("base64url");
+  for (const forged of [
+    undefined,
+    "",
+    "x",
+    `${version}.${later}.${mac}`,
+    `${version}.${body}.`,
+    `${requestState}A`,
+  ]) {
+    const answer = await send(server, REMOVE, hardDelete, { inputResponses: accepted, requestState: forged });
+    expect(answer.resultType, forged).toBe("input_required");
+  }
+  expect(await must("list-users")).toMatchObject({ total: 2 });
+});
+
+test("a token for one domain is asked about its own, and learns nothing by the question of others", async () => {
+  const { server, must } = await withQuestion();
+  const made = await must("create-token", { name: "old", domains: ["old.nl"] });
+  const limited = { url: server.url, token: String(made.token) };
+  expect((await send(limited, REMOVE, hardDelete)).content?.[0]?.text).toMatch(/^user_not_found/);
+  expect((await send(limited, "m25_mail_remove_domain", { domain: "old.nl" })).resultType).toBe(
+    "input_required",
+  );
+});
