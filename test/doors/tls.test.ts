@@ -1,30 +1,17 @@
-import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { certificate } from "../support/certificate.ts";
 import { http } from "../support/http.ts";
 import { m25mail, serveProcess } from "../support/program.ts";
-import { temporaryFolder } from "../support/store.ts";
 
-function certificate() {
-  const folder = temporaryFolder();
-  const cert = join(folder, "cert.pem");
-  const key = join(folder, "key.pem");
-  execFileSync(
-    "openssl",
-    [
-      ..."req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost".split(
-        " ",
-      ),
-      ...["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", cert],
-    ],
-    { stdio: "ignore" },
-  );
+function files(): { cert: string; key: string; database: string } {
+  const { cert, key, folder } = certificate();
   return { cert, key, database: join(folder, "m25-mail.db") };
 }
 
 test("with a certificate the server speaks HTTPS and only that", async () => {
-  const { cert, key, database } = certificate();
+  const { cert, key, database } = files();
   const server = await serveProcess(database, ["--tls-cert", cert, "--tls-key", key]);
   expect(server.url).toMatch(/^https:/);
   const ca = readFileSync(cert);
@@ -54,8 +41,8 @@ test.each([
     /--tls-key/,
   ],
 ])("%s is told in plain words", async (_what, flags, code, words) => {
-  const files = certificate();
-  const answer = await m25mail(["serve", "--port", "0", "--db", files.database, ...flags(files)]);
+  const paths = files();
+  const answer = await m25mail(["serve", "--port", "0", "--db", paths.database, ...flags(paths)]);
   expect(answer).toMatchObject({ code, stdout: "" });
   expect(answer.stderr).toMatch(words);
   expect(answer.stderr).not.toMatch(/^ +at |bug/m);

@@ -15,22 +15,28 @@ interface Request {
   body?: string;
   /** A certificate to trust, for https. */
   ca?: string | Buffer;
+  /** Where the caller is: any IPv4 address of this machine. */
+  localAddress?: string;
 }
 
 /** One HTTP request as node:http makes it: unlike fetch, it says whatever Host it is told to. */
 export async function http(
   url: string,
-  { method = "GET", headers = {}, body, ca }: Request = {},
+  { method = "GET", headers = {}, body, ca, localAddress }: Request = {},
 ): Promise<HttpAnswer> {
   const request = url.startsWith("https:") ? tlsRequest : plainRequest;
   return new Promise((resolve, reject) => {
-    const sent = request(url, { method, headers, ca, agent: false }, (response) => {
-      text(response).then(
-        (received) =>
-          resolve({ status: response.statusCode ?? 0, headers: response.headers, body: received }),
-        reject,
-      );
-    });
+    const sent = request(
+      url,
+      { method, headers, ca, localAddress, family: localAddress === undefined ? undefined : 4, agent: false },
+      (response) => {
+        text(response).then(
+          (received) =>
+            resolve({ status: response.statusCode ?? 0, headers: response.headers, body: received }),
+          reject,
+        );
+      },
+    );
     sent.on("error", reject);
     sent.end(body);
   });
