@@ -4,8 +4,7 @@ import type { Runtime } from "../tools/call.ts";
 import { PasswordHasher } from "../tools/hash.ts";
 import { readingTools, tools } from "../tools/index.ts";
 import { CallLimits } from "../tools/limits.ts";
-import { callFields } from "./call-log.ts";
-import { type FlagName, flags, type StoreConfig, serveConfig, storeConfig, UsageError } from "./config.ts";
+import { type FlagName, flags, serveConfig, storeConfig, UsageError } from "./config.ts";
 import { type FlagValues, parseArguments } from "./doors/cli/arguments.ts";
 import { exitCodes, showRefusal } from "./doors/cli/call.ts";
 import { storeCommand } from "./doors/cli/commands.ts";
@@ -32,19 +31,19 @@ async function main([command = "--help", ...argv]: string[]): Promise<number> {
   const config = storeConfig(found.values, process.env);
   const store = openStore(config.db, { create: false });
   try {
-    return await found.run(runtimeOf(store, config, await openLog(config)));
+    return await found.run(runtimeOf(store, config["hash-cost"]));
   } finally {
     await store.close();
   }
 }
 
-function runtimeOf(store: Runtime["store"], config: StoreConfig, log: Log): Runtime {
-  const hasher = new PasswordHasher(config["hash-cost"]);
+function runtimeOf(store: Runtime["store"], hashCost: number): Runtime {
+  const hasher = new PasswordHasher(hashCost);
   return {
     store,
     now: () => new Date(),
     hashPassword: (password) => hasher.hash(password),
-    reportBug: (error, reference) => log.error("bug", error, { request: reference }),
+    reportBug: (error, reference) => log.error(`bug, reference ${reference}`, error),
   };
 }
 
@@ -59,21 +58,13 @@ function settings(argv: readonly string[], names: readonly FlagName[]): FlagValu
   ).values;
 }
 
-/** What writes JSON is loaded where it is wanted: starting must stay fast. */
-async function openLog(config: StoreConfig): Promise<Log> {
-  if (config["log-format"] === "text") return stderrLog(config["log-level"]);
-  const { jsonLog } = await import("./json-log.ts");
-  return jsonLog(config["log-level"]);
-}
-
 async function serveCommand(argv: string[]): Promise<number> {
   const config = serveConfig(settings(argv, serveFlags), process.env);
   // The HTTP stack takes longer to load than all else: stdio and the commands do without it.
   const { serve } = await import("./serve.ts");
   const stop = stopSignal();
-  const log = await openLog(config);
   const store = openStore(config.db, { create: true });
-  const server = await serve(config, store, runtimeOf(store, config, log), log);
+  const server = await serve(config, store, runtimeOf(store, config["hash-cost"]), log);
   await stop;
   await server.close();
   return exitCodes.done;
@@ -81,19 +72,13 @@ async function serveCommand(argv: string[]): Promise<number> {
 
 async function stdioCommand(argv: string[]): Promise<number> {
   const config = storeConfig(settings(argv, stdioFlags), process.env);
-  const log = await openLog(config);
   const { serveMcpStdio } = await import("./doors/mcp/stdio.ts");
   const { Confirmations } = await import("./doors/mcp/confirmation.ts");
   const store = openStore(config.db, { create: true });
-  const runtime: Runtime = {
-    ...runtimeOf(store, config, log),
-    // Whoever starts this may do everything at the shell as well; the limit is for the assistant that got confused.
-    limits: new CallLimits({ destructive: config["limit-destructive"] }),
-    // At debug only: a client that never reads stderr would block the server once the pipe is full.
-    observe: (call) => log.debug("call", callFields(call)),
-  };
+  // Whoever starts this may do everything at the shell as well; the limit is for the assistant that got confused.
+  const limits = new CallLimits({ destructive: config["limit-destructive"] });
   const parts = {
-    runtime,
+    runtime: { ...runtimeOf(store, config["hash-cost"]), limits },
     tools: config["read-only"] ? readingTools : tools,
     confirmations: new Confirmations(),
   };

@@ -19,9 +19,11 @@ test("the page says who asks, what for and where it goes back to, and shows no d
   const server = await startOAuthServer();
   const begun = await begin(server, { ...claudeFlow, scope: "read destroy" });
   const { body, headers } = begun.page;
-  expect(body).toMatch(/<strong>Claude<\/strong>, as <strong>claude\.ai<\/strong> says/);
+  expect(body).toMatch(/<strong>Claude<\/strong>, according to <strong>claude\.ai<\/strong>/);
   expect(body).toMatch(/Goes back to<\/dt><dd><strong>claude\.ai<\/strong>/);
   expect(body).toContain("see domains and mailboxes, remove for good");
+  expect(body).toContain(`Works on</dt><dd><strong>${new URL(server.url).host}</strong>`);
+  expect(body).not.toContain("Any program on your computer");
   expect(body).not.toContain("example.nl");
   expect(body).not.toMatch(/<script|\son\w+=/);
   expect(headers["cache-control"]).toBe("no-store");
@@ -36,6 +38,7 @@ test("a program on the person's own computer and a client that an operator regis
   const server = await startOAuthServer();
   const code = await begin(server, { clientId: CLAUDE_CODE, redirectUri: "http://localhost:4711/callback" });
   expect(code.page.body).toContain("a program on your own computer (localhost:4711)");
+  expect(code.page.body).toContain("Any program on your computer can give itself that name.");
   await server.must("add-oauth-client", { name: "mine", redirect_uris: ["myapp://back"] });
   const mine = await begin(server, { clientId: "mine", redirectUri: "myapp://back" });
   expect(mine.page.body).toContain("registered here as <code>mine</code>");
@@ -242,5 +245,24 @@ test("while no password is set, the page says how to set one, and nobody gets in
   expect(begun.page.body).not.toContain('type="password"');
   for (const password of ["", "anything at all"]) {
     expect((await signIn(begun, password)).status).toBe(403);
+  }
+});
+
+test("behind a proxy that ends TLS, cookies are for HTTPS and this server's pages alone, and it all works", async () => {
+  const origin = "https://mail.example.nl";
+  const server = await startOAuthServer({ "public-url": origin });
+  const browser = new Browser(server.url, origin);
+  const begun = await begin(server, { ...claudeFlow, resource: `${origin}/mcp` }, browser);
+  expect(begun.page.url).toMatch(/^https:\/\/mail\.example\.nl\/interaction\//);
+  const consent = await signIn(begun);
+  const back = await goBack(browser, await choose(browser, consent));
+  expect(back.searchParams.get("iss")).toBe(origin);
+  const cookies = browser.set.filter((line) => !/=;/.test(line));
+  expect(cookies.length).toBeGreaterThan(3);
+  for (const line of cookies) {
+    expect(line).toMatch(/; secure/);
+    expect(line).toMatch(/; httponly/);
+    expect(line).toMatch(/; samesite=lax/);
+    expect(line).not.toMatch(/; domain=/);
   }
 });

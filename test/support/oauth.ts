@@ -140,34 +140,38 @@ export async function startOAuthServer(
   return { ...server, standIn: documentsServer, must };
 }
 
-/** A browser without a screen: follows redirects of this server, keeps its cookies. */
+/** A browser without a screen: follows redirects of this server, keeps its cookies, sees TLS where a proxy ends it. */
 export class Browser {
   readonly #server: string;
+  readonly #origin: string;
   readonly cookies = new Map<string, string>();
+  /** Every Set-Cookie header that came. */
+  readonly set: string[] = [];
 
-  constructor(server: string) {
+  /** @param origin the server's public one, where a proxy gives it another than its own */
+  constructor(server: string, origin = new URL(server).origin) {
     this.#server = server;
+    this.#origin = origin;
   }
 
   async get(url: string): Promise<HttpAnswer & { url: string }> {
-    const address = new URL(url, this.#server);
-    const answer = await http(address.href, { headers: this.#headers() });
+    const address = new URL(url, this.#origin);
+    const answer = await http(this.#reached(address), { headers: this.#headers() });
     this.#keep(answer);
     const { location } = answer.headers;
-    if (location !== undefined && new URL(location, address).origin === new URL(this.#server).origin) {
+    if (location !== undefined && new URL(location, address).origin === this.#origin) {
       return this.get(new URL(location, address).href);
     }
     return { ...answer, url: address.href };
   }
 
   async post(url: string, form: Array<[string, string]>, headers: Record<string, string> = {}) {
-    const address = new URL(url, this.#server);
-    const answer = await http(address.href, {
+    const answer = await http(this.#reached(new URL(url, this.#origin)), {
       method: "POST",
       headers: {
         ...this.#headers(),
         "content-type": "application/x-www-form-urlencoded",
-        origin: new URL(this.#server).origin,
+        origin: this.#origin,
         ...headers,
       },
       body: new URLSearchParams(form).toString(),
@@ -176,13 +180,18 @@ export class Browser {
     return answer;
   }
 
+  #reached({ pathname, search }: URL): string {
+    return new URL(pathname + search, this.#server).href;
+  }
+
   #headers(): Record<string, string> {
     const cookie = [...this.cookies].map(([name, value]) => `${name}=${value}`).join("; ");
-    return { accept: "text/html", ...(cookie !== "" && { cookie }) };
+    return { accept: "text/html", host: new URL(this.#origin).host, ...(cookie !== "" && { cookie }) };
   }
 
   #keep({ headers }: HttpAnswer): void {
     for (const line of headers["set-cookie"] ?? []) {
+      this.set.push(line);
       const [, name = "", value = ""] = /^([^=]+)=([^;]*)/.exec(line) ?? [];
       if (value === "") this.cookies.delete(name);
       else this.cookies.set(name, value);

@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { errors, type InteractionResults, type Provider } from "oidc-provider";
 import type { Store, Tables } from "../../../db/store.ts";
 import { type Scope, scopes } from "../../../tools/principal.ts";
+import { isLoopback } from "../../../tools/redirect-uri.ts";
 import type { Log } from "../../log.ts";
 import { type Access, plainName } from "./authenticate.ts";
 import type { OperatorLogin } from "./operator-login.ts";
@@ -62,12 +63,15 @@ export async function mountInteraction(scope: FastifyInstance, parts: Interactio
     const clientId = String(params.client_id);
     const client = await provider.Client.find(clientId);
     if (client === undefined) throw new errors.SessionNotFound("the client is gone");
+    const redirectUri = String(params.redirect_uri);
     const wanted = new Set(String(params.scope).split(" "));
     return {
       clientName: client.clientName ?? clientId,
       clientHost: URL.canParse(clientId) ? new URL(clientId).host : undefined,
       clientId,
-      target: redirectTarget(String(params.redirect_uri)),
+      target: redirectTarget(redirectUri),
+      isLocal: isLoopback(redirectUri),
+      host: new URL(resource).host,
       scopes: scopes.filter((name) => wanted.has(name)),
       action: `${routes.interaction}/${uid}`,
       csrf: createHmac("sha256", cookieKey).update(`csrf ${uid}`).digest("base64url"),

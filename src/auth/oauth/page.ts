@@ -44,6 +44,10 @@ export interface Request {
   clientId: string;
   /** Where the person is sent back to, in words. */
   target: string;
+  /** True when that is on the person's own machine, where nobody vouches for who answers. */
+  isLocal: boolean;
+  /** The mail server's own name. */
+  host: string;
   scopes: readonly Scope[];
   action: string;
   csrf: string;
@@ -137,16 +141,17 @@ ${content}
 </form>`;
 }
 
-function whoAsks({ clientName, clientHost, clientId, target }: Request): Html {
+function whoAsks({ clientName, clientHost, clientId, target, isLocal, host }: Request): Html {
   return html`<dl>
 <dt>Who asks</dt><dd><strong>${clientName}</strong>, ${
     clientHost === undefined
       ? html`registered here as <code>${clientId}</code>`
-      : html`as <strong>${clientHost}</strong> says`
+      : html`according to <strong>${clientHost}</strong>`
   }</dd>
 <dt>Goes back to</dt><dd><strong>${target}</strong></dd>
+<dt>Works on</dt><dd><strong>${host}</strong></dd>
 </dl>
-<p>Allow this only if you have just asked for it yourself, in that program.</p>`;
+<p>Allow this only if you have just asked for it yourself, in that program.${isLocal && " Any program on your computer can give itself that name."}</p>`;
 }
 
 /** After the decision. A page rather than a redirect: browsers hold a form's redirects to the form's own rules. */

@@ -1,9 +1,8 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
 import { call, type Origin, type Runtime } from "../../../tools/call.ts";
-import { tools } from "../../../tools/index.ts";
 import { type Scope, scopes } from "../../../tools/principal.ts";
-import { mcpName } from "../../../tools/tool.ts";
+import { mcpName, type Tool } from "../../../tools/tool.ts";
 
 const Call = z.object({
   method: z.literal("tools/call"),
@@ -17,9 +16,10 @@ export type StepUp = (request: FastifyRequest, reply: FastifyReply, origin: Orig
  * 403 insufficient_scope, as MCP's authorization has it: a client that came by OAuth can ask the operator for the
  * scope that it lacks. Judging stays with call(), which refuses, and records, what is refused here.
  *
+ * @param tools those that are offered
  * @param metadataUrl where the client learns how (RFC 9728)
  */
-export function stepUp(runtime: Runtime, metadataUrl: string): StepUp {
+export function stepUp(runtime: Runtime, tools: readonly Tool[], metadataUrl: string): StepUp {
   return async ({ principal, body }, reply, origin) => {
     const message = Call.safeParse(body).data;
     const tool = tools.find((candidate) => mcpName(candidate) === message?.params.name);
@@ -29,6 +29,7 @@ export function stepUp(runtime: Runtime, metadataUrl: string): StepUp {
     if (missing === undefined) return false;
     const outcome = await call(runtime, principal, tool, input, origin);
     if (outcome.ok) throw new Error("a call went through without its scope");
+    if (outcome.error.code !== "forbidden") return false;
     const wanted = scopes.filter((scope) => scope === missing || principal.scopes.has(scope));
     const description = `This needs the scope ${missing}, which the operator has not allowed.`;
     reply

@@ -31,7 +31,6 @@ export function authenticateNode(door: SyncDoor, polls: PollView, request: Fasti
     );
   }
   door.lastSeen.node(node.id, now);
-  request.node = node;
   return node;
 }
 

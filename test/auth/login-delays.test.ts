@@ -1,0 +1,105 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { LoginDelays } from "../../src/auth/oauth/login-delays.ts";
+import { OperatorLogin } from "../../src/auth/oauth/operator-login.ts";
+import { PasswordHasher } from "../../tools/hash.ts";
+import { testStore } from "../support/store.ts";
+
+const MINUTE = 60_000;
+
+function delays() {
+  const clock = { now: 0 };
+  const tested = new LoginDelays(() => clock.now);
+  const fail = (address: string) => {
+    const delay = tested.begin(address);
+    tested.end(address, false);
+    return delay;
+  };
+  return { clock, tested, fail };
+}
+
+test("mistyping a password costs nothing; going on guessing doubles the wait each time, to twenty seconds", () => {
+  const { fail } = delays();
+  const waits = Array.from({ length: 10 }, () => fail("192.0.2.1"));
+  expect(waits).toEqual([0, 0, 0, 1000, 2000, 4000, 8000, 16_000, 20_000, 20_000]);
+});
+
+test("others do not wait for one who guesses, and who gets it right begins anew", () => {
+  const { tested, fail } = delays();
+  for (let attempt = 0; attempt < 8; attempt += 1) fail("192.0.2.1");
+  expect(tested.begin("192.0.2.2")).toBe(0);
+  tested.end("192.0.2.2", true);
+  expect(tested.begin("192.0.2.1")).toBe(20_000);
+  tested.end("192.0.2.1", true);
+  expect(tested.begin("192.0.2.1")).toBe(0);
+});
+
+test("attempts made at once wait as if they came one after another, and are no more than ten", () => {
+  const { tested } = delays();
+  const waits = Array.from({ length: 12 }, () => tested.begin("192.0.2.1"));
+  expect(waits).toEqual([0, 0, 0, 1000, 2000, 4000, 8000, 16_000, 20_000, 20_000, undefined, undefined]);
+});
+
+test("whoever has a network of IPv6 addresses has one of these waits for all of them", () => {
+  const { fail, tested } = delays();
+  for (let attempt = 0; attempt < 5; attempt += 1) fail(`2001:db8:1:2::${attempt + 1}`);
+  expect(tested.begin("2001:db8:1:2:ffff::1")).toBe(4000);
+  expect(tested.begin("2001:db8:1:3::1")).toBe(0);
+});
+
+test("many failures from everywhere make everybody wait two seconds, for a quarter of an hour", () => {
+  const { clock, fail, tested } = delays();
+  for (let host = 0; host < 50; host += 1) fail(`192.0.2.${host}`);
+  expect(tested.begin("198.51.100.1")).toBe(2000);
+  tested.end("198.51.100.1", true);
+  clock.now += 16 * MINUTE;
+  expect(tested.begin("198.51.100.2")).toBe(0);
+});
+
+test("failures are forgotten a quarter of an hour after the last", () => {
+  const { clock, fail } = delays();
+  for (let attempt = 0; attempt < 6; attempt += 1) fail("192.0.2.1");
+  clock.now += 14 * MINUTE;
+  expect(fail("192.0.2.1")).toBe(8000);
+  clock.now += 16 * MINUTE;
+  expect(fail("192.0.2.1")).toBe(0);
+});
+
+test("nobody is locked out: whatever others have tried, an address that waits for nothing is let try", () => {
+  fc.assert(
+    fc.property(fc.array(fc.tuple(fc.integer({ min: 0, max: 5 }), fc.nat(20 * MINUTE))), (attempts) => {
+      const { clock, fail, tested } = delays();
+      for (const [host, later] of attempts) {
+        fail(`192.0.2.${host}`);
+        clock.now += later;
+      }
+      const wait = tested.begin("192.0.2.0");
+      expect(wait).toBeLessThanOrEqual(20_000);
+    }),
+  );
+});
+
+test("the operator's password is right, wrong, or nothing at all while none is set", async () => {
+  const { store } = testStore();
+  const login = new OperatorLogin(store, 10);
+  expect(await login.hasPassword()).toBe(false);
+  expect(await login.check("", "192.0.2.1")).toBe("wrong");
+  expect(await login.check("u".repeat(31), "192.0.2.1")).toBe("wrong");
+  // Typed on another system, the same letters are other code points (NFC against NFD).
+  const hash = await new PasswordHasher(10).hash("correct h\u00f6rse battery");
+  await store.write((tables) => tables.operator.setPasswordHash(hash, new Date().toISOString()));
+  expect(await login.hasPassword()).toBe(true);
+  expect(await login.check("correct horse battery", "192.0.2.2")).toBe("wrong");
+  expect(await login.check("correct ho\u0308rse battery", "192.0.2.3")).toBe("right");
+});
+
+test("the right password gets through while others guess", async () => {
+  const { store } = testStore();
+  const hash = await new PasswordHasher(10).hash("correct horse battery");
+  await store.write((tables) => tables.operator.setPasswordHash(hash, new Date().toISOString()));
+  const login = new OperatorLogin(store, 10);
+  const guesses = Array.from({ length: 3 }, () => login.check("wrong", "192.0.2.1"));
+  const others = login.check("correct horse battery", "192.0.2.2");
+  expect(await others).toBe("right");
+  expect(await Promise.all(guesses)).toEqual(["wrong", "wrong", "wrong"]);
+});

@@ -1,0 +1,140 @@
+import { existsSync } from "node:fs";
+import { type Browser, chromium } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { callTool } from "../support/clients.ts";
+import { CLAUDE_CODE, mcpStatus, OPERATOR_PASSWORD, refresh, startOAuthServer } from "../support/oauth.ts";
+import { beginSigningIn } from "../support/oauth-client.ts";
+
+const CHROMIUM = "/usr/bin/chromium";
+const flow = { clientId: CLAUDE_CODE, redirectUri: "" };
+
+describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not installed)", () => {
+  let browser: Browser;
+  beforeAll(async () => {
+    browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
+  });
+  afterAll(() => browser.close());
+
+  /** A page in a browser profile of its own. `refused` is what the browser itself refused to load or run. */
+  async function newPage(options: { javaScriptEnabled?: boolean } = {}) {
+    const context = await browser.newContext({ viewport: { width: 640, height: 480 }, ...options });
+    onTestFinished(() => context.close());
+    const page = await context.newPage();
+    const refused: string[] = [];
+    page.on("console", (message) => {
+      if (message.type() === "error") refused.push(message.text());
+    });
+    return { page, refused };
+  }
+
+  test.each([true, false])(
+    "a client finds out how to sign in, the operator allows it one domain, and it works (scripts: %s)",
+    async (javaScriptEnabled) => {
+      const server = await startOAuthServer();
+      await server.must("add-user", { email: "jan@example.org", password: "correct horse battery" });
+      const signingIn = await beginSigningIn(server.url);
+      expect(signingIn.authorizationUrl.searchParams.get("client_id")).toBe(CLAUDE_CODE);
+      expect(signingIn.authorizationUrl.searchParams.get("resource")).toBe(`${server.url}/mcp`);
+
+      const { page, refused } = await newPage({ javaScriptEnabled });
+      // Clients that do not go by the 401 ask for all that the metadata names.
+      signingIn.authorizationUrl.searchParams.set("scope", "read write destroy nodes");
+      await page.goto(signingIn.authorizationUrl.href);
+      await expect.poll(() => page.getByText("asks to administer mail").isVisible()).toBe(true);
+      expect(await page.content()).not.toContain("example.org");
+      await page.getByLabel("Operator’s password").fill("not this one");
+      await page.getByRole("button", { name: "Sign in" }).click();
+      expect(await page.getByRole("alert").innerText()).toBe("That is not the operator’s password.");
+      await page.getByLabel("Operator’s password").fill(OPERATOR_PASSWORD);
+      await page.getByRole("button", { name: "Sign in" }).click();
+
+      expect(await page.getByRole("checkbox", { name: /See domains/ }).isChecked()).toBe(true);
+      expect(await page.getByRole("checkbox", { name: /Add and change/ }).isChecked()).toBe(true);
+      expect(await page.getByRole("checkbox", { name: /Remove for good/ }).isChecked()).toBe(false);
+      expect(await page.getByRole("checkbox", { name: /mail servers/ }).isChecked()).toBe(false);
+      await page.getByRole("radio", { name: "Only these:" }).check();
+      await page.getByRole("checkbox", { name: "example.nl" }).check();
+      // M25_MAIL_SCREENSHOT=src/auth/oauth/consent.png renews the README's picture.
+      const path = process.env.M25_MAIL_SCREENSHOT;
+      if (path !== undefined && javaScriptEnabled) await page.screenshot({ path, fullPage: true });
+      await page.getByRole("button", { name: "Allow" }).click();
+      const answer = await signingIn.answered;
+      expect(answer.searchParams.get("iss")).toBe(server.url);
+      await page.waitForURL(/localhost:\d+\/callback/);
+      // The wrong password's 403 is the one thing that a browser has to complain about.
+      expect(refused.filter((text) => !text.includes("403"))).toEqual([]);
+
+      const client = await signingIn.finish();
+      const listed = await callTool(client, "list-domains");
+      expect(listed.structuredContent).toMatchObject({ domains: [{ domain: "example.nl" }], total: 1 });
+      const foreign = await callTool(client, "list-users", { domain: "example.org" });
+      expect(foreign.content[0]?.text).toContain("domain_not_found");
+
+      const first = signingIn.tokens();
+      expect(first.scope).toBe("read write");
+      const second = await refresh(server, String(first.refresh_token), flow);
+      expect(second.status).toBe(200);
+      expect(await mcpStatus(server, second.body.access_token)).toBe(200);
+      expect((await refresh(server, String(first.refresh_token), flow)).status).toBe(400);
+      expect(await mcpStatus(server, second.body.access_token)).toBe(401);
+      expect((await refresh(server, second.body.refresh_token, flow)).status).toBe(400);
+    },
+  );
+
+  test("what an operator revokes is refused at the client's next call", async () => {
+    const server = await startOAuthServer();
+    const signingIn = await beginSigningIn(server.url);
+    const { page } = await newPage();
+    await page.goto(signingIn.authorizationUrl.href);
+    await page.getByLabel("Operator’s password").fill(OPERATOR_PASSWORD);
+    await page.keyboard.press("Enter");
+    await page.getByRole("radio", { name: /All domains/ }).check();
+    await page.getByRole("button", { name: "Allow" }).click();
+    await signingIn.finish();
+    const { access_token } = signingIn.tokens();
+    expect(await mcpStatus(server, access_token)).toBe(200);
+    const { grants } = (await server.must("list-oauth-grants")) as { grants: Array<{ id: string }> };
+    await server.must("revoke-oauth-grant", { id: grants[0]?.id });
+    expect(await mcpStatus(server, access_token)).toBe(401);
+  });
+
+  test("nothing is allowed until it is chosen for which domains, and who denies sends the client away", async () => {
+    const server = await startOAuthServer();
+    const signingIn = await beginSigningIn(server.url);
+    const { page } = await newPage();
+    await page.goto(signingIn.authorizationUrl.href);
+    await page.getByLabel("Operator’s password").fill(OPERATOR_PASSWORD);
+    await page.keyboard.press("Enter");
+    await page.getByRole("button", { name: "Allow" }).click(); // the browser itself asks for a choice
+    expect(await page.getByRole("button", { name: "Allow" }).isVisible()).toBe(true);
+    await page.getByRole("button", { name: "Deny" }).click();
+    expect((await signingIn.answered).searchParams.get("error")).toBe("access_denied");
+    expect((await server.must("list-oauth-grants")).grants).toEqual([]);
+  });
+
+  test("another site can neither frame the page nor send its form", async () => {
+    const server = await startOAuthServer();
+    const signingIn = await beginSigningIn(server.url);
+    const { page } = await newPage();
+    await page.goto(signingIn.authorizationUrl.href);
+    await page.getByLabel("Operator’s password").fill(OPERATOR_PASSWORD);
+    await page.keyboard.press("Enter");
+    await page.getByRole("button", { name: "Allow" }).waitFor();
+    const consent = page.url();
+    const csrf = await page.locator('input[name="csrf"]').inputValue();
+    const evil = `<!doctype html><iframe src="${consent}"></iframe>
+      <form method="post" action="${consent}"><input name="csrf" value="${csrf}"><input name="scope" value="read">
+      <input name="access" value="all"><button name="decision" value="allow">Win a prize</button></form>`;
+    await page
+      .context()
+      .route("http://evil.example/", (route) => route.fulfill({ contentType: "text/html", body: evil }));
+    await page.goto("http://evil.example/");
+    await expect.poll(() => page.frames().at(-1)?.url()).toMatch(/^chrome-error:/);
+    const [answer] = await Promise.all([
+      page.waitForResponse((response) => response.request().method() === "POST"),
+      page.getByRole("button", { name: "Win a prize" }).click(),
+    ]);
+    expect(answer.status()).toBe(403);
+    expect((await server.must("list-oauth-grants")).grants).toEqual([]);
+  });
+});
