@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
+import { logLevels } from "./log.ts";
 import { Network } from "./mail/schemas.ts";
 
 /** A flag of the command line, which is an environment variable too: --db is M25_MAIL_DB. */
@@ -42,6 +43,11 @@ export const flags = {
     help: "further clients, by the addresses of their metadata documents",
   },
   "hash-cost": { placeholder: "N", help: "bcrypt cost of new passwords, 10 to 14 (default 10)" },
+  "log-format": { placeholder: "FORMAT", help: "text or json (default text)" },
+  "log-level": {
+    placeholder: "LEVEL",
+    help: "debug, info, warn or error: the least that is logged (default info)",
+  },
   "audit-retention": {
     placeholder: "DAYS",
     help: "how long audit entries are kept (default 365; forever keeps them all)",
@@ -86,6 +92,8 @@ const StoreConfig = z.object({
   "hash-cost": wholeNumber(10, 14).default(10),
   "limit-destructive": perMinute.default(30),
   "read-only": z.union([z.boolean(), z.stringbool()], { error: "is neither true nor false" }).default(false),
+  "log-format": z.enum(["text", "json"], { error: "is neither text nor json" }).default("text"),
+  "log-level": z.enum(logLevels, { error: `is none of ${logLevels.join(", ")}` }).default("info"),
 });
 
 const ServeConfig = z

@@ -1,26 +1,60 @@
+import { printable } from "./printable.ts";
+import { redacted } from "./redact.ts";
+
+export const logLevels = ["debug", "info", "warn", "error"] as const;
+export type LogLevel = (typeof logLevels)[number];
+
+/** What a line says besides its message: names and numbers of ours, and never a call's input. */
+export type LogFields = Readonly<Record<string, string | number | undefined>>;
+
 /** The program's log: one line a message, on stderr only. stdout belongs to JSON-RPC and to answers. */
 export interface Log {
-  info(message: string): void;
-  warn(message: string): void;
-  error(message: string, cause?: unknown): void;
+  debug(message: string, fields?: LogFields): void;
+  info(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  /** Of `cause` the kind and the place are logged. */
+  error(message: string, cause?: unknown, fields?: LogFields): void;
 }
 
-export function stderrLog(): Log {
-  const line = (level: string, message: string) => {
-    process.stderr.write(`${new Date().toISOString()} ${level} ${message}\n`);
-  };
+/** The log for people: time, level, message, and the fields as name=value. */
+export function stderrLog(least: LogLevel = "info"): Log {
+  return logTo((level, message, { stack, ...fields }) => {
+    if (logLevels.indexOf(level) < logLevels.indexOf(least)) return;
+    const given = Object.entries(fields).filter(([, value]) => value !== undefined);
+    writeLine([new Date().toISOString(), level, message, ...given.map(nameAndValue)].join(" "));
+    for (const frame of stack?.split("\n") ?? []) writeLine(`    ${frame}`);
+  });
+}
+
+/** @param write takes a line's parts; `stack` has a line for each frame */
+export function logTo(
+  write: (level: LogLevel, message: string, fields: LogFields & { stack?: string }) => void,
+): Log {
   return {
-    info: (message) => line("info", message),
-    warn: (message) => line("warn", message),
-    error: (message, cause) =>
-      line("error", cause === undefined ? message : `${message}: ${describe(cause)}`),
+    debug: (message, fields = {}) => write("debug", message, fields),
+    info: (message, fields = {}) => write("info", message, fields),
+    warn: (message, fields = {}) => write("warn", message, fields),
+    error: (message, cause, fields = {}) => write("error", message, { ...fields, ...described(cause) }),
   };
+}
+
+/** The last thing that happens to a line of the log, in whatever format: it is one line, and has no secret. */
+export function writeLine(line: string): void {
+  process.stderr.write(`${redacted(printable(line))}\n`);
+}
+
+function nameAndValue([name, value]: [string, string | number | undefined]): string {
+  return `${name}=${/^[\w.:/@+-]+$/.test(String(value)) ? value : JSON.stringify(value)}`;
 }
 
 /** A bug's place without its message: libraries put values, and so secrets, into messages. */
-function describe(cause: unknown): string {
-  if (!(cause instanceof Error)) return typeof cause;
+function described(cause: unknown): { cause?: string; stack?: string } {
+  if (cause === undefined) return {};
+  if (!(cause instanceof Error)) return { cause: typeof cause };
   const code = "code" in cause ? ` ${String(cause.code)}` : "";
-  const frames = (cause.stack ?? "").split("\n").filter((text) => text.trimStart().startsWith("at "));
-  return [`${cause.name}${code}`, ...frames].join("\n");
+  const frames = (cause.stack ?? "").split("\n").map((line) => line.trim());
+  return {
+    cause: `${cause.name}${code}`,
+    stack: frames.filter((line) => line.startsWith("at ")).join("\n"),
+  };
 }

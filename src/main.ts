@@ -4,7 +4,8 @@ import type { Runtime } from "../tools/call.ts";
 import { PasswordHasher } from "../tools/hash.ts";
 import { readingTools, tools } from "../tools/index.ts";
 import { CallLimits } from "../tools/limits.ts";
-import { type FlagName, flags, serveConfig, storeConfig, UsageError } from "./config.ts";
+import { callFields } from "./call-log.ts";
+import { type FlagName, flags, type StoreConfig, serveConfig, storeConfig, UsageError } from "./config.ts";
 import { type FlagValues, parseArguments } from "./doors/cli/arguments.ts";
 import { exitCodes, showRefusal } from "./doors/cli/call.ts";
 import { storeCommand } from "./doors/cli/commands.ts";
@@ -31,19 +32,19 @@ async function main([command = "--help", ...argv]: string[]): Promise<number> {
   const config = storeConfig(found.values, process.env);
   const store = openStore(config.db, { create: false });
   try {
-    return await found.run(runtimeOf(store, config["hash-cost"]));
+    return await found.run(runtimeOf(store, config, await openLog(config)));
   } finally {
     await store.close();
   }
 }
 
-function runtimeOf(store: Runtime["store"], hashCost: number): Runtime {
-  const hasher = new PasswordHasher(hashCost);
+function runtimeOf(store: Runtime["store"], config: StoreConfig, log: Log): Runtime {
+  const hasher = new PasswordHasher(config["hash-cost"]);
   return {
     store,
     now: () => new Date(),
     hashPassword: (password) => hasher.hash(password),
-    reportBug: (error, reference) => log.error(`bug, reference ${reference}`, error),
+    reportBug: (error, reference) => log.error("bug", error, { request: reference }),
   };
 }
 
@@ -58,13 +59,21 @@ function settings(argv: readonly string[], names: readonly FlagName[]): FlagValu
   ).values;
 }
 
+/** What writes JSON is loaded where it is wanted: starting must stay fast. */
+async function openLog(config: StoreConfig): Promise<Log> {
+  if (config["log-format"] === "text") return stderrLog(config["log-level"]);
+  const { jsonLog } = await import("./json-log.ts");
+  return jsonLog(config["log-level"]);
+}
+
 async function serveCommand(argv: string[]): Promise<number> {
   const config = serveConfig(settings(argv, serveFlags), process.env);
   // The HTTP stack takes longer to load than all else: stdio and the commands do without it.
   const { serve } = await import("./serve.ts");
   const stop = stopSignal();
+  const log = await openLog(config);
   const store = openStore(config.db, { create: true });
-  const server = await serve(config, store, runtimeOf(store, config["hash-cost"]), log);
+  const server = await serve(config, store, runtimeOf(store, config, log), log);
   await stop;
   await server.close();
   return exitCodes.done;
@@ -72,13 +81,19 @@ async function serveCommand(argv: string[]): Promise<number> {
 
 async function stdioCommand(argv: string[]): Promise<number> {
   const config = storeConfig(settings(argv, stdioFlags), process.env);
+  const log = await openLog(config);
   const { serveMcpStdio } = await import("./doors/mcp/stdio.ts");
   const { Confirmations } = await import("./doors/mcp/confirmation.ts");
   const store = openStore(config.db, { create: true });
-  // Whoever starts this may do everything at the shell as well; the limit is for the assistant that got confused.
-  const limits = new CallLimits({ destructive: config["limit-destructive"] });
+  const runtime: Runtime = {
+    ...runtimeOf(store, config, log),
+    // Whoever starts this may do everything at the shell as well; the limit is for the assistant that got confused.
+    limits: new CallLimits({ destructive: config["limit-destructive"] }),
+    // At debug only: a client that never reads stderr would block the server once the pipe is full.
+    observe: (call) => log.debug("call", callFields(call)),
+  };
   const parts = {
-    runtime: { ...runtimeOf(store, config["hash-cost"]), limits },
+    runtime,
     tools: config["read-only"] ? readingTools : tools,
     confirmations: new Confirmations(),
   };

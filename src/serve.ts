@@ -7,6 +7,7 @@ import { CallLimits } from "../tools/limits.ts";
 import { operatorTools } from "../tools/operator/index.ts";
 import { operator } from "../tools/principal.ts";
 import { LastSeen } from "./auth/last-seen.ts";
+import { callFields } from "./call-log.ts";
 import type { ServeConfig } from "./config.ts";
 import { httpServer } from "./doors/http/server.ts";
 import { Confirmations } from "./doors/mcp/confirmation.ts";
@@ -14,6 +15,7 @@ import type { McpServerFactory } from "./doors/mcp/http.ts";
 import { mcpServer } from "./doors/mcp/server.ts";
 import type { Log } from "./log.ts";
 import { MailError } from "./mail/error.ts";
+import { Metrics } from "./metrics.ts";
 import { purgeInactive } from "./retention.ts";
 import { Publisher } from "./sync/publisher.ts";
 
@@ -43,10 +45,12 @@ export interface ServeOptions {
 export async function serve(
   config: ServeConfig,
   store: Store,
-  unlimited: Runtime,
+  bare: Runtime,
   log: Log,
   options: ServeOptions = {},
 ): Promise<RunningServer> {
+  const metrics = new Metrics(config.db);
+  const unlimited = watched(bare, metrics, log);
   await createFirstToken(store, unlimited, config.db, log);
   const limits = new CallLimits({
     calls: config["limit-requests"],
@@ -77,7 +81,7 @@ export async function serve(
         })
       : undefined;
   const app = await httpServer(
-    { runtime, store, publisher, lastSeen, tools: offered, mcpServerFor, oauth, log },
+    { runtime, store, publisher, lastSeen, tools: offered, mcpServerFor, oauth, metrics, log },
     {
       allowedHosts: isWildcard(config.host) ? names : [...names, config.host],
       trustedProxies: config["trusted-proxies"],
@@ -101,6 +105,7 @@ export async function serve(
   return {
     url,
     async close() {
+      log.info("m25-mail stops: waiting nodes are sent away, and what is under way has five seconds to end");
       clearInterval(forgetting);
       clearInterval(dropping);
       const hangUp = setTimeout(() => app.server.closeAllConnections(), STOP_GRACE);
@@ -110,6 +115,18 @@ export async function serve(
       await lastSeen.close();
       await publisher.close();
       await store.close();
+    },
+  };
+}
+
+/** The runtime whose hashes and calls are counted, and whose MCP calls are logged: /mcp in a request's line tells little. */
+function watched(runtime: Runtime, metrics: Metrics, log: Log): Runtime {
+  return {
+    ...runtime,
+    hashPassword: (password) => metrics.hashing(runtime.hashPassword(password)),
+    observe(call) {
+      metrics.call(call);
+      if (call.principal.door === "mcp") log.info("call", callFields(call));
     },
   };
 }

@@ -25,12 +25,18 @@ export async function conditionsOf(
   const revision = await tables.state.revision();
   const history = await tables.state.history();
   const judged = [];
+  const digests = new Map<string, Promise<string>>(); // nodes are many, views mostly few
+  const digestOf = (view: SeenNode["view"]) => {
+    const known = digests.get(view.id) ?? tables.state.digestOf(view);
+    digests.set(view.id, known);
+    return known;
+  };
   for (const node of await tables.nodes.all()) {
     const { report } = node;
     const applied = report?.history === history ? report.revision : null;
     // Empty from when its role or domains were set until it tells of its new part.
     const digest = applied === revision && report?.digest ? report.digest : undefined;
-    const agrees = digest !== undefined && digest === (await tables.state.digestOf(node.view));
+    const agrees = digest !== undefined && digest === (await digestOf(node.view));
     const differs = report?.status === "applied" && digest !== undefined && !agrees;
     const status = statusOf(node, { agrees, differs }, at);
     const reason = differs ? "digest_differs" : (report?.reason ?? null);

@@ -100,12 +100,13 @@ test("passwords, keys and tokens are found nowhere: no answer, log or file", {
 }, async () => {
   const folder = temporaryFolder();
   const database = join(folder, "m25-mail.db");
-  const server: Running & { url: string } = await serveProcess(database);
+  const server: Running & { url: string } = await serveProcess(database, ["--log-level", "debug"]);
+  const jsonServer = await serveProcess(database, ["--log-format", "json", "--log-level", "debug"]);
   const token = readFileSync(join(folder, "first-token"), "utf8").trim();
   const stdioLog: string[] = [];
   const doors: Record<string, Door> = {
     rest: restDoor(server.url, token),
-    http: mcpDoor(await connectHttp("1.x", server.url, token)),
+    http: mcpDoor(await connectHttp("1.x", jsonServer.url, token)),
     stdio: mcpDoor(await connectStdio("2.x 2026-07-28", database, stdioLog)),
   };
   const seen: Array<[string, string]> = [];
@@ -159,19 +160,66 @@ test("passwords, keys and tokens are found nowhere: no answer, log or file", {
       seen.push([path, path === "/sync/v1/maps" ? body.replaceAll(/"password":"[^"]*"/g, "") : body]);
     }
   }
+  // Where no secret belongs, and in messages that cannot be read.
+  for (const { url } of [server, jsonServer]) {
+    for (const secret of [CANARY, token, ...keys]) {
+      const query = new URLSearchParams({ access_token: secret, [secret]: secret });
+      const misplaced = {
+        authorization: `Bearer ${token}`,
+        "content-type": "application/json",
+        "user-agent": `${secret} ${secret}`,
+        "x-forwarded-for": secret,
+        "x-request-id": secret,
+        cookie: `token=${secret}`,
+      };
+      for (const path of [
+        "/api/add-user",
+        "/mcp",
+        "/metrics",
+        "/sync/v1/maps",
+        "/sync/v1/report",
+        `/${query}`,
+      ]) {
+        for (const body of [
+          `{"email":"jan@example.nl","password":"${secret}`,
+          `"${secret}"`,
+          secret,
+          `[{"${secret}":1}]`,
+        ]) {
+          const answer = await http(`${url}${path}?${query}`, { method: "POST", headers: misplaced, body });
+          seen.push([`${path} garbage`, JSON.stringify(answer)]);
+        }
+      }
+      const names: Array<Record<string, string>> = [
+        { host: secret },
+        { origin: `https://${secret}` },
+        { authorization: secret },
+      ];
+      for (const headers of names) {
+        seen.push(["headers", JSON.stringify(await http(`${url}/api/list-domains?${query}`, { headers }))]);
+      }
+    }
+    const { status, body } = await http(`${url}/metrics`, { headers: { authorization: `Bearer ${token}` } });
+    expect(status).toBe(200);
+    seen.push(["metrics", body]);
+  }
+  for (const form of [[], ["--json"]]) {
+    const { stdout, stderr } = await m25mail(["audit", "--db", database, ...form]);
+    expect(stdout.split("\n").length).toBeGreaterThan(100);
+    seen.push(["audit", stdout + stderr]);
+  }
   const created = await m25mail(["token", "create", "shown-once", "--db", database]);
   seen.push(["token list", (await m25mail(["token", "list", "--db", database])).stdout]);
 
   seen.push(...onDisk(folder).map(([name, text]): [string, string] => [`${name}, running`, text]));
   expect(seen.map(([where]) => where)).toContain("m25-mail.db-wal, running");
-  server.child.kill("SIGTERM");
-  const { code, stdout, stderr } = await server.finished;
-  expect(code).toBe(0);
-  seen.push(
-    ["the server's stdout", stdout],
-    ["the server's log", stderr],
-    ["the log of stdio", stdioLog.join("")],
-  );
+  for (const { child, finished } of [server, jsonServer]) {
+    child.kill("SIGTERM");
+    const { code, stdout, stderr } = await finished;
+    expect(code).toBe(0);
+    seen.push(["the server's stdout", stdout], ["the server's log", stderr]);
+  }
+  seen.push(["the log of stdio", stdioLog.join("")]);
   seen.push(...onDisk(folder));
 
   for (const secret of [

@@ -6,6 +6,7 @@ import { startServer, type TestServer } from "../support/server.ts";
 /** Every route there is, and some that there are not. */
 const routes: ReadonlyArray<[method: string, path: string]> = [
   ["GET", "/healthz"],
+  ["GET", "/metrics"],
   ["POST", "/mcp"],
   ["GET", "/mcp"],
   ["DELETE", "/mcp"],
@@ -115,7 +116,7 @@ test("what is logged of a refused name is short and cannot forge another line", 
   const server = await startServer();
   server.log.length = 0;
   await http(`${server.url}/healthz`, { headers: { host: `${"x".repeat(5000)}.example` } });
-  expect(server.log).toHaveLength(1);
+  expect(server.log).toHaveLength(2); // and the request's own line
   expect(server.log[0]?.length).toBeLessThan(400);
   expect(server.log[0]).not.toContain("\n");
 });

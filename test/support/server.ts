@@ -4,7 +4,7 @@ import { onTestFinished } from "vitest";
 import { openStore } from "../../db/sqlite.ts";
 import type { Store } from "../../db/store.ts";
 import { serveConfig } from "../../src/config.ts";
-import type { Log } from "../../src/log.ts";
+import type { Log, LogFields } from "../../src/log.ts";
 import { type ServeOptions, serve } from "../../src/serve.ts";
 import { PasswordHasher } from "../../tools/hash.ts";
 import { temporaryFolder } from "./store.ts";
@@ -33,10 +33,11 @@ export async function startServer(
 ): Promise<TestServer> {
   const database = flags.db ?? join(temporaryFolder(), "m25-mail.db");
   const log: string[] = [];
-  const note = (message: string, cause?: unknown) => {
-    log.push(cause instanceof Error ? `${message}: ${cause.stack}` : message);
-  };
-  const logger: Log = { info: note, warn: note, error: note };
+  const note = (message: string, fields?: LogFields) =>
+    void log.push(`${message} ${JSON.stringify(fields ?? {})}`);
+  const error = (message: string, cause?: unknown, fields?: LogFields) =>
+    note(cause instanceof Error ? `${message}: ${cause.stack}` : message, fields);
+  const logger: Log = { debug: note, info: note, warn: note, error };
   const config = serveConfig({ port: "0", ...flags, db: database }, {});
   const store = openStore(database, { create: true });
   const hasher = new PasswordHasher(config["hash-cost"]);
@@ -44,7 +45,7 @@ export async function startServer(
     store,
     now,
     hashPassword: (password: string) => hasher.hash(password),
-    reportBug: (error: unknown, reference: string) => note(`bug ${reference}`, error),
+    reportBug: (error: unknown, reference: string) => logger.error(`bug ${reference}`, error),
   };
   const server = await serve(config, store, runtime, logger, options);
   let closed: Promise<void> | undefined;

@@ -21,9 +21,17 @@ export const serveFlags: readonly FlagName[] = [
   "hash-cost",
   "audit-retention",
   "purge-inactive-after",
+  "log-format",
+  "log-level",
 ];
 export const storeFlags: readonly FlagName[] = ["db", "hash-cost"];
-export const stdioFlags: readonly FlagName[] = [...storeFlags, "read-only", "limit-destructive"];
+export const stdioFlags: readonly FlagName[] = [
+  ...storeFlags,
+  "read-only",
+  "limit-destructive",
+  "log-format",
+  "log-level",
+];
 
 export function help(): string {
   return `m25-mail: mail domains and mailboxes, administered by assistants and people

@@ -19,10 +19,13 @@ import { UsageError } from "../../config.ts";
 import type { Log } from "../../log.ts";
 import { MailError } from "../../mail/error.ts";
 import { Networks, subscriberOf } from "../../mail/network.ts";
+import type { Metrics } from "../../metrics.ts";
 import type { Publisher } from "../../sync/publisher.ts";
 import { type McpServerFactory, mountMcp } from "../mcp/http.ts";
 import { stepUp } from "../mcp/step-up.ts";
+import { mountMetrics } from "../metrics.ts";
 import { mountRest } from "../rest.ts";
+import { Changes } from "../sync/changes.ts";
 import { mountSync } from "../sync/index.ts";
 import { noteClientAddresses } from "./client-address.ts";
 import { limitConnections } from "./connections.ts";
@@ -40,6 +43,7 @@ import {
   TIMEOUT_CHECK_INTERVAL,
 } from "./limits.ts";
 import { sendProblem, unauthorized } from "./problem.ts";
+import { requestIds, watchRequests } from "./request-log.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -58,6 +62,7 @@ export interface HttpParts {
   oauth?: OAuth | undefined;
   /** Those that REST offers. */
   tools: readonly Tool[];
+  metrics: Metrics;
   log: Log;
 }
 
@@ -73,7 +78,8 @@ export interface HttpSettings {
 
 /** All doors that are reached by HTTP, on one server that is not listening yet. */
 export async function httpServer(parts: HttpParts, settings: HttpSettings): Promise<FastifyInstance> {
-  const { runtime, store, publisher, lastSeen, oauth, log } = parts;
+  const { runtime, store, publisher, lastSeen, metrics, oauth, log } = parts;
+  const changes = new Changes(store.polls);
   const now = () => runtime.now();
   const refused = hostGuard(new AllowedHosts(settings.allowedHosts), log);
   const limits = {
@@ -92,6 +98,7 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
     forceCloseConnections: "idle",
     exposeHeadRoutes: false,
     logger: false,
+    genReqId: requestIds(),
     // A path that cannot be decoded never comes to a hook or a route.
     frameworkErrors: (_error, request, reply) =>
       void sendProblem(reply as FastifyReply, refused(request.headers) ?? noToken()),
@@ -99,6 +106,7 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
   const trusted = new Networks(settings.trustedProxies);
   limitConnections(app.server, { most: MOST_CONNECTIONS, mostOfOne: MOST_CONNECTIONS_OF_ONE }, trusted);
   noteClientAddresses(app, trusted);
+  watchRequests(app, metrics, log);
   holdBackFailures(app);
   app.addHook("onRequest", (request, reply, done) => {
     const refusal = refused(request.headers);
@@ -131,8 +139,8 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
     return undefined;
   };
 
-  app.setErrorHandler((error: FastifyError, _request, reply) =>
-    sendProblem(reply, ...problemOf(error, runtime)),
+  app.setErrorHandler((error: FastifyError, request, reply) =>
+    sendProblem(reply, ...problemOf(error, runtime, request.id)),
   );
   app.setNotFoundHandler(async (request, reply) => {
     if (!request.url.startsWith("/.well-known/")) {
@@ -155,12 +163,13 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
   await app.register(async (scope) => {
     scope.addHook("onRequest", authenticate("rest"));
     await mountRest(scope, runtime, parts.tools);
+    mountMetrics(scope, runtime, metrics, () => changes.waiting);
   });
   await app.register(async (scope) => {
     scope.addHook("onRequest", limitAddress);
     await oauth?.mount(scope);
   });
-  await app.register((scope) => mountSync(scope, { store, publisher, lastSeen, now }));
+  await app.register((scope) => mountSync(scope, { store, publisher, changes, lastSeen, now }));
   return app;
 }
 
@@ -188,8 +197,10 @@ function hostGuard(allowed: AllowedHosts, log: Log) {
   return ({ host, origin }: IncomingHttpHeaders): MailError | undefined => {
     if (allowed.allowsHost(host) && allowed.allowsOrigin(origin)) return undefined;
     const [header, value] = allowed.allowsHost(host) ? ["Origin", origin] : ["Host", host];
+    // Only what can be a name is repeated: it may be a secret in the wrong place.
+    const named = /^[\w.:/[\]-]*$/.test(value ?? "") ? `"${value?.slice(0, 100) ?? ""}"` : "that is no name";
     log.warn(
-      `refused a request with ${header} ${JSON.stringify(value?.slice(0, 100) ?? "")}: if that name is this server's, give it with --public-url or --allowed-hosts`,
+      `refused a request with ${header} ${named}: if that name is this server's, give it with --public-url or --allowed-hosts`,
     );
     return new MailError(
       "forbidden",
@@ -213,7 +224,7 @@ const noSuchRoute = () =>
   );
 
 /** What went wrong before or outside of call(): only the kind is told, never the parser's words, which quote the body. */
-function problemOf(error: FastifyError, runtime: Runtime): [MailError, number?] {
+function problemOf(error: FastifyError, runtime: Runtime, reference: string): [MailError, number?] {
   if (error instanceof MailError) return [error];
   const status = error.statusCode ?? 500;
   if (status === 413)
@@ -228,7 +239,6 @@ function problemOf(error: FastifyError, runtime: Runtime): [MailError, number?] 
       400,
     ];
   }
-  const reference = crypto.randomUUID();
   runtime.reportBug(error, reference);
   return [
     new MailError(

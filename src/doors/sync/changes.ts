@@ -21,6 +21,11 @@ export class Changes {
     this.#polls = polls;
   }
 
+  /** How many wait. */
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
   /**
    * Resolves when the version is another one than `seen`, after `ms`, or when `leave` is called; seldom for nothing.
    *

@@ -1,6 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { PollingNode } from "../../../db/store.ts";
-import { Changes } from "./changes.ts";
 import type { SyncDoor } from "./door.ts";
 import { sendKey } from "./key.ts";
 import { sendMaps } from "./maps.ts";
@@ -9,18 +8,15 @@ import { receiveReport } from "./report.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
-    /** Who posts; set on the routes that take a body. */
+    /** Who polls or posts; set as soon as that is known. */
     node: PollingNode;
   }
 }
 
 /** Mounts the nodes' own routes. A sync key opens these and nothing else, and nothing else opens these. */
-export async function mountSync(
-  scope: FastifyInstance,
-  parts: Omit<SyncDoor, "changes" | "open">,
-): Promise<void> {
+export async function mountSync(scope: FastifyInstance, parts: Omit<SyncDoor, "open">): Promise<void> {
   let open = true;
-  const door: SyncDoor = { ...parts, changes: new Changes(parts.store.polls), open: () => open };
+  const door: SyncDoor = { ...parts, open: () => open };
   scope.addHook("preClose", (done) => {
     open = false;
     void door.changes.wakeAll();
@@ -29,8 +25,7 @@ export async function mountSync(
   scope.decorateRequest("node");
   // Before the body is read: who has no key learns nothing of what a report looks like.
   const authenticate = async (request: FastifyRequest) => {
-    request.node = authenticateNode(door, await door.store.polls.look(), request);
-    await endOldKey(door, request.node);
+    await endOldKey(door, authenticateNode(door, await door.store.polls.look(), request));
   };
   scope.get("/sync/v1/maps", (request, reply) => sendMaps(door, request, reply));
   scope.post("/sync/v1/report", { onRequest: authenticate }, (request, reply) =>

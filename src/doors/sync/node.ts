@@ -31,6 +31,7 @@ export function authenticateNode(door: SyncDoor, polls: PollView, request: Fasti
     );
   }
   door.lastSeen.node(node.id, now);
+  request.node = node;
   return node;
 }
 

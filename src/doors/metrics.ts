@@ -1,0 +1,20 @@
+import type { FastifyInstance } from "fastify";
+import { call, type Runtime } from "../../tools/call.ts";
+import { type Figures, readFigures } from "../../tools/read-figures.ts";
+import type { Metrics } from "../metrics.ts";
+import { sendProblem } from "./http/problem.ts";
+
+/** Mounts /metrics on a scope whose `authenticate` has set request.principal. */
+export function mountMetrics(
+  scope: FastifyInstance,
+  runtime: Runtime,
+  metrics: Metrics,
+  waitingPolls: () => number,
+): void {
+  scope.get("/metrics", async (request, reply) => {
+    const outcome = await call(runtime, request.principal, readFigures, {}, { request: request.id });
+    if (!outcome.ok) return sendProblem(reply, outcome.error);
+    const text = await metrics.text(outcome.value as Figures, waitingPolls());
+    return reply.type(metrics.contentType).send(text);
+  });
+}

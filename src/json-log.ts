@@ -1,0 +1,16 @@
+import { pino, stdTimeFunctions } from "pino";
+import { type Log, type LogLevel, logTo, writeLine } from "./log.ts";
+
+/** The log for programs: a JSON object a line. */
+export function jsonLog(level: LogLevel): Log {
+  const logger = pino(
+    {
+      level,
+      base: undefined, // whoever collects logs knows the process and the machine
+      timestamp: stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    { write: (line) => writeLine(line.trimEnd()) },
+  );
+  return logTo((lineLevel, message, fields) => logger[lineLevel](fields, message));
+}

@@ -1,0 +1,97 @@
+import { statSync } from "node:fs";
+import { Counter, Gauge, Registry } from "prom-client";
+import type { EndedCall } from "../tools/call.ts";
+import type { Figures } from "../tools/read-figures.ts";
+
+/** The route on which nodes poll: nearly all requests are its, and nearly all of those find nothing new. */
+export const POLL_ROUTE = "/sync/v1/maps";
+
+/**
+ * What Prometheus is told of this process and its database. Labels are routes, tools, codes and statuses: never a
+ * name, an address or a text of somebody's.
+ */
+export class Metrics {
+  /** Polls answered 304 since the last reading: a plain number, for this is all that such a poll may cost. */
+  unchangedPolls = 0;
+  readonly #database: string;
+  readonly #registry = new Registry();
+  #hashing = 0;
+
+  readonly #requests = this.#counter("http_requests_total", "HTTP requests, by what they ended with", [
+    "route",
+    "status",
+  ]);
+  readonly #calls = this.#counter("tool_calls_total", "Calls of tools: done, or the code of the refusal", [
+    "tool",
+    "outcome",
+  ]);
+  readonly #hashes = this.#gauge("password_hashes", "Passwords that are being hashed or wait for it");
+  readonly #waitingPolls = this.#gauge("polls_waiting", "Nodes that wait for a change");
+  readonly #nodes = this.#gauge("nodes", "Nodes, by status and by how many revisions they are behind", [
+    "status",
+    "lag",
+  ]);
+  readonly #maxLag = this.#gauge(
+    "node_lag_revisions_max",
+    "How many revisions the last of the nodes is behind",
+  );
+  readonly #revision = this.#gauge("revision", "The revision that nodes should serve");
+  readonly #domains = this.#gauge("domains", "Registered domains");
+  readonly #mailboxes = this.#gauge("mailboxes", "Mailboxes", ["state"]);
+  readonly #bytes = this.#gauge("database_bytes", "Size of the database's files", ["file"]);
+
+  constructor(database: string) {
+    this.#database = database;
+  }
+
+  request(route: string, status: number | "aborted"): void {
+    this.#requests.inc({ route, status });
+  }
+
+  call({ tool, outcome }: EndedCall): void {
+    this.#calls.inc({ tool, outcome });
+  }
+
+  /** Counts a hash until it is done. */
+  async hashing<T>(hash: Promise<T>): Promise<T> {
+    this.#hashing += 1;
+    try {
+      return await hash;
+    } finally {
+      this.#hashing -= 1;
+    }
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  /** Everything in Prometheus' text format. */
+  async text(figures: Figures, waitingPolls: number): Promise<string> {
+    this.#requests.inc({ route: POLL_ROUTE, status: 304 }, this.unchangedPolls);
+    this.unchangedPolls = 0;
+    this.#hashes.set(this.#hashing);
+    this.#waitingPolls.set(waitingPolls);
+    for (const { status, lag, count } of figures.nodes) this.#nodes.set({ status, lag }, count);
+    this.#maxLag.set(figures.max_lag);
+    this.#revision.set(figures.revision);
+    this.#domains.set(figures.domains);
+    this.#mailboxes.set({ state: "active" }, figures.active_users);
+    this.#mailboxes.set({ state: "inactive" }, figures.inactive_users);
+    this.#bytes.set({ file: "database" }, sizeOf(this.#database));
+    this.#bytes.set({ file: "wal" }, sizeOf(`${this.#database}-wal`));
+    return this.#registry.metrics();
+  }
+
+  #counter<Label extends string>(name: string, help: string, labelNames: Label[]): Counter<Label> {
+    return new Counter({ name: `m25_mail_${name}`, help, labelNames, registers: [this.#registry] });
+  }
+
+  #gauge<Label extends string>(name: string, help: string, labelNames: Label[] = []): Gauge<Label> {
+    return new Gauge({ name: `m25_mail_${name}`, help, labelNames, registers: [this.#registry] });
+  }
+}
+
+function sizeOf(file: string): number {
+  return statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+}

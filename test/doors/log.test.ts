@@ -1,0 +1,212 @@
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { connect } from "node:net";
+import { join } from "node:path";
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { printable } from "../../src/printable.ts";
+import { redacted } from "../../src/redact.ts";
+import { newCredential } from "../../tools/credential.ts";
+import { callTool, clientKinds, connectHttp, connectStdio } from "../support/clients.ts";
+import { http, rawHttp } from "../support/http.ts";
+import { m25mail, serveProcess } from "../support/program.ts";
+import { rawDatabase } from "../support/recount.ts";
+import { startServer } from "../support/server.ts";
+import { fakeHash, temporaryFolder } from "../support/store.ts";
+import { SyncingNode } from "../support/syncing-node.ts";
+
+type Line = Record<string, unknown>;
+
+/** A server in a process of its own that logs JSON, with what it has logged once it is told to stop. */
+async function jsonServer(...flags: string[]) {
+  const database = join(temporaryFolder(), "m25-mail.db");
+  const server = await serveProcess(database, ["--log-format", "json", ...flags]);
+  const token = readFileSync(join(database, "..", "first-token"), "utf8").trim();
+  return {
+    url: server.url,
+    token,
+    database,
+    api: (endpoint: string, body: unknown, method = "POST") =>
+      http(`${server.url}/api/${endpoint}`, {
+        method,
+        headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+        ...(method === "POST" && { body: JSON.stringify(body) }),
+      }),
+    async lines(): Promise<Line[]> {
+      server.child.kill("SIGTERM");
+      const { stdout, stderr } = await server.finished;
+      expect(stdout).toBe("");
+      return stderr
+        .split("\n")
+        .slice(0, -1)
+        .map((line) => JSON.parse(line));
+    },
+  };
+}
+
+test("each request has a line of JSON, each MCP call one more, and a poll that finds nothing new none", async () => {
+  const { url, token, api, lines } = await jsonServer();
+  await api("add-domain", { domain: "example.nl" });
+  await api("add-domain", { domain: "example.nl" });
+  await http(`${url}/healthz`);
+  await http(`${url}/nowhere/at/all`, { headers: { authorization: "Bearer nobody" } });
+  const client = await connectHttp("2.x 2026-07-28", url, token);
+  await callTool(client, "remove-domain", { domain: "none.nl" });
+  const node = new SyncingNode(url, JSON.parse((await api("add-node", { name: "pi" })).body).sync_key);
+  await node.poll();
+  expect((await node.poll()).status).toBe(304);
+  const logged = await lines();
+  for (const line of logged)
+    expect(line).toMatchObject({ level: "info", time: expect.any(String), msg: expect.any(String) });
+  const requests = logged.filter(({ msg }) => msg === "request");
+  expect(requests.map(({ route, method, status, principal }) => [method, route, status, principal])).toEqual([
+    ["POST", "/api/add-domain", 200, "first"],
+    ["POST", "/api/add-domain", 409, "first"],
+    ["GET", "none", 401, undefined],
+    ...requests.filter(({ route }) => route === "/mcp").map(() => ["POST", "/mcp", 200, "first"]),
+    ["POST", "/api/add-node", 200, "first"],
+    ["GET", "/sync/v1/maps", 200, "node pi"],
+  ]);
+  expect(requests.every(({ ms, address }) => typeof ms === "number" && address === "127.0.0.1")).toBe(true);
+  const [call] = logged.filter(({ msg }) => msg === "call");
+  expect(call).toMatchObject({
+    tool: "remove-domain",
+    outcome: "domain_not_found",
+    principal: "first",
+    client: "test",
+    ms: expect.any(Number),
+  });
+  expect(requests.filter(({ request }) => request === call?.request)).toMatchObject([{ route: "/mcp" }]);
+  expect(new Set(requests.map(({ request }) => request)).size).toBe(requests.length);
+  expect(logged.at(-1)?.msg).toMatch(/^m25-mail stops/);
+});
+
+test("the reference that a caller is shown of a bug is its request's, by every door", async () => {
+  const { url, token, database, api, lines } = await jsonServer();
+  rawDatabase(database).exec(
+    "CREATE TRIGGER broken BEFORE INSERT ON domains BEGIN SELECT RAISE(ABORT, 'secret internals'); END",
+  );
+  const shown = [JSON.stringify((await api("add-domain", { domain: "example.nl" })).body)];
+  for (const kind of clientKinds) {
+    const client = await connectHttp(kind, url, token);
+    shown.push(JSON.stringify(await callTool(client, "add-domain", { domain: "example.nl" })));
+  }
+  const logged = await lines();
+  expect(JSON.stringify([shown, logged])).not.toContain("secret internals");
+  for (const text of shown) {
+    const [, reference] = /reference ([\w-]+)\)/.exec(text) ?? [];
+    const about = logged.filter(({ request }) => request === reference);
+    expect(about.map(({ msg }) => msg)).toContain("request");
+    expect(about.find(({ msg }) => msg === "bug")).toMatchObject({
+      level: "error",
+      cause: expect.stringContaining("SQLITE_CONSTRAINT_TRIGGER"),
+      stack: expect.stringContaining("at "),
+    });
+  }
+});
+
+test("a caller cannot forge a line of the log, in either format", async () => {
+  for (const format of ["text", "json"]) {
+    const database = join(temporaryFolder(), "m25-mail.db");
+    const server = await serveProcess(database, ["--log-format", format]);
+    for (const host of ["x\u0085\u009b31m 2026-01-01 error forged", "evil.example"]) {
+      await rawHttp(server.url, `GET / HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
+    }
+    server.child.kill("SIGTERM");
+    const { stderr } = await server.finished;
+    expect(stderr).not.toMatch(/[^\P{Cc}\n]/u);
+    expect(stderr).not.toContain("forged");
+    expect(stderr).toMatch(/Host that is no name: .*--allowed-hosts/);
+    expect(stderr).toMatch(/Host \\?"evil\.example\\?": .*--allowed-hosts/);
+  }
+});
+
+test("what a line is given cannot end it or steer a terminal, in either format", async () => {
+  const code = `
+    import { stderrLog } from ${JSON.stringify(join(import.meta.dirname, "../../src/log.ts"))};
+    import { jsonLog } from ${JSON.stringify(join(import.meta.dirname, "../../src/json-log.ts"))};
+    for (const log of [stderrLog(), jsonLog("info")]) {
+      log.info("a\\nb\\u001b[31m", { client: "c\\u2028d\\u202e e", request: undefined });
+      log.error("broken", Object.assign(new Error("m25tok_0123456789abcdef_secret"), { code: "E\\nF" }));
+    }`;
+  const { stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", code], { encoding: "utf8" });
+  const [text, error, ...rest] = stderr.split("\n");
+  expect(text).toMatch(/^\S+ info a\\u000ab\\u001b\[31m client="c\\u2028d\\u202e e"$/);
+  expect(error).toMatch(/^\S+ error broken cause="Error E\\nF"$/);
+  expect(rest[0]).toMatch(/^ {4}at /);
+  const [line, last] = rest.filter((each) => each.startsWith("{")).map((each) => JSON.parse(each));
+  expect(line).toMatchObject({ msg: "a\nb\u001b[31m", client: "c\u2028d\u202e e" });
+  expect(last).toMatchObject({ level: "error", cause: "Error E\nF", stack: expect.stringContaining("at ") });
+  expect(stderr).not.toMatch(/[^\P{Cc}\n]|[\u2028\u202e]|m25tok/u);
+});
+
+test("--log-level says the least that is logged, and no other word is taken", async () => {
+  const quiet = await jsonServer("--log-level", "debug");
+  await http(`${quiet.url}/healthz`);
+  expect(await quiet.lines()).toContainEqual(expect.objectContaining({ level: "debug", route: "/healthz" }));
+  const database = join(temporaryFolder(), "m25-mail.db");
+  for (const flag of ["--log-level", "--log-format"]) {
+    const answer = await m25mail(["serve", "--db", database, flag, "loud"]);
+    expect(answer).toMatchObject({ code: 2, stdout: "" });
+    expect(answer.stderr).toContain(`${flag} is n`);
+  }
+});
+
+test("over stdio calls are not logged, for nobody may be reading", async () => {
+  const stderr: string[] = [];
+  const client = await connectStdio("1.x", join(temporaryFolder(), "m25-mail.db"), stderr);
+  for (let n = 0; n < 1000; n += 1) await callTool(client, "list-domains");
+  expect(stderr).toEqual([]);
+});
+
+test("a request that its caller gives up is told from one that was answered", async () => {
+  const { url, token, log, api } = await startServer();
+  const { hostname, port } = new URL(url);
+  const socket = connect(Number(port), hostname);
+  const head = ["POST /api/add-domain HTTP/1.1", "Host: localhost", `Authorization: Bearer ${token}`];
+  const body = ["Content-Type: application/json", "Content-Length: 100", "", "{"];
+  await new Promise((resolve) => socket.write([...head, ...body].join("\r\n"), resolve));
+  await api("list-domains");
+  socket.destroy();
+  const aborted = () => log.filter((line) => line.includes('"status":"aborted"'));
+  await expect.poll(aborted).toHaveLength(1);
+  expect(aborted()[0]).toContain('"route":"/api/add-domain"');
+});
+
+test("what looks like a secret does not leave through the log, wherever it stands", () => {
+  const token = newCredential("token").text;
+  const key = newCredential("syncKey").text;
+  const opaque = "Vt3kPq9xLm2RzB7nYc4WdH8sJf6GaE1uTo5iQp0_K-X";
+  for (const secret of [
+    token,
+    key,
+    fakeHash("a password"),
+    opaque,
+    "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4ifQ.Vt3kPq9xLm2RzB7nYc4WdH8sJf6GaE1uTo5iQp0K",
+  ]) {
+    for (const line of [
+      `before ${secret} after`,
+      JSON.stringify({ a: secret }),
+      `x=${secret}&y`,
+      `/${secret}/`,
+    ]) {
+      const middle = secret.slice(12, -8);
+      expect(redacted(line)).not.toContain(middle);
+    }
+  }
+  expect(redacted("Authorization: Bearer abc123def456")).toBe("Authorization: Bearer [secret]");
+  expect(redacted("authorization: basic dXNlcjpwYXNz0")).toBe("authorization: basic [secret]");
+  expect(redacted("?access_token=abc&x=1")).toBe("?access_token=[secret]&x=1");
+  const plain =
+    "2026-11-22T11:47:20Z info call request=b5542f71-4 tool=m25_mail_add_user principal=node pi-amsterdam";
+  expect(redacted(plain)).toBe(plain);
+});
+
+test("a line stays one line that a terminal shows as it is, and JSON the same JSON", () => {
+  fc.assert(
+    fc.property(fc.string({ unit: "binary" }), (text) => {
+      expect(printable(text)).not.toMatch(/[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/u);
+      expect(JSON.parse(printable(JSON.stringify(text)))).toBe(text);
+    }),
+  );
+});

@@ -1,0 +1,65 @@
+import { z } from "zod";
+import { MailError } from "../src/mail/error.ts";
+import { conditionsOf, nodeStatuses } from "./node-condition.ts";
+import { defineTool } from "./tool.ts";
+
+/** How many revisions a node is behind, in steps: few enough for a label of a metric. */
+const lags = ["0", "1-9", "10-99", "100+", "unknown"] as const;
+
+const Figures = z.object({
+  revision: z.int(),
+  domains: z.int(),
+  active_users: z.int(),
+  inactive_users: z.int(),
+  nodes: z.array(z.object({ status: z.enum(nodeStatuses), lag: z.enum(lags), count: z.int() })),
+  max_lag: z.int().describe("Of the nodes whose revision is known."),
+});
+
+export type Figures = z.output<typeof Figures>;
+
+/** What monitoring asks for: numbers of everything, and no name of anything. It is in no list of tools. */
+export const readFigures = defineTool({
+  endpoint: "read-figures",
+  title: "Read the figures of the whole server",
+  description: "Counts domains, mailboxes and nodes.",
+  effect: "read",
+  input: z.strictObject({}),
+  output: Figures,
+  async run({ tables, principal, at }) {
+    if (principal.domains !== undefined) {
+      throw new MailError(
+        "forbidden",
+        "This access is for some domains only, and the figures are of all of them.",
+        "Ask the operator for a token without domains, with the scope read.",
+      );
+    }
+    const revision = await tables.state.revision();
+    const totals = await tables.domains.totals();
+    const behind = (await conditionsOf(tables, at)).map(({ condition: { status, appliedRevision } }) => ({
+      status,
+      lag: appliedRevision === null ? undefined : Math.max(0, revision - appliedRevision),
+    }));
+    const nodes = nodeStatuses.flatMap((status) =>
+      lags.map((lag) => ({
+        status,
+        lag,
+        count: behind.filter((node) => node.status === status && stepOf(node.lag) === lag).length,
+      })),
+    );
+    return {
+      revision,
+      domains: totals.domains,
+      active_users: totals.users,
+      inactive_users: totals.inactiveUsers,
+      nodes,
+      max_lag: behind.reduce((most, { lag = 0 }) => Math.max(most, lag), 0),
+    };
+  },
+});
+
+function stepOf(lag: number | undefined): (typeof lags)[number] {
+  if (lag === undefined) return "unknown";
+  if (lag === 0) return "0";
+  if (lag < 10) return "1-9";
+  return lag < 100 ? "10-99" : "100+";
+}
