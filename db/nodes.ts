@@ -134,9 +134,13 @@ export class NodeTable {
     found(name, row);
   }
 
-  /** The second key was used: it is the only one from now on. */
-  async promoteKey(id: number, keyHash: string): Promise<void> {
-    await this.#db
+  /**
+   * The second key was used: it is the only one from now on.
+   *
+   * @returns false where it was that already
+   */
+  async promoteKey(id: number, keyHash: string): Promise<boolean> {
+    const row = await this.#db
       .updateTable("nodes")
       .set({
         key_id: sql`next_key_id`,
@@ -147,7 +151,9 @@ export class NodeTable {
       })
       .where("id", "=", id)
       .where("next_key_hash", "=", keyHash)
-      .execute();
+      .returning("id")
+      .executeTakeFirst();
+    return row !== undefined;
   }
 
   /**

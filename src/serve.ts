@@ -175,7 +175,7 @@ async function createFirstToken(store: Store, runtime: Runtime, database: string
     writeFileSync(file, `${token}\n`, { mode: 0o600, flag: "wx" });
   } catch (error) {
     // Nobody has it, and the next start makes another.
-    await store.write((tables) => tables.tokens.remove("first"));
+    await call(runtime, operator("cli"), operatorTools.revokeToken, { name: "first" });
     const code = error instanceof Error && "code" in error ? error.code : "";
     throw new MailError(
       "unavailable",

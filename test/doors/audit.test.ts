@@ -5,6 +5,7 @@ import { expect, test } from "vitest";
 import { backUp, restore } from "../../db/backup.ts";
 import { callTool, clientKinds, connectHttp, connectStdio } from "../support/clients.ts";
 import { http } from "../support/http.ts";
+import { claudeFlow, startOAuthServer, tokensFor } from "../support/oauth.ts";
 import { ENTRY, environmentOf, m25mail } from "../support/program.ts";
 import { startServer } from "../support/server.ts";
 import { temporaryFolder, testStore } from "../support/store.ts";
@@ -104,14 +105,33 @@ test("what nodes and operators change without a tool is on record too", async ()
   const { body } = await api("add-node", { name: "pi" });
   const node = new SyncingNode(url, String(body.sync_key));
   await node.poll();
-  await fetch(`${url}/sync/v1/key`, { method: "POST", headers: { authorization: `Bearer ${node.key}` } });
+  const fresh = await http(`${url}/sync/v1/key`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${node.key}` },
+  });
+  node.key = JSON.parse(fresh.body).sync_key;
+  await Promise.all([node.poll(), node.poll(), node.poll()]);
   const copy = join(temporaryFolder(), "copy.db");
   await backUp(database, copy);
   restore(database, copy);
   expect((await audit(database)).map(({ principal, door, tool }) => `${principal} ${door} ${tool}`)).toEqual([
     "first rest add-node",
     "node pi sync rotate-key",
+    "node pi sync end-old-key",
     "operator cli restore",
+  ]);
+});
+
+test("what an operator allows a client by OAuth is on record", async () => {
+  const server = await startOAuthServer();
+  await tokensFor(server, claudeFlow, { domains: ["example.nl"] });
+  expect((await audit(server.database)).filter(({ door }) => door === "oauth")).toMatchObject([
+    {
+      principal: "operator",
+      tool: "allow-client",
+      arguments: { client: "Claude", scopes: expect.any(Array), domains: ["example.nl"] },
+      outcome: "done",
+    },
   ]);
 });
 

@@ -160,6 +160,6 @@ test("a bug is logged by its reference and its place, without its message, which
   const failed = await run(["call", "add-domain", "--domain", "other.nl"]);
   expect(failed).toMatchObject({ code: 1, stdout: "" });
   const [, reference = "none"] = /^internal: .*reference ([0-9a-f-]{36})/m.exec(failed.stderr) ?? [];
-  expect(failed.stderr).toMatch(new RegExp(`error bug, reference ${reference}: SqliteError.*\\n +at `));
+  expect(failed.stderr).toMatch(new RegExp(`error bug request=${reference} cause="SqliteError.*"\\n +at `));
   expect(failed.stderr).not.toContain("Hunter");
 });

@@ -15,6 +15,7 @@ const routes: ReadonlyArray<[method: string, path: string]> = [
     `/api/${tool.endpoint}`,
   ]),
   ["GET", "/api/openapi.json"],
+  ["GET", "/metrics"],
   ["GET", "/sync/v1/maps"],
   ["POST", "/sync/v1/report"],
   ["GET", "/"],

@@ -96,7 +96,7 @@ export async function openOAuth(
         scope.get(routes.jwks, pass);
       });
       await app.register((scope) =>
-        mountInteraction(scope, { provider, resource, store, login, cookieKey, log }),
+        mountInteraction(scope, { provider, resource, store, login, cookieKey, now, log }),
       );
     },
     authenticate: (credential) => authenticateAccessToken(store, credential, resource, now()),

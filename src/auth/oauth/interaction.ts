@@ -29,6 +29,7 @@ export interface InteractionParts {
   store: Store;
   login: OperatorLogin;
   cookieKey: string;
+  now(): Date;
   log: Log;
 }
 
@@ -39,7 +40,7 @@ type Pending = Request & { isSignedIn: boolean };
  * the password was right: anybody can begin an authorization request and look at it.
  */
 export async function mountInteraction(scope: FastifyInstance, parts: InteractionParts): Promise<void> {
-  const { provider, resource, store, login, cookieKey, log } = parts;
+  const { provider, resource, store, login, cookieKey, now, log } = parts;
 
   scope.addHook("onRequest", async (_request, reply) => void reply.headers(pageHeaders));
   scope.setErrorHandler((error, _request, reply) => {
@@ -124,10 +125,28 @@ export async function mountInteraction(scope: FastifyInstance, parts: Interactio
     grant.addResourceScope(resource, granted.scopes.join(" "));
     const access: Access = { type: "m25-mail", domains: granted.domains, client_name: asked.clientName };
     grant.addRar(access);
+    await recordConsent(plainName(asked.clientName), granted);
     const grantId = await grant.save();
     const extent = granted.domains === null ? "all domains" : `${granted.domains.length} of the domains`;
     log.info(`OAuth: ${plainName(asked.clientName)} may ${granted.scopes.join(", ")}, for ${extent}`);
     return decide(request, reply, asked, { login: SIGNED_IN, consent: { grantId } });
+  }
+
+  /** Before the grant is saved, which the provider does by itself: there is none without its entry. */
+  async function recordConsent(
+    client: string,
+    { scopes, domains }: Pick<Access, "domains"> & { scopes: Scope[] },
+  ) {
+    await store.write(async ({ audit, state }) =>
+      audit.append({
+        at: now().toISOString(),
+        principal: OPERATOR,
+        door: "oauth",
+        tool: "allow-client",
+        arguments: { client, scopes, domains },
+        revision: await state.revision(),
+      }),
+    );
   }
 
   async function decide(

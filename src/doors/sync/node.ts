@@ -38,7 +38,14 @@ export function authenticateNode(door: SyncDoor, polls: PollView, request: Fasti
 /** The first use of a new key ends the old one. */
 export async function endOldKey(door: SyncDoor, node: PollingNode): Promise<void> {
   if (!node.keyIsNext) return;
-  await door.store.write((tables) => tables.nodes.promoteKey(node.id, node.keyHash));
+  const at = door.now().toISOString();
+  await door.store.write(async (tables) => {
+    // Several of its requests may come before that is known here.
+    if (!(await tables.nodes.promoteKey(node.id, node.keyHash))) return;
+    const revision = await tables.state.revision();
+    const call = { tool: "end-old-key", arguments: { name: node.name }, revision };
+    await tables.audit.append({ at, principal: `node ${node.name}`, door: "sync", ...call });
+  });
 }
 
 function hasEnded({ keyExpiresAt }: PollingNode, now: Date): boolean {
