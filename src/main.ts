@@ -22,7 +22,7 @@ process.exitCode = await main(process.argv.slice(2)).catch(exitCodeOf);
 async function main([command = "--help", ...argv]: string[]): Promise<number> {
   if (command === "--help" || command === "help") return print(help());
   if (command === "--version" || argv.includes("--version")) return print(`m25-mail ${version}\n`);
-  if (argv.includes("--help")) return print(commandHelp(command, argv[0]));
+  if (argv.includes("--help")) return print(commandHelp([command, ...argv]));
   if (command === "serve") return serveCommand(argv);
   if (command === "stdio") return stdioCommand(argv);
   if (command === "backup" || command === "restore") return backupCommand(command, argv);

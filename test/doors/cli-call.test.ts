@@ -67,6 +67,19 @@ test("a password is read from a file, without its line end", async () => {
   expect(await opens(database, "battery staple")).toBe(true);
 });
 
+test("a password file with a second line is refused: what stands there may have been meant as part of it", async () => {
+  const { run, database, folder } = await shell();
+  const file = join(folder, "password");
+  for (const text of ["correct horse\nbattery staple\n", "correct horse\n\n", "\ncorrect horse\n"]) {
+    writeFileSync(file, text);
+    const refused = await run([...addJan, "--password-file", file]);
+    expect(refused).toMatchObject({ code: 2, stdout: "" });
+    expect(refused.stderr).toMatch(/more than one line/);
+    expect(refused.stderr).not.toMatch(/correct|battery/);
+  }
+  expect(rawDatabase(database).prepare("SELECT count(*) FROM users").pluck().get()).toBe(0);
+});
+
 test.each([
   ["nothing on standard input", addJan, "", 1, /^invalid_input: password: /],
   [

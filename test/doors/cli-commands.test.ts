@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { openStore } from "../../db/sqlite.ts";
 import packageJson from "../../package.json" with { type: "json" };
+import { storeCommand } from "../../src/doors/cli/commands.ts";
+import { nameOf, usages } from "../../src/doors/cli/usage.ts";
 import { tools } from "../../tools/index.ts";
 import { m25mail } from "../support/program.ts";
 import { PASSWORD, temporaryFolder, testRuntime } from "../support/store.ts";
@@ -94,6 +96,30 @@ test("help tells of every command, flag and variable, and of each command by its
     expect(answer.stdout, args.join(" ")).toContain("m25-mail");
   }
   expect((await m25mail(["call", "add-user", "--help"])).stdout).toMatch(/--password-file[\s\S]*--quota-mb/);
+});
+
+test("each command has a help of its own, which tells of the flags that it takes and of no other command", async () => {
+  const create = (await m25mail(["token", "create", "--help"])).stdout;
+  for (const flag of ["--scopes", "--domains", "--expires", "--json", "--db"]) expect(create).toContain(flag);
+  expect(create).not.toMatch(/token revoke|node set/);
+  const node = (await m25mail(["node", "--help"])).stdout;
+  for (const verb of ["list", "set", "rotate-key", "accept", "remove"]) {
+    expect(node).toContain(`m25-mail node ${verb}`);
+  }
+  expect(node).not.toContain("token");
+});
+
+test("every command that help tells of is one, with every flag that help gives it", () => {
+  const atTheServer = usages.filter((usage) => !/^(serve|stdio|call|backup|restore)\b/.test(usage.call));
+  expect(atTheServer.length).toBeGreaterThan(15);
+  for (const usage of atTheServer) {
+    const [word = "", ...verbs] = nameOf(usage).split(" ");
+    const given = usage.call.split(" | ")[0]?.match(/\b[A-Z]+\b/g) ?? [];
+    const flags = (usage.options ?? []).flatMap(([flag]) => flag.replace("END", "1d").split(" "));
+    expect(storeCommand(word, [...verbs, ...given, ...flags]), usage.call).toMatchObject({
+      values: { json: true },
+    });
+  }
 });
 
 test("every command tells its version", async () => {

@@ -12,6 +12,7 @@ import { storeFlags } from "./help.ts";
 import { readPassword } from "./password.ts";
 import { show } from "./show.ts";
 import type { StoreCommand } from "./store-command.ts";
+import { verbsOf } from "./usage.ts";
 
 const SWITCHES = ["json"];
 
@@ -54,18 +55,10 @@ export function storeCommand(name: string, argv: readonly string[]): StoreComman
     case "oauth grants":
       return oauthCommand(verb, rest);
     default:
-      if (verbs[name] === undefined) return undefined;
-      throw new UsageError(`m25-mail ${name} needs one of: ${verbs[name]}.`);
+      if (verbsOf(name) === "") return undefined;
+      throw new UsageError(`m25-mail ${name} needs one of: ${verbsOf(name)}.`);
   }
 }
-
-const verbs: Readonly<Record<string, string>> = {
-  token: "create, list, revoke",
-  node: "list, set, rotate-key, accept, remove",
-  user: "set-quota, restore, purge",
-  operator: "set-password",
-  oauth: "client add, client list, client remove, grants list, grants revoke",
-};
 
 function endpoint(name: string): Tool {
   // Hints name the MCP tools: their names are good here too.
@@ -174,7 +167,7 @@ function oauthCommand(subject: string, [verb = "", ...argv]: readonly string[]):
     case "grants revoke":
       return simple(operatorTools.revokeGrant, argv, ["ID"]);
     default:
-      throw new UsageError(`m25-mail oauth needs one of: ${verbs.oauth}.`);
+      throw new UsageError(`m25-mail oauth needs one of: ${verbsOf("oauth")}.`);
   }
 }
 

@@ -2,6 +2,10 @@ import { tools } from "../../../tools/index.ts";
 import type { Tool } from "../../../tools/tool.ts";
 import { environmentName, type FlagName, flags } from "../../config.ts";
 import { inputSchema } from "../schema.ts";
+import { nameOf, type Usage, usages } from "./usage.ts";
+
+/** Of the column of calls in the general help. */
+const WIDTH = 36;
 
 export const serveFlags: readonly FlagName[] = [
   "db",
@@ -36,20 +40,7 @@ export const stdioFlags: readonly FlagName[] = [
 export function help(): string {
   return `m25-mail: mail domains and mailboxes, administered by assistants and people
 
-  m25-mail serve                                 HTTP: MCP, REST, sync of the nodes, health
-  m25-mail stdio                                 MCP over standard input and output
-  m25-mail call ENDPOINT [--field value …]       one operation from the shell; --json for programs
-  m25-mail token create NAME [--scopes read,write,destroy,nodes] [--domains a.nl,b.nl] [--expires 90d|2027-01-31]
-  m25-mail token list | revoke NAME              access tokens for HTTP
-  m25-mail node list | remove NAME | rotate-key NAME
-  m25-mail node set NAME [--domains a.nl,b.nl|all] [--role mail|mx] [--ip CIDR|any]
-  m25-mail node accept NAME | --all              let removals through that nodes withhold
-  m25-mail user set-quota EMAIL MIB | restore EMAIL | purge EMAIL
-  m25-mail audit [--since 7d] [--principal NAME]  who changed what, and who was refused; --json for programs
-  m25-mail operator set-password                 for the page on which OAuth clients are allowed
-  m25-mail oauth client add NAME --redirect-uri URI,…  |  list | remove NAME
-  m25-mail oauth grants list | revoke ID         what OAuth clients were allowed
-  m25-mail backup FILE | restore FILE            a consistent copy while running; and back
+${usages.map(line).join("\n")}
 
   m25-mail COMMAND --help                        more of one command
   m25-mail --version
@@ -64,13 +55,34 @@ Exit codes: 0 done, 1 refused, 2 wrong usage, 75 a temporary failure (run again)
 `;
 }
 
-/** The help of one command, and of one endpoint after `call`. */
-export function commandHelp(command: string, argument: string | undefined): string {
-  const tool = tools.find(({ endpoint }) => command === "call" && endpoint === argument);
+/** A command, and what it does, in one line where there is room. */
+function line(usage: Usage): string {
+  return `  m25-mail ${usage.call.padEnd(WIDTH)}  ${usage.does}`;
+}
+
+/**
+ * The help of one command, of those that begin with these words, and of one endpoint after `call`.
+ *
+ * @param argv what stands on the command line; it need not be complete
+ */
+export function commandHelp(argv: readonly string[]): string {
+  const [command, endpoint] = argv;
+  const tool = tools.find((candidate) => command === "call" && candidate.endpoint === endpoint);
   if (tool !== undefined) return endpointHelp(tool);
-  if (command === "serve") return `m25-mail serve\n\n${flagTable(serveFlags)}\n`;
-  if (command === "stdio") return `m25-mail stdio\n\n${flagTable(stdioFlags)}\n`;
-  return help();
+  const flag = argv.findIndex((word) => word.startsWith("-"));
+  const words = `${argv.slice(0, flag < 0 ? undefined : flag).join(" ")} `;
+  const meant = usages.filter((usage) => {
+    const name = `${nameOf(usage)} `;
+    return name.startsWith(words) || words.startsWith(name);
+  });
+  if (meant.length === 0) return help();
+  const settings = command === "serve" ? serveFlags : command === "stdio" ? stdioFlags : storeFlags;
+  return `${meant.map(usageHelp).join("\n")}\n${flagTable(settings)}\n`;
+}
+
+function usageHelp({ call, does, options = [] }: Usage): string {
+  const lines = options.map(([flag, meaning]) => `  ${flag.padEnd(24)} ${meaning}\n`);
+  return `m25-mail ${call}   ${does}\n${lines.join("")}`;
 }
 
 function endpointHelp(tool: Tool): string {

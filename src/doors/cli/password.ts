@@ -10,7 +10,7 @@ import { UsageError } from "../../config.ts";
  * @throws UsageError
  */
 export async function readPassword(file: string | undefined): Promise<string> {
-  if (file !== undefined) return firstLine(readFile(file));
+  if (file !== undefined) return onlyLine(file);
   if (process.stdin.isTTY) return prompt("Password: ");
   let text = "";
   process.stdin.setEncoding("utf8");
@@ -19,6 +19,15 @@ export async function readPassword(file: string | undefined): Promise<string> {
     if (text.includes("\n") || text.length > 10_000) break;
   }
   return firstLine(text);
+}
+
+/** A second line may be what somebody took for a part of the password, or another file's content. */
+function onlyLine(file: string): string {
+  const [password = "", ...more] = readFile(file).split(/\r?\n/);
+  if (more.length < 2 && (more[0] ?? "") === "") return password;
+  throw new UsageError(
+    `The password file ${file} has more than one line: the password is to be the only one.`,
+  );
 }
 
 function readFile(file: string): string {
