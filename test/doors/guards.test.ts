@@ -1,28 +1,35 @@
-import { expect, test } from "vitest";
-import { tools } from "../../tools/index.ts";
+import { describe, expect, test } from "vitest";
 import { http } from "../support/http.ts";
+import { type Route, serverWithRoutes } from "../support/routes.ts";
 import { startServer, type TestServer } from "../support/server.ts";
 
-/** Every route there is, and some that there are not. */
-const routes: ReadonlyArray<[method: string, path: string]> = [
-  ["GET", "/healthz"],
-  ["GET", "/metrics"],
-  ["POST", "/mcp"],
-  ["GET", "/mcp"],
-  ["DELETE", "/mcp"],
-  ...tools.map((tool): [string, string] => [
-    tool.effect === "read" ? "GET" : "POST",
-    `/api/${tool.endpoint}`,
-  ]),
-  ["GET", "/api/openapi.json"],
-  ["GET", "/metrics"],
-  ["GET", "/sync/v1/maps"],
-  ["POST", "/sync/v1/report"],
+/** Some paths that lead nowhere. */
+const nowhere: readonly Route[] = [
   ["GET", "/"],
   ["GET", "/api/unknown"],
   ["GET", "/%zz"],
-  ["GET", "/.well-known/oauth-protected-resource"],
 ];
+
+/** The routes that ask for no credential, with OAuth. There is no other way in for strangers. */
+const open = [
+  "GET /healthz",
+  "GET /.well-known/oauth-protected-resource",
+  "GET /.well-known/oauth-protected-resource/mcp",
+  "GET /.well-known/oauth-authorization-server",
+  "GET /.well-known/openid-configuration",
+  "GET /authorize",
+  "GET /authorize/x",
+  "POST /token",
+  "POST /revoke",
+  "GET /jwks",
+  "GET /interaction/x",
+  "POST /interaction/x",
+];
+
+const settings = [
+  ["as it is", {}],
+  ["with OAuth", { oauth: "true", "public-url": "https://mail.example.nl" }],
+] as const;
 
 async function ask(server: TestServer, method: string, path: string, headers: Record<string, string>) {
   return http(`${server.url}${path}`, {
@@ -31,29 +38,51 @@ async function ask(server: TestServer, method: string, path: string, headers: Re
   });
 }
 
-test("a name that is not the server's is refused on every route, and the log says which setting allows it", async () => {
-  const server = await startServer();
-  const authorization = `Bearer ${server.token}`;
-  for (const [method, path] of routes) {
-    server.log.length = 0;
-    const answer = await ask(server, method, path, { host: "evil.example", authorization });
-    expect(answer.status, `${method} ${path}`).toBe(403);
-    expect(answer.headers["content-type"]).toContain("application/problem+json");
-    expect(server.log.join()).toMatch(/Host "evil\.example".*--public-url.*--allowed-hosts/);
-  }
-});
-
-test("a web page of another origin is refused on every route, and the log says which setting allows it", async () => {
-  const server = await startServer();
-  const authorization = `Bearer ${server.token}`;
-  for (const [method, path] of routes) {
-    for (const origin of ["https://evil.example", "null"]) {
+describe.each(settings)("a server %s", (_name, flags) => {
+  test("refuses a name that is not its own on every route, and its log says which setting allows it", async () => {
+    const server = await serverWithRoutes(flags);
+    const authorization = `Bearer ${server.token}`;
+    expect(server.routes.length).toBeGreaterThan(20);
+    for (const [method, path] of [...server.routes, ...nowhere]) {
       server.log.length = 0;
-      const answer = await ask(server, method, path, { origin, authorization });
-      expect(answer.status, `${method} ${path} ${origin}`).toBe(403);
-      expect(server.log.join()).toMatch(/Origin .*--allowed-hosts/);
+      const answer = await ask(server, method, path, { host: "evil.example", authorization });
+      expect(answer.status, `${method} ${path}`).toBe(403);
+      if (method !== "HEAD") expect(answer.headers["content-type"]).toContain("application/problem+json");
+      expect(server.log.join()).toMatch(/Host "evil\.example".*--public-url.*--allowed-hosts/);
     }
-  }
+  });
+
+  test("refuses a web page of another origin on every route, and its log says which setting allows it", async () => {
+    const server = await serverWithRoutes(flags);
+    const authorization = `Bearer ${server.token}`;
+    for (const [method, path] of [...server.routes, ...nowhere]) {
+      for (const origin of ["https://evil.example", "null"]) {
+        server.log.length = 0;
+        const answer = await ask(server, method, path, { origin, authorization });
+        expect(answer.status, `${method} ${path} ${origin}`).toBe(403);
+        expect(server.log.join()).toMatch(/Origin .*--allowed-hosts/);
+      }
+    }
+  });
+
+  test("asks for credentials on every route but a few, and never takes those of another kind", async () => {
+    const server = await serverWithRoutes(flags);
+    const key = String((await server.api("add-node", { name: "pi" })).body.sync_key);
+    const closed = [...server.routes, ...nowhere].filter((route) => !open.includes(route.join(" ")));
+    for (const [method, path] of closed) {
+      const wrong = path.startsWith("/sync/") ? server.token : key;
+      for (const authorization of [undefined, `Bearer ${wrong}`]) {
+        const headers: Record<string, string> = authorization === undefined ? {} : { authorization };
+        const answer = await ask(server, method, path, headers);
+        expect(answer.status, `${method} ${path}`).toBe(401);
+        expect(answer.headers["www-authenticate"], path).toMatch(/^Bearer/);
+        if (method === "HEAD") continue;
+        expect(JSON.parse(answer.body)).toMatchObject({ code: "unauthorized", hint: expect.any(String) });
+      }
+    }
+    const opened = server.routes.map((route) => route.join(" ")).filter((route) => open.includes(route));
+    expect(opened).toEqual("oauth" in flags ? open : ["GET /healthz"]);
+  });
 });
 
 test.each([
@@ -122,19 +151,14 @@ test("what is logged of a refused name is short and cannot forge another line", 
   expect(server.log[0]).not.toContain("\n");
 });
 
-test("without credentials every route but the health check is 401, and the well-known paths are plain 404s", async () => {
+test("without OAuth the well-known paths are plain 404s", async () => {
   const server = await startServer();
-  for (const [method, path] of routes) {
-    const { status, headers, body } = await ask(server, method, path, {});
-    if (path === "/healthz") expect(status).toBe(200);
-    else if (path.startsWith("/.well-known/")) expect(status).toBe(404);
-    else {
-      expect(status, `${method} ${path}`).toBe(401);
-      expect(headers["www-authenticate"], path).toMatch(/^Bearer/);
-      expect(JSON.parse(body)).toMatchObject({ code: "unauthorized", hint: expect.any(String) });
-    }
-  }
-  for (const path of ["oauth-authorization-server", "openid-configuration", "oauth-protected-resource/mcp"]) {
+  for (const path of [
+    "oauth-protected-resource",
+    "oauth-protected-resource/mcp",
+    "oauth-authorization-server",
+    "openid-configuration",
+  ]) {
     expect((await http(`${server.url}/.well-known/${path}`)).status, path).toBe(404);
   }
 });

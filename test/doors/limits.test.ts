@@ -1,6 +1,8 @@
 import { connect } from "node:net";
 import { expect, test } from "vitest";
+import { BODY_LIMIT } from "../../src/doors/http/limits.ts";
 import { http, rawHttp } from "../support/http.ts";
+import { serverWithRoutes } from "../support/routes.ts";
 import { startServer } from "../support/server.ts";
 
 test("a request that trickles in is cut off, wherever it stops", { timeout: 60_000 }, async () => {
@@ -40,7 +42,7 @@ test("what is not HTTP is answered with a plain 400", async () => {
 });
 
 /** Sends an endless body and says how many bytes went before the server hung up. */
-function endless(url: string, path: string, credential: string): Promise<number> {
+function endless(url: string, path: string, credential: string, type: string): Promise<number> {
   let written = 0;
   return new Promise((resolve) => {
     const socket = connect(Number(new URL(url).port), "127.0.0.1");
@@ -56,21 +58,28 @@ function endless(url: string, path: string, credential: string): Promise<number>
     socket.resume();
     socket.write(
       `POST ${path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${credential}\r\n` +
-        "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
+        `Content-Type: ${type}\r\nTransfer-Encoding: chunked\r\n\r\n`,
     );
     more();
   });
 }
 
-test("a body that never ends is cut off, by every door", async () => {
-  const server = await startServer();
+test("a body that is too large or never ends is cut off on every route", { timeout: 60_000 }, async () => {
+  const server = await serverWithRoutes({ oauth: "true", "public-url": "https://mail.example.nl" });
   const key = String((await server.api("add-node", { name: "pi" })).body.sync_key);
-  for (const [path, credential] of [
-    ["/api/add-domain", server.token],
-    ["/mcp", server.token],
-    ["/sync/v1/report", key],
-  ] as const) {
-    expect(await endless(server.url, path, credential), path).toBeLessThan(20_000_000);
+  const posts = server.routes.filter(([method]) => method === "POST");
+  expect(posts.length).toBeGreaterThan(8);
+  for (const [method, path] of posts) {
+    const credential = path.startsWith("/sync/") ? key : server.token;
+    const form = /^\/(token|revoke|interaction)/.test(path);
+    const type = form ? "application/x-www-form-urlencoded" : "application/json";
+    const large = await http(`${server.url}${path}`, {
+      method,
+      headers: { authorization: `Bearer ${credential}`, "content-type": type },
+      body: "x".repeat(BODY_LIMIT + 1),
+    });
+    expect(large.status, path).toBe(/^\/(token|revoke)/.test(path) ? 400 : 413); // RFC 6749 5.2 has no finer one
+    expect(await endless(server.url, path, credential, type), path).toBeLessThan(20_000_000);
   }
   expect((await http(`${server.url}/healthz`)).status).toBe(200);
 });

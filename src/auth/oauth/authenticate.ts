@@ -19,6 +19,11 @@ const AccessToken = z.object({
   extra: Access,
 });
 
+/** True for what has the form of an access token. */
+export function isAccessToken(text: string): boolean {
+  return /^[A-Za-z0-9_-]{43}$/.test(text);
+}
+
 /**
  * Who presents this OAuth access token; undefined for one that is unknown, revoked, expired, or meant for another
  * resource (RFC 8707), and for other kinds of credential.
@@ -29,7 +34,7 @@ export async function authenticateAccessToken(
   resource: string,
   now: Date,
 ): Promise<Principal | undefined> {
-  if (!/^[A-Za-z0-9_-]{43}$/.test(credential)) return undefined;
+  if (!isAccessToken(credential)) return undefined;
   const record = await store.read((tables) => tables.oauth.find("AccessToken", credential));
   const token = AccessToken.safeParse(record?.payload).data;
   if (token === undefined || token.aud !== resource || token.exp * 1000 <= now.getTime()) return undefined;

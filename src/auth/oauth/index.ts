@@ -64,6 +64,8 @@ export async function openOAuth(
       "x-forwarded-host": host,
     });
     for (const [name, value] of Object.entries(pageHeaders)) reply.raw.setHeader(name, value);
+    // It stops reading a body that is too large, and would leave the connection open for the rest of it.
+    reply.raw.once("finish", () => request.raw.complete || request.raw.destroy());
     await serve(request.raw, reply.raw);
   }
   provider.proxy = true;

@@ -1,5 +1,5 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
-import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { errors, type InteractionResults, type Provider } from "oidc-provider";
 import type { Store, Tables } from "../../../db/store.ts";
 import { type Scope, scopes } from "../../../tools/principal.ts";
@@ -47,6 +47,8 @@ export async function mountInteraction(scope: FastifyInstance, parts: Interactio
     if (error instanceof errors.SessionNotFound) {
       return show(reply, errorPage("This request has ended, or was begun in another browser."), 400);
     }
+    const { statusCode = 500 } = error as FastifyError;
+    if (statusCode < 500) return show(reply, errorPage("What was sent could not be read."), statusCode);
     log.error("OAuth: a page could not be shown", error);
     return show(reply, errorPage("Something went wrong inside M25 Mail."), 500);
   });

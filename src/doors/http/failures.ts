@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyRequest } from "fastify";
 import { isCredential } from "../../../tools/credential.ts";
 import { LeakyCounts } from "../../../tools/leaky-counts.ts";
 import { bearerCredential } from "../../auth/bearer.ts";
+import { isAccessToken } from "../../auth/oauth/authenticate.ts";
 import { subscriberOf } from "../../mail/network.ts";
 
 /** So many wrong credentials of one address are answered at once; then each doubles what the next waits. */
@@ -27,5 +28,6 @@ export function holdBackFailures(app: FastifyInstance): void {
 }
 
 function isGuess({ headers }: FastifyRequest): boolean {
-  return isCredential(bearerCredential(headers.authorization));
+  const credential = bearerCredential(headers.authorization);
+  return isCredential(credential) || isAccessToken(credential);
 }
