@@ -1,11 +1,11 @@
 import { createHash } from "node:crypto";
-import { encodeEnd, encodeHeader } from "../sync/answer.ts";
-import { AnswerReader, RefusedAnswer } from "../sync/reader.ts";
+import { encodeEnd, encodeHeader, type Header } from "../sync/answer.ts";
+import { RefusedAnswer } from "../sync/reader.ts";
 import {
   type AddressRecord,
   canonicalLine,
+  type DomainRecord,
   type MailRecord,
-  parseRecord,
   type UserRecord,
 } from "../sync/records.ts";
 import { systemCode } from "./faults.ts";
@@ -14,35 +14,35 @@ import { LineSplitter } from "./lines.ts";
 import type { Kept, Ledger, Withheld } from "./losses.ts";
 import { inPieces } from "./render.ts";
 
-const FORMAT = "m25-mail-node-1";
+const FORMAT = "m25-mail-node-2";
 
 /**
- * The one file that a node's files can be made from: the server's state as a snapshot, so that one reader proves
- * what a server sends and what is kept, and after its end what this node knows besides:
+ * The one file that a node's files can be made from: the server's state as a snapshot, and after its end what this
+ * node knows besides:
  *
- *     {"kept":"m25-mail-node-1","hour":7,"ignored":null,"left":[],"peaks":[[7,120]]}
+ *     {"kept":"m25-mail-node-2","hour":7,"ignored":null,"left":[],"peaks":[[7,120]]}
  *     {"withheld":42,"record":{"user":…}}     served although the server's state of revision 42 has it no more
  *     {"gone":"jan@example.nl","hour":6}      no longer served since that hour
- *     {"end":2,"sha256":"…"}                  how many lines stand between, and the hash of them all
+ *     {"end":2,"sha256":"…"}                  how many lines stand between, and the hash of everything before this line
  */
 export function* renderKept({ server, withheld, ledger }: Kept): Iterable<string> {
-  const { role, history, revision, digest, cursor, domains, users } = server;
-  const counts = { domains: domains.size, users: users.size };
-  const line = (record: MailRecord): string => `${canonicalLine(record)}\n`;
-  yield `${encodeHeader({ kind: "snapshot", role, history, revision, digest, counts, cursor })}\n`;
-  yield* inPieces(domains.values(), line);
-  yield* inPieces(users.values(), line);
-  yield `${encodeEnd(domains.size + users.size)}\n`;
-
-  const { hour, ignored, left, peaks, gone } = ledger;
   const hash = createHash("sha256");
   for (const piece of pieces()) {
     hash.update(piece);
     yield piece;
   }
-  yield `{"end":${withheld.size + gone.size},"sha256":"${hash.digest("hex")}"}\n`;
+  yield `{"end":${withheld.size + ledger.gone.size},"sha256":"${hash.digest("hex")}"}\n`;
 
   function* pieces(): Iterable<string> {
+    const { role, history, revision, digest, cursor, domains, users } = server;
+    const counts = { domains: domains.size, users: users.size };
+    const line = (record: MailRecord): string => `${canonicalLine(record)}\n`;
+    yield `${encodeHeader({ kind: "snapshot", role, history, revision, digest, counts, cursor })}\n`;
+    yield* inPieces(domains.values(), line);
+    yield* inPieces(users.values(), line);
+    yield `${encodeEnd(domains.size + users.size)}\n`;
+
+    const { hour, ignored, left, peaks, gone } = ledger;
     yield `${JSON.stringify({ kept: FORMAT, hour, ignored, left, peaks: [...peaks] })}\n`;
     yield* inPieces(
       withheld.values(),
@@ -53,83 +53,89 @@ export function* renderKept({ server, withheld, ledger }: Kept): Iterable<string
 }
 
 /**
- * Reads what {@link renderKept} wrote, and proves it.
+ * Reads what {@link renderKept} wrote, and proves by its hash that it is that: what this program wrote it does not
+ * examine again, as it does what a server sends. At a million users that is most of an update's time.
  *
  * @returns undefined when there is none, or none that is whole
  */
 export async function readKept(files: FileSystem, path: string): Promise<Kept | undefined> {
-  const answer = new AnswerReader();
-  const rest = new RestReader();
-  let answered = false;
-  const splitter = new LineSplitter((line) => {
-    if (answered) return rest.push(line);
-    answer.push(line);
-    answered = line.startsWith('{"end":');
-  }, Number.POSITIVE_INFINITY);
+  const hash = createHash("sha256");
+  const reader = new KeptReader();
+  const splitter = new LineSplitter((line) => reader.push(line), Number.POSITIVE_INFINITY);
+  let last = "";
   try {
-    for await (const piece of files.readPieces(path)) splitter.add(piece);
+    for await (const piece of files.readPieces(path)) {
+      splitter.add(piece);
+      last += piece;
+      // The last line is not hashed, and which one that is shows at the end.
+      const start = last.lastIndexOf("\n", last.length - 2) + 1;
+      hash.update(last.slice(0, start), "latin1");
+      last = last.slice(start);
+    }
     splitter.end();
-    const server = answer.finish();
-    const { withheld, ledger } = rest.finish();
-    return { server, withheld, ledger };
+    return reader.finish(hash.digest("hex"));
   } catch (error) {
-    if (error instanceof RefusedAnswer || error instanceof Damaged || systemCode(error) === "ENOENT")
-      return undefined;
+    // Whatever a damaged line breaks; a disk that fails is no damage.
+    const damaged = [SyntaxError, TypeError, RefusedAnswer].some((kind) => error instanceof kind);
+    if (damaged || systemCode(error) === "ENOENT") return undefined;
     throw error;
   }
 }
 
-class Damaged extends Error {}
+interface Heading {
+  kept: string;
+  hour: number;
+  ignored: number | null;
+  left: string[];
+  peaks: [number, number][];
+}
 
-/** Everything after the snapshot. What is proved by its hash was written by this program: only shapes are looked at. */
-class RestReader {
-  readonly #hash = createHash("sha256");
+type AnyLine =
+  | Header
+  | DomainRecord
+  | UserRecord
+  | AddressRecord
+  | Heading
+  | { withheld: number; record: UserRecord | AddressRecord }
+  | { gone: string; hour: number }
+  | { end: number; sha256?: string };
+
+/** Lines that are proved only at their end: until then they are looked at without being believed. */
+class KeptReader {
+  readonly #domains = new Map<string, DomainRecord>();
+  readonly #users = new Map<string, UserRecord | AddressRecord>();
   readonly #withheld = new Map<string, Withheld>();
   readonly #gone = new Map<string, number>();
+  #header: Header | undefined;
   #heading: Omit<Ledger, "gone"> | undefined;
-  #whole = false;
+  #hash: string | undefined;
 
-  push(line: string): void {
-    let value: Partial<{ kept: string; withheld: number; gone: string; end: number }> &
-      Record<string, unknown>;
-    try {
-      value = JSON.parse(line);
-    } catch {
-      throw new Damaged();
-    }
-    if (value.end !== undefined) {
-      const lines = this.#withheld.size + this.#gone.size;
-      this.#whole = value.end === lines && value.sha256 === this.#hash.digest("hex");
-      return;
-    }
-    this.#hash.update(`${line}\n`);
-    if (value.kept !== undefined) this.#heading = headingOf(value);
-    else if (value.withheld !== undefined) this.#take(value.withheld, JSON.stringify(value.record));
-    else if (value.gone !== undefined) this.#gone.set(value.gone, Number(value.hour));
+  push(text: string): void {
+    const line = JSON.parse(text) as AnyLine;
+    // A user of the server's is by far the most likely.
+    if ("user" in line) this.#users.set(line.user, line);
+    else if ("domain" in line) this.#domains.set(line.domain, line);
+    else if ("protocol" in line) this.#header = line;
+    else if ("withheld" in line) {
+      const { withheld: revision, record } = line;
+      this.#withheld.set(record.user, { record, revision });
+    } else if ("gone" in line) this.#gone.set(line.gone, line.hour);
+    else if ("kept" in line) this.#heading = headingOf(line);
+    else this.#hash = line.sha256;
   }
 
-  finish(): { withheld: Map<string, Withheld>; ledger: Ledger } {
-    if (this.#heading === undefined || !this.#whole) throw new Damaged();
-    return { withheld: this.#withheld, ledger: { ...this.#heading, gone: this.#gone } };
-  }
-
-  /** Of either role: who was withheld before the role changed is kept as it was. */
-  #take(revision: number, text: string): void {
-    const record = parseRecord(text, "mail") ?? parseRecord(text, "mx");
-    if (record === undefined || !isUser(record)) throw new Damaged();
-    this.#withheld.set(record.user, { record, revision });
+  /** @param hash of all that was pushed, without the last line */
+  finish(hash: string): Kept | undefined {
+    const [header, heading] = [this.#header, this.#heading];
+    if (header === undefined || heading === undefined || this.#hash !== hash) return undefined;
+    const { role, history, revision, digest, cursor } = header;
+    const server = { role, history, revision, digest, cursor, domains: this.#domains, users: this.#users };
+    return { server, withheld: this.#withheld, ledger: { ...heading, gone: this.#gone } };
   }
 }
 
-function isUser(record: MailRecord): record is UserRecord | AddressRecord {
-  return "user" in record;
-}
-
-function headingOf(heading: Record<string, unknown>): Omit<Ledger, "gone"> {
-  // Earlier versions of this program remembered no histories.
-  const { kept, hour, ignored, left = [], peaks } = heading;
-  if (kept !== FORMAT || !Number.isSafeInteger(hour) || !Array.isArray(peaks) || !Array.isArray(left))
-    throw new Damaged();
-  const since = ignored === null ? null : Number(ignored);
-  return { hour: Number(hour), ignored: since, left, peaks: new Map(peaks) };
+/** @throws SyntaxError when it is of another format */
+function headingOf({ kept, hour, ignored, left, peaks }: Heading): Omit<Ledger, "gone"> {
+  if (kept !== FORMAT) throw new SyntaxError(kept);
+  return { hour, ignored, left, peaks: new Map(peaks) };
 }

@@ -26,66 +26,62 @@ export interface Plan {
  *   an attempt in between stopped half way
  */
 export function planUpdate(before: readonly MailState[], target: MailState): Plan {
-  const users = keyChanges(
+  const changes = new Map<string, UserChange>();
+  const compare = (old: AnyUser, record: AnyUser): boolean => {
+    const change = changeOfUser(old, record);
+    if (change !== undefined) changes.set(record.user, joined(changes.get(record.user), change));
+    return lacksHash(old, record);
+  };
+  const users = differences(
     before.map((state) => state.users),
     target.users,
+    compare,
   );
-  const unknown = before.flatMap((state) => [...usersWithoutHash(state, target)]);
-  if (unknown.length > 0) users.added = [...new Set([...users.added, ...unknown])].sort();
-  const plan: Plan = {
-    domains: keyChanges(
-      before.map((state) => state.domains),
-      target.domains,
-    ),
-    users: { ...users, changed: changesOfUsers(before, target) },
-    kicks: [],
-  };
+  const domains = differences(
+    before.map((state) => state.domains),
+    target.domains,
+    () => false,
+  );
+  const changed = Array.from(changes.values()).sort((a, b) => (a.user < b.user ? -1 : 1));
+  const plan: Plan = { domains, users: { ...users, changed }, kicks: [] };
   // An mx has no sessions.
   if (target.role === "mx") return plan;
-  const lockedOut = plan.users.changed.filter((change) => change.password || change.mailbox);
-  plan.kicks = [...plan.users.removed, ...lockedOut.map((change) => change.user)].sort();
+  const lockedOut = changed.filter((change) => change.password || change.mailbox);
+  plan.kicks = [...users.removed, ...lockedOut.map((change) => change.user)].sort();
   return plan;
 }
 
-/** Whom Postfix knows and Dovecot does not: those of a node that was an mx before. */
-function* usersWithoutHash(before: MailState, target: MailState): Iterable<string> {
-  for (const [user, record] of target.users) {
-    if (!("password" in record)) continue;
-    const old = before.users.get(user);
-    if (old !== undefined && !("password" in old)) yield user;
-  }
-}
-
-type Keys = ReadonlyMap<string, unknown>;
-
-/** Added is what one of `before` lacks (all of them do, where there are none). */
-function keyChanges(before: readonly Keys[], target: Keys): { added: string[]; removed: string[] } {
+/**
+ * Added is what one of `before` lacks (all of them do, where there are none), or what is new to it by `isNew`. A delta
+ * leaves the records themselves where nothing has changed, so that most of a million are passed over at a glance.
+ */
+function differences<T>(
+  before: readonly ReadonlyMap<string, T>[],
+  target: ReadonlyMap<string, T>,
+  isNew: (old: T, record: T) => boolean,
+): { added: string[]; removed: string[] } {
   const added = before.length === 0 ? new Set(target.keys()) : new Set<string>();
   const removed = new Set<string>();
-  for (const keys of before) {
-    for (const key of target.keys()) if (!keys.has(key)) added.add(key);
-    for (const key of keys.keys()) if (!target.has(key)) removed.add(key);
+  for (const records of before) {
+    for (const [key, record] of target) {
+      const old = records.get(key);
+      if (old === record) continue;
+      if (old === undefined || isNew(old, record)) added.add(key);
+    }
+    for (const key of records.keys()) if (!target.has(key)) removed.add(key);
   }
   return { added: [...added].sort(), removed: [...removed].sort() };
 }
 
-function changesOfUsers(before: readonly MailState[], target: MailState): UserChange[] {
-  const changes = new Map<string, UserChange>();
-  for (const state of before) {
-    for (const [user, record] of target.users) {
-      const old = state.users.get(user);
-      const change = old && changeOfUser(old, record);
-      if (change === undefined) continue;
-      const earlier = changes.get(user);
-      changes.set(user, {
-        ...earlier,
-        ...change,
-        password: change.password || earlier?.password === true,
-        mailbox: change.mailbox || earlier?.mailbox === true,
-      });
-    }
-  }
-  return Array.from(changes.values()).sort((a, b) => (a.user < b.user ? -1 : 1));
+/** True for whom Postfix knows and Dovecot does not: those of a node that was an mx before. */
+function lacksHash(old: AnyUser, record: AnyUser): boolean {
+  return "password" in record && !("password" in old);
+}
+
+function joined(earlier: UserChange | undefined, change: UserChange): UserChange {
+  const password = change.password || earlier?.password === true;
+  const mailbox = change.mailbox || earlier?.mailbox === true;
+  return { ...earlier, ...change, password, mailbox };
 }
 
 type AnyUser = UserRecord | AddressRecord;

@@ -48,11 +48,19 @@ export function renderSenders(state: MailState): Iterable<string> {
  * Dovecot must know whomever Postfix knows, before and after Postfix's maps change.
  */
 export function unionOfUsers(states: readonly MailState[]): UserRecord[] {
-  const union = new Map<string, UserRecord>();
-  for (const state of states) {
-    for (const [user, record] of state.users) if ("password" in record) union.set(user, record);
+  const union: UserRecord[] = [];
+  for (const [index, { users }] of states.entries()) {
+    const later = states.slice(index + 1);
+    for (const record of users.values()) {
+      if ("password" in record && !later.some((state) => hasMailbox(state, record.user))) union.push(record);
+    }
   }
-  return Array.from(union.values()).sort((a, b) => (a.user < b.user ? -1 : 1));
+  return union.sort((a, b) => (a.user < b.user ? -1 : 1));
+}
+
+function hasMailbox({ users }: MailState, user: string): boolean {
+  const record = users.get(user);
+  return record !== undefined && "password" in record;
 }
 
 function sortedKeys(map: ReadonlyMap<string, unknown>): string[] {

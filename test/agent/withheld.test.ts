@@ -203,7 +203,14 @@ describe("a server that has lost most of a node's users", () => {
 
   it("a damaged or lost snapshot.ndjson opens no door: whoever is in service is counted from the files", async () => {
     for (const lost of [["snapshot.ndjson"], ["snapshot.ndjson", "state.json"]]) {
-      for (const damage of [undefined, "", "{}", (text: string) => text.replace('"hour":0', '"hour":1')]) {
+      for (const damage of [
+        undefined,
+        "",
+        "{}",
+        "null\n",
+        '{"withheld":1}\n',
+        (text: string) => text.replace('"hour":0', '"hour":1'),
+      ]) {
         const { server, node } = await nodeWith(full);
         server.serves = emptied;
         for (const name of lost) {
