@@ -1,7 +1,7 @@
 import type { MailState } from "../sync/answer.ts";
 import { RefusedAnswer } from "../sync/reader.ts";
 import type { Client, MapsAnswer } from "./client.ts";
-import { explain, TemporaryFailure } from "./faults.ts";
+import { explain, TemporaryFailure, WrongAnswer } from "./faults.ts";
 import type { Host } from "./host.ts";
 import { isReturn } from "./losses.ts";
 import { RefusedDelta } from "./maps-answer.ts";
@@ -98,7 +98,9 @@ export async function noteReturn(
 }
 
 /** In the words of a report. */
-export function refusedBecause({ reason, line }: RefusedAnswer): Outcome {
+export function refusedBecause(refusal: RefusedAnswer | WrongAnswer): Outcome {
+  if (refusal instanceof WrongAnswer) return { status: "refused", reason: "not_maps" };
+  const { reason, line } = refusal;
   const counted = ["damaged_record", "duplicate_record", "foreign_user"].includes(reason);
   return { status: "refused", reason, count: counted ? line : undefined };
 }

@@ -83,6 +83,7 @@ export function openClient(options: ConnectionOptions): Client {
       const path = position === undefined ? MAPS : `${MAPS}?since=${encodeURIComponent(position.cursor)}`;
       const read = async (response: IncomingMessage): Promise<MapsAnswer> => {
         lastStatus = response.statusCode;
+        if (isForAnother(response, key)) throw new RefusedAnswer("another_node", 1);
         const accepted = acceptedRevision(response);
         lastAccepted = String(accepted ?? "");
         told = accepted;
@@ -159,6 +160,12 @@ function retryAfter(response: IncomingMessage): number | undefined {
   if (value === undefined) return undefined;
   const wait = /^\d{1,9}$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
   return Number.isFinite(wait) && wait > 0 ? wait : undefined;
+}
+
+/** True when the answer names another key than the one that asked. A server of another make may name none. */
+function isForAnother({ headers }: IncomingMessage, key: string): boolean {
+  const id = headers["m25-key-id"];
+  return id !== undefined && id !== /^m25[a-z]+_([0-9a-f]{16})_/.exec(key)?.[1];
 }
 
 function acceptedRevision(response: IncomingMessage): number | undefined {

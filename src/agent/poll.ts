@@ -15,6 +15,7 @@ import {
   failureReason,
   TemporaryFailure,
   Unreachable,
+  WrongAnswer,
 } from "./faults.ts";
 import { clearFormerRole } from "./former-role.ts";
 import type { Host } from "./host.ts";
@@ -172,7 +173,7 @@ async function pollLocked(
     answer = await ask(host, client, key, start, wait);
   } catch (error) {
     const refusal = error instanceof RefusedFirst ? error.refusal : error;
-    if (refusal instanceof RefusedAnswer) {
+    if (refusal instanceof RefusedAnswer || refusal instanceof WrongAnswer) {
       host.log(`the server's answer is refused, the old state stays in service: ${refusal.message}`);
       let state = start.recorded;
       if (refusal instanceof ReturnedHistory) {

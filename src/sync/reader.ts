@@ -34,6 +34,7 @@ export const refusalReasons = {
   wrong_digest: "the records do not add up to the digest",
   older_revision: "the answer is older than what this node has",
   returned_history: "the answer is of a history that this node has left for a later one",
+  another_node: "the answer was given to another node",
   too_large: "the answer is larger than this program accepts",
 } as const;
 

@@ -90,12 +90,6 @@ const evil = (change: (line: string) => string): string => withRecord(change(jan
 
 const refusals: [string, RefusalReason, Answer][] = [
   ["nothing", "not_maps", text("")],
-  ["a page of HTML", "not_maps", text("<!doctype html><title>Login</title>\n")],
-  [
-    "a page of HTML that says what it is",
-    "not_maps",
-    (_, response) => response.writeHead(200, { "Content-Type": "text/html" }).end("<html>"),
-  ],
   [
     "maps that say they are HTML",
     "not_maps",
@@ -106,9 +100,6 @@ const refusals: [string, RefusalReason, Answer][] = [
   ["another protocol", "wrong_protocol", text(bodyOf(two).replace("m25-mail-sync-1", "m25-mail-sync-9"))],
   ["everything, called changes", "wrong_counts", text(bodyOf(two).replace('"snapshot"', '"delta"'))],
   ["a kind that there is not", "wrong_protocol", text(bodyOf(two).replace('"snapshot"', '"sideways"'))],
-  ["half a body", "cut_short", text(bodyOf(two).slice(0, -20))],
-  ["all but the end line", "cut_short", text(`${linesOf(two).slice(0, -1).join("\n")}\n`)],
-  ["a header alone", "cut_short", text(`${linesOf(two)[0]}\n`)],
   [
     "half of a gzip stream",
     "cut_short",
@@ -121,34 +112,9 @@ const refusals: [string, RefusalReason, Answer][] = [
   ],
   ["what is no gzip stream", "damaged_record", text(bodyOf(two), { "Content-Encoding": "gzip" })],
   ["what is no Brotli stream", "damaged_record", text(Buffer.alloc(500, 0xff), { "Content-Encoding": "br" })],
-  [
-    "less than its Content-Length",
-    "cut_short",
-    (_, response) => {
-      response.writeHead(200, { ...type, "Content-Length": "100000" });
-      response.write(bodyOf(two));
-      setTimeout(() => response.destroy(), 20);
-    },
-  ],
-  [
-    "a chunked body that breaks off",
-    "cut_short",
-    (_, response) => {
-      response.writeHead(200, type);
-      response.write(linesOf(two).slice(0, 2).join("\n"));
-      setTimeout(() => response.destroy(), 20);
-    },
-  ],
   ["a blank line", "damaged_record", text(bodyOf(two).replace("\n", "\n\n"))],
   ["lines that end as on Windows", "damaged_record", text(bodyOf(two).replaceAll("\n", "\r\n"))],
-  ["a colon in an address", "damaged_record", text(evil((line) => line.replace("jan@", "jan:x@")))],
-  ["a line feed in an address", "damaged_record", text(evil((line) => line.replace("jan@", "jan\\n@")))],
   ["a line feed in a hash", "damaged_record", text(evil((line) => line.replace(/a"/, '\\n"')))],
-  [
-    "a hash of another shape",
-    "damaged_record",
-    text(evil((line) => line.replace("{BLF-CRYPT}$2b$", "{PLAIN}$2b$"))),
-  ],
   ["a hash that would take a day", "damaged_record", text(evil((line) => line.replace("$10$", "$31$")))],
   ["a quota of nothing", "damaged_record", text(evil((line) => line.replace("1024", "0")))],
   [
@@ -162,7 +128,6 @@ const refusals: [string, RefusalReason, Answer][] = [
     "damaged_record",
     text(Buffer.concat([Buffer.from(`${linesOf(two)[0]}\n`), Buffer.from([0xc3, 0x28, 10])])),
   ],
-  ["a record twice", "duplicate_record", text(withDigestOf([user("jan@example.nl")], [jan, jan]))],
   [
     "a user of a domain that is not there",
     "foreign_user",
@@ -174,10 +139,10 @@ const refusals: [string, RefusalReason, Answer][] = [
     text(withDigestOf([user("jan@example.nl")], [jan, canonicalLine(user("x@example.nl"))])),
   ],
   ["something after its end", "wrong_counts", text(`${bodyOf(two)}${jan}\n`)],
-  ["another hash than its digest covers", "wrong_digest", text(bodyOf(two).replace(hash("b"), hash("c")))],
   ["a digest of something else", "wrong_digest", text(bodyOf(two).replace(two.digest, one.digest))],
 ];
 
+// What a proxy may do to the real server's answers stands in on-the-way.test.ts.
 describe("an answer that is refused", () => {
   it.each(refusals)(
     "%s: %s; every file stays as it was, the exit code is 65, and the server is told",
@@ -206,12 +171,6 @@ describe("an answer that is refused", () => {
     expect(new Set(server.reports.map((report) => report.reason))).toEqual(
       new Set(["not_maps", "cut_short"]),
     );
-  });
-
-  it("a compression bomb ends as too_large, long before it is unpacked", async () => {
-    const bomb = gzipSync(Buffer.alloc(64 << 20, "x"));
-    expect(await pollAgainst(text(bomb, { "Content-Encoding": "gzip" }))).toBe(65);
-    expect(server.reports[0]).toMatchObject({ reason: "too_large" });
   });
 
   it("more than the program accepts ends as too_large, whether the length is told or not", async () => {
@@ -248,29 +207,14 @@ describe("an answer that is refused", () => {
 
 describe("an answer without maps", () => {
   it.each([
-    [401, 77],
     [403, 77],
     [400, 65],
-    [404, 65],
     [204, 65],
     [206, 65],
     [408, 75],
     [429, 75],
-    [500, 75],
-    [502, 75],
-    [503, 75],
   ])("status %i ends with %i, and the files stay", async (status, exitCode) => {
     expect(await pollAgainst((_, response) => response.writeHead(status).end())).toBe(exitCode);
-  });
-
-  it("a redirect is never followed: the key is not shown to anybody else", async () => {
-    const elsewhere = await startServer(two);
-    for (const status of [301, 302, 303, 307, 308]) {
-      server.serves = (_, response) => response.writeHead(status, { Location: elsewhere.url.href }).end();
-      expect((await node.poll()).exitCode).toBe(65);
-    }
-    expect(elsewhere.connections).toBe(0);
-    expect(node.log[0]).toContain("redirect (301)");
   });
 
   it("304 to a node that has nothing is no answer", async () => {
@@ -308,18 +252,6 @@ describe("a server that is away", () => {
     };
     server.serves = stalled;
     expect((await node.poll({ limits: { idle: 50 } })).exitCode).toBe(75);
-  });
-
-  it("sends a byte now and then: the whole answer has a time limit too", async () => {
-    const timers: NodeJS.Timeout[] = [];
-    const dripping: Answer = (_, response) => {
-      response.writeHead(200, type);
-      const body = bodyOf(two);
-      let sent = 0;
-      timers.push(setInterval(() => response.write(body[sent++] ?? "\n"), 10));
-    };
-    expect(await pollAgainst(dripping, { total: 200 })).toBe(75);
-    for (const timer of timers) clearInterval(timer);
   });
 
   it("accepts no connection in time", async () => {

@@ -3,6 +3,8 @@ import { pipeline, type Readable } from "node:stream";
 import { createBrotliDecompress } from "node:zlib";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { PollingNode, PollView, StateSummary } from "../../../db/store.ts";
+import { credentialId } from "../../../tools/credential.ts";
+import { bearerCredential } from "../../auth/bearer.ts";
 import { MailError } from "../../mail/error.ts";
 import { stateTag } from "../../sync/answer.ts";
 import { decodeCursor, type Position } from "../../sync/cursor.ts";
@@ -21,6 +23,9 @@ const ACCEPT_HEADER = "m25-accept-removals";
 
 /** Seconds, at least and at most, after which nodes that waited come back to a server that stopped. */
 const RETURN_AFTER = { least: 2, most: 8 };
+
+/** For whom the answer is, by the public part of its key: a cache on the way may mistake one node for another. */
+const KEY_HEADER = "m25-key-id";
 
 /** How a node's own position stands to the database's. */
 type Standing =
@@ -65,11 +70,15 @@ export async function sendMaps(
     standing = { kind: "unknown" };
   }
   const state = polls.state(node.view);
-  reply.header("cache-control", "no-store");
+  reply.header("cache-control", "no-store").header(KEY_HEADER, keyIdOf(request));
   if (node.acceptedRevision !== null) reply.header(ACCEPT_HEADER, node.acceptedRevision);
   if (standing.kind === "current") return reply.code(304).header("etag", stateTag(state)).send();
   const since = standing.kind === "behind" ? standing.since : undefined;
   return send(await door.publisher.publish(polls, node.view, state, since), request, reply);
+}
+
+function keyIdOf(request: FastifyRequest): string | undefined {
+  return credentialId("syncKey", bearerCredential(request.headers.authorization));
 }
 
 function standingOf(request: FastifyRequest, polls: PollView, { view }: PollingNode): Standing {
