@@ -35,16 +35,17 @@ export const readFigures = defineTool({
     }
     const revision = await tables.state.revision();
     const totals = await tables.domains.totals();
-    const behind = (await conditionsOf(tables, at)).map(({ condition: { status, appliedRevision } }) => ({
-      status,
-      lag: appliedRevision === null ? undefined : Math.max(0, revision - appliedRevision),
-    }));
+    const counts = new Map<string, number>();
+    let maxLag = 0;
+    for (const { condition } of await conditionsOf(tables, at)) {
+      const { status, appliedRevision } = condition;
+      const lag = appliedRevision === null ? undefined : Math.max(0, revision - appliedRevision);
+      const kind = `${status} ${stepOf(lag)}`;
+      counts.set(kind, (counts.get(kind) ?? 0) + 1);
+      maxLag = Math.max(maxLag, lag ?? 0);
+    }
     const nodes = nodeStatuses.flatMap((status) =>
-      lags.map((lag) => ({
-        status,
-        lag,
-        count: behind.filter((node) => node.status === status && stepOf(node.lag) === lag).length,
-      })),
+      lags.map((lag) => ({ status, lag, count: counts.get(`${status} ${lag}`) ?? 0 })),
     );
     return {
       revision,
@@ -52,7 +53,7 @@ export const readFigures = defineTool({
       active_users: totals.users,
       inactive_users: totals.inactiveUsers,
       nodes,
-      max_lag: behind.reduce((most, { lag = 0 }) => Math.max(most, lag), 0),
+      max_lag: maxLag,
     };
   },
 });

@@ -8,7 +8,10 @@ import { temporaryFolder } from "../support/store.ts";
 const waysIn = {
   "over HTTP": async (kind: (typeof clientKinds)[number]) => {
     const server = await startServer();
-    return { client: await connectHttp(kind, server.url, server.token), log: () => server.log.slice(2) };
+    return {
+      client: await connectHttp(kind, server.url, server.token),
+      log: () => server.log.slice(2).filter((line) => !/^(request|call) /.test(line)),
+    };
   },
   "over stdio": async (kind: (typeof clientKinds)[number]) => {
     const log: string[] = [];
