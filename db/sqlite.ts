@@ -42,9 +42,9 @@ export function openStore(path: string, { create }: { create: boolean }): Store 
   const writing = new Kysely<Schema>({ dialect: new SqliteDialect({ database: keepingStatements(writer) }) });
   const reading = new Kysely<Schema>({ dialect: new SqliteDialect({ database: keepingStatements(reader) }) });
   const contacts = new ContactWriter(path);
-  // With both slots nobody of this process is in the middle of a transaction.
+  // With both slots nobody of this process is in the middle of a transaction. The writer's first: it may take seconds.
   const stopTruncating = truncateLogRegularly(path, () =>
-    reading.connection().execute(() => writing.connection().execute(async () => truncateLog(writer))),
+    writing.connection().execute(() => reading.connection().execute(async () => truncateLog(writer))),
   );
   let closed: Promise<void> | undefined;
   const run = <T>(

@@ -175,11 +175,12 @@ function authorise({ scopes, domains }: Principal, tool: Tool, { scope }: Parsed
       "Ask the operator for a token with that scope (m25-mail token create NAME --scopes …).",
     );
   }
-  if (scope === "nodes" && domains !== undefined) {
+  // Nodes serve all domains, and a node's key reads them.
+  if (domains !== undefined && (scope === "nodes" || tool.ofAllDomains)) {
     throw new MailError(
       "forbidden",
-      `This access is for some domains only, and ${mcpName(tool)} concerns all of them.`,
-      "Leave the nodes to the operator. Changes are live on them within a minute.",
+      "This access is for some domains only, and this concerns all of them.",
+      "Leave it to the operator. Changes of yours are live on the nodes within a minute.",
     );
   }
 }

@@ -1,5 +1,4 @@
 import { z } from "zod";
-import { MailError } from "../src/mail/error.ts";
 import { conditionsOf, nodeStatuses } from "./node-condition.ts";
 import { defineTool } from "./tool.ts";
 
@@ -23,16 +22,10 @@ export const readFigures = defineTool({
   title: "Read the figures of the whole server",
   description: "Counts domains, mailboxes and nodes.",
   effect: "read",
+  ofAllDomains: true,
   input: z.strictObject({}),
   output: Figures,
-  async run({ tables, principal, at }) {
-    if (principal.domains !== undefined) {
-      throw new MailError(
-        "forbidden",
-        "This access is for some domains only, and the figures are of all of them.",
-        "Ask the operator for a token without domains, with the scope read.",
-      );
-    }
+  async run({ tables, at }) {
     const revision = await tables.state.revision();
     const totals = await tables.domains.totals();
     const counts = new Map<string, number>();

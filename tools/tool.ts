@@ -42,6 +42,8 @@ export interface Tool {
   title: string;
   description: string;
   effect: Effect;
+  /** True for what is of all domains together, and so for nobody who may see some only. */
+  ofAllDomains: boolean;
   input: z.ZodObject;
   output: z.ZodObject;
   /** @throws MailError invalid_input, saying every field that is wrong */
@@ -56,6 +58,7 @@ interface Definition<Input extends z.ZodObject, Output extends z.ZodObject> {
   effect: Effect;
   /** The scope that a call needs, where it is not the one of the effect. */
   scope?: (input: z.output<Input>) => Scope;
+  ofAllDomains?: boolean;
   input: Input;
   output: Output;
   run(context: ToolContext, input: Omit<z.output<Input>, "password">): Promise<z.input<Output>>;
@@ -66,12 +69,13 @@ interface Definition<Input extends z.ZodObject, Output extends z.ZodObject> {
 export function defineTool<Input extends z.ZodObject, Output extends z.ZodObject>(
   definition: Definition<Input, Output>,
 ): Tool {
-  const { endpoint, title, description, effect, input, output } = definition;
+  const { endpoint, title, description, effect, ofAllDomains = false, input, output } = definition;
   return {
     endpoint,
     title,
     description,
     effect,
+    ofAllDomains,
     input,
     output,
     parse(raw) {

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { wholeView } from "../../src/sync/view.ts";
+import { rawDatabase } from "../support/recount.ts";
 import { fakeHash, PASSWORD, type TestStore, testStore } from "../support/store.ts";
 
 const SECRET = "the-former-password";
@@ -73,6 +74,20 @@ test("a snapshot that is being read holds the log, which is emptied a second aft
   reading.close();
   await vi.advanceTimersByTimeAsync(1_000);
   expect(standsIn(file)).toBe(false);
+});
+
+test("lists are answered while a change, and the emptying of the log behind it, wait for another program", async () => {
+  const { must, file } = await withJan();
+  await must("remove-user", { ...jan, hard_delete: true });
+  const other = rawDatabase(file);
+  other.exec("BEGIN IMMEDIATE");
+  const adding = must("add-domain", { domain: "late.nl" });
+  await vi.advanceTimersByTimeAsync(30_000);
+  expect(await must("list-domains")).toMatchObject({ total: 2 });
+  other.exec("ROLLBACK");
+  await vi.advanceTimersByTimeAsync(1_000);
+  await adding;
+  expect(await must("list-domains")).toMatchObject({ total: 3 });
 });
 
 test("calls go on while the log is emptied, and nothing of theirs is lost", async () => {

@@ -128,6 +128,9 @@ test("a token for one domain made at the shell sees and changes no other by any 
     body: { domains: [{ domain: "a.nl" }], total: 1 },
   });
   expect((await server.api("add-domain", { domain: "c.nl" }, token)).status).toBe(403);
+  for (const path of ["/api/list-nodes", "/metrics"]) {
+    expect(await status(server, path, `Bearer ${token}`), path).toBe(403);
+  }
   const client = await connectHttp("2.x 2026-07-28", server.url, token);
   expect(await callTool(client, "list-users", { domain: "b.nl" })).toMatchObject({
     isError: true,

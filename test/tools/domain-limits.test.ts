@@ -164,13 +164,15 @@ const steps = (domains: readonly string[], worlds: fc.Arbitrary<Step["worlds"]>)
 };
 
 /** Two worlds that differ in everything but a.nl and own.nl, and in what happens meanwhile. */
-test("no sequence of calls with a token for domain A changes or reveals anything of B", async () => {
+test("no sequence of calls with a token for domain A changes or reveals anything of B", {
+  timeout: 60_000,
+}, async () => {
   const sequence = fc.array(
     fc.oneof(
-      { weight: 2, arbitrary: steps(["a.nl", "own.nl", "b.nl", "c.nl"], fc.constant(null)) },
+      { weight: 2, arbitrary: steps(["a.nl", "a.nl", "own.nl", "b.nl", "c.nl"], fc.constant(null)) },
       { weight: 1, arbitrary: steps(["b.nl", "c.nl"], fc.constantFrom([0], [1], [0, 1])) },
     ),
-    { minLength: 5, maxLength: 40 },
+    { minLength: 20, maxLength: 60 },
   );
   const answers = new Set<string>();
   await fc.assert(
@@ -203,7 +205,7 @@ test("no sequence of calls with a token for domain A changes or reveals anything
       }
       expect(worlds.flatMap(({ bugs }) => bugs)).toEqual([]);
     }),
-    { numRuns: 40 },
+    { numRuns: 30 },
   );
   // The sequences must have come by everything that can be answered, or they prove little.
   expect(answers.size).toBeGreaterThan(20);
