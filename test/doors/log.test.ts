@@ -127,17 +127,18 @@ test("what a line is given cannot end it or steer a terminal, in either format",
     import { jsonLog } from ${JSON.stringify(join(import.meta.dirname, "../../src/json-log.ts"))};
     for (const log of [stderrLog(), jsonLog("info")]) {
       log.info("a\\nb\\u001b[31m", { client: "c\\u2028d\\u202e e", request: undefined });
+      log.warn("m25tok_0123456789abcdef_secret", { client: "m25key_0123456789abcdef_secret" });
       log.error("broken", Object.assign(new Error("m25tok_0123456789abcdef_secret"), { code: "E\\nF" }));
     }`;
   const { stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", code], { encoding: "utf8" });
-  const [text, error, ...rest] = stderr.split("\n");
+  const [text, , error, ...rest] = stderr.split("\n");
   expect(text).toMatch(/^\S+ info a\\u000ab\\u001b\[31m client="c\\u2028d\\u202e e"$/);
   expect(error).toMatch(/^\S+ error broken cause="Error E\\nF"$/);
   expect(rest[0]).toMatch(/^ {4}at /);
-  const [line, last] = rest.filter((each) => each.startsWith("{")).map((each) => JSON.parse(each));
+  const [line, , last] = rest.filter((each) => each.startsWith("{")).map((each) => JSON.parse(each));
   expect(line).toMatchObject({ msg: "a\nb\u001b[31m", client: "c\u2028d\u202e e" });
   expect(last).toMatchObject({ level: "error", cause: "Error E\nF", stack: expect.stringContaining("at ") });
-  expect(stderr).not.toMatch(/[^\P{Cc}\n]|[\u2028\u202e]|m25tok/u);
+  expect(stderr).not.toMatch(/[^\P{Cc}\n]|[\u2028\u202e]|m25tok|m25key/u);
 });
 
 test("--log-level says the least that is logged, and no other word is taken", async () => {
