@@ -7,7 +7,7 @@ import packageJson from "../package.json" with { type: "json" };
 
 rmSync("dist", { recursive: true, force: true });
 
-/** The server: split, so that stdio never reads the HTTP stack; native code, Fastify and pino stay in node_modules. */
+/** The server: split, so that stdio never reads the HTTP stack; native code and CommonJS stay in node_modules. */
 await build({
   entryPoints: { "m25-mail": "src/entry.ts" },
   outdir: "dist",
@@ -17,7 +17,7 @@ await build({
   format: "esm",
   platform: "node",
   target: "node22",
-  external: ["better-sqlite3", "bcrypt", "fastify", "oidc-provider", "pino"],
+  external: ["better-sqlite3", "bcrypt", "fastify", "oidc-provider", "pino", "prom-client"],
   banner: { js: "#!/usr/bin/env node" },
   logLevel: "warning",
 });
