@@ -32,6 +32,11 @@ export function credentialId(kind: CredentialKind, text: string): string | undef
   return match?.[1] === credentialPrefixes[kind] ? match[2] : undefined;
 }
 
+/** True for what has the form of an OAuth access token: 43 letters of base64url, which oidc-provider makes. */
+export function isAccessToken(text: string): boolean {
+  return /^[A-Za-z0-9_-]{43}$/.test(text);
+}
+
 export function credentialMatches(text: string, hash: string): boolean {
   return timingSafeEqual(hashCredential(text), Buffer.from(hash, "hex"));
 }

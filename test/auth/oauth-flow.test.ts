@@ -1,5 +1,6 @@
 import { generateKeyPairSync, randomUUID, sign } from "node:crypto";
 import { expect, test } from "vitest";
+import { adapterFor } from "../../src/auth/oauth/adapter.ts";
 import { callTool, connectHttp } from "../support/clients.ts";
 import {
   authorize,
@@ -19,6 +20,7 @@ import {
 } from "../support/oauth.ts";
 import { rawDatabase } from "../support/recount.ts";
 import { startServer } from "../support/server.ts";
+import { testStore } from "../support/store.ts";
 
 const HOUR = 3_600_000;
 
@@ -81,6 +83,17 @@ test("of the same refresh token sent many times at once, no more than one is ans
     expect((await refresh(server, body.refresh_token)).status).toBe(400);
   }
   expect((await server.must("list-oauth-grants")).grants).toEqual([]);
+});
+
+test("of two that use up the same token at once one is told that it was used, and its grant ends", async () => {
+  const { store } = testStore();
+  const tokens = adapterFor(store, () => 1)("RefreshToken");
+  await tokens.upsert("a token", { grantId: "a grant" }, 60);
+  await tokens.upsert("another of the grant", { grantId: "a grant" }, 60);
+  const outcomes = await Promise.allSettled([tokens.consume("a token"), tokens.consume("a token")]);
+  expect(outcomes.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
+  expect(await tokens.find("a token")).toBeUndefined();
+  expect(await tokens.find("another of the grant")).toBeUndefined();
 });
 
 test("a code works once; a second time it ends the tokens that it gave", async () => {

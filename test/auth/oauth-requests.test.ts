@@ -189,6 +189,7 @@ test.each([
 ])("a client whose document %s is refused", async (_what, document) => {
   const server = await startOAuthServer();
   server.standIn.serves[CLAUDE] = document;
+  server.standIn.serves["https://claude.ai/moved"] = claudes; // where the first of these leads
   const { page } = await begin(server, claudeFlow);
   expect(page.status).toBe(400);
   expect(page.headers.location).toBeUndefined();
@@ -197,10 +198,13 @@ test.each([
 
 test("a document cannot name keys elsewhere", async () => {
   const server = await startOAuthServer();
-  server.standIn.serves[CHATGPT] = { ...documents[CHATGPT], jwks_uri: "https://evil.example/jwks.json" };
-  const { page } = await begin(server, { clientId: CHATGPT, redirectUri: "https://chatgpt.com/x" });
+  const redirectUri = "https://chatgpt.com/connector_platform_oauth_redirect";
+  expect((await begin(server, { clientId: CHATGPT, redirectUri })).page.status).toBe(200);
+  const another = await startOAuthServer();
+  another.standIn.serves[CHATGPT] = { ...documents[CHATGPT], jwks_uri: "https://evil.example/jwks.json" };
+  const { page } = await begin(another, { clientId: CHATGPT, redirectUri });
   expect(page.status).toBe(400);
-  expect(new Set(server.standIn.asked)).toEqual(new Set([CHATGPT]));
+  expect(new Set(another.standIn.asked)).toEqual(new Set([CHATGPT]));
 });
 
 test("a client that asks for scopes of other programs too is not turned away for it", async () => {

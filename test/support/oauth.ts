@@ -55,6 +55,9 @@ export const CLAUDE_CODE = "https://claude.ai/oauth/claude-code-client-metadata"
 export const CHATGPT = "https://chatgpt.com/oauth/client.json";
 export const VSCODE = "https://vscode.dev/oauth/client-metadata.json";
 
+/** Where the stand-in sends who asks for what it serves as a number: another place on the same host. */
+const MOVED = "/moved";
+
 export interface StandIn {
   fetch: (url: string, options: RequestInit) => Promise<Response>;
   /** Every address that was asked for. */
@@ -71,7 +74,7 @@ export async function standIn(): Promise<StandIn> {
     const address = `https://${request.headers["x-host"]}${request.url}`;
     const found = serves[address];
     if (found === undefined || typeof found === "number") {
-      response.writeHead(found ?? 404, { location: CLAUDE }).end();
+      response.writeHead(found ?? 404, { location: MOVED }).end();
       return;
     }
     response.writeHead(200, { "content-type": "application/json", "cache-control": "max-age=300" });

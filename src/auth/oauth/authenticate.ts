@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { Store } from "../../../db/store.ts";
+import { isAccessToken } from "../../../tools/credential.ts";
 import { type Principal, scopes } from "../../../tools/principal.ts";
 
 /** What a grant gives, beyond its scopes; kept with it as RFC 9396 authorization details, and with each token. */
@@ -18,11 +19,6 @@ const AccessToken = z.object({
   scope: z.string(),
   extra: Access,
 });
-
-/** True for what has the form of an access token. */
-export function isAccessToken(text: string): boolean {
-  return /^[A-Za-z0-9_-]{43}$/.test(text);
-}
 
 /**
  * Who presents this OAuth access token; undefined for one that is unknown, revoked, expired, or meant for another

@@ -106,7 +106,7 @@ export async function mountInteraction(scope: FastifyInstance, parts: Interactio
     const outcome = await login.check(password, request.clientAddress);
     if (outcome === "busy") return again("Too many attempts at once. Try again in half a minute.", 429);
     if (outcome === "wrong") {
-      log.warn(`OAuth: a wrong operator's password from ${request.clientAddress}`);
+      log.warn("OAuth: a wrong operator's password", { address: request.clientAddress });
       return again("That is not the operator’s password.", 403);
     }
     await provider.interactionResult(request.raw, reply.raw, { login: SIGNED_IN });
@@ -129,8 +129,11 @@ export async function mountInteraction(scope: FastifyInstance, parts: Interactio
     grant.addRar(access);
     await recordConsent(plainName(asked.clientName), granted);
     const grantId = await grant.save();
-    const extent = granted.domains === null ? "all domains" : `${granted.domains.length} of the domains`;
-    log.info(`OAuth: ${plainName(asked.clientName)} may ${granted.scopes.join(", ")}, for ${extent}`);
+    log.info("OAuth: the operator allowed a client", {
+      client: plainName(asked.clientName),
+      scopes: granted.scopes.join(" "),
+      domains: granted.domains?.length ?? "all",
+    });
     return decide(request, reply, asked, { login: SIGNED_IN, consent: { grantId } });
   }
 

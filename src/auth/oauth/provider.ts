@@ -131,7 +131,7 @@ export function createProvider(issuer: string, resource: string, parts: Provider
 
 function logEvents(provider: Provider, log: Log): void {
   const refused = (_ctx: unknown, { error, error_description }: errors.OIDCProviderError) =>
-    log.warn(`OAuth: refused: ${error}, ${JSON.stringify(error_description?.slice(0, 200) ?? "")}`);
+    log.warn("OAuth: refused a request", { error, reason: error_description?.slice(0, 200) });
   provider.on("authorization.error", refused);
   provider.on("grant.error", refused);
   provider.on("revocation.error", refused);

@@ -1,8 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
-import { isCredential } from "../../../tools/credential.ts";
+import { isAccessToken, isCredential } from "../../../tools/credential.ts";
 import { LeakyCounts } from "../../../tools/leaky-counts.ts";
 import { bearerCredential } from "../../auth/bearer.ts";
-import { isAccessToken } from "../../auth/oauth/authenticate.ts";
 import { subscriberOf } from "../../mail/network.ts";
 
 /** So many wrong credentials of one address are answered at once; then each doubles what the next waits. */
