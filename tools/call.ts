@@ -148,7 +148,8 @@ async function recordRefusal(
   { client, request }: Origin,
   { code }: MailError,
 ): Promise<void> {
-  if (code === "unavailable") return; // the very disk or file that would take the entry
+  // Neither is about the call, and an entry would cost what is lacking: the disk, the lock, the time.
+  if (code === "unavailable" || code === "busy") return;
   try {
     await runtime.store.write(async (tables) =>
       tables.audit.appendRefusal({

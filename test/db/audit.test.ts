@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { MailError } from "../../src/mail/error.ts";
 import { wholeView } from "../../src/sync/view.ts";
 import type { Principal } from "../../tools/principal.ts";
 import { rawDatabase, recount } from "../support/recount.ts";
@@ -75,6 +76,15 @@ test("who is refused in a loop gets two hundred entries an hour, and others thei
   now += 3_600_000;
   await run("remove-domain", { domain: "none.nl" });
   expect(await count()).toBe(203);
+});
+
+test("a call that came too fast leaves no entry: it would cost what the limit is to save", async () => {
+  const { runtime, run, must } = testStore();
+  runtime.hashPassword = async () => {
+    throw new MailError("busy", "Too many passwords are being set at once.", "Wait a few seconds.");
+  };
+  expect(await run("add-user", { email: "jan@example.nl", password: PASSWORD })).toMatchObject({ ok: false });
+  expect(await entries(must)).toEqual([]);
 });
 
 test("a refusal is shown though it cannot be recorded", async () => {
