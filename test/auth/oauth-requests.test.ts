@@ -158,6 +158,7 @@ test("a client that is on no list is refused, and its address is never asked for
   ]) {
     const { page } = await begin(server, { ...claudeFlow, clientId });
     expect(page.status, clientId).toBe(400);
+    expect(page.body).toContain("does not know that program");
     expect(page.headers.location).toBeUndefined();
   }
   expect(server.standIn.asked).toEqual([]);
@@ -194,6 +195,17 @@ test.each([
   expect(page.status).toBe(400);
   expect(page.headers.location).toBeUndefined();
   expect(new Set(server.standIn.asked)).toEqual(new Set([CLAUDE]));
+});
+
+test("a name on the list that leads into a private network is not followed there", async () => {
+  const server = await startOAuthServer();
+  server.standIn.isGuarded = true;
+  const { page } = await begin(server, claudeFlow);
+  expect(page.status).toBe(400);
+  expect(page.body).toContain("could not be fetched");
+  expect(server.log.join("\n")).toMatch(/document could not be fetched.*claude\.ai/);
+  server.standIn.isGuarded = false;
+  expect((await begin(server, claudeFlow)).page.status).toBe(200);
 });
 
 test("a document cannot name keys elsewhere", async () => {

@@ -64,6 +64,8 @@ export interface StandIn {
   asked: string[];
   /** What it serves at which address; tests change it. */
   serves: Record<string, unknown>;
+  /** True to leave oidc-provider's guard on, which refuses addresses such as the stand-in's own. */
+  isGuarded: boolean;
 }
 
 /** A web server on loopback that stands in for those where the clients' documents are. */
@@ -84,19 +86,21 @@ export async function standIn(): Promise<StandIn> {
   await once(server, "listening");
   onTestFinished(() => void server.close());
   const { port } = server.address() as AddressInfo;
-  return {
+  const self: StandIn = {
     asked,
     serves,
-    async fetch(url, { redirect, signal }) {
+    isGuarded: false,
+    async fetch(url, options) {
       asked.push(url);
       const { host, pathname } = new URL(url);
+      const { redirect, signal } = options;
       return fetch(`http://127.0.0.1:${port}${pathname}`, {
+        ...(self.isGuarded ? options : { ...(redirect && { redirect }), ...(signal && { signal }) }),
         headers: { "x-host": host },
-        ...(redirect && { redirect }),
-        ...(signal && { signal }),
       });
     },
   };
+  return self;
 }
 
 /** The issuer's address has to be known before the server has one; any other program may take the port meanwhile. */

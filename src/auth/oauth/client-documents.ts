@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { isRedirectUri } from "../../../tools/redirect-uri.ts";
+import type { Log } from "../../log.ts";
 import { applicationType } from "./redirect.ts";
 
 /** Bytes of a document. Those of the known clients have some hundred. */
@@ -24,12 +25,14 @@ const Document = z.object({
 export class ClientDocuments {
   readonly #allowed: ReadonlySet<string>;
   readonly #fetch: Fetch;
+  readonly #log: Log;
   /** Addresses of keys, as named by documents of the list. */
   readonly #keys = new Set<string>();
 
-  constructor(allowed: Iterable<string>, fetch: Fetch) {
+  constructor(allowed: Iterable<string>, fetch: Fetch, log: Log) {
     this.#allowed = new Set(allowed);
     this.#fetch = fetch;
+    this.#log = log;
   }
 
   isAllowed(clientId: string): boolean {
@@ -43,13 +46,20 @@ export class ClientDocuments {
   readonly fetch = async (url: string, options: RequestInit): Promise<Response> => {
     const isDocument = this.#allowed.has(url);
     if (!isDocument && !this.#keys.has(url)) throw new Error("this address is not on the list");
-    const response = await this.#fetch(url, { ...options, redirect: "manual" });
-    if (response.status !== 200) {
-      await response.body?.cancel();
-      return new Response(null, { status: 502 });
+    try {
+      const response = await this.#fetch(url, { ...options, redirect: "manual" });
+      if (response.status !== 200) {
+        await response.body?.cancel();
+        throw new Error("there is no document at this address");
+      }
+      const text = await limitedText(response);
+      return new Response(isDocument ? this.#understood(url, text) : text, {
+        headers: cacheHeaders(response),
+      });
+    } catch (error) {
+      this.#log.warn("OAuth: a client's document could not be fetched, or is none", { url });
+      throw error;
     }
-    const text = await limitedText(response);
-    return new Response(isDocument ? this.#understood(url, text) : text, { headers: cacheHeaders(response) });
   };
 
   /**

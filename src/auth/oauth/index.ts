@@ -43,7 +43,7 @@ export async function openOAuth(
   const metadataUrl = `${issuer}${METADATA}/mcp`;
   const seconds = () => Math.floor(now().getTime() / 1000);
   const cookieKey = await store.write((tables) => tables.oauth.cookieKey());
-  const documents = new ClientDocuments([...knownClients, ...clients], fetch);
+  const documents = new ClientDocuments([...knownClients, ...clients], fetch, log);
   const provider = createProvider(issuer, resource, { store, documents, cookieKey, seconds, log });
   const login = new OperatorLogin(store, hashCost);
   const serve = provider.callback();

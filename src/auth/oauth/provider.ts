@@ -112,7 +112,8 @@ export function createProvider(issuer: string, resource: string, parts: Provider
     extraTokenClaims: (ctx) => Access.parse(ctx.oidc.entities.Grant?.rar?.[0]),
     renderError: (ctx, { error, error_description }) => {
       ctx.type = "html";
-      ctx.body = errorPage(String(error_description ?? error));
+      const reason = String(error_description ?? error);
+      ctx.body = errorPage(plainWords[reason] ?? reason);
     },
     ttl: {
       AccessToken: 60 * MINUTE,
@@ -128,6 +129,16 @@ export function createProvider(issuer: string, resource: string, parts: Provider
   logEvents(provider, log);
   return provider;
 }
+
+/** What the person at the page, who is the operator, can do something about. */
+const plainWords: Readonly<Record<string, string>> = {
+  "client is invalid":
+    "This server does not know that program. To register it: m25-mail oauth client add NAME --redirect-uri URI",
+  "client_id metadata document fetch not allowed":
+    "This server does not know that program. To admit it: m25-mail serve --oauth-clients URL",
+  "client_id metadata document fetch failed":
+    "That program’s description could not be fetched from its maker, or is none. The server’s log has its address.",
+};
 
 function logEvents(provider: Provider, log: Log): void {
   const refused = (_ctx: unknown, { error, error_description }: errors.OIDCProviderError) =>
