@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
@@ -19,14 +20,19 @@ export async function benchmark(run: () => Promise<void>): Promise<void> {
   const interrupted = () => process.exit(130);
   process.once("SIGINT", interrupted).once("SIGTERM", interrupted);
   process.once("exit", () => {
-    for (const cleanup of cleanups.reverse()) void cleanup();
+    for (const end of cleanups.reverse()) void end();
   });
   await run();
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  for (const end of cleanups.splice(0).reverse()) await end();
 }
 
 /** For servers that are to be asked as often as they can answer. */
 export const unlimited = ["--limit-requests", "999999999", "--limit-passwords", "999999999"];
+
+/** Something that is to be ended with the benchmark. */
+export function cleanup(end: () => void | Promise<void>): void {
+  cleanups.push(end);
+}
 
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), "m25-mail-bench-"));
@@ -100,6 +106,17 @@ export async function addNodes(database: string, count: number): Promise<string[
   });
   await store.close();
   return keys.map(({ text }) => text);
+}
+
+const HASH_BYTES = 40;
+let spare = Buffer.alloc(0);
+
+/** Looks like a bcrypt hash, and like no other: equal ones would be compressed to next to nothing. */
+export function someHash(): string {
+  if (spare.length < HASH_BYTES) spare = randomBytes(1000 * HASH_BYTES);
+  const text = spare.subarray(0, HASH_BYTES).toString("base64").replaceAll("+", ".");
+  spare = spare.subarray(HASH_BYTES);
+  return `{BLF-CRYPT}$2b$10$${text.slice(0, 53)}`;
 }
 
 /** What `m25-mail` itself gives to every call. */

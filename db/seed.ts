@@ -13,8 +13,8 @@ const RUN = 20;
 export interface Seed {
   domains: number;
   users: number;
-  /** The stored form of the one password that all of them have. */
-  passwordHash: string;
+  /** The stored form of the one password that all of them have, or of each one's. */
+  passwordHash: string | (() => string);
   at: string;
 }
 
@@ -102,14 +102,14 @@ function addUsers(connection: Connection, seed: Seed, domains: readonly SeedDoma
   const { users, passwordHash, at } = seed;
   const add = connection.prepare(
     `INSERT INTO users (domain_id, local_part, mailbox, password_hash, quota_mb, active, revision, created_at, updated_at)
-     SELECT value ->> 0, value ->> 1, value ->> 2, :passwordHash, ${DEFAULT_QUOTA_MB}, 1, :revision + key, :at, :at
+     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, ${DEFAULT_QUOTA_MB}, 1, :revision + key, :at, :at
      FROM json_each(:rows)`,
   );
   const run = Math.max(1, Math.min(RUN, Math.floor(users / seed.domains)));
   for (let first = 0; first < users; first += BATCH) {
     // One call for all ids, and one statement for all rows: one for each would take most of the time.
     const ids = randomBytes(8 * BATCH).toString("hex");
-    const rows: [domainId: number, localPart: string, mailbox: string][] = [];
+    const rows: [domainId: number, localPart: string, mailbox: string, password: string][] = [];
     for (let index = first; index < Math.min(first + BATCH, users); index += 1) {
       const domain = domains[Math.floor(index / run) % domains.length];
       if (domain === undefined) throw new RangeError("users need a domain");
@@ -117,16 +117,17 @@ function addUsers(connection: Connection, seed: Seed, domains: readonly SeedDoma
       domain.userCount += 1;
       const localPart = `user${numbered(domain.userCount, users)}`;
       const user = `${localPart}@${domain.name}`;
+      const password = typeof passwordHash === "string" ? passwordHash : passwordHash();
       domain.mx.add({ user });
       domain.mail.add({
         user,
-        password: passwordHash,
+        password,
         quota_mb: DEFAULT_QUOTA_MB,
         mailbox,
       });
-      rows.push([domain.id, localPart, mailbox]);
+      rows.push([domain.id, localPart, mailbox, password]);
     }
-    add.run({ rows: JSON.stringify(rows), revision: seed.domains + first + 1, passwordHash, at });
+    add.run({ rows: JSON.stringify(rows), revision: seed.domains + first + 1, at });
   }
 }
 

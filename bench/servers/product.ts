@@ -23,7 +23,8 @@ export interface Watch {
 /** m25-mail serve, in a process that can be asked over IPC how its event loop does. */
 const [database = ""] = process.argv.slice(2);
 const store = openStore(database, { create: false });
-const config = serveConfig({ db: database, port: "0" }, {});
+// Many nodes poll from this one address, as they do behind a proxy.
+const config = serveConfig({ db: database, port: "0", "trusted-proxies": "127.0.0.1" }, {});
 const server = await serve(config, store, runtimeOf(store), stderrLog());
 const delays = monitorEventLoopDelay({ resolution: 1 });
 let watcher: Worker | undefined;
@@ -62,6 +63,10 @@ const answers: Record<string, () => Promise<unknown>> = {
     });
     await watcher?.terminate();
     return { ...(seen as object), work, timerStall: delays.max / 1e6 };
+  },
+  async "collect garbage"() {
+    globalThis.gc?.();
+    return {};
   },
   /** A new revision of the state; its ETag. */
   async change() {

@@ -11,6 +11,9 @@ export const TIMEOUT_CHECK_INTERVAL = 5_000;
 export const KEEP_ALIVE_TIMEOUT = 90_000;
 /** A connection on which not a byte moves for so long is cut; a node's poll waits 55 s. In ms. */
 export const IDLE_TIMEOUT = 120_000;
-/** Open connections altogether, and from one address: behind one there may be an office, or a hundred nodes. */
-export const MOST_CONNECTIONS = 10_000;
+/**
+ * Open connections altogether, ten thousand waiting nodes and room for others, and from one address: behind one
+ * there may be an office, or a hundred nodes.
+ */
+export const MOST_CONNECTIONS = 12_000;
 export const MOST_CONNECTIONS_OF_ONE = 1_000;

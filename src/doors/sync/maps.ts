@@ -27,6 +27,9 @@ const RETURN_AFTER = { least: 2, most: 8 };
 /** For whom the answer is, by the public part of its key: a cache on the way may mistake one node for another. */
 const KEY_HEADER = "m25-key-id";
 
+/** Bytes that are decompressed at a time: each is a turn in libuv's pool. */
+const PLAIN_CHUNK = 256 * 1024;
+
 /** How a node's own position stands to the database's. */
 type Standing =
   | { kind: "current" }
@@ -136,7 +139,9 @@ function send(maps: Publication, request: FastifyRequest, reply: FastifyReply): 
     return reply.header("content-encoding", "br").header("content-length", maps.size).send(maps.body);
   }
   // pipeline, unlike pipe, also ends the reading when the node hangs up; what it tells is told to `send` too.
-  return reply.send(pipeline(maps.body as Readable, createBrotliDecompress(), () => {}));
+  return reply.send(
+    pipeline(maps.body as Readable, createBrotliDecompress({ chunkSize: PLAIN_CHUNK }), () => {}),
+  );
 }
 
 /** RFC 9110 12.5.3, as far as one coding needs it. */

@@ -1,0 +1,99 @@
+/** Ten thousand nodes that wait: what they cost while nothing happens, and how long one change takes to reach all. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { seedDatabase } from "../db/seed.ts";
+import type { Woken } from "./servers/waiting-nodes.ts";
+import { addNodes, benchmark, now, Program, printTable, someHash, temporaryFolder } from "./support.ts";
+
+const NODES = Number(process.env.NODES ?? 10_000);
+const ROUNDS = Number(process.env.ROUNDS ?? 3);
+/** How deploy/m25-mail starts it, and what the benchmark needs. */
+const NODE_FLAGS = ["--max-semi-space-size=2", "--expose-gc"];
+/** Seconds of watching the server do nothing. Below the 55 after which waits end. */
+const IDLE = 10;
+
+await benchmark(async () => {
+  const folder = temporaryFolder();
+  const database = join(folder, "m25-mail.db");
+  await seedDatabase(database, { users: 10_000, domains: 100, passwordHash: someHash, at: now() });
+  const keys = await addNodes(database, NODES);
+  writeFileSync(join(folder, "keys"), keys.join("\n"), { mode: 0o600 });
+  const server = new Program([...NODE_FLAGS, "bench/servers/product.ts", database], { ipc: true });
+  const url = await server.until(/serves (http:\S+)/);
+  const cursor = await currentCursor(url, keys[0] ?? "");
+  const nodes = new Program(["bench/servers/waiting-nodes.ts", url, join(folder, "keys"), cursor], {
+    ipc: true,
+  });
+
+  const settledMemory = async () => {
+    await settled(server);
+    await server.ask("collect garbage");
+    return memory(server);
+  };
+  const alone = await settledMemory();
+  // The first half also pays for what the program needs once: compiled code, room for short-lived objects.
+  await nodes.ask("connect half");
+  await nodes.ask("wait half");
+  const half = await settledMemory();
+  await server.ask("change");
+  await nodes.ask("woken");
+  // The others have not heard of that change yet.
+  await nodes.ask("connect all");
+  await nodes.ask("wait rest");
+  await nodes.ask("woken");
+  const rows: string[][] = [];
+  for (let round = 1; round <= ROUNDS; round += 1) {
+    await nodes.ask("wait all");
+    const waiting = await settledMemory();
+    const before = server.cpuSeconds();
+    await new Promise((resolve) => setTimeout(resolve, IDLE * 1000));
+    const idle = ((server.cpuSeconds() - before) / IDLE) * 100;
+    const busy = server.cpuSeconds();
+    const began = Date.now();
+    await server.ask("change");
+    const { answers, first, last } = await nodes.ask<Woken>("woken");
+    if (answers["200 delta"] !== NODES) throw new Error(`not all were woken: ${JSON.stringify(answers)}`);
+    rows.push([
+      String(round),
+      ((half - alone) / (NODES / 2)).toFixed(1),
+      ((waiting - alone) / NODES).toFixed(1),
+      ((waiting - half) / (NODES / 2)).toFixed(1),
+      idle.toFixed(1),
+      String(first - began),
+      String(last - began),
+      (server.cpuSeconds() - busy).toFixed(2),
+    ]);
+  }
+  printTable(
+    [
+      `${NODES} waiting nodes`,
+      "KB each, of half of them",
+      "KB each, of all",
+      "KB for each more",
+      "idle CPU %",
+      "first woken ms",
+      "last woken ms",
+      "server CPU s",
+    ],
+    rows,
+  );
+});
+
+/** KB that the process occupies. */
+function memory({ child }: Program): number {
+  return Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${child.pid}/status`, "utf8"))?.[1]);
+}
+
+/** Waits until the server has done what it was asked: half a second without work. */
+async function settled(server: Program): Promise<void> {
+  for (let quiet = 0; quiet < 5; ) {
+    const before = server.cpuSeconds();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    quiet = server.cpuSeconds() - before > 0.01 ? 0 : quiet + 1;
+  }
+}
+
+async function currentCursor(url: string, key: string): Promise<string> {
+  const answer = await fetch(`${url}/sync/v1/maps`, { headers: { authorization: `Bearer ${key}` } });
+  return /"cursor":"([^"]+)"/.exec(await answer.text())?.[1] ?? "";
+}
