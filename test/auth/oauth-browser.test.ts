@@ -33,13 +33,14 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
       const server = await startOAuthServer();
       await server.must("add-user", { email: "jan@example.org", password: "correct horse battery" });
       const signingIn = await beginSigningIn(server.url);
-      expect(signingIn.authorizationUrl.searchParams.get("client_id")).toBe(CLAUDE_CODE);
-      expect(signingIn.authorizationUrl.searchParams.get("resource")).toBe(`${server.url}/mcp`);
+      const wanted = signingIn.authorizationUrl();
+      expect(wanted.searchParams.get("client_id")).toBe(CLAUDE_CODE);
+      expect(wanted.searchParams.get("resource")).toBe(`${server.url}/mcp`);
 
       const { page, refused } = await newPage({ javaScriptEnabled });
       // Clients that do not go by the 401 ask for all that the metadata names.
-      signingIn.authorizationUrl.searchParams.set("scope", "read write destroy nodes");
-      await page.goto(signingIn.authorizationUrl.href);
+      wanted.searchParams.set("scope", "read write destroy nodes");
+      await page.goto(wanted.href);
       await expect.poll(() => page.getByText("asks to administer mail").isVisible()).toBe(true);
       expect(await page.content()).not.toContain("example.org");
       await page.getByLabel("Operator’s password").fill("not this one");
@@ -85,7 +86,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
     const server = await startOAuthServer();
     const signingIn = await beginSigningIn(server.url);
     const { page } = await newPage();
-    await page.goto(signingIn.authorizationUrl.href);
+    await page.goto(signingIn.authorizationUrl().href);
     await page.getByLabel("Operator’s password").fill(OPERATOR_PASSWORD);
     await page.keyboard.press("Enter");
     await page.getByRole("radio", { name: /All domains/ }).check();
@@ -102,7 +103,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
     const server = await startOAuthServer();
     const signingIn = await beginSigningIn(server.url);
     const { page } = await newPage();
-    await page.goto(signingIn.authorizationUrl.href);
+    await page.goto(signingIn.authorizationUrl().href);
     await page.getByLabel("Operator’s password").fill(OPERATOR_PASSWORD);
     await page.keyboard.press("Enter");
     await page.getByRole("button", { name: "Allow" }).click(); // the browser itself asks for a choice
@@ -116,7 +117,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
     const server = await startOAuthServer();
     const signingIn = await beginSigningIn(server.url);
     const { page } = await newPage();
-    await page.goto(signingIn.authorizationUrl.href);
+    await page.goto(signingIn.authorizationUrl().href);
     await page.getByLabel("Operator’s password").fill(OPERATOR_PASSWORD);
     await page.keyboard.press("Enter");
     await page.getByRole("button", { name: "Allow" }).waitFor();

@@ -41,7 +41,35 @@ test("a client gets tokens for what the operator ticked, and calls tools with th
   expect(structuredContent).toMatchObject({ domains: [{ domain: "example.nl" }], total: 1 });
   const { structuredContent: users } = await callTool(client, "list-users", { domain: "example.nl" });
   expect(users).toMatchObject({ total: 0 });
+  const refreshed = await refresh(server, body.refresh_token);
+  expect(refreshed.body.scope).toBe("read");
+  const again = await connectHttp("1.x", server.url, refreshed.body.access_token);
+  expect((await callTool(again, "list-domains")).structuredContent).toMatchObject({ total: 1 });
 });
+
+test("a refresh can ask for less than was allowed, and never for more", async () => {
+  const server = await startOAuthServer();
+  const { refresh_token } = await tokensFor(server);
+  const ask = (token: string, scope: string) =>
+    tokenRequest(server, {
+      grant_type: "refresh_token",
+      refresh_token: token,
+      client_id: claudeFlow.clientId,
+      scope,
+    });
+  expect((await ask(refresh_token, "read destroy")).body.error).toBe("invalid_scope");
+  const { status, body } = await ask(refresh_token, "read");
+  expect([status, body.scope]).toEqual([200, "read"]);
+});
+
+test.each(["login", "consent", "login consent"])(
+  "a client may insist on what is done anyway: prompt=%s",
+  async (prompt) => {
+    const server = await startOAuthServer();
+    const { back } = await authorize(server, { ...claudeFlow, request: { prompt } });
+    expect(back.searchParams.get("code")).toMatch(/^[\w-]{43}$/);
+  },
+);
 
 test("a refresh token works once and gives the next; the access token before it stays good for its hour", async () => {
   const server = await startOAuthServer();

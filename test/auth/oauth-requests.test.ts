@@ -2,17 +2,21 @@ import { expect, test } from "vitest";
 import { callTool, connectHttp } from "../support/clients.ts";
 import { http } from "../support/http.ts";
 import {
+  Browser,
   begin,
   CHATGPT,
   CLAUDE,
   CLAUDE_CODE,
+  choose,
   claudeFlow,
   documents,
   field,
+  goBack,
   signIn,
   startOAuthServer,
   tokensFor,
 } from "../support/oauth.ts";
+import { beginSigningIn } from "../support/oauth-client.ts";
 import { m25mail } from "../support/program.ts";
 import { startServer } from "../support/server.ts";
 
@@ -257,6 +261,20 @@ test("a call beyond a token's scopes is a 403 that says which scope to ask for, 
   expect((await call("m25_mail_remove_user", { email: "x@example.nl" })).status).toBe(200);
   expect((await call("m25_mail_remove_user", { email: "x@example.nl", hard_delete: true })).status).toBe(403);
   expect((await call("m25_mail_remove_domain", {})).status).toBe(200); // wrong input: call() explains
+});
+
+test("the SDK's client, refused for its scope, asks the operator for that scope and those that it has", async () => {
+  const server = await startOAuthServer();
+  const signingIn = await beginSigningIn(server.url);
+  const browser = new Browser(server.url);
+  const page = await browser.get(signingIn.authorizationUrl().href);
+  const consent = await signIn({ browser, page, verifier: "" });
+  await fetch(await goBack(browser, await choose(browser, consent)));
+  const client = await signingIn.finish();
+  expect(signingIn.authorizationUrl().searchParams.get("scope")).toBe("read write");
+  await expect(callTool(client, "remove-domain", { domain: "example.nl" })).rejects.toThrow();
+  expect(signingIn.authorizationUrl().searchParams.get("scope")).toBe("read write destroy");
+  expect((await server.must("list-domains")).total).toBe(2);
 });
 
 test("an access token of the command line is told in words, for it cannot ask for more", async () => {

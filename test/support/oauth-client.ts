@@ -16,8 +16,8 @@ type ClientInformation = NonNullable<Awaited<ReturnType<OAuthClientProvider["cli
 
 /** A program on this machine, of the 2.x SDK, that identifies itself as Claude Code and signs in by a browser. */
 export interface SigningIn {
-  /** Where the SDK wants the person to go, after the server's 401. */
-  authorizationUrl: URL;
+  /** Where the SDK wants the person to go, after the server's latest 401 or 403. */
+  authorizationUrl(): URL;
   /** Where the browser was sent back to. */
   answered: Promise<URL>;
   /** Redeems the code and connects. */
@@ -80,9 +80,11 @@ export async function beginSigningIn(url: string): Promise<SigningIn> {
       if (!(error instanceof UnauthorizedError)) throw error;
     },
   );
-  if (wanted === undefined) throw new Error("the client found no way to sign in");
   return {
-    authorizationUrl: wanted,
+    authorizationUrl() {
+      if (wanted === undefined) throw new Error("the client found no way to sign in");
+      return wanted;
+    },
     answered,
     async finish() {
       await transport.finishAuth((await answered).searchParams);
