@@ -10,7 +10,7 @@ export function clientName(text: unknown): string | undefined {
     .slice(0, MAX_LENGTH);
 }
 
-/** The first product of a User-Agent header (RFC 9110 10.1.5), such as curl/8.14.1. */
+/** The first product of a User-Agent header (RFC 9110 10.1.5), such as curl/8.14.1, if it looks like one. */
 export function clientOfUserAgent(userAgent: string | undefined): string | undefined {
-  return clientName(/^[!#$%&'*+.^_`|~\w/-]+/.exec(userAgent ?? "")?.[0]);
+  return clientName(/^[A-Za-z][\w.-]*(?:\/[\w.+-]+)?(?= |$)/.exec(userAgent ?? "")?.[0]);
 }

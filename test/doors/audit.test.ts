@@ -148,11 +148,15 @@ test("the audit log can be asked for a time and for a principal, and read by a p
   );
   const domains = async (...args: string[]) =>
     (await audit(file, ...args)).map((entry) => (entry.arguments as Entry).domain);
-  expect(await domains()).toEqual(["old.nl", "young.nl", "young.nl"]);
-  expect(await domains("--since", "36h")).toEqual(["young.nl", "young.nl"]);
-  expect(await domains("--since", "2d", "--principal", "claude")).toEqual(["young.nl"]);
-  expect(await domains("--since", new Date(now).toISOString())).toEqual(["young.nl", "young.nl"]);
-  expect(await domains("--since", new Date(now + 1).toISOString())).toEqual([]);
+  const found = await Promise.all([
+    domains(),
+    domains("--since", "36h"),
+    domains("--since", "2d", "--principal", "claude"),
+    domains("--since", new Date(now).toISOString()),
+    domains("--since", new Date(now + 1).toISOString()),
+  ]);
+  const both = ["young.nl", "young.nl"];
+  expect(found).toEqual([["old.nl", ...both], both, ["young.nl"], both, []]);
   const { stdout } = await m25mail(["audit", "--since", "2d", "--principal", "claude", "--db", file]);
   expect(stdout).toBe(
     `${new Date(now).toISOString()}  claude (mcp)  add-domain  domain_exists  revision 2  {"domain":"young.nl"}\n`,
