@@ -157,7 +157,7 @@ async function oneChange(
   const { user, system } = process.cpuUsage(cpu);
   const postfix = await timed(async () => {
     const { code, lines } = await smtp.command(`RCPT TO:<${email}>`);
-    if (code !== 250) throw new Error(lines.join());
+    if (code !== 250) throw new Error(`${lines.join()}\n${lab.log()}`);
   });
   await smtp.quit();
   const login = await timed(async () => {

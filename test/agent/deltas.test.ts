@@ -134,21 +134,6 @@ describe("changes in the place of everything", () => {
     expect((await node.poll()).exitCode).toBe(0);
     expect(read).toEqual([]);
   });
-
-  it("killed at any step of applying them: the next run comes to the new state", async () => {
-    server.serves = two;
-    const count = breaking(node.host);
-    await node.poll({ host: count.host });
-    for (let step = 1; step <= count.steps.length; step += 1) {
-      const fresh = quickNode(server);
-      server.serves = one;
-      await fresh.poll();
-      server.serves = two;
-      await fresh.poll({ host: breaking(fresh.host, { step, kind: { kill: "after" } }).host });
-      expect((await fresh.poll()).exitCode).toBe(0);
-      expect(serves(fresh.config.out), count.steps[step - 1]).toEqual(expectedOf(two));
-    }
-  }, 60_000);
 });
 
 const changed = (at: number, change: (line: string) => string): string =>

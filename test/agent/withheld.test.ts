@@ -6,7 +6,6 @@ import { readKept } from "../../src/agent/kept-file.ts";
 import { servedOf } from "../../src/agent/losses.ts";
 import type { MailState } from "../../src/sync/answer.ts";
 import type { UserRecord } from "../../src/sync/records.ts";
-import { breaking } from "./breaking.ts";
 import {
   answerProperly,
   expectedOf,
@@ -260,59 +259,4 @@ describe("a server that has lost most of a node's users", () => {
     await node.poll();
     expect(node.printed.join("")).toContain("withheld: 8 users stay in service\n");
   });
-});
-
-describe("killed at any step", () => {
-  const steps = async (
-    prepare: (trial: Awaited<ReturnType<typeof nodeWith>>) => Promise<void>,
-  ): Promise<number> => {
-    const trial = await nodeWith(full);
-    await prepare(trial);
-    const broken = breaking(trial.node.host);
-    await trial.node.poll({ host: broken.host });
-    return broken.steps.length;
-  };
-
-  it("while removals are withheld: the next run comes to the same, and withholds the same", async () => {
-    const prepare = async ({ server }: { server: FakeServer }) => {
-      server.serves = emptied;
-    };
-    const count = await steps(prepare);
-    expect(count).toBeGreaterThan(50);
-    for (let step = 1; step <= count; step += 1) {
-      const { server, node } = await nodeWith(full);
-      server.serves = emptied;
-      await node.poll({ host: breaking(node.host, { step, kind: { kill: "after" } }).host });
-      for (const address of full.users.keys())
-        expect(
-          serves(node.config.out).users.map((record) => record.user),
-          `${step}`,
-        ).toContain(address);
-      expect((await node.poll()).exitCode, `${step}`).toBe(65);
-      expect(serves(node.config.out), `${step}`).toEqual(expected);
-      expect(server.reports.at(-1)).toMatchObject({ status: "withheld", count: 8, revision: 2 });
-      await accept(node);
-      expect((await node.poll()).exitCode, `${step}`).toBe(0);
-      expect(serves(node.config.out), `${step}`).toEqual(expectedOf(emptied));
-    }
-  }, 60_000);
-
-  it("while accepted removals are carried out: they are carried out by the next run", async () => {
-    const prepare = async ({ server, node }: { server: FakeServer; node: Node }) => {
-      server.serves = emptied;
-      await node.poll();
-      await accept(node);
-    };
-    const count = await steps(prepare);
-    for (let step = 1; step <= count; step += 1) {
-      const trial = await nodeWith(full);
-      await prepare(trial);
-      const { node, server } = trial;
-      await node.poll({ host: breaking(node.host, { step, kind: { kill: "after" } }).host });
-      expect((await node.poll()).exitCode, `${step}`).toBe(0);
-      expect(serves(node.config.out), `${step}`).toEqual(expectedOf(emptied));
-      expect(server.reports.at(-1)).toMatchObject({ status: "applied", revision: 2 });
-      expect(existsSync(join(node.config.out, "accepted.json")), `${step}`).toBe(false);
-    }
-  }, 60_000);
 });
