@@ -86,12 +86,16 @@ export class Program {
   }
 
   async end(): Promise<void> {
-    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
-    const gone = new Promise((resolve) => this.child.once("exit", resolve));
     this.child.kill("SIGTERM");
     const stubborn = setTimeout(() => this.child.kill("SIGKILL"), 5_000);
-    await gone;
+    await this.ended();
     clearTimeout(stubborn);
+  }
+
+  /** Resolves when the program has ended by itself. */
+  async ended(): Promise<void> {
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
+    await new Promise((resolve) => this.child.once("exit", resolve));
   }
 }
 

@@ -99,6 +99,14 @@ const orders: Record<string, () => Promise<unknown>> = {
   async "wait all"() {
     woken = wait(nodes);
   },
+  /** Each waits again soon after every answer. */
+  async follow() {
+    await connectThese(nodes);
+    for (const node of nodes) {
+      node.answered = () => setTimeout(() => node.wait(), 100 * Math.random());
+      node.wait();
+    }
+  },
   async woken() {
     return woken;
   },
