@@ -201,6 +201,17 @@ test.each([
   expect(new Set(server.standIn.asked)).toEqual(new Set([CLAUDE]));
 });
 
+test("of a document's ways back those are left out that nobody may be sent to", async () => {
+  const server = await startOAuthServer();
+  const mixed = ["http://claude.ai/back", "javascript:alert(1)", claudeFlow.redirectUri];
+  server.standIn.serves[CLAUDE] = { ...claudes, redirect_uris: mixed };
+  expect((await begin(server, claudeFlow)).page.status).toBe(200);
+  for (const redirectUri of mixed.slice(0, 2)) {
+    const { page } = await begin(server, { ...claudeFlow, redirectUri });
+    expect([page.status, page.headers.location]).toEqual([400, undefined]);
+  }
+});
+
 test("a name on the list that leads into a private network is not followed there", async () => {
   const server = await startOAuthServer();
   server.standIn.isGuarded = true;

@@ -11,7 +11,10 @@ export type Fetch = (url: string, options: RequestInit) => Promise<Response>;
 const Document = z.object({
   client_id: z.string(),
   client_name: z.string().min(1).max(200),
-  redirect_uris: z.array(z.string().refine(isRedirectUri)).min(1).max(20),
+  redirect_uris: z
+    .array(z.string())
+    .transform((uris) => uris.filter(isRedirectUri))
+    .pipe(z.array(z.string()).min(1).max(50)),
   token_endpoint_auth_method: z.enum(["none", "private_key_jwt"]).default("none"),
   token_endpoint_auth_signing_alg: z.enum(["RS256", "PS256", "ES256", "Ed25519", "EdDSA"]).optional(),
   jwks_uri: z.string().optional(),
