@@ -55,7 +55,12 @@ export function unionOfUsers(states: readonly MailState[]): UserRecord[] {
       if ("password" in record && !later.some((state) => hasMailbox(state, record.user))) union.push(record);
     }
   }
-  return union.sort((a, b) => (a.user < b.user ? -1 : 1));
+  return union.sort(byAddress);
+}
+
+/** By code units, as Postfix lists its maps. */
+export function byAddress(a: { user: string }, b: { user: string }): number {
+  return a.user < b.user ? -1 : 1;
 }
 
 function hasMailbox({ users }: MailState, user: string): boolean {
