@@ -50,7 +50,7 @@ export const flags = {
   },
   "audit-retention": {
     placeholder: "DAYS",
-    help: "how long audit entries are kept (default 365; forever keeps them all)",
+    help: "how long audit entries are kept from now on, or forever (as it is in a new database)",
   },
   "purge-inactive-after": {
     placeholder: "DAYS",
@@ -113,7 +113,7 @@ const ServeConfig = z
       .union([z.literal("forever").transform(() => null), wholeNumber(1, 36_500)], {
         error: "is neither a number of days nor forever",
       })
-      .default(365),
+      .optional(),
     oauth: z.union([z.boolean(), z.stringbool()], { error: "is neither true nor false" }).default(false),
     "oauth-clients": list
       .pipe(z.array(z.url({ protocol: /^https$/, error: "has an entry that is no https URL" })))

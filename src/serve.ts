@@ -90,7 +90,8 @@ export async function serve(
     },
   );
   const url = await app.listen({ host: config.host, port: config.port });
-  await keepAudit(store, runtime, config["audit-retention"]);
+  const auditDays = config["audit-retention"];
+  if (auditDays !== undefined) await keepAudit(store, runtime, auditDays);
   const forget = () => {
     const days = config["purge-inactive-after"];
     if (days !== undefined) void purgeInactive(store, unlimited, log, days);

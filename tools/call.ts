@@ -113,12 +113,15 @@ async function run(
 /**
  * What a call would destroy, for a door that can ask a person first. Undefined when it destroys nothing, and also
  * when it would be refused: call() then says why.
+ *
+ * @throws MailError unavailable, internal: who cannot be asked for that reason has not agreed either
  */
 export async function lossOf(
   runtime: Runtime,
   principal: Principal,
   tool: Tool,
   input: unknown,
+  origin: Origin,
 ): Promise<Loss | undefined> {
   try {
     const parsed = tool.parse(input);
@@ -130,9 +133,28 @@ export async function lossOf(
     );
     return loss && { ...loss, id: fingerprint(principal.name, tool.endpoint, parsed.arguments, loss.id) };
   } catch (error) {
-    if (!(error instanceof MailError)) runtime.reportBug(error, randomUUID());
+    if (!(error instanceof MailError)) throw bug(runtime, error, origin);
+    if (error.code === "unavailable") throw error;
     return undefined;
   }
+}
+
+/** Puts on record that a person, asked about a call's loss, said no; gives what the caller is told. */
+export async function decline(
+  runtime: Runtime,
+  principal: Principal,
+  tool: Tool,
+  input: unknown,
+  origin: Origin,
+): Promise<MailError> {
+  const refusal = new MailError(
+    "forbidden",
+    "The person who was asked did not confirm it.",
+    "Nothing was changed. Do not try it again unless they ask for it.",
+  );
+  await recordRefusal(runtime, principal, tool, input, origin, refusal);
+  runtime.observe?.({ ...origin, tool: tool.endpoint, principal, outcome: refusal.code, ms: 0 });
+  return refusal;
 }
 
 function fingerprint(...parts: unknown[]): string {
@@ -148,8 +170,10 @@ async function recordRefusal(
   { client, request }: Origin,
   { code }: MailError,
 ): Promise<void> {
-  // Neither is about the call, and an entry would cost what is lacking: the disk, the lock, the time.
-  if (code === "unavailable" || code === "busy") return;
+  // It is not about the call, and an entry would cost what is lacking: the disk, the lock.
+  if (code === "unavailable") return;
+  // That a limit was reached is worth an entry; each call beyond it is not.
+  if (code === "busy" && runtime.limits?.isNews(principal) !== true) return;
   try {
     await runtime.store.write(async (tables) =>
       tables.audit.appendRefusal({
@@ -169,19 +193,19 @@ async function recordRefusal(
 }
 
 function authorise({ scopes, domains }: Principal, tool: Tool, { scope }: ParsedCall): void {
-  if (!scopes.has(scope)) {
-    throw new MailError(
-      "forbidden",
-      `This access token may not use ${mcpName(tool)} in this way: it lacks the scope "${scope}".`,
-      "Ask the operator for a token with that scope (m25-mail token create NAME --scopes …).",
-    );
-  }
   // Nodes serve all domains, and a node's key reads them.
   if (domains !== undefined && (scope === "nodes" || tool.ofAllDomains)) {
     throw new MailError(
       "forbidden",
       "This access is for some domains only, and this concerns all of them.",
       "Leave it to the operator. Changes of yours are live on the nodes within a minute.",
+    );
+  }
+  if (!scopes.has(scope)) {
+    throw new MailError(
+      "forbidden",
+      `This access token may not use ${mcpName(tool)} in this way: it lacks the scope "${scope}".`,
+      "Ask the operator for a token with that scope (m25-mail token create NAME --scopes …).",
     );
   }
 }

@@ -18,11 +18,13 @@ export class CallLimits {
   readonly #calls: RateLimit;
   readonly #passwords: RateLimit;
   readonly #destructive: RateLimit;
+  readonly #news: RateLimit;
 
   constructor({ calls, passwords, destructive }: CallsPerMinute, clock?: () => number) {
     this.#calls = new RateLimit(calls, clock);
     this.#passwords = new RateLimit(passwords, clock);
     this.#destructive = new RateLimit(destructive, clock);
+    this.#news = new RateLimit(1, clock);
   }
 
   /** Counts a call, whatever becomes of it; what is returned says why there is none to be made now. */
@@ -39,6 +41,11 @@ export class CallLimits {
   admit({ name }: Principal, { password, scope }: ParsedCall): void {
     if (password !== undefined) refuseFor(this.#passwords.take(name), "passwords");
     if (scope === "destroy") refuseFor(this.#destructive.take(name), "removals that cannot be taken back");
+  }
+
+  /** Whether a refusal for a limit is the first that this principal got in a minute. */
+  isNews({ name }: Principal): boolean {
+    return this.#news.take(name) === 0;
   }
 }
 

@@ -269,3 +269,29 @@ test("a token for one domain is asked about its own, and learns nothing by the q
     "input_required",
   );
 });
+
+test("a person's no is on record", async () => {
+  const { server, must, confirmation } = await withQuestion();
+  const no = { ...confirmation, inputResponses: { confirm: { action: "decline" } } };
+  expect((await send(server, REMOVE, hardDelete, no)).isError).toBe(true);
+  const { entries } = (await must("read-audit")) as { entries: Array<Record<string, unknown>> };
+  expect(entries.at(-1)).toMatchObject({
+    tool: "remove-user",
+    principal: "first",
+    client: "wire",
+    outcome: "forbidden",
+    arguments: hardDelete,
+  });
+});
+
+test("what a client is given to keep is no fingerprint that it could guess the revision from", async () => {
+  const kept = await Promise.all(
+    [await populatedServer(), await populatedServer()].map(async (server) => {
+      const { requestState = "" } = await send(server, "m25_mail_remove_domain", { domain: "old.nl" });
+      const { p } = JSON.parse(Buffer.from(requestState.split(".")[1] ?? "", "base64url").toString());
+      return p as unknown;
+    }),
+  );
+  expect(kept[0]).toEqual(expect.any(String));
+  expect(kept[0]).not.toBe(kept[1]);
+});

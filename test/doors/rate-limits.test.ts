@@ -26,10 +26,10 @@ test("a token that asks too often is told when to come again, and others go on",
   for (const path of ["/api/list-domains", "/api/openapi.json", "/mcp", "/nowhere"]) {
     const answer = await from(server, "", path, server.token);
     expect(answer.status, path).toBe(429);
-    expect(answer.headers["retry-after"]).toBe("12");
+    expect(answer.headers["retry-after"]).toMatch(/^1[0-2]$/);
     expect(JSON.parse(answer.body)).toMatchObject({
       code: "busy",
-      hint: expect.stringContaining("after 12 seconds"),
+      hint: expect.stringMatching(/after 1[0-2] seconds/),
     });
   }
   expect((await server.api("list-domains", undefined, other)).status).toBe(200);
@@ -65,11 +65,11 @@ test("passwords are limited in the same words by REST and by MCP", async () => {
   expect((await server.api("add-user", add("an"))).status).toBe(200);
   expect((await callTool(client, "add-user", add("bo"))).isError).toBeFalsy();
   const { body, status } = await server.api("add-user", add("cor"));
-  expect({ status, ...body }).toMatchObject({ status: 429, code: "busy", hint: /after (30|29) seconds/ });
+  expect({ status, ...body }).toMatchObject({ status: 429, code: "busy", hint: /after (2[5-9]|30) seconds/ });
   const refused = await callTool(client, "add-user", add("dirk"));
   expect(refused.isError).toBe(true);
   expect(refused.content[0]?.text).toMatch(
-    /^busy: Too many passwords within a minute\. .* after (30|29) seconds/,
+    /^busy: Too many passwords within a minute\. .* after (2[5-9]|30) seconds/,
   );
   expect(await must("list-users")).toMatchObject({ total: 2 });
 });

@@ -125,3 +125,16 @@ test("however many callers there are, few are remembered: those that came last",
   counts.add("one more");
   expect(counts.level("first")).toBe(0);
 });
+
+test("that a principal reached a limit is on record once a minute, however often it went on", async () => {
+  const store = await withJan({ passwords: 1 });
+  const recorded = async () => {
+    const { entries } = (await store.must("read-audit")) as { entries: Array<{ outcome: string }> };
+    return entries.filter(({ outcome }) => outcome === "busy").length;
+  };
+  expect(await setPasswords(5, store)).toBe(1);
+  expect(await recorded()).toBe(1);
+  store.later(60);
+  expect(await setPasswords(5, store)).toBe(1);
+  expect(await recorded()).toBe(2);
+});

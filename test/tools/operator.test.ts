@@ -102,6 +102,8 @@ test.each([
   { name: "claude", scopes: "read" },
   { name: "claude", expires: "0d" },
   { name: "claude", expires: "1.5d" },
+  { name: "operator" },
+  { name: "Retention" },
   { name: "claude", expires: "100000d" },
   { name: "claude", expires: 90 },
   { name: "claude", expires: "90" },

@@ -7,11 +7,18 @@ import { type Scope, scopes } from "../principal.ts";
 import { defineTool } from "../tool.ts";
 import { Expiry, endOf } from "./expiry.ts";
 
+/** Who acts in the audit log without a token. */
+const RESERVED = new Set(["operator", "retention"]);
+
 const TokenName = z
   .string()
   .regex(
     /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/,
     "A token name has 1 to 63 letters, digits, dots, hyphens or underscores.",
+  )
+  .refine(
+    (name) => !RESERVED.has(name.toLowerCase()),
+    "this name is the server's own: in the audit log it could not be told from the operator.",
   )
   .describe("A name by which to know the token later, e.g. claude-desktop.");
 

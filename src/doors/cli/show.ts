@@ -1,3 +1,5 @@
+import { printable } from "../../printable.ts";
+
 /** A result for a person: `name: value` lines, and a table for each list. */
 export function show(result: Record<string, unknown>): string {
   const lines: string[] = [];
@@ -30,5 +32,5 @@ function table(rows: readonly Row[], empty: string): string[] {
 function text(value: unknown): string {
   if (value === null || value === undefined) return "-";
   if (Array.isArray(value)) return value.join(",");
-  return String(value);
+  return printable(String(value)); // some names are what a program says of itself
 }

@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { createHmac, randomBytes } from "node:crypto";
 import {
   CLIENT_CAPABILITIES_META_KEY,
   type ClientCapabilities,
@@ -38,20 +38,27 @@ const Answer = z.object({
  * and no boundary: who cannot be asked just does the call.
  */
 export class Confirmations {
+  readonly #key = randomBytes(32);
   /** Signed with a key of this process: who asks again after a restart is asked again. */
   readonly #questions = createRequestStateCodec<string>({ key: randomBytes(32), ttlSeconds: TTL });
 
   /** Whether exactly this loss was confirmed; else the question. */
   async confirm(loss: Loss, context: ServerContext): Promise<"confirmed" | "declined" | InputRequiredResult> {
     const answer = Answer.safeParse(context.mcpReq.inputResponses?.confirm).data;
+    const lost = this.#seal(loss);
     if (answer !== undefined) {
       if (answer.action !== "accept" || answer.content?.confirm !== true) return "declined";
-      if ((await this.#asked(context)) === loss.id) return "confirmed";
+      if ((await this.#asked(context)) === lost) return "confirmed";
     }
     return inputRequired({
-      requestState: await this.#questions.mint(loss.id),
+      requestState: await this.#questions.mint(lost),
       inputRequests: { confirm: inputRequired.elicit({ message: loss.question, requestedSchema: form }) },
     });
+  }
+
+  /** What the client is given of it to keep. With a key: one could find out by guessing what is in a bare hash. */
+  #seal({ id }: Loss): string {
+    return createHmac("sha256", this.#key).update(id).digest("base64url");
   }
 
   /** Which question the answer is to; undefined for an old or forged one. */

@@ -10,7 +10,7 @@ import {
   Server,
   type ServerContext,
 } from "@modelcontextprotocol/server";
-import { call, lossOf, type Origin, type Runtime } from "../../../tools/call.ts";
+import { call, decline, lossOf, type Origin, type Runtime } from "../../../tools/call.ts";
 import type { Principal } from "../../../tools/principal.ts";
 import { mcpName, type Tool } from "../../../tools/tool.ts";
 import { MailError } from "../../mail/error.ts";
@@ -105,13 +105,16 @@ export async function callTool(
       `There is no such tool. The tools are: ${tools.map(mcpName).join(", ")}.`,
     );
   }
+  const from = { ...origin, client: clientOf(server, context) ?? origin.client };
   if (tool.effect === "destroy" && canAsk(context, server.getClientCapabilities())) {
-    const loss = await lossOf(runtime, principal, tool, params.arguments);
+    const loss = await lossOf(runtime, principal, tool, params.arguments, from).catch(refused);
+    if (loss instanceof MailError) return refusal(loss);
     const answer = loss === undefined ? "confirmed" : await confirmations.confirm(loss, context);
-    if (answer === "declined") return refusal(declined());
+    if (answer === "declined") {
+      return refusal(await decline(runtime, principal, tool, params.arguments, from));
+    }
     if (answer !== "confirmed") return answer;
   }
-  const from = { ...origin, client: clientOf(server, context) ?? origin.client };
   const outcome = await call(runtime, principal, tool, params.arguments, from);
   if (!outcome.ok) return refusal(outcome.error);
   return {
@@ -120,12 +123,10 @@ export async function callTool(
   };
 }
 
-const declined = () =>
-  new MailError(
-    "forbidden",
-    "The person who was asked did not confirm it.",
-    "Nothing was changed. Do not try it again unless they ask for it.",
-  );
+function refused(error: unknown): MailError {
+  if (error instanceof MailError) return error;
+  throw error;
+}
 
 function refusal({ code, message, hint }: MailError): CallToolResult {
   return { content: [{ type: "text", text: `${code}: ${message} ${hint}` }], isError: true };
