@@ -4,13 +4,21 @@ import { startServer, type TestServer } from "./server.ts";
 
 export type Route = readonly [method: string, path: string];
 
-/** A server, with every route that it really has; what stands for a part of a path is filled in. */
-export async function serverWithRoutes(
-  flags: Record<string, string> = {},
-): Promise<TestServer & { routes: Route[] }> {
+export interface OpenServer extends TestServer {
+  /** Every route that it really has; what stands for a part of a path is filled in. */
+  routes: Route[];
+  /** How many connections are open. */
+  connections(): Promise<number>;
+}
+
+/** A server that can be looked into. */
+export async function serverWithRoutes(flags: Record<string, string> = {}): Promise<OpenServer> {
   const routes: Route[] = [];
+  let connections = async () => 0;
   const initialised = (message: unknown) => {
     const { fastify } = message as { fastify: FastifyInstance };
+    connections = () =>
+      new Promise((resolve) => fastify.server.getConnections((_error, count) => resolve(count)));
     fastify.addHook("onRoute", ({ method, url }) => {
       for (const each of [method].flat()) routes.push([each, url.replaceAll(/:\w+/g, "x")]);
     });
@@ -18,7 +26,7 @@ export async function serverWithRoutes(
   subscribe("fastify.initialization", initialised);
   try {
     const server = await startServer(flags);
-    return { ...server, routes };
+    return { ...server, routes, connections };
   } finally {
     unsubscribe("fastify.initialization", initialised);
   }

@@ -9,8 +9,8 @@ export const REQUEST_TIMEOUT = 30_000;
 export const TIMEOUT_CHECK_INTERVAL = 5_000;
 /** Nodes poll every minute: a connection that outlives the pause saves a TLS handshake a poll. In ms. */
 export const KEEP_ALIVE_TIMEOUT = 90_000;
-/** A connection on which not a byte moves for so long is cut; a node's poll waits 55 s. In ms. */
-export const IDLE_TIMEOUT = 120_000;
+/** A connection on which not a byte moves for so long, or at most twice as long, is cut; a poll waits 55 s. In ms. */
+export const IDLE_TIMEOUT = 75_000;
 /**
  * Open connections altogether, ten thousand waiting nodes and room for others, and from one address: behind one
  * there may be an office, or a hundred nodes.
