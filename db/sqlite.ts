@@ -24,7 +24,7 @@ import type { Schema } from "./schema.ts";
 import { StateTable } from "./state.ts";
 import { keepingStatements } from "./statements.ts";
 import type { Store, Tables } from "./store.ts";
-import { TokenTable } from "./tokens.ts";
+import { TokenTable, tokenReader } from "./tokens.ts";
 import { UserTable } from "./users.ts";
 
 const BEGIN = CompiledQuery.raw("BEGIN");
@@ -70,6 +70,7 @@ export function openStore(path: string, { create }: { create: boolean }): Store 
     write: (fn, within) => run(writing, BEGIN_IMMEDIATE, fn, within),
     recordContacts: (seen) => contacts.record(seen),
     polls: pollReader(poller),
+    token: tokenReader(poller),
     readState: (view, since) => translated(() => readState(path, view, since)),
     close() {
       closed ??= closeAll();

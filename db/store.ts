@@ -6,7 +6,7 @@ import type { NodeTable } from "./nodes.ts";
 import type { OAuthTable } from "./oauth.ts";
 import type { OperatorTable } from "./operator.ts";
 import type { StateTable } from "./state.ts";
-import type { TokenTable } from "./tokens.ts";
+import type { Token, TokenTable } from "./tokens.ts";
 import type { UserTable } from "./users.ts";
 
 /** The tables, as one transaction sees them. */
@@ -101,6 +101,8 @@ export interface Store {
   /** Written before long, and not waited for: a power cut may take the last of them. */
   recordContacts(contacts: Contacts): Promise<void>;
   polls: PollReader;
+  /** The access token with this id, as it is committed at this moment. */
+  token(tokenId: string): Token | undefined;
   /** Reads everything that nodes with this view serve, in one state; with `since`, only what changed after it. */
   readState(view: View, since?: number): Reading;
   close(): Promise<void>;

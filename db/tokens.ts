@@ -1,5 +1,6 @@
 import type { Kysely, Selectable } from "kysely";
 import { MailError } from "../src/mail/error.ts";
+import { type Connection, translated } from "./file.ts";
 import type { Schema } from "./schema.ts";
 
 export interface Token {
@@ -26,15 +27,6 @@ export class TokenTable {
 
   async all(): Promise<Token[]> {
     return (await this.#db.selectFrom("tokens").selectAll().orderBy("name").execute()).map(toToken);
-  }
-
-  async findById(tokenId: string): Promise<Token | undefined> {
-    const row = await this.#db
-      .selectFrom("tokens")
-      .selectAll()
-      .where("token_id", "=", tokenId)
-      .executeTakeFirst();
-    return row && toToken(row);
   }
 
   /** @throws MailError token_exists */
@@ -85,6 +77,18 @@ export class TokenTable {
       "See them with: m25-mail token list",
     );
   }
+}
+
+/** A token by the id in its text, read with a prepared statement: each request over HTTP asks. */
+export function tokenReader(connection: Connection): (tokenId: string) => Token | undefined {
+  const byId = connection.prepare<[string], Selectable<Schema["tokens"]>>(
+    "SELECT * FROM tokens WHERE token_id = ?",
+  );
+  return (tokenId) =>
+    translated(() => {
+      const row = byId.get(tokenId);
+      return row && toToken(row);
+    });
 }
 
 function toToken(row: Selectable<Schema["tokens"]>): Token {

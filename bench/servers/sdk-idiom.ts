@@ -44,7 +44,7 @@ const handle = toNodeHandler(
 
 const server = createServer(async (request: IncomingMessage, response) => {
   const credential = bearerCredential(request.headers.authorization);
-  const principal = await authenticateToken(store, lastSeen, credential, "mcp", new Date());
+  const principal = authenticateToken(store, lastSeen, credential, "mcp", new Date());
   if (principal === undefined) response.writeHead(401).end();
   else await handle(request, response);
 });

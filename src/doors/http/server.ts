@@ -123,7 +123,7 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
   const authenticate = (door: Principal["door"]) => async (request: FastifyRequest, reply: FastifyReply) => {
     const credential = bearerCredential(request.headers.authorization);
     const principal =
-      (await authenticateToken(store, lastSeen, credential, door, now())) ??
+      authenticateToken(store, lastSeen, credential, door, now()) ??
       (door === "mcp" ? await oauth?.authenticate(credential) : undefined);
     if (principal === undefined) {
       if (door === "mcp" && oauth !== undefined) {

@@ -1,0 +1,49 @@
+import { registerHooks } from "node:module";
+import { fileURLToPath } from "node:url";
+
+/**
+ * `m25-mail serve` from the same sources, but for what it asks of a caller: no credential is looked up or hashed, no
+ * scope, no address and no limit checked. Whoever calls is the operator, or the node with this key's id.
+ */
+const [keyId = "", ...argv] = process.argv.slice(2);
+
+const bypassed: Record<string, ReadonlyArray<readonly [code: string, instead: string]>> = {
+  "src/auth/bearer.ts": [
+    [
+      '  const id = credentialId("token", credential);',
+      '  if (Date.now() > 0) return { name: "operator", door, scopes: new Set(scopes) };\n  const id = credentialId("token", credential);',
+    ],
+  ],
+  "src/doors/sync/node.ts": [
+    ["  const key = bearerCredential(request.headers.authorization);\n", ""],
+    ['credentialId("syncKey", key)', JSON.stringify(keyId)],
+    ["!credentialMatches(key, node.keyHash) || hasEnded(node, now)", "false"],
+    ["node.ipAddress !== null", "false"],
+  ],
+  "src/doors/http/failures.ts": [["  app.addHook(", "  if (Date.now() > 0) return;\n  app.addHook("]],
+  "src/doors/http/client-address.ts": [
+    ["    request.clientAddress = ", "    if (Date.now() < 0) request.clientAddress = "],
+  ],
+  "tools/rate-limit.ts": [
+    ["  take(key: string): number {", "  take(key: string): number {\n    if (Date.now() > 0) return 0;"],
+  ],
+  "tools/call.ts": [["  authorise(principal, tool, parsed);\n", ""]],
+};
+const root = fileURLToPath(new URL("../..", import.meta.url));
+
+registerHooks({
+  load(url, context, nextLoad) {
+    const loaded = nextLoad(url, context);
+    const file = url.startsWith("file:") ? fileURLToPath(url).slice(root.length) : "";
+    const changes = bypassed[file];
+    if (changes === undefined) return loaded;
+    let source = String(loaded.source);
+    for (const [code, instead] of changes) {
+      if (!source.includes(code)) throw new Error(`${file} has moved on: there is no ${code}`);
+      source = source.replace(code, () => instead);
+    }
+    return { ...loaded, source };
+  },
+});
+process.argv.splice(2, process.argv.length, "serve", ...argv);
+await import("../../src/main.ts");
