@@ -291,7 +291,7 @@ test("whatever is asked for, put back, lost or repeated: after each poll that en
         await world.end();
       }
     }),
-    { numRuns: 20 },
+    { numRuns: 12 },
   );
   const everything = ["call", "poll", "restart", "backup", "restore", "put-back", "limits"];
   expect([...seen]).toEqual(expect.arrayContaining([...everything, "lost", "cut-short", "repeated"]));
