@@ -19,6 +19,7 @@ export function newCredential(kind: CredentialKind): NewCredential {
   return { text, id, hash: hashCredential(text).toString("hex") };
 }
 
+const NO_HASH = "0".repeat(64);
 const FORM = /^([a-z0-9]+)_([0-9a-f]{16})_[0-9a-f]{64}$/;
 
 /** True for what has the form of a credential, of whatever kind. */
@@ -37,8 +38,10 @@ export function isAccessToken(text: string): boolean {
   return /^[A-Za-z0-9_-]{43}$/.test(text);
 }
 
-export function credentialMatches(text: string, hash: string): boolean {
-  return timingSafeEqual(hashCredential(text), Buffer.from(hash, "hex"));
+/** @param hash undefined where nothing is known of the credential, which takes as long to find out as a wrong one */
+export function credentialMatches(text: string, hash: string | undefined): boolean {
+  const same = timingSafeEqual(hashCredential(text), Buffer.from(hash ?? NO_HASH, "hex"));
+  return same && hash !== undefined;
 }
 
 function hashCredential(text: string): Buffer {

@@ -19,7 +19,7 @@ export function authenticateToken(
   const id = credentialId("token", credential);
   if (id === undefined) return undefined;
   const token = store.token(id);
-  if (token === undefined || !credentialMatches(credential, token.tokenHash)) return undefined;
+  if (!credentialMatches(credential, token?.tokenHash) || token === undefined) return undefined;
   if (token.expiresAt !== null && Date.parse(token.expiresAt) <= now.getTime()) return undefined;
   lastSeen.token(token.id, now);
   return {

@@ -16,7 +16,7 @@ export function authenticateNode(door: SyncDoor, polls: PollView, request: Fasti
   const id = credentialId("syncKey", key);
   const node = id === undefined ? undefined : polls.node(id);
   const now = door.now();
-  if (node === undefined || !credentialMatches(key, node.keyHash) || hasEnded(node, now)) {
+  if (!credentialMatches(key, node?.keyHash) || node === undefined || hasEnded(node, now)) {
     throw new MailError(
       "unauthorized",
       "This is no valid sync key.",
