@@ -140,7 +140,7 @@ describe("status", () => {
       const { code, text } = await statusOf(node);
       expect(code).toBe(exit);
       expect(text).toContain(words);
-      expect(text).toMatch(new RegExp(`^said +the server .*${status}`, "m"));
+      expect(text).toMatch(new RegExp(`^said +the server.*${status}`, "m"));
     }
     server.serves = (_, response) =>
       void response.writeHead(200, { "content-type": "application/x-ndjson" }).end("half");
