@@ -2,25 +2,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { stateTag } from "../../src/sync/answer.ts";
-import {
-  expectedOf,
-  hash,
-  KEY,
-  nodeOf,
-  picture,
-  served,
-  serves,
-  startServer,
-  stateOf,
-  user,
-} from "./support.ts";
-
-const one = stateOf(1, ["example.nl"], [user("jan@example.nl"), user("piet@example.nl", { quota_mb: 5 })]);
-const two = stateOf(
-  2,
-  ["example.nl", "new.nl"],
-  [user("jan@example.nl", { password: hash("b") }), user("els@new.nl", { mailbox: "00112233445566ff" })],
-);
+import { one, two } from "./states.ts";
+import { expectedOf, KEY, nodeOf, picture, served, serves, startServer, stateOf } from "./support.ts";
 
 describe("one poll", () => {
   it("brings a new node to the server's state and tells the server", async () => {

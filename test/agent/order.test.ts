@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { stateTag } from "../../src/sync/answer.ts";
+import { one, two } from "./states.ts";
 import {
   expectedOf,
   hash,
@@ -11,13 +12,6 @@ import {
   stateOf,
   user,
 } from "./support.ts";
-
-const one = stateOf(1, ["example.nl"], [user("jan@example.nl"), user("piet@example.nl", { quota_mb: 5 })]);
-const two = stateOf(
-  2,
-  ["example.nl", "new.nl"],
-  [user("jan@example.nl", { password: hash("b") }), user("els@new.nl", { mailbox: "00112233445566ff" })],
-);
 
 describe("the order of an update", () => {
   it("a quota alone changes users and leaves Postfix's maps alone", async () => {

@@ -11,19 +11,8 @@ import {
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { stateTag } from "../../src/sync/answer.ts";
-import {
-  expectedOf,
-  type Node,
-  nodeOf,
-  picture,
-  served,
-  serves,
-  startServer,
-  stateOf,
-  user,
-} from "./support.ts";
-
-const one = stateOf(1, ["example.nl"], [user("jan@example.nl"), user("piet@example.nl", { quota_mb: 5 })]);
+import { one } from "./states.ts";
+import { expectedOf, type Node, nodeOf, picture, served, serves, startServer } from "./support.ts";
 
 const spoil: Record<string, (path: string) => void> = {
   deleted: (path) => rmSync(path),
