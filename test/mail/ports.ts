@@ -1,6 +1,9 @@
 /** Ports for daemons that must be told theirs beforehand. */
 import { createServer } from "node:net";
 
+/** Postfix's master may end before its own log has taken down why; postfix-script then says this alone. */
+const TAKEN = /address already in use|mail system startup failed/i;
+
 /**
  * Runs `start` with ports that the system names as free. Another program may take one before the daemon does, which then
  * says so and ends: up to three attempts, each with new ports.
@@ -14,7 +17,7 @@ export async function onFreePorts<Name extends string, Started>(
     try {
       return await start(ports);
     } catch (error) {
-      if (attempt === 3 || !/address already in use/i.test(String(error))) throw error;
+      if (attempt === 3 || !TAKEN.test(String(error))) throw error;
     }
   }
 }
