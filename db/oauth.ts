@@ -1,10 +1,12 @@
 import { hash, randomBytes } from "node:crypto";
 import { type Kysely, sql } from "kysely";
-import { MailError } from "../src/mail/error.ts";
 import type { Schema } from "./schema.ts";
 
-/** How many authorization requests may wait for the operator: anybody can begin one, so the oldest make room. */
-const MAX_INTERACTIONS = 1_000;
+/** How many authorization requests may wait for the operator to sign in: anybody can begin one. */
+const MAX_REQUESTS = 1_000;
+
+/** What the operator allowed, in the forms in which clients hold it: worth something while the grant stands. */
+const OF_A_GRANT: ReadonlySet<string> = new Set(["AuthorizationCode", "AccessToken", "RefreshToken"]);
 
 export type Payload = Record<string, unknown>;
 
@@ -14,26 +16,6 @@ export interface OAuthRecord {
   grant: string | null;
   /** When it was used up, in seconds since 1970. */
   consumedAt: number | null;
-}
-
-/** A client that was registered by hand. */
-export interface OAuthClient {
-  client_id: string;
-  redirect_uris: string[];
-}
-
-/** What the operator allowed a client, while a code or a token of it is alive. */
-export interface OAuthGrant {
-  /** Under which it is stored; `id` is the beginning of it. */
-  key: string;
-  id: string;
-  client: string;
-  client_id: string;
-  scopes: string[];
-  domains: string[] | null;
-  granted_at: string;
-  /** When the client last got an access token. */
-  refreshed_at: string | null;
 }
 
 /**
@@ -56,24 +38,71 @@ export class OAuthTable {
     return this.#find(kind, "uid", uid);
   }
 
-  /** @param expiresAt seconds since 1970; null for never */
+  /**
+   * @param expiresAt seconds since 1970; null for never
+   * @returns false, and nothing is saved, when it would belong to a grant that has ended
+   */
   async save(
     kind: string,
     text: string,
     record: { payload: Payload; grantId: string | null; uid: string | null; expiresAt: number | null },
-  ): Promise<void> {
+  ): Promise<boolean> {
     const values = {
       payload: JSON.stringify(record.payload),
       grant_id: record.grantId === null ? null : stored(record.grantId),
       uid: record.uid,
       expires_at: record.expiresAt,
     };
+    if (OF_A_GRANT.has(kind) && !(await this.#stands(values.grant_id))) return false;
     await this.#db
       .insertInto("oauth")
       .values({ kind, id: stored(text), ...values })
       .onConflict((conflict) => conflict.columns(["kind", "id"]).doUpdateSet(values))
       .execute();
-    if (kind === "Interaction") await this.#makeRoom();
+    return true;
+  }
+
+  /**
+   * Keeps a request that waits for the operator to sign in. Where too many do, one makes room of whoever has most.
+   *
+   * @param subscriber who began it
+   */
+  async beginRequest(
+    text: string,
+    request: { payload: Payload; subscriber: string; expiresAt: number | null },
+  ): Promise<void> {
+    await this.#db
+      .insertInto("oauth")
+      .values({
+        kind: "Interaction",
+        id: stored(text),
+        payload: JSON.stringify(request.payload),
+        subscriber: request.subscriber,
+        expires_at: request.expiresAt,
+      })
+      .execute();
+    await this.#makeRoom();
+  }
+
+  /**
+   * Keeps what became of a request; one whose operator has signed in never makes room for others.
+   *
+   * @returns false when the request is gone
+   */
+  async answerRequest(text: string, answer: { payload: Payload; isSignedIn: boolean }): Promise<boolean> {
+    const row = await this.#db
+      .updateTable("oauth")
+      .set({ payload: JSON.stringify(answer.payload), ...(answer.isSignedIn && { subscriber: null }) })
+      .where("kind", "=", "Interaction")
+      .where("id", "=", stored(text))
+      .returning("id")
+      .executeTakeFirst();
+    return row !== undefined;
+  }
+
+  /** Ends every request that waits for the operator, or for a client to fetch its answer. */
+  async endRequests(): Promise<void> {
+    await this.#db.deleteFrom("oauth").where("kind", "=", "Interaction").execute();
   }
 
   /** Uses a record up; false when that was done before, or when it is gone. */
@@ -95,89 +124,13 @@ export class OAuthTable {
 
   /** Ends a grant: its codes and tokens are worth nothing from here on. */
   async endGrant(text: string): Promise<void> {
-    await this.#endGrant(stored(text));
+    await this.endStoredGrant(stored(text));
   }
 
-  /** Oldest first. @param at RFC 3339 */
-  async grants(at: string): Promise<OAuthGrant[]> {
-    const now = Date.parse(at) / 1000;
-    const rows = await this.#db
-      .selectFrom("oauth as grant")
-      .innerJoin("oauth as member", "member.grant_id", "grant.id")
-      .select(["grant.id", "grant.payload", "member.kind", "member.payload as member"])
-      .where("grant.kind", "=", "Grant")
-      .where("grant.expires_at", ">", now)
-      .where("member.expires_at", ">", now)
-      .where("member.consumed_at", "is", null)
-      .execute();
-    const grants = new Map<string, OAuthGrant>();
-    for (const row of rows) {
-      const grant = grants.get(row.id) ?? toGrant(row.id, JSON.parse(row.payload));
-      if (row.kind === "AccessToken") grant.refreshed_at = latest(grant.refreshed_at, JSON.parse(row.member));
-      grants.set(row.id, grant);
-    }
-    return [...grants.values()].sort((one, other) => one.granted_at.localeCompare(other.granted_at));
-  }
-
-  /**
-   * @param at RFC 3339
-   * @throws MailError grant_not_found
-   */
-  async revoke(id: string, at: string): Promise<OAuthGrant> {
-    const grant = (await this.grants(at)).find((candidate) => candidate.id === id);
-    if (grant === undefined) {
-      throw new MailError(
-        "grant_not_found",
-        `There is no grant ${id}, or it has ended.`,
-        "See them with: m25-mail oauth grants list",
-      );
-    }
-    await this.#endGrant(grant.key);
-    return grant;
-  }
-
-  /** Clients that were registered here, by name. */
-  async clients(): Promise<OAuthClient[]> {
-    const rows = await this.#db.selectFrom("oauth").select("payload").where("kind", "=", "Client").execute();
-    return rows
-      .map((row): OAuthClient => JSON.parse(row.payload))
-      .sort((one, other) => one.client_id.localeCompare(other.client_id));
-  }
-
-  /** @throws MailError client_exists */
-  async addClient(name: string, redirectUris: readonly string[]): Promise<void> {
-    if ((await this.find("Client", name)) !== undefined) {
-      throw new MailError(
-        "client_exists",
-        `A client named ${name} is registered already.`,
-        "Choose another name, or remove that one first: m25-mail oauth client remove NAME",
-      );
-    }
-    const payload = { client_id: name, redirect_uris: redirectUris };
-    await this.save("Client", name, { payload, grantId: null, uid: null, expiresAt: null });
-  }
-
-  /**
-   * Ends its grants too.
-   *
-   * @throws MailError client_not_found
-   */
-  async removeClient(name: string): Promise<void> {
-    if ((await this.find("Client", name)) === undefined) {
-      throw new MailError(
-        "client_not_found",
-        `No client named ${name} is registered here.`,
-        "See them with: m25-mail oauth client list",
-      );
-    }
-    await this.remove("Client", name);
-    const grants = await this.#db
-      .selectFrom("oauth")
-      .select("id")
-      .where("kind", "=", "Grant")
-      .where(sql`payload ->> 'clientId'`, "=", name)
-      .execute();
-    for (const { id } of grants) await this.#endGrant(id);
+  /** @param id the hash under which it is stored */
+  async endStoredGrant(id: string): Promise<void> {
+    await this.#db.deleteFrom("oauth").where("grant_id", "=", id).execute();
+    await this.#remove("Grant", id);
   }
 
   /** @param now seconds since 1970 */
@@ -203,6 +156,7 @@ export class OAuthTable {
       .executeTakeFirst();
     if (row === undefined) return undefined;
     const { payload, grant_id, consumed_at } = row;
+    if (OF_A_GRANT.has(kind) && !(await this.#stands(grant_id))) return undefined;
     return { payload: JSON.parse(payload), grant: grant_id && shortId(grant_id), consumedAt: consumed_at };
   }
 
@@ -210,20 +164,28 @@ export class OAuthTable {
     await this.#db.deleteFrom("oauth").where("kind", "=", kind).where("id", "=", id).execute();
   }
 
-  async #endGrant(id: string): Promise<void> {
-    await this.#db.deleteFrom("oauth").where("grant_id", "=", id).execute();
-    await this.#remove("Grant", id);
+  async #stands(grantId: string | null): Promise<boolean> {
+    const row = await this.#db
+      .selectFrom("oauth")
+      .select("id")
+      .where("kind", "=", "Grant")
+      .where("id", "=", grantId)
+      .executeTakeFirst();
+    return row !== undefined;
   }
 
   async #makeRoom(): Promise<void> {
-    const surplus = this.#db
-      .selectFrom("oauth")
-      .select("id")
-      .where("kind", "=", "Interaction")
-      .orderBy("expires_at", "desc")
-      .limit(-1)
-      .offset(MAX_INTERACTIONS);
-    await this.#db.deleteFrom("oauth").where("kind", "=", "Interaction").where("id", "in", surplus).execute();
+    const waiting = this.#db.selectFrom("oauth").where("subscriber", "is not", null);
+    const { count } = await waiting.select(sql<number>`count(*)`.as("count")).executeTakeFirstOrThrow();
+    if (count <= MAX_REQUESTS) return;
+    const whoHasMost = waiting
+      .select("subscriber")
+      .groupBy("subscriber")
+      .orderBy(sql`count(*)`, "desc")
+      .orderBy(sql`min(expires_at)`)
+      .limit(1);
+    const oldest = waiting.select("id").where("subscriber", "=", whoHasMost).orderBy("expires_at").limit(1);
+    await this.#db.deleteFrom("oauth").where("kind", "=", "Interaction").where("id", "=", oldest).execute();
   }
 }
 
@@ -232,32 +194,7 @@ function stored(text: string): string {
   return hash("sha256", text);
 }
 
-function shortId(id: string): string {
+/** How operators and the audit log call a grant. */
+export function shortId(id: string): string {
   return id.slice(0, 8);
-}
-
-/** @param payload of oidc-provider's Grant, whose `rar` says what the operator chose beyond scopes */
-function toGrant(key: string, payload: Payload): OAuthGrant {
-  const { rar, resources, clientId, iat } = payload as {
-    rar: [{ client_name: string; domains: string[] | null }];
-    resources: Record<string, string>;
-    clientId: string;
-    iat: number;
-  };
-  const [{ client_name, domains }] = rar;
-  return {
-    key,
-    id: shortId(key),
-    client: client_name,
-    client_id: clientId,
-    scopes: Object.values(resources).flatMap((names) => names.split(" ")),
-    domains,
-    granted_at: new Date(iat * 1000).toISOString(),
-    refreshed_at: null,
-  };
-}
-
-function latest(known: string | null, { iat }: { iat: number }): string {
-  const issued = new Date(iat * 1000).toISOString();
-  return known === null || issued > known ? issued : known;
 }

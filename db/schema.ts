@@ -90,7 +90,10 @@ export interface Schema {
     /** Seconds since 1970. */
     consumed_at: number | null;
     expires_at: number | null;
+    /** Who began a request that waits for the operator to sign in. */
+    subscriber: string | null;
   };
+  first_token: { at: Fixed<string> };
   operator: { id: Fixed<number>; password_hash: string; changed_at: string };
   audit_log: {
     id: Generated<number>;

@@ -15,6 +15,7 @@ import {
   translated,
   unavailable,
 } from "./file.ts";
+import { GrantTable } from "./grants.ts";
 import { truncateLogRegularly } from "./log-truncation.ts";
 import { NodeTable } from "./nodes.ts";
 import { OAuthTable } from "./oauth.ts";
@@ -141,13 +142,15 @@ async function transaction<T>(
 function tablesOf(db: Kysely<Schema>, within: ReadonlySet<string> | undefined): Tables {
   const state = new StateTable(db);
   const domains = new DomainTable(db, state, within);
+  const oauth = new OAuthTable(db);
   return {
     state,
     domains,
     users: new UserTable(db, state, domains),
     nodes: new NodeTable(db),
     tokens: new TokenTable(db),
-    oauth: new OAuthTable(db),
+    oauth,
+    grants: new GrantTable(db, oauth),
     operator: new OperatorTable(db),
     audit: new AuditTable(db),
   };

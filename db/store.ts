@@ -2,6 +2,7 @@ import type { Counts } from "../src/sync/answer.ts";
 import type { View } from "../src/sync/view.ts";
 import type { AuditTable } from "./audit.ts";
 import type { DomainTable } from "./domains.ts";
+import type { GrantTable } from "./grants.ts";
 import type { NodeTable } from "./nodes.ts";
 import type { OAuthTable } from "./oauth.ts";
 import type { OperatorTable } from "./operator.ts";
@@ -17,6 +18,7 @@ export interface Tables {
   nodes: NodeTable;
   tokens: TokenTable;
   oauth: OAuthTable;
+  grants: GrantTable;
   operator: OperatorTable;
   audit: AuditTable;
 }

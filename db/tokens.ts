@@ -29,6 +29,11 @@ export class TokenTable {
     return (await this.#db.selectFrom("tokens").selectAll().orderBy("name").execute()).map(toToken);
   }
 
+  /** Whether there ever was one, also one that is revoked by now. */
+  async wereThereEver(): Promise<boolean> {
+    return (await this.#db.selectFrom("first_token").select("at").executeTakeFirst()) !== undefined;
+  }
+
   /** @throws MailError token_exists */
   async add(
     token: {

@@ -1,4 +1,4 @@
-import { rmSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Store } from "../db/store.ts";
 import { call, type Runtime } from "../tools/call.ts";
@@ -159,30 +159,36 @@ function isWildcard(host: string): boolean {
   return host === "0.0.0.0" || host === "::";
 }
 
-/** A server that nobody can call is of no use: the first token is made, and handed to the operator alone. */
+/**
+ * A server that nobody can call is of no use: the first token is made, and handed to the operator alone. Where there
+ * ever was a token, the operator knows how to make one, and may want none.
+ */
 async function createFirstToken(store: Store, runtime: Runtime, database: string, log: Log): Promise<void> {
-  const tokens = await store.read((tables) => tables.tokens.all());
-  if (tokens.length > 0) return;
+  if (await store.read((tables) => tables.tokens.wereThereEver())) return;
+  const file = process.stderr.isTTY ? undefined : openTokenFile(join(dirname(database), "first-token"));
   const outcome = await call(runtime, operator("cli"), operatorTools.createToken, { name: "first" });
   if (!outcome.ok) throw outcome.error;
   const token = String(outcome.value.token);
-  if (process.stderr.isTTY) {
+  if (file === undefined) {
     process.stderr.write(`\nThe first access token, shown this once:\n\n  ${token}\n\n`);
     return;
   }
-  const file = join(dirname(database), "first-token");
+  writeFileSync(file.descriptor, `${token}\n`);
+  closeSync(file.descriptor);
+  log.info(`the first access token is in ${file.path}: read it, then delete the file`);
+}
+
+/** Before the token is made: of one that cannot be written down nobody would know. */
+function openTokenFile(path: string): { path: string; descriptor: number } {
   try {
-    rmSync(file, { force: true }); // an older file would keep its mode
-    writeFileSync(file, `${token}\n`, { mode: 0o600, flag: "wx" });
+    rmSync(path, { force: true }); // an older file would keep its mode
+    return { path, descriptor: openSync(path, "wx", 0o600) };
   } catch (error) {
-    // Nobody has it, and the next start makes another.
-    await call(runtime, operator("cli"), operatorTools.revokeToken, { name: "first" });
     const code = error instanceof Error && "code" in error ? error.code : "";
     throw new MailError(
       "unavailable",
-      `The first access token could not be written to ${file} (${code}), and was revoked.`,
+      `The first access token cannot be written to ${path} (${code}), and was not made.`,
       "Make that folder writable and start again, or make a token yourself: m25-mail token create NAME.",
     );
   }
-  log.info(`the first access token is in ${file}: read it, then delete the file`);
 }

@@ -40,4 +40,8 @@ export class LeakyCounts {
     }
     return level;
   }
+
+  forget(key: string): void {
+    this.#counts.delete(key);
+  }
 }

@@ -4,6 +4,17 @@ import { tokenDomains } from "./0003-token-domains.ts";
 import { audit } from "./0004-audit.ts";
 import { inactiveUsers } from "./0005-inactive-users.ts";
 import { oauth } from "./0006-oauth.ts";
+import { oauthRequests } from "./0007-oauth-requests.ts";
+import { firstToken } from "./0008-first-token.ts";
 
 /** Append-only: a database of version n has run the first n of these, and keeps that number in user_version. */
-export const migrations: readonly string[] = [start, contacts, tokenDomains, audit, inactiveUsers, oauth];
+export const migrations: readonly string[] = [
+  start,
+  contacts,
+  tokenDomains,
+  audit,
+  inactiveUsers,
+  oauth,
+  oauthRequests,
+  firstToken,
+];

@@ -41,13 +41,22 @@ export function parseNetwork(text: string): string {
 
 /** What one subscriber has of the internet: an IPv4 address, or an IPv6 /64, all of whose addresses are his to use. */
 export function subscriberOf(address: string): string {
+  return address.includes(":") ? prefixOf(address, 4) : address;
+}
+
+/** What one site may have of it: an IPv4 address, or an IPv6 /48, which is 65,536 of those (RFC 6177). */
+export function siteOf(address: string): string {
+  return address.includes(":") ? prefixOf(address, 3) : address;
+}
+
+/** @param count how many groups of 16 bits are kept */
+function prefixOf(address: string, count: number): string {
   const [left = "", right] = address.split("::");
-  if (!address.includes(":")) return address;
   const groups = left.split(":").filter((group) => group !== "");
   const after = right?.split(":").filter((group) => group !== "").length ?? 0;
   if (right !== undefined) groups.push(...Array<string>(8 - groups.length - after).fill("0"));
   groups.push(...(right?.split(":") ?? []));
-  return `${groups.slice(0, 4).join(":")}::/64`;
+  return `${groups.slice(0, count).join(":")}::/${count * 16}`;
 }
 
 /** Some addresses and ranges, as parseNetwork returns them. */

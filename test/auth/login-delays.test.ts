@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { Lane } from "../../src/auth/oauth/lane.ts";
 import { LoginDelays } from "../../src/auth/oauth/login-delays.ts";
 import { OperatorLogin } from "../../src/auth/oauth/operator-login.ts";
 import { PasswordHasher } from "../../tools/hash.ts";
@@ -12,7 +13,7 @@ function delays() {
   const tested = new LoginDelays(() => clock.now);
   const fail = (address: string) => {
     const delay = tested.begin(address);
-    tested.end(address, false);
+    tested.end(address, "wrong");
     return delay;
   };
   return { clock, tested, fail };
@@ -28,9 +29,9 @@ test("others do not wait for one who guesses, and who gets it right begins anew"
   const { tested, fail } = delays();
   for (let attempt = 0; attempt < 8; attempt += 1) fail("192.0.2.1");
   expect(tested.begin("192.0.2.2")).toBe(0);
-  tested.end("192.0.2.2", true);
+  tested.end("192.0.2.2", "right");
   expect(tested.begin("192.0.2.1")).toBe(20_000);
-  tested.end("192.0.2.1", true);
+  tested.end("192.0.2.1", "right");
   expect(tested.begin("192.0.2.1")).toBe(0);
 });
 
@@ -51,18 +52,54 @@ test("many failures from everywhere make everybody wait two seconds, for a quart
   const { clock, fail, tested } = delays();
   for (let host = 0; host < 50; host += 1) fail(`192.0.2.${host}`);
   expect(tested.begin("198.51.100.1")).toBe(2000);
-  tested.end("198.51.100.1", true);
+  tested.end("198.51.100.1", "right");
   clock.now += 16 * MINUTE;
   expect(tested.begin("198.51.100.2")).toBe(0);
 });
 
-test("failures are forgotten a quarter of an hour after the last", () => {
+test("failures are forgotten one a minute, and whatever was tried, the last delay is over after a quarter of an hour", () => {
   const { clock, fail } = delays();
   for (let attempt = 0; attempt < 6; attempt += 1) fail("192.0.2.1");
-  clock.now += 14 * MINUTE;
-  expect(fail("192.0.2.1")).toBe(8000);
+  clock.now += MINUTE;
+  expect(fail("192.0.2.1")).toBe(4000);
+  for (let attempt = 0; attempt < 1000; attempt += 1) fail("192.0.2.1");
   clock.now += 16 * MINUTE;
   expect(fail("192.0.2.1")).toBe(0);
+});
+
+test("whoever has sixty thousand IPv6 networks waits as if they were one, after some more failures", () => {
+  const { fail, tested } = delays();
+  const waits = Array.from({ length: 30 }, (_, network) => fail(`2001:db8:1:${network.toString(16)}::1`));
+  expect(waits.slice(0, 20)).toEqual(Array(20).fill(0));
+  expect(waits.slice(20)).toEqual([1000, 2000, 4000, 8000, 16_000, 20_000, 20_000, 20_000, 20_000, 20_000]);
+  expect(tested.begin("2001:db8:2::1")).toBe(0);
+  const atOnce = Array.from({ length: 40 }, (_, network) => tested.begin(`2001:db8:1:f${network}::1`));
+  expect(atOnce.filter((wait) => wait !== undefined)).toHaveLength(30);
+});
+
+test("of those who wait for their turn, who has failed least comes first, and who has failed most is sent away", async () => {
+  const lane = new Lane(3);
+  const looked: string[] = [];
+  const { promise, resolve: finish } = Promise.withResolvers<void>();
+  const first = lane.run(5, () => promise);
+  const come = (who: string, failures: number) => lane.run(failures, async () => looked.push(who));
+  const others = [
+    come("guesser", 9),
+    come("another guesser", 7),
+    come("operator", 0),
+    come("somebody", 0),
+    come("one too many", 9),
+  ];
+  finish();
+  await first;
+  expect((await Promise.all(others)).map((turn) => turn !== undefined)).toEqual([
+    false,
+    true,
+    true,
+    true,
+    false,
+  ]);
+  expect(looked).toEqual(["operator", "somebody", "another guesser"]);
 });
 
 test("nobody is locked out: whatever others have tried, an address that waits for nothing is let try", () => {
@@ -91,6 +128,24 @@ test("the operator's password is right, wrong, or nothing at all while none is s
   expect(await login.hasPassword()).toBe(true);
   expect(await login.check("correct horse battery", "192.0.2.2")).toBe("wrong");
   expect(await login.check("correct ho\u0308rse battery", "192.0.2.3")).toBe("right");
+});
+
+test("guessers who wait for their turn do not keep the operator, who has not failed, from theirs", async () => {
+  const { store } = testStore();
+  const hash = await new PasswordHasher(10).hash("correct horse battery");
+  await store.write((tables) => tables.operator.setPasswordHash(hash, new Date().toISOString()));
+  const login = new OperatorLogin(store, 10);
+  const addresses = Array.from({ length: 20 }, (_, host) => `192.0.2.${host}`);
+  for (const address of addresses) await login.check("wrong", address);
+  const order: string[] = [];
+  const guesses = addresses.map(async (address) => {
+    await login.check("wrong", address);
+    order.push("guesser");
+  });
+  expect(await login.check("correct horse battery", "198.51.100.1")).toBe("right");
+  order.push("operator");
+  await Promise.all(guesses);
+  expect(order.indexOf("operator")).toBeLessThan(3);
 });
 
 test("the right password gets through while others guess", async () => {

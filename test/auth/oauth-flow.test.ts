@@ -116,6 +116,7 @@ test("of the same refresh token sent many times at once, no more than one is ans
 test("of two that use up the same token at once one is told that it was used, and its grant ends", async () => {
   const { store } = testStore();
   const tokens = adapterFor(store, () => 1)("RefreshToken");
+  await adapterFor(store, () => 1)("Grant").upsert("a grant", {}, 60);
   await tokens.upsert("a token", { grantId: "a grant" }, 60);
   await tokens.upsert("another of the grant", { grantId: "a grant" }, 60);
   const outcomes = await Promise.allSettled([tokens.consume("a token"), tokens.consume("a token")]);

@@ -191,6 +191,9 @@ test.each([
   ["has a script as its way back", { ...claudes, redirect_uris: ["javascript:alert(1)"] }],
   ["wants a shared secret", { ...claudes, token_endpoint_auth_method: "client_secret_post" }],
   ["names no client", { ...claudes, client_name: "" }],
+  ["would write to a terminal", { ...claudes, client_name: "Cl\u001b[2Jaude" }],
+  ["turns the text around its name", { ...claudes, client_name: "Claude\u202e" }],
+  ["has a name in two lines", { ...claudes, client_name: "Claude\u2028of yours" }],
 ])("a client whose document %s is refused", async (_what, document) => {
   const server = await startOAuthServer();
   server.standIn.serves[CLAUDE] = document;

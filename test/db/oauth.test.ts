@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { backUp, restore } from "../../db/backup.ts";
 import { openStore } from "../../db/sqlite.ts";
-import type { Store } from "../../db/store.ts";
+import type { Store, Tables } from "../../db/store.ts";
 import { temporaryFolder, testStore } from "../support/store.ts";
 
 const save = (store: Store, kind: string, text: string, expiresAt: number, grantId: string | null = null) =>
@@ -13,26 +13,59 @@ const save = (store: Store, kind: string, text: string, expiresAt: number, grant
 const find = (store: Store, kind: string, text: string) =>
   store.read((tables) => tables.oauth.find(kind, text));
 
-test("whoever begins sign-ins without end pushes out the oldest ones, and nothing else", async () => {
+const beginRequest = (tables: Tables, text: string, subscriber: string, expiresAt: number) =>
+  tables.oauth.beginRequest(text, { payload: {}, subscriber, expiresAt });
+
+test("whoever begins sign-ins without end pushes out their own, and nobody else's", async () => {
   const { store } = testStore();
   await save(store, "Grant", "a grant", 1);
   await store.write(async (tables) => {
+    await beginRequest(tables, "the operator's", "198.51.100.1", 0);
     for (let number = 0; number < 1_010; number += 1) {
-      const record = { payload: {}, grantId: null, uid: null, expiresAt: number };
-      await tables.oauth.save("Interaction", `request ${number}`, record);
+      await beginRequest(tables, `request ${number}`, `192.0.2.${number % 3}`, number);
     }
   });
-  expect(await find(store, "Interaction", "request 9")).toBeUndefined();
-  expect(await find(store, "Interaction", "request 10")).toBeDefined();
+  expect(await find(store, "Interaction", "the operator's")).toBeDefined();
+  expect(await find(store, "Interaction", "request 10")).toBeUndefined();
+  expect(await find(store, "Interaction", "request 11")).toBeDefined();
   expect(await find(store, "Interaction", "request 1009")).toBeDefined();
   expect(await find(store, "Grant", "a grant")).toBeDefined();
 });
 
+test("a request whose operator has signed in makes no room, even for a thousand others from everywhere", async () => {
+  const { store } = testStore();
+  await store.write(async (tables) => {
+    await beginRequest(tables, "signed in", "198.51.100.1", 0);
+    await beginRequest(tables, "denied", "198.51.100.2", 1);
+    await tables.oauth.answerRequest("signed in", { payload: { result: "yes" }, isSignedIn: true });
+    await tables.oauth.answerRequest("denied", { payload: { result: "no" }, isSignedIn: false });
+    for (let number = 0; number < 1_000; number += 1) {
+      await beginRequest(tables, `request ${number}`, `192.0.2.${number}`, 2 + number);
+    }
+  });
+  expect(await find(store, "Interaction", "signed in")).toMatchObject({ payload: { result: "yes" } });
+  expect(await find(store, "Interaction", "denied")).toBeUndefined();
+});
+
+test.each(["AuthorizationCode", "AccessToken", "RefreshToken"])(
+  "nothing is saved, and nothing found, of a grant that has ended: %s",
+  async (kind) => {
+    const { store } = testStore();
+    await save(store, "Grant", "ended", 100);
+    await save(store, kind, "before", 100, "ended");
+    await store.write((tables) => tables.oauth.remove("Grant", "ended"));
+    expect(await find(store, kind, "before")).toBeUndefined();
+    expect(await save(store, kind, "after", 100, "ended")).toBe(false);
+    expect(await find(store, kind, "after")).toBeUndefined();
+  },
+);
+
 test("what has expired is forgotten, and what has not stays", async () => {
   const { store } = testStore();
-  await save(store, "AccessToken", "old", 100);
-  await save(store, "AccessToken", "new", 101);
-  await store.write((tables) => tables.oauth.addClient("cursor", ["https://client.example/back"]));
+  await save(store, "Grant", "one", 101);
+  await save(store, "AccessToken", "old", 100, "one");
+  await save(store, "AccessToken", "new", 101, "one");
+  await store.write((tables) => tables.grants.addClient("cursor", ["https://client.example/back"]));
   await store.write((tables) => tables.oauth.forgetExpired(100));
   expect(await find(store, "AccessToken", "old")).toBeUndefined();
   expect(await find(store, "AccessToken", "new")).toBeDefined();
@@ -41,7 +74,7 @@ test("what has expired is forgotten, and what has not stays", async () => {
 
 test("the end of a grant is the end of all that came of it, and of no other's", async () => {
   const { store } = testStore();
-  await save(store, "Grant", "one", 100);
+  for (const grant of ["one", "another"]) await save(store, "Grant", grant, 100);
   for (const kind of ["AuthorizationCode", "AccessToken", "RefreshToken"]) {
     await save(store, kind, `one's ${kind}`, 100, "one");
     await save(store, kind, `another's ${kind}`, 100, "another");

@@ -31,7 +31,7 @@ test("operator set-password reads a line or a file, keeps a hash and repeats not
       input,
     });
     expect([code, stderr]).toEqual([0, ""]);
-    expect(stdout).toMatch(/^changed_at: \d{4}-/);
+    expect(stdout).toMatch(/^changed_at: \d{4}-.*\ngrants: 0\n$/);
     expect(stdout).not.toContain(password);
     const hash = await storedHash(database);
     expect(await passwordMatches(password, hash, 10)).toBe(true);

@@ -53,6 +53,17 @@ test("whatever a client writes into the header, it is who its proxy says it is",
   );
 });
 
+test("the log says once that a proxy seems to be missing from --trusted-proxies", async () => {
+  const warnings = async (flags: Record<string, string>) => {
+    const server = await startServer(flags);
+    const headers = { "x-forwarded-for": "198.51.100.7" };
+    for (let times = 0; times < 3; times += 1) await http(`${server.url}/healthz`, { headers });
+    return server.log.filter((line) => line.includes("--trusted-proxies"));
+  };
+  expect(await warnings({})).toEqual([expect.stringContaining("X-Forwarded-For came from 127.0.0.1")]);
+  expect(await warnings({ "trusted-proxies": "127.0.0.1" })).toEqual([]);
+});
+
 /** What a node that is registered for one address gets, when X-Forwarded-For says this. */
 async function pollFrom(flags: Record<string, string>, registered: string) {
   const server = await startServer(flags);

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { existsSync, mkdirSync, readFileSync, rmdirSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmdirSync, rmSync, statSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { connect } from "node:net";
@@ -43,13 +43,26 @@ test("a server that has a token makes no other", async () => {
   expect(readFileSync(join(database, "..", "first-token"), "utf8")).toBe(token);
 });
 
-test("a first token that cannot be written down is revoked, and the server says so instead of running unusable", async () => {
+test("who has revoked all tokens gets no other by itself", async () => {
+  const database = newDatabase();
+  const file = join(database, "..", "first-token");
+  const first = await serveProcess(database);
+  first.child.kill("SIGTERM");
+  await first.finished;
+  rmSync(file);
+  expect((await m25mail(["token", "revoke", "first", "--db", database])).code).toBe(0);
+  await serveProcess(database);
+  expect(existsSync(file)).toBe(false);
+  expect((await m25mail(["token", "list", "--db", database])).stdout).toContain("no tokens");
+});
+
+test("a first token that cannot be written down is not made, and the server says so instead of running unusable", async () => {
   const database = newDatabase();
   const file = join(database, "..", "first-token");
   mkdirSync(file);
   const answer = await m25mail(["serve", "--db", database, "--port", "0"]);
   expect(answer).toMatchObject({ code: 1, stdout: "" });
-  expect(answer.stderr).toMatch(/^unavailable: .*first-token.*was revoked\.\n.*m25-mail token create/);
+  expect(answer.stderr).toMatch(/^unavailable: .*first-token.*was not made\.\n.*m25-mail token create/);
   expect((await m25mail(["token", "list", "--db", database])).stdout).toContain("no tokens");
   rmdirSync(file);
   await (await serveProcess(database)).says(/first access token is in/);

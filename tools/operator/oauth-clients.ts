@@ -28,7 +28,7 @@ export const addOAuthClient = defineTool({
   }),
   output: z.object({ client_id: z.string(), redirect_uris: z.array(z.string()) }),
   async run({ tables }, { name, redirect_uris }) {
-    await tables.oauth.addClient(name, redirect_uris);
+    await tables.grants.addClient(name, redirect_uris);
     return { client_id: name, redirect_uris };
   },
 });
@@ -43,7 +43,7 @@ export const listOAuthClients = defineTool({
     clients: z.array(z.object({ client_id: z.string(), redirect_uris: z.array(z.string()) })),
   }),
   async run({ tables }) {
-    return { clients: await tables.oauth.clients() };
+    return { clients: await tables.grants.clients() };
   },
 });
 
@@ -55,7 +55,7 @@ export const removeOAuthClient = defineTool({
   input: z.strictObject({ name: ClientName }),
   output: z.object({ client_id: z.string() }),
   async run({ tables }, { name }) {
-    await tables.oauth.removeClient(name);
+    await tables.grants.removeClient(name);
     return { client_id: name };
   },
 });

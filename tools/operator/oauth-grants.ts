@@ -22,7 +22,7 @@ export const listGrants = defineTool({
     ),
   }),
   async run({ tables, at }) {
-    return { grants: (await tables.oauth.grants(at)).map(({ key: _, ...grant }) => grant) };
+    return { grants: (await tables.grants.all(at)).map(({ key: _, ...grant }) => grant) };
   },
 });
 
@@ -36,7 +36,7 @@ export const revokeGrant = defineTool({
   }),
   output: z.object({ id: z.string(), client: z.string() }),
   async run({ tables, at }, { id }) {
-    const { client } = await tables.oauth.revoke(id, at);
+    const { client } = await tables.grants.revoke(id, at);
     return { id, client };
   },
 });

@@ -17,9 +17,14 @@ export const setOperatorPassword = defineTool({
   description: "Sets the password that the page asks for on which OAuth clients are allowed.",
   effect: "write",
   input: z.strictObject({ password: OperatorPassword }),
-  output: z.object({ changed_at: Timestamp }),
+  output: z.object({
+    changed_at: Timestamp,
+    grants: z.int().describe("What was allowed before still stands."),
+  }),
   async run({ tables, at, passwordHash }) {
     await tables.operator.setPasswordHash(passwordHash, at);
-    return { changed_at: at };
+    // Whoever signed in with the former password must not go on to allow something.
+    await tables.oauth.endRequests();
+    return { changed_at: at, grants: (await tables.grants.all(at)).length };
   },
 });

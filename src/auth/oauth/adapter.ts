@@ -1,5 +1,6 @@
-import { type Adapter, type AdapterPayload, errors } from "oidc-provider";
+import { type Adapter, type AdapterPayload, errors, Provider } from "oidc-provider";
 import type { Store, Tables } from "../../../db/store.ts";
+import { siteOf } from "../../mail/network.ts";
 import { clientRules } from "./client-documents.ts";
 
 /**
@@ -9,15 +10,19 @@ import { clientRules } from "./client-documents.ts";
 export function adapterFor(store: Store, seconds: () => number): (kind: string) => Adapter {
   return (kind) => ({
     async upsert(id, { jti: _, ...payload }, expiresIn) {
+      const expiresAt = expiresIn === undefined ? null : seconds() + expiresIn;
+      if (kind === "Interaction") return saveRequest(store, id, payload, expiresAt);
       const { grantId, uid } = payload;
-      await store.write((tables) =>
+      const isSaved = await store.write((tables) =>
         tables.oauth.save(kind, id, {
           payload,
           grantId: typeof grantId === "string" ? grantId : null,
           uid: typeof uid === "string" ? uid : null,
-          expiresAt: expiresIn === undefined ? null : seconds() + expiresIn,
+          expiresAt,
         }),
       );
+      // The library uses a code or a token up, and then saves the next ones: meanwhile the grant may have been ended.
+      if (!isSaved) throw new errors.InvalidGrant("the grant has ended");
     },
     async find(id) {
       const record = await store.read((tables) => tables.oauth.find(kind, id));
@@ -47,6 +52,28 @@ export function adapterFor(store: Store, seconds: () => number): (kind: string) 
       await store.write((tables) => tables.oauth.endGrant(grantId));
     },
   });
+}
+
+/**
+ * A request that waits for the operator, or what became of it.
+ *
+ * @throws SessionNotFound where the request that is answered is gone, as after a change of the password
+ */
+async function saveRequest(
+  store: Store,
+  id: string,
+  payload: AdapterPayload,
+  expiresAt: number | null,
+): Promise<void> {
+  const { result } = payload;
+  if (result === undefined) {
+    const subscriber = siteOf(Provider.ctx?.ip ?? "");
+    await store.write((tables) => tables.oauth.beginRequest(id, { payload, subscriber, expiresAt }));
+    return;
+  }
+  const answer = { payload, isSignedIn: result.login !== undefined };
+  const isSaved = await store.write((tables) => tables.oauth.answerRequest(id, answer));
+  if (!isSaved) throw new errors.SessionNotFound("the request has ended");
 }
 
 type OAuthRecord = Awaited<ReturnType<Tables["oauth"]["find"]>>;

@@ -10,7 +10,12 @@ export type Fetch = (url: string, options: RequestInit) => Promise<Response>;
 
 const Document = z.object({
   client_id: z.string(),
-  client_name: z.string().min(1).max(200),
+  /** The page shows it to whoever decides: nothing invisible, and nothing that turns the text around it. */
+  client_name: z
+    .string()
+    .min(1)
+    .max(200)
+    .regex(/^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]*$/u),
   redirect_uris: z
     .array(z.string())
     .transform((uris) => uris.filter(isRedirectUri))

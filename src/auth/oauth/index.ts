@@ -1,13 +1,15 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { Store } from "../../../db/store.ts";
 import { type Principal, scopes } from "../../../tools/principal.ts";
+import { RateLimit } from "../../../tools/rate-limit.ts";
 import type { Log } from "../../log.ts";
+import { subscriberOf } from "../../mail/network.ts";
 import { authenticateAccessToken } from "./authenticate.ts";
 import { ClientDocuments, type Fetch } from "./client-documents.ts";
 import { mountInteraction } from "./interaction.ts";
 import { knownClients } from "./known-clients.ts";
 import { OperatorLogin } from "./operator-login.ts";
-import { pageHeaders } from "./page.ts";
+import { errorPage, pageHeaders } from "./page.ts";
 import { createProvider, DEFAULT_SCOPES, routes } from "./provider.ts";
 
 export interface OAuthSettings {
@@ -32,6 +34,7 @@ export interface OAuth {
 
 const METADATA = "/.well-known/oauth-protected-resource";
 const FORGET_EVERY = 3_600_000;
+const AUTHORIZATIONS_PER_MINUTE = 30;
 
 export async function openOAuth(
   store: Store,
@@ -58,10 +61,12 @@ export async function openOAuth(
   /** Hands a request to oidc-provider, which reads the body itself. */
   async function pass(request: FastifyRequest, reply: FastifyReply): Promise<void> {
     reply.hijack();
-    // It makes addresses of the request's, which a proxy may have changed: ours is the public one, always.
+    // It makes addresses of the request's, which a proxy may have changed: ours is the public one, always. And
+    // it knows where a request comes from by what was found out of that already.
     Object.assign(request.raw.headers, {
       "x-forwarded-proto": protocol.slice(0, -1),
       "x-forwarded-host": host,
+      "x-forwarded-for": request.clientAddress,
     });
     for (const [name, value] of Object.entries(pageHeaders)) reply.raw.setHeader(name, value);
     // It stops reading a body that is too large, and would leave the connection open for the rest of it.
@@ -69,6 +74,19 @@ export async function openOAuth(
     await serve(request.raw, reply.raw);
   }
   provider.proxy = true;
+
+  const authorizations = new RateLimit(AUTHORIZATIONS_PER_MINUTE);
+  /** Each authorization request is kept for minutes, and nobody has to prove anything to begin one. */
+  async function limitAuthorizations(request: FastifyRequest, reply: FastifyReply) {
+    const wait = authorizations.take(subscriberOf(request.clientAddress));
+    if (wait === 0) return undefined;
+    const page = errorPage("Too many requests from your address. Try again in a minute.");
+    return reply
+      .code(429)
+      .headers({ ...pageHeaders, "retry-after": wait })
+      .type("text/html; charset=utf-8")
+      .send(page);
+  }
 
   return {
     metadataUrl,
@@ -91,8 +109,8 @@ export async function openOAuth(
         scope.addContentTypeParser("*", (_request, _body, done) => done(null));
         scope.get("/.well-known/oauth-authorization-server", pass);
         scope.get("/.well-known/openid-configuration", pass);
-        scope.get(routes.authorization, pass);
-        scope.get(`${routes.authorization}/:uid`, pass);
+        scope.get(routes.authorization, { onRequest: limitAuthorizations }, pass);
+        scope.get(`${routes.authorization}/:uid`, { onRequest: limitAuthorizations }, pass);
         scope.post(routes.token, pass);
         scope.post(routes.revocation, pass);
         scope.get(routes.jwks, pass);

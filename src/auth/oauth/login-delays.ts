@@ -1,76 +1,90 @@
-import { subscriberOf } from "../../mail/network.ts";
+import { LeakyCounts } from "../../../tools/leaky-counts.ts";
+import { siteOf, subscriberOf } from "../../mail/network.ts";
 
 const SECOND = 1_000;
-/** Mistyping costs nothing. */
-const FREE_FAILURES = 3;
-const LONGEST_DELAY = 20 * SECOND;
-/** Failures are forgotten this long after the last one. */
-const FORGET_AFTER = 15 * 60 * SECOND;
-/** So many failures from everywhere together make everybody wait a little. */
-const MANY_FAILURES = 50;
-const GLOBAL_DELAY = 2 * SECOND;
-/** Attempts of one address that may wait at once. */
-const MOST_WAITING = 10;
-const MOST_ADDRESSES = 10_000;
+/** Failures are forgotten one a minute, and no more than these are remembered beyond the free ones. */
+const FORGOTTEN_PER_MINUTE = 1;
+const MOST_REMEMBERED = 15;
 
-interface Attempts {
-  failures: number;
-  waiting: number;
-  last: number;
+/** What holds for all attempts out of one part of the internet. */
+interface Rule {
+  /** Failures that cost nothing; each further one doubles the delay. */
+  free: number;
+  longest: number;
+  /** Attempts that may wait at once. */
+  mostWaiting: number;
 }
 
+/** Mistyping costs nothing. */
+const SUBSCRIBER: Rule = { free: 3, longest: 20 * SECOND, mostWaiting: 10 };
+/** Of an IPv6 /48 one may have all, or share it with neighbours. */
+const SITE: Rule = { free: 20, longest: 20 * SECOND, mostWaiting: 30 };
+/** Many failures from everywhere make everybody wait a little. */
+const EVERYWHERE: Rule = { free: 49, longest: 2 * SECOND, mostWaiting: Number.POSITIVE_INFINITY };
+
+/** Busy: it was not looked at, since too many wait already. */
+export type LoginOutcome = "right" | "wrong" | "busy";
+
 /**
- * How long an attempt to sign in has to wait: longer after each failure from the same address, and a little
- * after many failures from everywhere. Nobody is ever locked out: who waits is let in with the right password,
- * whatever others have tried.
+ * How long an attempt to sign in has to wait: longer after each failure from the same address and the same network,
+ * and a little after many failures from everywhere. No failure shuts anybody out; but where many guess behind one
+ * address, they and whoever is there with them take turns.
  */
 export class LoginDelays {
-  readonly #now: () => number;
-  readonly #addresses = new Map<string, Attempts>();
-  #everywhere = { failures: 0, last: 0 };
+  readonly #failures: LeakyCounts;
+  readonly #waiting = new Map<string, number>();
 
-  /** @param now milliseconds */
-  constructor(now: () => number) {
-    this.#now = now;
+  /** @param clock ms since any moment, never backwards */
+  constructor(clock: () => number) {
+    this.#failures = new LeakyCounts(FORGOTTEN_PER_MINUTE, clock);
   }
 
   /**
    * @param address as plainAddress writes it
-   * @returns how long this attempt waits, in ms; undefined when too many of the same address wait already
+   * @returns how long this attempt waits, in ms; undefined when too many wait already of the same address or network
    */
   begin(address: string): number | undefined {
-    const attempts = this.#attempts(subscriberOf(address));
-    if (attempts.waiting >= MOST_WAITING) return undefined;
-    // Those that wait count as failures, or many at once would wait no longer than one.
-    const counted = attempts.failures + attempts.waiting - FREE_FAILURES;
-    attempts.waiting += 1;
-    const own = counted < 0 ? 0 : Math.min(LONGEST_DELAY, SECOND * 2 ** counted);
-    if (this.#now() - this.#everywhere.last > FORGET_AFTER) this.#everywhere.failures = 0;
-    return Math.max(own, this.#everywhere.failures >= MANY_FAILURES ? GLOBAL_DELAY : 0);
+    const rules = rulesFor(address);
+    if (rules.some(([key, { mostWaiting }]) => this.#waitingAt(key) >= mostWaiting)) return undefined;
+    const delays = rules.map(([key, rule]) => this.#delay(key, rule));
+    for (const [key] of rules) this.#waiting.set(key, this.#waitingAt(key) + 1);
+    return Math.max(...delays);
   }
 
   /** Has to follow each `begin` that gave a delay. */
-  end(address: string, succeeded: boolean): void {
-    const attempts = this.#attempts(subscriberOf(address));
-    attempts.waiting -= 1;
-    attempts.last = this.#now();
-    attempts.failures = succeeded ? 0 : attempts.failures + 1;
-    if (!succeeded) this.#everywhere = { failures: this.#everywhere.failures + 1, last: this.#now() };
-  }
-
-  #attempts(address: string): Attempts {
-    const found = this.#addresses.get(address);
-    if (found !== undefined && (found.waiting > 0 || this.#now() - found.last <= FORGET_AFTER)) return found;
-    if (this.#addresses.size >= MOST_ADDRESSES) this.#forgetIdle();
-    const fresh = { failures: 0, waiting: 0, last: this.#now() };
-    this.#addresses.set(address, fresh);
-    return fresh;
-  }
-
-  #forgetIdle(): void {
-    for (const [address, { waiting }] of this.#addresses) {
-      if (waiting === 0) this.#addresses.delete(address);
-      if (this.#addresses.size < MOST_ADDRESSES / 2) return;
+  end(address: string, outcome: LoginOutcome): void {
+    for (const [key, rule] of rulesFor(address)) {
+      const waiting = this.#waitingAt(key) - 1;
+      if (waiting === 0) this.#waiting.delete(key);
+      else this.#waiting.set(key, waiting);
+      const isFull = this.#failures.level(key) >= rule.free + MOST_REMEMBERED;
+      if (outcome === "wrong" && !isFull) this.#failures.add(key);
+      if (outcome === "right" && rule !== EVERYWHERE) this.#failures.forget(key);
     }
   }
+
+  /** The failures that are remembered of an address or its network, whichever has more. */
+  failures(address: string): number {
+    return Math.max(
+      ...rulesFor(address).map(([key, rule]) => (rule === EVERYWHERE ? 0 : this.#failures.level(key))),
+    );
+  }
+
+  /** Those that wait count as failures, or many at once would wait no longer than one. */
+  #delay(key: string, { free, longest }: Rule): number {
+    const counted = Math.ceil(this.#failures.level(key)) + this.#waitingAt(key) - free;
+    return counted < 0 ? 0 : Math.min(longest, SECOND * 2 ** counted);
+  }
+
+  #waitingAt(key: string): number {
+    return this.#waiting.get(key) ?? 0;
+  }
+}
+
+function rulesFor(address: string): Array<[key: string, rule: Rule]> {
+  return [
+    [`subscriber ${subscriberOf(address)}`, SUBSCRIBER],
+    [`site ${siteOf(address)}`, SITE],
+    ["everywhere", EVERYWHERE],
+  ];
 }

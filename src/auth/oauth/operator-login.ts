@@ -1,16 +1,21 @@
 import { setTimeout as wait } from "node:timers/promises";
 import type { Store } from "../../../db/store.ts";
 import { passwordMatches } from "../../../tools/hash.ts";
-import { LoginDelays } from "./login-delays.ts";
+import { Lane } from "./lane.ts";
+import { LoginDelays, type LoginOutcome } from "./login-delays.ts";
 
-export type LoginOutcome = "right" | "wrong" | "busy";
+/** Passwords that may wait to be compared, which takes each a twentieth of a second or more. */
+const MOST_WAITING = 100;
 
-/** Checks the operator's password, one at a time: neither mailbox passwords nor polls wait for guessers. */
+/**
+ * Checks the operator's password, one at a time: neither mailbox passwords nor polls wait for guessers, and who has
+ * not failed lately comes before them.
+ */
 export class OperatorLogin {
   readonly #store: Store;
   readonly #cost: number;
   readonly #delays = new LoginDelays(() => performance.now());
-  #lane: Promise<unknown> = Promise.resolve();
+  readonly #lane = new Lane(MOST_WAITING);
 
   /** @param cost bcrypt's, where no password is set */
   constructor(store: Store, cost: number) {
@@ -26,17 +31,16 @@ export class OperatorLogin {
   async check(password: string, address: string): Promise<LoginOutcome> {
     const delay = this.#delays.begin(address);
     if (delay === undefined) return "busy";
-    let matches = false;
+    let outcome: LoginOutcome = "busy";
     try {
       if (delay > 0) await wait(delay);
-      const turn = this.#lane.then(async () =>
+      const matches = await this.#lane.run(this.#delays.failures(address), async () =>
         passwordMatches(password.normalize("NFC"), await this.#passwordHash(), this.#cost),
       );
-      this.#lane = turn.catch(() => {});
-      matches = await turn;
-      return matches ? "right" : "wrong";
+      if (matches !== undefined) outcome = matches ? "right" : "wrong";
+      return outcome;
     } finally {
-      this.#delays.end(address, matches);
+      this.#delays.end(address, outcome);
     }
   }
 

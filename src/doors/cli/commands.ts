@@ -148,9 +148,20 @@ function setPasswordCommand(argv: readonly string[]): StoreCommand {
     values,
     async run(runtime) {
       const password = await readPassword(optionalText(values["password-file"]));
-      return runTool(runtime, operatorTools.setOperatorPassword, { password }, presentation(values));
+      return runTool(
+        runtime,
+        operatorTools.setOperatorPassword,
+        { password },
+        presentation(values, showGrants),
+      );
     },
   };
+}
+
+function showGrants(result: Record<string, unknown>): string {
+  const next =
+    "See what clients were allowed, and end it: m25-mail oauth grants list, oauth grants revoke ID";
+  return result.grants === 0 ? show(result) : `${show(result)}\n${next}`;
 }
 
 /** @param subject client or grants */

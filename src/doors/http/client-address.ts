@@ -1,4 +1,5 @@
 import type { FastifyInstance } from "fastify";
+import type { Log } from "../../log.ts";
 import { type Networks, plainAddress } from "../../mail/network.ts";
 
 declare module "fastify" {
@@ -27,12 +28,20 @@ export function clientAddress(peer: string, forwardedFor: string | undefined, tr
 }
 
 /** Sets `request.clientAddress`, which is all that the server knows of where a request comes from. */
-export function noteClientAddresses(app: FastifyInstance, trusted: Networks): void {
+export function noteClientAddresses(app: FastifyInstance, trusted: Networks, log: Log): void {
+  let isWarned = false;
   app.decorateRequest("clientAddress", "");
   app.addHook("onRequest", (request, _reply, done) => {
     // node:http joins repeated fields with commas, in their order.
     const forwardedFor = request.headers["x-forwarded-for"] as string | undefined;
-    request.clientAddress = clientAddress(request.socket.remoteAddress ?? "", forwardedFor, trusted);
+    const peer = plainAddress(request.socket.remoteAddress ?? "") ?? "";
+    if (forwardedFor !== undefined && !trusted.has(peer) && !isWarned) {
+      isWarned = true; // once: anybody may send the field
+      log.warn(
+        `X-Forwarded-For came from ${peer}, which is not trusted: if that is your proxy, give it with --trusted-proxies, or all who come through it share one limit`,
+      );
+    }
+    request.clientAddress = clientAddress(peer, forwardedFor, trusted);
     done();
   });
 }

@@ -105,7 +105,7 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
   }) as unknown as FastifyInstance<Server>;
   const trusted = new Networks(settings.trustedProxies);
   limitConnections(app.server, { most: MOST_CONNECTIONS, mostOfOne: MOST_CONNECTIONS_OF_ONE }, trusted);
-  noteClientAddresses(app, trusted);
+  noteClientAddresses(app, trusted, log);
   watchRequests(app, metrics, log);
   holdBackFailures(app);
   app.addHook("onRequest", (request, reply, done) => {

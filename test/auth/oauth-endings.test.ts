@@ -1,0 +1,143 @@
+import Database from "better-sqlite3";
+import { expect, test } from "vitest";
+import {
+  authorize,
+  begin,
+  choose,
+  claudeFlow,
+  goBack,
+  mcpStatus,
+  type OAuthServer,
+  refresh,
+  signIn,
+  startOAuthServer,
+  tokenRequest,
+  tokensFor,
+} from "../support/oauth.ts";
+import { m25mail } from "../support/program.ts";
+
+/** Runs `meanwhile` right after the server's next write, before it goes on with what it is at. */
+function afterNextWrite(server: OAuthServer, meanwhile: () => Promise<unknown>): void {
+  const write = server.store.write;
+  server.store.write = async (fn, within) => {
+    server.store.write = write;
+    const result = await write(fn, within);
+    await meanwhile();
+    return result;
+  };
+}
+
+async function revokeOnly(server: OAuthServer): Promise<void> {
+  const [{ id }] = (await server.must("list-oauth-grants")).grants as [{ id: string }];
+  await server.must("revoke-oauth-grant", { id });
+}
+
+const NEW_PASSWORD = "another password entirely";
+
+test("a grant that is revoked while its token is refreshed gives no further token", async () => {
+  const server = await startOAuthServer();
+  const { refresh_token } = await tokensFor(server);
+  afterNextWrite(server, () => revokeOnly(server)); // that write uses the refresh token up
+  const { status, body } = await refresh(server, refresh_token);
+  expect([status, body.error]).toEqual([400, "invalid_grant"]);
+  expect((await server.must("list-oauth-grants")).grants).toEqual([]);
+});
+
+test("of a refresh token that is used twice, the one who was in time holds nothing either", async () => {
+  const server = await startOAuthServer();
+  const { refresh_token } = await tokensFor(server);
+  let second: Awaited<ReturnType<typeof refresh>> | undefined;
+  afterNextWrite(server, async () => {
+    second = await refresh(server, refresh_token);
+  });
+  const first = await refresh(server, refresh_token);
+  for (const answer of [first, second]) {
+    expect([answer?.status, answer?.body.error]).toEqual([400, "invalid_grant"]);
+  }
+});
+
+test("of a code that is used twice, the one who was in time holds nothing either", async () => {
+  const server = await startOAuthServer();
+  const { exchange } = await authorize(server);
+  afterNextWrite(server, () => tokenRequest(server, exchange));
+  const { status, body } = await tokenRequest(server, exchange);
+  expect([status, body.error]).toEqual([400, "invalid_grant"]);
+});
+
+test("an access token opens nothing once its grant is gone, however it outlived it", async () => {
+  const server = await startOAuthServer();
+  const { access_token } = await tokensFor(server);
+  expect(await mcpStatus(server, access_token)).toBe(200);
+  const [grant] = await server.store.read((tables) => tables.grants.all(new Date().toISOString()));
+  const database = new Database(server.database);
+  expect(database.prepare("DELETE FROM oauth WHERE kind = 'Grant' AND id = ?").run(grant?.key).changes).toBe(
+    1,
+  );
+  database.close();
+  expect(await mcpStatus(server, access_token)).toBe(401);
+});
+
+test("a page that was signed in with a former password allows nothing more", async () => {
+  const server = await startOAuthServer();
+  await tokensFor(server);
+  const begun = await begin(server, claudeFlow);
+  const consent = await signIn(begun);
+  const changed = await m25mail(["operator", "set-password", "--db", server.database], {
+    input: `${NEW_PASSWORD}\n`,
+  });
+  expect(changed.stdout).toMatch(/grants: 1\n.*m25-mail oauth grants list, oauth grants revoke ID\n$/);
+  const answer = await choose(begun.browser, consent);
+  expect(answer.status).toBe(400);
+  expect(answer.body).toContain("This request has ended");
+  expect((await server.must("list-oauth-grants")).grants).toHaveLength(1);
+  const again = await begin(server, claudeFlow);
+  expect((await signIn(again)).status).toBe(403);
+  expect((await signIn(again, NEW_PASSWORD)).status).toBe(200);
+});
+
+test("a password that is changed while the page is being allowed ends that request as well", async () => {
+  const server = await startOAuthServer();
+  const begun = await begin(server, claudeFlow);
+  const consent = await signIn(begun);
+  const change = () => server.must("set-operator-password", { password: NEW_PASSWORD });
+  afterNextWrite(server, change); // that write records the consent
+  const answer = await choose(begun.browser, consent);
+  expect(answer.status).toBe(400);
+  expect((await goBack(begun.browser, answer)).searchParams.get("code")).toBeNull();
+  expect((await server.must("list-oauth-grants")).grants).toEqual([]);
+});
+
+test("one address begins thirty requests a minute, and those end no page that the operator has open", async () => {
+  const server = await startOAuthServer({ "trusted-proxies": "127.0.0.1" });
+  const mine = await begin(server, claudeFlow);
+  const query = new URLSearchParams({
+    client_id: claudeFlow.clientId,
+    redirect_uri: claudeFlow.redirectUri,
+    response_type: "code",
+    scope: "read",
+    code_challenge: "a".repeat(43),
+    code_challenge_method: "S256",
+  });
+  const statuses: number[] = [];
+  for (let number = 0; number < 40; number += 1) {
+    const { status, headers } = await fetch(`${server.url}/authorize?${query}`, {
+      redirect: "manual",
+      headers: { "x-forwarded-for": "198.51.100.7" },
+    });
+    statuses.push(status);
+    if (status === 429) expect(Number(headers.get("retry-after"))).toBeGreaterThan(0);
+  }
+  expect(statuses.slice(0, 30)).toEqual(Array(30).fill(303));
+  expect(statuses.slice(35)).toEqual(Array(5).fill(429));
+  const database = new Database(server.database, { readonly: true });
+  const waiting = database.prepare(
+    "SELECT subscriber, count(*) FROM oauth WHERE subscriber IS NOT NULL GROUP BY 1",
+  );
+  expect(waiting.raw().all()).toEqual([
+    ["127.0.0.1", 1],
+    ["198.51.100.7", statuses.filter((status) => status === 303).length],
+  ]);
+  expect((await signIn(mine)).status).toBe(200);
+  expect(waiting.raw().all()).toHaveLength(1); // who has signed in makes room for nobody
+  database.close();
+});
