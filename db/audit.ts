@@ -79,6 +79,12 @@ export class AuditTable {
     return (await query.execute()).map((row) => ({ ...row, arguments: JSON.parse(row.arguments) }));
   }
 
+  /** When the last entry was written, or null when there is none. */
+  async lastAt(): Promise<string | null> {
+    const last = this.#db.selectFrom("audit_log").select("at").orderBy("id", "desc").limit(1);
+    return (await last.executeTakeFirst())?.at ?? null;
+  }
+
   /** For how many days entries are kept; null is for ever. */
   async retention(): Promise<number | null> {
     const { days } = await this.#db.selectFrom("audit_retention").select("days").executeTakeFirstOrThrow();

@@ -28,6 +28,12 @@ export interface MailNode {
 /** With when it called last, or null when it never did. */
 export type SeenNode = MailNode & { lastSyncAt: string | null };
 
+/** A key as it is kept. */
+interface NewKey {
+  id: string;
+  hash: string;
+}
+
 /** Nodes, their sync keys (hashes only) and what they said last. */
 export class NodeTable {
   readonly #db: Kysely<Schema>;
@@ -120,18 +126,54 @@ export class NodeTable {
   }
 
   /**
-   * Gives a node a second key. The first one ends when this one is used, or at `expiresAt`.
+   * Gives a node a second key, in the place of one that was not used. The first one ends when this one is used, or
+   * at `expiresAt`, or before that where its end was set before: whoever has it must not be able to put that off.
    *
+   * @returns when the first key ends at the latest
    * @throws MailError node_not_found
    */
-  async addKey(name: string, key: { id: string; hash: string }, expiresAt: string): Promise<void> {
+  async addOperatorsKey(name: string, key: NewKey, expiresAt: string): Promise<string> {
+    const row = await this.#setNextKey(key, expiresAt, true).where("name", "=", name).executeTakeFirst();
+    return found(name, row).end;
+  }
+
+  /**
+   * The same for the node itself, which shows its first key.
+   *
+   * @throws MailError unauthorized: it is its key no more; forbidden: an operator's key waits to be used
+   */
+  async exchangeKey(node: { id: number; keyHash: string }, key: NewKey, expiresAt: string): Promise<string> {
     const row = await this.#db
-      .updateTable("nodes")
-      .set({ next_key_id: key.id, next_key_hash: key.hash, key_expires_at: expiresAt })
-      .where("name", "=", name)
-      .returning("id")
+      .selectFrom("nodes")
+      .select("next_key_by_operator as byOperator")
+      .where("id", "=", node.id)
+      .where("key_hash", "=", node.keyHash)
       .executeTakeFirst();
-    found(name, row);
+    if (row === undefined)
+      throw new MailError("unauthorized", "This sync key has ended.", "Use the fresh one.");
+    if (row.byOperator !== 0) {
+      throw new MailError(
+        "forbidden",
+        "An operator has made a fresh key for this node, and this one gets no other.",
+        "Put that key into the node's key file. If this one was stolen: m25-mail node remove NAME, then add the node anew.",
+      );
+    }
+    const { end } = await this.#setNextKey(key, expiresAt, false)
+      .where("id", "=", node.id)
+      .executeTakeFirstOrThrow();
+    return end;
+  }
+
+  #setNextKey(key: NewKey, expiresAt: string, byOperator: boolean) {
+    return this.#db
+      .updateTable("nodes")
+      .set({
+        next_key_id: key.id,
+        next_key_hash: key.hash,
+        next_key_by_operator: Number(byOperator),
+        key_expires_at: sql<string>`min(coalesce(key_expires_at, ${expiresAt}), ${expiresAt})`,
+      })
+      .returning(sql<string>`key_expires_at`.as("end"));
   }
 
   /**
@@ -147,6 +189,7 @@ export class NodeTable {
         key_hash: sql`next_key_hash`,
         next_key_id: null,
         next_key_hash: null,
+        next_key_by_operator: 0,
         key_expires_at: null,
       })
       .where("id", "=", id)

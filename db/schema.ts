@@ -54,6 +54,7 @@ export interface Schema {
     key_hash: string;
     next_key_id: string | null;
     next_key_hash: string | null;
+    next_key_by_operator: Generated<number>;
     key_expires_at: string | null;
     accepted_revision: number | null;
     created_at: Fixed<string>;

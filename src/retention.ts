@@ -1,4 +1,4 @@
-import type { Store } from "../db/store.ts";
+import type { Store, Tables } from "../db/store.ts";
 import { call, type Runtime } from "../tools/call.ts";
 import { operatorTools } from "../tools/operator/index.ts";
 import type { Principal } from "../tools/principal.ts";
@@ -8,8 +8,45 @@ const DAY = 86_400_000;
 /** Mailboxes that are looked up at once; each is then purged in a transaction of its own. */
 const PAGE = 500;
 
+/** A clock that is so far ahead of all that the database knows of is believed in nothing that cannot be taken back. */
+const PLAUSIBLE = 30 * DAY;
+
 /** Who the audit log says purged a mailbox whose time was over. */
 const retention: Principal = { name: "retention", door: "serve", scopes: new Set(["destroy"]) };
+
+/**
+ * Watches for a clock that is far ahead, at the start or later: by it everything would be past its time. To be called
+ * before anything is written with the present time.
+ *
+ * @returns says whether the clock is to be believed; once it was not, it never is again
+ */
+export async function watchClock(store: Store, now: () => Date, log: Log): Promise<() => boolean> {
+  let last = await store.read(lastSign);
+  let isPlausible = true;
+  return () => {
+    const at = now().getTime();
+    if (!isPlausible) return false;
+    isPlausible = last === undefined || at - last <= PLAUSIBLE;
+    if (isPlausible) last = at;
+    else {
+      log.warn(
+        `nothing is forgotten or purged, for the clock may be wrong: it is ${new Date(at).toISOString()} by it, and the last sign of life before is of ${new Date(last ?? at).toISOString()}. If the clock is wrong, stop the server and set it; if it is right, restart the server after a node or a client has called`,
+      );
+    }
+    return isPlausible;
+  };
+}
+
+/** When the last thing happened that the database knows of: a change, or a call of a node or a client. */
+async function lastSign({ audit, nodes, tokens }: Tables): Promise<number | undefined> {
+  const contacts = [
+    await audit.lastAt(),
+    ...(await nodes.all()).map((node) => node.lastSyncAt),
+    ...(await tokens.all()).map((token) => token.lastUsedAt),
+  ];
+  const times = contacts.filter((at) => at !== null).map((at) => Date.parse(at));
+  return times.length === 0 ? undefined : times.reduce((latest, at) => Math.max(latest, at));
+}
 
 /** Removes for good the mailboxes that were soft-deleted more than `days` ago. What fails is tried at the next time. */
 export async function purgeInactive(store: Store, runtime: Runtime, log: Log, days: number): Promise<void> {

@@ -16,7 +16,7 @@ import { mcpServer } from "./doors/mcp/server.ts";
 import type { Log } from "./log.ts";
 import { MailError } from "./mail/error.ts";
 import { Metrics } from "./metrics.ts";
-import { purgeInactive } from "./retention.ts";
+import { purgeInactive, watchClock } from "./retention.ts";
 import { Publisher } from "./sync/publisher.ts";
 
 /** How long a stopping server waits for requests that are under way, in ms; the password line is shorter. */
@@ -49,6 +49,7 @@ export async function serve(
   log: Log,
   options: ServeOptions = {},
 ): Promise<RunningServer> {
+  const isClockPlausible = await watchClock(store, () => bare.now(), log);
   const metrics = new Metrics(config.db);
   const unlimited = watched(bare, metrics, log);
   await createFirstToken(store, unlimited, config.db, log);
@@ -94,8 +95,9 @@ export async function serve(
   if (auditDays !== undefined) await keepAudit(store, runtime, auditDays);
   const forget = () => {
     const days = config["purge-inactive-after"];
-    if (days !== undefined) void purgeInactive(store, unlimited, log, days);
-    return forgetOld(store, runtime, log);
+    const isPlausible = isClockPlausible();
+    if (days !== undefined && isPlausible) void purgeInactive(store, unlimited, log, days);
+    return forgetOld(store, runtime, log, isPlausible);
   };
   const forgetting = setInterval(forget, FORGET_EVERY).unref();
   const drop = () =>
@@ -144,12 +146,12 @@ async function keepAudit(store: Store, runtime: Runtime, days: number | null): P
 }
 
 /** What is remembered for a while only: removals, and audit entries past their retention. */
-async function forgetOld(store: Store, runtime: Runtime, log: Log): Promise<void> {
+async function forgetOld(store: Store, runtime: Runtime, log: Log, isPlausible: boolean): Promise<void> {
   const now = runtime.now();
   const before = new Date(now.getTime() - REMOVALS_KEPT).toISOString();
   try {
     await store.write((tables) => tables.state.forgetBefore(before));
-    while (await store.write((tables) => tables.audit.forget(now))) {}
+    while (isPlausible && (await store.write((tables) => tables.audit.forget(now)))) {}
   } catch (error) {
     log.error("old removals and audit entries could not be forgotten", error);
   }

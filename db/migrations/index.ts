@@ -6,6 +6,7 @@ import { inactiveUsers } from "./0005-inactive-users.ts";
 import { oauth } from "./0006-oauth.ts";
 import { oauthRequests } from "./0007-oauth-requests.ts";
 import { firstToken } from "./0008-first-token.ts";
+import { operatorsKeys } from "./0009-operators-keys.ts";
 
 /** Append-only: a database of version n has run the first n of these, and keeps that number in user_version. */
 export const migrations: readonly string[] = [
@@ -17,4 +18,5 @@ export const migrations: readonly string[] = [
   oauth,
   oauthRequests,
   firstToken,
+  operatorsKeys,
 ];

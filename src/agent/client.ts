@@ -118,6 +118,12 @@ export function openClient(options: ConnectionOptions): Client {
       const headers = { Authorization: `Bearer ${key}`, "Content-Length": "0" };
       const request = { method: "POST", path: "sync/v1/key", headers } as const;
       return connection.exchange(request, async (response) => {
+        if (response.statusCode === 403) {
+          throw new NotAccepted(
+            "the server gives no fresh key for this one (403): an operator has made one for this node already " +
+              "(m25-mail node rotate-key), or it may not be used from this address",
+          );
+        }
         expectStatus(response, [200]);
         return readFreshKey(await readAway(response), key);
       });

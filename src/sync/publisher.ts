@@ -22,6 +22,7 @@ const CHUNK = 256 * 1024;
 interface MapsFile {
   history: string;
   revision: number;
+  kind: Header["kind"];
   etag: string;
   file: FileHandle;
   size: number;
@@ -31,6 +32,7 @@ interface MapsFile {
 
 /** An answer with maps. */
 export interface Publication {
+  kind: Header["kind"];
   etag: string;
   /** `br`: compressed with brotli, `size` bytes. */
   encoding: "br" | "identity";
@@ -120,7 +122,8 @@ export class Publisher {
     const { summary, lines } = changes;
     const header = encodeHeader(headerOf("delta", view, summary, polls.cursorKey()));
     const body = Buffer.from(`${header}\n${lines.join("")}${encodeEnd(lines.length)}\n`);
-    const delta: Publication = { etag: stateTag(summary), encoding: "identity", size: body.length, body };
+    const etag = stateTag(summary);
+    const delta: Publication = { kind: "delta", etag, encoding: "identity", size: body.length, body };
     this.#deltas.set(key, delta);
     return delta;
   }
@@ -132,7 +135,7 @@ export class Publisher {
     maps.users += 1;
     const body = Readable.from(chunks(maps));
     body.once("close", () => void this.#release(maps));
-    return { etag: maps.etag, encoding: "br", size: maps.size, body };
+    return { kind: maps.kind, etag: maps.etag, encoding: "br", size: maps.size, body };
   }
 
   async #release(maps: MapsFile): Promise<void> {
@@ -149,7 +152,7 @@ export class Publisher {
       await writeMaps(reading, header, file);
       const { size } = await file.stat();
       const { history, revision } = header;
-      const maps = { history, revision, etag: stateTag(header), file, size, users: 1 };
+      const maps: MapsFile = { history, revision, kind, etag: stateTag(header), file, size, users: 1 };
       const former = this.#files.get(key);
       this.#files.set(key, maps);
       if (former !== undefined) await this.#release(former);

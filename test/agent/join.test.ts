@@ -18,6 +18,7 @@ import type { FileSystem } from "../../src/agent/file-system.ts";
 import type { Host } from "../../src/agent/host.ts";
 import { thisMachine } from "../../src/agent/this-machine.ts";
 import { startServer, type TestServer } from "../support/server.ts";
+import { testRuntime } from "../support/store.ts";
 import { bundle, type Ended } from "./bundled.ts";
 import { temporaryFolder } from "./support.ts";
 
@@ -368,6 +369,16 @@ describe("rotate", () => {
         : undefined,
     );
     expect(await run("rotate", front, keyFile, consoleWith(""))).toBe(77);
+    expect(readFileSync(keyFile, "utf8")).toBe(`${key}\n`);
+    expect(await statusOf(server, key)).toBe(200);
+  });
+
+  it("says where the operator's key goes when there is one, and leaves the file as it is", async () => {
+    const { server, keyFile, key } = await joined();
+    await testRuntime(server.store).must("rotate-key", { name: "node-1" });
+    const node = consoleWith("");
+    expect(await run("rotate", server, keyFile, node)).toBe(77);
+    expect(node.log.join("\n")).toContain("m25-mail node rotate-key");
     expect(readFileSync(keyFile, "utf8")).toBe(`${key}\n`);
     expect(await statusOf(server, key)).toBe(200);
   });

@@ -216,6 +216,7 @@ test("entries that are past their retention go when the server starts, and the s
   await old.api("add-domain", { domain: "old.nl" });
   await old.close();
   const kept = await startServer({ db: old.database });
+  await kept.api("list-domains");
   await kept.close();
   expect(await audit(old.database)).toHaveLength(1);
   const server = await startServer({ db: old.database, "audit-retention": "30" });

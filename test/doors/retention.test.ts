@@ -63,6 +63,47 @@ test("each hour the server looks again", async () => {
   await expect.poll(left).toEqual(["active@example.nl"]);
 });
 
+/** A server that should purge and forget, and what it does of that once its clock is far ahead. */
+async function farAhead(start: Date) {
+  vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+  const db = await withInactive();
+  let now = start;
+  const settings = { db, "purge-inactive-after": "30", "audit-retention": "90" };
+  const server = await startServer(settings, { now: () => now });
+  const entries = () => rawDatabase(db).prepare("SELECT at FROM audit_log ORDER BY id").pluck().all();
+  return {
+    entries,
+    lookAgain(at: Date) {
+      now = at;
+      vi.advanceTimersByTime(3_600_000);
+    },
+    doubts: () => server.log.filter((line) => line.includes("clock")),
+    left: async () => emails((await server.api("list-users")).body),
+  };
+}
+
+test("a server that starts with a clock far ahead neither forgets nor purges, and says once what to do", async () => {
+  const { entries, left, doubts, lookAgain } = await farAhead(daysAgo(-5000));
+  expect(doubts()).toEqual([expect.stringMatching(/2026-03-02T.* restart/)]);
+  expect(await left()).toHaveLength(3);
+  lookAgain(daysAgo(-5001));
+  lookAgain(daysAgo(-5002));
+  expect(await left()).toHaveLength(3);
+  expect(entries()[0]).toBe(daysAgo(100).toISOString());
+  expect(doubts()).toHaveLength(1);
+});
+
+test("a clock that jumps far ahead while the server runs takes nothing either", async () => {
+  const { entries, left, doubts, lookAgain } = await farAhead(noon);
+  await expect.poll(left).toHaveLength(2);
+  const kept = entries();
+  expect(kept[0]).toBe(daysAgo(31).toISOString());
+  lookAgain(daysAgo(-5000));
+  await expect.poll(doubts).toHaveLength(1);
+  expect(await left()).toHaveLength(2);
+  expect(entries()).toEqual(kept);
+});
+
 test("without the setting nothing is ever purged", async () => {
   vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
   const server = await startServer(

@@ -1,5 +1,9 @@
+import { once } from "node:events";
+import { request } from "node:http";
+import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
 import { startServer } from "../support/server.ts";
+import { testRuntime } from "../support/store.ts";
 
 async function keyed() {
   let now = new Date("2026-03-01T12:00:00Z");
@@ -10,10 +14,14 @@ async function keyed() {
   const status = async (credential: string) => (await ask("maps", credential)).status;
   const fresh = async (credential: string) =>
     String(((await (await ask("key", credential, "POST")).json()) as { sync_key: string }).sync_key);
+  const operators = testRuntime(server.store, { now: () => now });
   return {
+    url: server.url,
     key,
     status,
     fresh,
+    ask,
+    rotate: () => operators.must("rotate-key", { name: "pi" }),
     later: (hours: number) => (now = new Date(now.getTime() + hours * 3_600_000)),
   };
 }
@@ -46,4 +54,49 @@ test("a key that was asked for twice is the last one given", async () => {
 test("nobody without a key gets one", async () => {
   const { key, fresh } = await keyed();
   expect(await fresh(key.replace(/.$/, "0").replace(/^m25key/, "m25tok"))).toBe("undefined");
+});
+
+test("a stolen key gets no other once the operator has made one for the node, which works and ends it", async () => {
+  const { key, status, fresh, ask, rotate } = await keyed();
+  const early = await fresh(key);
+  const operators = String((await rotate()).sync_key);
+  const refused = await ask("key", key, "POST");
+  expect(refused.status).toBe(403);
+  expect(await refused.json()).toMatchObject({
+    code: "forbidden",
+    hint: expect.stringContaining("m25-mail node remove"),
+  });
+  expect(await status(early)).toBe(401);
+  expect(await status(operators)).toBe(200);
+  expect(await status(key)).toBe(401);
+  expect(await status(await fresh(operators))).toBe(200);
+});
+
+test("a key that asks for another again and again still ends a day after it asked first", async () => {
+  const { key, status, ask, fresh, rotate, later } = await keyed();
+  const asked = await ask("key", key, "POST");
+  const { old_key_ends_at } = (await asked.json()) as { old_key_ends_at: string };
+  later(23);
+  expect(await (await ask("key", key, "POST")).json()).toMatchObject({ old_key_ends_at });
+  const second = await fresh(key);
+  expect(await rotate()).toMatchObject({ old_key_ends_at });
+  expect(await status(second)).toBe(401);
+  later(1);
+  expect(await status(key)).toBe(401);
+});
+
+test("whoever began to ask with a key before its successor was used gets none", async () => {
+  const { url, key, status, fresh } = await keyed();
+  const second = await fresh(key);
+  const body = { "content-type": "application/json", "content-length": 2, expect: "100-continue" };
+  const headers = { authorization: `Bearer ${key}`, ...body };
+  const asking = request(`${url}/sync/v1/key`, { method: "POST", headers, agent: false });
+  const answered = once(asking, "response");
+  asking.flushHeaders();
+  await once(asking, "continue");
+  expect(await status(second)).toBe(200);
+  asking.end("{}");
+  const [answer] = await answered;
+  expect(JSON.parse(await text(answer))).toMatchObject({ status: 401, code: "unauthorized" });
+  expect(await status(second)).toBe(200);
 });

@@ -50,9 +50,8 @@ export const rotateKey = defineTool({
   output: z.object({ name: z.string(), sync_key: z.string(), old_key_ends_at: Timestamp }),
   async run({ tables, at }, { name }) {
     const key = newCredential("syncKey");
-    const expiresAt = keyEnd(new Date(at));
-    await tables.nodes.addKey(name, key, expiresAt);
-    return { name, sync_key: key.text, old_key_ends_at: expiresAt };
+    const end = await tables.nodes.addOperatorsKey(name, key, keyEnd(new Date(at)));
+    return { name, sync_key: key.text, old_key_ends_at: end };
   },
 });
 

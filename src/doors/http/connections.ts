@@ -1,4 +1,5 @@
 import type { Server } from "node:net";
+import type { FastifyInstance } from "fastify";
 import { type Networks, plainAddress, subscriberOf } from "../../mail/network.ts";
 
 /**
@@ -27,5 +28,13 @@ export function limitConnections(
       if (left === 0) open.delete(caller);
       else open.set(caller, left);
     });
+  });
+}
+
+/** Whoever showed no valid credential keeps no connection: a few strangers could otherwise hold all there are. */
+export function closeToStrangers(app: FastifyInstance): void {
+  app.addHook("onSend", (request, reply, payload, done) => {
+    if (request.principal === undefined && request.node === undefined) reply.header("connection", "close");
+    done(null, payload);
   });
 }

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import type { IncomingHttpHeaders, Server } from "node:http";
+import type { Server } from "node:http";
 import { createSecureContext } from "node:tls";
 import fastify, {
   type FastifyError,
@@ -28,8 +28,9 @@ import { mountRest } from "../rest.ts";
 import { Changes } from "../sync/changes.ts";
 import { mountSync } from "../sync/index.ts";
 import { noteClientAddresses } from "./client-address.ts";
-import { limitConnections } from "./connections.ts";
+import { closeToStrangers, limitConnections } from "./connections.ts";
 import { holdBackFailures } from "./failures.ts";
+import { hostGuard } from "./host-guard.ts";
 import { AllowedHosts } from "./hosts.ts";
 import {
   BODY_LIMIT,
@@ -101,12 +102,16 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
     genReqId: requestIds(),
     // A path that cannot be decoded never comes to a hook or a route.
     frameworkErrors: (_error, request, reply) =>
-      void sendProblem(reply as FastifyReply, refused(request.headers) ?? noToken()),
+      void sendProblem(
+        reply.header("connection", "close") as FastifyReply,
+        refused(request.headers) ?? noToken(),
+      ),
   }) as unknown as FastifyInstance<Server>;
   const trusted = new Networks(settings.trustedProxies);
   limitConnections(app.server, { most: MOST_CONNECTIONS, mostOfOne: MOST_CONNECTIONS_OF_ONE }, trusted);
   noteClientAddresses(app, trusted, log);
   watchRequests(app, metrics, log);
+  closeToStrangers(app);
   holdBackFailures(app);
   app.addHook("onRequest", (request, reply, done) => {
     const refusal = refused(request.headers);
@@ -131,9 +136,9 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
       }
       return sendProblem(reply, noToken());
     }
+    request.principal = principal;
     const wait = requests.take(`principal ${principal.name}`);
     if (wait > 0) return sendProblem(reply, tooMany("requests", wait));
-    request.principal = principal;
     // Results show addresses, and a new node's key.
     reply.raw.setHeader("cache-control", "no-store");
     return undefined;
@@ -190,24 +195,6 @@ function readPem(flag: string, file: string): Buffer {
   } catch {
     throw new UsageError(`${flag} ${file} cannot be read.`);
   }
-}
-
-/** Says of a request's header fields why the server does not answer to them, or undefined when it does. */
-function hostGuard(allowed: AllowedHosts, log: Log) {
-  return ({ host, origin }: IncomingHttpHeaders): MailError | undefined => {
-    if (allowed.allowsHost(host) && allowed.allowsOrigin(origin)) return undefined;
-    const [header, value] = allowed.allowsHost(host) ? ["Origin", origin] : ["Host", host];
-    // Only what can be a name is repeated: it may be a secret in the wrong place.
-    const named = /^[\w.:/[\]-]*$/.test(value ?? "") ? `"${value?.slice(0, 100) ?? ""}"` : "that is no name";
-    log.warn(
-      `refused a request with ${header} ${named}: if that name is this server's, give it with --public-url or --allowed-hosts`,
-    );
-    return new MailError(
-      "forbidden",
-      `This server does not answer to that ${header}.`,
-      "Call it by its own name, or ask its operator to allow this one.",
-    );
-  };
 }
 
 const noToken = () =>

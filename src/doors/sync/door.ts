@@ -2,6 +2,7 @@ import type { Store } from "../../../db/store.ts";
 import type { LastSeen } from "../../auth/last-seen.ts";
 import type { Publisher } from "../../sync/publisher.ts";
 import type { Changes } from "./changes.ts";
+import type { NodeLimits } from "./limits.ts";
 
 /** What the nodes' routes work with. */
 export interface SyncDoor {
@@ -9,6 +10,7 @@ export interface SyncDoor {
   publisher: Publisher;
   changes: Changes;
   lastSeen: LastSeen;
+  limits: NodeLimits;
   now(): Date;
   /** False once the server is closing: nobody is made to wait any more. */
   open(): boolean;

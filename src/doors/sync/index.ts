@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { PollingNode } from "../../../db/store.ts";
 import type { SyncDoor } from "./door.ts";
 import { sendKey } from "./key.ts";
+import { NodeLimits } from "./limits.ts";
 import { sendMaps } from "./maps.ts";
 import { authenticateNode, endOldKey } from "./node.ts";
 import { receiveReport } from "./report.ts";
@@ -14,9 +15,12 @@ declare module "fastify" {
 }
 
 /** Mounts the nodes' own routes. A sync key opens these and nothing else, and nothing else opens these. */
-export async function mountSync(scope: FastifyInstance, parts: Omit<SyncDoor, "open">): Promise<void> {
+export async function mountSync(
+  scope: FastifyInstance,
+  parts: Omit<SyncDoor, "open" | "limits">,
+): Promise<void> {
   let open = true;
-  const door: SyncDoor = { ...parts, open: () => open };
+  const door: SyncDoor = { ...parts, limits: new NodeLimits(), open: () => open };
   scope.addHook("preClose", (done) => {
     open = false;
     void door.changes.wakeAll();

@@ -10,14 +10,20 @@ export async function sendKey(
   reply: FastifyReply,
 ): Promise<FastifyReply> {
   const { node } = request;
+  door.limits.key(node);
   const key = newCredential("syncKey");
-  const expiresAt = keyEnd(door.now());
-  const at = door.now().toISOString();
-  await door.store.write(async (tables) => {
-    await tables.nodes.addKey(node.name, key, expiresAt);
+  const now = door.now();
+  const end = await door.store.write(async (tables) => {
+    const keyEnds = await tables.nodes.exchangeKey(node, key, keyEnd(now));
     const revision = await tables.state.revision();
     const call = { tool: "rotate-key", arguments: { name: node.name }, revision };
-    await tables.audit.append({ at, principal: `node ${node.name}`, door: "sync", ...call });
+    await tables.audit.append({
+      at: now.toISOString(),
+      principal: `node ${node.name}`,
+      door: "sync",
+      ...call,
+    });
+    return keyEnds;
   });
-  return reply.header("cache-control", "no-store").send({ sync_key: key.text, old_key_ends_at: expiresAt });
+  return reply.header("cache-control", "no-store").send({ sync_key: key.text, old_key_ends_at: end });
 }

@@ -1,5 +1,5 @@
 import { randomInt } from "node:crypto";
-import { pipeline, type Readable } from "node:stream";
+import { pipeline, Readable } from "node:stream";
 import { createBrotliDecompress } from "node:zlib";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { PollingNode, PollView, StateSummary } from "../../../db/store.ts";
@@ -77,7 +77,9 @@ export async function sendMaps(
   if (node.acceptedRevision !== null) reply.header(ACCEPT_HEADER, node.acceptedRevision);
   if (standing.kind === "current") return reply.code(304).header("etag", stateTag(state)).send();
   const since = standing.kind === "behind" ? standing.since : undefined;
-  return send(await door.publisher.publish(polls, node.view, state, since), request, reply);
+  const maps = await door.publisher.publish(polls, node.view, state, since);
+  if (maps.kind === "snapshot") holdBack(door, node, maps);
+  return send(maps, request, reply);
 }
 
 function keyIdOf(request: FastifyRequest): string | undefined {
@@ -117,6 +119,16 @@ async function startHistory(door: SyncDoor, { name }: PollingNode, { history }: 
     const call = { tool: "start-history", arguments: {}, revision: await tables.state.revision() };
     await tables.audit.append({ at, principal: `node ${name}`, door: "sync", ...call });
   });
+}
+
+/** @throws MailError busy */
+function holdBack(door: SyncDoor, node: PollingNode, { body }: Publication): void {
+  try {
+    door.limits.snapshot(node);
+  } catch (error) {
+    if (body instanceof Readable) body.destroy();
+    throw error;
+  }
 }
 
 /** A 304 would bring all who waited back to a server that is not there yet, and then they would stay away. */

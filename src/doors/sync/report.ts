@@ -26,6 +26,7 @@ export async function receiveReport(
   reply: FastifyReply,
 ): Promise<FastifyReply> {
   const { node } = request;
+  door.limits.report(node);
   const report = ReportBody.safeParse(request.body);
   if (!report.success) {
     throw new MailError(
