@@ -1,6 +1,4 @@
-import { readFileSync } from "node:fs";
 import type { Server } from "node:http";
-import { createSecureContext } from "node:tls";
 import fastify, {
   type FastifyError,
   type FastifyInstance,
@@ -15,9 +13,7 @@ import type { Tool } from "../../../tools/tool.ts";
 import { authenticateToken, bearerCredential } from "../../auth/bearer.ts";
 import type { LastSeen } from "../../auth/last-seen.ts";
 import type { OAuth } from "../../auth/oauth/index.ts";
-import { UsageError } from "../../config.ts";
 import type { Log } from "../../log.ts";
-import { MailError } from "../../mail/error.ts";
 import { Networks, subscriberOf } from "../../mail/network.ts";
 import type { Metrics } from "../../metrics.ts";
 import type { Publisher } from "../../sync/publisher.ts";
@@ -43,8 +39,10 @@ import {
   REQUEST_TIMEOUT,
   TIMEOUT_CHECK_INTERVAL,
 } from "./limits.ts";
-import { sendProblem, unauthorized } from "./problem.ts";
+import { noSuchRoute, noToken, sendProblem } from "./problem.ts";
 import { requestIds, watchRequests } from "./request-log.ts";
+import { readTls } from "./tls.ts";
+import { problemOf } from "./unexpected.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -176,62 +174,4 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
   });
   await app.register((scope) => mountSync(scope, { store, publisher, changes, lastSeen, now }));
   return app;
-}
-
-/** @throws UsageError when the files cannot be read, or are no certificate and its key */
-function readTls(tls: { certFile: string; keyFile: string }) {
-  const pair = { cert: readPem("--tls-cert", tls.certFile), key: readPem("--tls-key", tls.keyFile) };
-  try {
-    createSecureContext(pair);
-  } catch {
-    throw new UsageError("--tls-cert and --tls-key are no certificate and its private key, as PEM.");
-  }
-  return pair;
-}
-
-function readPem(flag: string, file: string): Buffer {
-  try {
-    return readFileSync(file);
-  } catch {
-    throw new UsageError(`${flag} ${file} cannot be read.`);
-  }
-}
-
-const noToken = () =>
-  unauthorized(
-    "A valid access token is needed.",
-    "Send Authorization: Bearer TOKEN; the operator makes one with: m25-mail token create NAME",
-  );
-
-const noSuchRoute = () =>
-  new MailError(
-    "invalid_input",
-    "There is nothing at this path and method.",
-    "See /api/openapi.json for the endpoints; MCP is at /mcp.",
-  );
-
-/** What went wrong before or outside of call(): only the kind is told, never the parser's words, which quote the body. */
-function problemOf(error: FastifyError, runtime: Runtime, reference: string): [MailError, number?] {
-  if (error instanceof MailError) return [error];
-  const status = error.statusCode ?? 500;
-  if (status === 413)
-    return [new MailError("too_large", "The request is too large.", `Send at most ${BODY_LIMIT} bytes.`)];
-  if (status >= 400 && status < 500) {
-    return [
-      new MailError(
-        "invalid_input",
-        "The request could not be read.",
-        "Send a JSON object with Content-Type: application/json.",
-      ),
-      400,
-    ];
-  }
-  runtime.reportBug(error, reference);
-  return [
-    new MailError(
-      "internal",
-      `Something went wrong inside M25 Mail (reference ${reference}).`,
-      "Try once more; if it stays, give the operator this reference: it stands in the log.",
-    ),
-  ];
 }
