@@ -18,11 +18,15 @@ export class ContactWriter {
   }
 
   /** @throws MailError unavailable */
-  async record({ nodes, tokens, at }: Contacts): Promise<void> {
+  async record({ nodes, tokens, refused = new Set(), at }: Contacts): Promise<void> {
     try {
       this.#opened ??= open(this.#path);
-      const { node, token } = this.#opened;
-      for (const [statement, ids] of [[node, nodes] as const, [token, tokens] as const]) {
+      const { node, token, refusal } = this.#opened;
+      for (const [statement, ids] of [
+        [node, nodes],
+        [token, tokens],
+        [refusal, refused],
+      ] as const) {
         for (const batch of batches(ids)) {
           await patiently(async () => statement.run({ ids: JSON.stringify(batch), at }));
           await nextTurn();
@@ -45,13 +49,16 @@ function open(path: string) {
   connection.pragma("synchronous = NORMAL");
   connection.pragma("busy_timeout = 0"); // patiently() waits, and blocks nobody
   const prepare = (text: string) => connection.prepare<{ ids: string; at: string }>(text);
+  // By way of the nodes themselves: one may have been removed since it called.
+  const noteIn = (table: string) =>
+    prepare(
+      `INSERT INTO ${table} SELECT id, @at FROM nodes WHERE id IN (SELECT value FROM json_each(@ids))
+       ON CONFLICT (node_id) DO UPDATE SET at = @at`,
+    );
   return {
     connection,
-    // By way of the nodes themselves: one may have been removed since it called.
-    node: prepare(
-      `INSERT INTO contacts SELECT id, @at FROM nodes WHERE id IN (SELECT value FROM json_each(@ids))
-       ON CONFLICT (node_id) DO UPDATE SET at = @at`,
-    ),
+    node: noteIn("contacts"),
+    refusal: noteIn("refused_contacts"),
     token: prepare("UPDATE tokens SET last_used_at = @at WHERE id IN (SELECT value FROM json_each(@ids))"),
   };
 }

@@ -25,8 +25,8 @@ export interface MailNode {
   } | null;
 }
 
-/** With when it called last, or null when it never did. */
-export type SeenNode = MailNode & { lastSyncAt: string | null };
+/** With when it called last and when it was refused last for its address, or null when that never was. */
+export type SeenNode = MailNode & { lastSyncAt: string | null; refusedAt: string | null };
 
 /** A key as it is kept. */
 interface NewKey {
@@ -46,11 +46,16 @@ export class NodeTable {
     const rows = await this.#db
       .selectFrom("nodes")
       .leftJoin("contacts", "contacts.node_id", "nodes.id")
+      .leftJoin("refused_contacts", "refused_contacts.node_id", "nodes.id")
       .selectAll("nodes")
-      .select("contacts.at as last_sync_at")
+      .select(["contacts.at as last_sync_at", "refused_contacts.at as refused_at"])
       .orderBy("name")
       .execute();
-    return rows.map((row) => ({ ...toNode(row), lastSyncAt: row.last_sync_at }));
+    return rows.map((row) => ({
+      ...toNode(row),
+      lastSyncAt: row.last_sync_at,
+      refusedAt: row.refused_at,
+    }));
   }
 
   /** How many nodes serve this domain. */
@@ -202,15 +207,23 @@ export class NodeTable {
   /**
    * Lets the removals up to `revision` through that a node withholds; of all nodes when `name` is undefined.
    *
-   * @returns the names of the nodes
+   * @returns the nodes by name, with how many mailboxes each withheld when it reported last
    * @throws MailError node_not_found
    */
-  async acceptRemovals(name: string | undefined, revision: number): Promise<string[]> {
+  async acceptRemovals(
+    name: string | undefined,
+    revision: number,
+  ): Promise<Array<{ name: string; withheld: number }>> {
     let query = this.#db.updateTable("nodes").set({ accepted_revision: revision });
     if (name !== undefined) query = query.where("name", "=", name);
-    const rows = await query.returning("name").execute();
+    const rows = await query.returning(["name", "report_status", "report_count"]).execute();
     if (name !== undefined) found(name, rows[0]);
-    return rows.map((row) => row.name).sort();
+    return rows
+      .map((row) => ({
+        name: row.name,
+        withheld: row.report_status === "withheld" ? (row.report_count ?? 0) : 0,
+      }))
+      .sort((one, other) => one.name.localeCompare(other.name));
   }
 
   async recordReport(id: number, report: Report, at: string): Promise<void> {

@@ -122,9 +122,16 @@ export class OAuthTable {
     await this.#remove(kind, stored(text));
   }
 
-  /** Ends a grant: its codes and tokens are worth nothing from here on. */
-  async endGrant(text: string): Promise<void> {
-    await this.endStoredGrant(stored(text));
+  /**
+   * Ends a grant: its codes and tokens are worth nothing from here on.
+   *
+   * @returns what it was; undefined where it had ended before
+   */
+  async endGrant(text: string): Promise<{ id: string; payload: Payload } | undefined> {
+    const grant = await this.find("Grant", text);
+    const id = stored(text);
+    await this.endStoredGrant(id);
+    return grant && { id: shortId(id), payload: grant.payload };
   }
 
   /** @param id the hash under which it is stored */

@@ -68,6 +68,7 @@ export interface Schema {
     reported_at: string | null;
   };
   contacts: { node_id: Fixed<number>; at: string };
+  refused_contacts: { node_id: Fixed<number>; at: string };
   tokens: {
     id: Generated<number>;
     name: Fixed<string>;

@@ -59,6 +59,8 @@ export interface Reading {
 export interface Contacts {
   nodes: ReadonlySet<number>;
   tokens: ReadonlySet<number>;
+  /** Nodes that were refused for the address that they called from. */
+  refused?: ReadonlySet<number>;
   at: string;
 }
 

@@ -17,6 +17,7 @@ export const addNode = defineTool({
     "up, and repeat it nowhere else. See the nodes with m25_mail_list_nodes.",
   effect: "write",
   scope: () => "nodes",
+  ofAllDomains: true,
   input: z.strictObject({
     name: NodeName,
     ip_address: Network.optional().describe(

@@ -193,7 +193,6 @@ async function recordRefusal(
 }
 
 function authorise({ scopes, domains }: Principal, tool: Tool, { scope }: ParsedCall): void {
-  // Nodes serve all domains, and a node's key reads them.
   if (domains !== undefined && (scope === "nodes" || tool.ofAllDomains)) {
     throw new MailError(
       "forbidden",

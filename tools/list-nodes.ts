@@ -9,10 +9,11 @@ export const listNodes = defineTool({
   description:
     "Lists the nodes (the machines that run Postfix and Dovecot) and how far each has come: a change with revision R " +
     "is live on a node when its applied_revision is at least R; removals are not while the reason is " +
-    "removals_withheld. status: never (has not polled yet), current (serves this revision, with the same digest), behind (will catch up within a minute), stale (no contact for 5 minutes), failing (could not apply; see reason). " +
+    "removals_withheld. status: never (has not polled yet), current (serves this revision, with the same digest), behind (will catch up within a minute), stale (no contact for 5 minutes), failing (could not apply, or is refused for its address; see reason). " +
     "Sync keys are never shown.",
   effect: "read",
   scope: () => "nodes",
+  ofAllDomains: true,
   input: z.strictObject({}),
   output: z.object({
     nodes: z.array(
@@ -29,7 +30,9 @@ export const listNodes = defineTool({
         reason: z
           .string()
           .nullable()
-          .describe("Why the node is failing, as a word such as disk_full or digest_differs; else null."),
+          .describe(
+            "Why the node is failing, as a word such as disk_full, digest_differs or address_refused; else null.",
+          ),
         reason_count: z
           .int()
           .nullable()

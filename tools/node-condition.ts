@@ -4,6 +4,8 @@ import type { Tables } from "../db/store.ts";
 /** Nodes poll every minute; without contact for this long, something is wrong. In ms. */
 const STALE_AFTER = 5 * 60_000;
 
+const ADDRESS_REFUSED = "address_refused";
+
 export const nodeStatuses = ["never", "current", "behind", "stale", "failing"] as const;
 
 /** How a node stands to the state that it must serve. */
@@ -11,7 +13,10 @@ export interface NodeCondition {
   /** null while the node serves nothing of this history: a number of another says nothing about this one. */
   appliedRevision: number | null;
   status: (typeof nodeStatuses)[number];
-  /** One of reportReasons, or `digest_differs`: at the server's revision the node serves other records. */
+  /**
+   * One of reportReasons; or `digest_differs`: at the server's revision the node serves other records; or
+   * `address_refused`: since it called last it has been refused for its address.
+   */
   reason: string | null;
   reasonCount: number | null;
   hint: string | null;
@@ -38,18 +43,25 @@ export async function conditionsOf(
     const digest = applied === revision && report?.digest ? report.digest : undefined;
     const agrees = digest !== undefined && digest === (await digestOf(node.view));
     const differs = report?.status === "applied" && digest !== undefined && !agrees;
-    const status = statusOf(node, { agrees, differs }, at);
-    const reason = differs ? "digest_differs" : (report?.reason ?? null);
+    const refused = isRefused(node, at);
+    const status = refused ? "failing" : statusOf(node, { agrees, differs }, at);
+    const reason = refused ? ADDRESS_REFUSED : differs ? "digest_differs" : (report?.reason ?? null);
     const condition: NodeCondition = {
       appliedRevision: applied,
       status,
       reason,
-      reasonCount: report?.count ?? null,
+      reasonCount: refused ? null : (report?.count ?? null),
       hint: hintOf(node, status, reason),
     };
     judged.push({ node, condition });
   }
   return judged;
+}
+
+/** True where the last that was heard of it within the time is that it may not call from where it is. */
+function isRefused({ lastSyncAt, refusedAt }: SeenNode, at: string): boolean {
+  if (refusedAt === null || (lastSyncAt !== null && lastSyncAt >= refusedAt)) return false;
+  return Math.abs(Date.parse(at) - Date.parse(refusedAt)) <= STALE_AFTER;
 }
 
 function statusOf(
@@ -75,6 +87,12 @@ function hintOf(
   if (status === "stale")
     return "See on the node whether it runs and reaches the server: m25-mail-node status.";
   if (status !== "failing") return null;
+  if (reason === ADDRESS_REFUSED) {
+    return (
+      "It polls from another address than is registered, or somebody else has its key. If the address is right, an " +
+      `operator lets it in at the server's shell: m25-mail node set ${name} --ip CIDR. It then comes back within 5 minutes.`
+    );
+  }
   if (reason === "removals_withheld") {
     return (
       `The node keeps serving ${report?.count ?? "some"} mailboxes that were removed, for they are many at once. If that is ` +

@@ -42,7 +42,7 @@ export interface Tool {
   title: string;
   description: string;
   effect: Effect;
-  /** True for what is of all domains together, and so for nobody who may see some only. */
+  /** True for what is of all domains together, as nodes are, and so for nobody who may see some only. */
   ofAllDomains: boolean;
   input: z.ZodObject;
   output: z.ZodObject;

@@ -7,6 +7,7 @@ import { oauth } from "./0006-oauth.ts";
 import { oauthRequests } from "./0007-oauth-requests.ts";
 import { firstToken } from "./0008-first-token.ts";
 import { operatorsKeys } from "./0009-operators-keys.ts";
+import { refusedContacts } from "./0010-refused-contacts.ts";
 
 /** Append-only: a database of version n has run the first n of these, and keeps that number in user_version. */
 export const migrations: readonly string[] = [
@@ -19,4 +20,5 @@ export const migrations: readonly string[] = [
   oauthRequests,
   firstToken,
   operatorsKeys,
+  refusedContacts,
 ];

@@ -144,7 +144,12 @@ export function openClient(options: ConnectionOptions): Client {
 function expectStatus(response: IncomingMessage, wanted: readonly number[]): void {
   const status = response.statusCode ?? 0;
   if (wanted.includes(status)) return;
-  if (status === 401) throw new NotAccepted("the server does not accept the key (401)");
+  if (status === 401) {
+    throw new NotAccepted(
+      "the server does not accept the key (401): it was exchanged already, has ended, or its node was removed (at the " +
+        "server, m25-mail node rotate-key NAME gives another); or --server is not the server's own address",
+    );
+  }
   if (status === 403) throw new NotAccepted("the server does not accept the key from this address (403)");
   const after = retryAfter(response);
   // Said by a proxy, or by a server that stops: there may soon be another.

@@ -192,7 +192,11 @@ function parseServer(text: string, insecureHttp: boolean): URL {
         "Use https://, or add --insecure-http where the link is encrypted below (WireGuard)",
     );
   }
-  if (!url.pathname.endsWith("/")) url.pathname += "/";
+  if (url.pathname !== "/") {
+    throw new ConfigurationError(
+      `--server is the server's address without a path: ${url.origin}, as m25-mail serve has it`,
+    );
+  }
   return url;
 }
 

@@ -6,7 +6,14 @@ import {
 } from "node:http";
 import { Agent as HttpsAgent, request as requestHttps } from "node:https";
 import { RefusedAnswer } from "../sync/reader.ts";
-import { NotAccepted, systemCode, TemporaryFailure, Unreachable, WrongAnswer } from "./faults.ts";
+import {
+  ConfigurationError,
+  NotAccepted,
+  systemCode,
+  TemporaryFailure,
+  Unreachable,
+  WrongAnswer,
+} from "./faults.ts";
 
 /** How long and how much the program puts up with. Times in milliseconds. */
 export interface Limits {
@@ -47,7 +54,8 @@ export interface Connection {
   /**
    * Sends one request and gives `read` its answer; ends all of it when a limit is passed.
    *
-   * @throws what `read` throws; Unreachable, TemporaryFailure, WrongAnswer (not HTTP)
+   * @throws what `read` throws; Unreachable, TemporaryFailure, WrongAnswer (not HTTP), ConfigurationError (a
+   * certificate that is not trusted)
    */
   exchange<T>(request: Request, read: (response: IncomingMessage) => Promise<T>): Promise<T>;
   close(): void;
@@ -151,13 +159,36 @@ function answerOf(
   });
 }
 
-/** Faults of the network are temporary; an answer that is not HTTP is a wrong answer. */
+/** What OpenSSL and Node call a certificate whose issuer is not among the trusted ones. */
+const UNKNOWN_ISSUER: ReadonlySet<string | undefined> = new Set([
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_GET_ISSUER_CERT",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+]);
+
+/**
+ * Faults of the network are temporary; an answer that is not HTTP is a wrong answer; whom to trust, a person says.
+ */
 function asFault(error: unknown): unknown {
   const own = [RefusedAnswer, WrongAnswer, NotAccepted, TemporaryFailure];
   if (own.some((kind) => error instanceof kind)) return error;
   const code = systemCode(error);
   if (code?.startsWith("HPE_")) {
     return new WrongAnswer(`the server does not answer in HTTP (${code}): is --server right?`);
+  }
+  if (UNKNOWN_ISSUER.has(code)) {
+    return new ConfigurationError(
+      `the server's certificate is of no authority that is trusted here (${code}): trust it with --ca FILE, its ` +
+        "issuer's certificate in PEM form",
+    );
+  }
+  if (code === "ERR_TLS_CERT_ALTNAME_INVALID") {
+    return new ConfigurationError(
+      "the server's certificate is for another name: give --server a name that stands in it, or the server a " +
+        "certificate for this one and, where its issuer is your own, --ca FILE",
+    );
   }
   const words = error instanceof Error && error.message !== "" ? error.message : code;
   return new Unreachable(`the server cannot be reached: ${words}`);

@@ -8,6 +8,11 @@ const SETTLE = 50;
 const NO_SESSION = 68;
 /** What doveadm ends with when it has asked Dovecot and there is no such user (EX_NOUSER). */
 const NO_USER = 67;
+/** How doveadm says that one of Dovecot's sockets is not there, or that nobody listens at it. */
+const AWAY = /connect\w*\([^)]*\) failed: (?:No such file or directory|Connection refused)/;
+
+/** Said in place of doveadm's own words, which are of sockets. */
+export const DOVECOT_IS_AWAY = "warning: Dovecot does not answer: is it running?";
 
 /**
  * Ends the open sessions of `users`, of those that Dovecot says are there. Before that it waits for the first
@@ -50,7 +55,7 @@ export async function untilDovecotLooks({ clock }: Host, written: number): Promi
 /**
  * Asks Dovecot for a user's home.
  *
- * @returns `home`: null when it knows no such user; `silence`: why it did not say
+ * @returns `home`: null when it knows no such user; `silence`: a warning, why it did not say
  */
 export async function homeOf(
   host: Host,
@@ -62,10 +67,15 @@ export async function homeOf(
     const { code, stdout, stderr } = await host.run(command, args, { timeout: TIMEOUT });
     if (code === 0) return { home: stdout.trim() };
     if (code === NO_USER) return { home: null };
-    return { silence: onOneLine(stderr) || `doveadm ended with ${code ?? "a signal"}` };
+    if (AWAY.test(stderr)) return { silence: DOVECOT_IS_AWAY };
+    return { silence: notAsked(onOneLine(stderr) || `doveadm ended with ${code ?? "a signal"}`) };
   } catch (error) {
-    return { silence: `cannot be run: ${(error as Error).message}` };
+    return { silence: notAsked(`doveadm cannot be run: ${(error as Error).message}`) };
   }
+}
+
+function notAsked(reason: string): string {
+  return `warning: Dovecot was not asked whom it knows: ${reason}`;
 }
 
 /** @returns what it printed, or undefined after a warning */
@@ -79,7 +89,8 @@ async function doveadmRun(
   try {
     const { code, stdout, stderr } = await host.run(command, [...leading, ...args], { timeout: TIMEOUT });
     if (code === 0) return stdout;
-    if (code !== NO_SESSION)
+    if (AWAY.test(stderr)) host.log(DOVECOT_IS_AWAY);
+    else if (code !== NO_SESSION)
       host.log(`warning: ${shown} ended with ${code ?? "a signal"}: ${onOneLine(stderr)}`);
   } catch (error) {
     host.log(`warning: ${shown} cannot be run: ${(error as Error).message}`);

@@ -19,10 +19,13 @@ export interface LastPoll {
   message: string | null;
 }
 
-/** A host that remembers the last line that was logged about a fault. */
+/** A host that says each line once, and remembers the last that was about a fault. */
 export function listenTo(host: Host): { host: Host; lastLine(): string | undefined } {
   let last: string | undefined;
+  const said = new Set<string>();
   const log = (line: string): void => {
+    if (said.has(line)) return;
+    said.add(line);
     if (!line.startsWith("warning: ")) last = line;
     host.log(line);
   };

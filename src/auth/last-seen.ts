@@ -4,7 +4,7 @@ import type { Log } from "../log.ts";
 const FLUSH_EVERY = 1_000;
 
 /**
- * When each node polled and each token was used last. Kept in memory and written together once a second, all
+ * When each node polled or was refused, and each token was used last. Kept in memory and written together once a second, all
  * with the time of the latest: a transaction for each poll would cost ten times the poll.
  */
 export class LastSeen {
@@ -13,6 +13,7 @@ export class LastSeen {
   readonly #timer: NodeJS.Timeout;
   #nodes = new Set<number>();
   #tokens = new Set<number>();
+  #refused = new Set<number>();
   #latest = new Date(0);
   #writing: Promise<void> = Promise.resolve();
 
@@ -27,6 +28,12 @@ export class LastSeen {
     this.#latest = at;
   }
 
+  /** The node was refused for the address that it calls from. */
+  refusedNode(id: number, at: Date): void {
+    this.#refused.add(id);
+    this.#latest = at;
+  }
+
   token(id: number, at: Date): void {
     this.#tokens.add(id);
     this.#latest = at;
@@ -36,12 +43,14 @@ export class LastSeen {
   flush(): Promise<void> {
     const nodes = this.#nodes;
     const tokens = this.#tokens;
-    if (nodes.size === 0 && tokens.size === 0) return this.#writing;
+    const refused = this.#refused;
+    if (nodes.size + tokens.size + refused.size === 0) return this.#writing;
     const at = this.#latest.toISOString();
     this.#nodes = new Set();
     this.#tokens = new Set();
+    this.#refused = new Set();
     this.#writing = this.#writing
-      .then(() => this.#store.recordContacts({ nodes, tokens, at }))
+      .then(() => this.#store.recordContacts({ nodes, tokens, refused, at }))
       .catch((error: unknown) => this.#log.error("contact times could not be written", error));
     return this.#writing;
   }

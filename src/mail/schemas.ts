@@ -34,11 +34,20 @@ export const EmailAddress = parsed(
 );
 
 /** Marked `writeOnly`: whatever shows, logs or records an input leaves such fields out. */
-export const Password = parsed(
-  parsePassword,
-  { min: 8, max: 72 },
+function password(least: number, description: string) {
+  return parsed((text) => parsePassword(text, least), { min: least, max: 72 }, description).meta({
+    writeOnly: true,
+    format: "password",
+  });
+}
+
+export const Password = password(
+  8,
   "The mailbox owner's password: 8 characters to 72 bytes of UTF-8. Never shown again.",
-).meta({ writeOnly: true, format: "password" });
+);
+
+/** The page that asks for it is open to the internet, and it opens everything: it is longer than a mailbox's. */
+export const OperatorPassword = password(12, "The operator's password: 12 characters to 72 bytes of UTF-8.");
 
 export const QuotaMb = z
   .int()

@@ -22,7 +22,7 @@ describe("the command line", () => {
   it("reads every flag, from itself or from the environment, itself first", () => {
     const flags = [
       "run",
-      "--server=http://10.0.0.1:8625/prefix",
+      "--server=http://10.0.0.1:8625",
       "--key-file",
       "/k",
       "--out",
@@ -39,7 +39,7 @@ describe("the command line", () => {
       "--max-loss-users=3",
     ];
     const config = {
-      server: new URL("http://10.0.0.1:8625/prefix/"),
+      server: new URL("http://10.0.0.1:8625/"),
       keyFile: "/k",
       out: "/o",
       mailRoot: "/srv/mail",
@@ -51,7 +51,7 @@ describe("the command line", () => {
     };
     expect(readCommand(flags, {})).toEqual({ name: "run", config });
     const env = {
-      M25_MAIL_SERVER: "http://10.0.0.1:8625/prefix",
+      M25_MAIL_SERVER: "http://10.0.0.1:8625",
       M25_MAIL_KEY_FILE: "/k",
       M25_MAIL_OUT: "/o",
       M25_MAIL_MAIL_ROOT: "/srv/mail",
@@ -147,6 +147,15 @@ describe("a configuration that cannot work", () => {
     expect(await exitOf(node, at(server))).toBe(78);
     expect(node.log).toEqual([expect.stringContaining("would travel in the clear")]);
   });
+
+  it.each(["https://mail.example.nl/mcp", "https://mail.example.nl/sync/v1/"])(
+    "%s has a path, and the server has none: 78",
+    async (server) => {
+      const node = nodeOf(await startServer(stateOf(1, [], [])));
+      expect(await exitOf(node, at(server))).toBe(78);
+      expect(node.log).toEqual([expect.stringContaining("without a path: https://mail.example.nl,")]);
+    },
+  );
 
   it.each([
     "http://127.0.0.1:1",

@@ -239,6 +239,20 @@ describe("join", () => {
     expect(await run("join", server, keyFile, consoleWith(pasted))).toBe(0);
   });
 
+  it("with a key that was exchanged already, says what may have become of it and how to get another", async () => {
+    const server = await startServer();
+    const pasted = await addNode(server);
+    const first = join(temporaryFolder(), "key");
+    expect(await run("join", server, first, consoleWith(pasted))).toBe(0);
+    const second = join(temporaryFolder(), "key");
+    const node = consoleWith(pasted);
+    expect(await run("join", server, second, node)).toBe(77);
+    expect(node.log).toEqual([
+      expect.stringMatching(/401.*exchanged already.*m25-mail node rotate-key NAME.*--server/),
+    ]);
+    expect(existsSync(second)).toBe(false);
+  });
+
   it("whose answer was lost can be run again", async () => {
     const server = await startServer();
     const pasted = await addNode(server);

@@ -128,8 +128,11 @@ describe("open sessions", () => {
   it.each([
     [
       "Dovecot is not running",
-      () => ({ code: 75, stderr: "Fatal: net_connect_unix(anvil) failed\n" }),
-      /^warning: doveadm -f tab who ended with 75: Fatal: net_connect/,
+      () => ({
+        code: 75,
+        stderr: "Fatal: net_connect_unix(/run/dovecot/anvil) failed: No such file or directory\n",
+      }),
+      /^warning: Dovecot does not answer: is it running\?$/,
     ],
     [
       "a kick fails",

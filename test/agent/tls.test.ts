@@ -67,18 +67,19 @@ describe.skipIf(!openssl)("over HTTPS (skipped where openssl is not installed)",
     const { server, node } = await secured("IP:127.0.0.1");
     process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0";
     try {
-      expect((await node.poll()).exitCode).toBe(75);
+      expect((await node.poll()).exitCode).toBe(78);
     } finally {
       delete process.env.NODE_TLS_REJECT_UNAUTHORIZED;
     }
     expect(server.requests).toEqual([]);
-    expect(node.log).toEqual([expect.stringContaining("self-signed certificate")]);
+    expect(node.log).toEqual([expect.stringMatching(/SELF_SIGNED_CERT.*trust it with --ca FILE/)]);
   });
 
   it("nor to one whose certificate is another's", async () => {
     const { server, node, ca } = await secured("DNS:other.example");
     node.config.caFile = ca;
-    expect((await node.poll()).exitCode).toBe(75);
+    expect((await node.poll()).exitCode).toBe(78);
     expect(server.requests).toEqual([]);
+    expect(node.log).toEqual([expect.stringContaining("for another name: give --server")]);
   });
 });

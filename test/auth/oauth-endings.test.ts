@@ -43,6 +43,39 @@ test("a grant that is revoked while its token is refreshed gives no further toke
   expect((await server.must("list-oauth-grants")).grants).toEqual([]);
 });
 
+test("the operator learns of a refresh token that was used twice: once on record, and in the log", async () => {
+  const server = await startOAuthServer();
+  const { refresh_token } = await tokensFor(server);
+  const [{ id }] = (await server.must("list-oauth-grants")).grants as [{ id: string }];
+  const { body } = await refresh(server, refresh_token);
+  expect((await refresh(server, refresh_token)).body.error).toBe("invalid_grant");
+  const ended = async () => {
+    const { entries } = await server.must("read-audit");
+    return (entries as Array<{ tool: string }>).filter(({ tool }) => tool === "end-grant");
+  };
+  expect(await ended()).toMatchObject([
+    {
+      principal: `oauth:Claude/${id}`,
+      door: "oauth",
+      arguments: { grant: id, client: "Claude", reason: "a refresh token was used twice" },
+    },
+  ]);
+  const told = server.log.filter((line) => line.includes("a refresh token was used twice"));
+  expect(told).toEqual([expect.stringContaining(`{"grant":"${id}","client":"Claude"}`)]);
+  expect(JSON.stringify([await ended(), server.log])).not.toContain(refresh_token);
+  expect((await refresh(server, body.refresh_token)).status).toBe(400); // of a grant that is gone: no second entry
+  expect(await ended()).toHaveLength(1);
+});
+
+test("a client that revokes its own token has ended its grant, and nothing was used twice", async () => {
+  const server = await startOAuthServer();
+  const { refresh_token } = await tokensFor(server);
+  const form = new URLSearchParams({ token: refresh_token, client_id: claudeFlow.clientId });
+  expect((await fetch(`${server.url}/revoke`, { method: "POST", body: form })).status).toBe(200);
+  expect((await server.must("list-oauth-grants")).grants).toEqual([]);
+  expect(JSON.stringify([(await server.must("read-audit")).entries, server.log])).not.toContain("used twice");
+});
+
 test("of a refresh token that is used twice, the one who was in time holds nothing either", async () => {
   const server = await startOAuthServer();
   const { refresh_token } = await tokensFor(server);

@@ -1,6 +1,7 @@
 import { generateKeyPairSync, randomUUID, sign } from "node:crypto";
 import { expect, test } from "vitest";
 import { adapterFor } from "../../src/auth/oauth/adapter.ts";
+import { stderrLog } from "../../src/log.ts";
 import { callTool, connectHttp } from "../support/clients.ts";
 import {
   authorize,
@@ -115,8 +116,9 @@ test("of the same refresh token sent many times at once, no more than one is ans
 
 test("of two that use up the same token at once one is told that it was used, and its grant ends", async () => {
   const { store } = testStore();
-  const tokens = adapterFor(store, () => 1)("RefreshToken");
-  await adapterFor(store, () => 1)("Grant").upsert("a grant", {}, 60);
+  const adapter = adapterFor(store, () => 1, stderrLog());
+  const tokens = adapter("RefreshToken");
+  await adapter("Grant").upsert("a grant", {}, 60);
   await tokens.upsert("a token", { grantId: "a grant" }, 60);
   await tokens.upsert("another of the grant", { grantId: "a grant" }, 60);
   const outcomes = await Promise.allSettled([tokens.consume("a token"), tokens.consume("a token")]);

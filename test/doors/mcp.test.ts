@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { http } from "../support/http.ts";
 import { startServer, type TestServer } from "../support/server.ts";
+import { testRuntime } from "../support/store.ts";
 
 const CANARY = "canary-Hunter22";
 
@@ -61,6 +62,45 @@ test("a call's arguments of a wrong shape are refused in the tool's own words, n
     });
     expect(body).not.toContain(CANARY);
   }
+});
+
+test("what a client got wrong is told in the log by its kind, and as no fault of the server's", async () => {
+  const server = await startServer();
+  const { status } = await post(server, { [CANARY]: CANARY });
+  expect(status).toBe(400);
+  expect(server.log.filter((line) => line.includes("MCP request"))).toEqual([
+    expect.stringMatching(/^refused an MCP request \{"reason":"[\w-]+"\}$/),
+  ]);
+  const headers = { "mcp-protocol-version": "2026-07-28", "mcp-method": "tools/call" };
+  expect((await post(server, rpc("tools/list"), headers)).status).toBe(400);
+  expect(server.log.join("\n")).not.toContain("could not be served");
+  expect(server.log.join("\n")).not.toContain(CANARY);
+});
+
+test("whoever may see some domains only is told so at once, and is offered no tool that is of all of them", async () => {
+  const server = await startServer();
+  const { must } = testRuntime(server.store);
+  const { token } = await must("create-token", { name: "some", domains: ["example.nl"] });
+  const as = { authorization: `Bearer ${token}` };
+  const greeting = message((await post(server, initialize("2025-11-25"), as)).body).result as {
+    instructions: string;
+  };
+  expect(greeting.instructions).toMatch(/for some domains only/);
+  expect(greeting.instructions).not.toMatch(/list_nodes|add_node/);
+  const all = message((await post(server, initialize("2025-11-25"))).body).result as { instructions: string };
+  expect(all.instructions).toContain("m25_mail_list_nodes");
+  for (const { instructions } of [greeting, all])
+    expect(instructions).toMatch(/user set-quota.*never remove and re-create/);
+  const { tools } = message((await post(server, rpc("tools/list"), as)).body).result as {
+    tools: Array<{ name: string }>;
+  };
+  expect(tools).toHaveLength(7);
+  expect(tools.map(({ name }) => name).filter((name) => name.includes("node"))).toEqual([]);
+  const call = rpc("tools/call", { name: "m25_mail_list_nodes", arguments: {} });
+  expect(message((await post(server, call, as)).body).result).toMatchObject({
+    isError: true,
+    content: [{ text: expect.stringContaining("forbidden: ") }],
+  });
 });
 
 test.each([

@@ -51,6 +51,31 @@ test("a key that was asked for twice is the last one given", async () => {
   expect(await status(second)).toBe(200);
 });
 
+test("the list of nodes says of one that is refused for its address why, and what to do, until it is let in", async () => {
+  const server = await startServer();
+  const { must } = testRuntime(server.store);
+  const key = String((await server.api("add-node", { name: "pi", ip_address: "192.0.2.7" })).body.sync_key);
+  const poll = async () => {
+    const headers = { authorization: `Bearer ${key}` };
+    return (await fetch(`${server.url}/sync/v1/maps`, { headers })).status;
+  };
+  const listed = async (endpoint: string) => ((await must(endpoint)).nodes as Array<{ status: string }>)[0];
+  expect(await poll()).toBe(403);
+  const refused = {
+    status: "failing",
+    reason: "address_refused",
+    last_sync_at: null,
+    hint: expect.stringContaining("m25-mail node set pi --ip CIDR"),
+  };
+  for (const endpoint of ["list-nodes", "list-fleet"])
+    await expect.poll(() => listed(endpoint), { timeout: 5_000 }).toMatchObject(refused);
+  await must("set-node", { name: "pi", ip_address: "127.0.0.0/8" });
+  expect(await poll()).toBe(200);
+  await expect
+    .poll(() => listed("list-nodes"), { timeout: 5_000 })
+    .toMatchObject({ status: "behind", reason: null, hint: null });
+});
+
 test("nobody without a key gets one", async () => {
   const { key, fresh } = await keyed();
   expect(await fresh(key.replace(/.$/, "0").replace(/^m25key/, "m25tok"))).toBe("undefined");

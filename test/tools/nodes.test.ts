@@ -60,6 +60,30 @@ test.each([
   expectRefusal(await run("add-node", input), "invalid_input");
 });
 
+test("whoever lets removals through is told how many are withheld, or that none are", async () => {
+  const { must, store } = testStore();
+  await must("add-domain", { domain: "a.nl" });
+  for (const name of ["mx", "pi"]) await must("add-node", { name });
+  expect(await must("accept-removals", { name: "pi" })).toEqual({
+    names: ["pi"],
+    revision: 1,
+    withheld: 0,
+    takes_effect: "nothing is withheld now; this lets through removals up to revision 1",
+  });
+  const pi = (await store.read(({ nodes }) => nodes.all())).find(({ name }) => name === "pi");
+  const { history, revision, digest, counts } = store.polls.now().state(wholeView);
+  const withheld = { status: "withheld", reason: "removals_withheld", count: 17, version: "1" } as const;
+  const report = { history, revision, digest, counts, ...withheld };
+  await store.write(({ nodes }) => nodes.recordReport(pi?.id ?? 0, report, new Date().toISOString()));
+  const accepted = await must("accept-removals", { all: true });
+  toolOf("accept-removals").output.strict().parse(accepted);
+  expect(accepted).toMatchObject({
+    names: ["mx", "pi"],
+    withheld: 17,
+    takes_effect: expect.stringContaining("at once on a node that waits"),
+  });
+});
+
 interface Seen {
   /** Minutes since the node's last contact, or never. */
   contact?: number;

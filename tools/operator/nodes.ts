@@ -62,7 +62,12 @@ export const acceptRemovals = defineTool({
   effect: "destroy",
   scope: forNodes,
   input: z.strictObject({ name: NodeName.optional(), all: z.boolean().default(false) }),
-  output: z.object({ names: z.array(z.string()), revision: z.int(), takes_effect: z.string() }),
+  output: z.object({
+    names: z.array(z.string()),
+    revision: z.int(),
+    withheld: z.int().describe("Mailboxes that they withheld when they reported last."),
+    takes_effect: z.string(),
+  }),
   async run({ tables }, { name, all }) {
     if ((name === undefined) !== all) {
       throw new MailError(
@@ -72,8 +77,15 @@ export const acceptRemovals = defineTool({
       );
     }
     const revision = await tables.state.revision();
-    const names = await tables.nodes.acceptRemovals(name, revision);
-    return { names, revision, takes_effect: TAKES_EFFECT };
+    const accepted = await tables.nodes.acceptRemovals(name, revision);
+    const withheld = accepted.reduce((sum, node) => sum + node.withheld, 0);
+    const nothing = `nothing is withheld now; this lets through removals up to revision ${revision}`;
+    return {
+      names: accepted.map((node) => node.name),
+      revision,
+      withheld,
+      takes_effect: withheld === 0 ? nothing : TAKES_EFFECT,
+    };
   },
 });
 

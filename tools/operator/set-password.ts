@@ -1,15 +1,7 @@
 import { z } from "zod";
-import { Password } from "../../src/mail/schemas.ts";
+import { OperatorPassword } from "../../src/mail/schemas.ts";
 import { Timestamp } from "../fields.ts";
 import { defineTool } from "../tool.ts";
-
-const MIN_CHARACTERS = 12;
-
-/** The page that asks for it is open to the internet, and it opens everything: it is longer than a mailbox's. */
-const OperatorPassword = Password.refine(
-  (password) => [...password].length >= MIN_CHARACTERS,
-  `The operator's password has at least ${MIN_CHARACTERS} characters.`,
-).meta({ writeOnly: true, format: "password" });
 
 export const setOperatorPassword = defineTool({
   endpoint: "set-operator-password",

@@ -1,13 +1,36 @@
 import { type Adapter, type AdapterPayload, errors, Provider } from "oidc-provider";
 import type { Store, Tables } from "../../../db/store.ts";
+import type { Log } from "../../log.ts";
 import { siteOf } from "../../mail/network.ts";
+import { Access, grantName, plainName } from "./authenticate.ts";
 import { clientRules } from "./client-documents.ts";
 
 /**
  * Keeps what oidc-provider remembers in the product's store. The library knows a token by its own text (`jti`):
  * the store keeps a hash of that alone, and it is put back on the way out.
  */
-export function adapterFor(store: Store, seconds: () => number): (kind: string) => Adapter {
+export function adapterFor(store: Store, seconds: () => number, log: Log): (kind: string) => Adapter {
+  /** Whoever allowed it must be able to learn why a client has to ask again: somebody else may have its token. */
+  async function endGrant(grantId: string): Promise<void> {
+    const misused = presented();
+    const ended = await store.write(async (tables) => {
+      const grant = await tables.oauth.endGrant(grantId);
+      if (grant === undefined || misused === undefined) return undefined;
+      const { client_name } = Access.parse((grant.payload.rar as unknown[])[0]);
+      const named = { grant: grant.id, client: plainName(client_name) };
+      await tables.audit.append({
+        at: new Date(seconds() * 1000).toISOString(),
+        principal: grantName(client_name, grant.id),
+        door: "oauth",
+        tool: "end-grant",
+        arguments: { ...named, reason: `${misused} was used twice` },
+        revision: await tables.state.revision(),
+      });
+      return named;
+    });
+    if (ended !== undefined) log.warn(`OAuth: ${misused} was used twice: its grant has ended`, ended);
+  }
+
   return (kind) => ({
     async upsert(id, { jti: _, ...payload }, expiresIn) {
       const expiresAt = expiresIn === undefined ? null : seconds() + expiresIn;
@@ -36,22 +59,31 @@ export function adapterFor(store: Store, seconds: () => number): (kind: string) 
     },
     /** Of two requests that present the same code or token at once, one wins, and both lose what it stands for. */
     async consume(id) {
-      const isFirst = await store.write(async (tables) => {
-        if (await tables.oauth.consume(kind, id, seconds())) return true;
-        const used = await tables.oauth.find(kind, id);
-        const grantId = used?.payload.grantId;
-        if (typeof grantId === "string") await tables.oauth.endGrant(grantId);
-        return false;
-      });
-      if (!isFirst) throw new errors.InvalidGrant("already used");
+      if (await store.write((tables) => tables.oauth.consume(kind, id, seconds()))) return;
+      const used = await store.read((tables) => tables.oauth.find(kind, id));
+      const grantId = used?.payload.grantId;
+      if (typeof grantId === "string") await endGrant(grantId);
+      throw new errors.InvalidGrant("already used");
     },
     async destroy(id) {
       await store.write((tables) => tables.oauth.remove(kind, id));
     },
     async revokeByGrantId(grantId) {
-      await store.write((tables) => tables.oauth.endGrant(grantId));
+      await endGrant(grantId);
     },
   });
+}
+
+/** What the request under way presents to get tokens; undefined where that is not what it is for. */
+function presented(): string | undefined {
+  switch (Provider.ctx?.oidc.params?.grant_type) {
+    case "authorization_code":
+      return "an authorization code";
+    case "refresh_token":
+      return "a refresh token";
+    default:
+      return undefined;
+  }
 }
 
 /**

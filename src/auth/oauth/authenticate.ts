@@ -37,12 +37,17 @@ export async function authenticateAccessToken(
   const granted = new Set(token.scope.split(" "));
   const { domains, client_name } = token.extra;
   return {
-    name: `oauth:${plainName(client_name)}/${record?.grant}`,
+    name: grantName(client_name, String(record?.grant)),
     door: "mcp",
     scopes: new Set(scopes.filter((scope) => granted.has(scope))),
     domains: domains === null ? undefined : new Set(domains),
     mayAskForMore: true,
   };
+}
+
+/** Who acts by this grant, in logs and the audit log. */
+export function grantName(clientName: string, grant: string): string {
+  return `oauth:${plainName(clientName)}/${grant}`;
 }
 
 /** A client's name for logs and the audit log: it comes from elsewhere. */

@@ -52,7 +52,7 @@ export function createProvider(issuer: string, resource: string, parts: Provider
   const { documents, cookieKey, seconds, store, log } = parts;
   const cookies = { httpOnly: true, sameSite: "lax", secure: issuer.startsWith("https:") } as const;
   const configuration: Configuration = {
-    adapter: adapterFor(store, seconds),
+    adapter: adapterFor(store, seconds, log),
     // The library knows no client without ID tokens. None is ever issued: what this key would sign is nothing.
     jwks: { keys: [generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export({ format: "jwk" })] },
     cookies: { keys: [cookieKey], long: cookies, short: cookies },

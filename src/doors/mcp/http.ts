@@ -1,5 +1,10 @@
 import { toNodeHandler } from "@modelcontextprotocol/node";
-import { createMcpHandler, ProtocolErrorCode, type Server } from "@modelcontextprotocol/server";
+import {
+  createMcpHandler,
+  ProtocolError,
+  ProtocolErrorCode,
+  type Server,
+} from "@modelcontextprotocol/server";
 import type { FastifyError, FastifyInstance } from "fastify";
 import type { Origin } from "../../../tools/call.ts";
 import type { Principal } from "../../../tools/principal.ts";
@@ -21,6 +26,14 @@ const unreadable: Record<number, { code: number; message: string }> = {
   415: { code: ProtocolErrorCode.InvalidRequest, message: "Send Content-Type: application/json." },
 };
 
+/** How the SDK begins to tell of a message that is none of the protocol's, and its own name for the fault. */
+const REJECTED = /^Rejected inbound request \(([\w-]+)\)/;
+
+/** The SDK's name for what a client did wrong; undefined for a fault of ours. */
+function clientFault(error: Error): string | undefined {
+  return error instanceof ProtocolError ? String(error.code) : REJECTED.exec(error.message)?.[1];
+}
+
 /** Mounts /mcp on a scope whose `authenticate` has set request.principal: a server of its own for each request. */
 export async function mountMcp(
   scope: FastifyInstance,
@@ -28,16 +41,19 @@ export async function mountMcp(
   log: Log,
   answerForScope?: StepUp,
 ): Promise<void> {
+  const onerror = (error: Error) => {
+    const reason = clientFault(error);
+    if (reason === undefined) log.error("an MCP request could not be served", error);
+    else log.info("refused an MCP request", { reason });
+  };
   const handler = createMcpHandler(
     ({ authInfo }) => serverFor(authInfo?.extra?.principal as Principal, authInfo?.extra?.origin as Origin),
     {
       maxRequestBodySize: BODY_LIMIT,
-      onerror: (error) => log.error("an MCP request could not be served", error),
+      onerror,
     },
   );
-  const handle = toNodeHandler(handler, {
-    onerror: (error) => log.error("an MCP request could not be served", error),
-  });
+  const handle = toNodeHandler(handler, { onerror });
   scope.addHook("onClose", () => handler.close());
   // Fastify reads the body once; the SDK would copy the request first, to look at it.
   scope.removeContentTypeParser("text/plain");

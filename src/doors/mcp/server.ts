@@ -34,22 +34,37 @@ export interface Connection {
   origin: Origin;
 }
 
-const INSTRUCTIONS = `M25 Mail administers e-mail domains and mailboxes that real mail servers (nodes) serve.
-To create a mailbox: m25_mail_add_domain once for its domain, then m25_mail_add_user. Changes are live on the nodes within a minute: m25_mail_list_nodes shows each node's applied_revision, to compare with the revision that a change returned.
-m25_mail_remove_user is reversible unless hard_delete is true; m25_mail_remove_domain is not. Confirm those two with the person you work for.
-Every error names its cause and what to do next. Never repeat a password or a sync key except to the person who needs it.`;
+const SUBJECT = "M25 Mail administers e-mail domains and mailboxes that real mail servers (nodes) serve.";
 
-const READ_ONLY_INSTRUCTIONS = `M25 Mail administers e-mail domains and mailboxes that real mail servers (nodes) serve.
+const READ_ONLY = `${SUBJECT}
 Its operator has left out whatever changes something: here you can only look. Tell whoever wants a change to ask the operator.`;
 
+const OF_ALL_DOMAINS =
+  "m25_mail_list_nodes shows each node's applied_revision, to compare with the revision that a change returned.";
+
+const OF_SOME_DOMAINS =
+  "you need not check that. Your access is for some domains only: of others, and of the nodes, the operator knows.";
+
+/** What a model is told of what it may do here, before anything else. */
+function instructionsFor(tools: readonly Tool[], { domains }: Principal): string {
+  if (tools.every(({ effect }) => effect === "read")) return READ_ONLY;
+  return `${SUBJECT}
+To create a mailbox: m25_mail_add_domain once for its domain, then m25_mail_add_user. Changes are live on the nodes within a minute: ${domains === undefined ? OF_ALL_DOMAINS : OF_SOME_DOMAINS}
+m25_mail_remove_user is reversible unless hard_delete is true; m25_mail_remove_domain is not. Confirm those two with the person you work for.
+To change a quota, or to bring a mailbox back with its old password, ask the operator (m25-mail user set-quota, m25-mail user restore): never remove and re-create a mailbox for that.
+Every error names its cause and what to do next. Never repeat a password or a sync key except to the person who needs it.`;
+}
+
 /** Made when first asked for: starting must stay fast. */
-const advertised = new WeakMap<readonly Tool[], McpTool[]>();
+const advertised = new WeakMap<Tool, McpTool>();
 
 /** What tools/list answers; the same bytes at each call. */
 export function advertisedTools(tools: readonly Tool[]): McpTool[] {
-  const made = advertised.get(tools) ?? tools.map(advertisement);
-  advertised.set(tools, made);
-  return made;
+  return tools.map((tool) => {
+    const made = advertised.get(tool) ?? advertisement(tool);
+    advertised.set(tool, made);
+    return made;
+  });
 }
 
 function advertisement(tool: Tool): McpTool {
@@ -79,12 +94,13 @@ function annotations(tool: Tool): McpTool["annotations"] {
  * input to call(), so that a caller gets the same refusal, with its hint, by every door.
  */
 export function mcpServer(parts: McpParts, principal: Principal, origin: Origin = {}): Server {
-  const canChange = parts.tools.some(({ effect }) => effect !== "read");
+  // The others can still be called: call() says why that is refused.
+  const usable = parts.tools.filter(({ ofAllDomains }) => !ofAllDomains || principal.domains === undefined);
   const server = new Server(
     { name: "m25-mail", title: "M25 Mail", version },
-    { capabilities: { tools: {} }, instructions: canChange ? INSTRUCTIONS : READ_ONLY_INSTRUCTIONS },
+    { capabilities: { tools: {} }, instructions: instructionsFor(usable, principal) },
   );
-  server.setRequestHandler("tools/list", () => ({ tools: advertisedTools(parts.tools) }));
+  server.setRequestHandler("tools/list", () => ({ tools: advertisedTools(usable) }));
   server.setRequestHandler("tools/call", ({ params }, context) =>
     callTool(parts, { server, principal, origin }, params, context),
   );

@@ -24,6 +24,7 @@ export function authenticateNode(door: SyncDoor, polls: PollView, request: Fasti
     );
   }
   if (node.ipAddress !== null && !new Networks([node.ipAddress]).has(request.clientAddress)) {
+    door.lastSeen.refusedNode(node.id, now);
     throw new MailError(
       "forbidden",
       "This sync key may not be used from this address.",
