@@ -153,6 +153,25 @@ describe("open sessions", () => {
     },
   );
 
+  it("of a Dovecot that does not run, a poll warns once, in plain words", async () => {
+    const { node } = await nodeWith(everybody, { now: 1_900_000_000_000 });
+    const { run } = node.host;
+    const asked = new Set<string>();
+    node.host.run = async (command, args, options) => {
+      if (!command.endsWith("doveadm")) return run(command, args, options);
+      asked.add(args.includes("who") ? "who" : "user");
+      const socket = args.includes("who")
+        ? "net_connect_unix(/run/dovecot/anvil)"
+        : "connect(/run/dovecot/auth-userdb)";
+      return { code: 75, stdout: "", stderr: `Fatal: ${socket} failed: No such file or directory\n` };
+    };
+    expect(await node.poll()).toMatchObject({ exitCode: 0, reported: true });
+    expect([...asked].sort()).toEqual(["user", "who"]);
+    expect(node.log.filter((line) => /warning|doveadm|socket/.test(line))).toEqual([
+      "warning: Dovecot does not answer: is it running?",
+    ]);
+  });
+
   it("a user who left meanwhile is no fault", async () => {
     const { node } = await nodeWith((args) => (args.includes("who") ? everybody(args) : { code: 68 }), {
       now: 1_900_000_000_000,
