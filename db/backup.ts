@@ -1,7 +1,15 @@
 import { chmodSync, copyFileSync, existsSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { MailError } from "../src/mail/error.ts";
-import { createFile, migrate, noDatabase, openConnection, translated, unavailable } from "./file.ts";
+import {
+  createFile,
+  isDatabaseFile,
+  migrate,
+  noDatabase,
+  openConnection,
+  translated,
+  unavailable,
+} from "./file.ts";
 
 /** What a restore puts back, what is referred to first. The audit log stays: what was done was done. */
 const STATE = ["state", "revisions", "domains", "users", "removals"] as const;
@@ -9,12 +17,16 @@ const STATE = ["state", "revisions", "domains", "users", "removals"] as const;
 const ACCESS = ["nodes", "tokens", "oauth", "operator"] as const;
 
 /**
- * Writes a consistent copy of the database to `file`, 0600, while others read and write it.
+ * Writes a consistent copy of the database to `file`, 0600, while others read and write it. An older backup there is
+ * replaced, and nothing else.
  *
- * @throws MailError unavailable; invalid_input when `file` is the database
+ * @returns true where it replaced one
+ * @throws MailError unavailable; invalid_input when `file` is the database, in use, or no backup
  */
-export async function backUp(database: string, file: string): Promise<void> {
+export async function backUp(database: string, file: string): Promise<boolean> {
   refuseItself(database, file);
+  const replaces = existsSync(file);
+  if (replaces) refuseToReplace(file);
   if (!existsSync(dirname(file))) {
     throw new MailError(
       "unavailable",
@@ -32,6 +44,7 @@ export async function backUp(database: string, file: string): Promise<void> {
     await connection.backup(unfinished);
     chmodSync(unfinished, 0o600);
     renameSync(unfinished, file);
+    return replaces;
   } catch (error) {
     throw unavailable(error, file) ?? error;
   } finally {
@@ -54,7 +67,7 @@ export function restore(database: string, file: string): void {
     throw new MailError("unavailable", `There is no file ${file}.`, "Name one that m25-mail backup wrote.");
   }
   refuseItself(database, file);
-  if ((statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0) {
+  if (isInUse(file)) {
     throw new MailError(
       "unavailable",
       `${file} is in use by another program.`,
@@ -126,6 +139,21 @@ function checkCopy(copy: string, file: string): void {
   } finally {
     connection.close();
   }
+}
+
+/** True while the file has a write-ahead log with content: a program that writes to it has it open, or crashed. */
+function isInUse(file: string): boolean {
+  return (statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0;
+}
+
+/** Whatever is not certainly a copy of ours may be all that there is of it. */
+function refuseToReplace(file: string): void {
+  if (translated(() => isDatabaseFile(file), file) && !isInUse(file)) return;
+  throw new MailError(
+    "invalid_input",
+    `${file} is there already, and is no backup of M25 Mail.`,
+    "It was left as it is. Name another file; an older backup may be replaced.",
+  );
 }
 
 /** Renaming over a database in use, or copying it onto itself, would destroy it. */

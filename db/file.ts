@@ -1,4 +1,4 @@
-import { chmodSync, closeSync, existsSync, mkdirSync, openSync, statSync } from "node:fs";
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import Database from "better-sqlite3";
 import { MailError } from "../src/mail/error.ts";
@@ -26,6 +26,21 @@ export function createFile(path: string): void {
   }
   if (existsSync(path)) return;
   closeSync(openSync(path, "a", 0o600)); // not "wx": stdio and serve may both be started on a new machine
+}
+
+/** True for a file with the header of a database of ours (sqlite.org/fileformat2 1.3: the application id is at 68). */
+export function isDatabaseFile(path: string): boolean {
+  if (!statSync(path).isFile()) return false;
+  const header = Buffer.alloc(100);
+  const descriptor = openSync(path, "r");
+  try {
+    readSync(descriptor, header);
+  } finally {
+    closeSync(descriptor);
+  }
+  return (
+    header.toString("latin1", 0, 16) === "SQLite format 3\0" && header.readUInt32BE(68) === APPLICATION_ID
+  );
 }
 
 /** What a command gets that must not create a database. */

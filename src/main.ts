@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { backUp, restore } from "../db/backup.ts";
 import { openStore } from "../db/sqlite.ts";
 import type { Runtime } from "../tools/call.ts";
@@ -9,7 +10,15 @@ import { type FlagName, flags, type StoreConfig, serveConfig, storeConfig, Usage
 import { type FlagValues, parseArguments } from "./doors/cli/arguments.ts";
 import { exitCodes, showRefusal } from "./doors/cli/call.ts";
 import { storeCommand } from "./doors/cli/commands.ts";
-import { commandHelp, help, serveFlags, stdioFlags, storeFlags } from "./doors/cli/help.ts";
+import {
+  commandHelp,
+  help,
+  helpAtHand,
+  isEndpoint,
+  serveFlags,
+  stdioFlags,
+  storeFlags,
+} from "./doors/cli/help.ts";
 import { type Log, stderrLog } from "./log.ts";
 import { MailError } from "./mail/error.ts";
 import { version } from "./version.ts";
@@ -17,7 +26,8 @@ import { version } from "./version.ts";
 const log = stderrLog();
 process.stdout.on("error", () => {}); // who reads only the first lines of a list hangs up: no fault of ours
 
-process.exitCode = await main(process.argv.slice(2)).catch(exitCodeOf);
+const typed = process.argv.slice(2);
+process.exitCode = await main(typed).catch(exitCodeOf);
 
 async function main([command = "--help", ...argv]: string[]): Promise<number> {
   if (command === "--help" || command === "help") return print(help());
@@ -27,8 +37,7 @@ async function main([command = "--help", ...argv]: string[]): Promise<number> {
   if (command === "stdio") return stdioCommand(argv);
   if (command === "backup" || command === "restore") return backupCommand(command, argv);
   const found = storeCommand(command, argv);
-  if (found === undefined)
-    throw new UsageError(`There is no command ${[command, argv[0] ?? ""].join(" ").trim()}.`);
+  if (found === undefined) throw unknownCommand(command, argv);
   const config = storeConfig(found.values, process.env);
   const store = openStore(config.db, { create: false });
   try {
@@ -36,6 +45,26 @@ async function main([command = "--help", ...argv]: string[]): Promise<number> {
   } finally {
     await store.close();
   }
+}
+
+function unknownCommand(command: string, argv: readonly string[]): UsageError {
+  if (command.startsWith("-")) {
+    return new UsageError("Flags come after the command: m25-mail COMMAND --db FILE.");
+  }
+  if (isEndpoint(command)) {
+    return new UsageError(
+      `There is no command ${command}, but an operation of that name: m25-mail call ${command} …`,
+    );
+  }
+  return new UsageError(`There is no command ${[command, argv[0] ?? ""].join(" ").trim()}.`);
+}
+
+/** The database of a server, which is made where there is none. */
+function openOrMake({ db }: StoreConfig, log: Log): Runtime["store"] {
+  const isNew = !existsSync(db);
+  const store = openStore(db, { create: true });
+  if (isNew) log.info(`made a new database ${db}`);
+  return store;
 }
 
 function runtimeOf(store: Runtime["store"], config: StoreConfig, log: Log): Runtime {
@@ -72,7 +101,7 @@ async function serveCommand(argv: string[]): Promise<number> {
   const { serve } = await import("./serve.ts");
   const stop = stopSignal();
   const log = await openLog(config);
-  const store = openStore(config.db, { create: true });
+  const store = openOrMake(config, log);
   const server = await serve(config, store, runtimeOf(store, config, log), log);
   await stop;
   await server.close();
@@ -84,7 +113,7 @@ async function stdioCommand(argv: string[]): Promise<number> {
   const log = await openLog(config);
   const { serveMcpStdio } = await import("./doors/mcp/stdio.ts");
   const { Confirmations } = await import("./doors/mcp/confirmation.ts");
-  const store = openStore(config.db, { create: true });
+  const store = openOrMake(config, log);
   const runtime: Runtime = {
     ...runtimeOf(store, config, log),
     // Whoever starts this may do everything at the shell as well; the limit is for the assistant that got confused.
@@ -108,13 +137,13 @@ async function backupCommand(command: "backup" | "restore", argv: string[]): Pro
   const { values, positionals } = parseArguments(argv, storeFlags, [], ["FILE"]);
   const { db } = storeConfig(values, process.env);
   const [file = ""] = positionals;
-  if (command === "backup") await backUp(db, file);
-  else restore(db, file);
-  log.info(
-    command === "backup"
-      ? `${db} is copied to ${file}`
-      : `${db} has the content of ${file}, as a new history`,
-  );
+  if (command === "backup") {
+    const replaced = await backUp(db, file);
+    log.info(`${db} is copied to ${file}${replaced ? ", in place of the older backup there" : ""}`);
+  } else {
+    restore(db, file);
+    log.info(`${db} has the content of ${file}, as a new history`);
+  }
   return exitCodes.done;
 }
 
@@ -131,7 +160,7 @@ function print(text: string): number {
 
 function exitCodeOf(error: unknown): number {
   if (error instanceof UsageError) {
-    process.stderr.write(`${error.message}\nSee: m25-mail --help\n`);
+    process.stderr.write(`${error.message}\nSee: ${helpAtHand(typed)}\n`);
     return exitCodes.usage;
   }
   if (error instanceof MailError) {

@@ -1,11 +1,8 @@
-import { closeSync, openSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 import type { Store } from "../db/store.ts";
-import { call, type Runtime } from "../tools/call.ts";
+import type { Runtime } from "../tools/call.ts";
 import { readingTools, tools } from "../tools/index.ts";
 import { CallLimits } from "../tools/limits.ts";
-import { operatorTools } from "../tools/operator/index.ts";
-import { operator } from "../tools/principal.ts";
 import { LastSeen } from "./auth/last-seen.ts";
 import { callFields } from "./call-log.ts";
 import type { ServeConfig } from "./config.ts";
@@ -13,8 +10,9 @@ import { httpServer } from "./doors/http/server.ts";
 import { Confirmations } from "./doors/mcp/confirmation.ts";
 import type { McpServerFactory } from "./doors/mcp/http.ts";
 import { mcpServer } from "./doors/mcp/server.ts";
+import { provideFirstToken } from "./first-token.ts";
+import { isBeyondLoopback, listeningOn } from "./listening.ts";
 import type { Log } from "./log.ts";
-import { MailError } from "./mail/error.ts";
 import { Metrics } from "./metrics.ts";
 import { purgeInactive, watchClock } from "./retention.ts";
 import { Publisher } from "./sync/publisher.ts";
@@ -52,7 +50,7 @@ export async function serve(
   const isClockPlausible = await watchClock(store, () => bare.now(), log);
   const metrics = new Metrics(config.db);
   const unlimited = watched(bare, metrics, log);
-  await createFirstToken(store, unlimited, config.db, log);
+  await provideFirstToken(store, unlimited, config.db, log);
   const limits = new CallLimits({
     calls: config["limit-requests"],
     passwords: config["limit-passwords"],
@@ -104,7 +102,17 @@ export async function serve(
     publisher.dropOld().catch((error: unknown) => log.error("old maps could not be dropped", error));
   const dropping = setInterval(drop, DROP_EVERY).unref();
   await forget();
-  log.info(`m25-mail serves ${url} (MCP at /mcp, REST at /api, nodes at /sync/v1), database ${config.db}`);
+  const listening = app.addresses().filter((address) => typeof address !== "string");
+  const addresses = listeningOn(listening, certFile === undefined ? "http" : "https");
+  const hasProxy = config["trusted-proxies"].length > 0;
+  if (certFile === undefined && !hasProxy && isBeyondLoopback(listening)) {
+    log.warn(
+      `tokens and passwords come to ${addresses} unencrypted, from other machines too: give --tls-cert and --tls-key, or name in --trusted-proxies the proxy that has the certificate`,
+    );
+  }
+  log.info(
+    `m25-mail serves ${addresses} (MCP at /mcp, REST at /api, nodes at /sync/v1), database ${config.db}`,
+  );
   return {
     url,
     async close() {
@@ -159,38 +167,4 @@ async function forgetOld(store: Store, runtime: Runtime, log: Log, isPlausible: 
 
 function isWildcard(host: string): boolean {
   return host === "0.0.0.0" || host === "::";
-}
-
-/**
- * A server that nobody can call is of no use: the first token is made, and handed to the operator alone. Where there
- * ever was a token, the operator knows how to make one, and may want none.
- */
-async function createFirstToken(store: Store, runtime: Runtime, database: string, log: Log): Promise<void> {
-  if (await store.read((tables) => tables.tokens.wereThereEver())) return;
-  const file = process.stderr.isTTY ? undefined : openTokenFile(join(dirname(database), "first-token"));
-  const outcome = await call(runtime, operator("cli"), operatorTools.createToken, { name: "first" });
-  if (!outcome.ok) throw outcome.error;
-  const token = String(outcome.value.token);
-  if (file === undefined) {
-    process.stderr.write(`\nThe first access token, shown this once:\n\n  ${token}\n\n`);
-    return;
-  }
-  writeFileSync(file.descriptor, `${token}\n`);
-  closeSync(file.descriptor);
-  log.info(`the first access token is in ${file.path}: read it, then delete the file`);
-}
-
-/** Before the token is made: of one that cannot be written down nobody would know. */
-function openTokenFile(path: string): { path: string; descriptor: number } {
-  try {
-    rmSync(path, { force: true }); // an older file would keep its mode
-    return { path, descriptor: openSync(path, "wx", 0o600) };
-  } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : "";
-    throw new MailError(
-      "unavailable",
-      `The first access token cannot be written to ${path} (${code}), and was not made.`,
-      "Make that folder writable and start again, or make a token yourself: m25-mail token create NAME.",
-    );
-  }
 }

@@ -136,7 +136,9 @@ function invalidInput(error: z.ZodError, input: z.ZodObject): MailError {
   const messages = error.issues.map((issue) => {
     if (issue.code === "custom" && typeof issue.params?.hint === "string") hints.add(issue.params.hint);
     else hints.add(known);
-    const field = issue.path.join(".");
+    const field = issue.path
+      .map((step) => (typeof step === "number" ? `number ${step + 1}` : String(step)))
+      .join(", ");
     if (issue.code === "unrecognized_keys") return "There is a field that this call does not have.";
     if (field === "") return "The input must be a JSON object.";
     return `${field}: ${inPlainWords(issue)}`;
@@ -156,7 +158,10 @@ function inPlainWords(issue: z.core.$ZodIssue): string {
     case "invalid_value":
       return `this must be one of: ${issue.values.join(", ")}.`;
     case "invalid_union":
-      return "this has none of the forms that are accepted.";
+      // zod's own words say nothing.
+      return issue.message === "Invalid input"
+        ? "this has none of the forms that are accepted."
+        : issue.message;
     default:
       return issue.message;
   }

@@ -1,8 +1,11 @@
-import { existsSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import Database from "better-sqlite3";
+import { expect, onTestFinished, test } from "vitest";
 import { backUp, restore } from "../../db/backup.ts";
+import { openStore } from "../../db/sqlite.ts";
 import { wholeView } from "../../src/sync/view.ts";
+import { m25mail } from "../support/program.ts";
 import { startServer } from "../support/server.ts";
 import { PASSWORD, temporaryFolder, testRuntime, testStore } from "../support/store.ts";
 import { SyncingNode } from "../support/syncing-node.ts";
@@ -110,6 +113,56 @@ test("a backup ends although others keep writing", async () => {
   restore(restored.file, copy);
   expect(await restored.must("list-domains")).toMatchObject({ total: 1 });
 });
+
+test("a backup replaces an older backup, and says so", async () => {
+  const { file, must } = testStore();
+  const copy = join(temporaryFolder(), "backup");
+  expect(await backUp(file, copy)).toBe(false);
+  await must("add-domain", { domain: "example.nl" });
+  const again = await m25mail(["backup", copy, "--db", file]);
+  expect(again).toMatchObject({ code: 0, stderr: expect.stringContaining("in place of the older backup") });
+  const restored = testStore();
+  restore(restored.file, copy);
+  expect(await restored.must("list-domains")).toMatchObject({ total: 1 });
+});
+
+test.each([
+  ["a text", () => writtenFile("my only notes")],
+  ["an empty file", () => writtenFile("")],
+  ["another program's database", () => otherDatabase()],
+  ["a database of ours in use", () => databaseInUse()],
+  ["a folder", () => temporaryFolder()],
+])("a backup does not overwrite %s", async (_what, existing) => {
+  const { file } = testStore();
+  const path = await existing();
+  const before = statSync(path).isFile() ? readFileSync(path) : undefined;
+  await expect(backUp(file, path)).rejects.toMatchObject({ code: "invalid_input" });
+  expect(statSync(path).isFile() ? readFileSync(path) : undefined).toEqual(before);
+});
+
+function writtenFile(content: string): string {
+  const path = join(temporaryFolder(), "existing");
+  writeFileSync(path, content);
+  return path;
+}
+
+function otherDatabase(): string {
+  const path = join(temporaryFolder(), "other.db");
+  const connection = new Database(path);
+  connection.exec("CREATE TABLE notes (text)");
+  connection.close();
+  return path;
+}
+
+/** It looks like a backup, but for its write-ahead log. */
+async function databaseInUse(): Promise<string> {
+  const path = join(temporaryFolder(), "m25-mail.db");
+  await openStore(path, { create: true }).close();
+  const store = openStore(path, { create: false });
+  onTestFinished(() => store.close());
+  await testRuntime(store).must("add-domain", { domain: "example.nl" });
+  return path;
+}
 
 test("neither a backup nor a restore takes the database itself for the file", async () => {
   const { file, must } = testStore();

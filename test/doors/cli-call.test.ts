@@ -40,7 +40,27 @@ test("a refusal is told on stderr with its hint, ends with 1, and prints nothing
   const { run } = await shell();
   const refused = await run(["call", "add-domain", "--domain", "example.nl", "--json"]);
   expect(refused).toMatchObject({ code: 1, stdout: "" });
-  expect(refused.stderr).toMatch(/^domain_exists: .*\n.*m25_mail_add_user/);
+  expect(refused.stderr).toMatch(/^domain_exists: .*\n.*m25-mail call add-user/);
+});
+
+test("a refusal calls operations, fields and arguments what they are called at the shell", async () => {
+  const { run } = await shell();
+  const refused = await run([...addJan, "--quota-mb", "0"], "correct horse\n");
+  expect(refused).toMatchObject({ code: 1, stdout: "" });
+  expect(refused.stderr).toMatch(
+    /^invalid_input: --quota-mb: this must be at least 1\.\n.*--email, .*--quota-mb/,
+  );
+  await run(addJan, "correct horse\n");
+  const full = await run(["call", "remove-domain", "--domain", "example.nl"]);
+  expect(full.stderr).toContain(
+    "m25-mail call list-users --domain example.nl and remove each with m25-mail call remove-user",
+  );
+  const quota = await run(["user", "set-quota", "jan@example.nl", "0"]);
+  expect(quota.stderr).toMatch(/^invalid_input: MIB: .*\nThe arguments are: EMAIL, MIB\.\n$/);
+  const scopes = await run(["token", "create", "x", "--scopes", "read,wriet"]);
+  expect(scopes.stderr).toMatch(/^invalid_input: --scopes, number 2: this must be one of: read, /);
+  const ip = await run(["node", "set", "pi", "--ip", "300.1.1.1"]);
+  expect(ip.stderr).toMatch(/^invalid_input: --ip: .*192\.0\.2\.7.*192\.0\.2\.0\/24, or any\./);
 });
 
 test.each([
@@ -107,24 +127,33 @@ test.each([
 });
 
 test.each([
-  [["call"], /ENDPOINT/],
-  [["call", "add-domains"], /There is no endpoint add-domains.*add-domain/s],
-  [["call", "add-domain", "--domian", "example.nl"], /--domian/],
-  [["call", "add-domain", "example.nl"], /too many arguments/],
-  [["call", "add-domain", "--domain"], /--domain/],
-  [["call", "add-domain", "--domain", "a.nl", "--domain=b.nl"], /--domain is given more than once/],
-  [["call", "list-users", "--password-file", "x"], /--password-file/],
-  [["frobnicate"], /There is no command frobnicate/],
-  [["token", "frobnicate"], /m25-mail token needs one of: create, list, revoke/],
-  [["token", "create"], /NAME is missing/],
-  [["user", "set-quota", "jan@example.nl"], /MIB is missing/],
-  [["token", "create", "x", "--expires", "soon"], /90d/],
-])("%j is wrong usage and ends with 2", async (args, words) => {
+  [["call"], /ENDPOINT/, "call --help"],
+  [["call", "add-domains"], /There is no endpoint add-domains.*add-domain/s, "call --help"],
+  [["call", "add-domain", "--domian", "example.nl"], /--domian/, "call add-domain --help"],
+  [["call", "add-domain", "example.nl"], /too many arguments/, "call add-domain --help"],
+  [["call", "add-domain", "--domain"], /--domain/, "call add-domain --help"],
+  [
+    ["call", "add-domain", "--domain", "a.nl", "--domain=b.nl"],
+    /--domain is given more than once/,
+    "call add-domain --help",
+  ],
+  [["call", "list-users", "--password-file", "x"], /--password-file/, "call list-users --help"],
+  [["frobnicate"], /There is no command frobnicate/, "--help"],
+  [["add-domain", "--domain", "b.nl"], /m25-mail call add-domain …/, "call add-domain --help"],
+  [["--json", "call", "list-domains"], /Flags come after the command/, "--help"],
+  [["serve", "--nonsense"], /--nonsense/, "serve --help"],
+  [["backup"], /FILE is missing/, "backup --help"],
+  [["token", "frobnicate"], /m25-mail token needs one of: create, list, revoke/, "token --help"],
+  [["token", "create"], /NAME is missing/, "token create --help"],
+  [["oauth", "client", "add", "x"], /--redirect-uri is missing/, "oauth client add --help"],
+  [["user", "set-quota", "jan@example.nl"], /MIB is missing/, "user set-quota --help"],
+  [["token", "create", "x", "--expires", "soon"], /90d/, "token create --help"],
+])("%j is wrong usage, ends with 2 and names the help at hand", async (args, words, help) => {
   const { run } = await shell();
   const answer = await run(args);
   expect(answer).toMatchObject({ code: 2, stdout: "" });
   expect(answer.stderr).toMatch(words);
-  expect(answer.stderr).toContain("m25-mail --help");
+  expect(answer.stderr).toContain(`\nSee: m25-mail ${help}\n`);
 });
 
 test("a command on a database that is not there names the path and makes none", async () => {

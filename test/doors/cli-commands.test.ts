@@ -33,7 +33,7 @@ test("token create prints the token alone, and list shows it without itself", as
     ],
   });
   expect(listed.stdout).not.toContain(created.stdout.trim());
-  expect(await run("token", "revoke", "claude")).toMatchObject({ code: 0 });
+  expect(await run("token", "revoke", "claude")).toMatchObject({ code: 0, stdout: "claude is revoked\n" });
   expect(await run("token", "revoke", "claude")).toMatchObject({ code: 1, stdout: "" });
   expect(await run("token", "create", "claude", "--scopes", "admin")).toMatchObject({ code: 1, stdout: "" });
 });
@@ -45,7 +45,10 @@ test("nodes are listed and removed", async () => {
   );
   const { nodes } = JSON.parse((await run("node", "list", "--json")).stdout);
   expect(nodes).toMatchObject([{ name: "pi", domains: null, behind_by: null, hint: expect.any(String) }]);
-  expect(await run("node", "remove", "pi")).toMatchObject({ code: 0 });
+  expect(await run("node", "remove", "pi")).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/^pi is removed: /),
+  });
   expect((await run("node", "list")).stdout).toContain("no nodes");
   expect((await run("node", "remove", "pi")).stderr).toMatch(/^node_not_found/);
 });
@@ -65,7 +68,11 @@ test("a soft-deleted mailbox is purged at the shell", async () => {
   const run = await shell();
   expect((await run("user", "purge", "jan@example.nl")).stderr).toMatch(/^user_active/);
   await run("call", "remove-user", "--email", "jan@example.nl");
-  expect(await run("user", "purge", "jan@example.nl")).toMatchObject({ code: 0, stderr: "" });
+  expect(await run("user", "purge", "jan@example.nl")).toMatchObject({
+    code: 0,
+    stdout: "jan@example.nl is removed for good\n",
+    stderr: "",
+  });
   expect((await run("user", "restore", "jan@example.nl")).stderr).toMatch(/^user_not_found/);
 });
 

@@ -92,7 +92,9 @@ test.each([
     database,
   ]);
   expect(code).toBe(1);
-  expect(stderr).toContain("no address that a client may be sent back to");
+  expect(stderr).toMatch(
+    /^invalid_input: --redirect-uri, number 1: .*no address that a client may be sent back to.*https:/,
+  );
 });
 
 test.each([

@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
+import { certificate } from "../support/certificate.ts";
 import { http } from "../support/http.ts";
 import { m25mail, serveProcess, startM25mail } from "../support/program.ts";
 import { temporaryFolder } from "../support/store.ts";
@@ -33,14 +34,79 @@ test("a server that has a token makes no other", async () => {
   const first = await serveProcess(database);
   first.child.kill("SIGTERM");
   await first.finished;
-  const token = readFileSync(join(database, "..", "first-token"), "utf8");
+  const file = join(database, "..", "first-token");
+  const token = readFileSync(file, "utf8");
   const second = await serveProcess(database);
   second.child.kill("SIGINT");
   expect(await second.finished).toMatchObject({
     code: 0,
+    stderr: expect.stringContaining(`the first access token is in ${file}`),
+  });
+  expect(readFileSync(file, "utf8")).toBe(token);
+  rmSync(file);
+  const third = await serveProcess(database);
+  third.child.kill("SIGINT");
+  expect(await third.finished).toMatchObject({
+    code: 0,
     stderr: expect.not.stringContaining("first access token"),
   });
-  expect(readFileSync(join(database, "..", "first-token"), "utf8")).toBe(token);
+  expect((await m25mail(["token", "list", "--json", "--db", database])).stdout.match(/"name"/g)).toHaveLength(
+    1,
+  );
+});
+
+test("a second database in the same folder leaves the first one's token alone, and says what to do", async () => {
+  const database = newDatabase();
+  const file = join(database, "..", "first-token");
+  const other = join(database, "..", "other.db");
+  const first = await serveProcess(database);
+  first.child.kill("SIGTERM");
+  await first.finished;
+  const token = readFileSync(file, "utf8");
+  const refused = await m25mail(["serve", "--db", other, "--port", "0"]);
+  expect(refused).toMatchObject({ code: 1, stdout: "" });
+  expect(refused.stderr).toMatch(/^unavailable: .*first-token is there already.*\n.*m25-mail token create/m);
+  expect(readFileSync(file, "utf8")).toBe(token);
+  expect((await m25mail(["token", "create", "mine", "--db", other])).code).toBe(0);
+  const second = await serveProcess(other);
+  second.child.kill("SIGTERM");
+  expect((await second.finished).stderr).not.toContain("first access token");
+  expect(readFileSync(file, "utf8")).toBe(token);
+});
+
+test("a new database is told of, and of its token still after a start that failed", async () => {
+  const other = createServer().listen(0, "127.0.0.1");
+  await once(other, "listening");
+  onTestFinished(() => void other.close());
+  const { port } = other.address() as AddressInfo;
+  const database = newDatabase();
+  const failed = await m25mail(["serve", "--db", database, "--port", String(port)]);
+  expect(failed).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining(`made a new database ${database}`),
+  });
+  const server = await serveProcess(database);
+  server.child.kill("SIGTERM");
+  const { stderr } = await server.finished;
+  expect(stderr).toContain("the first access token is in");
+  expect(stderr).not.toContain("made a new database");
+});
+
+test("a server says on which addresses it really listens, and warns where other machines reach it in plain HTTP", async () => {
+  const stderrOf = async (...flags: string[]) => {
+    const server = await serveProcess(newDatabase(), flags);
+    server.child.kill("SIGTERM");
+    return (await server.finished).stderr;
+  };
+  expect(await stderrOf("--host", "0.0.0.0")).toMatch(
+    /warn .*http:\/\/0\.0\.0\.0:\d+ unencrypted.*--tls-cert.*--trusted-proxies.*\n.*serves http:\/\/0\.0\.0\.0:\d+ /,
+  );
+  expect(await stderrOf("--host", "0.0.0.0", "--trusted-proxies", "127.0.0.1")).not.toContain("unencrypted");
+  expect(await stderrOf("--host", "127.0.0.2")).toMatch(/^(?!.*unencrypted).*serves http:\/\/127\.0\.0\.2:/s);
+  const { cert, key } = certificate();
+  const encrypted = await stderrOf("--host", "0.0.0.0", "--tls-cert", cert, "--tls-key", key);
+  expect(encrypted).toContain("serves https://0.0.0.0:");
+  expect(encrypted).not.toContain("unencrypted");
 });
 
 test("who has revoked all tokens gets no other by itself", async () => {
@@ -62,7 +128,7 @@ test("a first token that cannot be written down is not made, and the server says
   mkdirSync(file);
   const answer = await m25mail(["serve", "--db", database, "--port", "0"]);
   expect(answer).toMatchObject({ code: 1, stdout: "" });
-  expect(answer.stderr).toMatch(/^unavailable: .*first-token.*was not made\.\n.*m25-mail token create/);
+  expect(answer.stderr).toMatch(/^unavailable: .*first-token.*was not made\.\n.*m25-mail token create/m);
   expect((await m25mail(["token", "list", "--db", database])).stdout).toContain("no tokens");
   rmdirSync(file);
   await (await serveProcess(database)).says(/first access token is in/);

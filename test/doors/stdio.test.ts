@@ -5,6 +5,8 @@ import { startM25mail } from "../support/program.ts";
 import { temporaryFolder } from "../support/store.ts";
 
 const newDatabase = () => join(temporaryFolder(), "m25-mail.db");
+/** All that is said of a session on a new database. */
+const madeDatabase = expect.stringMatching(/^\S+ info made a new database \S+m25-mail\.db\n$/);
 
 function session(database: string) {
   const program = startM25mail(["stdio", "--db", database]);
@@ -61,7 +63,7 @@ test("the program ends when its client goes away, and the database has what was 
   send(call(1, "m25_mail_add_domain", { domain: "example.nl" }));
   await expect.poll(() => answers.length, { timeout: 10_000 }).toBe(2);
   child.stdin.end();
-  expect(await finished).toMatchObject({ code: 0, stderr: "" });
+  expect(await finished).toMatchObject({ code: 0, stderr: madeDatabase });
   const again = await connectStdio("2.x legacy", database);
   expect((await callTool(again, "list-domains")).structuredContent).toMatchObject({ total: 1 });
 });
@@ -75,7 +77,7 @@ test("a client that goes away in the middle of a call is no bug to report", asyn
     send(call(id, "m25_mail_add_user", { email: `u${id}@example.nl`, password: "correct horse" }));
   }
   child.stdin.end();
-  expect(await finished).toMatchObject({ code: 0, stderr: "" });
+  expect(await finished).toMatchObject({ code: 0, stderr: madeDatabase });
 });
 
 test("a client that is killed leaves no program behind, and no crash", async () => {
@@ -104,7 +106,7 @@ test("a signal ends the program with everything kept", async () => {
   send(initialize);
   await expect.poll(() => answers.length, { timeout: 10_000 }).toBe(1);
   child.kill("SIGTERM");
-  expect(await finished).toMatchObject({ code: 0, stderr: "" });
+  expect(await finished).toMatchObject({ code: 0, stderr: madeDatabase });
 });
 
 test("starting over stdio loads neither the HTTP stack nor anything of it", async () => {

@@ -18,9 +18,18 @@ export const setNode = defineTool({
   scope: forNodes,
   input: z.strictObject({
     name: NodeName,
-    domains: z.union([z.literal("all"), z.array(DomainName).min(1)]).optional(),
+    domains: z
+      .union([z.literal("all"), z.array(DomainName).min(1)], {
+        error: "this must be all, or names of domains, such as example.nl,example.org.",
+      })
+      .optional(),
     role: z.enum(["mail", "mx"]).optional(),
-    ip_address: z.union([z.literal("any"), Network]).optional(),
+    ip_address: z
+      .union([z.literal("any"), Network], {
+        error:
+          "this must be an address such as 192.0.2.7 or 2001:db8::7, a range such as 192.0.2.0/24, or any.",
+      })
+      .optional(),
   }),
   output: z.object({
     name: z.string(),

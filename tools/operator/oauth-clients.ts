@@ -20,7 +20,13 @@ export const addOAuthClient = defineTool({
     name: ClientName,
     redirect_uris: z
       .array(
-        z.string().max(2000).refine(isRedirectUri, "this is no address that a client may be sent back to."),
+        z
+          .string()
+          .max(2000)
+          .refine(
+            isRedirectUri,
+            "this is no address that a client may be sent back to. It takes https://…, http:// on localhost, 127.0.0.1 or [::1], or an app's own scheme, without a user name or #.",
+          ),
       )
       .min(1)
       .max(20)

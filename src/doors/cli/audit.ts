@@ -51,14 +51,17 @@ export function auditCommand(argv: readonly string[]): StoreCommand {
 /** @throws MailError what read-audit refuses */
 async function* pages(runtime: Runtime, filter: Record<string, unknown>, line: (entry: Entry) => string) {
   let cursor: unknown;
+  let found = false;
   do {
     const input = { ...filter, limit: PAGE, ...(typeof cursor === "string" && { cursor }) };
     const outcome = await call(runtime, operator("cli"), operatorTools.readAudit, input);
     if (!outcome.ok) throw outcome.error;
     const entries = outcome.value.entries as Entry[];
+    found ||= entries.length > 0;
     if (entries.length > 0) yield entries.map((entry) => `${line(entry)}\n`).join("");
     cursor = outcome.value.next_cursor;
   } while (cursor !== null);
+  if (!found) process.stderr.write("no entries\n"); // stdout stays what programs read
 }
 
 function readable(entry: Entry): string {

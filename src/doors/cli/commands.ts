@@ -13,6 +13,7 @@ import { readPassword } from "./password.ts";
 import { show } from "./show.ts";
 import type { StoreCommand } from "./store-command.ts";
 import { verbsOf } from "./usage.ts";
+import { flagName } from "./wording.ts";
 
 const SWITCHES = ["json"];
 
@@ -32,7 +33,7 @@ export function storeCommand(name: string, argv: readonly string[]): StoreComman
     case "token list":
       return simple(operatorTools.listTokens, rest, []);
     case "token revoke":
-      return simple(operatorTools.revokeToken, rest, ["NAME"]);
+      return simple(operatorTools.revokeToken, rest, ["NAME"], ({ name }) => `${name} is revoked`);
     case "node list":
       return simple(operatorTools.listFleet, rest, [], showFleet);
     case "node set":
@@ -42,13 +43,18 @@ export function storeCommand(name: string, argv: readonly string[]): StoreComman
     case "node accept":
       return acceptCommand(rest);
     case "node remove":
-      return simple(operatorTools.removeNode, rest, ["NAME"]);
+      return simple(
+        operatorTools.removeNode,
+        rest,
+        ["NAME"],
+        ({ name }) => `${name} is removed: its sync keys are ended, and it keeps serving what it has`,
+      );
     case "user set-quota":
       return simple(operatorTools.setQuota, rest, ["EMAIL", "MIB"]);
     case "user restore":
       return simple(operatorTools.restoreUser, rest, ["EMAIL"]);
     case "user purge":
-      return simple(operatorTools.purgeUser, rest, ["EMAIL"]);
+      return simple(operatorTools.purgeUser, rest, ["EMAIL"], ({ email }) => `${email} is removed for good`);
     case "operator set-password":
       return setPasswordCommand(rest);
     case "oauth client":
@@ -61,7 +67,7 @@ export function storeCommand(name: string, argv: readonly string[]): StoreComman
 }
 
 function endpoint(name: string): Tool {
-  // Hints name the MCP tools: their names are good here too.
+  // Assistants know the MCP tools: their names are good here too.
   const tool = tools.find((candidate) => candidate.endpoint === name || mcpName(candidate) === name);
   if (tool !== undefined) return tool;
   throw new UsageError(
@@ -78,10 +84,12 @@ function simple(
 ): StoreCommand {
   const { values, positionals } = parseArguments(argv, storeFlags, SWITCHES, positionalNames);
   const fields = Object.keys(tool.input.shape);
-  const input = Object.fromEntries(positionals.map((text, index) => [fields[index] ?? "", text]));
+  const named = (texts: readonly string[]) =>
+    Object.fromEntries(texts.map((text, index) => [fields[index] ?? "", text]));
+  const input = inputFromText(tool, named(positionals));
   return {
     values,
-    run: (runtime) => runTool(runtime, tool, inputFromText(tool, input), presentation(values, shown)),
+    run: (runtime) => runTool(runtime, tool, input, presentation(values, shown), named(positionalNames)),
   };
 }
 
@@ -106,7 +114,8 @@ function createTokenCommand(argv: readonly string[]): StoreCommand {
   // The token alone: `TOKEN=$(m25-mail token create NAME)` is how it is used.
   const present =
     values.json === true ? presentation(values) : ({ token }: Record<string, unknown>) => String(token);
-  return { values, run: (runtime) => runTool(runtime, operatorTools.createToken, input, present) };
+  const words = { name: "NAME" };
+  return { values, run: (runtime) => runTool(runtime, operatorTools.createToken, input, present, words) };
 }
 
 function setNodeCommand(argv: readonly string[]): StoreCommand {
@@ -120,7 +129,9 @@ function setNodeCommand(argv: readonly string[]): StoreCommand {
     ...(values.role !== undefined && { role: values.role }),
     ...(values.ip !== undefined && { ip_address: values.ip }),
   };
-  return { values, run: (runtime) => runTool(runtime, operatorTools.setNode, input, presentation(values)) };
+  const present = presentation(values);
+  const words = { name: "NAME", ip_address: "--ip" };
+  return { values, run: (runtime) => runTool(runtime, operatorTools.setNode, input, present, words) };
 }
 
 /** The key alone, for the same reason as a token. */
@@ -129,17 +140,17 @@ function rotateKeyCommand(argv: readonly string[]): StoreCommand {
   const present =
     values.json === true ? presentation(values) : ({ sync_key }: Record<string, unknown>) => String(sync_key);
   const input = { name: positionals[0] };
-  return { values, run: (runtime) => runTool(runtime, operatorTools.rotateKey, input, present) };
+  const words = { name: "NAME" };
+  return { values, run: (runtime) => runTool(runtime, operatorTools.rotateKey, input, present, words) };
 }
 
 function acceptCommand(argv: readonly string[]): StoreCommand {
   const all = argv.includes("--all");
   const { values, positionals } = parseArguments(argv, storeFlags, [...SWITCHES, "all"], all ? [] : ["NAME"]);
   const input = all ? { all } : { name: positionals[0] };
-  return {
-    values,
-    run: (runtime) => runTool(runtime, operatorTools.acceptRemovals, input, presentation(values)),
-  };
+  const present = presentation(values);
+  const words = { name: "NAME" };
+  return { values, run: (runtime) => runTool(runtime, operatorTools.acceptRemovals, input, present, words) };
 }
 
 function setPasswordCommand(argv: readonly string[]): StoreCommand {
@@ -193,7 +204,8 @@ function addClientCommand(argv: readonly string[]): StoreCommand {
     values.json === true
       ? presentation(values)
       : ({ client_id }: Record<string, unknown>) => String(client_id);
-  return { values, run: (runtime) => runTool(runtime, operatorTools.addOAuthClient, input, present) };
+  const words = { name: "NAME", redirect_uris: "--redirect-uri" };
+  return { values, run: (runtime) => runTool(runtime, operatorTools.addOAuthClient, input, present, words) };
 }
 
 function callCommand(argv: readonly string[]): StoreCommand {
@@ -225,10 +237,6 @@ function callCommand(argv: readonly string[]): StoreCommand {
 function fieldsOf(fields: readonly string[], { values }: Arguments): Record<string, unknown> {
   const given = fields.filter((field) => values[flagName(field)] !== undefined);
   return Object.fromEntries(given.map((field) => [field, values[flagName(field)]]));
-}
-
-function flagName(field: string): string {
-  return field.replaceAll("_", "-");
 }
 
 function optionalText(value: string | boolean | undefined): string | undefined {

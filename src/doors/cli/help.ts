@@ -3,6 +3,7 @@ import type { Tool } from "../../../tools/tool.ts";
 import { environmentName, type FlagName, flags } from "../../config.ts";
 import { inputSchema } from "../schema.ts";
 import { nameOf, type Usage, usages } from "./usage.ts";
+import { flagName } from "./wording.ts";
 
 /** Of the column of calls in the general help. */
 const WIDTH = 36;
@@ -80,6 +81,25 @@ export function commandHelp(argv: readonly string[]): string {
   return `${meant.map(usageHelp).join("\n")}\n${flagTable(settings)}\n`;
 }
 
+/**
+ * The command that shows the help which fits best to a command line that is wrong.
+ *
+ * @param argv what stands on the command line
+ */
+export function helpAtHand([command = "", ...rest]: readonly string[]): string {
+  if (isEndpoint(command)) return helpAtHand(["call", command]);
+  if (command === "call" && isEndpoint(rest[0])) return `m25-mail call ${rest[0]} --help`;
+  const typed = `${[command, ...rest].join(" ")} `;
+  const names = usages.map(nameOf).filter((name) => name.split(" ", 1)[0] === command);
+  if (names.length === 0) return "m25-mail --help";
+  return `m25-mail ${names.find((name) => typed.startsWith(`${name} `)) ?? command} --help`;
+}
+
+/** True for the name of an operation, which `call` runs. */
+export function isEndpoint(word: string | undefined): boolean {
+  return tools.some((tool) => tool.endpoint === word);
+}
+
 function usageHelp({ call, does, options = [] }: Usage): string {
   const lines = options.map(([flag, meaning]) => `  ${flag.padEnd(24)} ${meaning}\n`);
   return `m25-mail ${call}   ${does}\n${lines.join("")}`;
@@ -90,7 +110,7 @@ function endpointHelp(tool: Tool): string {
   const lines = Object.entries(properties).map(([name, { description = "", writeOnly, type }]) => {
     const flag = writeOnly
       ? "--password-file FILE"
-      : `--${name.replaceAll("_", "-")}${type === "boolean" ? "" : " VALUE"}`;
+      : `--${flagName(name)}${type === "boolean" ? "" : " VALUE"}`;
     return `  ${flag.padEnd(24)} ${description}`;
   });
   return `m25-mail call ${tool.endpoint} [--json]\n\n${tool.description}\n\n${[...lines, flagTable(storeFlags)].join("\n")}\n`;
