@@ -1,20 +1,9 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { seedDatabase } from "../db/seed.ts";
 import { openStore } from "../db/sqlite.ts";
 import { stateTag } from "../src/sync/answer.ts";
 import { wholeView } from "../src/sync/view.ts";
-import { PasswordHasher } from "../tools/hash.ts";
-import {
-  addNodes,
-  benchmark,
-  median,
-  now,
-  Program,
-  printTable,
-  temporaryFolder,
-  unlimited,
-} from "./support.ts";
+import { addNodes, benchmark, median, Program, printTable, seededDatabase, unlimited } from "./support.ts";
 import { poll } from "./wrk.ts";
 
 const ROUNDS = Number(process.env.ROUNDS ?? 7);
@@ -22,10 +11,7 @@ const SECONDS = 3;
 
 /** What credentials, scopes and limits cost: polls answered 304 and lists, with and without them, in turn. */
 await benchmark(async () => {
-  const folder = temporaryFolder();
-  const database = join(folder, "m25-mail.db");
-  const passwordHash = await new PasswordHasher(10).hash("a password of nobody");
-  await seedDatabase(database, { users: 1000, domains: 5, passwordHash, at: now() });
+  const { folder, database } = await seededDatabase({ users: 1000, domains: 5 });
   const [key = ""] = await addNodes(database, 1000);
   const store = openStore(database, { create: false });
   const etag = stateTag(store.polls.now().state(wholeView));

@@ -1,16 +1,13 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { seedDatabase } from "../db/seed.ts";
-import { PasswordHasher } from "../tools/hash.ts";
 import {
   addNodes,
   benchmark,
   median,
-  now,
   Program,
   printTable,
   quantile,
-  temporaryFolder,
+  seededDatabase,
   unlimited,
 } from "./support.ts";
 
@@ -28,10 +25,7 @@ interface Result {
 
 /** What others wait for, over HTTP, while eight callers add mailboxes as fast as they can, and while nobody does. */
 await benchmark(async () => {
-  const folder = temporaryFolder();
-  const database = join(folder, "m25-mail.db");
-  const passwordHash = await new PasswordHasher(10).hash("a password of nobody");
-  await seedDatabase(database, { users: 1000, domains: 10, passwordHash, at: now() });
+  const { folder, database } = await seededDatabase({ users: 1000, domains: 10 });
   const keys = await addNodes(database, 100);
   const server = new Program(["src/entry.ts", "serve", "--port", "0", "--db", database, ...unlimited]);
   const url = await server.until(/serves (http:\S+)/);

@@ -2,22 +2,11 @@ import { execFile } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { seedDatabase } from "../db/seed.ts";
 import { openStore } from "../db/sqlite.ts";
 import { call } from "../tools/call.ts";
-import { PasswordHasher } from "../tools/hash.ts";
 import { operatorTools } from "../tools/operator/index.ts";
 import { operator } from "../tools/principal.ts";
-import {
-  benchmark,
-  median,
-  now,
-  Program,
-  printTable,
-  runtimeOf,
-  temporaryFolder,
-  unlimited,
-} from "./support.ts";
+import { benchmark, median, Program, printTable, runtimeOf, seededDatabase, unlimited } from "./support.ts";
 
 const ROUNDS = Number(process.env.ROUNDS ?? 7);
 const SECONDS = 3;
@@ -47,10 +36,7 @@ interface Load {
 
 /** Calls over stateless HTTP, ten domains listed: the product, and the idioms of the SDK's two lines, in turn. */
 await benchmark(async () => {
-  const folder = temporaryFolder();
-  const database = join(folder, "m25-mail.db");
-  const passwordHash = await new PasswordHasher(10).hash("a password of nobody");
-  await seedDatabase(database, { users: 100, domains: 10, passwordHash, at: now() });
+  const { folder, database } = await seededDatabase({ users: 100, domains: 10 });
   const store = openStore(database, { create: false });
   const made = await call(runtimeOf(store), operator("cli"), operatorTools.createToken, { name: "bench" });
   if (!made.ok) throw made.error;

@@ -1,10 +1,7 @@
-import { join } from "node:path";
-import { seedDatabase } from "../db/seed.ts";
 import { openStore } from "../db/sqlite.ts";
 import { stateTag } from "../src/sync/answer.ts";
 import { wholeView } from "../src/sync/view.ts";
-import { PasswordHasher } from "../tools/hash.ts";
-import { addNodes, benchmark, median, now, Program, printTable, temporaryFolder } from "./support.ts";
+import { addNodes, benchmark, median, Program, printTable, seededDatabase } from "./support.ts";
 import { type Load, poll } from "./wrk.ts";
 
 const NODES = 5000;
@@ -13,10 +10,7 @@ const SECONDS = 3;
 
 /** Polls answered 304, contact recorded: the product, a bare node:http server and Express 5, in turn. */
 await benchmark(async () => {
-  const folder = temporaryFolder();
-  const database = join(folder, "m25-mail.db");
-  const passwordHash = await new PasswordHasher(10).hash("a password of nobody");
-  await seedDatabase(database, { users: 10_000, domains: 100, passwordHash, at: now() });
+  const { folder, database } = await seededDatabase({ users: 10_000, domains: 100 });
   const keys = await addNodes(database, NODES);
   const store = openStore(database, { create: false });
   const etag = stateTag(store.polls.now().state(wholeView));

@@ -1,19 +1,14 @@
-import { join } from "node:path";
 import { Client } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
-import { seedDatabase } from "../db/seed.ts";
-import { PasswordHasher } from "../tools/hash.ts";
 import { shippedProgram } from "./stdio.ts";
-import { benchmark, median, now, printTable, quantile, temporaryFolder } from "./support.ts";
+import { benchmark, median, printTable, quantile, seededDatabase } from "./support.ts";
 
 const ROUNDS = Number(process.env.ROUNDS ?? 20);
 const CALLS = 300;
 
 /** Calls by the SDK's client over stdio, one at a time, in turn: list_domains with ten domains, and an empty tool. */
 await benchmark(async () => {
-  const database = join(temporaryFolder(), "m25-mail.db");
-  const passwordHash = await new PasswordHasher(10).hash("a password of nobody");
-  await seedDatabase(database, { users: 100, domains: 10, passwordHash, at: now() });
+  const { database } = await seededDatabase({ users: 100, domains: 10 });
   const cases = [
     { name: "SDK, empty tool", tool: "empty", args: ["bench/servers/empty-tool.ts"] },
     {

@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { seedDatabase } from "../db/seed.ts";
 import { openStore } from "../db/sqlite.ts";
 import type { Store } from "../db/store.ts";
 import type { Runtime } from "../tools/call.ts";
@@ -97,6 +98,15 @@ export class Program {
     if (this.child.exitCode !== null || this.child.signalCode !== null) return;
     await new Promise((resolve) => this.child.once("exit", resolve));
   }
+}
+
+/** A new database in a folder of its own; all mailboxes have one hash, of a password that nobody knows. */
+export async function seededDatabase(size: { users: number; domains: number }) {
+  const folder = temporaryFolder();
+  const database = join(folder, "m25-mail.db");
+  const passwordHash = await new PasswordHasher(10).hash("a password of nobody");
+  await seedDatabase(database, { ...size, passwordHash, at: now() });
+  return { folder, database };
 }
 
 /** A new database with this many nodes; the keys, in the nodes' order. */

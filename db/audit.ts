@@ -1,6 +1,7 @@
 import { type Kysely, sql } from "kysely";
 import type { ErrorCode } from "../src/mail/error.ts";
 import type { Schema } from "./schema.ts";
+import type { StateTable } from "./state.ts";
 
 /** Refusals of one principal that are kept of any hour: whoever is refused in a loop must not fill the disk. */
 const REFUSALS_AN_HOUR = 200;
@@ -22,13 +23,13 @@ export interface AuditEntry {
   arguments: Record<string, unknown>;
   /** done, unless the call was refused. */
   outcome?: ErrorCode;
-  /** The revision after the call. */
-  revision: number;
 }
 
 /** An entry as it is read back; `id` rises with each. */
 export interface AuditRow extends Required<Omit<AuditEntry, "client" | "outcome">> {
   id: number;
+  /** The revision after the call. */
+  revision: number;
   client: string | null;
   outcome: string;
 }
@@ -39,16 +40,20 @@ export interface AuditRow extends Required<Omit<AuditEntry, "client" | "outcome"
  */
 export class AuditTable {
   readonly #db: Kysely<Schema>;
+  readonly #state: StateTable;
 
-  constructor(db: Kysely<Schema>) {
+  constructor(db: Kysely<Schema>, state: StateTable) {
     this.#db = db;
+    this.#state = state;
   }
 
+  /** After the change that it is about: the entry has the revision which that led to. */
   async append(entry: AuditEntry): Promise<void> {
     const { client = null, outcome = "done" } = entry;
+    const revision = await this.#state.revision();
     await this.#db
       .insertInto("audit_log")
-      .values({ ...entry, client, outcome, arguments: JSON.stringify(entry.arguments) })
+      .values({ ...entry, client, outcome, arguments: JSON.stringify(entry.arguments), revision })
       .execute();
   }
 

@@ -152,6 +152,6 @@ function tablesOf(db: Kysely<Schema>, within: ReadonlySet<string> | undefined): 
     oauth,
     grants: new GrantTable(db, oauth),
     operator: new OperatorTable(db),
-    audit: new AuditTable(db),
+    audit: new AuditTable(db, state),
   };
 }

@@ -145,10 +145,10 @@ function watched(runtime: Runtime, metrics: Metrics, log: Log): Runtime {
 /** The retention stands in the database, whose triggers go by it; who changes it is told in the log itself. */
 async function keepAudit(store: Store, runtime: Runtime, days: number | null): Promise<void> {
   const at = runtime.now().toISOString();
-  await store.write(async ({ audit, state }) => {
+  await store.write(async ({ audit }) => {
     if ((await audit.retention()) === days) return;
     await audit.setRetention(days);
-    const call = { tool: "set-audit-retention", arguments: { days }, revision: await state.revision() };
+    const call = { tool: "set-audit-retention", arguments: { days } };
     await audit.append({ at, principal: "operator", door: "cli", ...call });
   });
 }

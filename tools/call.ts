@@ -103,7 +103,6 @@ async function run(
         client,
         tool: tool.endpoint,
         arguments: parsed.arguments,
-        revision: await tables.state.revision(),
       });
     }
     return principal.domains === undefined ? result : withoutRevision(result);
@@ -175,7 +174,7 @@ async function recordRefusal(
   // That a limit was reached is worth an entry; each call beyond it is not.
   if (code === "busy" && runtime.limits?.isNews(principal) !== true) return;
   try {
-    await runtime.store.write(async (tables) =>
+    await runtime.store.write((tables) =>
       tables.audit.appendRefusal({
         at: runtime.now().toISOString(),
         principal: principal.name,
@@ -184,7 +183,6 @@ async function recordRefusal(
         tool: tool.endpoint,
         arguments: validArguments(tool, input),
         outcome: code,
-        revision: await tables.state.revision(),
       }),
     );
   } catch (error) {

@@ -102,6 +102,14 @@ describe("the resident program and a server that waits", () => {
     return await main(argv, {}, node.host, stop.signal);
   };
 
+  /** A node that has what its server has. */
+  async function settled() {
+    const server = await startServer(one);
+    const node = nodeOf(server);
+    await node.poll();
+    return { server, node, clock: fakeClock(node), stop: new AbortController() };
+  }
+
   it("asks at once for what it has not, then lets the server wait, and asks again as soon as there is an answer", async () => {
     const server = await startServer(one);
     const node = nodeOf(server);
@@ -129,11 +137,7 @@ describe("the resident program and a server that waits", () => {
   });
 
   it("a server, or a proxy, that does not wait is asked every minute, and is still told that it may", async () => {
-    const server = await startServer(one);
-    const node = nodeOf(server);
-    await node.poll();
-    const clock = fakeClock(node);
-    const stop = new AbortController();
+    const { server, node, clock, stop } = await settled();
     let asked = 0;
     server.serves = (request, response) => {
       asked += 1;
@@ -146,11 +150,7 @@ describe("the resident program and a server that waits", () => {
   });
 
   it("a server that sends again and again what the node has is not asked again without a pause", async () => {
-    const server = await startServer(one);
-    const node = nodeOf(server);
-    await node.poll();
-    const clock = fakeClock(node);
-    const stop = new AbortController();
+    const { server, node, clock, stop } = await settled();
     let asked = 0;
     server.serves = (_, response) => {
       asked += 1;
@@ -162,11 +162,7 @@ describe("the resident program and a server that waits", () => {
   });
 
   it("after a fault it asks without waiting, so that it is known soon whether that is over", async () => {
-    const server = await startServer(one);
-    const node = nodeOf(server);
-    await node.poll();
-    const clock = fakeClock(node);
-    const stop = new AbortController();
+    const { server, node, clock, stop } = await settled();
     const asked: unknown[] = [];
     server.serves = (request, response) => {
       asked.push(request.headers.prefer);

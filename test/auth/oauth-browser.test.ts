@@ -2,7 +2,14 @@ import { existsSync } from "node:fs";
 import { type Browser, chromium } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { callTool } from "../support/clients.ts";
-import { CLAUDE_CODE, mcpStatus, OPERATOR_PASSWORD, refresh, startOAuthServer } from "../support/oauth.ts";
+import {
+  CLAUDE_CODE,
+  mcpStatus,
+  type OAuthServer,
+  OPERATOR_PASSWORD,
+  refresh,
+  startOAuthServer,
+} from "../support/oauth.ts";
 import { beginSigningIn } from "../support/oauth-client.ts";
 
 const CHROMIUM = "/usr/bin/chromium";
@@ -25,6 +32,16 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
       if (message.type() === "error") refused.push(message.text());
     });
     return { page, refused };
+  }
+
+  /** A client that sent the operator to the page, and the page after the right password. */
+  async function signedIn(server: OAuthServer) {
+    const signingIn = await beginSigningIn(server.url);
+    const { page } = await newPage();
+    await page.goto(signingIn.authorizationUrl().href);
+    await page.getByLabel("Operator’s password").fill(OPERATOR_PASSWORD);
+    await page.keyboard.press("Enter");
+    return { signingIn, page };
   }
 
   test.each([true, false])(
@@ -84,11 +101,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
 
   test("what an operator revokes is refused at the client's next call", async () => {
     const server = await startOAuthServer();
-    const signingIn = await beginSigningIn(server.url);
-    const { page } = await newPage();
-    await page.goto(signingIn.authorizationUrl().href);
-    await page.getByLabel("Operator’s password").fill(OPERATOR_PASSWORD);
-    await page.keyboard.press("Enter");
+    const { signingIn, page } = await signedIn(server);
     await page.getByRole("radio", { name: /All domains/ }).check();
     await page.getByRole("button", { name: "Allow" }).click();
     await signingIn.finish();
@@ -101,11 +114,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
 
   test("nothing is allowed until it is chosen for which domains, and who denies sends the client away", async () => {
     const server = await startOAuthServer();
-    const signingIn = await beginSigningIn(server.url);
-    const { page } = await newPage();
-    await page.goto(signingIn.authorizationUrl().href);
-    await page.getByLabel("Operator’s password").fill(OPERATOR_PASSWORD);
-    await page.keyboard.press("Enter");
+    const { signingIn, page } = await signedIn(server);
     await page.getByRole("button", { name: "Allow" }).click(); // the browser itself asks for a choice
     expect(await page.getByRole("button", { name: "Allow" }).isVisible()).toBe(true);
     await page.getByRole("button", { name: "Deny" }).click();
@@ -115,11 +124,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
 
   test("another site can neither frame the page nor send its form", async () => {
     const server = await startOAuthServer();
-    const signingIn = await beginSigningIn(server.url);
-    const { page } = await newPage();
-    await page.goto(signingIn.authorizationUrl().href);
-    await page.getByLabel("Operator’s password").fill(OPERATOR_PASSWORD);
-    await page.keyboard.press("Enter");
+    const { page } = await signedIn(server);
     await page.getByRole("button", { name: "Allow" }).waitFor();
     const consent = page.url();
     const csrf = await page.locator('input[name="csrf"]').inputValue();

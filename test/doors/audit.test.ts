@@ -177,7 +177,6 @@ test("what stands in the database cannot steer the terminal on which it is shown
       client: "a\nb",
       tool: "add-domain",
       arguments: { domain: "\u0085\u2028" },
-      revision: 1,
     }),
   );
   const { stdout } = await m25mail(["audit", "--db", file]);
@@ -188,7 +187,7 @@ test("what stands in the database cannot steer the terminal on which it is shown
 
 test("a long audit log comes whole and in order, and whoever reads only its beginning does no harm", async () => {
   const { store, file } = testStore();
-  const entry = { principal: "claude", door: "mcp", tool: "add-domain", arguments: {}, revision: 1 };
+  const entry = { principal: "claude", door: "mcp", tool: "add-domain", arguments: {} };
   const begin = Date.now();
   await store.write(async ({ audit: log }) => {
     for (let n = 0; n < 2500; n += 1) {

@@ -24,7 +24,6 @@ export function adapterFor(store: Store, seconds: () => number, log: Log): (kind
         door: "oauth",
         tool: "end-grant",
         arguments: { ...named, reason: `${misused} was used twice` },
-        revision: await tables.state.revision(),
       });
       return named;
     });

@@ -142,14 +142,13 @@ export async function mountInteraction(scope: FastifyInstance, parts: Interactio
     client: string,
     { scopes, domains }: Pick<Access, "domains"> & { scopes: Scope[] },
   ) {
-    await store.write(async ({ audit, state }) =>
+    await store.write(({ audit }) =>
       audit.append({
         at: now().toISOString(),
         principal: OPERATOR,
         door: "oauth",
         tool: "allow-client",
         arguments: { client, scopes, domains },
-        revision: await state.revision(),
       }),
     );
   }

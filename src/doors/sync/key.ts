@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import { newCredential } from "../../../tools/credential.ts";
 import { keyEnd } from "../../../tools/rotation.ts";
 import type { SyncDoor } from "./door.ts";
+import { byNode } from "./node.ts";
 
 /** Gives the node a fresh key. The one it asked with ends when the fresh one is used, or at the latest a day later. */
 export async function sendKey(
@@ -15,14 +16,8 @@ export async function sendKey(
   const now = door.now();
   const end = await door.store.write(async (tables) => {
     const keyEnds = await tables.nodes.exchangeKey(node, key, keyEnd(now));
-    const revision = await tables.state.revision();
-    const call = { tool: "rotate-key", arguments: { name: node.name }, revision };
-    await tables.audit.append({
-      at: now.toISOString(),
-      principal: `node ${node.name}`,
-      door: "sync",
-      ...call,
-    });
+    const call = { tool: "rotate-key", arguments: { name: node.name } };
+    await tables.audit.append({ ...byNode(node.name), at: now.toISOString(), ...call });
     return keyEnds;
   });
   return reply.header("cache-control", "no-store").send({ sync_key: key.text, old_key_ends_at: end });

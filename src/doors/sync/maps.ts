@@ -10,7 +10,7 @@ import { stateTag } from "../../sync/answer.ts";
 import { decodeCursor, type Position } from "../../sync/cursor.ts";
 import type { Publication } from "../../sync/publisher.ts";
 import type { SyncDoor } from "./door.ts";
-import { authenticateNode, endOldKey } from "./node.ts";
+import { authenticateNode, byNode, endOldKey } from "./node.ts";
 
 /** The longest wait for a change, in seconds: below the minute after which proxies end idle requests. */
 const MAX_WAIT = 55;
@@ -116,8 +116,7 @@ async function startHistory(door: SyncDoor, { name }: PollingNode, { history }: 
     // Many nodes find this out at once; one new history is enough.
     if ((await tables.state.history()) !== history) return;
     await tables.state.startHistory(at);
-    const call = { tool: "start-history", arguments: {}, revision: await tables.state.revision() };
-    await tables.audit.append({ at, principal: `node ${name}`, door: "sync", ...call });
+    await tables.audit.append({ ...byNode(name), at, tool: "start-history", arguments: {} });
   });
 }
 

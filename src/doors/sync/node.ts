@@ -36,6 +36,11 @@ export function authenticateNode(door: SyncDoor, polls: PollView, request: Fasti
   return node;
 }
 
+/** Who the audit log says did what a node asked for. */
+export function byNode(name: string): { principal: string; door: string } {
+  return { principal: `node ${name}`, door: "sync" };
+}
+
 /** The first use of a new key ends the old one. */
 export async function endOldKey(door: SyncDoor, node: PollingNode): Promise<void> {
   if (!node.keyIsNext) return;
@@ -43,9 +48,8 @@ export async function endOldKey(door: SyncDoor, node: PollingNode): Promise<void
   await door.store.write(async (tables) => {
     // Several of its requests may come before that is known here.
     if (!(await tables.nodes.promoteKey(node.id, node.keyHash))) return;
-    const revision = await tables.state.revision();
-    const call = { tool: "end-old-key", arguments: { name: node.name }, revision };
-    await tables.audit.append({ at, principal: `node ${node.name}`, door: "sync", ...call });
+    const call = { tool: "end-old-key", arguments: { name: node.name } };
+    await tables.audit.append({ ...byNode(node.name), at, ...call });
   });
 }
 
