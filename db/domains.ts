@@ -1,4 +1,4 @@
-import { type Kysely, sql } from "kysely";
+import { type Kysely, type RawBuilder, type Selectable, sql } from "kysely";
 import { MailError } from "../src/mail/error.ts";
 import { StateDigest } from "../src/sync/digest.ts";
 import type { Schema } from "./schema.ts";
@@ -13,6 +13,8 @@ export interface Domain {
   /** The revision that it came with: a domain of that name that is added later has another. */
   addedIn: number;
 }
+
+type DomainRow = Selectable<Schema["domains"]>;
 
 /**
  * Mail domains, with counts of their users that the users' own changes keep. With `within`, those domains alone
@@ -54,30 +56,23 @@ export class DomainTable {
   }
 
   /** At most `limit` domains in order of name, beginning after `after`. */
-  async page(limit: number, after: string | undefined): Promise<Domain[]> {
-    let query = this.#db.selectFrom("domains").selectAll().orderBy("name").limit(limit);
-    if (this.within !== undefined) query = query.where("name", "in", [...this.within]);
-    if (after !== undefined) query = query.where("name", ">", after);
-    return (await query.execute()).map(toDomain);
+  async page(limit: number, after = ""): Promise<Domain[]> {
+    const { rows } = await sql<DomainRow>`SELECT * FROM domains
+      WHERE name > ${after}${this.#andWithin()} ORDER BY name LIMIT ${limit}`.execute(this.#db);
+    return rows.map(toDomain);
   }
 
   /** How many domains and mailboxes there are. */
   async totals(): Promise<Totals> {
-    if (this.within === undefined) {
-      return this.#db
-        .selectFrom("state")
-        .select(["domain_count as domains", "user_count as users", "inactive_user_count as inactiveUsers"])
-        .executeTakeFirstOrThrow();
-    }
-    return this.#db
-      .selectFrom("domains")
-      .select(({ fn, lit }) => [
-        fn.countAll<number>().as("domains"),
-        fn.coalesce(fn.sum<number>("user_count"), lit(0)).as("users"),
-        fn.coalesce(fn.sum<number>("inactive_user_count"), lit(0)).as("inactiveUsers"),
-      ])
-      .where("name", "in", [...this.within])
-      .executeTakeFirstOrThrow();
+    const { rows } = await (this.within === undefined
+      ? sql<Totals>`SELECT domain_count AS domains, user_count AS users,
+          inactive_user_count AS inactiveUsers FROM state`
+      : sql<Totals>`SELECT count(*) AS domains, coalesce(sum(user_count), 0) AS users,
+          coalesce(sum(inactive_user_count), 0) AS inactiveUsers FROM domains WHERE true${this.#andWithin()}`
+    ).execute(this.#db);
+    const [totals] = rows;
+    if (totals === undefined) throw new Error("the state row is missing");
+    return totals;
   }
 
   /** @throws MailError domain_exists; forbidden, whether it is registered or not */
@@ -144,16 +139,14 @@ export class DomainTable {
       .execute();
     await this.#state.addTotals({ domains: 0, ...difference });
   }
+
+  #andWithin(): RawBuilder<unknown> {
+    if (this.within === undefined) return sql``;
+    return sql` AND name IN (SELECT value FROM json_each(${JSON.stringify([...this.within])}))`;
+  }
 }
 
-function toDomain(row: {
-  id: number;
-  name: string;
-  user_count: number;
-  inactive_user_count: number;
-  created_at: string;
-  revision: number;
-}): Domain {
+function toDomain(row: DomainRow): Domain {
   return {
     id: row.id,
     name: row.name,

@@ -1,20 +1,10 @@
 import { existsSync } from "node:fs";
-import { CompiledQuery, Kysely, SqliteDialect } from "kysely";
+import type { Kysely } from "kysely";
 import { MailError } from "../src/mail/error.ts";
 import { AuditTable } from "./audit.ts";
 import { ContactWriter } from "./contacts.ts";
 import { DomainTable } from "./domains.ts";
-import {
-  BUSY_TIMEOUT,
-  type Connection,
-  createFile,
-  migrate,
-  noDatabase,
-  openConnection,
-  patiently,
-  translated,
-  unavailable,
-} from "./file.ts";
+import { type Connection, createFile, migrate, noDatabase, openConnection, translated } from "./file.ts";
 import { GrantTable } from "./grants.ts";
 import { truncateLogRegularly } from "./log-truncation.ts";
 import { NodeTable } from "./nodes.ts";
@@ -23,15 +13,10 @@ import { OperatorTable } from "./operator.ts";
 import { pollReader, readState } from "./reading.ts";
 import type { Schema } from "./schema.ts";
 import { StateTable } from "./state.ts";
-import { keepingStatements } from "./statements.ts";
 import type { Store, Tables } from "./store.ts";
 import { TokenTable, tokenReader } from "./tokens.ts";
+import { Transactions } from "./transactions.ts";
 import { UserTable } from "./users.ts";
-
-const BEGIN = CompiledQuery.raw("BEGIN");
-const BEGIN_IMMEDIATE = CompiledQuery.raw("BEGIN IMMEDIATE");
-const COMMIT = CompiledQuery.raw("COMMIT");
-const ROLLBACK = CompiledQuery.raw("ROLLBACK");
 
 /**
  * Opens the embedded store. Several processes may have the same file open.
@@ -40,35 +25,30 @@ const ROLLBACK = CompiledQuery.raw("ROLLBACK");
  */
 export function openStore(path: string, { create }: { create: boolean }): Store {
   const [writer, reader, poller] = translated(() => openConnections(path, create), path);
-  const writing = new Kysely<Schema>({ dialect: new SqliteDialect({ database: keepingStatements(writer) }) });
-  const reading = new Kysely<Schema>({ dialect: new SqliteDialect({ database: keepingStatements(reader) }) });
+  const writing = new Transactions(writer, "IMMEDIATE");
+  const reading = new Transactions(reader, "DEFERRED");
   const contacts = new ContactWriter(path);
-  // With both slots nobody of this process is in the middle of a transaction. The writer's first: it may take seconds.
+  // Between both nobody of this process is in the middle of a transaction. The writer's first: it may take seconds.
   const stopTruncating = truncateLogRegularly(path, () =>
-    writing.connection().execute(() => reading.connection().execute(async () => truncateLog(writer))),
+    writing.between(() => reading.between(async () => truncateLog(writer))),
   );
   let closed: Promise<void> | undefined;
   const run = <T>(
-    db: Kysely<Schema>,
-    begin: CompiledQuery,
+    transactions: Transactions,
     fn: (tables: Tables) => Promise<T>,
     within?: ReadonlySet<string>,
   ) =>
-    closed === undefined
-      ? transaction(db, begin, (connection) => fn(tablesOf(connection, within)))
-      : Promise.reject(stopping());
+    closed === undefined ? transactions.run((db) => fn(tablesOf(db, within))) : Promise.reject(stopping());
   const closeAll = async () => {
     stopTruncating();
-    // A turn at each connection comes after every transaction that was begun before.
-    for (const db of [reading, writing]) await db.connection().execute(async () => {});
+    await reading.close();
     poller.close();
     contacts.close();
-    await reading.destroy();
-    await writing.destroy(); // the last connection, if it can write, folds the write-ahead log into the file
+    await writing.close(); // the last connection, if it can write, folds the write-ahead log into the file
   };
   return {
-    read: (fn, within) => run(reading, BEGIN, fn, within),
-    write: (fn, within) => run(writing, BEGIN_IMMEDIATE, fn, within),
+    read: (fn, within) => run(reading, fn, within),
+    write: (fn, within) => run(writing, fn, within),
     recordContacts: (seen) => contacts.record(seen),
     polls: pollReader(poller),
     token: tokenReader(poller),
@@ -108,35 +88,6 @@ function openConnections(path: string, create: boolean): [Connection, Connection
     throw error;
   }
   return [writer, openConnection(path, { readonly: true }), openConnection(path, { readonly: true })];
-}
-
-/**
- * One transaction on the connection's only slot: Kysely queues the others. A write begins IMMEDIATE: a
- * deferred one that reads first fails at once when another process wrote meanwhile (SQLITE_BUSY_SNAPSHOT).
- */
-async function transaction<T>(
-  db: Kysely<Schema>,
-  begin: CompiledQuery,
-  fn: (connection: Kysely<Schema>) => Promise<T>,
-): Promise<T> {
-  // From here on, so that those who queue behind each other do not each wait that long in turn.
-  const deadline = performance.now() + BUSY_TIMEOUT;
-  return db.connection().execute(async (connection) => {
-    try {
-      await patiently(() => connection.executeQuery(begin), deadline);
-      try {
-        const result = await fn(connection);
-        await connection.executeQuery(COMMIT);
-        return result;
-      } catch (error) {
-        // SQLite may have rolled back by itself (disk full): the second ROLLBACK then has nothing to do.
-        await connection.executeQuery(ROLLBACK).catch(() => {});
-        throw error;
-      }
-    } catch (error) {
-      throw unavailable(error) ?? error;
-    }
-  });
 }
 
 function tablesOf(db: Kysely<Schema>, within: ReadonlySet<string> | undefined): Tables {

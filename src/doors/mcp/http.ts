@@ -1,9 +1,12 @@
-import { toNodeHandler } from "@modelcontextprotocol/node";
+import { getRequestListener } from "@hono/node-server";
 import {
+  type AuthInfo,
   createMcpHandler,
+  isLegacyRequest,
   ProtocolError,
   ProtocolErrorCode,
   type Server,
+  WebStandardStreamableHTTPServerTransport,
 } from "@modelcontextprotocol/server";
 import type { FastifyError, FastifyInstance } from "fastify";
 import type { Origin } from "../../../tools/call.ts";
@@ -46,14 +49,25 @@ export async function mountMcp(
     if (reason === undefined) log.error("an MCP request could not be served", error);
     else log.info("refused an MCP request", { reason });
   };
-  const handler = createMcpHandler(
-    ({ authInfo }) => serverFor(authInfo?.extra?.principal as Principal, authInfo?.extra?.origin as Origin),
-    {
-      maxRequestBodySize: BODY_LIMIT,
-      onerror,
-    },
+  const factory = ({ authInfo }: { authInfo?: AuthInfo }) =>
+    serverFor(authInfo?.extra?.principal as Principal, authInfo?.extra?.origin as Origin);
+  const handler = createMcpHandler(factory, { legacy: "reject", maxRequestBodySize: BODY_LIMIT, onerror });
+  const answer = async (request: Request, options: { authInfo: AuthInfo; parsedBody: unknown }) => {
+    if (request.method !== "POST" || !(await isLegacyRequest(request, options.parsedBody))) {
+      return handler.fetch(request, options);
+    }
+    const server = factory(options);
+    const transport = new WebStandardStreamableHTTPServerTransport({ enableJsonResponse: true });
+    await server.connect(transport);
+    try {
+      return await transport.handleRequest(request, options);
+    } finally {
+      await server.close();
+    }
+  };
+  const handle = getRequestListener((request, { incoming }) =>
+    answer(request, incoming as unknown as { authInfo: AuthInfo; parsedBody: unknown }),
   );
-  const handle = toNodeHandler(handler, { onerror });
   scope.addHook("onClose", () => handler.close());
   // Fastify reads the body once; the SDK would copy the request first, to look at it.
   scope.removeContentTypeParser("text/plain");
@@ -73,6 +87,6 @@ export async function mountMcp(
       scopes: [...request.principal.scopes],
       extra: { principal: request.principal, origin },
     };
-    await handle(Object.assign(request.raw, { auth }), reply.raw, request.body);
+    await handle(Object.assign(request.raw, { authInfo: auth, parsedBody: request.body }), reply.raw);
   });
 }
