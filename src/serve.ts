@@ -4,8 +4,8 @@ import type { Runtime } from "../tools/call.ts";
 import { readingTools, tools } from "../tools/index.ts";
 import { CallLimits } from "../tools/limits.ts";
 import { LastSeen } from "./auth/last-seen.ts";
-import { callFields } from "./call-log.ts";
 import type { ServeConfig } from "./config.ts";
+import { RequestLog } from "./doors/http/request-log.ts";
 import { httpServer } from "./doors/http/server.ts";
 import { Confirmations } from "./doors/mcp/confirmation.ts";
 import type { McpServerFactory } from "./doors/mcp/http.ts";
@@ -49,7 +49,8 @@ export async function serve(
 ): Promise<RunningServer> {
   const isClockPlausible = await watchClock(store, () => bare.now(), log);
   const metrics = new Metrics(config.db);
-  const unlimited = watched(bare, metrics, log);
+  const requestLog = new RequestLog(metrics, log);
+  const unlimited = watched(bare, metrics, requestLog);
   await provideFirstToken(store, unlimited, config.db, log);
   const limits = new CallLimits({
     calls: config["limit-requests"],
@@ -80,7 +81,7 @@ export async function serve(
         })
       : undefined;
   const app = await httpServer(
-    { runtime, store, publisher, lastSeen, tools: offered, mcpServerFor, oauth, metrics, log },
+    { runtime, store, publisher, lastSeen, tools: offered, mcpServerFor, oauth, metrics, requestLog, log },
     {
       allowedHosts: isWildcard(config.host) ? names : [...names, config.host],
       trustedProxies: config["trusted-proxies"],
@@ -130,14 +131,14 @@ export async function serve(
   };
 }
 
-/** The runtime whose hashes and calls are counted, and whose MCP calls are logged: /mcp in a request's line tells little. */
-function watched(runtime: Runtime, metrics: Metrics, log: Log): Runtime {
+/** The runtime whose hashes and calls are counted, and whose calls stand in the log of their requests. */
+function watched(runtime: Runtime, metrics: Metrics, requestLog: RequestLog): Runtime {
   return {
     ...runtime,
     hashPassword: (password) => metrics.hashing(runtime.hashPassword(password)),
     observe(call) {
       metrics.call(call);
-      if (call.principal.door === "mcp") log.info("call", callFields(call));
+      requestLog.callEnded(call);
     },
   };
 }

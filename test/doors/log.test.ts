@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import fc from "fast-check";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { printable } from "../../src/printable.ts";
 import { redacted } from "../../src/redact.ts";
 import { newCredential } from "../../tools/credential.ts";
@@ -44,7 +44,7 @@ async function jsonServer(...flags: string[]) {
   };
 }
 
-test("each request has a line of JSON, each MCP call one more, and a poll that finds nothing new none", async () => {
+test("each request has one line of JSON, with the call that came in it, and a poll that finds nothing new none", async () => {
   const { url, token, api, lines } = await jsonServer();
   await api("add-domain", { domain: "example.nl" });
   await api("add-domain", { domain: "example.nl" });
@@ -68,17 +68,37 @@ test("each request has a line of JSON, each MCP call one more, and a poll that f
     ["GET", "/sync/v1/maps", 200, "node pi"],
   ]);
   expect(requests.every(({ ms, address }) => typeof ms === "number" && address === "127.0.0.1")).toBe(true);
-  const [call] = logged.filter(({ msg }) => msg === "call");
-  expect(call).toMatchObject({
-    tool: "remove-domain",
-    outcome: "domain_not_found",
-    principal: "first",
-    client: "test",
-    ms: expect.any(Number),
-  });
-  expect(requests.filter(({ request }) => request === call?.request)).toMatchObject([{ route: "/mcp" }]);
+  expect(logged.filter(({ tool }) => tool !== undefined)).toMatchObject([
+    { route: "/api/add-domain", tool: "add-domain", outcome: "done" },
+    { route: "/api/add-domain", tool: "add-domain", outcome: "domain_exists" },
+    { route: "/mcp", tool: "remove-domain", outcome: "domain_not_found", client: "test" },
+    { route: "/api/add-node", tool: "add-node", outcome: "done" },
+  ]);
   expect(new Set(requests.map(({ request }) => request)).size).toBe(requests.length);
   expect(logged.at(-1)?.msg).toMatch(/^m25-mail stops/);
+});
+
+test("a call whose caller hung up before its end has a line of its own, with the request's id", async () => {
+  const { url, token, api, lines } = await jsonServer();
+  await api("add-domain", { domain: "example.nl" });
+  const body = JSON.stringify({ email: "jan@example.nl", password: "a password that is long enough" });
+  const { hostname, port } = new URL(url);
+  const socket = connect(Number(port), hostname);
+  const headers = `Host: ${hostname}\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json`;
+  socket.write(`POST /api/add-user HTTP/1.1\r\n${headers}\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+  // Its password is being hashed once another call has been answered.
+  await api("list-domains", undefined, "GET");
+  socket.destroy();
+  await vi.waitFor(async () => {
+    expect((await api("list-users", undefined, "GET")).body).toContain("jan@example.nl");
+  }, 10_000);
+  const logged = await lines();
+  const cutOff = logged.find(({ route }) => route === "/api/add-user");
+  expect(cutOff).toMatchObject({ msg: "request", status: "aborted" });
+  expect(cutOff).not.toHaveProperty("tool");
+  expect(logged.filter(({ msg }) => msg === "call")).toMatchObject([
+    { request: cutOff?.request, tool: "add-user", outcome: "done", principal: "first" },
+  ]);
 });
 
 test("the reference that a caller is shown of a bug is its request's, by every door", async () => {

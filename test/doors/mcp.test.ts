@@ -20,11 +20,8 @@ async function post(server: TestServer, body: unknown, headers: Record<string, s
 
 const rpc = (method: string, params: object = {}) => ({ jsonrpc: "2.0", id: 1, method, params });
 
-/** The JSON-RPC message of an answer, whether it came as JSON or as an event. */
-function message(body: string): Record<string, unknown> {
-  const [, data] = /^data: (.*)$/m.exec(body) ?? [];
-  return JSON.parse(data ?? body);
-}
+/** An answer is one JSON-RPC message, not a stream of events. */
+const message = (body: string): Record<string, unknown> => JSON.parse(body);
 
 const initialize = (protocolVersion: string) =>
   rpc("initialize", { protocolVersion, capabilities: {}, clientInfo: { name: "test", version: "1" } });
@@ -50,6 +47,14 @@ test("tools/list is the same to the byte each time", async () => {
   const two = await post(server, rpc("tools/list"));
   expect(message(one.body).result).toMatchObject({ tools: { length: 9 } });
   expect(two.body).toBe(one.body);
+});
+
+test("there are no sessions to open a stream in, or to end", async () => {
+  const server = await startServer();
+  for (const method of ["GET", "DELETE"]) {
+    const headers = { authorization: `Bearer ${server.token}`, accept: "text/event-stream" };
+    expect((await http(`${server.url}/mcp`, { method, headers })).status).toBe(405);
+  }
 });
 
 test("a call's arguments of a wrong shape are refused in the tool's own words, not the protocol library's", async () => {

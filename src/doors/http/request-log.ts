@@ -1,7 +1,9 @@
 import { randomBytes } from "node:crypto";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { EndedCall } from "../../../tools/call.ts";
 import { RateLimit } from "../../../tools/rate-limit.ts";
-import type { Log } from "../../log.ts";
+import { callFields } from "../../call-log.ts";
+import type { Log, LogLevel } from "../../log.ts";
 import { type Metrics, POLL_ROUTE } from "../../metrics.ts";
 
 declare module "fastify" {
@@ -27,27 +29,57 @@ export function requestIds(): () => string {
   };
 }
 
-/** Counts every request when it has ended, and logs it. A poll answered 304 is counted only, which costs next to nothing. */
-export function watchRequests(app: FastifyInstance, metrics: Metrics, log: Log): void {
-  const strangers = new RateLimit(STRANGERS_A_MINUTE);
-  const warnings = new RateLimit(1);
-  const levelOf = (route: string, principal: string | undefined) => {
-    if (ROUTINE.has(route)) return "debug";
-    if (principal !== undefined || strangers.take("") === 0) return "info";
-    if (warnings.take("") === 0) {
-      log.warn(
-        `more than ${STRANGERS_A_MINUTE} requests a minute without a credential: the others are logged at debug only, and counted in /metrics`,
-      );
-    }
-    return "debug";
-  };
-  const watch = (request: FastifyRequest, reply: FastifyReply) => {
+/**
+ * Counts every request when it has ended, and logs it in one line, with the call that came in it. A poll answered
+ * 304 is counted only, which costs next to nothing.
+ */
+export class RequestLog {
+  readonly #metrics: Metrics;
+  readonly #log: Log;
+  readonly #strangers = new RateLimit(STRANGERS_A_MINUTE);
+  readonly #warnings = new RateLimit(1);
+  /** Requests under way, by their ids, with the call that has ended in them. */
+  readonly #underWay = new Map<string, EndedCall | undefined>();
+
+  constructor(metrics: Metrics, log: Log) {
+    this.#metrics = metrics;
+    this.#log = log;
+  }
+
+  /** Whoever called may have hung up before the end: such a call has a line of its own. */
+  callEnded(call: EndedCall): void {
+    if (call.request === undefined) return;
+    if (this.#underWay.has(call.request)) this.#underWay.set(call.request, call);
+    else this.#log.info("call", callFields(call));
+  }
+
+  watch(app: FastifyInstance): void {
+    app.decorateRequest("began", 0);
+    app.addHook("onRequest", (request, reply, done) => {
+      request.began = performance.now();
+      if (!request.url.startsWith(POLL_ROUTE)) this.#watchOne(request, reply);
+      done();
+    });
+    app.addHook("onSend", (request, reply, _payload, done) => {
+      if (request.url.startsWith(POLL_ROUTE)) {
+        if (reply.statusCode === 304) this.#metrics.unchangedPolls += 1;
+        else this.#watchOne(request, reply);
+      }
+      done();
+    });
+  }
+
+  #watchOne(request: FastifyRequest, reply: FastifyReply): void {
+    this.#underWay.set(request.id, undefined);
     const end = () => {
+      const call = this.#underWay.get(request.id);
+      this.#underWay.delete(request.id);
       const route = request.routeOptions.url ?? "none";
       const status = reply.raw.writableFinished ? reply.raw.statusCode : "aborted";
       const principal = request.principal?.name ?? (request.node && `node ${request.node.name}`);
-      metrics.request(route, status);
-      log[levelOf(route, principal)]("request", {
+      this.#metrics.request(route, status);
+      this.#log[this.#levelOf(route, principal)]("request", {
+        ...(call && callFields(call)),
         request: request.id,
         method: request.method,
         route,
@@ -59,18 +91,16 @@ export function watchRequests(app: FastifyInstance, metrics: Metrics, log: Log):
     };
     if (reply.raw.closed) end();
     else reply.raw.once("close", end);
-  };
-  app.decorateRequest("began", 0);
-  app.addHook("onRequest", (request, reply, done) => {
-    request.began = performance.now();
-    if (!request.url.startsWith(POLL_ROUTE)) watch(request, reply);
-    done();
-  });
-  app.addHook("onSend", (request, reply, _payload, done) => {
-    if (request.url.startsWith(POLL_ROUTE)) {
-      if (reply.statusCode === 304) metrics.unchangedPolls += 1;
-      else watch(request, reply);
+  }
+
+  #levelOf(route: string, principal: string | undefined): LogLevel {
+    if (ROUTINE.has(route)) return "debug";
+    if (principal !== undefined || this.#strangers.take("") === 0) return "info";
+    if (this.#warnings.take("") === 0) {
+      this.#log.warn(
+        `more than ${STRANGERS_A_MINUTE} requests a minute without a credential: the others are logged at debug only, and counted in /metrics`,
+      );
     }
-    done();
-  });
+    return "debug";
+  }
 }

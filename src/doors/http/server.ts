@@ -40,7 +40,7 @@ import {
   TIMEOUT_CHECK_INTERVAL,
 } from "./limits.ts";
 import { noSuchRoute, noToken, sendProblem } from "./problem.ts";
-import { requestIds, watchRequests } from "./request-log.ts";
+import { type RequestLog, requestIds } from "./request-log.ts";
 import { readTls } from "./tls.ts";
 import { problemOf } from "./unexpected.ts";
 
@@ -62,6 +62,7 @@ export interface HttpParts {
   /** Those that REST offers. */
   tools: readonly Tool[];
   metrics: Metrics;
+  requestLog: RequestLog;
   log: Log;
 }
 
@@ -108,7 +109,7 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
   const trusted = new Networks(settings.trustedProxies);
   limitConnections(app.server, { most: MOST_CONNECTIONS, mostOfOne: MOST_CONNECTIONS_OF_ONE }, trusted);
   noteClientAddresses(app, trusted, log);
-  watchRequests(app, metrics, log);
+  parts.requestLog.watch(app);
   closeToStrangers(app);
   holdBackFailures(app);
   app.addHook("onRequest", (request, reply, done) => {

@@ -19,6 +19,12 @@ import type { StepUp } from "./step-up.ts";
 /** Makes the MCP server that answers one request of this principal. */
 export type McpServerFactory = (principal: Principal, origin: Origin) => Server;
 
+/** What came with a request besides its header fields. */
+interface Message {
+  authInfo: AuthInfo;
+  parsedBody: unknown;
+}
+
 /** What is said of a message that cannot be read; none of it is repeated, it may hold a password. */
 const unreadable: Record<number, { code: number; message: string }> = {
   400: { code: ProtocolErrorCode.ParseError, message: "The message is no JSON." },
@@ -49,25 +55,29 @@ export async function mountMcp(
     if (reason === undefined) log.error("an MCP request could not be served", error);
     else log.info("refused an MCP request", { reason });
   };
-  const factory = ({ authInfo }: { authInfo?: AuthInfo }) =>
+  const makeServer = ({ authInfo }: { authInfo?: AuthInfo }) =>
     serverFor(authInfo?.extra?.principal as Principal, authInfo?.extra?.origin as Origin);
-  const handler = createMcpHandler(factory, { legacy: "reject", maxRequestBodySize: BODY_LIMIT, onerror });
-  const answer = async (request: Request, options: { authInfo: AuthInfo; parsedBody: unknown }) => {
-    if (request.method !== "POST" || !(await isLegacyRequest(request, options.parsedBody))) {
-      return handler.fetch(request, options);
-    }
-    const server = factory(options);
+  const handler = createMcpHandler(makeServer, { maxRequestBodySize: BODY_LIMIT, onerror });
+  const answer = async (request: Request, message: Message) => {
+    // Clients of 2026-07-28 name the method in a header: theirs need not be looked into twice.
+    const isLegacy =
+      !request.headers.has("mcp-method") && (await isLegacyRequest(request, message.parsedBody));
+    if (request.method !== "POST" || !isLegacy) return handler.fetch(request, message);
+    // The handler itself would answer with a stream of events. No tool tells anything before its answer.
     const transport = new WebStandardStreamableHTTPServerTransport({ enableJsonResponse: true });
+    const server = makeServer(message);
     await server.connect(transport);
     try {
-      return await transport.handleRequest(request, options);
+      return await transport.handleRequest(request, message);
     } finally {
       await server.close();
     }
   };
-  const handle = getRequestListener((request, { incoming }) =>
-    answer(request, incoming as unknown as { authInfo: AuthInfo; parsedBody: unknown }),
-  );
+  const errorHandler = (error: unknown) => {
+    log.error("an MCP request could not be served", error);
+    const fault = { code: ProtocolErrorCode.InternalError, message: "Something went wrong inside M25 Mail." };
+    return Response.json({ jsonrpc: "2.0", id: null, error: fault }, { status: 500 });
+  };
   scope.addHook("onClose", () => handler.close());
   // Fastify reads the body once; the SDK would copy the request first, to look at it.
   scope.removeContentTypeParser("text/plain");
@@ -81,12 +91,19 @@ export async function mountMcp(
     const origin: Origin = { request: request.id, client: clientOfUserAgent(request.headers["user-agent"]) };
     if (await answerForScope?.(request, reply, origin)) return;
     reply.hijack();
-    const auth = {
-      token: "",
-      clientId: request.principal.name,
-      scopes: [...request.principal.scopes],
-      extra: { principal: request.principal, origin },
+    const { principal, body } = request;
+    const message: Message = {
+      authInfo: {
+        token: "",
+        clientId: principal.name,
+        scopes: [...principal.scopes],
+        extra: { principal, origin },
+      },
+      parsedBody: body,
     };
-    await handle(Object.assign(request.raw, { authInfo: auth, parsedBody: request.body }), reply.raw);
+    await getRequestListener((webRequest) => answer(webRequest, message), { errorHandler })(
+      request.raw,
+      reply.raw,
+    );
   });
 }
