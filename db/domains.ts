@@ -3,6 +3,7 @@ import { MailError } from "../src/mail/error.ts";
 import { StateDigest } from "../src/sync/digest.ts";
 import type { Schema } from "./schema.ts";
 import type { DigestDifference, StateTable, Totals } from "./state.ts";
+import { atMost } from "./statements.ts";
 
 export interface Domain {
   id: number;
@@ -58,7 +59,7 @@ export class DomainTable {
   /** At most `limit` domains in order of name, beginning after `after`. */
   async page(limit: number, after = ""): Promise<Domain[]> {
     const { rows } = await sql<DomainRow>`SELECT * FROM domains
-      WHERE name > ${after}${this.#andWithin()} ORDER BY name LIMIT ${limit}`.execute(this.#db);
+      WHERE name > ${after}${this.#andWithin()} ORDER BY name LIMIT ${atMost(limit)}`.execute(this.#db);
     return rows.map(toDomain);
   }
 

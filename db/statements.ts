@@ -1,4 +1,4 @@
-import type { SqliteDatabase } from "kysely";
+import { type RawBuilder, type SqliteDatabase, sql } from "kysely";
 import type { Connection } from "./file.ts";
 
 /** Statements kept at most. The program has some fifty; only lists of ids, of any length, could make them more. */
@@ -22,4 +22,12 @@ export function keepingStatements(connection: Connection): SqliteDatabase {
     },
     close: () => void connection.close(),
   };
+}
+
+/**
+ * For LIMIT, where a query is often run: SQLite looks at the value of a parameter that stands there alone, to plan by
+ * it, and for that prepares the statement anew at each run, which takes longer than a list's page.
+ */
+export function atMost(rows: number): RawBuilder<number> {
+  return sql<number>`${rows} + 0`;
 }

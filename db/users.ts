@@ -6,6 +6,7 @@ import type { UserRecord } from "../src/sync/records.ts";
 import type { Domain, DomainTable } from "./domains.ts";
 import type { Schema } from "./schema.ts";
 import { noDifference, type StateTable } from "./state.ts";
+import { atMost } from "./statements.ts";
 
 export interface User {
   id: number;
@@ -65,7 +66,7 @@ export class UserTable {
 
   /** At most `limit` users in order of domain, then local part. */
   async page(limit: number, domain: string | undefined, after: UserPosition | undefined): Promise<User[]> {
-    let query = this.#rows().orderBy("domains.name").orderBy("users.local_part").limit(limit);
+    let query = this.#rows().orderBy("domains.name").orderBy("users.local_part").limit(atMost(limit));
     if (domain !== undefined) query = query.where("domains.name", "=", domain);
     if (after !== undefined) {
       // For each domain a bound of its own: the index on users is entered at the right place, in one statement.
