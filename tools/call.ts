@@ -1,9 +1,10 @@
 import { hash, randomUUID } from "node:crypto";
 import type { Store } from "../db/store.ts";
 import { type ErrorCode, MailError } from "../src/mail/error.ts";
+import { authorise } from "./authorise.ts";
 import type { CallLimits } from "./limits.ts";
 import type { Principal } from "./principal.ts";
-import { type Loss, mcpName, type ParsedCall, type Tool, validArguments } from "./tool.ts";
+import { type Loss, type Tool, validArguments } from "./tool.ts";
 
 export type Outcome = { ok: true; value: Record<string, unknown> } | { ok: false; error: MailError };
 
@@ -187,23 +188,6 @@ async function recordRefusal(
     );
   } catch (error) {
     runtime.reportBug(error, request ?? randomUUID());
-  }
-}
-
-function authorise({ scopes, domains }: Principal, tool: Tool, { scope }: ParsedCall): void {
-  if (domains !== undefined && (scope === "nodes" || tool.ofAllDomains)) {
-    throw new MailError(
-      "forbidden",
-      "This access is for some domains only, and this concerns all of them.",
-      "Leave it to the operator. Changes of yours are live on the nodes within a minute.",
-    );
-  }
-  if (!scopes.has(scope)) {
-    throw new MailError(
-      "forbidden",
-      `This access token may not use ${mcpName(tool)} in this way: it lacks the scope "${scope}".`,
-      "Ask the operator for a token with that scope (m25-mail token create NAME --scopes …).",
-    );
   }
 }
 

@@ -12,6 +12,8 @@ import {
   documents,
   field,
   goBack,
+  mcpRequest,
+  type OAuthServer,
   signIn,
   startOAuthServer,
   tokensFor,
@@ -245,27 +247,18 @@ test("a client that asks for scopes of other programs too is not turned away for
   expect(consent.body).not.toContain('value="write"');
 });
 
+async function callRaw(server: OAuthServer, token: string, name: string, input: unknown) {
+  const answer = await mcpRequest(server, token, "tools/call", { name, arguments: input });
+  return { ...answer, challenge: answer.headers["www-authenticate"] };
+}
+
 test("a call beyond a token's scopes is a 403 that says which scope to ask for, and is recorded", async () => {
   const server = await startOAuthServer();
   const { access_token } = await tokensFor(server);
-  const call = (name: string, input: unknown) =>
-    http(`${server.url}/mcp`, {
-      method: "POST",
-      headers: {
-        authorization: `Bearer ${access_token}`,
-        "content-type": "application/json",
-        accept: "application/json, text/event-stream",
-      },
-      body: JSON.stringify({
-        jsonrpc: "2.0",
-        id: 1,
-        method: "tools/call",
-        params: { name, arguments: input },
-      }),
-    });
+  const call = (name: string, input: unknown) => callRaw(server, access_token, name, input);
   const refused = await call("m25_mail_remove_domain", { domain: "example.nl" });
   expect(refused.status).toBe(403);
-  expect(refused.headers["www-authenticate"]).toBe(
+  expect(refused.challenge).toBe(
     `Bearer error="insufficient_scope", error_description="This needs the scope destroy, which the operator has not allowed.", scope="read write destroy", resource_metadata="${server.url}/.well-known/oauth-protected-resource/mcp"`,
   );
   expect((await server.must("list-domains")).total).toBe(2);
@@ -275,6 +268,32 @@ test("a call beyond a token's scopes is a 403 that says which scope to ask for, 
   expect((await call("m25_mail_remove_user", { email: "x@example.nl" })).status).toBe(200);
   expect((await call("m25_mail_remove_user", { email: "x@example.nl", hard_delete: true })).status).toBe(403);
   expect((await call("m25_mail_remove_domain", {})).status).toBe(200); // wrong input: call() explains
+});
+
+test("who was allowed some domains is never asked to sign in again for nodes, which no consent can add", async () => {
+  const server = await startOAuthServer();
+  const limited = await tokensFor(server, claudeFlow, { domains: ["example.nl"] });
+  for (const [name, input] of [
+    ["m25_mail_list_nodes", {}],
+    ["m25_mail_add_node", { name: "pi" }],
+  ] as const) {
+    const refused = await callRaw(server, limited.access_token, name, input);
+    expect([refused.status, refused.challenge]).toEqual([200, undefined]);
+    expect(JSON.parse(refused.body).result).toMatchObject({
+      isError: true,
+      content: [{ text: expect.stringMatching(/^forbidden: .* some domains only/) }],
+    });
+  }
+  const destroys = await callRaw(server, limited.access_token, "m25_mail_remove_domain", {
+    domain: "example.nl",
+  });
+  expect([destroys.status, destroys.challenge]).toEqual([
+    403,
+    expect.stringContaining('scope="read write destroy"'),
+  ]);
+  const { access_token } = await tokensFor(server);
+  const nodes = await callRaw(server, access_token, "m25_mail_list_nodes", {});
+  expect([nodes.status, nodes.challenge]).toEqual([403, expect.stringContaining('scope="read write nodes"')]);
 });
 
 test("the SDK's client, refused for its scope, asks the operator for that scope and those that it has", async () => {

@@ -345,16 +345,25 @@ export function refresh(server: OAuthServer, refreshToken: string, flow: Flow = 
   });
 }
 
-/** What /mcp answers to a list of tools with this token. */
-export async function mcpStatus(server: TestServer, token: string): Promise<number> {
-  const { status } = await http(`${server.url}/mcp`, {
+/** One request to /mcp with this token, as no client makes it: whatever the answer is, it is given as it came. */
+export function mcpRequest(
+  server: TestServer,
+  token: string,
+  method: string,
+  params?: object,
+): Promise<HttpAnswer> {
+  return http(`${server.url}/mcp`, {
     method: "POST",
     headers: {
       authorization: `Bearer ${token}`,
       "content-type": "application/json",
       accept: "application/json, text/event-stream",
     },
-    body: JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/list" }),
+    body: JSON.stringify({ jsonrpc: "2.0", id: 1, method, params }),
   });
-  return status;
+}
+
+/** What /mcp answers to a list of tools with this token. */
+export async function mcpStatus(server: TestServer, token: string): Promise<number> {
+  return (await mcpRequest(server, token, "tools/list")).status;
 }

@@ -1,8 +1,9 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
+import { missingScope } from "../../../tools/authorise.ts";
 import { call, type Origin, type Runtime } from "../../../tools/call.ts";
-import { type Scope, scopes } from "../../../tools/principal.ts";
-import { mcpName, type Tool } from "../../../tools/tool.ts";
+import { scopes } from "../../../tools/principal.ts";
+import { mcpName, type ParsedCall, type Tool } from "../../../tools/tool.ts";
 
 const Call = z.object({
   method: z.literal("tools/call"),
@@ -25,7 +26,8 @@ export function stepUp(runtime: Runtime, tools: readonly Tool[], metadataUrl: st
     const tool = tools.find((candidate) => mcpName(candidate) === message?.params.name);
     if (!principal.mayAskForMore || message === undefined || tool === undefined) return false;
     const input = message.params.arguments;
-    const missing = missingScope(() => tool.parse(input).scope, principal.scopes);
+    const parsed = validCall(tool, input);
+    const missing = parsed && missingScope(principal, tool, parsed);
     if (missing === undefined) return false;
     const outcome = await call(runtime, principal, tool, input, origin);
     if (outcome.ok) throw new Error("a call went through without its scope");
@@ -43,11 +45,11 @@ export function stepUp(runtime: Runtime, tools: readonly Tool[], metadataUrl: st
   };
 }
 
-function missingScope(needed: () => Scope, granted: ReadonlySet<Scope>): Scope | undefined {
+/** Undefined for wrong input, of which call() says what is wrong. */
+function validCall(tool: Tool, input: unknown): ParsedCall | undefined {
   try {
-    const scope = needed();
-    return granted.has(scope) ? undefined : scope;
+    return tool.parse(input);
   } catch {
-    return undefined; // the input is wrong, which call() says better
+    return undefined;
   }
 }
