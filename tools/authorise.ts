@@ -4,7 +4,7 @@ import { mcpName, type ParsedCall, type Tool } from "./tool.ts";
 
 /** @throws MailError forbidden */
 export function authorise(principal: Principal, tool: Tool, parsed: ParsedCall): void {
-  if (!isFor(principal, tool, parsed)) {
+  if (isBeyondDomains(principal, tool, parsed.scope)) {
     throw new MailError(
       "forbidden",
       "This access is for some domains only, and this concerns all of them.",
@@ -22,12 +22,16 @@ export function authorise(principal: Principal, tool: Tool, parsed: ParsedCall):
 }
 
 /** The scope with which a call would be allowed; undefined where it is, and where no scope opens it to this principal. */
-export function missingScope(principal: Principal, tool: Tool, parsed: ParsedCall): Scope | undefined {
-  const { scope } = parsed;
-  return principal.scopes.has(scope) || !isFor(principal, tool, parsed) ? undefined : scope;
+export function missingScope(principal: Principal, tool: Tool, { scope }: ParsedCall): Scope | undefined {
+  return principal.scopes.has(scope) || isBeyondDomains(principal, tool, scope) ? undefined : scope;
 }
 
-/** False for what is of all domains, nodes among it, where the principal is for some only: no scope opens that to it. */
-function isFor({ domains }: Principal, { ofAllDomains }: Tool, { scope }: ParsedCall): boolean {
-  return domains === undefined || (!ofAllDomains && scope !== "nodes");
+/** Of these tools those that are for this principal; the others can be called, and authorise() says why not. */
+export function toolsFor(principal: Principal, tools: readonly Tool[]): readonly Tool[] {
+  return tools.filter((tool) => !isBeyondDomains(principal, tool));
+}
+
+/** True for what is of all domains, as nodes are, where the principal is for some only: no scope opens that to it. */
+function isBeyondDomains({ domains }: Principal, { ofAllDomains }: Tool, scope?: Scope): boolean {
+  return domains !== undefined && (ofAllDomains || scope === "nodes");
 }

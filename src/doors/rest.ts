@@ -1,4 +1,5 @@
 import type { FastifyInstance } from "fastify";
+import { toolsFor } from "../../tools/authorise.ts";
 import { call, type Runtime } from "../../tools/call.ts";
 import type { Tool } from "../../tools/tool.ts";
 import { clientOfUserAgent } from "./client-name.ts";
@@ -27,6 +28,5 @@ export async function mountRest(
       },
     });
   }
-  const document = openapi(tools);
-  scope.get("/api/openapi.json", async () => document);
+  scope.get("/api/openapi.json", async ({ principal }) => openapi(toolsFor(principal, tools)));
 }

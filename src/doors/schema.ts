@@ -15,19 +15,20 @@ export interface FieldSchema {
   items?: FieldSchema;
 }
 
-/** Made once: it takes as long as a call. */
-const inputSchemas = new WeakMap<Tool, JsonSchema>();
-
 /** A tool's input as JSON Schema 2020-12, for callers: what transforms and defaults accept. */
-export function inputSchema(tool: Tool): JsonSchema {
-  const schema = inputSchemas.get(tool) ?? toSchema(tool.input, "input");
-  inputSchemas.set(tool, schema);
-  return schema;
-}
+export const inputSchema = madeOnce(({ input }) => toSchema(input, "input"));
 
 /** A tool's result as JSON Schema 2020-12. */
-export function outputSchema(tool: Tool): JsonSchema {
-  return toSchema(tool.output, "output");
+export const outputSchema = madeOnce(({ output }) => toSchema(output, "output"));
+
+/** When first asked for: making one takes as long as a call. */
+function madeOnce(make: (tool: Tool) => JsonSchema): (tool: Tool) => JsonSchema {
+  const schemas = new WeakMap<Tool, JsonSchema>();
+  return (tool) => {
+    const schema = schemas.get(tool) ?? make(tool);
+    schemas.set(tool, schema);
+    return schema;
+  };
 }
 
 function toSchema(schema: z.ZodObject, io: "input" | "output"): JsonSchema {

@@ -1,6 +1,9 @@
 import { expect, test } from "vitest";
 import { tools } from "../../tools/index.ts";
+import { mcpName } from "../../tools/tool.ts";
+import { connectHttp } from "../support/clients.ts";
 import { startServer } from "../support/server.ts";
+import { testRuntime } from "../support/store.ts";
 
 interface Operation {
   operationId: string;
@@ -31,6 +34,20 @@ test("the document is OpenAPI 3.1 and lists the nine endpoints, and nothing that
   expect(Object.keys(paths)).toEqual(tools.map(({ endpoint }) => `/api/${endpoint}`));
   for (const scheme of security.flatMap(Object.keys))
     expect(components.securitySchemes).toHaveProperty(scheme);
+});
+
+test("a token of some domains is not offered what is of all of them, as over MCP", async () => {
+  const server = await startServer();
+  const { must } = testRuntime(server.store);
+  const { token } = await must("create-token", { name: "bakery", domains: ["bakery.example"] });
+  const { body } = await server.api("openapi.json", undefined, String(token));
+  const offered = Object.keys((body as unknown as Document).paths);
+  expect(offered).toHaveLength(7);
+  expect(offered.join()).not.toContain("node");
+  const client = await connectHttp("2.x 2026-07-28", server.url, String(token));
+  const names = (await client.listTools()).tools.map(({ name }) => name);
+  const usable = tools.filter((tool) => names.includes(mcpName(tool)));
+  expect(offered).toEqual(usable.map(({ endpoint }) => `/api/${endpoint}`));
 });
 
 test("each operation has a name of its own, says what it does, takes and answers", async () => {

@@ -10,6 +10,7 @@ import {
   Server,
   type ServerContext,
 } from "@modelcontextprotocol/server";
+import { toolsFor } from "../../../tools/authorise.ts";
 import { call, decline, lossOf, type Origin, type Runtime } from "../../../tools/call.ts";
 import type { Principal } from "../../../tools/principal.ts";
 import { mcpName, type Tool } from "../../../tools/tool.ts";
@@ -94,8 +95,7 @@ function annotations(tool: Tool): McpTool["annotations"] {
  * input to call(), so that a caller gets the same refusal, with its hint, by every door.
  */
 export function mcpServer(parts: McpParts, principal: Principal, origin: Origin = {}): Server {
-  // The others can still be called: call() says why that is refused.
-  const usable = parts.tools.filter(({ ofAllDomains }) => !ofAllDomains || principal.domains === undefined);
+  const usable = toolsFor(principal, parts.tools);
   const server = new Server(
     { name: "m25-mail", title: "M25 Mail", version },
     { capabilities: { tools: {} }, instructions: instructionsFor(usable, principal) },
