@@ -2,6 +2,7 @@ import { chmodSync, copyFileSync, existsSync, renameSync, rmSync, statSync } fro
 import { dirname } from "node:path";
 import { MailError } from "../src/mail/error.ts";
 import {
+  type Connection,
   createFile,
   isDatabaseFile,
   migrate,
@@ -53,6 +54,16 @@ export async function backUp(database: string, file: string): Promise<boolean> {
   }
 }
 
+/** What a database has after a restore. */
+export interface Restored {
+  domains: number;
+  /** With those that are soft-deleted. */
+  mailboxes: number;
+  softDeleted: number;
+  /** When what nodes serve was last changed, RFC 3339 UTC: the backup is of that time or later. Null for never. */
+  changedAt: string | null;
+}
+
 /**
  * Puts the content of a backup into the database, which may be in use, in one transaction. It begins another
  * history there: nodes then take the restored state, though its revision is a lower one. Nodes and tokens come
@@ -61,7 +72,7 @@ export async function backUp(database: string, file: string): Promise<boolean> {
  * @throws MailError unavailable: no such file, damaged, of another program, of a newer version; invalid_input
  * when `file` is the database
  */
-export function restore(database: string, file: string): void {
+export function restore(database: string, file: string): Restored {
   if (!existsSync(database)) throw noDatabase(database);
   if (!existsSync(file)) {
     throw new MailError("unavailable", `There is no file ${file}.`, "Name one that m25-mail backup wrote.");
@@ -82,20 +93,20 @@ export function restore(database: string, file: string): void {
       copyFileSync(file, copy);
       checkCopy(copy, file);
     }, file);
-    translated(() => putBack(database, copy, file), database);
+    return translated(() => putBack(database, copy, file), database);
   } finally {
     for (const path of [copy, `${copy}-wal`, `${copy}-shm`]) rmSync(path, { force: true });
   }
 }
 
-function putBack(database: string, copy: string, file: string): void {
+function putBack(database: string, copy: string, file: string): Restored {
   const connection = openConnection(database, { readonly: false });
   try {
     migrate(connection, database);
     connection.prepare("ATTACH ? AS backup").run(copy);
     const isEmpty = (table: string) =>
       connection.prepare(`SELECT count(*) FROM main.${table}`).pluck().get() === 0;
-    connection
+    return connection
       .transaction(() => {
         const tables = [...STATE, ...ACCESS.filter(isEmpty)];
         for (const table of tables.toReversed()) connection.exec(`DELETE FROM main.${table}`);
@@ -111,11 +122,25 @@ function putBack(database: string, copy: string, file: string): void {
              FROM main.state`,
           )
           .run(file);
+        return contentOf(connection);
       })
       .immediate();
   } finally {
     connection.close();
   }
+}
+
+function contentOf(connection: Connection): Restored {
+  const restored = connection
+    .prepare<[], Restored>(
+      `SELECT domain_count AS domains, user_count + inactive_user_count AS mailboxes,
+         inactive_user_count AS softDeleted,
+         (SELECT at FROM main.revisions WHERE revision > 0 ORDER BY revision DESC LIMIT 1) AS changedAt
+       FROM main.state`,
+    )
+    .get();
+  if (restored === undefined) throw new Error("the state row is missing");
+  return restored;
 }
 
 function checkCopy(copy: string, file: string): void {

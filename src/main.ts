@@ -141,8 +141,10 @@ async function backupCommand(command: "backup" | "restore", argv: string[]): Pro
     const replaced = await backUp(db, file);
     log.info(`${db} is copied to ${file}${replaced ? ", in place of the older backup there" : ""}`);
   } else {
-    restore(db, file);
-    log.info(`${db} has the content of ${file}, as a new history`);
+    const { domains, mailboxes, softDeleted, changedAt } = restore(db, file);
+    log.info(
+      `${db} has the content of ${file}, as a new history. Domains: ${domains}, mailboxes: ${mailboxes} (soft-deleted: ${softDeleted}), last change: ${changedAt ?? "none"}`,
+    );
   }
   return exitCodes.done;
 }

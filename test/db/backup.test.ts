@@ -172,6 +172,25 @@ test("neither a backup nor a restore takes the database itself for the file", as
   expect(await must("list-domains")).toMatchObject({ total: 1 });
 });
 
+test("a restore says how many domains and mailboxes are back, and when they were last changed", async () => {
+  const made = testStore({ now: () => new Date("2026-03-01T12:00:00Z") });
+  const backup = join(temporaryFolder(), "backup");
+  const restored = async () => {
+    await backUp(made.file, backup);
+    const { code, stderr } = await m25mail(["restore", backup, "--db", testStore().file]);
+    expect([code, stderr.trimEnd().split("\n").length]).toEqual([0, 1]);
+    return stderr;
+  };
+  expect(await restored()).toContain("Domains: 0, mailboxes: 0 (soft-deleted: 0), last change: none");
+  await made.must("add-domain", { domain: "example.nl" });
+  for (const email of ["jan@example.nl", "piet@example.nl"])
+    await made.must("add-user", { email, password: PASSWORD });
+  await made.must("remove-user", { email: "jan@example.nl" });
+  expect(await restored()).toContain(
+    "Domains: 1, mailboxes: 2 (soft-deleted: 1), last change: 2026-03-01T12:00:00.000Z",
+  );
+});
+
 test("a restore makes no database where there is none", async () => {
   const { file } = testStore();
   const copy = join(temporaryFolder(), "backup");
