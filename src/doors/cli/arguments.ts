@@ -1,6 +1,9 @@
 import { type ParseArgsConfig, parseArgs } from "node:util";
 import { UsageError } from "../../config.ts";
 
+/** The flags without a value that every command has which shows a result. */
+export const SWITCHES = ["json"];
+
 export type FlagValues = Record<string, string | boolean | undefined>;
 
 export interface Arguments {
@@ -30,6 +33,11 @@ export function parseArguments(
     throw new UsageError(missing === undefined ? "There are too many arguments." : `${missing} is missing.`);
   }
   return { values: values as FlagValues, positionals };
+}
+
+/** The value of a flag that takes one, where it was given. */
+export function optionalText(value: string | boolean | undefined): string | undefined {
+  return typeof value === "string" ? value : undefined;
 }
 
 function parse(args: string[], options: ParseArgsConfig["options"]) {

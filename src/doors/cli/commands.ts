@@ -1,24 +1,21 @@
-import { tools } from "../../../tools/index.ts";
 import { Expiry } from "../../../tools/operator/expiry.ts";
 import { operatorTools } from "../../../tools/operator/index.ts";
-import { isSecret, mcpName, type Tool } from "../../../tools/tool.ts";
 import { UsageError } from "../../config.ts";
-import { inputFromText, inputSchema } from "../schema.ts";
-import { type Arguments, type FlagValues, parseArguments } from "./arguments.ts";
+import { optionalText, parseArguments, SWITCHES } from "./arguments.ts";
 import { auditCommand } from "./audit.ts";
 import { runTool } from "./call.ts";
+import { callCommand } from "./endpoint.ts";
 import { showFleet } from "./fleet.ts";
 import { storeFlags } from "./help.ts";
+import { oauthCommand } from "./oauth.ts";
 import { readPassword } from "./password.ts";
-import { show } from "./show.ts";
+import { presentation, show } from "./show.ts";
 import type { StoreCommand } from "./store-command.ts";
+import { toolCommand } from "./tool-command.ts";
 import { verbsOf } from "./usage.ts";
-import { flagName } from "./wording.ts";
-
-const SWITCHES = ["json"];
 
 /**
- * The command for what follows `m25-mail`: call, audit, token, node or user.
+ * The command on the database that follows `m25-mail`; undefined for a word that begins none.
  *
  * @throws UsageError
  */
@@ -31,11 +28,11 @@ export function storeCommand(name: string, argv: readonly string[]): StoreComman
     case "token create":
       return createTokenCommand(rest);
     case "token list":
-      return simple(operatorTools.listTokens, rest, []);
+      return toolCommand(operatorTools.listTokens, rest, []);
     case "token revoke":
-      return simple(operatorTools.revokeToken, rest, ["NAME"], ({ name }) => `${name} is revoked`);
+      return toolCommand(operatorTools.revokeToken, rest, ["NAME"], ({ name }) => `${name} is revoked`);
     case "node list":
-      return simple(operatorTools.listFleet, rest, [], showFleet);
+      return toolCommand(operatorTools.listFleet, rest, [], showFleet);
     case "node set":
       return setNodeCommand(rest);
     case "node rotate-key":
@@ -43,18 +40,23 @@ export function storeCommand(name: string, argv: readonly string[]): StoreComman
     case "node accept":
       return acceptCommand(rest);
     case "node remove":
-      return simple(
+      return toolCommand(
         operatorTools.removeNode,
         rest,
         ["NAME"],
         ({ name }) => `${name} is removed: its sync keys are ended, and it keeps serving what it has`,
       );
     case "user set-quota":
-      return simple(operatorTools.setQuota, rest, ["EMAIL", "MIB"]);
+      return toolCommand(operatorTools.setQuota, rest, ["EMAIL", "MIB"]);
     case "user restore":
-      return simple(operatorTools.restoreUser, rest, ["EMAIL"]);
+      return toolCommand(operatorTools.restoreUser, rest, ["EMAIL"]);
     case "user purge":
-      return simple(operatorTools.purgeUser, rest, ["EMAIL"], ({ email }) => `${email} is removed for good`);
+      return toolCommand(
+        operatorTools.purgeUser,
+        rest,
+        ["EMAIL"],
+        ({ email }) => `${email} is removed for good`,
+      );
     case "operator set-password":
       return setPasswordCommand(rest);
     case "oauth client":
@@ -64,37 +66,6 @@ export function storeCommand(name: string, argv: readonly string[]): StoreComman
       if (verbsOf(name) === "") return undefined;
       throw new UsageError(`m25-mail ${name} needs one of: ${verbsOf(name)}.`);
   }
-}
-
-function endpoint(name: string): Tool {
-  // Assistants know the MCP tools: their names are good here too.
-  const tool = tools.find((candidate) => candidate.endpoint === name || mcpName(candidate) === name);
-  if (tool !== undefined) return tool;
-  throw new UsageError(
-    `There is no endpoint ${name}. The endpoints: ${tools.map((known) => known.endpoint).join(", ")}.`,
-  );
-}
-
-/** A command whose positional arguments are the tool's fields, in their order. */
-function simple(
-  tool: Tool,
-  argv: readonly string[],
-  positionalNames: readonly string[],
-  shown = show,
-): StoreCommand {
-  const { values, positionals } = parseArguments(argv, storeFlags, SWITCHES, positionalNames);
-  const fields = Object.keys(tool.input.shape);
-  const named = (texts: readonly string[]) =>
-    Object.fromEntries(texts.map((text, index) => [fields[index] ?? "", text]));
-  const input = inputFromText(tool, named(positionals));
-  return {
-    values,
-    run: (runtime) => runTool(runtime, tool, input, presentation(values, shown), named(positionalNames)),
-  };
-}
-
-function presentation(values: FlagValues, shown = show): (result: Record<string, unknown>) => string {
-  return values.json === true ? (result) => JSON.stringify(result) : shown;
 }
 
 function createTokenCommand(argv: readonly string[]): StoreCommand {
@@ -112,8 +83,7 @@ function createTokenCommand(argv: readonly string[]): StoreCommand {
     ...(values.expires !== undefined && { expires: values.expires }),
   };
   // The token alone: `TOKEN=$(m25-mail token create NAME)` is how it is used.
-  const present =
-    values.json === true ? presentation(values) : ({ token }: Record<string, unknown>) => String(token);
+  const present = presentation(values, ({ token }) => String(token));
   const words = { name: "NAME" };
   return { values, run: (runtime) => runTool(runtime, operatorTools.createToken, input, present, words) };
 }
@@ -137,8 +107,7 @@ function setNodeCommand(argv: readonly string[]): StoreCommand {
 /** The key alone, for the same reason as a token. */
 function rotateKeyCommand(argv: readonly string[]): StoreCommand {
   const { values, positionals } = parseArguments(argv, storeFlags, SWITCHES, ["NAME"]);
-  const present =
-    values.json === true ? presentation(values) : ({ sync_key }: Record<string, unknown>) => String(sync_key);
+  const present = presentation(values, ({ sync_key }) => String(sync_key));
   const input = { name: positionals[0] };
   const words = { name: "NAME" };
   return { values, run: (runtime) => runTool(runtime, operatorTools.rotateKey, input, present, words) };
@@ -173,72 +142,4 @@ function showGrants(result: Record<string, unknown>): string {
   const next =
     "See what clients were allowed, and end it: m25-mail oauth grants list, oauth grants revoke ID";
   return result.grants === 0 ? show(result) : `${show(result)}\n${next}`;
-}
-
-/** @param subject client or grants */
-function oauthCommand(subject: string, [verb = "", ...argv]: readonly string[]): StoreCommand {
-  switch (`${subject} ${verb}`) {
-    case "client add":
-      return addClientCommand(argv);
-    case "client list":
-      return simple(operatorTools.listOAuthClients, argv, []);
-    case "client remove":
-      return simple(operatorTools.removeOAuthClient, argv, ["NAME"]);
-    case "grants list":
-      return simple(operatorTools.listGrants, argv, []);
-    case "grants revoke":
-      return simple(operatorTools.revokeGrant, argv, ["ID"]);
-    default:
-      throw new UsageError(`m25-mail oauth needs one of: ${verbsOf("oauth")}.`);
-  }
-}
-
-function addClientCommand(argv: readonly string[]): StoreCommand {
-  const { values, positionals } = parseArguments(argv, [...storeFlags, "redirect-uri"], SWITCHES, ["NAME"]);
-  const redirectUris = optionalText(values["redirect-uri"])?.split(",") ?? [];
-  if (redirectUris.length === 0) {
-    throw new UsageError("--redirect-uri is missing: where the client is sent back to, as its maker says.");
-  }
-  const input = { name: positionals[0], redirect_uris: redirectUris };
-  const present =
-    values.json === true
-      ? presentation(values)
-      : ({ client_id }: Record<string, unknown>) => String(client_id);
-  const words = { name: "NAME", redirect_uris: "--redirect-uri" };
-  return { values, run: (runtime) => runTool(runtime, operatorTools.addOAuthClient, input, present, words) };
-}
-
-function callCommand(argv: readonly string[]): StoreCommand {
-  const [name = "", ...rest] = argv;
-  if (name === "" || name.startsWith("-")) throw new UsageError("call needs an ENDPOINT.");
-  const tool = endpoint(name);
-  const { properties } = inputSchema(tool);
-  const fields = Object.keys(properties).filter((field) => !isSecret(tool.input.shape[field]));
-  const takesPassword = "password" in properties;
-  const booleans = fields.filter((field) => properties[field]?.type === "boolean");
-  const texts = fields.filter((field) => !booleans.includes(field));
-  const parsed = parseArguments(
-    rest,
-    [...storeFlags, ...texts.map(flagName), ...(takesPassword ? ["password-file"] : [])],
-    [...SWITCHES, ...booleans.map(flagName)],
-    [],
-  );
-  const { values } = parsed;
-  return {
-    values,
-    async run(runtime) {
-      const input = inputFromText(tool, fieldsOf(fields, parsed));
-      if (takesPassword) input.password = await readPassword(optionalText(values["password-file"]));
-      return runTool(runtime, tool, input, presentation(values));
-    },
-  };
-}
-
-function fieldsOf(fields: readonly string[], { values }: Arguments): Record<string, unknown> {
-  const given = fields.filter((field) => values[flagName(field)] !== undefined);
-  return Object.fromEntries(given.map((field) => [field, values[flagName(field)]]));
-}
-
-function optionalText(value: string | boolean | undefined): string | undefined {
-  return typeof value === "string" ? value : undefined;
 }

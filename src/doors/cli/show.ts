@@ -1,4 +1,10 @@
 import { printable } from "../../printable.ts";
+import type { FlagValues } from "./arguments.ts";
+
+/** How a command shows its result: with --json as it is, else for a person. */
+export function presentation(values: FlagValues, shown = show): (result: Record<string, unknown>) => string {
+  return values.json === true ? (result) => JSON.stringify(result) : shown;
+}
 
 /** A result for a person: `name: value` lines, and a table for each list. */
 export function show(result: Record<string, unknown>): string {

@@ -1,0 +1,56 @@
+import { tools } from "../../../tools/index.ts";
+import { isSecret, mcpName, type Tool } from "../../../tools/tool.ts";
+import { UsageError } from "../../config.ts";
+import { inputFromText, inputSchema } from "../schema.ts";
+import { type Arguments, optionalText, parseArguments, SWITCHES } from "./arguments.ts";
+import { runTool } from "./call.ts";
+import { storeFlags } from "./help.ts";
+import { readPassword } from "./password.ts";
+import { presentation } from "./show.ts";
+import type { StoreCommand } from "./store-command.ts";
+import { flagName } from "./wording.ts";
+
+/**
+ * `m25-mail call ENDPOINT`: any of the nine, its fields as flags.
+ *
+ * @throws UsageError
+ */
+export function callCommand(argv: readonly string[]): StoreCommand {
+  const [name = "", ...rest] = argv;
+  if (name === "" || name.startsWith("-")) throw new UsageError("call needs an ENDPOINT.");
+  const tool = endpoint(name);
+  const { properties } = inputSchema(tool);
+  const fields = Object.keys(properties).filter((field) => !isSecret(tool.input.shape[field]));
+  const takesPassword = "password" in properties;
+  const booleans = fields.filter((field) => properties[field]?.type === "boolean");
+  const texts = fields.filter((field) => !booleans.includes(field));
+  const parsed = parseArguments(
+    rest,
+    [...storeFlags, ...texts.map(flagName), ...(takesPassword ? ["password-file"] : [])],
+    [...SWITCHES, ...booleans.map(flagName)],
+    [],
+  );
+  const { values } = parsed;
+  return {
+    values,
+    async run(runtime) {
+      const input = inputFromText(tool, fieldsOf(fields, parsed));
+      if (takesPassword) input.password = await readPassword(optionalText(values["password-file"]));
+      return runTool(runtime, tool, input, presentation(values));
+    },
+  };
+}
+
+function endpoint(name: string): Tool {
+  // Assistants know the MCP tools: their names are good here too.
+  const tool = tools.find((candidate) => candidate.endpoint === name || mcpName(candidate) === name);
+  if (tool !== undefined) return tool;
+  throw new UsageError(
+    `There is no endpoint ${name}. The endpoints: ${tools.map((known) => known.endpoint).join(", ")}.`,
+  );
+}
+
+function fieldsOf(fields: readonly string[], { values }: Arguments): Record<string, unknown> {
+  const given = fields.filter((field) => values[flagName(field)] !== undefined);
+  return Object.fromEntries(given.map((field) => [field, values[flagName(field)]]));
+}
