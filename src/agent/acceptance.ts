@@ -1,9 +1,10 @@
 import { join } from "node:path";
 import { ConfigurationError, type ExitCode, exitCodes } from "./faults.ts";
 import type { FileSystem } from "./file-system.ts";
+import { names, stagedName } from "./folder.ts";
 import type { Host } from "./host.ts";
 import { PRIVATE, replaceFile } from "./staging.ts";
-import { names, parseNodeState, stagedName } from "./state.ts";
+import { parseNodeState } from "./state.ts";
 
 /** An operator's word on this node: removals of this history up to this revision may go. */
 interface Acceptance {

@@ -3,11 +3,13 @@ import { readAcceptance } from "./acceptance.ts";
 import { applyUpdate, type Workplace } from "./apply.ts";
 import type { MapsAnswer } from "./client.ts";
 import { explain } from "./faults.ts";
+import { names } from "./folder.ts";
 import { DEFAULT_THRESHOLDS, type Hours, type Kept, passHour, servedOf, settle } from "./losses.ts";
 import { summarize } from "./plan.ts";
 import { recoverKept } from "./recover.ts";
 import type { Start } from "./repair.ts";
-import { inspect, isState, type NodeState, names, noteNodeState } from "./state.ts";
+import { inspect } from "./situation.ts";
+import { isState, type NodeState, noteNodeState } from "./state.ts";
 
 /** What an operator has accepted on this node; done at once, for nothing is needed of the server. */
 export async function acceptHere(place: Workplace, start: Start): Promise<Start> {

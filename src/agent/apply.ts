@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { MailState } from "../sync/answer.ts";
 import type { Config } from "./config.ts";
 import { endSessions, untilDovecotLooks } from "./dovecot.ts";
+import { FINAL_USERS, type MapName, names, productsOf, stagedName } from "./folder.ts";
 import type { Host, Lock } from "./host.ts";
 import { renderKept } from "./kept-file.ts";
 import { noteChanges } from "./lookup.ts";
@@ -16,6 +17,7 @@ import {
   renderUsers,
   unionOfUsers,
 } from "./render.ts";
+import { recordFiles, type Situation } from "./situation.ts";
 import {
   mapsOwnership,
   type Ownership,
@@ -24,18 +26,7 @@ import {
   usersOwnership,
   writeStaged,
 } from "./staging.ts";
-import {
-  countsOf,
-  FINAL_USERS,
-  type MapName,
-  type NodeState,
-  names,
-  productsOf,
-  recordFiles,
-  type Situation,
-  stagedName,
-  writeNodeState,
-} from "./state.ts";
+import { countsOf, type NodeState, writeNodeState } from "./state.ts";
 
 /** Commands by their absolute paths. */
 export interface Commands {

@@ -6,7 +6,7 @@ import type { Host } from "./host.ts";
 import { joinServer, rotateKey } from "./join.ts";
 import { pollOnce } from "./poll.ts";
 import { runResident } from "./resident.ts";
-import { showStatus } from "./status.ts";
+import { showStatus } from "./show-status.ts";
 import { version } from "./version.ts";
 
 /** The whole program: from the words on its command line to its exit code. */

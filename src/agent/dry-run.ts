@@ -3,11 +3,12 @@ import { stateTag } from "../sync/answer.ts";
 import { refuseReturn } from "./asking.ts";
 import type { Client } from "./client.ts";
 import type { Config } from "./config.ts";
+import { names } from "./folder.ts";
 import type { Host } from "./host.ts";
 import { readKept } from "./kept-file.ts";
 import { DEFAULT_THRESHOLDS, servedOf, settle } from "./losses.ts";
 import { describePlan, planUpdate, summarize } from "./plan.ts";
-import { inspect, names } from "./state.ts";
+import { inspect } from "./situation.ts";
 
 const PIECE = 1 << 16;
 

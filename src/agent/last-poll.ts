@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { onOneLine } from "./faults.ts";
 import type { FileSystem } from "./file-system.ts";
+import { names, stagedName } from "./folder.ts";
 import type { Host } from "./host.ts";
-import { names, stagedName } from "./state.ts";
 
 /** What came of the last poll, for `status`. */
 export interface LastPoll {

@@ -2,10 +2,10 @@ import { join } from "node:path";
 import { homeOf, untilDovecotLooks } from "./dovecot.ts";
 import { onOneLine } from "./faults.ts";
 import type { FileSystem } from "./file-system.ts";
+import { names, stagedName } from "./folder.ts";
 import type { CommandResult, Host } from "./host.ts";
 import { configurationFolder } from "./postmap.ts";
 import { PRIVATE, removeQuietly, replaceFile } from "./staging.ts";
-import { names, stagedName } from "./state.ts";
 
 /** Of each kind. */
 const SAMPLE = 5;

@@ -17,6 +17,7 @@ import {
   Unreachable,
   WrongAnswer,
 } from "./faults.ts";
+import { names } from "./folder.ts";
 import { clearFormerRole } from "./former-role.ts";
 import type { Host } from "./host.ts";
 import { listenTo, recordPoll } from "./last-poll.ts";
@@ -24,7 +25,8 @@ import { type Eyes, lookUpChanges } from "./lookup.ts";
 import { findCommands, makeOutDirectory, readAuthorities, readKey } from "./preparation.ts";
 import { repair } from "./repair.ts";
 import { buildReport, type Outcome, outcomeOf, reportIsDue, sendReport } from "./reporting.ts";
-import { inspect, type NodeState, names } from "./state.ts";
+import { inspect } from "./situation.ts";
+import type { NodeState } from "./state.ts";
 import { thisMachine } from "./this-machine.ts";
 import { version as thisVersion } from "./version.ts";
 

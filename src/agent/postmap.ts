@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { onOneLine, PostmapFailed } from "./faults.ts";
+import { names } from "./folder.ts";
 import type { CommandResult, Host, Lock } from "./host.ts";
 import { replaceFile } from "./staging.ts";
-import { names } from "./state.ts";
 
 const TIMEOUT = 300_000;
 /** Postfix's commands doze while their main.cf is under two seconds old. */

@@ -3,9 +3,11 @@ import { type MailState, stateTag } from "../sync/answer.ts";
 import { applyUpdate, type Workplace } from "./apply.ts";
 import type { Position } from "./client.ts";
 import { explain } from "./faults.ts";
+import { names } from "./folder.ts";
 import { readKept } from "./kept-file.ts";
 import { type Kept, servedOf } from "./losses.ts";
-import { inspect, isState, type NodeState, names, type Situation } from "./state.ts";
+import { inspect, type Situation } from "./situation.ts";
+import { isState, type NodeState } from "./state.ts";
 
 /** Where a poll starts from. */
 export interface Start {

@@ -1,12 +1,13 @@
 import { join } from "node:path";
 import type { NodeRole } from "../sync/records.ts";
-import type { StatusConfig } from "./config.ts";
 import { type ExitCode, exitCodes, explain } from "./faults.ts";
 import type { FileSystem } from "./file-system.ts";
+import { names } from "./folder.ts";
 import { formerFiles } from "./former-role.ts";
 import type { Host } from "./host.ts";
 import { type LastPoll, readLastPoll } from "./last-poll.ts";
-import { type NodeState, names, parseNodeState, sameFile } from "./state.ts";
+import { sameFile } from "./situation.ts";
+import { type NodeState, parseNodeState } from "./state.ts";
 
 /** A node that has not polled for so long, in milliseconds, has no program at work. */
 const SILENT = 3_600_000;
@@ -45,17 +46,6 @@ export interface Status {
   /** What this process may not read, in words. */
   unreadable: string[];
   exit_code: ExitCode;
-}
-
-/** Prints what the node serves and how it fares, without asking the server. */
-export async function showStatus(
-  { out, json }: StatusConfig,
-  host: Host,
-  version: string,
-): Promise<ExitCode> {
-  const status = await readStatus(host, out, version);
-  host.print(json ? `${JSON.stringify(status)}\n` : describeStatus(status, host.clock.now()));
-  return status.exit_code;
 }
 
 export async function readStatus({ files, clock }: Host, out: string, version: string): Promise<Status> {
@@ -128,139 +118,6 @@ function exitCodeFor(status: Omit<Status, "exit_code">, now: number): ExitCode {
   return amiss || last_poll === null || isSilent(last_poll, now) ? exitCodes.temporary : exitCodes.done;
 }
 
-function isSilent({ at }: LastPoll, now: number): boolean {
+export function isSilent({ at }: LastPoll, now: number): boolean {
   return now - Date.parse(at) > SILENT;
-}
-
-/** About ten lines for people. */
-export function describeStatus(status: Status, now: number): string {
-  const { serving, last_poll, unreadable } = status;
-  const lines: [name: string, text: string][] = [["folder", status.out]];
-  if (serving !== null) {
-    lines.push(
-      ["serves", describeCounts(status)],
-      ["revision", `${serving.revision} of history ${serving.history.slice(0, 8)}`],
-      ["since", `${serving.since} (${ago(serving.since, now)})`],
-    );
-  } else if (unreadable.length === 0) {
-    lines.push(["serves", "nothing: no poll has applied anything here yet"]);
-  }
-  if (serving !== null) {
-    lines.push(["files", describeFiles(status)], ["withheld", describeWithheld(status, now)]);
-  }
-  if (status.unfinished) lines.push(["update", "begun and not finished: the next poll goes on with it"]);
-  if (status.unproved) {
-    lines.push(["look-up", "what changed last is not proved by looking it up: the next poll does so again"]);
-  }
-  if (status.former.length > 0) {
-    lines.push([
-      "former",
-      `${status.former.join(", ")}, of when this node had mailboxes: they go a day after Dovecot last used them`,
-    ]);
-  }
-  if (last_poll !== null) {
-    lines.push(
-      ["last poll", `${last_poll.at} (${ago(last_poll.at, now)}): ${describeAnswer(last_poll)}`],
-      ...(last_poll.reason === null ? [] : [["reason", describeReason(last_poll)] as [string, string]]),
-      ...(last_poll.message === null ? [] : [["said", last_poll.message] as [string, string]]),
-    );
-  } else if (unreadable.length === 0) {
-    lines.push(["last poll", "none is recorded"]);
-  }
-  if (serving !== null) lines.push(["server", describeReport(status, now)]);
-  for (const words of unreadable) lines.push(["unreadable", `${words}; root may read it`]);
-  lines.push(["altogether", describeExit(status, now)]);
-  const text = lines.map(([name, words]) => `${name.padEnd(12)}${words}\n`).join("");
-  return `m25-mail-node ${status.version}\n${text}`;
-}
-
-function describeCounts({ serving, role }: Status): string {
-  const counts = `${count(serving?.domains ?? 0, "domain")}, ${count(serving?.users ?? 0, "user")}`;
-  return role === "mx" ? `${counts}, as an mx that relays` : counts;
-}
-
-function describeWithheld({ withheld, accepted, out }: Status, now: number): string {
-  if (withheld === null) return "nothing";
-  const { users, since } = withheld;
-  const who = `${count(users, "user")} whom the server no longer has, since ${since} (${ago(since, now)})`;
-  return accepted
-    ? `${who}; accepted, the next poll lets them go`
-    : `${who}; m25-mail-node accept --out ${out} lets them go`;
-}
-
-function describeFiles({ damaged, missing }: Status): string {
-  if (damaged.length + missing.length === 0) return "as they were written";
-  const parts = [
-    ...(missing.length > 0 ? [`missing: ${missing.join(", ")}`] : []),
-    ...(damaged.length > 0 ? [`not as written: ${damaged.join(", ")}`] : []),
-  ];
-  return `${parts.join("; ")} (the next poll makes them anew)`;
-}
-
-function describeAnswer({ answer, exit_code }: LastPoll): string {
-  if (answer === null) return exit_code === exitCodes.done ? "done" : "no answer from the server";
-  if (answer === 304) return "304, nothing new";
-  if (answer === 200) return exit_code === exitCodes.done ? "200, applied" : "200, not applied whole";
-  return `the server answered ${answer}`;
-}
-
-function describeReason({ reason, count: number }: LastPoll): string {
-  return number === null ? `${reason}` : `${reason} (${number})`;
-}
-
-function describeReport({ reported_at }: Status, now: number): string {
-  if (reported_at === null) return "does not know yet that this is in service";
-  return `was told at ${reported_at} (${ago(reported_at, now)})`;
-}
-
-const TWO_HISTORIES =
-  "an older copy of the database answers, in turn with the one that this node follows or in its place; what that one said " +
-  "stays in service: leave one of them. The node goes over to it once it hears nothing else; at once after " +
-  "m25-mail backup FILE and m25-mail restore FILE there";
-
-function describeExit(status: Status, now: number): string {
-  const { exit_code, serving, unreadable, last_poll } = status;
-  if (exit_code === exitCodes.done) return "all is well";
-  if (serving === null) {
-    return unreadable.length > 0
-      ? "not known: run this as root"
-      : "no state: run m25-mail-node once, or look whether --out is right";
-  }
-  if (exit_code === exitCodes.refused) {
-    const answered = last_poll?.exit_code === exitCodes.refused && last_poll.reason !== "removals_withheld";
-    if (answered && last_poll.reason === "returned_history") return TWO_HISTORIES;
-    return status.withheld !== null && !answered
-      ? "removals are withheld: too many at once; everything else of the server's state is in service"
-      : "the server's answer was refused; the old state stays in service";
-  }
-  switch (last_poll?.exit_code) {
-    case exitCodes.notAccepted:
-      return "the server does not accept this node's key or address; the old state stays in service";
-    case exitCodes.configuration:
-      return "the last poll could not work as it is configured; the old state stays in service";
-    case exitCodes.temporary:
-      return "the last poll failed for now, and the next one tries again; what is there stays in service";
-  }
-  if (last_poll === null) return "no poll is recorded: look whether the program runs";
-  return isSilent(last_poll, now)
-    ? "no poll for over an hour: look whether the program runs"
-    : "the next poll sets right what is amiss";
-}
-
-function count(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? "" : "s"}`;
-}
-
-const UNITS: readonly [name: string, milliseconds: number][] = [
-  ["day", 86_400_000],
-  ["hour", 3_600_000],
-  ["minute", 60_000],
-  ["second", 1000],
-];
-
-/** A clock that was put back makes a time to come of one that is past: that is "just now". */
-function ago(at: string, now: number): string {
-  const age = now - Date.parse(at);
-  const unit = UNITS.find(([, milliseconds]) => age >= milliseconds);
-  return unit === undefined ? "just now" : `${count(Math.floor(age / unit[1]), unit[0])} ago`;
 }
