@@ -1,11 +1,8 @@
-import { type FileHandle, open, unlink } from "node:fs/promises";
-import { Readable } from "node:stream";
-import { setImmediate as nextTurn } from "node:timers/promises";
-import { constants, createBrotliCompress } from "node:zlib";
-import type { PollView, Reading, StateSummary, Store } from "../../db/store.ts";
-import { MailError } from "../mail/error.ts";
+import type { Readable } from "node:stream";
+import type { PollView, StateSummary, Store } from "../../db/store.ts";
 import { encodeEnd, encodeHeader, type Header, stateTag } from "./answer.ts";
 import { encodeCursor } from "./cursor.ts";
+import { type Encoding, MapsFiles } from "./maps-files.ts";
 import { type View, wholeView } from "./view.ts";
 
 /** Changes that are read at once, in some ten milliseconds at most; more go the way of a snapshot. */
@@ -15,42 +12,25 @@ const KEPT_DELTAS = 200;
 /** Files that are kept. Most nodes have the one view, and few come from the same revision long ago. */
 const KEPT_FILES = 8;
 
-/** Bytes that are read at once. */
-const CHUNK = 256 * 1024;
-
-/** Whole maps, compressed with brotli, in a file that has no name any more. */
-interface MapsFile {
-  history: string;
-  revision: number;
-  kind: Header["kind"];
-  etag: string;
-  file: FileHandle;
-  size: number;
-  /** Answers that still read the file, and the publisher itself while it keeps it. */
-  users: number;
-}
-
 /** An answer with maps. */
 export interface Publication {
   kind: Header["kind"];
   etag: string;
-  /** `br`: compressed with brotli, `size` bytes. */
-  encoding: "br" | "identity";
+  encoding: Encoding;
+  /** Of the body, in bytes. */
   size: number;
   body: Readable | Buffer;
 }
 
 /**
- * Keeps the current state's maps ready. A million users are 148 MB of text and 48 MB of brotli (at its
- * fastest level, five times as fast as gzip's): made once a revision, a page at a time between other work,
- * and kept on disk, so that a hundred nodes that ask at once cost one reading and no memory. Small deltas,
- * the rule, are read at once and kept in memory.
+ * Keeps the current state's maps ready: made once a revision, and kept on disk, so that a hundred nodes that ask at
+ * once cost one reading and no memory. Small deltas, the rule, are read at once and kept in memory.
  */
 export class Publisher {
   readonly #store: Pick<Store, "polls" | "readState">;
   readonly #folder: string;
-  readonly #files = new Map<string, MapsFile>();
-  readonly #building = new Map<string, Promise<MapsFile>>();
+  readonly #files = new Map<string, MapsFiles>();
+  readonly #building = new Map<string, Promise<MapsFiles>>();
   /** One is built at a time, however many views there are. */
   #turn: Promise<unknown> = Promise.resolve();
   #deltas = new Map<string, Publication>();
@@ -64,9 +44,15 @@ export class Publisher {
 
   /**
    * The maps of the state of `state.revision`, or of a later one: all of them, or what changed after the
-   * revision `since`.
+   * revision `since`. Small deltas are not worth to be encoded: they come as they are.
    */
-  async publish(polls: PollView, view: View, state: StateSummary, since?: number): Promise<Publication> {
+  async publish(
+    polls: PollView,
+    view: View,
+    state: StateSummary,
+    encoding: Encoding,
+    since?: number,
+  ): Promise<Publication> {
     const delta = since === undefined ? undefined : this.#smallDelta(polls, view, state, since);
     if (delta !== undefined) return delta;
     // Many changes, of which a limited node gets few: its whole part is less work to read than they are.
@@ -74,8 +60,9 @@ export class Publisher {
     const key = `${view.id} ${from ?? ""}`;
     for (;;) {
       const ready = this.#files.get(key);
-      if (ready !== undefined && ready.history === state.history && ready.revision >= state.revision) {
-        return this.#read(key, ready);
+      const { history, revision = 0 } = ready?.header ?? {};
+      if (ready !== undefined && history === state.history && revision >= state.revision) {
+        return this.#read(key, ready, encoding);
       }
       const underWay = this.#building.get(key);
       if (underWay !== undefined) {
@@ -89,7 +76,7 @@ export class Publisher {
       this.#turn = building.catch(() => {});
       this.#building.set(key, building);
       const built = await building;
-      if (this.#files.get(key) === built) return this.#read(key, built);
+      if (this.#files.get(key) === built) return this.#read(key, built, encoding);
     }
   }
 
@@ -98,15 +85,15 @@ export class Publisher {
     const { history, revision } = this.#store.polls.now().state(wholeView);
     if (this.#deltasOf !== `${history} ${revision}`) this.#deltas = new Map();
     for (const [key, maps] of this.#files) {
-      if (maps.history === history && maps.revision >= revision) continue;
+      if (maps.header.history === history && maps.header.revision >= revision) continue;
       this.#files.delete(key);
-      await this.#release(maps);
+      await maps.release();
     }
   }
 
   async close(): Promise<void> {
     await Promise.allSettled(this.#building.values());
-    for (const file of this.#files.values()) await this.#release(file);
+    for (const maps of this.#files.values()) await maps.release();
     this.#files.clear();
   }
 
@@ -128,56 +115,33 @@ export class Publisher {
     return delta;
   }
 
-  #read(key: string, maps: MapsFile): Publication {
+  #read(key: string, maps: MapsFiles, encoding: Encoding): Publication {
     // The one that was asked for last is the last to be dropped.
     this.#files.delete(key);
     this.#files.set(key, maps);
-    maps.users += 1;
-    const body = Readable.from(chunks(maps));
-    body.once("close", () => void this.#release(maps));
-    return { kind: maps.kind, etag: maps.etag, encoding: "br", size: maps.size, body };
+    const { kind } = maps.header;
+    return { kind, etag: stateTag(maps.header), encoding, ...maps.read(encoding) };
   }
 
-  async #release(maps: MapsFile): Promise<void> {
-    maps.users -= 1;
-    if (maps.users === 0) await maps.file.close();
-  }
-
-  async #build(key: string, view: View, since: number | undefined): Promise<MapsFile> {
-    const file = await this.#namelessFile().catch(refuseFullDisk);
-    try {
-      const reading = this.#store.readState(view, since);
-      const kind = since === undefined ? "snapshot" : "delta";
-      const header = headerOf(kind, view, reading.summary, this.#store.polls.now().cursorKey());
-      await writeMaps(reading, header, file);
-      const { size } = await file.stat();
-      const { history, revision } = header;
-      const maps: MapsFile = { history, revision, kind, etag: stateTag(header), file, size, users: 1 };
-      const former = this.#files.get(key);
-      this.#files.set(key, maps);
-      if (former !== undefined) await this.#release(former);
-      await this.#dropOldest();
-      return maps;
-    } catch (error) {
-      await file.close();
-      return refuseFullDisk(error);
-    }
+  async #build(key: string, view: View, since: number | undefined): Promise<MapsFiles> {
+    const kind = since === undefined ? "snapshot" : "delta";
+    const cursorKey = this.#store.polls.now().cursorKey();
+    const reading = this.#store.readState(view, since);
+    const header = headerOf(kind, view, reading.summary, cursorKey);
+    const maps = await MapsFiles.write(this.#folder, reading, header);
+    const former = this.#files.get(key);
+    this.#files.set(key, maps);
+    await former?.release();
+    await this.#dropOldest();
+    return maps;
   }
 
   async #dropOldest(): Promise<void> {
     for (const [key, maps] of this.#files) {
       if (this.#files.size <= KEPT_FILES) return;
       this.#files.delete(key);
-      await this.#release(maps);
+      await maps.release();
     }
-  }
-
-  /** Without a name the file cannot be left behind, whatever kills this process. */
-  async #namelessFile(): Promise<FileHandle> {
-    const path = `${this.#folder}/.maps-${process.pid}-${process.hrtime.bigint()}`;
-    const file = await open(path, "wx+", 0o600);
-    await unlink(path);
-    return file;
   }
 }
 
@@ -198,59 +162,4 @@ function headerOf(
     counts,
     cursor: encodeCursor(position, cursorKey),
   };
-}
-
-/** A full disk is no bug: nodes come again. */
-function refuseFullDisk(error: unknown): never {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  if (code !== "ENOSPC" && code !== "EDQUOT") throw error;
-  throw new MailError("unavailable", "The disk with the database is full.", "Poll again later.");
-}
-
-/** By position: many answers read the one file at once. */
-async function* chunks({ file, size }: MapsFile): AsyncGenerator<Buffer> {
-  let position = 0;
-  while (position < size) {
-    const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(CHUNK), 0, CHUNK, position);
-    if (bytesRead === 0) throw new Error("the file with the maps is shorter than it was");
-    position += bytesRead;
-    yield buffer.subarray(0, bytesRead);
-  }
-}
-
-async function writeMaps(
-  reading: Reading,
-  header: Omit<Header, "protocol">,
-  file: FileHandle,
-): Promise<void> {
-  try {
-    const compress = createBrotliCompress({
-      params: {
-        [constants.BROTLI_PARAM_QUALITY]: constants.BROTLI_MIN_QUALITY + 1,
-        [constants.BROTLI_PARAM_MODE]: constants.BROTLI_MODE_TEXT,
-      },
-    });
-    const done = file.writeFile(compress);
-    // A failure is met where `done` is awaited at last; until then it must not count as unhandled.
-    done.catch(() => {});
-    compress.write(`${encodeHeader(header)}\n`);
-    let lines = 0;
-    for (const page of reading.pages()) {
-      lines += countLines(page);
-      if (!compress.write(page))
-        await Promise.race([new Promise((resolve) => compress.once("drain", resolve)), done]);
-      // `drain` comes without the event loop having turned: without this, polls wait for the whole snapshot.
-      await nextTurn();
-    }
-    compress.end(`${encodeEnd(lines)}\n`);
-    await done;
-  } finally {
-    reading.close();
-  }
-}
-
-function countLines(page: string): number {
-  let lines = 0;
-  for (let at = page.indexOf("\n"); at >= 0; at = page.indexOf("\n", at + 1)) lines += 1;
-  return lines;
 }

@@ -1,6 +1,5 @@
 import { randomInt } from "node:crypto";
-import { pipeline, Readable } from "node:stream";
-import { createBrotliDecompress } from "node:zlib";
+import { Readable } from "node:stream";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { PollingNode, PollView, StateSummary } from "../../../db/store.ts";
 import { credentialId } from "../../../tools/credential.ts";
@@ -26,9 +25,6 @@ const RETURN_AFTER = { least: 2, most: 8 };
 
 /** For whom the answer is, by the public part of its key: a cache on the way may mistake one node for another. */
 const KEY_HEADER = "m25-key-id";
-
-/** Bytes that are decompressed at a time: each is a turn in libuv's pool. */
-const PLAIN_CHUNK = 256 * 1024;
 
 /** How a node's own position stands to the database's. */
 type Standing =
@@ -77,9 +73,10 @@ export async function sendMaps(
   if (node.acceptedRevision !== null) reply.header(ACCEPT_HEADER, node.acceptedRevision);
   if (standing.kind === "current") return reply.code(304).header("etag", stateTag(state)).send();
   const since = standing.kind === "behind" ? standing.since : undefined;
-  const maps = await door.publisher.publish(polls, node.view, state, since);
+  const encoding = acceptsBrotli(request.headers["accept-encoding"]) ? "br" : "identity";
+  const maps = await door.publisher.publish(polls, node.view, state, encoding, since);
   if (maps.kind === "snapshot") holdBack(door, node, maps);
-  return send(maps, request, reply);
+  return send(maps, reply);
 }
 
 function keyIdOf(request: FastifyRequest): string | undefined {
@@ -143,16 +140,10 @@ function waitOf(request: FastifyRequest): number {
   return Math.min(Number(match?.[1] ?? 0), MAX_WAIT);
 }
 
-function send(maps: Publication, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  reply.header("etag", maps.etag).header("vary", "accept-encoding").type("application/x-ndjson");
-  if (maps.encoding === "identity") return reply.send(maps.body);
-  if (acceptsBrotli(request.headers["accept-encoding"])) {
-    return reply.header("content-encoding", "br").header("content-length", maps.size).send(maps.body);
-  }
-  // pipeline, unlike pipe, also ends the reading when the node hangs up; what it tells is told to `send` too.
-  return reply.send(
-    pipeline(maps.body as Readable, createBrotliDecompress({ chunkSize: PLAIN_CHUNK }), () => {}),
-  );
+function send({ etag, encoding, size, body }: Publication, reply: FastifyReply): FastifyReply {
+  reply.header("etag", etag).header("vary", "accept-encoding").type("application/x-ndjson");
+  if (encoding !== "identity") reply.header("content-encoding", encoding);
+  return reply.header("content-length", size).send(body);
 }
 
 /** RFC 9110 12.5.3, as far as one coding needs it. */
