@@ -10,6 +10,7 @@ import { httpServer } from "./doors/http/server.ts";
 import { Confirmations } from "./doors/mcp/confirmation.ts";
 import type { McpServerFactory } from "./doors/mcp/http.ts";
 import { mcpServer } from "./doors/mcp/server.ts";
+import { Changes } from "./doors/sync/changes.ts";
 import { provideFirstToken } from "./first-token.ts";
 import { isBeyondLoopback, listeningOn } from "./listening.ts";
 import type { Log } from "./log.ts";
@@ -65,6 +66,7 @@ export async function serve(
     mcpServerFor = (principal, origin) => mcpServer(mcp, principal, origin),
   } = options;
   const publisher = new Publisher(store, dirname(config.db));
+  const changes = new Changes(store.polls, config.db);
   const lastSeen = new LastSeen(store, log);
   const { "public-url": publicUrl, "tls-cert": certFile, "tls-key": keyFile } = config;
   const names = [
@@ -81,7 +83,19 @@ export async function serve(
         })
       : undefined;
   const app = await httpServer(
-    { runtime, store, publisher, lastSeen, tools: offered, mcpServerFor, oauth, metrics, requestLog, log },
+    {
+      runtime,
+      store,
+      publisher,
+      changes,
+      lastSeen,
+      tools: offered,
+      mcpServerFor,
+      oauth,
+      metrics,
+      requestLog,
+      log,
+    },
     {
       allowedHosts: isWildcard(config.host) ? names : [...names, config.host],
       trustedProxies: config["trusted-proxies"],

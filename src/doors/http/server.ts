@@ -21,7 +21,7 @@ import { type McpServerFactory, mountMcp } from "../mcp/http.ts";
 import { stepUp } from "../mcp/step-up.ts";
 import { mountMetrics } from "../metrics.ts";
 import { mountRest } from "../rest.ts";
-import { Changes } from "../sync/changes.ts";
+import type { Changes } from "../sync/changes.ts";
 import { mountSync } from "../sync/index.ts";
 import { noteClientAddresses } from "./client-address.ts";
 import { closeToStrangers, limitConnections } from "./connections.ts";
@@ -55,6 +55,7 @@ export interface HttpParts {
   runtime: Runtime;
   store: Store;
   publisher: Publisher;
+  changes: Changes;
   lastSeen: LastSeen;
   mcpServerFor: McpServerFactory;
   /** Where clients may sign in by OAuth. */
@@ -78,8 +79,7 @@ export interface HttpSettings {
 
 /** All doors that are reached by HTTP, on one server that is not listening yet. */
 export async function httpServer(parts: HttpParts, settings: HttpSettings): Promise<FastifyInstance> {
-  const { runtime, store, publisher, lastSeen, metrics, oauth, log } = parts;
-  const changes = new Changes(store.polls);
+  const { runtime, store, publisher, changes, lastSeen, metrics, oauth, log } = parts;
   const now = () => runtime.now();
   const refused = hostGuard(new AllowedHosts(settings.allowedHosts), log);
   const limits = {

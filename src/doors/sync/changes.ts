@@ -1,24 +1,32 @@
-import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
+import { type FSWatcher, watch } from "node:fs";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { PollReader } from "../../../db/store.ts";
 
-/** How often the database is looked at while anybody waits, in ms: one look for all, some microseconds. */
-const LOOK_EVERY = 50;
+/**
+ * When the database is looked at while anybody waits, one look for all, in ms: first so long after its log was
+ * written, then after pauses that double. A commit counts only once the disk has its last page, which nothing tells of.
+ */
+const FIRST_LOOK = 10;
+/** For file systems that do not tell when a file is written. */
+const LONGEST_PAUSE = 1_000;
 /** Polls that are let go in one turn of the event loop, so that thousands do not keep everybody else waiting. */
 const WOKEN_AT_ONCE = 100;
 
-/**
- * Tells waiting polls that the state, or a node, has changed, whichever process changed it. There is nothing to
- * listen to: SQLite does not tell of other processes' commits, so the number that counts them is looked at.
- */
+/** Tells waiting polls that the state, or a node, has changed, whichever process changed it. */
 export class Changes {
-  readonly #polls: PollReader;
+  readonly #polls: Pick<PollReader, "now">;
+  readonly #log: string;
   readonly #waiting = new Set<() => void>();
-  #watching = false;
   /** The version (PollView) that all who wait have seen. */
   #seen = "";
+  #watcher: FSWatcher | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #pause = 0;
 
-  constructor(polls: PollReader) {
+  /** @param database its file; the log that every commit is written to stands beside it */
+  constructor(polls: Pick<PollReader, "now">, database: string) {
     this.#polls = polls;
+    this.#log = `${database}-wal`;
   }
 
   /** How many wait. */
@@ -32,7 +40,7 @@ export class Changes {
    * @param leaving is given `leave`, for who does not want to wait any more
    */
   wait(seen: string, ms: number, leaving: (leave: () => void) => void): Promise<void> {
-    if (!this.#watching) this.#seen = seen;
+    if (this.#waiting.size === 0) this.#seen = seen;
     else if (seen !== this.#seen) this.#look();
     // Something has changed since the caller looked.
     if (seen !== this.#seen) return Promise.resolve();
@@ -40,12 +48,13 @@ export class Changes {
       const leave = () => {
         clearTimeout(timer);
         this.#waiting.delete(leave);
+        if (this.#waiting.size === 0) this.#stop();
         resolve();
       };
       const timer = setTimeout(leave, ms);
       this.#waiting.add(leave);
       leaving(leave);
-      if (!this.#watching) void this.#watch();
+      if (this.#timer === undefined) this.#start();
     });
   }
 
@@ -59,13 +68,33 @@ export class Changes {
     }
   }
 
-  async #watch(): Promise<void> {
-    this.#watching = true;
-    while (this.#waiting.size > 0) {
-      await sleep(LOOK_EVERY);
-      this.#look();
+  #start(): void {
+    try {
+      this.#watcher = watch(this.#log, { persistent: false }, () => {
+        // Of many writes in a row the first counts: the looks that follow it must come.
+        if (this.#pause > FIRST_LOOK) this.#lookAfter(FIRST_LOOK);
+      });
+      this.#watcher.on("error", () => {});
+    } catch {
+      // As many files are watched as the system allows: what is left is to look.
     }
-    this.#watching = false;
+    this.#lookAfter(FIRST_LOOK);
+  }
+
+  #stop(): void {
+    this.#watcher?.close();
+    this.#watcher = undefined;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #lookAfter(ms: number): void {
+    clearTimeout(this.#timer);
+    this.#pause = ms;
+    this.#timer = setTimeout(() => {
+      this.#lookAfter(Math.min(2 * ms, LONGEST_PAUSE));
+      this.#look();
+    }, ms);
   }
 
   /** Where the database cannot be read, waiting polls are left to their own look, which then says so. */

@@ -1,0 +1,60 @@
+import { join } from "node:path";
+import { setImmediate as turn } from "node:timers/promises";
+import { afterEach, expect, test, vi } from "vitest";
+import { openStore } from "../../db/sqlite.ts";
+import type { PollReader } from "../../db/store.ts";
+import { Changes } from "../../src/doors/sync/changes.ts";
+import { temporaryFolder, testRuntime } from "../support/store.ts";
+
+afterEach(() => void vi.useRealTimers());
+
+/** Somebody who waits for a change of the store that this makes, told of through the file `watched`. */
+function waiting(watched = "m25-mail.db") {
+  const folder = temporaryFolder();
+  const store = openStore(join(folder, "m25-mail.db"), { create: true });
+  let looks = 0;
+  const polls: Pick<PollReader, "now"> = {
+    now() {
+      looks += 1;
+      return store.polls.now();
+    },
+  };
+  const changes = new Changes(polls, join(folder, watched));
+  const woken = changes.wait(store.polls.now().version(), 600_000, () => {});
+  return { ...testRuntime(store), store, changes, woken, looks: () => looks };
+}
+
+test("while nothing is written the database is looked at once a second, however many wait, and not at all when nobody does", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  const { store, changes, looks } = waiting();
+  for (let node = 0; node < 1000; node += 1) {
+    void changes.wait(store.polls.now().version(), 600_000, () => {});
+  }
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(looks()).toBeLessThan(80);
+  expect(changes.waiting).toBe(1001);
+  await changes.wakeAll();
+  const last = looks();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(looks()).toBe(last);
+});
+
+test("a commit is noticed at once, not at the next second's look", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  const { must, changes, looks } = waiting();
+  await vi.advanceTimersByTimeAsync(10_000);
+  const before = looks();
+  while (looks() === before) await vi.advanceTimersByTimeAsync(10);
+  await must("add-domain", { domain: "example.nl" });
+  for (let passed = 0; passed < 500 && changes.waiting > 0; passed += 10) {
+    await turn(); // in which the file system tells of the write
+    await vi.advanceTimersByTimeAsync(10);
+  }
+  expect(changes.waiting).toBe(0);
+});
+
+test("where a file system does not tell of what is written, a commit is noticed all the same", async () => {
+  const { must, woken } = waiting("a file that is not there");
+  await must("add-domain", { domain: "example.nl" });
+  await woken;
+});
