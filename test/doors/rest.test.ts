@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { http } from "../support/http.ts";
+import { http, rawHttp } from "../support/http.ts";
 import { rawDatabase } from "../support/recount.ts";
 import { startServer, type TestServer } from "../support/server.ts";
 
@@ -78,7 +78,18 @@ test("a body over the limit is 413, and one just below it is read", async () => 
   const large = await post(server, "add-domain", sized(64 * 1024 + 1));
   expect(large.status).toBe(413);
   expect(JSON.parse(large.body)).toMatchObject({ code: "too_large" });
+  expect(large.headers.connection).not.toBe("close"); // or whoever is still sending might not read the answer
   expect((await post(server, "add-domain", sized(64 * 1024))).status).toBe(400);
+});
+
+test("whoever announces a body far over the limit is hung up on, and not listened to", async () => {
+  const server = await startServer();
+  const headers = `Host: localhost\r\nAuthorization: Bearer ${server.token}\r\nContent-Type: application/json`;
+  const answer = await rawHttp(
+    server.url,
+    `POST /api/add-domain HTTP/1.1\r\n${headers}\r\nContent-Length: 2000000\r\n\r\n{`,
+  );
+  expect(answer).toMatch(/^HTTP\/1.1 413 [\s\S]*\r\nconnection: close\r\n/);
 });
 
 test.each([

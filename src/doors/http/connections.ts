@@ -38,3 +38,18 @@ export function closeToStrangers(app: FastifyInstance): void {
     done(null, payload);
   });
 }
+
+/** Bytes of a body that is over the limit which are read, and thrown away. */
+const HEARD_OUT = 1024 * 1024;
+
+/**
+ * Whoever is hung up on while still sending may never read why, and a proxy then says 502 in our place: a body that
+ * is too large, but not much, is heard out.
+ */
+export function hearOut(app: FastifyInstance): void {
+  app.addHook("onSend", (request, reply, payload, done) => {
+    const length = Number(request.headers["content-length"]);
+    if (reply.statusCode === 413 && length <= HEARD_OUT) reply.removeHeader("connection");
+    done(null, payload);
+  });
+}

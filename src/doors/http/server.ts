@@ -24,7 +24,7 @@ import { mountRest } from "../rest.ts";
 import type { Changes } from "../sync/changes.ts";
 import { mountSync } from "../sync/index.ts";
 import { noteClientAddresses } from "./client-address.ts";
-import { closeToStrangers, limitConnections } from "./connections.ts";
+import { closeToStrangers, hearOut, limitConnections } from "./connections.ts";
 import { holdBackFailures } from "./failures.ts";
 import { hostGuard } from "./host-guard.ts";
 import { AllowedHosts } from "./hosts.ts";
@@ -110,6 +110,7 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
   limitConnections(app.server, { most: MOST_CONNECTIONS, mostOfOne: MOST_CONNECTIONS_OF_ONE }, trusted);
   noteClientAddresses(app, trusted, log);
   parts.requestLog.watch(app);
+  hearOut(app);
   closeToStrangers(app);
   holdBackFailures(app);
   app.addHook("onRequest", (request, reply, done) => {
