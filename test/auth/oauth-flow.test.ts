@@ -182,8 +182,9 @@ test("each kind of credential is refused at the doors of the others", async () =
     const answer = await fetch(server.url + path, { headers: { authorization: `Bearer ${credential}` } });
     return answer.status;
   };
-  expect(await status("/api/list-domains", access_token)).toBe(401);
-  expect(await status("/sync/v1/maps", access_token)).toBe(401);
+  for (const path of ["/api/list-domains", "/api/openapi.json", "/metrics", "/sync/v1/maps", "/nowhere"])
+    for (const token of [access_token, refresh_token]) expect(await status(path, token), path).toBe(401);
+  expect(await status(`/mcp?access_token=${access_token}`, "")).toBe(401);
   expect(await status("/api/list-domains", server.token)).toBe(200);
   expect(await status("/sync/v1/maps", server.token)).toBe(401);
   expect(await mcpStatus(server, refresh_token)).toBe(401);

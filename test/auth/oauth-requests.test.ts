@@ -132,6 +132,16 @@ test.each([
   expect(page.headers["content-security-policy"]).toContain("frame-ancestors 'none'");
 });
 
+test("a client that has one way back has to name it as well", async () => {
+  const server = await startOAuthServer();
+  await server.must("add-oauth-client", { name: "mine", redirect_uris: ["myapp://back"] });
+  const flow = { clientId: "mine", redirectUri: "myapp://back" };
+  expect((await begin(server, flow)).page.status).toBe(200);
+  const { page } = await begin(server, { ...flow, request: { redirect_uri: undefined } });
+  expect(page.status).toBe(400);
+  expect(page.headers.location).toBeUndefined();
+});
+
 test.each([
   ["no PKCE", { code_challenge: undefined, code_challenge_method: undefined }],
   ["plain PKCE", { code_challenge_method: "plain" }],

@@ -44,8 +44,9 @@ test("no password, code or token of a sign-in stands in the database, its log, o
   const said = server.log.join("\n");
   expect(said).toContain("OAuth: refused");
   for (const secret of secrets) {
-    expect(kept).not.toContain(secret);
-    expect(said).not.toContain(secret);
+    const part = secret.slice(0, 20); // what was cut short would get past the log's filter
+    expect(kept).not.toContain(part);
+    expect(said).not.toContain(part);
   }
 });
 

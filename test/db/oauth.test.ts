@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { backUp, restore } from "../../db/backup.ts";
 import { openStore } from "../../db/sqlite.ts";
 import type { Store, Tables } from "../../db/store.ts";
+import { rawDatabase } from "../support/recount.ts";
 import { temporaryFolder, testStore } from "../support/store.ts";
 
 const save = (store: Store, kind: string, text: string, expiresAt: number, grantId: string | null = null) =>
@@ -73,7 +74,7 @@ test("what has expired is forgotten, and what has not stays", async () => {
 });
 
 test("the end of a grant is the end of all that came of it, and of no other's", async () => {
-  const { store } = testStore();
+  const { store, file } = testStore();
   for (const grant of ["one", "another"]) await save(store, "Grant", grant, 100);
   for (const kind of ["AuthorizationCode", "AccessToken", "RefreshToken"]) {
     await save(store, kind, `one's ${kind}`, 100, "one");
@@ -85,6 +86,7 @@ test("the end of a grant is the end of all that came of it, and of no other's", 
     expect(await find(store, kind, `one's ${kind}`)).toBeUndefined();
     expect(await find(store, kind, `another's ${kind}`)).toBeDefined();
   }
+  expect(rawDatabase(file).prepare("SELECT count(*) FROM oauth").pluck().get()).toBe(4);
 });
 
 test("a restored backup brings no revoked grant and no former password back", async () => {

@@ -66,8 +66,20 @@ test("what is not exactly a token is no token", async () => {
   for (const authorization of wrong) {
     expect(await status(server, "/api/list-domains", authorization), authorization).toBe(401);
   }
-  expect(await status(server, `/api/list-domains?access_token=${token}`)).toBe(401);
   expect(await status(server, "/api/list-domains", `bearer  ${token}`)).toBe(200);
+});
+
+test("no door takes a token or a key out of the address, where logs and histories keep it", async () => {
+  const server = await startServer();
+  const key = String((await server.api("add-node", { name: "pi" })).body.sync_key);
+  for (const path of ["/api/list-domains", "/mcp", "/metrics", "/sync/v1/maps", "/nowhere"]) {
+    for (const credential of [server.token, key]) {
+      for (const name of ["access_token", "token", "key", "authorization"]) {
+        const query = new URLSearchParams({ [name]: credential, [`${name}2`]: `Bearer ${credential}` });
+        expect(await status(server, `${path}?${query}`), `${path} ${name}`).toBe(401);
+      }
+    }
+  }
 });
 
 test("a token ends at its time, to the millisecond", async () => {
@@ -159,6 +171,15 @@ test("the audit log knows which token made a change, and by which door", async (
     { principal: "claude", door: "rest", tool: "add-domain" },
     { principal: "claude", door: "mcp", tool: "add-domain" },
   ]);
+});
+
+test("a token's secret and a key's are of 64 digits, of which none is made from another", () => {
+  for (const kind of ["token", "syncKey"] as const) {
+    const secrets = Array.from({ length: 50 }, () => newCredential(kind).text.split("_")[2] ?? "");
+    const places = Array.from({ length: 64 }, (_, place) => secrets.map((secret) => secret[place]).join(""));
+    for (const digits of places) expect(digits).toMatch(/^(?=.*[0-9])(?=.*[a-f])[0-9a-f]{50}$/);
+    expect(new Set(places).size).toBe(64);
+  }
 });
 
 test("when a token was used last is known within seconds", async () => {

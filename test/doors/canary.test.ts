@@ -117,7 +117,13 @@ function onDisk(folder: string): Array<[string, string]> {
 }
 
 function expectNone(seen: ReadonlyArray<readonly [string, string]>, secret: string): void {
-  const forms = [secret, encodeURIComponent(secret), Buffer.from(secret).toString("base64").slice(0, -4)];
+  const forms = [
+    secret,
+    encodeURIComponent(secret),
+    new URLSearchParams([["", secret]]).toString().slice(1),
+    Buffer.from(secret).toString("base64").slice(0, -4),
+    Buffer.from(secret).toString("hex"),
+  ];
   for (const [where, text] of seen) {
     for (const form of forms) {
       const at = text.toLowerCase().indexOf(form.toLowerCase());

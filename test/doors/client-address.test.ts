@@ -27,6 +27,12 @@ test.each([
   ["10.0.0.1", "198.51.100.7:4711", "10.0.0.1", "an address with a port is none"],
   ["10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3", "a proxy that calls for itself"],
   ["::ffff:10.0.0.1", "::ffff:198.51.100.7", "198.51.100.7", "both as a dual-stack socket writes them"],
+  [
+    "::ffff:198.51.100.7",
+    undefined,
+    "198.51.100.7",
+    "without a proxy too, or all of IPv4 would be one caller",
+  ],
   ["::FFFF:a00:1", "2001:DB8:2::7, 2001:db8:1::1", "2001:db8:2::7", "IPv6"],
 ])("%s with X-Forwarded-For %j is %s: %s", (peer, header, address, _why) => {
   expect(clientAddress(peer, header, proxies)).toBe(address);

@@ -2,7 +2,7 @@ import bcrypt from "bcrypt";
 import { expect, test } from "vitest";
 import { MailError } from "../../src/mail/error.ts";
 import { STORED_HASH } from "../../src/mail/password.ts";
-import { PasswordHasher } from "../../tools/hash.ts";
+import { PasswordHasher, passwordMatches } from "../../tools/hash.ts";
 import { PASSWORD, testStore } from "../support/store.ts";
 
 test("a hash is what Dovecot reads, at the cost that was set, and another each time", async () => {
@@ -49,6 +49,21 @@ test("a hash that fails gives its place to the next", async () => {
   const good = Array.from({ length: 4 }, () => hasher.hash(PASSWORD));
   for (const { status } of await Promise.allSettled(bad)) expect(status).toBe("rejected");
   expect(await Promise.all(good)).toHaveLength(4);
+});
+
+test("that there is no hash to compare with takes as long to find out as a wrong password", async () => {
+  const hash = await new PasswordHasher(10).hash(PASSWORD);
+  const quickest = async (compared: string | undefined) => {
+    const times: number[] = [];
+    for (let round = 0; round < 5; round += 1) {
+      const began = performance.now();
+      expect(await passwordMatches("a wrong password", compared, 10)).toBe(false);
+      times.push(performance.now() - began);
+    }
+    return Math.min(...times);
+  };
+  // How alike they are bench/login-timing.ts tells; a comparison that is left out takes next to no time.
+  expect(await quickest(undefined)).toBeGreaterThan((await quickest(hash)) / 2);
 });
 
 test("while passwords are hashed, lists are answered first", async () => {
