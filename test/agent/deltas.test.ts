@@ -18,9 +18,9 @@ import {
   type Node,
   nodeOf,
   picture,
-  pretendPostmap,
   served,
   serves,
+  startingNothing,
   startServer,
   stateOf,
   user,
@@ -41,17 +41,7 @@ const two = stateOf(
     user("same@example.nl"),
   ],
 );
-const elsewhere = {
-  find: async (command: string) => (command === "doveadm" ? undefined : `/pretended/${command}`),
-};
-
-function quickNode(server: { url: URL }): Node {
-  return nodeOf(server, {
-    ...elsewhere,
-    run: async (_, args, options) => pretendPostmap(args, options),
-    lock: async () => ({ fd: -1, release: async () => undefined }),
-  });
-}
+const quickNode = (server: { url: URL }): Node => nodeOf(server, startingNothing);
 
 let server: FakeServer;
 let node: Node;

@@ -1,137 +1,22 @@
 import { spawn } from "node:child_process";
-import {
-  chmodSync,
-  chownSync,
-  existsSync,
-  readdirSync,
-  readFileSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { createServer, type RequestListener } from "node:http";
-import type { AddressInfo } from "node:net";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, it, onTestFinished } from "vitest";
+import { describe, expect, it } from "vitest";
 import { main } from "../../src/agent/cli.ts";
-import type { FileSystem } from "../../src/agent/file-system.ts";
-import type { Host } from "../../src/agent/host.ts";
-import { thisMachine } from "../../src/agent/this-machine.ts";
-import { startServer, type TestServer } from "../support/server.ts";
-import { testRuntime } from "../support/store.ts";
+import { startServer } from "../support/server.ts";
 import { bundle, type Ended } from "./bundled.ts";
+import {
+  addNode,
+  consoleWith,
+  failingAt,
+  keyIn,
+  mode,
+  never,
+  run,
+  standBefore,
+  statusOf,
+} from "./joining.ts";
 import { temporaryFolder } from "./support.ts";
-
-const never = new AbortController().signal;
-
-async function addNode(server: TestServer, name = "node-1"): Promise<string> {
-  const { body } = await server.api("add-node", { name });
-  return body.sync_key as string;
-}
-
-async function statusOf(server: { url: string | URL }, key: string): Promise<number> {
-  const response = await fetch(new URL("/sync/v1/maps", server.url), {
-    headers: { authorization: `Bearer ${key}` },
-  });
-  await response.text();
-  return response.status;
-}
-
-interface Console {
-  host: Host;
-  log: string[];
-  printed: string[];
-}
-
-/** A person at a node, who pastes `pasted` when asked. */
-function consoleWith(pasted: string, parts: Partial<Host> = {}): Console {
-  const log: string[] = [];
-  const printed: string[] = [];
-  const host: Host = {
-    ...thisMachine,
-    readSecret: async () => pasted,
-    log: (line) => void log.push(line),
-    print: (text) => void printed.push(text),
-    ...parts,
-  };
-  return { host, log, printed };
-}
-
-type Command = "join" | "rotate";
-
-function run(command: Command, server: { url: string | URL }, keyFile: string, { host }: Console) {
-  return main([command, "--server", String(server.url), "--key-file", keyFile], {}, host, never);
-}
-
-function keyIn(file: string): string {
-  const text = readFileSync(file, "utf8");
-  expect(text).toMatch(/^m25key_[0-9a-f]{16}_[0-9a-f]{64}\n$/);
-  return text.trim();
-}
-
-function mode(path: string): string {
-  return (statSync(path).mode & 0o7777).toString(8);
-}
-
-/** What a command does when it stops at the n-th change of a file. */
-function failingAt(n: number, code: string): FileSystem {
-  let left = n;
-  const tick = (): void => {
-    left -= 1;
-    if (left === 0) throw Object.assign(new Error(`${code}: pretended`), { code, path: "/pretended" });
-  };
-  const { files } = thisMachine;
-  return {
-    ...files,
-    create: async (path) => {
-      tick();
-      const file = await files.create(path);
-      return {
-        ...file,
-        write: async (text) => {
-          tick();
-          await file.write(text);
-        },
-        sync: async () => {
-          tick();
-          await file.sync();
-        },
-      };
-    },
-    rename: async (from, to) => {
-      tick();
-      await files.rename(from, to);
-    },
-    sync: async (path) => {
-      tick();
-      await files.sync(path);
-    },
-  };
-}
-
-/** Stands before the real server and answers by hand what `answers` knows. */
-async function standBefore(
-  server: TestServer,
-  answers: (route: string, pass: () => Promise<{ status: number; body: string }>) => Promise<unknown>,
-): Promise<{ url: string }> {
-  const listener: RequestListener = async (request, response) => {
-    const pass = async () => {
-      const answer = await fetch(new URL(request.url ?? "", server.url), {
-        method: request.method ?? "GET",
-        headers: { authorization: request.headers.authorization ?? "" },
-      });
-      return { status: answer.status, body: await answer.text() };
-    };
-    const made = await answers(`${request.method} ${request.url}`, pass);
-    if (made === "hang up") return void request.socket.destroy();
-    const { status, body } = (made ?? (await pass())) as { status: number; body: string };
-    response.writeHead(status, { "content-type": "application/json" }).end(body);
-  };
-  const front = createServer((request, response) => void listener(request, response));
-  await new Promise<void>((resolve) => front.listen(0, "127.0.0.1", resolve));
-  onTestFinished(() => void front.close());
-  return { url: `http://127.0.0.1:${(front.address() as AddressInfo).port}/` };
-}
 
 describe("join", () => {
   it("exchanges the pasted key at once, and the one that stood in the chat is worthless", async () => {
@@ -338,89 +223,6 @@ describe("join", () => {
     }
   });
 });
-
-describe("rotate", () => {
-  async function joined(): Promise<{ server: TestServer; keyFile: string; key: string }> {
-    const server = await startServer();
-    const key = await addNode(server);
-    const keyFile = join(temporaryFolder(), "key");
-    writeFileSync(keyFile, `${key}\n`, { mode: 0o600 });
-    return { server, keyFile, key };
-  }
-
-  it("puts a fresh key in the file, and the one before ends", async () => {
-    const { server, keyFile, key } = await joined();
-    const node = consoleWith("");
-    expect(await run("rotate", server, keyFile, node)).toBe(0);
-    expect(node.printed).toEqual([`rotated: ${keyFile} holds a fresh key, and the one before has ended\n`]);
-    expect(node.log).toEqual([]);
-    const fresh = keyIn(keyFile);
-    expect(fresh).not.toBe(key);
-    expect(await statusOf(server, key)).toBe(401);
-    expect(await statusOf(server, fresh)).toBe(200);
-    expect(await run("rotate", server, keyFile, node)).toBe(0);
-    expect(await statusOf(server, fresh)).toBe(401);
-  });
-
-  it("that stops at any write has a valid key in the file", async () => {
-    const { server, keyFile } = await joined();
-    let stopped = 0;
-    for (let n = 1; n < 20; n += 1) {
-      const code = await run("rotate", server, keyFile, consoleWith("", { files: failingAt(n, "ENOSPC") }));
-      if (code === 0) break;
-      stopped += 1;
-      expect(code).toBe(75);
-      expect(await statusOf(server, keyIn(keyFile))).toBe(200);
-    }
-    expect(stopped).toBe(5);
-  });
-
-  it("keeps the key before when the server does not take the one that it has just given", async () => {
-    const { server, keyFile, key } = await joined();
-    const front = await standBefore(server, async (route) =>
-      route.startsWith("POST")
-        ? { status: 200, body: JSON.stringify({ sync_key: "m25key_of_another_server" }) }
-        : undefined,
-    );
-    expect(await run("rotate", front, keyFile, consoleWith(""))).toBe(77);
-    expect(readFileSync(keyFile, "utf8")).toBe(`${key}\n`);
-    expect(await statusOf(server, key)).toBe(200);
-  });
-
-  it("says where the operator's key goes when there is one, and leaves the file as it is", async () => {
-    const { server, keyFile, key } = await joined();
-    await testRuntime(server.store).must("rotate-key", { name: "node-1" });
-    const node = consoleWith("");
-    expect(await run("rotate", server, keyFile, node)).toBe(77);
-    expect(node.log.join("\n")).toContain("m25-mail node rotate-key");
-    expect(readFileSync(keyFile, "utf8")).toBe(`${key}\n`);
-    expect(await statusOf(server, key)).toBe(200);
-  });
-
-  it("without a key file, or with a link in its place, says what to do", async () => {
-    const { server, keyFile, key } = await joined();
-    const link = join(keyFile, "../link");
-    symlinkSync(keyFile, link);
-    for (const file of [join(keyFile, "../none"), link]) {
-      expect(await run("rotate", server, file, consoleWith(""))).toBe(78);
-    }
-    expect(await statusOf(server, key)).toBe(200);
-  });
-
-  const asRoot = process.geteuid?.() === 0 ? it : it.skip;
-  asRoot("leaves the file to whom it belongs, and closes it to the others", async () => {
-    const { server, keyFile } = await joined();
-    chownSync(keyFile, 4711, 4712);
-    chmodSync(keyFile, 0o644);
-    expect(await run("rotate", server, keyFile, consoleWith(""))).toBe(0);
-    expect(statusOfFile(keyFile)).toEqual({ uid: 4711, gid: 4712, mode: "640" });
-  });
-});
-
-function statusOfFile(path: string): { uid: number; gid: number; mode: string } {
-  const { uid, gid } = statSync(path);
-  return { uid, gid, mode: mode(path) };
-}
 
 function inShell(umask: string, args: readonly string[], input: string): Promise<Ended> {
   const command = `umask ${umask}; exec "$@"`;

@@ -14,6 +14,7 @@ import {
   quickClock,
   served,
   serves,
+  startingNothing,
   startServer,
   stateOf,
   user,
@@ -136,7 +137,7 @@ describe("a node whose role changes", () => {
   it("there and back, killed at any step: whoever Postfix knows Dovecot knows", async () => {
     const begin = async () => {
       const server = await startServer(relay);
-      const node = nodeOf(server, { lock: async () => ({ fd: -1, release: async () => undefined }) });
+      const node = nodeOf(server, { lock: startingNothing.lock });
       await node.poll();
       server.serves = mail;
       return { server, node };

@@ -11,8 +11,8 @@ import {
   maps,
   type Node,
   nodeOf,
-  pretendPostmap,
   quickClock,
+  startingNothing,
   startServer,
   stateOf,
   temporaryFolder,
@@ -39,9 +39,8 @@ async function polled() {
   const clock = { now: 1_900_000_000_000 };
   const server = await startServer(one);
   const node = nodeOf(server, {
+    ...startingNothing,
     clock: { ...quickClock, now: () => clock.now },
-    find: async (command) => (command === "doveadm" ? undefined : `/pretended/${command}`),
-    run: async (_, args, options) => pretendPostmap(args, options),
   });
   expect((await node.poll()).exitCode).toBe(0);
   return { node, server, clock };

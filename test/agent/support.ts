@@ -263,6 +263,13 @@ export function pretendPostmap(args: readonly string[], options: RunOptions = {}
   return { code: 0, stdout: "", stderr: "" };
 }
 
+/** For tests that poll often: nothing is started, no postmap and no lock's process, and there is no doveadm. */
+export const startingNothing: Pick<Host, "find" | "run" | "lock"> = {
+  find: async (command) => (command === "doveadm" ? undefined : `/pretended/${command}`),
+  run: async (_command, args, options) => pretendPostmap(args, options),
+  lock: async () => ({ fd: -1, release: async () => undefined }),
+};
+
 /** The keys and values of a map as its daemons see it; undefined when there is no such map. */
 export function mapContent(out: string, map: string): Map<string, string> | undefined {
   const path = join(out, map);

@@ -14,9 +14,9 @@ import {
   type Node,
   nodeOf,
   picture,
-  pretendPostmap,
   served,
   serves,
+  startingNothing,
   startServer,
   stateOf,
   user,
@@ -46,11 +46,7 @@ async function nodeWith(
   state: MailState,
 ): Promise<{ server: FakeServer; node: Node; accepts(revision?: number): void }> {
   const server = await startServer(state);
-  const node = nodeOf(server, {
-    find: async (command) => (command === "doveadm" ? undefined : `/pretended/${command}`),
-    run: async (_, args, options) => pretendPostmap(args, options),
-    lock: async () => ({ fd: -1, release: async () => undefined }),
-  });
+  const node = nodeOf(server, startingNothing);
   expect((await node.poll()).exitCode).toBe(0);
   let header: number | undefined;
   let now: FakeServer["serves"] = state;
