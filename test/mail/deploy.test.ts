@@ -1,53 +1,33 @@
-/** The configuration in deploy/, in the real daemons. None of our own programs runs here. */
-import {
-  chmodSync,
-  cpSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  utimesSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+/** The configuration in deploy/ for a mailbox node, in the real daemons. None of our own programs runs here. */
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ImapClient } from "./imap.ts";
-import { type MailLab, type MxLab, mailDaemons, startMailLab, startMxLab } from "./lab.ts";
-import { arrives } from "./mailbox.ts";
-import { type NodeFolders, nodeFolders, writePostfixMaps, writeUsers } from "./maps.ts";
-import { mustRun, run, until } from "./processes.ts";
+import { type MailLab, mailDaemons, startMailLab } from "./lab.ts";
+import { arrives, expectPasswordInsideTlsOnly } from "./mailbox.ts";
+import { foldersFor, type NodeFolders, nodeFolders, writePostfixMaps, writeUsers } from "./maps.ts";
+import { ADDRESSES, ANNA, FULL, JAN, STRANGER, USERS } from "./people.ts";
+import { mustRun, until } from "./processes.ts";
 import { DEPLOY } from "./shipped.ts";
-import { SmtpClient, type SmtpReply, sendMail } from "./smtp.ts";
+import { offersAuth, SmtpClient, sendMail, words } from "./smtp.ts";
 
 const daemons = mailDaemons();
 if (!daemons.available) process.stderr.write(daemons.message);
 
-const JAN = { address: "jan@example.nl", password: "correct horse" };
-const ANNA = { address: "anna@example.nl", password: "battery staple" };
-const FULL = { address: "full@example.nl", password: "one megabyte", quotaMb: 1 };
-const USERS = [JAN, ANNA, FULL];
-const ADDRESSES = USERS.map(({ address }) => address);
-const STRANGER = "stranger@elsewhere.test";
-
 const jan = { user: JAN.address, password: JAN.password };
-const words = (reply: SmtpReply) => reply.lines.join("\n");
-const offersAuth = (reply: SmtpReply) => /^250[ -]AUTH\b/m.test(words(reply));
 
 describe.skipIf(!daemons.available)("a mailbox node with the shipped configuration", () => {
   let folders: NodeFolders;
   let lab: MailLab;
 
   beforeAll(async () => {
-    folders = nodeFolders();
-    await writeUsers(folders.out, folders.mailRoot, USERS);
-    await writePostfixMaps(folders.out, ADDRESSES);
+    folders = await foldersFor(USERS);
     lab = await startMailLab(folders);
   });
 
   afterAll(async () => {
     await lab?.stop();
-    folders.remove();
+    folders?.remove();
   });
 
   test("a user logs in with the right password, in whatever case the address is typed", async () => {
@@ -242,9 +222,7 @@ describe.skipIf(!daemons.available)("passwords in the shipped configuration", ()
   let lab: MailLab;
 
   beforeAll(async () => {
-    folders = nodeFolders();
-    await writeUsers(folders.out, folders.mailRoot, USERS);
-    await writePostfixMaps(folders.out, ADDRESSES);
+    folders = await foldersFor(USERS);
     lab = await startMailLab({ ...folders, tls: "shipped" });
   });
 
@@ -279,15 +257,7 @@ describe.skipIf(!daemons.available)("passwords in the shipped configuration", ()
     expect((await sendMail(address, { from: JAN.address, to: ANNA.address, login: jan })).code).toBe(250);
   });
 
-  test("IMAP takes a password inside TLS only", async () => {
-    // From another address than the server's: Dovecot needs no TLS between equal ones.
-    const client = await ImapClient.open({ port: lab.ports.imap, localAddress: "127.0.0.2" });
-    expect(await client.capabilities()).toContain("LOGINDISABLED");
-    await expect(client.login(JAN.address, JAN.password)).rejects.toThrow("NO [PRIVACYREQUIRED]");
-    await client.startTls();
-    await client.login(JAN.address, JAN.password);
-    await client.logout();
-  });
+  test("IMAP takes a password inside TLS only", () => expectPasswordInsideTlsOnly(lab, JAN));
 
   test("the IMAP port that is TLS from the first byte takes a password", async () => {
     const client = await ImapClient.open({ port: lab.ports.imaps, localAddress: "127.0.0.2", tls: true });
@@ -296,78 +266,9 @@ describe.skipIf(!daemons.available)("passwords in the shipped configuration", ()
   });
 });
 
-describe.skipIf(!daemons.available)("an MX-only node", () => {
-  let folders: NodeFolders;
-  let mxFolders: NodeFolders;
-  const ahead = ["late@example.nl", "jan@new-domain.test"];
-  let lab: MailLab;
-  let mx: MxLab;
-
-  beforeAll(async () => {
-    folders = nodeFolders();
-    await writeUsers(folders.out, folders.mailRoot, USERS);
-    await writePostfixMaps(folders.out, ADDRESSES);
-    mxFolders = nodeFolders();
-    await writePostfixMaps(mxFolders.out, [...ADDRESSES, ...ahead]);
-    lab = await startMailLab({ ...folders, tls: "shipped" });
-    mx = await startMxLab({ out: mxFolders.out, relayPort: lab.ports.smtp });
-  });
-
-  afterAll(async () => {
-    await mx?.stop();
-    await lab?.stop();
-    folders.remove();
-    mxFolders?.remove();
-  });
-
-  test("mail for a known user, and for a plus address, reaches the mailbox node", async () => {
-    for (const to of [JAN.address, "jan+lists@example.nl"]) {
-      const message = `Subject: by way of the MX to ${to}\n\ntext\n`;
-      expect((await sendMail({ port: mx.ports.smtp }, { from: STRANGER, to, message })).code).toBe(250);
-      await arrives(lab, JAN, `by way of the MX to ${to}`);
-    }
-  });
-
-  test("an unknown user, and a domain that is not ours, are refused at once", async () => {
-    const unknown = await sendMail({ port: mx.ports.smtp }, { from: STRANGER, to: "nobody@example.nl" });
-    expect(words(unknown)).toMatch(/^550 5\.1\.1 .*User unknown in relay recipient table$/);
-    const foreign = await sendMail({ port: mx.ports.smtp }, { from: STRANGER, to: "someone@elsewhere.test" });
-    expect(words(foreign)).toMatch(/^554 5\.7\.1 .*Relay access denied$/);
-  });
-
-  test("no password is taken", async () => {
-    const client = await SmtpClient.open({ port: mx.ports.smtp });
-    expect(offersAuth(await client.ehlo())).toBe(false);
-    client.close();
-  });
-
-  test.each(ahead)(
-    "mail for %s, which the mailbox node does not know yet, waits and then arrives",
-    async (to) => {
-      const message = `Subject: ahead of ${to}\n\ntext\n`;
-      expect((await sendMail({ port: mx.ports.smtp }, { from: STRANGER, to, message })).code).toBe(250);
-      await until("the mail waits", async () =>
-        (await mx.queue()).some(
-          ({ address, reason }) => address === to && reason.includes("not provisioned yet"),
-        ),
-      );
-      const user = { address: to, password: "known at last" };
-      await writeUsers(folders.out, folders.mailRoot, [...USERS, user]);
-      await until("Dovecot knows the user", async () => (await lab.doveadm("user", to)).code === 0);
-      await writePostfixMaps(folders.out, [...ADDRESSES, to]);
-      // smtpd remembers for about half a minute that a domain is not ours, which is too long for a test.
-      await mustRun("postfix", "-c", lab.postfixConfigDir, "reload");
-      await mx.flushQueue();
-      await arrives(lab, user, `ahead of ${to}`);
-    },
-  );
-});
-
 describe.skipIf(!daemons.available)("outages", () => {
   test("while Dovecot is away mail is accepted and waits, and nobody is told that a password is wrong", async () => {
-    const folders = nodeFolders();
-    await writeUsers(folders.out, folders.mailRoot, USERS);
-    await writePostfixMaps(folders.out, ADDRESSES);
+    const folders = await foldersFor(USERS);
     const lab = await startMailLab(folders);
     try {
       await lab.doveadm("stop");
@@ -399,87 +300,5 @@ describe.skipIf(!daemons.available)("outages", () => {
       await lab.stop();
       folders.remove();
     }
-  });
-});
-
-describe.skipIf(!daemons.available)("the shipped files, untouched", () => {
-  test.each(["postfix-main.cf", "postfix-mx.cf"])("Postfix understands every setting of %s", async (main) => {
-    const folder = mkdtempSync(join(tmpdir(), "m25-postconf-"));
-    try {
-      cpSync(join(DEPLOY, main), join(folder, "main.cf"));
-      // Else postconf dozes until the file is two seconds old.
-      utimesSync(join(folder, "main.cf"), 1, 1);
-      const debian = readFileSync("/usr/share/postfix/master.cf.dist", "utf8");
-      writeFileSync(
-        join(folder, "master.cf"),
-        debian + readFileSync(join(DEPLOY, "postfix-master.cf"), "utf8"),
-      );
-      expect(await run("postconf", "-c", folder, "-n")).toMatchObject({ code: 0, stderr: "" });
-      const services = await mustRun("postconf", "-c", folder, "-M");
-      expect(services).toMatch(/^submissions +inet +n +- +y /m);
-    } finally {
-      rmSync(folder, { recursive: true, force: true });
-    }
-  });
-});
-
-const systemd = process.platform === "linux" && (await run("systemd-analyze", "--version")).code === 0;
-if (!systemd)
-  process.stderr.write("The systemd units are not checked: no systemd-analyze. apt-get install -y systemd\n");
-
-describe.skipIf(!systemd)("the systemd units", () => {
-  const units = [
-    "m25-mail.service",
-    "m25-mail-node.service",
-    "m25-mail-node-once.service",
-    "m25-mail-node-once.timer",
-  ];
-  const root = mkdtempSync(join(tmpdir(), "m25-units-"));
-
-  beforeAll(() => {
-    // systemd's own units, which ours name; and the programs, which are not installed here.
-    cpSync("/usr/lib/systemd/system", join(root, "usr/lib/systemd/system"), {
-      recursive: true,
-      verbatimSymlinks: true,
-    });
-    mkdirSync(join(root, "etc/systemd/system"), { recursive: true });
-    mkdirSync(join(root, "usr/local/bin"), { recursive: true });
-    for (const program of ["m25-mail", "m25-mail-node"]) {
-      writeFileSync(join(root, "usr/local/bin", program), "#!/bin/sh\n");
-      chmodSync(join(root, "usr/local/bin", program), 0o755);
-    }
-    for (const unit of units) cpSync(join(DEPLOY, unit), join(root, "etc/systemd/system", unit));
-  });
-
-  afterAll(() => rmSync(root, { recursive: true, force: true }));
-
-  const verify = (...names: readonly string[]) =>
-    run("systemd-analyze", "verify", `--root=${root}`, "--man=no", ...names);
-
-  test("systemd-analyze verify has nothing to say about them", async () => {
-    expect(await verify(...units)).toEqual({ code: 0, stdout: "", stderr: "" });
-  });
-
-  test("systemd-analyze verify would notice a setting that does not exist", async () => {
-    const unit = readFileSync(join(DEPLOY, "m25-mail.service"), "utf8").replace(
-      "PrivateTmp=",
-      "PrivateTemp=",
-    );
-    writeFileSync(join(root, "etc/systemd/system/misspelt.service"), unit);
-    expect((await verify("misspelt.service")).stderr).toContain("PrivateTemp");
-  });
-
-  test("the users and the folder of the mail are made as the configuration expects them", async () => {
-    const install = (folder: string, name: string, as: string) =>
-      cpSync(join(DEPLOY, name), join(root, `usr/lib/${folder}`, as), { recursive: true });
-    install("sysusers.d", "m25-mail.sysusers.conf", "m25-mail.conf");
-    install("sysusers.d", "m25-mail-node.sysusers.conf", "m25-mail-node.conf");
-    install("tmpfiles.d", "m25-mail-node.tmpfiles.conf", "m25-mail-node.conf");
-    await mustRun("systemd-sysusers", `--root=${root}`, "m25-mail.conf", "m25-mail-node.conf");
-    expect(readFileSync(join(root, "etc/passwd"), "utf8")).toMatch(/^vmail:x:5000:5000:/m);
-    expect(readFileSync(join(root, "etc/passwd"), "utf8")).toMatch(/^m25-mail:x:/m);
-    if (process.getuid?.() !== 0) return;
-    await mustRun("systemd-tmpfiles", `--root=${root}`, "--create", "m25-mail-node.conf");
-    expect((await mustRun("stat", "-c", "%u:%g %a", join(root, "var/vmail"))).trim()).toBe("5000:5000 750");
   });
 });

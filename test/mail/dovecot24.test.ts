@@ -6,8 +6,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { debian13 } from "./debian13.ts";
 import { ImapClient } from "./imap.ts";
 import { type MailLab, startMailLab } from "./lab.ts";
-import { arrives } from "./mailbox.ts";
-import { type NodeFolders, nodeFolders, writePostfixMaps, writeUsers } from "./maps.ts";
+import { arrives, expectPasswordInsideTlsOnly } from "./mailbox.ts";
+import { foldersFor, type NodeFolders, writeUsers } from "./maps.ts";
+import { FULL, JAN, STRANGER } from "./people.ts";
 import { run, until } from "./processes.ts";
 import { DEPLOY } from "./shipped.ts";
 import { SmtpClient, sendMail } from "./smtp.ts";
@@ -15,19 +16,13 @@ import { SmtpClient, sendMail } from "./smtp.ts";
 const debian = await debian13();
 if (!debian.available) process.stderr.write(debian.message);
 
-const JAN = { address: "jan@example.nl", password: "correct horse" };
-const FULL = { address: "full@example.nl", password: "one megabyte", quotaMb: 1 };
-const STRANGER = "stranger@elsewhere.test";
-
 describe.skipIf(!debian.available)("Dovecot 2.4 with the shipped configuration", () => {
   let folders: NodeFolders;
   let lab: MailLab;
 
   beforeAll(async () => {
     if (!debian.available) return;
-    folders = nodeFolders();
-    await writeUsers(folders.out, folders.mailRoot, [JAN, FULL]);
-    await writePostfixMaps(folders.out, [JAN.address, FULL.address]);
+    folders = await foldersFor([JAN, FULL]);
     lab = await startMailLab({ ...folders, tls: "shipped", dovecot: debian.dovecot });
   });
 
@@ -43,15 +38,7 @@ describe.skipIf(!debian.available)("Dovecot 2.4 with the shipped configuration",
     await client.logout();
   });
 
-  test("IMAP takes a password inside TLS only", async () => {
-    // From another address than the server's: Dovecot needs no TLS between equal ones.
-    const client = await ImapClient.open({ port: lab.ports.imap, localAddress: "127.0.0.2" });
-    expect(await client.capabilities()).toContain("LOGINDISABLED");
-    await expect(client.login(JAN.address, JAN.password)).rejects.toThrow("NO [PRIVACYREQUIRED]");
-    await client.startTls();
-    await client.login(JAN.address, JAN.password);
-    await client.logout();
-  });
+  test("IMAP takes a password inside TLS only", () => expectPasswordInsideTlsOnly(lab, JAN));
 
   test("mail to jan and to jan+lists arrives and can be read", async () => {
     for (const to of [JAN.address, "jan+lists@example.nl"]) {

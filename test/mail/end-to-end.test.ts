@@ -9,7 +9,7 @@ import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/cli
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ImapClient } from "./imap.ts";
 import { type MailLab, mailDaemons, startMailLab } from "./lab.ts";
-import { arrives, inbox } from "./mailbox.ts";
+import { arrives, canLogin, inbox } from "./mailbox.ts";
 import { type Finished, run } from "./processes.ts";
 import { sendMail } from "./smtp.ts";
 
@@ -111,26 +111,15 @@ describe.skipIf(!daemons.available)("from an assistant's sentence to a working m
     sendMail({ port: lab.ports.submission }, { from, to, login: { user, password } });
   const deliver = (to: string, message?: string) =>
     sendMail({ port: lab.ports.smtp }, { from: STRANGER, to, ...(message !== undefined && { message }) });
+  const logsIn = (address: string, password: string) => canLogin(lab, { address, password });
   const mail = (subject: string) => `From: <${STRANGER}>\nSubject: ${subject}\n\ntext\n`;
-
-  async function canLogin(address: string, password: string): Promise<boolean> {
-    const imap = await ImapClient.open({ port: lab.ports.imap });
-    try {
-      await imap.login(address, password);
-      return true;
-    } catch {
-      return false;
-    } finally {
-      imap.close();
-    }
-  }
 
   test("a new mailbox receives mail, lets its owner in with the right password only, and the node says it is current", async () => {
     expect((await deliver("jan@example.nl")).code).toBe(550);
     const { revision } = await live("add_user", { email: "jan@example.nl", password: FIRST });
     expect((await deliver("jan@example.nl", mail("welcome"))).code).toBe(250);
     await arrives(lab, { address: "jan@example.nl", password: FIRST }, "welcome");
-    expect(await canLogin("jan@example.nl", SECOND)).toBe(false);
+    expect(await logsIn("jan@example.nl", SECOND)).toBe(false);
     expect(await tool("list_nodes", {})).toMatchObject({
       nodes: [{ name: "pi-1", applied_revision: revision, status: "current", reason: null }],
     });
@@ -169,11 +158,11 @@ describe.skipIf(!daemons.available)("from an assistant's sentence to a working m
     let reconnected = 0;
     let stop = false;
     const loop = open.closed(30_000).then(async () => {
-      while (!stop) if (await canLogin("jan@example.nl", FIRST)) reconnected += 1;
+      while (!stop) if (await logsIn("jan@example.nl", FIRST)) reconnected += 1;
     });
     await live("update_password", { email: "jan@example.nl", password: SECOND });
-    expect(await canLogin("jan@example.nl", SECOND)).toBe(true);
-    expect(await canLogin("jan@example.nl", FIRST)).toBe(false);
+    expect(await logsIn("jan@example.nl", SECOND)).toBe(true);
+    expect(await logsIn("jan@example.nl", FIRST)).toBe(false);
     stop = true;
     await loop;
     expect(reconnected).toBe(0);
@@ -197,7 +186,7 @@ describe.skipIf(!daemons.available)("from an assistant's sentence to a working m
     await open.idle();
     expect(await live("remove_user", { email: "jan@example.nl" })).toMatchObject({ deleted: "soft" });
     await open.closed();
-    expect(await canLogin("jan@example.nl", SECOND)).toBe(false);
+    expect(await logsIn("jan@example.nl", SECOND)).toBe(false);
     expect((await deliver("jan@example.nl")).lines.join()).toMatch(/^550 5\.1\.1 /);
   });
 
@@ -206,7 +195,7 @@ describe.skipIf(!daemons.available)("from an assistant's sentence to a working m
       reactivated: true,
     });
     await arrives(lab, { address: "jan@example.nl", password: FIRST }, "welcome");
-    expect(await canLogin("jan@example.nl", SECOND)).toBe(false);
+    expect(await logsIn("jan@example.nl", SECOND)).toBe(false);
   });
 
   test("whoever gets an address after a hard delete begins with an empty mailbox", async () => {
@@ -255,6 +244,6 @@ describe.skipIf(!daemons.available)("from an assistant's sentence to a working m
     await arrives(lab, { address: "jan@example.nl", password: SECOND }, "meanwhile");
     await startServer(port);
     await live("add_user", { email: "later@example.nl", password: FIRST });
-    expect(await canLogin("later@example.nl", FIRST)).toBe(true);
+    expect(await logsIn("later@example.nl", FIRST)).toBe(true);
   });
 });

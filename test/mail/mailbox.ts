@@ -1,4 +1,5 @@
 /** What a user finds in the mailbox, by IMAP. */
+import { expect } from "vitest";
 import { ImapClient, ImapRefused } from "./imap.ts";
 import type { MailLab } from "./lab.ts";
 import { until } from "./processes.ts";
@@ -36,4 +37,27 @@ export async function arrives(lab: MailLab, user: Login, subject: string): Promi
     throw new Error(`${error}\n${lab.log()}`);
   });
   return found ?? "";
+}
+
+export async function canLogin(lab: MailLab, { address, password }: Login): Promise<boolean> {
+  const imap = await ImapClient.open({ port: lab.ports.imap });
+  try {
+    await imap.login(address, password);
+    return true;
+  } catch {
+    return false;
+  } finally {
+    imap.close();
+  }
+}
+
+/** For a lab with `tls: "shipped"`. */
+export async function expectPasswordInsideTlsOnly(lab: MailLab, { address, password }: Login): Promise<void> {
+  // From another address than the server's: Dovecot needs no TLS between equal ones.
+  const client = await ImapClient.open({ port: lab.ports.imap, localAddress: "127.0.0.2" });
+  expect(await client.capabilities()).toContain("LOGINDISABLED");
+  await expect(client.login(address, password)).rejects.toThrow("NO [PRIVACYREQUIRED]");
+  await client.startTls();
+  await client.login(address, password);
+  await client.logout();
 }

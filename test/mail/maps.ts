@@ -77,3 +77,14 @@ export function nodeFolders(): NodeFolders {
   mkdirSync(mailRoot, { mode: 0o750 });
   return { out, mailRoot, remove: () => rmSync(folder, { recursive: true, force: true }) };
 }
+
+/** The folders of a node that has these users. */
+export async function foldersFor(users: readonly TestUser[]): Promise<NodeFolders> {
+  const folders = nodeFolders();
+  await writeUsers(folders.out, folders.mailRoot, users);
+  await writePostfixMaps(
+    folders.out,
+    users.map(({ address }) => address),
+  );
+  return folders;
+}

@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ImapClient } from "./imap.ts";
 import { type MailLab, mailDaemons, startMailLab } from "./lab.ts";
+import { canLogin } from "./mailbox.ts";
 import { run } from "./processes.ts";
 
 const daemons = mailDaemons();
@@ -87,37 +87,26 @@ describe.skipIf(!daemons.available)("a resident node", () => {
     return (await answer.json()) as Record<string, unknown>;
   }
 
-  async function canLogin(address: string): Promise<boolean> {
-    const imap = await ImapClient.open({ port: lab.ports.imap });
-    try {
-      await imap.login(address, PASSWORD);
-      return true;
-    } catch {
-      return false;
-    } finally {
-      imap.close();
-    }
-  }
-
+  const logsIn = (address: string) => canLogin(lab, { address, password: PASSWORD });
   const node = async () => ((await api("list-nodes")).nodes as Record<string, unknown>[])[0];
 
   test("a new mailbox can be logged into seconds after the call, without anybody polling", async () => {
     await api("add-user", { email: "new@example.nl", password: PASSWORD });
-    await expect.poll(() => canLogin("new@example.nl"), { timeout: 20_000 }).toBe(true);
+    await expect.poll(() => logsIn("new@example.nl"), { timeout: 20_000 }).toBe(true);
     await expect.poll(node, { timeout: 20_000 }).toMatchObject({ status: "current" });
   });
 
   test("a mass removal does not empty the node until somebody at a shell says that it is meant", async () => {
     for (const email of TEAM) await api("remove-user", { email, hard_delete: true });
     await api("add-user", { email: "meanwhile@example.nl", password: PASSWORD });
-    await expect.poll(() => canLogin("meanwhile@example.nl"), { timeout: 20_000 }).toBe(true);
+    await expect.poll(() => logsIn("meanwhile@example.nl"), { timeout: 20_000 }).toBe(true);
     await expect.poll(node, { timeout: 20_000 }).toMatchObject({
       status: "failing",
       reason: "removals_withheld",
       hint: expect.stringContaining("node accept"),
     });
     // The first few go one by one, within what a node lets go; most stay.
-    const left = async () => (await Promise.all(TEAM.map(canLogin))).filter((there) => there).length;
+    const left = async () => (await Promise.all(TEAM.map(logsIn))).filter((there) => there).length;
     expect(await left()).toBeGreaterThanOrEqual(TEAM.length - 5);
     expect(await program("m25-mail-node.mjs", "status", "--out", out)).toMatchObject({ code: 65 });
 
@@ -133,7 +122,7 @@ describe.skipIf(!daemons.available)("a resident node", () => {
     // No change wakes the node: the word itself does.
     await expect.poll(left, { timeout: 30_000, interval: 500 }).toBe(0);
     await expect.poll(node, { timeout: 20_000 }).toMatchObject({ status: "current", reason: null });
-    expect(await canLogin("meanwhile@example.nl")).toBe(true);
+    expect(await logsIn("meanwhile@example.nl")).toBe(true);
     expect(await program("m25-mail-node.mjs", "status", "--out", out)).toMatchObject({ code: 0 });
   });
 

@@ -112,3 +112,9 @@ export async function sendMail(address: Address, { from, to, message, login }: E
     client.close();
   }
 }
+
+/** A reply as text, a line each. */
+export const words = (reply: SmtpReply): string => reply.lines.join("\n");
+
+/** Whether the reply to an EHLO says that a password would be taken. */
+export const offersAuth = (reply: SmtpReply): boolean => /^250[ -]AUTH\b/m.test(words(reply));

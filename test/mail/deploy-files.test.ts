@@ -1,0 +1,101 @@
+/** The files in deploy/ as they are, before the programs that read them. */
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { mailDaemons } from "./lab.ts";
+import { mustRun, run } from "./processes.ts";
+import { DEPLOY } from "./shipped.ts";
+
+const daemons = mailDaemons();
+
+describe.skipIf(!daemons.available)("the shipped files, untouched", () => {
+  test.each(["postfix-main.cf", "postfix-mx.cf"])("Postfix understands every setting of %s", async (main) => {
+    const folder = mkdtempSync(join(tmpdir(), "m25-postconf-"));
+    try {
+      cpSync(join(DEPLOY, main), join(folder, "main.cf"));
+      // Else postconf dozes until the file is two seconds old.
+      utimesSync(join(folder, "main.cf"), 1, 1);
+      const debian = readFileSync("/usr/share/postfix/master.cf.dist", "utf8");
+      writeFileSync(
+        join(folder, "master.cf"),
+        debian + readFileSync(join(DEPLOY, "postfix-master.cf"), "utf8"),
+      );
+      expect(await run("postconf", "-c", folder, "-n")).toMatchObject({ code: 0, stderr: "" });
+      const services = await mustRun("postconf", "-c", folder, "-M");
+      expect(services).toMatch(/^submissions +inet +n +- +y /m);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+});
+
+const systemd = process.platform === "linux" && (await run("systemd-analyze", "--version")).code === 0;
+if (!systemd)
+  process.stderr.write("The systemd units are not checked: no systemd-analyze. apt-get install -y systemd\n");
+
+describe.skipIf(!systemd)("the systemd units", () => {
+  const units = [
+    "m25-mail.service",
+    "m25-mail-node.service",
+    "m25-mail-node-once.service",
+    "m25-mail-node-once.timer",
+  ];
+  const root = mkdtempSync(join(tmpdir(), "m25-units-"));
+
+  beforeAll(() => {
+    // systemd's own units, which ours name; and the programs, which are not installed here.
+    cpSync("/usr/lib/systemd/system", join(root, "usr/lib/systemd/system"), {
+      recursive: true,
+      verbatimSymlinks: true,
+    });
+    mkdirSync(join(root, "etc/systemd/system"), { recursive: true });
+    mkdirSync(join(root, "usr/local/bin"), { recursive: true });
+    for (const program of ["m25-mail", "m25-mail-node"]) {
+      writeFileSync(join(root, "usr/local/bin", program), "#!/bin/sh\n");
+      chmodSync(join(root, "usr/local/bin", program), 0o755);
+    }
+    for (const unit of units) cpSync(join(DEPLOY, unit), join(root, "etc/systemd/system", unit));
+  });
+
+  afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+  const verify = (...names: readonly string[]) =>
+    run("systemd-analyze", "verify", `--root=${root}`, "--man=no", ...names);
+
+  test("systemd-analyze verify has nothing to say about them", async () => {
+    expect(await verify(...units)).toEqual({ code: 0, stdout: "", stderr: "" });
+  });
+
+  test("systemd-analyze verify would notice a setting that does not exist", async () => {
+    const unit = readFileSync(join(DEPLOY, "m25-mail.service"), "utf8").replace(
+      "PrivateTmp=",
+      "PrivateTemp=",
+    );
+    writeFileSync(join(root, "etc/systemd/system/misspelt.service"), unit);
+    expect((await verify("misspelt.service")).stderr).toContain("PrivateTemp");
+  });
+
+  test("the users and the folder of the mail are made as the configuration expects them", async () => {
+    const install = (folder: string, name: string, as: string) =>
+      cpSync(join(DEPLOY, name), join(root, `usr/lib/${folder}`, as), { recursive: true });
+    install("sysusers.d", "m25-mail.sysusers.conf", "m25-mail.conf");
+    install("sysusers.d", "m25-mail-node.sysusers.conf", "m25-mail-node.conf");
+    install("tmpfiles.d", "m25-mail-node.tmpfiles.conf", "m25-mail-node.conf");
+    await mustRun("systemd-sysusers", `--root=${root}`, "m25-mail.conf", "m25-mail-node.conf");
+    expect(readFileSync(join(root, "etc/passwd"), "utf8")).toMatch(/^vmail:x:5000:5000:/m);
+    expect(readFileSync(join(root, "etc/passwd"), "utf8")).toMatch(/^m25-mail:x:/m);
+    if (process.getuid?.() !== 0) return;
+    await mustRun("systemd-tmpfiles", `--root=${root}`, "--create", "m25-mail-node.conf");
+    expect((await mustRun("stat", "-c", "%u:%g %a", join(root, "var/vmail"))).trim()).toBe("5000:5000 750");
+  });
+});

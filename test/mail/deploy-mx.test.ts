@@ -1,0 +1,75 @@
+/** The configuration in deploy/ for a node that only relays, in the real daemons. None of our own programs runs here. */
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type MailLab, type MxLab, mailDaemons, startMailLab, startMxLab } from "./lab.ts";
+import { arrives } from "./mailbox.ts";
+import { foldersFor, type NodeFolders, nodeFolders, writePostfixMaps, writeUsers } from "./maps.ts";
+import { ADDRESSES, JAN, STRANGER, USERS } from "./people.ts";
+import { mustRun, until } from "./processes.ts";
+import { offersAuth, SmtpClient, sendMail, words } from "./smtp.ts";
+
+const daemons = mailDaemons();
+
+describe.skipIf(!daemons.available)("an MX-only node", () => {
+  let folders: NodeFolders;
+  let mxFolders: NodeFolders;
+  const ahead = ["late@example.nl", "jan@new-domain.test"];
+  let lab: MailLab;
+  let mx: MxLab;
+
+  beforeAll(async () => {
+    folders = await foldersFor(USERS);
+    mxFolders = nodeFolders();
+    await writePostfixMaps(mxFolders.out, [...ADDRESSES, ...ahead]);
+    lab = await startMailLab({ ...folders, tls: "shipped" });
+    mx = await startMxLab({ out: mxFolders.out, relayPort: lab.ports.smtp });
+  });
+
+  afterAll(async () => {
+    await mx?.stop();
+    await lab?.stop();
+    folders.remove();
+    mxFolders?.remove();
+  });
+
+  test("mail for a known user, and for a plus address, reaches the mailbox node", async () => {
+    for (const to of [JAN.address, "jan+lists@example.nl"]) {
+      const message = `Subject: by way of the MX to ${to}\n\ntext\n`;
+      expect((await sendMail({ port: mx.ports.smtp }, { from: STRANGER, to, message })).code).toBe(250);
+      await arrives(lab, JAN, `by way of the MX to ${to}`);
+    }
+  });
+
+  test("an unknown user, and a domain that is not ours, are refused at once", async () => {
+    const unknown = await sendMail({ port: mx.ports.smtp }, { from: STRANGER, to: "nobody@example.nl" });
+    expect(words(unknown)).toMatch(/^550 5\.1\.1 .*User unknown in relay recipient table$/);
+    const foreign = await sendMail({ port: mx.ports.smtp }, { from: STRANGER, to: "someone@elsewhere.test" });
+    expect(words(foreign)).toMatch(/^554 5\.7\.1 .*Relay access denied$/);
+  });
+
+  test("no password is taken", async () => {
+    const client = await SmtpClient.open({ port: mx.ports.smtp });
+    expect(offersAuth(await client.ehlo())).toBe(false);
+    client.close();
+  });
+
+  test.each(ahead)(
+    "mail for %s, which the mailbox node does not know yet, waits and then arrives",
+    async (to) => {
+      const message = `Subject: ahead of ${to}\n\ntext\n`;
+      expect((await sendMail({ port: mx.ports.smtp }, { from: STRANGER, to, message })).code).toBe(250);
+      await until("the mail waits", async () =>
+        (await mx.queue()).some(
+          ({ address, reason }) => address === to && reason.includes("not provisioned yet"),
+        ),
+      );
+      const user = { address: to, password: "known at last" };
+      await writeUsers(folders.out, folders.mailRoot, [...USERS, user]);
+      await until("Dovecot knows the user", async () => (await lab.doveadm("user", to)).code === 0);
+      await writePostfixMaps(folders.out, [...ADDRESSES, to]);
+      // smtpd remembers for about half a minute that a domain is not ours, which is too long for a test.
+      await mustRun("postfix", "-c", lab.postfixConfigDir, "reload");
+      await mx.flushQueue();
+      await arrives(lab, user, `ahead of ${to}`);
+    },
+  );
+});

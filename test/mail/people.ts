@@ -1,0 +1,9 @@
+/** Whose mail it is in the tests of deploy/. */
+
+export const JAN = { address: "jan@example.nl", password: "correct horse" };
+export const ANNA = { address: "anna@example.nl", password: "battery staple" };
+/** Whose mailbox is soon full. */
+export const FULL = { address: "full@example.nl", password: "one megabyte", quotaMb: 1 };
+export const USERS = [JAN, ANNA, FULL];
+export const ADDRESSES = USERS.map(({ address }) => address);
+export const STRANGER = "stranger@elsewhere.test";
