@@ -123,6 +123,11 @@ export function pollReader(connection: Connection): PollReader {
         const { history, revision, node_version } = known();
         return `${history} ${revision} ${node_version}`;
       }),
+    commit: () =>
+      translated(() => {
+        known();
+        return seen ?? 0;
+      }),
     state: (part) =>
       translated(() => {
         const summary =

@@ -68,6 +68,8 @@ export interface Contacts {
 export interface PollView {
   /** Another one whenever the state has changed, or what any node is and may have. */
   version(): string;
+  /** Another number whenever anything at all was committed, by whatever process. */
+  commit(): number;
   state(view: View): StateSummary;
   node(keyId: string): PollingNode | undefined;
   /** The key under which this database's cursors are signed. */

@@ -3,7 +3,8 @@ import type { AddressInfo } from "node:net";
 import { toNodeHandler } from "@modelcontextprotocol/node";
 import { createMcpHandler, McpServer } from "@modelcontextprotocol/server";
 import { openStore } from "../../db/sqlite.ts";
-import { authenticateToken, bearerCredential } from "../../src/auth/bearer.ts";
+import { AccessTokens } from "../../src/auth/access-tokens.ts";
+import { bearerCredential } from "../../src/auth/bearer.ts";
 import { LastSeen } from "../../src/auth/last-seen.ts";
 import { stderrLog } from "../../src/log.ts";
 import { call } from "../../tools/call.ts";
@@ -18,7 +19,7 @@ import { runtimeOf } from "../support.ts";
  */
 const store = openStore(process.argv[2] ?? "", { create: false });
 const runtime = runtimeOf(store);
-const lastSeen = new LastSeen(store, stderrLog());
+const tokens = new AccessTokens(store, new LastSeen(store, stderrLog()));
 
 const handle = toNodeHandler(
   createMcpHandler(() => {
@@ -44,7 +45,7 @@ const handle = toNodeHandler(
 
 const server = createServer(async (request: IncomingMessage, response) => {
   const credential = bearerCredential(request.headers.authorization);
-  const principal = authenticateToken(store, lastSeen, credential, "mcp", new Date());
+  const principal = await tokens.authenticate(credential, "mcp", new Date());
   if (principal === undefined) response.writeHead(401).end();
   else await handle(request, response);
 });

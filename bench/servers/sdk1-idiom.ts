@@ -3,7 +3,8 @@ import type { AddressInfo } from "node:net";
 import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js";
 import { StreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/streamableHttp.js";
 import { openStore } from "../../db/sqlite.ts";
-import { authenticateToken, bearerCredential } from "../../src/auth/bearer.ts";
+import { AccessTokens } from "../../src/auth/access-tokens.ts";
+import { bearerCredential } from "../../src/auth/bearer.ts";
 import { LastSeen } from "../../src/auth/last-seen.ts";
 import { stderrLog } from "../../src/log.ts";
 import { call } from "../../tools/call.ts";
@@ -32,7 +33,7 @@ interface Express {
 const express = peerRequire("express") as Express;
 const store = openStore(process.argv[2] ?? "", { create: false });
 const runtime = runtimeOf(store);
-const lastSeen = new LastSeen(store, stderrLog());
+const tokens = new AccessTokens(store, new LastSeen(store, stderrLog()));
 
 function makeServer(): McpServer {
   const server = new McpServer({ name: "idiom", version: "1.0.0" });
@@ -58,7 +59,7 @@ const app = express();
 app.use(express.json());
 app.post("/mcp", async (request, response) => {
   const credential = bearerCredential(request.headers.authorization);
-  if (authenticateToken(store, lastSeen, credential, "mcp", new Date()) === undefined) {
+  if ((await tokens.authenticate(credential, "mcp", new Date())) === undefined) {
     response.writeHead(401).end();
     return;
   }

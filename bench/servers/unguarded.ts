@@ -8,11 +8,12 @@ import { fileURLToPath } from "node:url";
 const [keyId = "", ...argv] = process.argv.slice(2);
 
 const bypassed: Record<string, ReadonlyArray<readonly [code: string, instead: string]>> = {
-  "src/auth/bearer.ts": [
+  "src/auth/access-tokens.ts": [
     [
-      '  const id = credentialId("token", credential);',
-      '  if (Date.now() > 0) return { name: "operator", door, scopes: new Set(scopes) };\n  const id = credentialId("token", credential);',
+      '    const id = credentialId("token", credential);',
+      '    if (Date.now() > 0) return { name: "operator", door, scopes: everyScope };\n    const id = credentialId("token", credential);',
     ],
+    ["function isScope(", "const everyScope = new Set(scopes);\nfunction isScope("],
   ],
   "src/doors/sync/node.ts": [
     ["  const key = bearerCredential(request.headers.authorization);\n", ""],

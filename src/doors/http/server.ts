@@ -10,7 +10,8 @@ import type { Runtime } from "../../../tools/call.ts";
 import type { Principal } from "../../../tools/principal.ts";
 import { RateLimit, tooMany } from "../../../tools/rate-limit.ts";
 import type { Tool } from "../../../tools/tool.ts";
-import { authenticateToken, bearerCredential } from "../../auth/bearer.ts";
+import { AccessTokens } from "../../auth/access-tokens.ts";
+import { bearerCredential } from "../../auth/bearer.ts";
 import type { LastSeen } from "../../auth/last-seen.ts";
 import type { OAuth } from "../../auth/oauth/index.ts";
 import type { Log } from "../../log.ts";
@@ -119,6 +120,7 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
   });
   app.decorateRequest("principal");
 
+  const accessTokens = new AccessTokens(store, lastSeen);
   const requests = new RateLimit(settings.requestsPerMinute);
   /** For the routes that ask for no credential. Where one is asked for, going without is cheap to refuse. */
   const limitAddress = async (request: FastifyRequest, reply: FastifyReply) => {
@@ -128,7 +130,7 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
   const authenticate = (door: Principal["door"]) => async (request: FastifyRequest, reply: FastifyReply) => {
     const credential = bearerCredential(request.headers.authorization);
     const principal =
-      authenticateToken(store, lastSeen, credential, door, now()) ??
+      (await accessTokens.authenticate(credential, door, now())) ??
       (door === "mcp" ? await oauth?.authenticate(credential) : undefined);
     if (principal === undefined) {
       if (door === "mcp" && oauth !== undefined) {

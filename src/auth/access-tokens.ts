@@ -1,0 +1,72 @@
+import { hash } from "node:crypto";
+import type { Store } from "../../db/store.ts";
+import { credentialId, credentialMatches } from "../../tools/credential.ts";
+import { type Principal, type Scope, scopes } from "../../tools/principal.ts";
+import type { LastSeen } from "./last-seen.ts";
+
+type Token = NonNullable<ReturnType<Store["token"]>>;
+
+/** What a token gives. */
+interface Grant extends Pick<Principal, "name" | "scopes" | "domains"> {
+  id: number;
+  /** In ms since 1970. */
+  expires: number;
+}
+
+/** Access tokens, as doors are shown them. */
+export class AccessTokens {
+  readonly #store: Pick<Store, "polls" | "token">;
+  readonly #lastSeen: Pick<LastSeen, "token">;
+  /**
+   * Those that were shown since the last commit, by the SHA-256 of their text. None but right ones: for others it
+   * takes as long to find out that there is no such token as that it is a wrong one.
+   */
+  readonly #right = new Map<string, Grant>();
+  #commit = 0;
+
+  constructor(store: Pick<Store, "polls" | "token">, lastSeen: Pick<LastSeen, "token">) {
+    this.#store = store;
+    this.#lastSeen = lastSeen;
+  }
+
+  /**
+   * Who presents this; undefined for unknown, revoked and expired tokens and other kinds of credential.
+   *
+   * @throws MailError unavailable
+   */
+  async authenticate(credential: string, door: Principal["door"], now: Date): Promise<Principal | undefined> {
+    const id = credentialId("token", credential);
+    if (id === undefined) return undefined;
+    const commit = (await this.#store.polls.look()).commit();
+    if (commit !== this.#commit) this.#right.clear();
+    this.#commit = commit;
+    const key = hash("sha256", credential);
+    const grant = this.#right.get(key) ?? this.#grantOf(id, credential);
+    if (grant === undefined) return undefined;
+    this.#right.set(key, grant);
+    if (grant.expires <= now.getTime()) return undefined;
+    this.#lastSeen.token(grant.id, now);
+    return { name: grant.name, door, scopes: grant.scopes, domains: grant.domains };
+  }
+
+  #grantOf(id: string, credential: string): Grant | undefined {
+    const token = this.#store.token(id);
+    return credentialMatches(credential, token?.tokenHash) && token !== undefined
+      ? toGrant(token)
+      : undefined;
+  }
+}
+
+function toGrant(token: Token): Grant {
+  return {
+    id: token.id,
+    name: token.name,
+    expires: token.expiresAt === null ? Number.POSITIVE_INFINITY : Date.parse(token.expiresAt),
+    scopes: new Set(token.scopes.filter(isScope)),
+    domains: token.domains === null ? undefined : new Set(token.domains),
+  };
+}
+
+function isScope(name: string): name is Scope {
+  return (scopes as readonly string[]).includes(name);
+}
