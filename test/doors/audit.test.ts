@@ -5,6 +5,7 @@ import { expect, test } from "vitest";
 import { backUp, restore } from "../../db/backup.ts";
 import { callTool, clientKinds, connectHttp, connectStdio } from "../support/clients.ts";
 import { http } from "../support/http.ts";
+import { postCall } from "../support/mcp.ts";
 import { claudeFlow, startOAuthServer, tokensFor } from "../support/oauth.ts";
 import { ENTRY, environmentOf, m25mail } from "../support/program.ts";
 import { startServer } from "../support/server.ts";
@@ -64,34 +65,9 @@ test("every door's calls are on record, with who called, by which program, and h
 
 test("a program's name for itself is cut short, of harmless characters, and no credential", async () => {
   const { url, token, database } = await startServer();
-  const call = (name: string) =>
-    http(`${url}/mcp`, {
-      method: "POST",
-      headers: {
-        authorization: `Bearer ${token}`,
-        "content-type": "application/json",
-        accept: "application/json, text/event-stream",
-        "mcp-protocol-version": "2026-07-28",
-        "mcp-method": "tools/call",
-        "mcp-name": "m25_mail_remove_domain",
-      },
-      body: JSON.stringify({
-        jsonrpc: "2.0",
-        id: 1,
-        method: "tools/call",
-        params: {
-          name: "m25_mail_remove_domain",
-          arguments: { domain: "none.nl" },
-          _meta: {
-            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-            "io.modelcontextprotocol/clientCapabilities": {},
-            "io.modelcontextprotocol/clientInfo": { name, version: "1" },
-          },
-        },
-      }),
-    });
+  const call = { name: "m25_mail_remove_domain", arguments: { domain: "none.nl" } };
   for (const name of ["a\u001b[31mb\n\u202ec", "x".repeat(5000), `${token}`]) {
-    expect((await call(name)).body).toContain("domain_not_found");
+    expect((await postCall({ url, token }, call, { name })).body).toContain("domain_not_found");
   }
   expect((await audit(database)).map(({ client }) => client)).toEqual([
     "a??31mb??c",

@@ -10,6 +10,7 @@ import {
   connectStdio,
   type McpClient,
 } from "../support/clients.ts";
+import { postCall, type Recipient } from "../support/mcp.ts";
 import { startServer, type TestServer } from "../support/server.ts";
 import { PASSWORD, temporaryFolder, testRuntime } from "../support/store.ts";
 
@@ -148,39 +149,10 @@ interface Result {
 }
 
 /** A call as of 2026-07-28, as it goes over the wire. */
-async function send(
-  { url, token }: { url: string; token: string },
-  name: string,
-  input: object,
-  more: object = {},
-): Promise<Result> {
-  const response = await fetch(`${url}/mcp`, {
-    method: "POST",
-    headers: {
-      authorization: `Bearer ${token}`,
-      "content-type": "application/json",
-      accept: "application/json, text/event-stream",
-      "mcp-protocol-version": "2026-07-28",
-      "mcp-method": "tools/call",
-      "mcp-name": name,
-    },
-    body: JSON.stringify({
-      jsonrpc: "2.0",
-      id: 1,
-      method: "tools/call",
-      params: {
-        name,
-        arguments: input,
-        ...more,
-        _meta: {
-          "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-          "io.modelcontextprotocol/clientInfo": { name: "wire", version: "1" },
-          "io.modelcontextprotocol/clientCapabilities": { elicitation: { form: {} } },
-        },
-      },
-    }),
-  });
-  return ((await response.json()) as { result: Result }).result;
+async function send(recipient: Recipient, name: string, input: object, more: object = {}): Promise<Result> {
+  const client = { name: "wire", capabilities: { elicitation: { form: {} } } };
+  const { body } = await postCall(recipient, { name, arguments: input, ...more }, client);
+  return (JSON.parse(body) as { result: Result }).result;
 }
 
 const accepted = { confirm: { action: "accept", content: { confirm: true } } };

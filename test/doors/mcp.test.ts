@@ -1,24 +1,10 @@
 import { expect, test } from "vitest";
 import { http } from "../support/http.ts";
-import { startServer, type TestServer } from "../support/server.ts";
+import { postMcp, rpc } from "../support/mcp.ts";
+import { startServer } from "../support/server.ts";
 import { testRuntime } from "../support/store.ts";
 
 const CANARY = "canary-Hunter22";
-
-async function post(server: TestServer, body: unknown, headers: Record<string, string> = {}) {
-  return http(`${server.url}/mcp`, {
-    method: "POST",
-    headers: {
-      authorization: `Bearer ${server.token}`,
-      "content-type": "application/json",
-      accept: "application/json, text/event-stream",
-      ...headers,
-    },
-    body: typeof body === "string" ? body : JSON.stringify(body),
-  });
-}
-
-const rpc = (method: string, params: object = {}) => ({ jsonrpc: "2.0", id: 1, method, params });
 
 /** An answer is one JSON-RPC message, not a stream of events. */
 const message = (body: string): Record<string, unknown> => JSON.parse(body);
@@ -30,7 +16,7 @@ test.each(["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"])(
   "a client of the revision %s is greeted in it and told how to begin",
   async (revision) => {
     const server = await startServer();
-    const { status, body } = await post(server, initialize(revision));
+    const { status, body } = await postMcp(server, initialize(revision));
     expect(status).toBe(200);
     expect(message(body).result).toMatchObject({
       protocolVersion: revision,
@@ -43,8 +29,8 @@ test.each(["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"])(
 
 test("tools/list is the same to the byte each time", async () => {
   const server = await startServer();
-  const one = await post(server, rpc("tools/list"));
-  const two = await post(server, rpc("tools/list"));
+  const one = await postMcp(server, rpc("tools/list"));
+  const two = await postMcp(server, rpc("tools/list"));
   expect(message(one.body).result).toMatchObject({ tools: { length: 9 } });
   expect(two.body).toBe(one.body);
 });
@@ -60,7 +46,10 @@ test("there are no sessions to open a stream in, or to end", async () => {
 test("a call's arguments of a wrong shape are refused in the tool's own words, not the protocol library's", async () => {
   const server = await startServer();
   for (const input of [{ domain: 5 }, {}, { domain: "example.nl", extra: CANARY }]) {
-    const { body } = await post(server, rpc("tools/call", { name: "m25_mail_add_domain", arguments: input }));
+    const { body } = await postMcp(
+      server,
+      rpc("tools/call", { name: "m25_mail_add_domain", arguments: input }),
+    );
     expect(message(body).result).toMatchObject({
       isError: true,
       content: [{ type: "text", text: expect.stringMatching(/^invalid_input: .*The fields are: domain\.$/) }],
@@ -71,13 +60,13 @@ test("a call's arguments of a wrong shape are refused in the tool's own words, n
 
 test("what a client got wrong is told in the log by its kind, and as no fault of the server's", async () => {
   const server = await startServer();
-  const { status } = await post(server, { [CANARY]: CANARY });
+  const { status } = await postMcp(server, { [CANARY]: CANARY });
   expect(status).toBe(400);
   expect(server.log.filter((line) => line.includes("MCP request"))).toEqual([
     expect.stringMatching(/^refused an MCP request \{"reason":"[\w-]+"\}$/),
   ]);
   const headers = { "mcp-protocol-version": "2026-07-28", "mcp-method": "tools/call" };
-  expect((await post(server, rpc("tools/list"), headers)).status).toBe(400);
+  expect((await postMcp(server, rpc("tools/list"), headers)).status).toBe(400);
   expect(server.log.join("\n")).not.toContain("could not be served");
   expect(server.log.join("\n")).not.toContain(CANARY);
 });
@@ -87,22 +76,24 @@ test("whoever may see some domains only is told so at once, and is offered no to
   const { must } = testRuntime(server.store);
   const { token } = await must("create-token", { name: "some", domains: ["example.nl"] });
   const as = { authorization: `Bearer ${token}` };
-  const greeting = message((await post(server, initialize("2025-11-25"), as)).body).result as {
+  const greeting = message((await postMcp(server, initialize("2025-11-25"), as)).body).result as {
     instructions: string;
   };
   expect(greeting.instructions).toMatch(/for some domains only/);
   expect(greeting.instructions).not.toMatch(/list_nodes|add_node/);
-  const all = message((await post(server, initialize("2025-11-25"))).body).result as { instructions: string };
+  const all = message((await postMcp(server, initialize("2025-11-25"))).body).result as {
+    instructions: string;
+  };
   expect(all.instructions).toContain("m25_mail_list_nodes");
   for (const { instructions } of [greeting, all])
     expect(instructions).toMatch(/user set-quota.*never remove and re-create/);
-  const { tools } = message((await post(server, rpc("tools/list"), as)).body).result as {
+  const { tools } = message((await postMcp(server, rpc("tools/list"), as)).body).result as {
     tools: Array<{ name: string }>;
   };
   expect(tools).toHaveLength(7);
   expect(tools.map(({ name }) => name).filter((name) => name.includes("node"))).toEqual([]);
   const call = rpc("tools/call", { name: "m25_mail_list_nodes", arguments: {} });
-  expect(message((await post(server, call, as)).body).result).toMatchObject({
+  expect(message((await postMcp(server, call, as)).body).result).toMatchObject({
     isError: true,
     content: [{ text: expect.stringContaining("forbidden: ") }],
   });
@@ -119,7 +110,7 @@ test.each([
   ["empty", ""],
 ])("a message that is %s is an error that repeats none of it", async (_what, body) => {
   const server = await startServer();
-  const answer = await post(server, body);
+  const answer = await postMcp(server, body);
   expect(answer.body).not.toContain("Hunter");
   expect(answer.body).not.toMatch(/node_modules| {4}at /);
   expect(server.log.join("\n")).not.toContain("Hunter");
@@ -129,7 +120,7 @@ test.each([
 
 test("an unknown tool is a protocol error that names those there are", async () => {
   const server = await startServer();
-  const { body } = await post(server, rpc("tools/call", { name: "m25_mail_drop", arguments: {} }));
+  const { body } = await postMcp(server, rpc("tools/call", { name: "m25_mail_drop", arguments: {} }));
   expect(message(body).error).toMatchObject({
     code: -32602,
     message: expect.stringContaining("m25_mail_remove_user"),
@@ -139,7 +130,7 @@ test("an unknown tool is a protocol error that names those there are", async () 
 test("a message over the limit is refused", async () => {
   const server = await startServer();
   const large = rpc("tools/call", { name: "m25_mail_add_domain", arguments: { domain: "x".repeat(70_000) } });
-  expect((await post(server, large)).status).toBe(413);
+  expect((await postMcp(server, large)).status).toBe(413);
   const chunked = await http(`${server.url}/mcp`, {
     method: "POST",
     headers: {
@@ -154,5 +145,5 @@ test("a message over the limit is refused", async () => {
 
 test("a message of another content type is refused", async () => {
   const server = await startServer();
-  expect((await post(server, rpc("tools/list"), { "content-type": "text/plain" })).status).toBe(415);
+  expect((await postMcp(server, rpc("tools/list"), { "content-type": "text/plain" })).status).toBe(415);
 });

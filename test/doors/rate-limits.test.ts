@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { newCredential } from "../../tools/credential.ts";
 import { callTool, connectHttp, connectStdio } from "../support/clients.ts";
 import { http } from "../support/http.ts";
+import { postMcp } from "../support/mcp.ts";
 import { m25mail } from "../support/program.ts";
 import { rawDatabase } from "../support/recount.ts";
 import { startServer, type TestServer } from "../support/server.ts";
@@ -44,15 +45,7 @@ test("one request with many calls in it is held to the limit of calls", async ()
     method: "tools/call",
     params: { name: "m25_mail_list_domains", arguments: {} },
   }));
-  const { body } = await http(`${server.url}/mcp`, {
-    method: "POST",
-    headers: {
-      authorization: `Bearer ${server.token}`,
-      "content-type": "application/json",
-      accept: "application/json, text/event-stream",
-    },
-    body: JSON.stringify(calls),
-  });
+  const { body } = await postMcp(server, calls);
   expect(body.match(/"isError":true/g)).toHaveLength(10);
   expect(body.match(/busy: Too many calls within a minute/g)).toHaveLength(10);
 });

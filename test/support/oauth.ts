@@ -4,6 +4,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { onTestFinished } from "vitest";
 import { type HttpAnswer, http } from "./http.ts";
+import { postMcp, rpc } from "./mcp.ts";
 import { startServer, type TestServer } from "./server.ts";
 import { testRuntime } from "./store.ts";
 
@@ -345,25 +346,7 @@ export function refresh(server: OAuthServer, refreshToken: string, flow: Flow = 
   });
 }
 
-/** One request to /mcp with this token, as no client makes it: whatever the answer is, it is given as it came. */
-export function mcpRequest(
-  server: TestServer,
-  token: string,
-  method: string,
-  params?: object,
-): Promise<HttpAnswer> {
-  return http(`${server.url}/mcp`, {
-    method: "POST",
-    headers: {
-      authorization: `Bearer ${token}`,
-      "content-type": "application/json",
-      accept: "application/json, text/event-stream",
-    },
-    body: JSON.stringify({ jsonrpc: "2.0", id: 1, method, params }),
-  });
-}
-
 /** What /mcp answers to a list of tools with this token. */
-export async function mcpStatus(server: TestServer, token: string): Promise<number> {
-  return (await mcpRequest(server, token, "tools/list")).status;
+export async function mcpStatus({ url }: TestServer, token: string): Promise<number> {
+  return (await postMcp({ url, token }, rpc("tools/list"))).status;
 }
