@@ -42,6 +42,8 @@ export interface Tool {
   title: string;
   description: string;
   effect: Effect;
+  /** True for a write that overwrites what nobody can bring back. */
+  replaces: boolean;
   /** True for what is of all domains together, as nodes are, and so for nobody who may see some only. */
   ofAllDomains: boolean;
   input: z.ZodObject;
@@ -58,6 +60,7 @@ interface Definition<Input extends z.ZodObject, Output extends z.ZodObject> {
   effect: Effect;
   /** The scope that a call needs, where it is not the one of the effect. */
   scope?: (input: z.output<Input>) => Scope;
+  replaces?: boolean;
   ofAllDomains?: boolean;
   input: Input;
   output: Output;
@@ -69,12 +72,14 @@ interface Definition<Input extends z.ZodObject, Output extends z.ZodObject> {
 export function defineTool<Input extends z.ZodObject, Output extends z.ZodObject>(
   definition: Definition<Input, Output>,
 ): Tool {
-  const { endpoint, title, description, effect, ofAllDomains = false, input, output } = definition;
+  const { endpoint, title, description, effect, replaces = false, ofAllDomains = false } = definition;
+  const { input, output } = definition;
   return {
     endpoint,
     title,
     description,
     effect,
+    replaces,
     ofAllDomains,
     input,
     output,

@@ -12,6 +12,7 @@ export const updatePassword = defineTool({
     "IMAP sessions are ended; the owner's mail programs need the new one. Not for inactive (soft-deleted) mailboxes: " +
     "m25_mail_add_user re-activates those with a new password.",
   effect: "write",
+  replaces: true,
   input: z.strictObject({ email: EmailAddress, password: Password }),
   output: z.object({ email: z.string(), updated_at: Timestamp, revision: Revision }),
   async run({ tables, at, passwordHash }, { email }) {

@@ -4,6 +4,11 @@ import { postMcp, rpc } from "../support/mcp.ts";
 import { startServer } from "../support/server.ts";
 import { testRuntime } from "../support/store.ts";
 
+interface Tool {
+  name: string;
+  annotations: Record<"readOnlyHint" | "destructiveHint" | "idempotentHint", boolean>;
+}
+
 const CANARY = "canary-Hunter22";
 
 /** An answer is one JSON-RPC message, not a stream of events. */
@@ -33,6 +38,18 @@ test("tools/list is the same to the byte each time", async () => {
   const two = await postMcp(server, rpc("tools/list"));
   expect(message(one.body).result).toMatchObject({ tools: { length: 9 } });
   expect(two.body).toBe(one.body);
+});
+
+test("clients are told which tools only look, and which overwrite or remove something", async () => {
+  const server = await startServer();
+  const { result } = message((await post(server, rpc("tools/list"))).body) as { result: { tools: Tool[] } };
+  const hinted = (hint: keyof Tool["annotations"]) =>
+    result.tools.filter(({ annotations }) => annotations[hint]).map(({ name }) => name);
+  const looking = ["m25_mail_list_domains", "m25_mail_list_users", "m25_mail_list_nodes"];
+  const destroying = ["m25_mail_remove_domain", "m25_mail_update_password", "m25_mail_remove_user"];
+  expect(hinted("readOnlyHint").sort()).toEqual(looking.toSorted());
+  expect(hinted("destructiveHint").sort()).toEqual(destroying.toSorted());
+  expect(hinted("idempotentHint").sort()).toEqual([...looking, ...destroying].sort());
 });
 
 test("there are no sessions to open a stream in, or to end", async () => {

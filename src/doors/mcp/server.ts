@@ -79,13 +79,13 @@ function advertisement(tool: Tool): McpTool {
   };
 }
 
-function annotations(tool: Tool): McpTool["annotations"] {
+function annotations({ title, effect, replaces }: Tool): McpTool["annotations"] {
   return {
-    title: tool.title,
-    readOnlyHint: tool.effect === "read",
-    destructiveHint: tool.effect === "destroy",
-    // Reading or removing twice is reading or removing once; adding twice is an error.
-    idempotentHint: tool.effect !== "write",
+    title,
+    readOnlyHint: effect === "read",
+    destructiveHint: effect === "destroy" || replaces,
+    // Reading, removing or replacing twice is doing it once; adding twice is an error.
+    idempotentHint: effect !== "write" || replaces,
     openWorldHint: false,
   };
 }
