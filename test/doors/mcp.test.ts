@@ -42,7 +42,9 @@ test("tools/list is the same to the byte each time", async () => {
 
 test("clients are told which tools only look, and which overwrite or remove something", async () => {
   const server = await startServer();
-  const { result } = message((await post(server, rpc("tools/list"))).body) as { result: { tools: Tool[] } };
+  const { result } = message((await postMcp(server, rpc("tools/list"))).body) as {
+    result: { tools: Tool[] };
+  };
   const hinted = (hint: keyof Tool["annotations"]) =>
     result.tools.filter(({ annotations }) => annotations[hint]).map(({ name }) => name);
   const looking = ["m25_mail_list_domains", "m25_mail_list_users", "m25_mail_list_nodes"];
