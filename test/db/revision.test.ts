@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { wholeView } from "../../src/sync/view.ts";
+import { appliedReport } from "../support/applied-report.ts";
 import { PASSWORD, type TestStore, testStore } from "../support/store.ts";
 
 /** example.nl with the active jan and the inactive piet, and a node. */
@@ -84,14 +85,10 @@ test("what nodes are and may have has a version, which their calls and reports l
   const version = () => store.polls.now().version();
   const [node] = await store.read(({ nodes }) => nodes.all());
   const id = node?.id ?? 0;
-  const { history, revision, digest, counts } = store.polls.now().state(wholeView);
   const before = version();
   const at = "2026-03-01T12:00:00.000Z";
   await store.recordContacts({ nodes: new Set([id, 12_345]), tokens: new Set(), at });
-  const report = { status: "applied", reason: null, count: null, version: "1" } as const;
-  await store.write(({ nodes }) =>
-    nodes.recordReport(id, { history, revision, digest, counts, ...report }, at),
-  );
+  await store.write(({ nodes }) => nodes.recordReport(id, appliedReport(store), at));
   expect(version()).toBe(before);
   const seen = new Set([before]);
   const changes: Array<[endpoint: string, input: object]> = [

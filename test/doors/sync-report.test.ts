@@ -1,6 +1,5 @@
 import { expect, test } from "vitest";
-import type { Report } from "../../src/sync/report.ts";
-import { wholeView } from "../../src/sync/view.ts";
+import { appliedReport } from "../support/applied-report.ts";
 import { rawDatabase } from "../support/recount.ts";
 import { startServer } from "../support/server.ts";
 
@@ -8,17 +7,7 @@ async function reportingNode() {
   const server = await startServer();
   await server.api("add-domain", { domain: "example.nl" });
   const key = String((await server.api("add-node", { name: "pi" })).body.sync_key);
-  const { history, digest, counts, revision } = server.store.polls.now().state(wholeView);
-  const applied: Report = {
-    revision,
-    history,
-    digest,
-    counts,
-    status: "applied",
-    reason: null,
-    count: null,
-    version: "1.2.3",
-  };
+  const applied = appliedReport(server.store);
   const report = async (body: unknown) => {
     const answer = await fetch(`${server.url}/sync/v1/report`, {
       method: "POST",

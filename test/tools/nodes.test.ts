@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import type { Report } from "../../src/sync/report.ts";
-import { viewOf, wholeView } from "../../src/sync/view.ts";
+import { viewOf } from "../../src/sync/view.ts";
 import { credentialId } from "../../tools/credential.ts";
+import { appliedReport } from "../support/applied-report.ts";
 import { rawDatabase } from "../support/recount.ts";
 import { expectRefusal } from "../support/reply.ts";
 import { PASSWORD, type TestStore, testStore, toolOf } from "../support/store.ts";
@@ -71,9 +72,8 @@ test("whoever lets removals through is told how many are withheld, or that none 
     takes_effect: "nothing is withheld now; this lets through removals up to revision 1",
   });
   const pi = (await store.read(({ nodes }) => nodes.all())).find(({ name }) => name === "pi");
-  const { history, revision, digest, counts } = store.polls.now().state(wholeView);
   const withheld = { status: "withheld", reason: "removals_withheld", count: 17, version: "1" } as const;
-  const report = { history, revision, digest, counts, ...withheld };
+  const report = { ...appliedReport(store), ...withheld };
   await store.write(({ nodes }) => nodes.recordReport(pi?.id ?? 0, report, new Date().toISOString()));
   const accepted = await must("accept-removals", { all: true });
   toolOf("accept-removals").output.strict().parse(accepted);
@@ -97,17 +97,7 @@ async function listed({ contact, report }: Seen): Promise<Record<string, unknown
   await made.must("add-domain", { domain: "a.nl" });
   await made.must("add-domain", { domain: "b.nl" });
   await made.must("add-node", { name: "pi" });
-  const { history, digest, counts } = made.store.polls.now().state(wholeView);
-  const whole: Report = {
-    revision: 2,
-    history,
-    digest,
-    counts,
-    status: "applied",
-    reason: null,
-    count: null,
-    version: "1.0.0",
-  };
+  const whole = appliedReport(made.store);
   const [node] = await made.store.read(({ nodes }) => nodes.all());
   const id = node?.id ?? 0;
   if (contact !== undefined) {
@@ -165,11 +155,7 @@ test("a node is current when what it says fits its own part, and behind from whe
   for (const { role, domains } of views) {
     await must("set-node", { name: "pi", role, domains });
     expect(await status()).toBe("behind");
-    const { history, revision, digest, counts } = store.polls
-      .now()
-      .state(viewOf(role, domains === "all" ? null : domains));
-    const said = { history, revision, digest, counts, version: "1" };
-    const report = { ...said, status: "applied", reason: null, count: null } as const;
+    const report = appliedReport(store, viewOf(role, domains === "all" ? null : domains));
     await store.write(({ nodes }) => nodes.recordReport(id, report, at));
     expect(await status()).toBe("current");
     await must("set-node", { name: "pi", ip_address: "192.0.2.0/24" });
@@ -184,9 +170,7 @@ test("the shell's list of nodes tells what each is for, its program, and how far
   for (const name of ["never", "pi"]) await must("add-node", { name });
   await must("set-node", { name: "pi", domains: ["a.nl"], role: "mx" });
   const pi = (await store.read(({ nodes }) => nodes.all())).find(({ name }) => name === "pi");
-  const { history, revision, digest, counts } = store.polls.now().state(viewOf("mx", ["a.nl"]));
-  const report = { status: "applied", reason: null, count: null, version: "1.2.3" } as const;
-  const said = { history, revision, digest, counts, ...report };
+  const said = appliedReport(store, viewOf("mx", ["a.nl"]));
   await store.write(({ nodes }) => nodes.recordReport(pi?.id ?? 0, said, now.toISOString()));
   const seen = { nodes: new Set([pi?.id ?? 0]), tokens: new Set<number>() };
   await store.recordContacts({ ...seen, at: now.toISOString() });
