@@ -187,6 +187,11 @@ describe("an answer that is refused", () => {
       expect((await node.poll({ limits: { bytes: 10_000 } })).exitCode).toBe(65);
       expect(server.reports.at(-1)).toMatchObject({ reason: "too_large" });
     }
+    // What is told to be too much is not waited for.
+    server.serves = (_, response) =>
+      response.writeHead(200, { ...type, "Content-Length": 20_000 }).flushHeaders();
+    expect((await node.poll({ limits: { bytes: 10_000, idle: 5_000 } })).exitCode).toBe(65);
+    expect(server.reports.at(-1)).toMatchObject({ reason: "too_large" });
     server.serves = many;
     expect((await node.poll({ limits: { bytes: 100_000 } })).exitCode).toBe(0);
   });

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { stateTag } from "../../src/sync/answer.ts";
@@ -111,5 +111,46 @@ describe("one poll", () => {
     node.host.clock = { ...clock, now: () => Date.now() + 3_700_000 };
     expect(await node.poll()).toMatchObject({ exitCode: 0, reported: true });
     expect(server.reports).toHaveLength(2);
+  });
+
+  it("lets nobody else read a hash, not even while it is written, whatever the umask", async () => {
+    const node = nodeOf(await startServer(one));
+    const { files } = node.host;
+    const modes: number[] = [];
+    node.host.files = {
+      ...files,
+      async create(path) {
+        const file = await files.create(path);
+        const write = async (text: string) => {
+          await file.write(text);
+          if (text.includes("$2b$")) modes.push(statSync(path).mode & 0o777);
+        };
+        return { ...file, write };
+      },
+    };
+    const umask = process.umask(0);
+    try {
+      expect((await node.poll()).exitCode).toBe(0);
+    } finally {
+      process.umask(umask);
+    }
+    expect(modes.length).toBeGreaterThan(1);
+    expect(new Set(modes)).toEqual(new Set([0o600]));
+  });
+
+  it("writes through no link that somebody else puts in a file's way", async () => {
+    const node = nodeOf(await startServer(one));
+    const { files } = node.host;
+    const victim = join(node.config.out, "..", "victim");
+    writeFileSync(victim, "mine");
+    node.host.files = {
+      ...files,
+      async create(path) {
+        symlinkSync(victim, path);
+        return await files.create(path);
+      },
+    };
+    expect((await node.poll()).exitCode).not.toBe(0);
+    expect(readFileSync(victim, "utf8")).toBe("mine");
   });
 });

@@ -3,6 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "n
 import { dirname, join } from "node:path";
 import Database from "better-sqlite3";
 import { expect, onTestFinished, test } from "vitest";
+import { createFile } from "../../db/file.ts";
 import { openStore } from "../../db/sqlite.ts";
 import { MailError } from "../../src/mail/error.ts";
 import { ENTRY, m25mail, startM25mail } from "../support/program.ts";
@@ -34,6 +35,17 @@ test("under umask 000 the database, its companions and the first token are for t
     "m25-mail.db-wal",
   ]);
   for (const name of readdirSync(folder)) expect(mode(join(folder, name)), name).toBe("600");
+});
+
+test("a new database is never anybody else's, not even for the moment until it is opened", () => {
+  const path = join(temporaryFolder(), "m25-mail.db");
+  const umask = process.umask(0);
+  try {
+    createFile(path);
+  } finally {
+    process.umask(umask);
+  }
+  expect(mode(path)).toBe("600");
 });
 
 test("a program that ends leaves one file, with everything in it", async () => {

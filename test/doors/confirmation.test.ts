@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { openStore } from "../../db/sqlite.ts";
 import {
   type Answer,
@@ -207,6 +207,17 @@ test("when something else would be lost by now, the person is asked again", asyn
     (await remove({ requestState: again.requestState, inputResponses: accepted })).isError,
   ).toBeUndefined();
   expect(await must("list-domains")).toMatchObject({ total: 1 });
+});
+
+test("a question stands for ten minutes", async () => {
+  const { server, must, confirmation } = await withQuestion();
+  vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 601_000 });
+  onTestFinished(() => void vi.useRealTimers());
+  expect((await send(server, REMOVE, hardDelete, confirmation)).resultType).toBe("input_required");
+  expect(await must("list-users")).toMatchObject({ total: 2 });
+  vi.setSystemTime(Date.now() - 11_000);
+  expect((await send(server, REMOVE, hardDelete, confirmation)).isError).toBeUndefined();
+  expect(await must("list-users")).toMatchObject({ total: 1 });
 });
 
 test("a yes without the question, or to a forged one, is no yes", async () => {

@@ -42,7 +42,7 @@ test("what is not HTTP is answered with a plain 400", async () => {
 });
 
 test("who shows no valid credential keeps no connection, and who does keeps it", async () => {
-  const server = await startServer();
+  const server = await startServer({ oauth: "true", "public-url": "https://mail.example.nl" });
   const key = String((await server.api("add-node", { name: "pi" })).body.sync_key);
   const connectionAfter = async (path: string, headers: Record<string, string> = {}) => {
     const { headers: answered } = await http(`${server.url}${path}`, {
@@ -56,6 +56,8 @@ test("who shows no valid credential keeps no connection, and who does keeps it",
     expect(await connectionAfter(path, bearer("nonsense")), path).toBe("close");
     expect(await connectionAfter(path, { host: "evil.example" }), path).toBe("close");
   }
+  for (const path of ["/.well-known/oauth-authorization-server", "/authorize", "/jwks", "/interaction/x"])
+    expect(await connectionAfter(path), path).toBe("close");
   for (const path of ["/api/list-domains", "/mcp", "/nowhere"])
     expect(await connectionAfter(path, bearer(server.token)), path).toBe("keep-alive");
   expect(await connectionAfter("/sync/v1/maps", bearer(key))).toBe("keep-alive");

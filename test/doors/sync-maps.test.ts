@@ -1,4 +1,6 @@
+import { readdirSync } from "node:fs";
 import { connect } from "node:net";
+import { dirname } from "node:path";
 import { promisify } from "node:util";
 import { brotliDecompress } from "node:zlib";
 import { expect, test } from "vitest";
@@ -224,6 +226,9 @@ test.skipIf(process.platform !== "linux")(
       await Promise.all([hangUp("br", round % 6), hangUp("identity", round % 6), hangUp("identity", 0)]);
     }
     await expect.poll(() => openMaps().length, { timeout: 5000 }).toBe(2);
+    // With the hashes in them: none has a name by which anybody could open it.
+    const names = readdirSync(dirname(server.database));
+    expect(names.filter((name) => !/^(m25-mail\.db(-wal|-shm)?|first-token)$/.test(name))).toEqual([]);
     await server.close();
     expect(openMaps()).toEqual([]);
   },

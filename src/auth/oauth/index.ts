@@ -69,10 +69,8 @@ export async function openOAuth(
       "x-forwarded-for": request.clientAddress,
     });
     for (const [name, value] of Object.entries(pageHeaders)) reply.raw.setHeader(name, value);
-    // As everywhere where no credential is asked for: strangers keep no connection.
+    // As everywhere where no credential is asked for: strangers keep no connection, nor go on with an endless body.
     reply.raw.setHeader("connection", "close");
-    // It stops reading a body that is too large, and would leave the connection open for the rest of it.
-    reply.raw.once("finish", () => request.raw.complete || request.raw.destroy());
     await serve(request.raw, reply.raw);
   }
   provider.proxy = true;
