@@ -1,5 +1,4 @@
 import { existsSync } from "node:fs";
-import { backUp, restore } from "../db/backup.ts";
 import { openStore } from "../db/sqlite.ts";
 import type { Runtime } from "../tools/call.ts";
 import { PasswordHasher } from "../tools/hash.ts";
@@ -9,7 +8,6 @@ import { callFields } from "./call-log.ts";
 import { type FlagName, flags, type StoreConfig, serveConfig, storeConfig, UsageError } from "./config.ts";
 import { type FlagValues, parseArguments } from "./doors/cli/arguments.ts";
 import { exitCodes, showRefusal } from "./doors/cli/call.ts";
-import { storeCommand } from "./doors/cli/commands.ts";
 import {
   commandHelp,
   help,
@@ -36,6 +34,8 @@ async function main([command = "--help", ...argv]: string[]): Promise<number> {
   if (command === "serve") return serveCommand(argv);
   if (command === "stdio") return stdioCommand(argv);
   if (command === "backup" || command === "restore") return backupCommand(command, argv);
+  // The operator's commands are half of the program, which stdio and serve need not wait for.
+  const { storeCommand } = await import("./doors/cli/commands.ts");
   const found = storeCommand(command, argv);
   if (found === undefined) throw unknownCommand(command, argv);
   const config = storeConfig(found.values, process.env);
@@ -137,6 +137,7 @@ async function backupCommand(command: "backup" | "restore", argv: string[]): Pro
   const { values, positionals } = parseArguments(argv, storeFlags, [], ["FILE"]);
   const { db } = storeConfig(values, process.env);
   const [file = ""] = positionals;
+  const { backUp, restore } = await import("../db/backup.ts");
   if (command === "backup") {
     const replaced = await backUp(db, file);
     log.info(`${db} is copied to ${file}${replaced ? ", in place of the older backup there" : ""}`);
