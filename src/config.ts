@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { logLevels } from "./log.ts";
 import { Network } from "./mail/schemas.ts";
 

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { MailError } from "../src/mail/error.ts";
 import { defaultQuotaMb, EmailAddress, Password, QuotaMb } from "../src/mail/schemas.ts";
 import { Revision, Timestamp } from "./fields.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { MailError } from "../src/mail/error.ts";
 
 /** Output fields that several tools share. */

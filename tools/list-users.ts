@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { User } from "../db/users.ts";
 import { DomainName } from "../src/mail/schemas.ts";
 import { decodeCursor, encodeCursor, NextCursor, pageFields, Timestamp } from "./fields.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { conditionsOf, nodeStatuses } from "./node-condition.ts";
 import { defineTool } from "./tool.ts";
 

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { Domain } from "../db/domains.ts";
 import type { Tables } from "../db/store.ts";
 import { MailError } from "../src/mail/error.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { EmailAddress } from "../src/mail/schemas.ts";
 import { Revision } from "./fields.ts";
 import { defineTool } from "./tool.ts";

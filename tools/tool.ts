@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { Tables } from "../db/store.ts";
 import { MailError } from "../src/mail/error.ts";
 import { pageFields } from "./fields.ts";

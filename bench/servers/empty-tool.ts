@@ -1,6 +1,6 @@
 import { McpServer } from "@modelcontextprotocol/server";
 import { serveStdio } from "@modelcontextprotocol/server/stdio";
-import { z } from "zod";
+import * as z from "zod";
 
 /** The floor: the SDK's own server with a tool that does nothing, as its documentation writes one. */
 serveStdio(() => {

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { parseAddress, parseDomain } from "./address.ts";
 import { MailError } from "./error.ts";
 import { parseNetwork } from "./network.ts";

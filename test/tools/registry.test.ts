@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { inputSchema, outputSchema } from "../../src/doors/schema.ts";
 import { tools } from "../../tools/index.ts";
 import { operatorTools } from "../../tools/operator/index.ts";

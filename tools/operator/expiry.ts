@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { MailError } from "../../src/mail/error.ts";
 
 const UNITS: Readonly<Record<string, number>> = { d: 86_400_000, h: 3_600_000 };

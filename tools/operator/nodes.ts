@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { MailError } from "../../src/mail/error.ts";
 import { DomainName, Network, NodeName } from "../../src/mail/schemas.ts";
 import { newCredential } from "../credential.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { MailError } from "../../src/mail/error.ts";
 import { EmailAddress } from "../../src/mail/schemas.ts";
 import { defineTool } from "../tool.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { OperatorPassword } from "../../src/mail/schemas.ts";
 import { Timestamp } from "../fields.ts";
 import { defineTool } from "../tool.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { EmailAddress, QuotaMb } from "../../src/mail/schemas.ts";
 import { Revision } from "../fields.ts";
 import { refuseInactive } from "../inactive.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { Store } from "../../../db/store.ts";
 import { isAccessToken } from "../../../tools/credential.ts";
 import { type Principal, scopes } from "../../../tools/principal.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { isRedirectUri } from "../../../tools/redirect-uri.ts";
 import type { Log } from "../../log.ts";
 import { applicationType } from "./redirect.ts";

@@ -7,7 +7,7 @@ import {
   inputRequired,
   type ServerContext,
 } from "@modelcontextprotocol/server";
-import { z } from "zod";
+import * as z from "zod";
 import type { Loss } from "../../../tools/tool.ts";
 
 /** How long a question may stand, in seconds. */

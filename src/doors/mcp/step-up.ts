@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
-import { z } from "zod";
+import * as z from "zod";
 import { missingScope } from "../../../tools/authorise.ts";
 import { call, type Origin, type Runtime } from "../../../tools/call.ts";
 import { scopes } from "../../../tools/principal.ts";

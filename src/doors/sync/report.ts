@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
-import { z } from "zod";
+import * as z from "zod";
 import { MailError } from "../../mail/error.ts";
 import { type Report, reportReasons, reportStatuses } from "../../sync/report.ts";
 import type { SyncDoor } from "./door.ts";
