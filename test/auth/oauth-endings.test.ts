@@ -1,8 +1,9 @@
 import Database from "better-sqlite3";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import {
   authorize,
   begin,
+  CLAUDE_CODE,
   choose,
   claudeFlow,
   goBack,
@@ -31,6 +32,54 @@ async function revokeOnly(server: OAuthServer): Promise<void> {
   const [{ id }] = (await server.must("list-oauth-grants")).grants as [{ id: string }];
   await server.must("revoke-oauth-grant", { id });
 }
+
+const MINUTE = 60_000;
+const DAY = 86_400_000;
+
+/** Stops the clock, here and in the library; what is returned moves it on. */
+function stopClock(): (ms: number) => void {
+  vi.useFakeTimers({ toFake: ["Date"] });
+  onTestFinished(() => void vi.useRealTimers());
+  return (ms) => void vi.setSystemTime(Date.now() + ms);
+}
+
+test("a code is good for a minute", async () => {
+  const later = stopClock();
+  const server = await startOAuthServer();
+  const [one, another] = [await authorize(server), await authorize(server)];
+  later(MINUTE - 1_000);
+  expect((await tokenRequest(server, one.exchange)).status).toBe(200);
+  later(2_000);
+  expect((await tokenRequest(server, another.exchange)).body.error).toBe("invalid_grant");
+});
+
+test("a refresh token is good for thirty days, and a grant for a year, however often it was refreshed", async () => {
+  const later = stopClock();
+  const server = await startOAuthServer();
+  const unused = await tokensFor(server);
+  let { refresh_token } = await tokensFor(server);
+  for (let days = 29; days < 365; days += 29) {
+    later(29 * DAY);
+    const { status, body } = await refresh(server, refresh_token);
+    expect(status, `${days} days`).toBe(200);
+    refresh_token = body.refresh_token;
+    if (days === 58) expect((await refresh(server, unused.refresh_token)).body.error).toBe("invalid_grant");
+  }
+  later(29 * DAY);
+  expect((await refresh(server, refresh_token)).body.error).toBe("invalid_grant");
+});
+
+test("a page that was opened ten minutes ago signs nobody in", async () => {
+  const later = stopClock();
+  const server = await startOAuthServer();
+  const [one, another] = [await begin(server, claudeFlow), await begin(server, claudeFlow)];
+  later(10 * MINUTE - 1_000);
+  expect((await signIn(one)).body).toContain("For which domains");
+  later(2_000);
+  const answer = await signIn(another);
+  expect(answer.status).toBe(400);
+  expect(answer.body).toContain("This request has ended");
+});
 
 const NEW_PASSWORD = "another password entirely";
 
@@ -74,6 +123,17 @@ test("a client that revokes its own token has ended its grant, and nothing was u
   expect((await fetch(`${server.url}/revoke`, { method: "POST", body: form })).status).toBe(200);
   expect((await server.must("list-oauth-grants")).grants).toEqual([]);
   expect(JSON.stringify([(await server.must("read-audit")).entries, server.log])).not.toContain("used twice");
+});
+
+test("a client cannot end what another was allowed, though it holds its token", async () => {
+  const server = await startOAuthServer();
+  const { access_token, refresh_token } = await tokensFor(server);
+  for (const token of [access_token, refresh_token]) {
+    const body = new URLSearchParams({ token, client_id: CLAUDE_CODE });
+    expect((await fetch(`${server.url}/revoke`, { method: "POST", body })).status).toBeLessThan(500);
+  }
+  expect(await mcpStatus(server, access_token)).toBe(200);
+  expect((await refresh(server, refresh_token)).status).toBe(200);
 });
 
 test("of a refresh token that is used twice, the one who was in time holds nothing either", async () => {

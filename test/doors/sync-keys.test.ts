@@ -76,6 +76,11 @@ test("the list of nodes says of one that is refused for its address why, and wha
     .toMatchObject({ status: "behind", reason: null, hint: null });
 });
 
+test("a fresh key is for no cache to keep", async () => {
+  const { key, ask } = await keyed();
+  expect((await ask("key", key, "POST")).headers.get("cache-control")).toBe("no-store");
+});
+
 test("nobody without a key gets one", async () => {
   const { key, fresh } = await keyed();
   expect(await fresh(key.replace(/.$/, "0").replace(/^m25key/, "m25tok"))).toBe("undefined");

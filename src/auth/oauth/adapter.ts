@@ -48,10 +48,10 @@ export function adapterFor(store: Store, seconds: () => number, log: Log): (kind
     },
     async find(id) {
       const record = await store.read((tables) => tables.oauth.find(kind, id));
-      return kind === "Client" ? registered(record) : restored(record, id);
+      return kind === "Client" ? registered(record) : restored(record, seconds(), id);
     },
     async findByUid(uid) {
-      return restored(await store.read((tables) => tables.oauth.findByUid(kind, uid)));
+      return restored(await store.read((tables) => tables.oauth.findByUid(kind, uid)), seconds());
     },
     async findByUserCode() {
       return undefined;
@@ -109,9 +109,11 @@ async function saveRequest(
 
 type OAuthRecord = Awaited<ReturnType<Tables["oauth"]["find"]>>;
 
-function restored(record: OAuthRecord, jti?: string): AdapterPayload | undefined {
+/** The library asks of tokens whether they have expired; of a page that waits for the operator it relies on us. */
+function restored(record: OAuthRecord, now: number, jti?: string): AdapterPayload | undefined {
   if (record === undefined) return undefined;
   const { payload, consumedAt } = record;
+  if (typeof payload.exp === "number" && payload.exp <= now) return undefined;
   return {
     ...payload,
     ...(jti !== undefined && { jti }),
