@@ -65,6 +65,9 @@ test("what is not exactly a token is no token", async () => {
   ];
   for (const authorization of wrong) {
     expect(await status(server, "/api/list-domains", authorization), authorization).toBe(401);
+    // Nor is it one for having come after the right one, which the server remembers.
+    expect(await status(server, "/api/list-domains", `Bearer ${token}`)).toBe(200);
+    expect(await status(server, "/api/list-domains", authorization), authorization).toBe(401);
   }
   expect(await status(server, "/api/list-domains", `bearer  ${token}`)).toBe(200);
 });
@@ -157,6 +160,18 @@ test("a token for one domain made at the shell sees and changes no other by any 
       { name: "first", domains: null },
     ],
   });
+});
+
+test("tokens that are used in turn open each what it is for", async () => {
+  const server = await startServer();
+  for (const domain of ["a.nl", "b.nl"]) await server.api("add-domain", { domain });
+  const limited = await createToken(server, { name: "a", domains: ["a.nl"], scopes: ["read"] });
+  const changing = await createToken(server, { name: "w", scopes: ["write"] });
+  for (let round = 0; round < 5; round += 1) {
+    expect(await server.api("list-domains")).toMatchObject({ body: { total: 2 } });
+    expect(await server.api("list-domains", undefined, limited)).toMatchObject({ body: { total: 1 } });
+    expect((await server.api("list-domains", undefined, changing)).status).toBe(403);
+  }
 });
 
 test("the audit log knows which token made a change, and by which door", async () => {
