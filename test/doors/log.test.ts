@@ -9,6 +9,7 @@ import { redacted } from "../../src/redact.ts";
 import { newCredential } from "../../tools/credential.ts";
 import { callTool, clientKinds, connectHttp, connectStdio } from "../support/clients.ts";
 import { http, rawHttp } from "../support/http.ts";
+import { postMcp, rpc } from "../support/mcp.ts";
 import { m25mail, serveProcess } from "../support/program.ts";
 import { rawDatabase } from "../support/recount.ts";
 import { startServer } from "../support/server.ts";
@@ -98,6 +99,22 @@ test("a call whose caller hung up before its end has a line of its own, with the
   expect(cutOff).not.toHaveProperty("tool");
   expect(logged.filter(({ msg }) => msg === "call")).toMatchObject([
     { request: cutOff?.request, tool: "add-user", outcome: "done", principal: "first" },
+  ]);
+});
+
+test("of many calls in one message none is missing in the log", async () => {
+  const server = await startServer();
+  const calls = ["m25_mail_list_domains", "m25_mail_list_users", "m25_mail_list_nodes"].map((name, id) => ({
+    ...rpc("tools/call", { name, arguments: {} }),
+    id,
+  }));
+  await postMcp(server, calls);
+  await server.close();
+  const logged = server.log.map((line) => /"tool":"([\w-]+)"/.exec(line)?.[1]);
+  expect(logged.filter((tool) => tool !== undefined).sort()).toEqual([
+    "list-domains",
+    "list-nodes",
+    "list-users",
   ]);
 });
 

@@ -38,7 +38,7 @@ export class RequestLog {
   readonly #log: Log;
   readonly #strangers = new RateLimit(STRANGERS_A_MINUTE);
   readonly #warnings = new RateLimit(1);
-  /** Requests under way, by their ids, with the call that has ended in them. */
+  /** Requests under way, by their ids, with the call that has ended in them last. */
   readonly #underWay = new Map<string, EndedCall | undefined>();
 
   constructor(metrics: Metrics, log: Log) {
@@ -46,11 +46,13 @@ export class RequestLog {
     this.#log = log;
   }
 
-  /** Whoever called may have hung up before the end: such a call has a line of its own. */
+  /** A request's line has room for one call: those before it in a batch, and those that outlive it, have their own. */
   callEnded(call: EndedCall): void {
     if (call.request === undefined) return;
-    if (this.#underWay.has(call.request)) this.#underWay.set(call.request, call);
-    else this.#log.info("call", callFields(call));
+    const isUnderWay = this.#underWay.has(call.request);
+    const displaced = isUnderWay ? this.#underWay.get(call.request) : call;
+    if (isUnderWay) this.#underWay.set(call.request, call);
+    if (displaced !== undefined) this.#log.info("call", callFields(displaced));
   }
 
   watch(app: FastifyInstance): void {
