@@ -1,4 +1,4 @@
-import { chmodSync, copyFileSync, existsSync, renameSync, rmSync, statSync } from "node:fs";
+import { chmodSync, copyFileSync, existsSync, realpathSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { MailError } from "../src/mail/error.ts";
 import {
@@ -168,7 +168,7 @@ function checkCopy(copy: string, file: string): void {
 
 /** True while the file has a write-ahead log with content: a program that writes to it has it open, or crashed. */
 function isInUse(file: string): boolean {
-  return (statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0;
+  return (statSync(`${realpathSync(file)}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0;
 }
 
 /** Whatever is not certainly a copy of ours may be all that there is of it. */

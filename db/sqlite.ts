@@ -42,6 +42,7 @@ export function openStore(path: string, { create }: { create: boolean }): Store 
   const closeAll = async () => {
     stopTruncating();
     await reading.close();
+    await writing.between(async () => {}); // after all that was begun
     poller.close();
     contacts.close();
     await writing.close(); // the last connection, if it can write, folds the write-ahead log into the file

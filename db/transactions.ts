@@ -5,6 +5,7 @@ import { keepingStatements } from "./statements.ts";
 
 /** Transactions on one connection, one at a time: the next begins when the last has ended. */
 export class Transactions {
+  readonly #connection: Connection;
   readonly #db: Kysely<Schema>;
   /** Not by way of Kysely: they would cost as much there as a list's own queries. */
   readonly #begin;
@@ -16,6 +17,7 @@ export class Transactions {
    *   meanwhile (SQLITE_BUSY_SNAPSHOT)
    */
   constructor(connection: Connection, kind: "DEFERRED" | "IMMEDIATE") {
+    this.#connection = connection;
     this.#db = new Kysely({ dialect: new SqliteDialect({ database: keepingStatements(connection) }) });
     this.#begin = connection.prepare(`BEGIN ${kind}`);
     this.#commit = connection.prepare("COMMIT");
@@ -34,7 +36,8 @@ export class Transactions {
           this.#commit.run();
           return result;
         } catch (error) {
-          this.#rollBack();
+          // A full disk makes SQLite roll back by itself.
+          if (this.#connection.inTransaction) this.#rollback.run();
           throw error;
         }
       } catch (error) {
@@ -52,13 +55,5 @@ export class Transactions {
   async close(): Promise<void> {
     await this.between(async () => {});
     await this.#db.destroy();
-  }
-
-  #rollBack(): void {
-    try {
-      this.#rollback.run();
-    } catch {
-      // SQLite has rolled back by itself (disk full): there is no transaction any more.
-    }
   }
 }

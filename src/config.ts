@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, realpathSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import * as z from "zod";
@@ -88,7 +88,11 @@ const network = z
 const perMinute = wholeNumber(1, 999_999_999);
 
 const StoreConfig = z.object({
-  db: z.string().min(1, "is empty"),
+  // SQLite keeps its log beside the file that a link leads to; what looks at the log must look there.
+  db: z
+    .string()
+    .min(1, "is empty")
+    .transform((path) => (existsSync(path) ? realpathSync(path) : path)),
   "hash-cost": wholeNumber(10, 14).default(10),
   "limit-destructive": perMinute.default(30),
   "read-only": z.union([z.boolean(), z.stringbool()], { error: "is neither true nor false" }).default(false),

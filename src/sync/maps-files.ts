@@ -127,12 +127,18 @@ async function* chunks(file: FileHandle, size: number): AsyncGenerator<Buffer> {
 async function namelessFile(folder: string): Promise<FileHandle> {
   const path = `${folder}/.maps-${process.pid}-${process.hrtime.bigint()}`;
   const file = await open(path, "wx+", 0o600);
-  await unlink(path);
-  return file;
+  try {
+    await unlink(path);
+    return file;
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
 }
 
+/** What cannot be closed is no loss: nothing reads it any more. */
 async function closeAll(files: readonly FileHandle[]): Promise<void> {
-  for (const file of files) await file.close();
+  await Promise.allSettled(files.map((file) => file.close()));
 }
 
 /** A full disk is no bug: nodes come again. */

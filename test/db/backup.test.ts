@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import Database from "better-sqlite3";
 import { expect, onTestFinished, test } from "vitest";
@@ -131,6 +131,7 @@ test.each([
   ["an empty file", () => writtenFile("")],
   ["another program's database", () => otherDatabase()],
   ["a database of ours in use", () => databaseInUse()],
+  ["a link to a database of ours in use", async () => linkTo(await databaseInUse())],
   ["a folder", () => temporaryFolder()],
 ])("a backup does not overwrite %s", async (_what, existing) => {
   const { file } = testStore();
@@ -152,6 +153,12 @@ function otherDatabase(): string {
   connection.exec("CREATE TABLE notes (text)");
   connection.close();
   return path;
+}
+
+function linkTo(file: string): string {
+  const link = join(temporaryFolder(), "link.db");
+  symlinkSync(file, link);
+  return link;
 }
 
 /** It looks like a backup, but for its write-ahead log. */

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { http } from "../support/http.ts";
+import { http, rawHttp } from "../support/http.ts";
 import { postMcp, rpc } from "../support/mcp.ts";
 import { startServer } from "../support/server.ts";
 import { testRuntime } from "../support/store.ts";
@@ -52,6 +52,40 @@ test("clients are told which tools only look, and which overwrite or remove some
   expect(hinted("readOnlyHint").sort()).toEqual(looking.toSorted());
   expect(hinted("destructiveHint").sort()).toEqual(destroying.toSorted());
   expect(hinted("idempotentHint").sort()).toEqual([...looking, ...destroying].sort());
+});
+
+test("a batch is answered, also when one of its messages cancels another", async () => {
+  const server = await startServer();
+  const headers = { "mcp-protocol-version": "2025-03-26" };
+  const call = rpc("tools/call", { name: "m25_mail_list_domains", arguments: {} });
+  const one = await postMcp(server, [call], headers);
+  expect(one.body).toContain('"total":0');
+  const cancelled = { jsonrpc: "2.0", method: "notifications/cancelled", params: { requestId: 1 } };
+  const controller = new AbortController();
+  const answer = await fetch(`${server.url}/mcp`, {
+    method: "POST",
+    headers: {
+      ...headers,
+      authorization: `Bearer ${server.token}`,
+      "content-type": "application/json",
+      accept: "application/json, text/event-stream",
+    },
+    body: JSON.stringify([call, cancelled]),
+    signal: controller.signal,
+  });
+  expect(answer.status).toBe(200);
+  controller.abort();
+});
+
+test("a Host that is allowed, but in an unusual spelling, is refused as the client's fault and not the server's", async () => {
+  const server = await startServer();
+  const port = new URL(server.url).port;
+  const body = JSON.stringify(rpc("tools/list"));
+  const answer = await rawHttp(
+    server.url,
+    `POST /mcp HTTP/1.1\r\nHost: [0:0:0:0:0:0:0:1]:${port}\r\nAuthorization: Bearer ${server.token}\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
+  );
+  expect(answer).toMatch(/^HTTP\/1.1 400 /);
 });
 
 test("there are no sessions to open a stream in, or to end", async () => {

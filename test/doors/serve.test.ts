@@ -1,10 +1,11 @@
 import { once } from "node:events";
-import { existsSync, mkdirSync, readFileSync, rmdirSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmdirSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
+import { openStore } from "../../db/sqlite.ts";
 import { certificate } from "../support/certificate.ts";
 import { http } from "../support/http.ts";
 import { m25mail, serveProcess, startM25mail } from "../support/program.ts";
@@ -162,6 +163,18 @@ test.each([
   expect(answer).toMatchObject({ code: 2, stdout: "" });
   expect(answer.stderr).toMatch(words);
   expect(existsSync(database)).toBe(false);
+});
+
+test("of a database that a link leads to, the log is looked for beside the file itself", async () => {
+  const [folder, other] = [temporaryFolder(), temporaryFolder()];
+  const file = join(folder, "m25-mail.db");
+  await openStore(file, { create: true }).close();
+  const link = join(other, "link.db");
+  symlinkSync(file, link);
+  const { url } = await serveProcess(link);
+  const token = readFileSync(join(folder, "first-token"), "utf8").trim();
+  const { body } = await http(`${url}/metrics`, { headers: { authorization: `Bearer ${token}` } });
+  expect(body).toMatch(/database_bytes\{file="wal"\} [1-9]/);
 });
 
 test("settings come from the environment, and a flag wins over them", async () => {

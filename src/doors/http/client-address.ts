@@ -32,16 +32,16 @@ export function noteClientAddresses(app: FastifyInstance, trusted: Networks, log
   let isWarned = false;
   app.decorateRequest("clientAddress", "");
   app.addHook("onRequest", (request, _reply, done) => {
+    const peer = request.socket.remoteAddress ?? "";
     // node:http joins repeated fields with commas, in their order.
     const forwardedFor = request.headers["x-forwarded-for"] as string | undefined;
-    const peer = plainAddress(request.socket.remoteAddress ?? "") ?? "";
-    if (forwardedFor !== undefined && !trusted.has(peer) && !isWarned) {
+    request.clientAddress = clientAddress(peer, forwardedFor, trusted);
+    if (forwardedFor !== undefined && !isWarned && !trusted.has(plainAddress(peer) ?? "")) {
       isWarned = true; // once: anybody may send the field
       log.warn(
-        `X-Forwarded-For came from ${peer}, which is not trusted: if that is your proxy, give it with --trusted-proxies, or all who come through it share one limit`,
+        `X-Forwarded-For came from ${request.clientAddress}, which is not trusted: if that is your proxy, give it with --trusted-proxies, or all who come through it share one limit`,
       );
     }
-    request.clientAddress = clientAddress(peer, forwardedFor, trusted);
     done();
   });
 }

@@ -1,4 +1,4 @@
-import { getRequestListener } from "@hono/node-server";
+import { getRequestListener, RequestError } from "@hono/node-server";
 import {
   type AuthInfo,
   createMcpHandler,
@@ -38,6 +38,10 @@ const unreadable: Record<number, { code: number; message: string }> = {
 /** How the SDK begins to tell of a message that is none of the protocol's, and its own name for the fault. */
 const REJECTED = /^Rejected inbound request \(([\w-]+)\)/;
 
+function failure(status: number, code: number, message: string): Response {
+  return Response.json({ jsonrpc: "2.0", id: null, error: { code, message } }, { status });
+}
+
 /** The SDK's name for what a client did wrong; undefined for a fault of ours. */
 function clientFault(error: Error): string | undefined {
   return error instanceof ProtocolError ? String(error.code) : REJECTED.exec(error.message)?.[1];
@@ -59,10 +63,13 @@ export async function mountMcp(
     serverFor(authInfo?.extra?.principal as Principal, authInfo?.extra?.origin as Origin);
   const handler = createMcpHandler(makeServer, { maxRequestBodySize: BODY_LIMIT, onerror });
   const answer = async (request: Request, message: Message) => {
-    // Clients of 2026-07-28 name the method in a header: theirs need not be looked into twice.
+    const { parsedBody } = message;
     const isLegacy =
-      !request.headers.has("mcp-method") && (await isLegacyRequest(request, message.parsedBody));
-    if (request.method !== "POST" || !isLegacy) return handler.fetch(request, message);
+      request.method === "POST" &&
+      !request.headers.has("mcp-method") && // as of 2026-07-28 all have it: theirs need not be looked into twice
+      !Array.isArray(parsedBody) && // of a batch, one message may cancel another, which then has no answer
+      (await isLegacyRequest(request, parsedBody));
+    if (!isLegacy) return handler.fetch(request, message);
     // The handler itself would answer with a stream of events. No tool tells anything before its answer.
     const transport = new WebStandardStreamableHTTPServerTransport({ enableJsonResponse: true });
     const server = makeServer(message);
@@ -74,9 +81,16 @@ export async function mountMcp(
     }
   };
   const errorHandler = (error: unknown) => {
+    if (error instanceof RequestError) {
+      log.info("refused an MCP request", { reason: "its Host or path is no part of a URL" });
+      return failure(
+        400,
+        ProtocolErrorCode.InvalidRequest,
+        "Write the server's name in Host as it is usual.",
+      );
+    }
     log.error("an MCP request could not be served", error);
-    const fault = { code: ProtocolErrorCode.InternalError, message: "Something went wrong inside M25 Mail." };
-    return Response.json({ jsonrpc: "2.0", id: null, error: fault }, { status: 500 });
+    return failure(500, ProtocolErrorCode.InternalError, "Something went wrong inside M25 Mail.");
   };
   scope.addHook("onClose", () => handler.close());
   // Fastify reads the body once; the SDK would copy the request first, to look at it.
