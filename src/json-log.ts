@@ -1,8 +1,8 @@
-import { pino, stdTimeFunctions } from "pino";
 import { type Log, type LogLevel, logTo, writeLine } from "./log.ts";
 
-/** The log for programs: a JSON object a line. */
-export function jsonLog(level: LogLevel): Log {
+/** The log for programs: a JSON object a line. What writes JSON is loaded where it is wanted: starting must stay fast. */
+export async function jsonLog(level: LogLevel): Promise<Log> {
+  const { pino, stdTimeFunctions } = await import("pino");
   const logger = pino(
     {
       level,

@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { backUp, restore } from "../db/backup.ts";
 import { openStore } from "../db/sqlite.ts";
 import type { Runtime } from "../tools/call.ts";
 import { PasswordHasher } from "../tools/hash.ts";
@@ -17,6 +18,7 @@ import {
   stdioFlags,
   storeFlags,
 } from "./doors/cli/help.ts";
+import { jsonLog } from "./json-log.ts";
 import { type Log, stderrLog } from "./log.ts";
 import { MailError } from "./mail/error.ts";
 import { version } from "./version.ts";
@@ -88,10 +90,8 @@ function settings(argv: readonly string[], names: readonly FlagName[]): FlagValu
   ).values;
 }
 
-/** What writes JSON is loaded where it is wanted: starting must stay fast. */
 async function openLog(config: StoreConfig): Promise<Log> {
   if (config["log-format"] === "text") return stderrLog(config["log-level"]);
-  const { jsonLog } = await import("./json-log.ts");
   return jsonLog(config["log-level"]);
 }
 
@@ -112,7 +112,6 @@ async function stdioCommand(argv: string[]): Promise<number> {
   const config = storeConfig(settings(argv, stdioFlags), process.env);
   const log = await openLog(config);
   const { serveMcpStdio } = await import("./doors/mcp/stdio.ts");
-  const { Confirmations } = await import("./doors/mcp/confirmation.ts");
   const store = openOrMake(config, log);
   const runtime: Runtime = {
     ...runtimeOf(store, config, log),
@@ -121,12 +120,7 @@ async function stdioCommand(argv: string[]): Promise<number> {
     // At debug only: a client that never reads stderr would block the server once the pipe is full.
     observe: (call) => log.debug("call", callFields(call)),
   };
-  const parts = {
-    runtime,
-    tools: config["read-only"] ? readingTools : tools,
-    confirmations: new Confirmations(),
-  };
-  const connection = serveMcpStdio(parts, log);
+  const connection = serveMcpStdio(runtime, config["read-only"] ? readingTools : tools, log);
   await Promise.race([stopSignal(), connection.closed]);
   await connection.close();
   await store.close();
@@ -137,7 +131,6 @@ async function backupCommand(command: "backup" | "restore", argv: string[]): Pro
   const { values, positionals } = parseArguments(argv, storeFlags, [], ["FILE"]);
   const { db } = storeConfig(values, process.env);
   const [file = ""] = positionals;
-  const { backUp, restore } = await import("../db/backup.ts");
   if (command === "backup") {
     const replaced = await backUp(db, file);
     log.info(`${db} is copied to ${file}${replaced ? ", in place of the older backup there" : ""}`);

@@ -1,7 +1,10 @@
 import { StdioServerTransport, serveStdio } from "@modelcontextprotocol/server/stdio";
+import type { Runtime } from "../../../tools/call.ts";
 import { operator } from "../../../tools/principal.ts";
+import type { Tool } from "../../../tools/tool.ts";
 import type { Log } from "../../log.ts";
-import { type McpParts, mcpServer } from "./server.ts";
+import { Confirmations } from "./confirmation.ts";
+import { mcpServer } from "./server.ts";
 
 /** The connection to the one client that started this program. */
 export interface StdioConnection {
@@ -11,7 +14,8 @@ export interface StdioConnection {
 }
 
 /** Serves MCP, every revision that the SDK knows, on stdin and stdout. */
-export function serveMcpStdio(parts: McpParts, log: Log): StdioConnection {
+export function serveMcpStdio(runtime: Runtime, tools: readonly Tool[], log: Log): StdioConnection {
+  const parts = { runtime, tools, confirmations: new Confirmations() };
   const { promise: closed, resolve } = Promise.withResolvers<void>();
   const transport = new (class extends StdioServerTransport {
     override async close(): Promise<void> {
