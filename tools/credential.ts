@@ -38,7 +38,10 @@ export function isAccessToken(text: string): boolean {
   return /^[A-Za-z0-9_-]{43}$/.test(text);
 }
 
-/** @param known the hash of the right one; undefined where nothing is known of the credential, which takes as long to find out as a wrong one */
+/**
+ * @param known the hash of the right one; undefined where there is none, which takes as long to find out as that a
+ *   credential is a wrong one
+ */
 export function credentialMatches(text: string, known: string | undefined): boolean {
   // In hexadecimal on both sides, as it is kept: OpenSSL's answer as a Buffer takes node:crypto three times as long.
   const same = timingSafeEqual(
