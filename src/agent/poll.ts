@@ -197,6 +197,7 @@ async function pollLocked(
   const { fault } = start;
   if (answer.state === undefined && fault !== undefined) return await failed(start.recorded, fault);
   let state = start.recorded;
+  const before = state;
   const applied = state?.applied;
   try {
     state = await applyAnswer(place, start, answer);
@@ -215,7 +216,7 @@ async function pollLocked(
   }
   const changed = applied !== state.applied || answer.state !== undefined;
   // A server that sends again and again what the node has must not be asked without a pause.
-  const news = changed && !isSameService(applied, state.applied) ? "changed" : "unchanged";
+  const news = changed && !isSameService(before, state) ? "changed" : "unchanged";
   const contradicting = await lookUpChanges(host, config.out, eyesOf(place, state));
   if (contradicting > 0) {
     const failure: Outcome = { status: "failed", reason: "lookup_failed", count: contradicting };
@@ -229,12 +230,14 @@ async function pollLocked(
   return { exitCode, news, reported: due && (await report(state, outcome)) };
 }
 
-function isSameService(before: NodeState["applied"] | undefined, now: NodeState["applied"]): boolean {
+/** The cursor too: it tells which part of the state the node is to have, while withheld removals keep what it serves. */
+function isSameService(before: NodeState | undefined, now: NodeState): boolean {
   return (
-    before?.role === now.role &&
-    before.history === now.history &&
-    before.revision === now.revision &&
-    before.digest === now.digest
+    before?.applied.role === now.applied.role &&
+    before.applied.history === now.applied.history &&
+    before.applied.revision === now.applied.revision &&
+    before.applied.digest === now.applied.digest &&
+    before.server.cursor === now.server.cursor
   );
 }
 
