@@ -7,11 +7,10 @@ import { AccessTokens } from "../../src/auth/access-tokens.ts";
 import { bearerCredential } from "../../src/auth/bearer.ts";
 import { LastSeen } from "../../src/auth/last-seen.ts";
 import { stderrLog } from "../../src/log.ts";
-import { call } from "../../tools/call.ts";
 import { tools } from "../../tools/index.ts";
-import { operator } from "../../tools/principal.ts";
 import { mcpName } from "../../tools/tool.ts";
 import { peerRequire, runtimeOf } from "../support.ts";
+import { handlerOf } from "./idiom.ts";
 
 interface Request extends IncomingMessage {
   body: unknown;
@@ -42,14 +41,7 @@ function makeServer(): McpServer {
     server.registerTool(
       mcpName(tool),
       { title, description, inputSchema: input.shape, outputSchema: output.shape },
-      async (args: unknown) => {
-        const outcome = await call(runtime, operator("stdio"), tool, args);
-        if (!outcome.ok) throw outcome.error;
-        return {
-          content: [{ type: "text", text: JSON.stringify(outcome.value) }],
-          structuredContent: outcome.value,
-        };
-      },
+      handlerOf(runtime, tool),
     );
   }
   return server;
