@@ -198,7 +198,6 @@ async function pollLocked(
   if (answer.state === undefined && fault !== undefined) return await failed(start.recorded, fault);
   let state = start.recorded;
   const before = state;
-  const applied = state?.applied;
   try {
     state = await applyAnswer(place, start, answer);
   } catch (fault) {
@@ -208,13 +207,13 @@ async function pollLocked(
   const outcome = outcomeOf(state);
   noted.outcome = outcome;
   const exitCode = outcome.status === "withheld" ? exitCodes.refused : exitCodes.done;
-  if (outcome.status === "withheld" && (!quiet || applied !== state.applied)) {
+  if (outcome.status === "withheld" && (!quiet || before?.applied !== state.applied)) {
     host.log(
       `withheld: ${outcome.count} users whom the server no longer has stay in service; ` +
         `m25-mail-node accept --out ${config.out} lets them go`,
     );
   }
-  const changed = applied !== state.applied || answer.state !== undefined;
+  const changed = before?.applied !== state.applied || answer.state !== undefined;
   // A server that sends again and again what the node has must not be asked without a pause.
   const news = changed && !isSameService(before, state) ? "changed" : "unchanged";
   const contradicting = await lookUpChanges(host, config.out, eyesOf(place, state));
