@@ -16,7 +16,8 @@ export interface MailNode {
   report: {
     revision: number;
     history: string;
-    digest: string;
+    /** null where it is of another part than the node is to serve now: it says nothing of this one. */
+    digest: string | null;
     status: Report["status"];
     reason: Report["reason"];
     count: number | null;
@@ -99,8 +100,7 @@ export class NodeTable {
   }
 
   /**
-   * Changes what a node gets and from where it may ask; what is undefined stays. What it said of its former part
-   * says nothing of the new one.
+   * Changes what a node gets and from where it may ask; what is undefined stays.
    *
    * @throws MailError node_not_found
    */
@@ -114,15 +114,12 @@ export class NodeTable {
   ): Promise<MailNode> {
     const row = await this.#db.selectFrom("nodes").selectAll().where("name", "=", name).executeTakeFirst();
     const { role = row?.role, domains, ipAddress = row?.ip_address } = change;
-    const named = domains === undefined ? row?.domains : domains && JSON.stringify(domains);
-    const samePart = role === row?.role && named === row?.domains;
     const updated = await this.#db
       .updateTable("nodes")
       .set({
         role,
         ip_address: ipAddress,
-        domains: named,
-        applied_digest: samePart ? row?.applied_digest : null,
+        domains: domains === undefined ? row?.domains : domains && JSON.stringify(domains),
       })
       .where("name", "=", name)
       .returningAll()
@@ -233,6 +230,7 @@ export class NodeTable {
         applied_revision: report.revision,
         applied_history: report.history,
         applied_digest: report.digest,
+        applied_part: sql`concat(role, domains)`,
         report_status: report.status,
         report_reason: report.reason,
         report_count: report.count,
@@ -254,6 +252,11 @@ function found<Row>(name: string, row: Row | undefined): Row {
   );
 }
 
+/** As SQL's concat(role, domains). */
+function partOf({ role, domains }: Pick<Selectable<Schema["nodes"]>, "role" | "domains">): string {
+  return `${role}${domains ?? ""}`;
+}
+
 function toNode(row: Selectable<Schema["nodes"]>): MailNode {
   return {
     id: row.id,
@@ -267,7 +270,7 @@ function toNode(row: Selectable<Schema["nodes"]>): MailNode {
         : {
             revision: row.applied_revision ?? 0,
             history: row.applied_history ?? "",
-            digest: row.applied_digest ?? "",
+            digest: row.applied_part === partOf(row) ? row.applied_digest : null,
             status: row.report_status as Report["status"],
             reason: row.report_reason as Report["reason"],
             count: row.report_count,

@@ -61,6 +61,8 @@ export interface Schema {
     applied_revision: number | null;
     applied_history: string | null;
     applied_digest: string | null;
+    /** The role and domains that the node had when it said so. */
+    applied_part: string | null;
     report_status: string | null;
     report_reason: string | null;
     report_count: number | null;

@@ -39,10 +39,9 @@ export async function conditionsOf(
   for (const node of await tables.nodes.all()) {
     const { report } = node;
     const applied = report?.history === history ? report.revision : null;
-    // Empty from when its role or domains were set until it tells of its new part.
-    const digest = applied === revision && report?.digest ? report.digest : undefined;
-    const agrees = digest !== undefined && digest === (await digestOf(node.view));
-    const differs = report?.status === "applied" && digest !== undefined && !agrees;
+    const digest = applied === revision ? (report?.digest ?? null) : null;
+    const agrees = digest !== null && digest === (await digestOf(node.view));
+    const differs = report?.status === "applied" && digest !== null && !agrees;
     const refused = isRefused(node, at);
     const status = refused ? "failing" : statusOf(node, { agrees, differs }, at);
     const reason = refused ? ADDRESS_REFUSED : differs ? "digest_differs" : (report?.reason ?? null);

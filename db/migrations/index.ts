@@ -8,6 +8,7 @@ import { oauthRequests } from "./0007-oauth-requests.ts";
 import { firstToken } from "./0008-first-token.ts";
 import { operatorsKeys } from "./0009-operators-keys.ts";
 import { refusedContacts } from "./0010-refused-contacts.ts";
+import { reportedParts } from "./0011-reported-parts.ts";
 
 /** Append-only: a database of version n has run the first n of these, and keeps that number in user_version. */
 export const migrations: readonly string[] = [
@@ -21,4 +22,5 @@ export const migrations: readonly string[] = [
   firstToken,
   operatorsKeys,
   refusedContacts,
+  reportedParts,
 ];

@@ -160,6 +160,11 @@ test("a node is current when what it says fits its own part, and behind from whe
     expect(await status()).toBe("current");
     await must("set-node", { name: "pi", ip_address: "192.0.2.0/24" });
     expect(await status()).toBe("current");
+    // Set and set back while it was away: it never knew, and has nothing new to tell.
+    await must("set-node", { name: "pi", role: role === "mx" ? "mail" : "mx" });
+    expect(await status()).toBe("behind");
+    await must("set-node", { name: "pi", role });
+    expect(await status()).toBe("current");
   }
 });
 
