@@ -12,9 +12,9 @@ function addresses({ config }: Node): string[] {
 }
 
 /** A resident node that waits at the server. */
-async function residentNode(users = ["jan@example.nl"]) {
+async function residentNode(users = ["jan@example.nl"], random = 0.2) {
   const real = await realServer(users, {
-    parts: { clock: thisMachine.clock, random: () => 0.2 },
+    parts: { clock: thisMachine.clock, random: () => random },
   });
   const { node, proxy } = real;
   runResident(node);
@@ -90,5 +90,21 @@ describe("the resident program", () => {
     await must("accept-removals", { name: "pi" });
     await expect.poll(() => addresses(node), patient).toEqual([]);
     await expect.poll(listed, patient).toMatchObject({ status: "current", reason: null });
+  });
+
+  it("that withholds what a mistaken list of domains leaves out goes on waiting when the list is mended at once", async () => {
+    const many = Array.from({ length: 8 }, (_, index) => `u${index}@example.nl`);
+    const { proxy, node, must, listed } = await residentNode([...many, "jan@x.nl"], 0.9);
+    await must("set-node", { name: "pi", domains: ["x.nl"] });
+    await expect.poll(listed, patient).toMatchObject({ reason: "removals_withheld" });
+    const asked = proxy.asked.length;
+    // What the node serves was the same all the time.
+    await must("set-node", { name: "pi", domains: "all" });
+    await expect.poll(() => proxy.asked.length, patient).toBeGreaterThan(asked);
+    await expect.poll(listed, patient).toMatchObject({ reason: null });
+    const hashOf = (email: string) => usersIn(node.config.out).find(({ user }) => user === email)?.password;
+    const before = hashOf("jan@x.nl");
+    await must("update-password", { email: "jan@x.nl", password: "another horse" });
+    await expect.poll(() => hashOf("jan@x.nl"), patient).not.toBe(before);
   });
 });
