@@ -6,8 +6,10 @@ export interface Pace {
   wait: number;
   /** Polls in a row that failed. */
   failures: number;
-  /** Waits in a row that ended before their time without news. */
+  /** Waits in a row that ended before their time, and without news. */
   unkept: number;
+  /** How long the server is known, or at first hoped, to wait, in seconds; 0 where it is asked each minute instead. */
+  kept: number;
   /** The longest wait that comes through, in seconds; 0 where none does. */
   longest: number;
   /** Milliseconds since `longest` was cut down. */
@@ -21,7 +23,7 @@ export interface Turn {
   unreachable?: boolean | undefined;
   /** How long the server asks to wait, in milliseconds. */
   retryAfter?: number | undefined;
-  /** Milliseconds from question to answer, by a clock that nobody sets. */
+  /** Milliseconds from the question until its answer was applied, by a clock that nobody sets. */
   took: number;
 }
 
@@ -55,6 +57,7 @@ export const FIRST: Pace = {
   wait: 0,
   failures: 0,
   unkept: 0,
+  kept: LONGEST_WAIT,
   longest: LONGEST_WAIT,
   sinceCut: 0,
 };
@@ -64,9 +67,11 @@ export const FIRST: Pace = {
  *
  * Whoever waits is let go by a server that stops, and cut off by one that is killed or by a proxy that allows less
  * (504 after 30 seconds, as a rule). One such end is asked after within seconds and is no failure; two in a row are
- * a proxy's doing: then shorter waits are asked for, or none, and full ones again after an hour. While the server
- * cannot be reached the next attempt comes after up to 5, 10, 20 … 240 seconds, at random, so that a fleet is back
- * within seconds of a restart and spread over them. What fails otherwise is not soon over: after 1, 2, then 4 minutes.
+ * a proxy's doing: then shorter waits are asked for, or none, and full ones again after an hour. Two in a row that
+ * end at once are those of a server that does not wait: then a minute passes between them. News in answer to a wait,
+ * as much as a whole one, end such a row. While the server cannot be reached the next attempt comes after up to 5,
+ * 10, 20 … 240 seconds, at random, so that a fleet is back within seconds of a restart and spread over them. What
+ * fails otherwise is not soon over: after 1, 2, then 4 minutes.
  *
  * @param random from 0 up to 1
  */
@@ -91,6 +96,7 @@ export function nextPace(before: Pace, turn: Turn, random: number): Pace {
     pace.unkept += 1;
     if (pace.unkept > 1) {
       pace.longest = shorter(wait, took);
+      pace.kept = pace.longest;
       pace.sinceCut = 0;
     }
     return pace;
@@ -100,12 +106,18 @@ export function nextPace(before: Pace, turn: Turn, random: number): Pace {
   if (pace.longest < LONGEST_WAIT && pace.sinceCut >= TRY_LONG_AGAIN)
     return { ...pace, longest: LONGEST_WAIT, wait: LONGEST_WAIT, unkept: 1, pause: 0 };
   pace.wait = pace.longest;
-  if (news === "changed") return { ...pace, pause: PAUSE * random };
+  if (news === "changed") {
+    if (wait > 0) pace.unkept = 0;
+    // Sooner than that it may have come at once, and have taken its time to be applied.
+    if (pace.kept === 0 && wait > 0 && took >= SHORTEST_WAIT * 1000) pace.kept = wait;
+    return { ...pace, pause: PAUSE * random };
+  }
   if (wait === 0) return { ...pace, pause: pace.longest > 0 ? 0 : aboutInterval(random) };
-  if (took >= wait * 1000 - NEARLY) return { ...pace, unkept: 0, pause: 0 };
+  if (took >= wait * 1000 - NEARLY) return { ...pace, unkept: 0, kept: wait, pause: 0 };
   pace.unkept += 1;
   const again = pace.unkept > 1 && took < AT_ONCE;
-  return { ...pace, pause: again ? aboutInterval(random) : within(RETURN, random) };
+  if (!again) return { ...pace, pause: within(RETURN, random) };
+  return { ...pace, kept: 0, pause: aboutInterval(random) };
 }
 
 /** @param took by the wait that was cut off, in milliseconds */

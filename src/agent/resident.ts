@@ -2,7 +2,7 @@ import { openClient } from "./client.ts";
 import type { Config } from "./config.ts";
 import { type ExitCode, exitCodes } from "./faults.ts";
 import type { Host } from "./host.ts";
-import { FIRST, nextPace } from "./pace.ts";
+import { FIRST, nextPace, type Pace, type Turn } from "./pace.ts";
 import { pollOnce } from "./poll.ts";
 import { findCommands, makeOutDirectory, readAuthorities, readKey } from "./preparation.ts";
 
@@ -34,7 +34,7 @@ export async function runResident(
       if (signal.aborted) break;
       const took = host.clock.monotonic() - asked;
       const next = nextPace(pace, { ...result, took }, host.random());
-      if (next.longest < pace.longest) host.log(describe(wait, took, next.longest));
+      if (next.kept !== pace.kept) host.log(describe(next.kept, pace, { ...result, took }));
       pace = next;
       await host.clock.sleep(pace.pause, signal);
     }
@@ -44,9 +44,13 @@ export async function runResident(
   }
 }
 
-function describe(wait: number, took: number, longest: number): string {
-  const cut = `a wait for news of ${wait} s was cut off after ${Math.round(took / 1000)} s, by a proxy as it seems`;
-  return longest > 0
-    ? `${cut}: waits of ${longest} s are asked for`
-    : `${cut}: the server is asked each minute`;
+/** Why the server is asked in another way from now on. */
+function describe(kept: number, before: Pace, { news, took }: Turn): string {
+  if (kept > before.kept)
+    return `the server waits for news again, for up to ${kept} s: a change arrives at once`;
+  const why =
+    news === undefined
+      ? `a wait for news of ${before.wait} s was cut off after ${Math.round(took / 1000)} s, by a proxy as it seems`
+      : "the server, or a proxy for it, says at once that there is no news instead of waiting for some";
+  return kept > 0 ? `${why}: waits of ${kept} s are asked for` : `${why}: it is asked each minute`;
 }

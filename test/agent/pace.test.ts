@@ -88,6 +88,35 @@ describe("a proxy that cuts waits off", () => {
   });
 });
 
+describe("a server that has news all the time", () => {
+  const busy = { news: "changed", took: 20_000 } as const;
+
+  /** What comes of these turns, one after the other, of a node that waits. */
+  function paceThrough(...turns: Turn[]): Pace {
+    let pace = FIRST;
+    for (const turn of turns) pace = nextPace({ ...pace, wait: pace.longest }, turn, 0.5);
+    return pace;
+  }
+
+  it("and is started anew now and then is asked again within seconds each time, however soon it lets go", () => {
+    const letGo = { news: "unchanged", took: 300 } as const;
+    expect(paceThrough(busy, letGo, busy, letGo)).toMatchObject({ pause: 2750, wait: 55, kept: 55 });
+    expect(paceThrough(busy, letGo, letGo)).toMatchObject({ pause: 60_000, kept: 0 });
+  });
+
+  it("and is killed now and then is no proxy that cuts waits off", () => {
+    const killed = { unreachable: true, took: 3000 } as const;
+    expect(paceThrough(busy, killed, busy, killed)).toMatchObject({ longest: 55, kept: 55 });
+    expect(paceThrough(busy, killed, killed)).toMatchObject({ longest: 0, kept: 0 });
+  });
+
+  it("breaks no row where it was not asked to wait", () => {
+    const cut = { unreachable: true, took: 30_000 } as const;
+    const asked = nextPace({ ...paceThrough(cut), wait: 0 }, { news: "changed", took: 20 }, 0.5);
+    expect(nextPace(asked, cut, 0.5)).toMatchObject({ longest: 24, kept: 24 });
+  });
+});
+
 describe("a fleet of ten thousand nodes", () => {
   /** Everybody waits; the server goes at `away`, and is back at `back`. */
   function restart(away: number, back: number, ending: "lets go" | "is killed"): number[] {

@@ -149,6 +149,26 @@ describe("the resident program and a server that waits", () => {
     expect(clock.waits).toEqual([0, 2750, 60_000]);
   });
 
+  it("it says once why a server that does not wait is asked each minute, and once that one waits again", async () => {
+    const { server, node, clock, stop } = await settled();
+    node.log.length = 0;
+    let asked = 0;
+    server.serves = (_, response) => {
+      asked += 1;
+      // Behind the proxy that answered at once there are changes too; then it is gone.
+      if (asked === 7) return maps(two, response);
+      if (asked > 10) clock.now += 55_000;
+      if (asked === 14) stop.abort();
+      response.writeHead(304).end();
+    };
+    expect(await run(node, stop)).toBe(0);
+    expect(clock.waits.filter((wait) => wait === 60_000)).toHaveLength(6);
+    expect(node.log.filter((line) => line.includes("news"))).toEqual([
+      "the server, or a proxy for it, says at once that there is no news instead of waiting for some: it is asked each minute",
+      "the server waits for news again, for up to 55 s: a change arrives at once",
+    ]);
+  });
+
   it("a server that sends again and again what the node has is not asked again without a pause", async () => {
     const { server, node, clock, stop } = await settled();
     let asked = 0;
