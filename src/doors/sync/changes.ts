@@ -7,8 +7,8 @@ import type { PollReader } from "../../../db/store.ts";
  * written, then after pauses that double. A commit counts only once the disk has its last page, which nothing tells of.
  */
 const FIRST_LOOK = 10;
-/** For file systems that do not tell when a file is written. */
-const LONGEST_PAUSE = 1_000;
+/** The longest of these pauses: where the file system tells of writes, and where it has not done so yet, or does not. */
+const LONGEST_PAUSE = { told: 60_000, untold: 1_000 };
 /** Polls that are let go in one turn of the event loop, so that thousands do not keep everybody else waiting. */
 const WOKEN_AT_ONCE = 100;
 
@@ -20,6 +20,8 @@ export class Changes {
   /** The version (PollView) that all who wait have seen. */
   #seen = "";
   #watcher: FSWatcher | undefined;
+  /** The file system has told of a write, and the log that it tells of is still the one. */
+  #told = false;
   #timer: NodeJS.Timeout | undefined;
   #pause = 0;
 
@@ -70,11 +72,14 @@ export class Changes {
 
   #start(): void {
     try {
-      this.#watcher = watch(this.#log, { persistent: false }, () => {
+      this.#watcher = watch(this.#log, { persistent: false }, (event) => {
+        this.#told = event === "change";
         // Of many writes in a row the first counts: the looks that follow it must come.
         if (this.#pause > FIRST_LOOK) this.#lookAfter(FIRST_LOOK);
       });
-      this.#watcher.on("error", () => {});
+      this.#watcher.on("error", () => {
+        this.#told = false;
+      });
     } catch {
       // As many files are watched as the system allows: what is left is to look.
     }
@@ -84,6 +89,7 @@ export class Changes {
   #stop(): void {
     this.#watcher?.close();
     this.#watcher = undefined;
+    this.#told = false;
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }
@@ -92,7 +98,7 @@ export class Changes {
     clearTimeout(this.#timer);
     this.#pause = ms;
     this.#timer = setTimeout(() => {
-      this.#lookAfter(Math.min(2 * ms, LONGEST_PAUSE));
+      this.#lookAfter(Math.min(2 * ms, this.#told ? LONGEST_PAUSE.told : LONGEST_PAUSE.untold));
       this.#look();
     }, ms);
   }
