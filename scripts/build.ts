@@ -42,6 +42,7 @@ for (const program of ["dist/m25-mail.js", "dist/m25-mail-node.mjs"]) chmodSync(
 const folder = mkdtempSync(join(tmpdir(), "m25-mail-build-"));
 execFileSync(process.execPath, ["dist/m25-mail.js", "stdio", "--db", join(folder, "m25-mail.db")], {
   input: "",
+  env: { ...process.env, NODE_COMPILE_CACHE: undefined, NODE_DISABLE_COMPILE_CACHE: undefined }, // who builds may have either
   stdio: "pipe", // what it says of its database is of no interest, unless it fails
 });
 rmSync(folder, { recursive: true });

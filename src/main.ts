@@ -112,6 +112,7 @@ async function stdioCommand(argv: string[]): Promise<number> {
   const config = storeConfig(settings(argv, stdioFlags), process.env);
   const log = await openLog(config);
   const { serveMcpStdio } = await import("./doors/mcp/stdio.ts");
+  const stop = stopSignal();
   const store = openOrMake(config, log);
   const runtime: Runtime = {
     ...runtimeOf(store, config, log),
@@ -121,7 +122,7 @@ async function stdioCommand(argv: string[]): Promise<number> {
     observe: (call) => log.debug("call", callFields(call)),
   };
   const connection = serveMcpStdio(runtime, config["read-only"] ? readingTools : tools, log);
-  await Promise.race([stopSignal(), connection.closed]);
+  await Promise.race([stop, connection.closed]);
   await connection.close();
   await store.close();
   return exitCodes.done;
@@ -143,9 +144,10 @@ async function backupCommand(command: "backup" | "restore", argv: string[]): Pro
   return exitCodes.done;
 }
 
+/** The first signal to stop. Further ones change nothing: of one Ctrl-C under npm two arrive, the terminal's and npm's. */
 function stopSignal(): Promise<void> {
   return new Promise((resolve) => {
-    for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => resolve());
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => resolve());
   });
 }
 
