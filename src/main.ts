@@ -13,10 +13,10 @@ import {
   commandHelp,
   help,
   helpAtHand,
-  isEndpoint,
   serveFlags,
   stdioFlags,
   storeFlags,
+  toolNamed,
 } from "./doors/cli/help.ts";
 import { jsonLog } from "./json-log.ts";
 import { type Log, stderrLog } from "./log.ts";
@@ -53,7 +53,7 @@ function unknownCommand(command: string, argv: readonly string[]): UsageError {
   if (command.startsWith("-")) {
     return new UsageError("Flags come after the command: m25-mail COMMAND --db FILE.");
   }
-  if (isEndpoint(command)) {
+  if (toolNamed(command) !== undefined) {
     return new UsageError(
       `There is no command ${command}, but an operation of that name: m25-mail call ${command} …`,
     );

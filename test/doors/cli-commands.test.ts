@@ -5,7 +5,8 @@ import { expect, test } from "vitest";
 import { openStore } from "../../db/sqlite.ts";
 import packageJson from "../../package.json" with { type: "json" };
 import { storeCommand } from "../../src/doors/cli/commands.ts";
-import { nameOf, usages } from "../../src/doors/cli/usage.ts";
+import { commandHelp } from "../../src/doors/cli/help.ts";
+import { nameOf, type Usage, usages } from "../../src/doors/cli/usage.ts";
 import { tools } from "../../tools/index.ts";
 import { m25mail } from "../support/program.ts";
 import { PASSWORD, temporaryFolder, testRuntime } from "../support/store.ts";
@@ -116,14 +117,52 @@ test("each command has a help of its own, which tells of the flags that it takes
   expect(node).not.toContain("token");
 });
 
+test("the help of call lists the nine, a line each, also after a name that is none of them", async () => {
+  for (const args of [["call"], ["call", "bogus"]]) {
+    const { stdout } = await m25mail([...args, "--help"]);
+    for (const { endpoint, title } of tools)
+      expect(stdout).toMatch(new RegExp(`^ +${endpoint} +${title}$`, "m"));
+  }
+  const byItsOtherName = await m25mail(["call", "m25_mail_add_user", "--help"]);
+  expect(byItsOtherName.stdout).toMatch(/^m25-mail call add-user /);
+  expect(byItsOtherName.stdout).not.toContain("m25_mail_");
+});
+
+const atTheServer = usages.filter((usage) => !/^(serve|stdio|call|backup|restore)\b/.test(usage.call));
+
+/** What stands on the command line for a command, but for flags. */
+function wordsOf(usage: Usage): string[] {
+  const given = usage.call.split(" | ")[0]?.match(/\b[A-Z]+\b/g) ?? [];
+  return [...nameOf(usage).split(" "), ...given];
+}
+
+test("only a command that sets a password takes a hash cost, and its help alone tells of it", async () => {
+  const lines = [...atTheServer.map(wordsOf), ...tools.map(({ endpoint }) => ["call", endpoint])];
+  const taken = lines.filter(([word = "", ...rest]) => {
+    const others = word === "oauth" && rest[1] === "add" ? ["--redirect-uri", "http://localhost/"] : [];
+    try {
+      return storeCommand(word, [...rest, ...others, "--hash-cost", "11"]) !== undefined;
+    } catch (error) {
+      expect(String(error)).toContain("Unknown option '--hash-cost'");
+      return false;
+    }
+  });
+  expect(taken.map((words) => words.join(" ")).sort()).toEqual([
+    "call add-user",
+    "call update-password",
+    "operator set-password",
+  ]);
+  expect(lines.filter((words) => commandHelp(words).includes("--hash-cost"))).toEqual(taken);
+  expect((await m25mail(["restore", "FILE", "--hash-cost", "11"])).stderr).toContain("'--hash-cost'");
+  expect(commandHelp(["restore"])).not.toContain("--hash-cost");
+});
+
 test("every command that help tells of is one, with every flag that help gives it", () => {
-  const atTheServer = usages.filter((usage) => !/^(serve|stdio|call|backup|restore)\b/.test(usage.call));
   expect(atTheServer.length).toBeGreaterThan(15);
   for (const usage of atTheServer) {
-    const [word = "", ...verbs] = nameOf(usage).split(" ");
-    const given = usage.call.split(" | ")[0]?.match(/\b[A-Z]+\b/g) ?? [];
+    const [word = "", ...rest] = wordsOf(usage);
     const flags = (usage.options ?? []).flatMap(([flag]) => flag.replace("END", "1d").split(" "));
-    expect(storeCommand(word, [...verbs, ...given, ...flags]), usage.call).toMatchObject({
+    expect(storeCommand(word, [...rest, ...flags]), usage.call).toMatchObject({
       values: { json: true },
     });
   }

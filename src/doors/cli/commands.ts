@@ -6,7 +6,7 @@ import { auditCommand } from "./audit.ts";
 import { runTool } from "./call.ts";
 import { callCommand } from "./endpoint.ts";
 import { showFleet } from "./fleet.ts";
-import { storeFlags } from "./help.ts";
+import { passwordFlags, storeFlags } from "./help.ts";
 import { oauthCommand } from "./oauth.ts";
 import { readPassword } from "./password.ts";
 import { presentation, show } from "./show.ts";
@@ -123,7 +123,7 @@ function acceptCommand(argv: readonly string[]): StoreCommand {
 }
 
 function setPasswordCommand(argv: readonly string[]): StoreCommand {
-  const { values } = parseArguments(argv, [...storeFlags, "password-file"], SWITCHES, []);
+  const { values } = parseArguments(argv, [...passwordFlags, "password-file"], SWITCHES, []);
   return {
     values,
     async run(runtime) {

@@ -1,10 +1,10 @@
 import { tools } from "../../../tools/index.ts";
-import { isSecret, mcpName, type Tool } from "../../../tools/tool.ts";
+import { isSecret } from "../../../tools/tool.ts";
 import { UsageError } from "../../config.ts";
 import { inputFromText, inputSchema } from "../schema.ts";
 import { type Arguments, optionalText, parseArguments, SWITCHES } from "./arguments.ts";
 import { runTool } from "./call.ts";
-import { storeFlags } from "./help.ts";
+import { flagsFor, toolNamed } from "./help.ts";
 import { readPassword } from "./password.ts";
 import { presentation } from "./show.ts";
 import type { StoreCommand } from "./store-command.ts";
@@ -18,7 +18,12 @@ import { flagName } from "./wording.ts";
 export function callCommand(argv: readonly string[]): StoreCommand {
   const [name = "", ...rest] = argv;
   if (name === "" || name.startsWith("-")) throw new UsageError("call needs an ENDPOINT.");
-  const tool = endpoint(name);
+  const tool = toolNamed(name);
+  if (tool === undefined) {
+    throw new UsageError(
+      `There is no endpoint ${name}. The endpoints: ${tools.map((known) => known.endpoint).join(", ")}.`,
+    );
+  }
   const { properties } = inputSchema(tool);
   const fields = Object.keys(properties).filter((field) => !isSecret(tool.input.shape[field]));
   const takesPassword = "password" in properties;
@@ -26,7 +31,7 @@ export function callCommand(argv: readonly string[]): StoreCommand {
   const texts = fields.filter((field) => !booleans.includes(field));
   const parsed = parseArguments(
     rest,
-    [...storeFlags, ...texts.map(flagName), ...(takesPassword ? ["password-file"] : [])],
+    [...flagsFor(tool), ...texts.map(flagName), ...(takesPassword ? ["password-file"] : [])],
     [...SWITCHES, ...booleans.map(flagName)],
     [],
   );
@@ -39,15 +44,6 @@ export function callCommand(argv: readonly string[]): StoreCommand {
       return runTool(runtime, tool, input, presentation(values));
     },
   };
-}
-
-function endpoint(name: string): Tool {
-  // Assistants know the MCP tools: their names are good here too.
-  const tool = tools.find((candidate) => candidate.endpoint === name || mcpName(candidate) === name);
-  if (tool !== undefined) return tool;
-  throw new UsageError(
-    `There is no endpoint ${name}. The endpoints: ${tools.map((known) => known.endpoint).join(", ")}.`,
-  );
 }
 
 function fieldsOf(fields: readonly string[], { values }: Arguments): Record<string, unknown> {

@@ -1,9 +1,9 @@
 import { tools } from "../../../tools/index.ts";
-import type { Tool } from "../../../tools/tool.ts";
+import { mcpName, type Tool } from "../../../tools/tool.ts";
 import { environmentName, type FlagName, flags } from "../../config.ts";
 import { inputSchema } from "../schema.ts";
-import { nameOf, type Usage, usages } from "./usage.ts";
-import { flagName } from "./wording.ts";
+import { nameOf, passwordOption, type Usage, usages } from "./usage.ts";
+import { atTheShell, flagName } from "./wording.ts";
 
 /** Of the column of calls in the general help. */
 const WIDTH = 36;
@@ -29,27 +29,30 @@ export const serveFlags: readonly FlagName[] = [
   "log-format",
   "log-level",
 ];
-export const storeFlags: readonly FlagName[] = ["db", "hash-cost"];
 export const stdioFlags: readonly FlagName[] = [
-  ...storeFlags,
+  "db",
   "read-only",
   "limit-destructive",
+  "hash-cost",
   "log-format",
   "log-level",
 ];
+/** Of the commands that work on the database, and of those that set a password there. */
+export const storeFlags: readonly FlagName[] = ["db"];
+export const passwordFlags: readonly FlagName[] = ["db", "hash-cost"];
 
 export function help(): string {
   return `m25-mail: mail domains and mailboxes, administered by assistants and people
 
 ${usages.map(line).join("\n")}
 
-  m25-mail COMMAND --help                        more of one command
+  m25-mail COMMAND --help                        more of one command, and the flags that it takes
   m25-mail --version
 
 Endpoints: ${tools.map((tool) => tool.endpoint).join(", ")}.
 Passwords are read from standard input, a prompt, or --password-file FILE.
 
-Flags, and the environment variables that stand for them:
+Flags of serve, and the environment variables that stand for them; every command takes --db:
 ${flagTable(serveFlags)}
 
 Exit codes: 0 done, 1 refused, 2 wrong usage, 75 a temporary failure (run again).
@@ -68,7 +71,7 @@ function line(usage: Usage): string {
  */
 export function commandHelp(argv: readonly string[]): string {
   const [command, endpoint] = argv;
-  const tool = tools.find((candidate) => command === "call" && candidate.endpoint === endpoint);
+  const tool = command === "call" ? toolNamed(endpoint) : undefined;
   if (tool !== undefined) return endpointHelp(tool);
   const flag = argv.findIndex((word) => word.startsWith("-"));
   const words = `${argv.slice(0, flag < 0 ? undefined : flag).join(" ")} `;
@@ -77,8 +80,8 @@ export function commandHelp(argv: readonly string[]): string {
     return name.startsWith(words) || words.startsWith(name);
   });
   if (meant.length === 0) return help();
-  const settings = command === "serve" ? serveFlags : command === "stdio" ? stdioFlags : storeFlags;
-  return `${meant.map(usageHelp).join("\n")}\n${flagTable(settings)}\n`;
+  const endpoints = command === "call" ? `${endpointTable()}\n\n` : "";
+  return `${meant.map(usageHelp).join("\n")}\n${endpoints}${flagTable(flagsOf(command, meant))}\n`;
 }
 
 /**
@@ -87,17 +90,34 @@ export function commandHelp(argv: readonly string[]): string {
  * @param argv what stands on the command line
  */
 export function helpAtHand([command = "", ...rest]: readonly string[]): string {
-  if (isEndpoint(command)) return helpAtHand(["call", command]);
-  if (command === "call" && isEndpoint(rest[0])) return `m25-mail call ${rest[0]} --help`;
+  if (toolNamed(command) !== undefined) return helpAtHand(["call", command]);
+  if (command === "call" && toolNamed(rest[0]) !== undefined) return `m25-mail call ${rest[0]} --help`;
   const typed = `${[command, ...rest].join(" ")} `;
   const names = usages.map(nameOf).filter((name) => name.split(" ", 1)[0] === command);
   if (names.length === 0) return "m25-mail --help";
   return `m25-mail ${names.find((name) => typed.startsWith(`${name} `)) ?? command} --help`;
 }
 
-/** True for the name of an operation, which `call` runs. */
-export function isEndpoint(word: string | undefined): boolean {
-  return tools.some((tool) => tool.endpoint === word);
+/** The operation of this name, which `call` runs. Assistants know the MCP tools: their names are good here too. */
+export function toolNamed(word: string | undefined): Tool | undefined {
+  return tools.find((tool) => tool.endpoint === word || mcpName(tool) === word);
+}
+
+/** The settings that a command takes on an operation. */
+export function flagsFor(tool: Tool): readonly FlagName[] {
+  return "password" in tool.input.shape ? passwordFlags : storeFlags;
+}
+
+function flagsOf(command: string | undefined, meant: readonly Usage[]): readonly FlagName[] {
+  if (command === "serve") return serveFlags;
+  if (command === "stdio") return stdioFlags;
+  const own = meant.flatMap(({ options = [] }) => options.map(([flag]) => flag));
+  return own.includes(passwordOption[0]) ? passwordFlags : storeFlags;
+}
+
+function endpointTable(): string {
+  const lines = tools.map(({ endpoint, title }) => `  ${endpoint.padEnd(24)} ${title}`);
+  return `Endpoints; m25-mail call ENDPOINT --help tells the fields of one:\n${lines.join("\n")}`;
 }
 
 function usageHelp({ call, does, options = [] }: Usage): string {
@@ -108,12 +128,11 @@ function usageHelp({ call, does, options = [] }: Usage): string {
 function endpointHelp(tool: Tool): string {
   const { properties } = inputSchema(tool);
   const lines = Object.entries(properties).map(([name, { description = "", writeOnly, type }]) => {
-    const flag = writeOnly
-      ? "--password-file FILE"
-      : `--${flagName(name)}${type === "boolean" ? "" : " VALUE"}`;
+    const flag = writeOnly ? passwordOption[0] : `--${flagName(name)}${type === "boolean" ? "" : " VALUE"}`;
     return `  ${flag.padEnd(24)} ${description}`;
   });
-  return `m25-mail call ${tool.endpoint} [--json]\n\n${tool.description}\n\n${[...lines, flagTable(storeFlags)].join("\n")}\n`;
+  const flags = [...lines, flagTable(flagsFor(tool))].join("\n");
+  return atTheShell(`m25-mail call ${tool.endpoint} [--json]\n\n${tool.description}\n\n${flags}\n`);
 }
 
 function flagTable(names: readonly FlagName[]): string {

@@ -7,7 +7,8 @@ export interface Usage {
 }
 
 const json = ["--json", "the result as JSON, for programs"] as const;
-const password = ["--password-file FILE", "instead of standard input or the prompt"] as const;
+/** Of a command that sets a password. */
+export const passwordOption = ["--password-file FILE", "instead of standard input or the prompt"] as const;
 
 export const usages: readonly Usage[] = [
   { call: "serve", does: "HTTP: MCP, REST, sync of the nodes, health" },
@@ -61,7 +62,7 @@ export const usages: readonly Usage[] = [
   {
     call: "operator set-password",
     does: "for the page on which OAuth clients are allowed",
-    options: [password, json],
+    options: [passwordOption, json],
   },
   {
     call: "oauth client add NAME",
@@ -72,8 +73,8 @@ export const usages: readonly Usage[] = [
   { call: "oauth client remove NAME", does: "ends one, and what it was allowed", options: [json] },
   { call: "oauth grants list", does: "what OAuth clients were allowed", options: [json] },
   { call: "oauth grants revoke ID", does: "ends that at once", options: [json] },
-  { call: "backup FILE", does: "a consistent copy while running" },
-  { call: "restore FILE", does: "and back" },
+  { call: "backup FILE", does: "a consistent copy of the database, while it is in use" },
+  { call: "restore FILE", does: "what a backup holds, back into the database, while it is in use" },
 ];
 
 /** The words that name a command: what stands before its arguments. */
