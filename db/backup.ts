@@ -4,6 +4,7 @@ import { MailError } from "../src/mail/error.ts";
 import {
   type Connection,
   createFile,
+  isDamage,
   isDatabaseFile,
   migrate,
   noDatabase,
@@ -78,6 +79,13 @@ export function restore(database: string, file: string): Restored {
     throw new MailError("unavailable", `There is no file ${file}.`, "Name one that m25-mail backup wrote.");
   }
   refuseItself(database, file);
+  if (!translated(() => isDatabaseFile(file), file)) {
+    throw new MailError(
+      "unavailable",
+      `${file} is no backup of M25 Mail.`,
+      "Nothing was changed. Name a file that m25-mail backup wrote.",
+    );
+  }
   if (isInUse(file)) {
     throw new MailError(
       "unavailable",
@@ -91,8 +99,8 @@ export function restore(database: string, file: string): Restored {
     translated(() => {
       createFile(copy);
       copyFileSync(file, copy);
-      checkCopy(copy, file);
     }, file);
+    checkCopy(copy, file);
     return translated(() => putBack(database, copy, file), database);
   } finally {
     for (const path of [copy, `${copy}-wal`, `${copy}-shm`]) rmSync(path, { force: true });
@@ -144,25 +152,21 @@ function contentOf(connection: Connection): Restored {
 }
 
 function checkCopy(copy: string, file: string): void {
-  const connection = openConnection(copy, { readonly: false });
+  const damaged = new MailError(
+    "unavailable",
+    `${file} is damaged.`,
+    "Nothing was changed. Restore another backup.",
+  );
   try {
-    if (connection.pragma("application_id", { simple: true }) === 0) {
-      throw new MailError(
-        "unavailable",
-        `${file} is no backup of M25 Mail.`,
-        "Name one that m25-mail backup wrote.",
-      );
+    const connection = openConnection(copy, { readonly: false });
+    try {
+      migrate(connection, file);
+      if (connection.pragma("integrity_check", { simple: true }) !== "ok") throw damaged;
+    } finally {
+      connection.close();
     }
-    migrate(connection, file);
-    if (connection.pragma("integrity_check", { simple: true }) !== "ok") {
-      throw new MailError(
-        "unavailable",
-        `${file} is damaged.`,
-        "Nothing was changed. Restore another backup.",
-      );
-    }
-  } finally {
-    connection.close();
+  } catch (error) {
+    throw isDamage(error) ? damaged : (unavailable(error, file) ?? error);
   }
 }
 

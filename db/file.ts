@@ -110,6 +110,11 @@ export function isBusy(error: unknown): boolean {
   return error instanceof Error && "code" in error && String(error.code).startsWith("SQLITE_BUSY");
 }
 
+/** True for what SQLite says of a file that is no database, or no whole one. */
+export function isDamage(error: unknown): boolean {
+  return error instanceof Error && "code" in error && /^SQLITE_(CORRUPT|NOTADB)/.test(String(error.code));
+}
+
 /** Refuses what is not ours or newer than this program; brings an older database up to date. */
 export function migrate(connection: Connection, path: string): void {
   checkSqliteVersion(connection);
@@ -141,7 +146,7 @@ function pendingMigrations(connection: Connection, path: string): readonly strin
     throw new MailError(
       "unavailable",
       `${path} was written by a newer version of M25 Mail (schema ${version}, this program knows ${migrations.length}).`,
-      "Install the newer version, or name another file with --db FILE.",
+      "Install the newer version, or name another file.",
     );
   }
   return migrations.slice(version);

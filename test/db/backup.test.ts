@@ -1,5 +1,5 @@
-import { existsSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import Database from "better-sqlite3";
 import { expect, onTestFinished, test } from "vitest";
 import { backUp, restore } from "../../db/backup.ts";
@@ -225,15 +225,39 @@ test("a restore does not turn back who may ask: what was revoked stays so, and a
 });
 
 test.each([
-  ["is not there", undefined],
-  ["is no database", "hello, this is a text and no database at all".repeat(100)],
-])("a backup that %s changes nothing", async (_what, content) => {
+  ["is not there", /There is no file/, () => join(temporaryFolder(), "nowhere")],
+  [
+    "is a text",
+    /is no backup/,
+    () => writtenFile("hello, this is a text and no database at all".repeat(100)),
+  ],
+  ["is empty", /is no backup/, () => writtenFile("")],
+  ["is another program's database", /is no backup/, () => otherDatabase()],
+  ["is a folder", /is no backup/, () => temporaryFolder()],
+  ["is cut off", /is damaged/, () => changedBackup((bytes) => bytes.subarray(0, 5000))],
+  ["is damaged", /is damaged/, () => changedBackup((bytes) => bytes.fill(0xff, 100, 8000))],
+  ["is of a newer version", /newer version/, () => changedBackup((bytes) => bytes.fill(0x01, 60, 62))],
+])("a backup that %s changes nothing, and the refusal is about that file", async (_what, words, path) => {
   const { file, must, store } = testStore();
   await must("add-domain", { domain: "example.nl" });
   const before = store.polls.now().state(wholeView);
-  const backup = join(temporaryFolder(), "backup");
-  if (content !== undefined) writeFileSync(backup, content);
-  expect(() => restore(file, backup)).toThrow(expect.objectContaining({ code: "unavailable" }));
+  const backup = await path();
+  const refused = await m25mail(["restore", backup, "--db", file]);
+  expect(refused).toMatchObject({ code: 1, stdout: "" });
+  const [message = "", hint = ""] = refused.stderr.split("\n");
+  expect(message).toMatch(words);
+  expect(message).toContain(`unavailable: `);
+  expect(message).toContain(backup);
+  expect(hint).not.toContain("--db"); // which names the database, not the file
   expect(store.polls.now().state(wholeView)).toEqual(before);
-  expect(existsSync(`${file}.restore-${process.pid}`)).toBe(false);
+  expect(readdirSync(dirname(file)).filter((name) => name.includes("restore"))).toEqual([]);
 });
+
+/** A backup of which these bytes were made. */
+async function changedBackup(change: (bytes: Buffer) => Buffer): Promise<string> {
+  const { file } = testStore();
+  const path = join(temporaryFolder(), "backup");
+  await backUp(file, path);
+  writeFileSync(path, change(readFileSync(path)));
+  return path;
+}
