@@ -1,4 +1,4 @@
-import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Store } from "../db/store.ts";
 import { call, type Runtime } from "../tools/call.ts";
@@ -7,6 +7,25 @@ import { operatorTools } from "../tools/operator/index.ts";
 import { operator } from "../tools/principal.ts";
 import type { Log } from "./log.ts";
 import { MailError } from "./mail/error.ts";
+
+const fileBeside = (database: string) => join(dirname(database), "first-token");
+/** Who is at a terminal reads the token there. */
+const needsFile = () => !process.stderr.isTTY;
+
+/**
+ * Before a database is made: where its first token could not be written down, nothing is made.
+ *
+ * @throws MailError unavailable: the file is there already
+ */
+export function refuseLeftover(database: string): void {
+  const path = fileBeside(database);
+  if (!needsFile() || !existsSync(path)) return;
+  throw new MailError(
+    "unavailable",
+    `${path} is there already, perhaps with another database's token, and there is no database ${database} yet: none was made.`,
+    "Take what is in that file, delete it and start again, or name the database that is there: --db FILE.",
+  );
+}
 
 /**
  * A server that nobody can call is of no use: the first token is made, and handed to the operator alone. Where there
@@ -21,13 +40,13 @@ export async function provideFirstToken(
   database: string,
   log: Log,
 ): Promise<void> {
-  const path = join(dirname(database), "first-token");
+  const path = fileBeside(database);
   const told = () => log.info(`the first access token is in ${path}: read it, then delete the file`);
   if (await store.read((tables) => tables.tokens.wereThereEver())) {
     if (isTokenOf(store, path)) told();
     return;
   }
-  const file = process.stderr.isTTY ? undefined : openTokenFile(path);
+  const file = needsFile() ? openTokenFile(path) : undefined;
   const outcome = await call(runtime, operator("cli"), operatorTools.createToken, { name: "first" });
   if (!outcome.ok) {
     if (file !== undefined) rmSync(path);

@@ -99,8 +99,10 @@ async function serveCommand(argv: string[]): Promise<number> {
   const config = serveConfig(settings(argv, serveFlags), process.env);
   // The HTTP stack takes longer to load than all else: stdio and the commands do without it.
   const { serve } = await import("./serve.ts");
+  const { refuseLeftover } = await import("./first-token.ts");
   const stop = stopSignal();
   const log = await openLog(config);
+  if (!existsSync(config.db)) refuseLeftover(config.db);
   const store = openOrMake(config, log);
   const server = await serve(config, store, runtimeOf(store, config, log), log);
   await stop;

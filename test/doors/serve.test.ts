@@ -1,5 +1,14 @@
 import { once } from "node:events";
-import { existsSync, mkdirSync, readFileSync, rmdirSync, rmSync, statSync, symlinkSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { connect } from "node:net";
@@ -64,6 +73,11 @@ test("a second database in the same folder leaves the first one's token alone, a
   first.child.kill("SIGTERM");
   await first.finished;
   const token = readFileSync(file, "utf8");
+  const unmade = await m25mail(["serve", "--db", other, "--port", "0"]);
+  expect(unmade).toMatchObject({ code: 1, stdout: "" });
+  expect(unmade.stderr).toMatch(/^unavailable: .*first-token is there already.*none was made\.\n.*delete it/);
+  expect(readdirSync(join(database, "..")).filter((name) => name.startsWith("other"))).toEqual([]);
+  await openStore(other, { create: true }).close(); // as stdio makes it
   const refused = await m25mail(["serve", "--db", other, "--port", "0"]);
   expect(refused).toMatchObject({ code: 1, stdout: "" });
   expect(refused.stderr).toMatch(/^unavailable: .*first-token is there already.*\n.*m25-mail token create/m);
@@ -125,6 +139,7 @@ test("who has revoked all tokens gets no other by itself", async () => {
 
 test("a first token that cannot be written down is not made, and the server says so instead of running unusable", async () => {
   const database = newDatabase();
+  await openStore(database, { create: true }).close();
   const file = join(database, "..", "first-token");
   mkdirSync(file);
   const answer = await m25mail(["serve", "--db", database, "--port", "0"]);
