@@ -54,6 +54,24 @@ test("nodes are listed and removed", async () => {
   expect((await run("node", "remove", "pi")).stderr).toMatch(/^node_not_found/);
 });
 
+test("node set shows all that then holds for the node, and refuses to set nothing", async () => {
+  const run = await shell();
+  expect(await run("node", "set", "pi", "--role", "mx")).toEqual({
+    code: 0,
+    stdout: "name: pi\ndomains: all\nrole: mx\nip_address: any\n",
+    stderr: "",
+  });
+  await run("node", "set", "pi", "--domains", "example.nl", "--ip", "192.0.2.0/24");
+  const limited = "domains: example.nl\nrole: mail\nip_address: 192.0.2.0/24\n";
+  expect((await run("node", "set", "pi", "--role", "mail")).stdout).toBe(`name: pi\n${limited}`);
+  const json = await run("node", "set", "pi", "--ip", "any", "--domains", "all", "--json");
+  expect(JSON.parse(json.stdout)).toEqual({ name: "pi", domains: null, role: "mail", ip_address: null });
+  expect((await run("node", "list")).stdout).toMatch(/^pi +mail +any .* all$/m);
+  const nothing = await run("node", "set", "pi");
+  expect(nothing).toMatchObject({ code: 2, stdout: "" });
+  expect(nothing.stderr).toMatch(/--domains, --role or --ip.*node list.*\nSee: m25-mail node set --help\n$/);
+});
+
 test("a mailbox gets another quota, and comes back with its old password", async () => {
   const run = await shell();
   expect((await run("user", "set-quota", "jan@example.nl", "50", "--json")).stdout).toContain(

@@ -5,7 +5,7 @@ import { optionalText, parseArguments, SWITCHES } from "./arguments.ts";
 import { auditCommand } from "./audit.ts";
 import { runTool } from "./call.ts";
 import { callCommand } from "./endpoint.ts";
-import { showFleet } from "./fleet.ts";
+import { showFleet, showNode } from "./fleet.ts";
 import { passwordFlags, storeFlags } from "./help.ts";
 import { oauthCommand } from "./oauth.ts";
 import { readPassword } from "./password.ts";
@@ -99,7 +99,12 @@ function setNodeCommand(argv: readonly string[]): StoreCommand {
     ...(values.role !== undefined && { role: values.role }),
     ...(values.ip !== undefined && { ip_address: values.ip }),
   };
-  const present = presentation(values);
+  if (Object.keys(input).length === 1) {
+    throw new UsageError(
+      "Nothing is to be set: give --domains, --role or --ip. m25-mail node list shows what holds now.",
+    );
+  }
+  const present = presentation(values, showNode);
   const words = { name: "NAME", ip_address: "--ip" };
   return { values, run: (runtime) => runTool(runtime, operatorTools.setNode, input, present, words) };
 }

@@ -1,12 +1,29 @@
 import { show } from "./show.ts";
 
-type Row = Record<string, unknown> & { name: string; domains: string[] | null; hint: string | null };
+interface Limits {
+  domains: string[] | null;
+  ip_address: string | null;
+}
+type Row = Record<string, unknown> & Limits & { name: string; hint: string | null };
 
 /** The fleet for a person: a table, and below it what is to be done about whom. */
 export function showFleet(result: Record<string, unknown>): string {
   const { nodes, revision } = result as { nodes: Row[]; revision: number };
   // The domains stand last: they may be many.
-  const rows = nodes.map(({ created_at, hint, domains, ...row }) => ({ ...row, domains: domains ?? "all" }));
+  const rows = nodes.map(({ created_at, hint, domains, ...row }) => ({
+    ...row,
+    ...inWords({ ...row, domains }),
+  }));
   const hints = nodes.flatMap(({ name, hint }) => (hint === null ? [] : [`${name}: ${hint}`]));
   return [show({ nodes: rows, revision }), ...hints].join("\n");
+}
+
+/** All that holds for one node now. */
+export function showNode(result: Record<string, unknown>): string {
+  return show({ ...result, ...inWords(result as unknown as Limits) });
+}
+
+/** As the flags of `node set` call what is not limited. */
+function inWords({ domains, ip_address }: Limits) {
+  return { ip_address: ip_address ?? "any", domains: domains ?? "all" };
 }
