@@ -15,7 +15,7 @@ export function authorise(principal: Principal, tool: Tool, parsed: ParsedCall):
   if (missing !== undefined) {
     throw new MailError(
       "forbidden",
-      `This access token may not use ${mcpName(tool)} in this way: it lacks the scope "${missing}".`,
+      `This access token lacks the scope "${missing}", which this call of ${mcpName(tool)} needs.`,
       "Ask the operator for a token with that scope (m25-mail token create NAME --scopes …).",
     );
   }
