@@ -1,4 +1,5 @@
-import { chmodSync, existsSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { main } from "../../src/agent/cli.ts";
 import { pollOnce } from "../../src/agent/poll.ts";
@@ -43,6 +44,28 @@ describe("what is said", () => {
         "",
       ].join("\n"),
     );
+  });
+
+  it("--dry-run leaves no record of itself, whatever came of it: status tells of polls alone", async () => {
+    const server = await startServer(one);
+    const node = nodeOf(server);
+    const record = join(node.config.out, "last-poll.json");
+    const dryRuns = async () => {
+      for (const status of [200, 503, 401, 404]) {
+        server.serves = status === 200 ? two : (_, response) => void response.writeHead(status).end();
+        await pollOnce({ ...node.config, dryRun: true }, { host: node.host });
+      }
+    };
+    await dryRuns();
+    expect(existsSync(node.config.out)).toBe(false);
+    server.serves = one;
+    await node.poll();
+    const before = readFileSync(record, "utf8");
+    await dryRuns();
+    expect(readFileSync(record, "utf8")).toBe(before);
+    rmSync(record);
+    await dryRuns();
+    expect(existsSync(record)).toBe(false);
   });
 
   it("neither the key nor a hash is in any line of the log, in any command, or in what is printed", async () => {
