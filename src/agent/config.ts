@@ -114,10 +114,15 @@ function readFlags(
 ): Given {
   const given = new Map<string, string | boolean>();
   for (const flag of flags) {
+    if (!flag.of.includes(command)) {
+      if (values[flag.name] === undefined) continue;
+      const own = `m25-mail-node ${command} --help lists what it takes`;
+      throw new UsageError(`--${flag.name} means nothing to ${command}: ${own}`);
+    }
     const value = values[flag.name] ?? fromEnvironment(flag, env[variableOf(flag)]);
     if (value === "") throw new UsageError(`--${flag.name} is empty`);
     if (value !== undefined) given.set(flag.name, value);
-    else if (flag.required === true && flag.of.includes(command))
+    else if (flag.required === true)
       throw new UsageError(`--${flag.name} (or ${variableOf(flag)}) is missing`);
   }
   const text = (name: string): string | undefined => given.get(name)?.toString();

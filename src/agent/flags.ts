@@ -8,7 +8,7 @@ export interface Flag {
   name: string;
   /** What stands for its value in the help; a switch has none. */
   value?: string;
-  /** Of these commands; given to another it is of no matter. */
+  /** Of these commands; another refuses it, and its variable is of no matter there. */
   of: readonly CommandName[];
   required?: boolean;
   description: string;

@@ -115,6 +115,10 @@ describe("the command line", () => {
     [[...base, "--dry-run=1"], "--dry-run"],
     [[...base, "--out", "/elsewhere"], "--out is given more than once"],
     [at("mail.example.nl"), "not a URL"],
+    [["run", ...base.slice(1), "--json"], "--json means nothing to run: m25-mail-node run --help"],
+    [["status", "--out", "/o", "--dry-run"], "--dry-run means nothing to status"],
+    [["accept", "--out", "/o", "--max-loss-users=9"], "--max-loss-users means nothing to accept"],
+    [["join", ...base.slice(1)], "--out means nothing to join"],
     [["once", "--dry-run", "--dry-run"], "--dry-run is given more than once"],
     [at("ftp://mail.example.nl"), "not an https:// URL"],
     [at("https://me:secret@mail.example.nl"), "an address alone"],
@@ -125,6 +129,17 @@ describe("the command line", () => {
     expect(node.log).toEqual([expect.stringContaining(words), "m25-mail-node --help says how it is used"]);
     expect(node.log.join()).not.toContain("secret");
     expect(node.printed).toEqual([]);
+  });
+
+  it("a variable that another command uses is of no matter: one file of them serves all", () => {
+    const env = {
+      M25_MAIL_OUT: "/o",
+      M25_MAIL_SERVER: "elsewhere",
+      M25_MAIL_DRY_RUN: "maybe",
+      M25_MAIL_JSON: "1",
+    };
+    expect(readCommand(["accept"], env)).toEqual({ name: "accept", config: { out: "/o" } });
+    expect(readCommand(["status"], env)).toEqual({ name: "status", config: { out: "/o", json: true } });
   });
 
   it("a switch in the environment is 1 or 0", () => {
