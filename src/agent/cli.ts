@@ -13,9 +13,10 @@ import { version } from "./version.ts";
 export async function main(
   argv: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
-  host: Host,
+  machine: Host,
   signal: AbortSignal,
 ): Promise<ExitCode> {
+  let host = machine;
   try {
     const command = readCommand(argv, env);
     switch (command.name) {
@@ -29,6 +30,7 @@ export async function main(
     if (command.name === "accept") return await acceptRemovals(host, command.config);
     if (command.name === "status") return await showStatus(command.config, host, version);
     const { name, config } = command;
+    if (name === "once" || name === "run") host = withTimes(host);
     if (config.server.protocol === "http:" && !isLoopback(config.server.hostname)) {
       host.log("warning: --insecure-http: the key and the hashes are only as safe as the link below");
     }
@@ -43,4 +45,10 @@ export async function main(
     if (error instanceof UsageError) host.log("m25-mail-node --help says how it is used");
     return exitCodeOf(error);
   }
+}
+
+/** What polls is logged with the time, as the server's log is; the other commands answer the person who typed them. */
+function withTimes(host: Host): Host {
+  if (host.journal) return host;
+  return { ...host, log: (line) => host.log(`${new Date(host.clock.now()).toISOString()} ${line}`) };
 }

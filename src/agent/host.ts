@@ -15,6 +15,8 @@ export interface Host {
   readSecret(question: string): Promise<string>;
   /** One plain line for the operator; goes to stderr. */
   log(line: string): void;
+  /** True where stderr is journald's, which notes the time of each line. */
+  readonly journal: boolean;
   /** For what the user asked to see; goes to stdout. */
   print(text: string): void;
   /** From 0 up to 1. */

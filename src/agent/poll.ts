@@ -19,7 +19,7 @@ import {
 } from "./faults.ts";
 import { names } from "./folder.ts";
 import { clearFormerRole } from "./former-role.ts";
-import type { Host } from "./host.ts";
+import type { Host, Lock } from "./host.ts";
 import { listenTo, recordPoll } from "./last-poll.ts";
 import { type Eyes, lookUpChanges } from "./lookup.ts";
 import { findCommands, makeOutDirectory, readAuthorities, readKey } from "./preparation.ts";
@@ -39,6 +39,8 @@ export interface Dependencies {
   signal: AbortSignal | undefined;
   /** Keeps its connection; without it the poll opens one of its own. */
   client: Client | undefined;
+  /** Has the folder already; without it the poll takes it for itself. */
+  lock: Lock | undefined;
   /** Report even where nothing has changed and the server was told before. */
   greet: boolean;
   /** Do not log that nothing has changed. */
@@ -110,6 +112,7 @@ async function attemptPoll(config: Config, given: Partial<Dependencies>, noted: 
     limits: {},
     signal: undefined,
     client: undefined,
+    lock: undefined,
     greet: false,
     quiet: false,
     wait: 0,
@@ -128,13 +131,13 @@ async function attemptPoll(config: Config, given: Partial<Dependencies>, noted: 
     }
     const commands = await findCommands(host, config);
     await makeOutDirectory(host, config.out);
-    const lock = await host.lock(join(config.out, names.lock));
+    const lock = settings.lock ?? (await host.lock(join(config.out, names.lock)));
     noted.lockedOut = lock === undefined;
     if (lock === undefined) throw new TemporaryFailure(`another run is at work on ${config.out}`);
     try {
       return await pollLocked({ host, config, commands, lock }, settings, client, key, noted);
     } finally {
-      await lock.release();
+      if (settings.lock === undefined) await lock.release();
     }
   } catch (error) {
     host.log(explain(error));

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { constants } from "node:fs";
+import { constants, fstatSync } from "node:fs";
 import { access, readFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { diskFiles } from "./file-system.ts";
@@ -31,9 +31,18 @@ export const thisMachine: Host = {
   },
   readSecret,
   log: (line) => void process.stderr.write(`${line.replace(/\p{Cc}+/gu, " ")}\n`),
+  get journal() {
+    return isJournal();
+  },
   print: (text) => void process.stdout.write(text),
   random: () => Math.random(),
 };
+
+/** A shell's own JOURNAL_STREAM says nothing of a stderr that was sent elsewhere: systemd.exec(5). */
+function isJournal(): boolean {
+  const { dev, ino } = fstatSync(2);
+  return process.env.JOURNAL_STREAM === `${dev}:${ino}`;
+}
 
 function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

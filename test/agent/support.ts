@@ -235,6 +235,7 @@ export function nodeOf(server: { url: URL }, parts: Partial<Host> = {}): Node {
         return await thisMachine.run(command, args, options);
       },
       log: (line) => void node.log.push(line),
+      journal: true,
       print: (text) => void node.printed.push(text),
       ...parts,
     },
