@@ -11,7 +11,7 @@ export function mountMetrics(
   metrics: Metrics,
   waitingPolls: () => number,
 ): void {
-  scope.get("/metrics", async (request, reply) => {
+  scope.get("/metrics", { exposeHeadRoute: true }, async (request, reply) => {
     const outcome = await call(runtime, request.principal, readFigures, {}, { request: request.id });
     if (!outcome.ok) return sendProblem(reply, outcome.error);
     const text = await metrics.text(outcome.value as Figures, waitingPolls());

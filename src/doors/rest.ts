@@ -18,6 +18,7 @@ export async function mountRest(
     scope.route({
       method: reads ? "GET" : "POST",
       url: `/api/${tool.endpoint}`,
+      exposeHeadRoute: reads,
       handler: async (request, reply) => {
         const input = reads ? inputFromText(tool, request.query as Record<string, unknown>) : request.body;
         const outcome = await call(runtime, request.principal, tool, input, {
@@ -28,5 +29,7 @@ export async function mountRest(
       },
     });
   }
-  scope.get("/api/openapi.json", async ({ principal }) => openapi(toolsFor(principal, tools)));
+  scope.get("/api/openapi.json", { exposeHeadRoute: true }, async ({ principal }) =>
+    openapi(toolsFor(principal, tools)),
+  );
 }

@@ -13,6 +13,7 @@ const nowhere: readonly Route[] = [
 /** The routes that ask for no credential, with OAuth. There is no other way in for strangers. */
 const open = [
   "GET /healthz",
+  "HEAD /healthz",
   "GET /.well-known/oauth-protected-resource",
   "GET /.well-known/oauth-protected-resource/mcp",
   "GET /.well-known/oauth-authorization-server",
@@ -79,7 +80,7 @@ describe.each(settings)("a server %s", (_name, flags) => {
       }
     }
     const opened = server.routes.map((route) => route.join(" ")).filter((route) => open.includes(route));
-    expect(opened).toEqual("oauth" in flags ? open : ["GET /healthz"]);
+    expect(opened).toEqual("oauth" in flags ? open : ["GET /healthz", "HEAD /healthz"]);
   });
 });
 
@@ -161,23 +162,74 @@ test("without OAuth the well-known paths are plain 404s", async () => {
   }
 });
 
-test("methods that a route does not have, HEAD too, are refused with and without a token", async () => {
+test("a method that a path does not have is answered 405 with those it has, to whoever may call it", async () => {
   const server = await startServer();
-  const authorization = `Bearer ${server.token}`;
-  for (const [method, path] of [
-    ["GET", "/api/add-domain"],
-    ["POST", "/api/list-domains"],
-    ["PUT", "/api/add-domain"],
-    ["DELETE", "/api/add-domain"],
-    ["HEAD", "/api/list-domains"],
-    ["OPTIONS", "/api/list-domains"],
-    ["HEAD", "/sync/v1/maps"],
-    ["POST", "/sync/v1/maps"],
-    ["PATCH", "/"],
+  const key = String((await server.api("add-node", { name: "pi" })).body.sync_key);
+  for (const [method, path, allow, credential = server.token] of [
+    ["GET", "/api/add-domain", "POST"],
+    ["HEAD", "/api/add-domain", "POST"],
+    ["PUT", "/api/add-domain", "POST"],
+    ["DELETE", "/api/add-domain?domain=example.nl", "POST"],
+    ["PROPFIND", "/api/add-domain", "POST"],
+    ["POST", "/api/list-domains", "GET, HEAD"],
+    ["OPTIONS", "/api/list-domains", "GET, HEAD"],
+    ["POST", "/api/openapi.json", "GET, HEAD"],
+    ["POST", "/metrics", "GET, HEAD"],
+    ["GET", "/mcp", "POST"],
+    ["PROPFIND", "/mcp", "POST"],
+    ["HEAD", "/sync/v1/maps", "GET", key],
+    ["POST", "/sync/v1/maps", "GET", key],
+    ["GET", "/sync/v1/report", "POST", key],
+    ["GET", "/sync/v1/key", "POST", key],
   ] as const) {
-    expect((await http(`${server.url}${path}`, { method })).status, `${method} ${path}`).toBe(401);
-    const allowed = await http(`${server.url}${path}`, { method, headers: { authorization } });
-    expect(allowed.status, `${method} ${path}`).toBe(404);
+    const url = `${server.url}${path}`;
+    const stranger = await http(url, { method });
+    expect(stranger.status, `${method} ${path}`).toBe(401);
+    expect(stranger.headers.allow).toBeUndefined();
+    const headers = { authorization: `Bearer ${credential}`, "content-type": "application/json" };
+    const answer = await http(url, { method, headers, ...(method === "POST" && { body: "{no JSON" }) });
+    expect(answer.status, `${method} ${path}`).toBe(405);
+    expect(answer.headers.allow, `${method} ${path}`).toBe(allow);
+    if (method === "HEAD") continue;
+    expect(answer.headers["content-type"]).toMatch(/^application\/problem\+json/);
+    expect(JSON.parse(answer.body)).toMatchObject({
+      title: "Method Not Allowed",
+      status: 405,
+      code: "invalid_input",
+      hint: expect.stringContaining(allow),
+    });
   }
+  expect((await http(`${server.url}/healthz`, { method: "POST" })).headers.allow).toBe("GET, HEAD");
   expect(await server.api("list-domains")).toMatchObject({ body: { total: 0 } });
+});
+
+test("a path that is not there is a 404 to whoever has the credential of those beside it", async () => {
+  const server = await startServer();
+  const key = String((await server.api("add-node", { name: "pi" })).body.sync_key);
+  for (const [path, credential] of [
+    ["/", server.token],
+    ["/api/list-domains/", server.token],
+    ["/mcp/x", server.token],
+    ["/sync/v1/x", key],
+    ["/sync/v2/maps", server.token],
+  ] as const) {
+    expect((await http(`${server.url}${path}`)).status, path).toBe(401);
+    const answer = await http(`${server.url}${path}`, { headers: { authorization: `Bearer ${credential}` } });
+    expect(answer.status, path).toBe(404);
+    expect(answer.headers.allow).toBeUndefined();
+  }
+});
+
+test("HEAD tells of whatever GET would give, but for what nodes poll", async () => {
+  const server = await startServer();
+  const headers = { authorization: `Bearer ${server.token}` };
+  for (const path of ["/healthz", "/api/list-domains", "/api/openapi.json", "/metrics"]) {
+    const [head, get] = [
+      await http(`${server.url}${path}`, { method: "HEAD", headers }),
+      await http(`${server.url}${path}`, { headers }),
+    ];
+    expect(head, path).toMatchObject({ status: 200, body: "" });
+    expect(head.headers["content-type"], path).toBe(get.headers["content-type"]);
+    expect(get.body.length, path).toBeGreaterThan(10);
+  }
 });

@@ -115,14 +115,15 @@ test("no caller can make a series of its own, and no name of anybody stands in t
   const { url, token, api } = server;
   await api("add-domain", { domain: "example.nl" });
   await api("add-user", { email: "jan@example.nl", password: "correct horse battery" });
-  await api("add-node", { name: "pi-amsterdam" });
+  const { body: node } = await api("add-node", { name: "pi-amsterdam" });
   await scrape(server);
   const before = Object.keys(await scrape(server));
   for (let n = 0; n < 20; n += 1) {
     const headers = { authorization: `Bearer ${token}`, "user-agent": `evil-${n}` };
     await http(`${url}/api/list-domains?${n}=${n}`, { headers });
     await http(`${url}/evil-${n}`, { headers });
-    await http(`${url}/sync/v1/maps/evil-${n}`, { headers, method: "PUT" });
+    const asNode = { authorization: `Bearer ${node.sync_key}` };
+    await http(`${url}/sync/v1/maps/evil-${n}`, { headers: asNode, method: "PUT" });
     await api(`evil-${n}`);
     await api("add-domain", { [`evil-${n}`]: `evil-${n}.nl` });
   }

@@ -60,10 +60,3 @@ export const noToken = () =>
     "A valid access token is needed.",
     "Send Authorization: Bearer TOKEN; the operator makes one with: m25-mail token create NAME",
   );
-
-export const noSuchRoute = () =>
-  new MailError(
-    "invalid_input",
-    "There is nothing at this path and method.",
-    "See /api/openapi.json for the endpoints; MCP is at /mcp.",
-  );

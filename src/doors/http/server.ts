@@ -40,7 +40,8 @@ import {
   REQUEST_TIMEOUT,
   TIMEOUT_CHECK_INTERVAL,
 } from "./limits.ts";
-import { noSuchRoute, noToken, sendProblem } from "./problem.ts";
+import { nowhere } from "./nowhere.ts";
+import { noToken, sendProblem } from "./problem.ts";
 import { type RequestLog, requestIds } from "./request-log.ts";
 import { readTls } from "./tls.ts";
 import { problemOf } from "./unexpected.ts";
@@ -149,23 +150,24 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
   app.setErrorHandler((error: FastifyError, request, reply) =>
     sendProblem(reply, ...problemOf(error, runtime, request.id)),
   );
-  app.setNotFoundHandler(async (request, reply) => {
-    if (!request.url.startsWith("/.well-known/")) {
-      await authenticate("rest")(request, reply);
-      if (reply.sent) return reply;
-    }
-    return sendProblem(reply, noSuchRoute(), 404);
+  const answerNowhere = nowhere(app);
+  await app.register(async (scope) => {
+    scope.addHook("onRequest", authenticate("rest"));
+    answerNowhere(scope);
   });
+  await app.register(async (scope) => answerNowhere(scope), { prefix: "/.well-known" });
   await app.register(async (scope) => {
     scope.addHook("onRequest", limitAddress);
-    scope.get("/healthz", async (_request, reply) => {
+    scope.get("/healthz", { exposeHeadRoute: true }, async (_request, reply) => {
       store.polls.now();
       return reply.send({ status: "ok" });
     });
+    await scope.register(async (beside) => answerNowhere(beside), { prefix: "/healthz" });
   });
   await app.register(async (scope) => {
     scope.addHook("onRequest", authenticate("mcp"));
     await mountMcp(scope, parts.mcpServerFor, log, oauth && stepUp(runtime, parts.tools, oauth.metadataUrl));
+    await scope.register(async (beside) => answerNowhere(beside), { prefix: "/mcp" });
   });
   await app.register(async (scope) => {
     scope.addHook("onRequest", authenticate("rest"));
@@ -176,6 +178,8 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
     scope.addHook("onRequest", limitAddress);
     await oauth?.mount(scope);
   });
-  await app.register((scope) => mountSync(scope, { store, publisher, changes, lastSeen, now }));
+  await app.register((scope) =>
+    mountSync(scope, { store, publisher, changes, lastSeen, now }, answerNowhere),
+  );
   return app;
 }

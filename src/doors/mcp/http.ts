@@ -65,7 +65,6 @@ export async function mountMcp(
   const answer = async (request: Request, message: Message) => {
     const { parsedBody } = message;
     const isLegacy =
-      request.method === "POST" &&
       !request.headers.has("mcp-method") && // as of 2026-07-28 all have it: theirs need not be looked into twice
       !Array.isArray(parsedBody) && // of a batch, one message may cancel another, which then has no answer
       (await isLegacyRequest(request, parsedBody));
@@ -101,7 +100,7 @@ export async function mountMcp(
     if (refusal === undefined) throw error;
     return reply.status(status).send({ jsonrpc: "2.0", id: null, error: refusal });
   });
-  scope.all("/mcp", async (request, reply) => {
+  scope.post("/mcp", async (request, reply) => {
     const origin: Origin = { request: request.id, client: clientOfUserAgent(request.headers["user-agent"]) };
     if (await answerForScope?.(request, reply, origin)) return;
     reply.hijack();

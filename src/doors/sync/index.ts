@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { PollingNode } from "../../../db/store.ts";
+import type { AnswerNowhere } from "../http/nowhere.ts";
 import type { SyncDoor } from "./door.ts";
 import { sendKey } from "./key.ts";
 import { NodeLimits } from "./limits.ts";
@@ -18,6 +19,7 @@ declare module "fastify" {
 export async function mountSync(
   scope: FastifyInstance,
   parts: Omit<SyncDoor, "open" | "limits">,
+  answerNowhere: AnswerNowhere,
 ): Promise<void> {
   let open = true;
   const door: SyncDoor = { ...parts, limits: new NodeLimits(), open: () => open };
@@ -36,4 +38,11 @@ export async function mountSync(
     receiveReport(door, request, reply),
   );
   scope.post("/sync/v1/key", { onRequest: authenticate }, (request, reply) => sendKey(door, request, reply));
+  await scope.register(
+    async (beside) => {
+      beside.addHook("onRequest", authenticate);
+      answerNowhere(beside);
+    },
+    { prefix: "/sync/v1" },
+  );
 }
