@@ -151,11 +151,19 @@ function invalidInput(error: z.ZodError, input: z.ZodObject): MailError {
   return new MailError("invalid_input", messages.join(" "), [...hints].join(" "));
 }
 
+/** What zod expects, for people. There is no field for numbers that are not whole. */
+const kinds: Readonly<Record<string, string>> = {
+  int: "a whole number",
+  number: "a whole number",
+  boolean: "true or false",
+  string: "a text",
+};
+
 function inPlainWords(issue: z.core.$ZodIssue): string {
   switch (issue.code) {
     case "invalid_type":
       if (issue.message.endsWith("received undefined")) return "this field is required.";
-      return `this must be ${issue.expected === "int" ? "a whole number" : `of type ${issue.expected}`}.`;
+      return `this must be ${kinds[issue.expected] ?? `of type ${issue.expected}`}.`;
     case "too_small":
       return `this must be at least ${issue.minimum}.`;
     case "too_big":

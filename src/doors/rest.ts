@@ -1,11 +1,14 @@
 import type { FastifyInstance } from "fastify";
 import { toolsFor } from "../../tools/authorise.ts";
 import { call, type Runtime } from "../../tools/call.ts";
+import { readingTools } from "../../tools/index.ts";
 import type { Tool } from "../../tools/tool.ts";
+import { MailError } from "../mail/error.ts";
 import { clientOfUserAgent } from "./client-name.ts";
 import { sendProblem } from "./http/problem.ts";
 import { openapi } from "./openapi.ts";
 import { inputFromText } from "./schema.ts";
+import { withTools } from "./wording.ts";
 
 /** Mounts the endpoints of these tools under /api, on a scope whose `authenticate` has set request.principal. */
 export async function mountRest(
@@ -25,11 +28,25 @@ export async function mountRest(
           request: request.id,
           client: clientOfUserAgent(request.headers["user-agent"]),
         });
-        return outcome.ok ? reply.send(outcome.value) : sendProblem(reply, outcome.error);
+        return outcome.ok ? reply.send(outcome.value) : sendProblem(reply, refusalOverRest(outcome.error));
       },
     });
   }
-  scope.get("/api/openapi.json", { exposeHeadRoute: true }, async ({ principal }) =>
-    openapi(toolsFor(principal, tools)),
+  scope.get("/api/openapi.json", { exposeHeadRoute: true }, async ({ principal }, reply) =>
+    reply
+      .type("application/json; charset=utf-8")
+      .send(overRest(JSON.stringify(openapi(toolsFor(principal, tools))))),
   );
+}
+
+/** What a tool says to every caller, as REST calls things: m25_mail_list_users is GET /api/list-users here. */
+function overRest(text: string): string {
+  return withTools(text, (endpoint, field, value) => {
+    const reads = readingTools.some((tool) => tool.endpoint === endpoint);
+    return `${reads ? "GET" : "POST"} /api/${endpoint}${field === undefined ? "" : `?${field}=${value}`}`;
+  });
+}
+
+function refusalOverRest({ code, message, hint, temporary, retryAfter }: MailError): MailError {
+  return new MailError(code, overRest(message), overRest(hint), temporary, retryAfter);
 }

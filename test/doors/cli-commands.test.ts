@@ -121,7 +121,10 @@ test("help tells of every command, flag and variable, and of each command by its
     expect(answer, args.join(" ")).toMatchObject({ code: 0, stderr: "" });
     expect(answer.stdout, args.join(" ")).toContain("m25-mail");
   }
-  expect((await m25mail(["call", "add-user", "--help"])).stdout).toMatch(/--password-file[\s\S]*--quota-mb/);
+  const addUser = (await m25mail(["call", "add-user", "--help"])).stdout;
+  expect(addUser).toMatch(/--password-file[\s\S]*--quota-mb/);
+  expect(addUser).toContain("m25-mail call update-password");
+  expect(addUser).not.toContain("m25_mail_");
 });
 
 test("each command has a help of its own, which tells of the flags that it takes and of no other command", async () => {

@@ -82,6 +82,13 @@ test("each operation has a name of its own, says what it does, takes and answers
   expect(ids.size).toBe(9);
 });
 
+test("the document calls operations as REST does, and not by the names of MCP tools", async () => {
+  const server = await startServer();
+  const text = JSON.stringify((await server.api("openapi.json")).body);
+  expect(text).toContain("POST /api/add-user");
+  expect(text).not.toContain("m25_mail_");
+});
+
 test("every reference in the document leads somewhere in it", async () => {
   const whole = await document();
   const references = [...JSON.stringify(whole).matchAll(/"\$ref":"([^"]+)"/g)].map(([, to = ""]) => to);

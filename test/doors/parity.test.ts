@@ -73,6 +73,7 @@ const doors: Record<string, () => Promise<Door>> = {
         reads ? `${endpoint}?${query}` : endpoint,
         reads ? undefined : input,
       );
+      expect(`${body.detail} ${body.hint}`).not.toContain("m25_mail_");
       return status === 200 ? body : String(body.code);
     };
   },
@@ -88,6 +89,7 @@ const doors: Record<string, () => Promise<Door>> = {
           input: `${typed ?? ""}\n`,
         },
       );
+      expect(stderr).not.toContain("m25_mail_");
       return code === 0 ? JSON.parse(stdout) : (stderr.split(":")[0] ?? "");
     };
   },

@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { http, rawHttp } from "../support/http.ts";
 import { rawDatabase } from "../support/recount.ts";
 import { startServer, type TestServer } from "../support/server.ts";
+import { testRuntime } from "../support/store.ts";
 
 const CANARY = "canary-Hunter22";
 
@@ -24,8 +25,25 @@ test("a refusal is problem details with a code for programs and a hint for whoev
     status: 404,
     code: "domain_not_found",
     detail: "The domain example.nl is not registered.",
-    hint: expect.stringContaining("m25_mail_list_domains"),
+    hint: expect.stringContaining("GET /api/list-domains"),
   });
+});
+
+test("what a refusal says to do next is said in REST's terms", async () => {
+  const server = await startServer();
+  const early = await server.api("add-user", { email: "jan@example.nl", password: "correct horse" });
+  expect(early.body.hint).toMatch(
+    /^Register it first with POST \/api\/add-domain, or .*GET \/api\/list-domains\.$/,
+  );
+  await server.api("add-domain", { domain: "example.nl" });
+  await server.api("add-user", { email: "jan@example.nl", password: "correct horse" });
+  const { body } = await server.api("remove-domain", { domain: "example.nl" });
+  expect(body.hint).toContain("GET /api/list-users?domain=example.nl and");
+  const { must } = testRuntime(server.store);
+  const { token } = await must("create-token", { name: "reader", scopes: ["read"] });
+  expect((await server.api("add-node", { name: "pi" }, String(token))).body.detail).toContain(
+    "POST /api/add-node",
+  );
 });
 
 test("results are JSON that no cache keeps", async () => {
@@ -107,6 +125,33 @@ test.each([
   const { status, body } = await server.api(`list-domains?${query}`);
   expect(status).toBe(400);
   expect(body).toMatchObject({ code: "invalid_input", detail: expect.stringContaining(named) });
+});
+
+test("of a field that is of the wrong kind it is said what it must be, in plain words", async () => {
+  const server = await startServer();
+  const wrong = [
+    ["list-domains?limit=many", undefined, "limit: this must be a whole number."],
+    ["list-domains?limit=1.5", undefined, "limit: this must be a whole number."],
+    [
+      "add-user",
+      { email: "jan@example.nl", password: "correct horse", quota_mb: "5" },
+      "quota_mb: this must be a whole number.",
+    ],
+    [
+      "add-user",
+      { email: "jan@example.nl", password: "correct horse", quota_mb: 1.5 },
+      "quota_mb: this must be a whole number.",
+    ],
+    ["add-domain", { domain: 5 }, "domain: this must be a text."],
+    [
+      "remove-user",
+      { email: "jan@example.nl", hard_delete: "yes" },
+      "hard_delete: this must be true or false.",
+    ],
+  ] as const;
+  for (const [endpoint, input, said] of wrong) {
+    expect((await server.api(endpoint, input)).body.detail, endpoint).toBe(said);
+  }
 });
 
 test("a query's numbers are read as numbers", async () => {

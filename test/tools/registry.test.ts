@@ -80,6 +80,13 @@ test("passwords are marked as secret, and no other field of an input is called o
   }
 });
 
+test("every number that a tool takes is a whole one, as its refusals say", () => {
+  const all = [...tools, ...Object.values(operatorTools)];
+  const types = all.flatMap((tool) => Object.values(inputSchema(tool).properties).map(({ type }) => type));
+  expect(types).toContain("integer");
+  expect(types).not.toContain("number");
+});
+
 test("tools that only read are read, and those that take away say so", () => {
   const effects = Object.fromEntries(tools.map((tool) => [tool.endpoint, tool.effect]));
   expect(effects).toEqual({

@@ -1,3 +1,5 @@
+import { withTools } from "../wording.ts";
+
 /**
  * What a tool says to every caller, as the command line calls things: m25_mail_add_user is `m25-mail call add-user`
  * here, and quota_mb --quota-mb. A field is known by what stands around it, for some are words of the language too.
@@ -6,12 +8,11 @@
  */
 export function atTheShell(text: string, words: Readonly<Record<string, string>> = {}): string {
   const wordFor = (field: string) => words[field] ?? field;
-  return text
-    .replace(
-      /\bm25_mail_([a-z_]+)(?: \(([a-z_]+): ([^)\s]+)\))?/g,
-      (_all, name: string, field?: string, value?: string) =>
-        `m25-mail call ${flagName(name)}${field === undefined ? "" : ` --${flagName(field)} ${value}`}`,
-    )
+  return withTools(
+    text,
+    (endpoint, field, value) =>
+      `m25-mail call ${endpoint}${field === undefined ? "" : ` --${flagName(field)} ${value}`}`,
+  )
     .replace(
       /(^|\. )([a-z_]+)(?=(?:, number \d+)?: )/g,
       (_all, before: string, field: string) => before + wordFor(field),
@@ -22,7 +23,7 @@ export function atTheShell(text: string, words: Readonly<Record<string, string>>
     );
 }
 
-/** What a field is called as a flag, or a tool's name as an endpoint. */
+/** What a field is called as a flag. */
 export function flagName(name: string): string {
   return name.replaceAll("_", "-");
 }
