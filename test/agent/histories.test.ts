@@ -105,6 +105,23 @@ describe("two servers with different histories behind one address", () => {
 });
 
 describe("a restore", () => {
+  it("that takes many mailboxes away is accepted after the node came to it, though it was accepted before too", async () => {
+    const { server, node, must, listed } = await realServer(USERS);
+    const copy = join(temporaryFolder(), "copy.db");
+    await backUp(server.database, copy);
+    const many = Array.from({ length: 8 }, (_, n) => `u${n}@example.nl`);
+    for (const email of many) await must("add-user", { email, password: "correct horse" });
+    expect((await node.poll()).exitCode).toBe(0);
+    restore(server.database, copy);
+    await must("accept-removals", { all: true });
+    expect((await node.poll()).exitCode).toBe(65);
+    await expect.poll(listed, { timeout: 5000 }).toMatchObject({ reason: "removals_withheld", reason_count: 8 });
+    await must("accept-removals", { all: true });
+    expect((await node.poll()).exitCode).toBe(0);
+    expect(usersIn(node.config.out).map(({ user }) => user)).toEqual(USERS);
+    await expect.poll(listed, { timeout: 5000 }).toMatchObject({ status: "current", reason: null });
+  });
+
   it("of a restore of a restore is taken without a human, however often", async () => {
     const { server, node, listed } = await realServer(USERS);
     const copy = join(temporaryFolder(), "copy.db");
