@@ -58,16 +58,13 @@ export interface Client {
 }
 
 const MAPS = "sync/v1/maps";
-/** Of an answer: removals up to this revision were accepted. Of a question: what the last answer said. */
+/** Removals up to this revision were accepted. */
 const ACCEPTED = "m25-accept-removals";
 
 export function openClient(options: ConnectionOptions): Client {
   const connection = openConnection(options);
   const { bytes } = { ...defaultLimits, ...options.limits };
   let lastStatus: number | undefined;
-  let lastAccepted: string | undefined;
-  /** What the server said last of accepted removals: it holds its answer only for who was told. */
-  let told: number | undefined;
 
   return {
     fetchMaps(key, { position, floor = position, base, wait = 0 } = {}) {
@@ -78,15 +75,11 @@ export function openClient(options: ConnectionOptions): Client {
       };
       if (position !== undefined) headers["If-None-Match"] = position.tag;
       if (wait > 0) headers.Prefer = `wait=${wait}`;
-      if (lastAccepted !== undefined) headers[ACCEPTED] = lastAccepted;
-      if (told !== undefined) headers["M25-Accept-Removals"] = String(told);
       const path = position === undefined ? MAPS : `${MAPS}?since=${encodeURIComponent(position.cursor)}`;
       const read = async (response: IncomingMessage): Promise<MapsAnswer> => {
         lastStatus = response.statusCode;
         if (isForAnother(response, key)) throw new RefusedAnswer("another_node", 1);
         const accepted = acceptedRevision(response);
-        lastAccepted = String(accepted ?? "");
-        told = accepted;
         if (response.statusCode === 304 && position !== undefined) {
           await readAway(response);
           return { state: undefined, accepted };

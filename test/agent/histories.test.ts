@@ -115,7 +115,9 @@ describe("a restore", () => {
     restore(server.database, copy);
     await must("accept-removals", { all: true });
     expect((await node.poll()).exitCode).toBe(65);
-    await expect.poll(listed, { timeout: 5000 }).toMatchObject({ reason: "removals_withheld", reason_count: 8 });
+    await expect
+      .poll(listed, { timeout: 5000 })
+      .toMatchObject({ reason: "removals_withheld", reason_count: 8 });
     await must("accept-removals", { all: true });
     expect((await node.poll()).exitCode).toBe(0);
     expect(usersIn(node.config.out).map(({ user }) => user)).toEqual(USERS);

@@ -14,10 +14,7 @@ import { authenticateNode, byNode, endOldKey } from "./node.ts";
 /** The longest wait for a change, in seconds: below the minute after which proxies end idle requests. */
 const MAX_WAIT = 55;
 
-/**
- * Removals up to this revision were accepted by an operator: a node that withholds them lets them through. In a
- * request, the last that the node was told of.
- */
+/** Removals up to this revision were accepted by an operator: a node that withholds them lets them through. */
 const ACCEPT_HEADER = "m25-accept-removals";
 
 /** Seconds, at least and at most, after which nodes that waited come back to a server that stopped. */
@@ -48,12 +45,9 @@ export async function sendMaps(
   let standing = standingOf(request, polls, node);
   const wait = waitOf(request) * 1000;
   const deadline = performance.now() + wait;
-  const told = request.headers[ACCEPT_HEADER] ?? String(node.acceptedRevision);
-  const hasNews = () =>
-    standing.kind !== "current" || (node.acceptedRevision !== null && String(node.acceptedRevision) !== told);
   let leave = () => {};
   if (wait > 0) reply.raw.once("close", () => leave());
-  while (!hasNews() && performance.now() < deadline && !reply.raw.closed) {
+  while (standing.kind === "current" && performance.now() < deadline && !reply.raw.closed) {
     if (!door.open()) return refuseForNow(reply);
     await door.changes.wait(polls.version(), deadline - performance.now(), (fn) => {
       leave = fn;
