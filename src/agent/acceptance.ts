@@ -6,6 +6,9 @@ import type { Host } from "./host.ts";
 import { PRIVATE, replaceFile } from "./staging.ts";
 import { parseNodeState } from "./state.ts";
 
+/** When that is. A resident program that waits at the server learns of the word at the end of its wait. */
+export const NEXT_POLL = "the next poll, which comes within about a minute where the program runs";
+
 /** An operator's word on this node: removals of this history up to this revision may go. */
 interface Acceptance {
   history: string;
@@ -29,7 +32,7 @@ export async function acceptRemovals({ files, print }: Host, { out }: { out: str
   const acceptance: Acceptance = { history: applied.history, revision: withheld.last };
   const text = `${JSON.stringify(acceptance)}\n`;
   await replaceFile(files, join(out, stagedName(names.accepted)), join(out, names.accepted), [text], PRIVATE);
-  print(`accepted: ${withheld.users} users go with the next poll\n`);
+  print(`accepted: ${withheld.users} users go with ${NEXT_POLL}\n`);
   return exitCodes.done;
 }
 

@@ -12,7 +12,7 @@ const NO_USER = 67;
 const AWAY = /connect\w*\([^)]*\) failed: (?:No such file or directory|Connection refused)/;
 
 /** Said in place of doveadm's own words, which are of sockets. */
-export const DOVECOT_IS_AWAY = "warning: Dovecot does not answer: is it running?";
+const DOVECOT_IS_AWAY = "Dovecot does not answer: is it running?";
 
 /**
  * Ends the open sessions of `users`, of those that Dovecot says are there. Before that it waits for the first
@@ -55,7 +55,7 @@ export async function untilDovecotLooks({ clock }: Host, written: number): Promi
 /**
  * Asks Dovecot for a user's home.
  *
- * @returns `home`: null when it knows no such user; `silence`: a warning, why it did not say
+ * @returns `home`: null when it knows no such user; `silence`: why it did not say
  */
 export async function homeOf(
   host: Host,
@@ -75,7 +75,7 @@ export async function homeOf(
 }
 
 function notAsked(reason: string): string {
-  return `warning: Dovecot was not asked whom it knows: ${reason}`;
+  return `Dovecot was not asked whom it knows: ${reason}`;
 }
 
 /** @returns what it printed, or undefined after a warning */
@@ -89,7 +89,7 @@ async function doveadmRun(
   try {
     const { code, stdout, stderr } = await host.run(command, [...leading, ...args], { timeout: TIMEOUT });
     if (code === 0) return stdout;
-    if (AWAY.test(stderr)) host.log(DOVECOT_IS_AWAY);
+    if (AWAY.test(stderr)) host.log(`warning: ${DOVECOT_IS_AWAY}`);
     else if (code !== NO_SESSION)
       host.log(`warning: ${shown} ended with ${code ?? "a signal"}: ${onOneLine(stderr)}`);
   } catch (error) {

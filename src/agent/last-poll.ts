@@ -17,12 +17,21 @@ export interface LastPoll {
   count: number | null;
   /** What was logged about it: for people, and only on this machine. */
   message: string | null;
+  /** Why Dovecot did not say whom it knows when it was last asked, as after each change; null where it did. */
+  dovecot: string | null;
 }
 
-/** A host that says each line once, and remembers the last that was about a fault. */
-export function listenTo(host: Host): { host: Host; lastLine(): string | undefined } {
+/**
+ * A host that says each line once, and remembers the last that was about a fault.
+ *
+ * @param before what was said already
+ */
+export function listenTo(
+  host: Host,
+  before: readonly string[],
+): { host: Host; lastLine(): string | undefined } {
   let last: string | undefined;
-  const said = new Set<string>();
+  const said = new Set(before);
   const log = (line: string): void => {
     if (said.has(line)) return;
     said.add(line);
@@ -53,7 +62,9 @@ export async function recordPoll(files: FileSystem, out: string, poll: LastPoll)
 export async function readLastPoll(files: FileSystem, out: string): Promise<LastPoll | undefined> {
   const text = await files.read(join(out, names.lastPoll));
   try {
-    const { at, exit_code, answer, reason, count, message } = JSON.parse(text ?? "") as Partial<LastPoll>;
+    const { at, exit_code, answer, reason, count, message, dovecot } = JSON.parse(
+      text ?? "",
+    ) as Partial<LastPoll>;
     if (typeof at !== "string" || Number.isNaN(Date.parse(at)) || !Number.isSafeInteger(exit_code)) return;
     return {
       at,
@@ -62,6 +73,7 @@ export async function readLastPoll(files: FileSystem, out: string): Promise<Last
       reason: textOrNull(reason),
       count: integerOrNull(count),
       message: textOrNull(message),
+      dovecot: textOrNull(dovecot),
     };
   } catch {
     return undefined;

@@ -25,6 +25,13 @@ export interface Eyes {
   mailRoot: string;
 }
 
+export interface Findings {
+  /** How many look-ups contradict what was applied. */
+  contradicting: number;
+  /** Why Dovecot did not say whom it knows; null when it did, or was not to be asked. */
+  silence: string | null;
+}
+
 /**
  * Notes a sample of `changes` for {@link lookUpChanges}, beside what an earlier look-up did not find to be so.
  * A file, so that a run that is killed here, or a look-up that fails, is made good by the next run.
@@ -41,21 +48,22 @@ export async function noteChanges(files: FileSystem, out: string, changes: Chang
 
 /**
  * Looks up what {@link noteChanges} noted, as Postfix and Dovecot do: what came must be known, what went must
- * not. A Dovecot that does not answer is a warning, for nobody can log in to it either.
- *
- * @returns how many look-ups contradict; 0 when all is as it should be, and then nothing is left to look up
+ * not. A Dovecot that does not answer is a warning, for nobody can log in to it either; it is asked again at the
+ * next poll. Nothing is left to look up once all is as it should be.
  */
-export async function lookUpChanges(host: Host, out: string, eyes: Eyes): Promise<number> {
+export async function lookUpChanges(host: Host, out: string, eyes: Eyes): Promise<Findings> {
   const noted = parseChanges(await host.files.read(join(out, names.unproved)));
-  if (noted === undefined) return 0;
-  const complaints = [
+  if (noted === undefined) return { contradicting: 0, silence: null };
+  const postfix = [
     ...(await askPostfix(host, out, eyes.postmap, "domains", noted.domains)),
     ...(await askPostfix(host, out, eyes.postmap, "mailboxes", noted.users)),
-    ...(await askDovecot(host, eyes, noted.users)),
   ];
+  const { complaints: dovecot, silence } = await askDovecot(host, eyes, noted.users);
+  const complaints = [...postfix, ...dovecot];
   for (const complaint of complaints) host.log(`not as applied: ${complaint}`);
-  if (complaints.length === 0) await removeQuietly(host.files, [join(out, names.unproved)]);
-  return complaints.length;
+  if (silence !== null) host.log(`warning: ${silence}`);
+  else if (complaints.length === 0) await removeQuietly(host.files, [join(out, names.unproved)]);
+  return { contradicting: complaints.length, silence };
 }
 
 /** @returns a line for each key that Postfix sees otherwise */
@@ -85,11 +93,16 @@ async function askPostfix(
   return asked.filter((complaint) => complaint !== undefined);
 }
 
-/** @returns a line for each user whom Dovecot sees otherwise */
-async function askDovecot(host: Host, eyes: Eyes, { added, removed }: Changes["users"]): Promise<string[]> {
+/** @returns a line for each user whom Dovecot sees otherwise, and why it did not say of others */
+async function askDovecot(
+  host: Host,
+  eyes: Eyes,
+  { added, removed }: Changes["users"],
+): Promise<{ complaints: string[]; silence: string | null }> {
   const { doveadm, mailRoot } = eyes;
-  if (doveadm === undefined || added.length + removed.length === 0) return [];
-  let silent: string | undefined;
+  let silent: string | null = null;
+  if (doveadm === undefined || added.length + removed.length === 0)
+    return { complaints: [], silence: silent };
   const ask = async (user: string, wanted: boolean): Promise<string | undefined> => {
     const { home, silence } = await homeOf(host, doveadm, user);
     if (home === undefined) {
@@ -113,8 +126,7 @@ async function askDovecot(host: Host, eyes: Eyes, { added, removed }: Changes["u
     await untilDovecotLooks(host, host.clock.now());
     complaints = await askAll({ added, removed });
   }
-  if (silent !== undefined) host.log(silent);
-  return complaints;
+  return { complaints, silence: silent };
 }
 
 function isOurHome(home: string, mailRoot: string, user: string): boolean {

@@ -20,7 +20,7 @@ import {
 import { names } from "./folder.ts";
 import { clearFormerRole } from "./former-role.ts";
 import type { Host, Lock } from "./host.ts";
-import { listenTo, recordPoll } from "./last-poll.ts";
+import { listenTo, readLastPoll, recordPoll } from "./last-poll.ts";
 import { type Eyes, lookUpChanges } from "./lookup.ts";
 import { findCommands, makeOutDirectory, readAuthorities, readKey } from "./preparation.ts";
 import { repair } from "./repair.ts";
@@ -66,8 +66,13 @@ export interface PollResult {
  * and reports. Throws nothing: a fault is logged in one line and becomes an exit code.
  */
 export async function pollOnce(config: Config, given: Partial<Dependencies> = {}): Promise<PollResult> {
-  const { host, lastLine } = listenTo(given.host ?? thisMachine);
-  const noted: Noted = { answer: null, outcome: undefined, lockedOut: false, key: undefined };
+  const machine = given.host ?? thisMachine;
+  const before = await readLastPoll(machine.files, config.out).catch(() => undefined);
+  const dovecot = before?.dovecot ?? null;
+  // A resident program said so when that began.
+  const said = given.quiet === true && dovecot !== null ? [`warning: ${dovecot}`] : [];
+  const { host, lastLine } = listenTo(machine, given.greet === true ? [] : said);
+  const noted: Noted = { answer: null, outcome: undefined, lockedOut: false, key: undefined, dovecot };
   let result = await attemptPoll(config, { ...given, host }, noted);
   // `rotate` ends a key while a poll that waits has it.
   if (result.exitCode === exitCodes.notAccepted && (await isRotated(host, config, noted.key)))
@@ -85,6 +90,7 @@ export async function pollOnce(config: Config, given: Partial<Dependencies> = {}
     reason: failing?.reason ?? null,
     count: failing?.count ?? null,
     message: result.exitCode === exitCodes.done ? null : (lastLine() ?? null),
+    dovecot: noted.dovecot,
   });
   return result;
 }
@@ -97,6 +103,8 @@ interface Noted {
   lockedOut: boolean;
   /** With which it asked. */
   key: string | undefined;
+  /** Why Dovecot did not say whom it knows, at this poll or the last that asked it. */
+  dovecot: string | null;
 }
 
 /** True when the key file holds another key than the one that was just refused. */
@@ -133,7 +141,7 @@ async function attemptPoll(config: Config, given: Partial<Dependencies>, noted: 
     await makeOutDirectory(host, config.out);
     const lock = settings.lock ?? (await host.lock(join(config.out, names.lock)));
     noted.lockedOut = lock === undefined;
-    if (lock === undefined) throw new TemporaryFailure(`another run is at work on ${config.out}`);
+    if (lock === undefined) throw new TemporaryFailure(`another m25-mail-node is at work on ${config.out}`);
     try {
       return await pollLocked({ host, config, commands, lock }, settings, client, key, noted);
     } finally {
@@ -219,7 +227,11 @@ async function pollLocked(
   const changed = before?.applied !== state.applied || answer.state !== undefined;
   // A server that sends again and again what the node has must not be asked without a pause.
   const news = changed && !isSameService(before, state) ? "changed" : "unchanged";
-  const contradicting = await lookUpChanges(host, config.out, eyesOf(place, state));
+  const eyes = eyesOf(place, state);
+  const { contradicting, silence } = await lookUpChanges(host, config.out, eyes);
+  if (silence === null && noted.dovecot !== null && eyes.doveadm !== undefined)
+    host.log("Dovecot answers again");
+  noted.dovecot = silence;
   if (contradicting > 0) {
     const failure: Outcome = { status: "failed", reason: "lookup_failed", count: contradicting };
     const reported = await report(state, failure);

@@ -1,3 +1,4 @@
+import { NEXT_POLL } from "./acceptance.ts";
 import type { StatusConfig } from "./config.ts";
 import { type ExitCode, exitCodes } from "./faults.ts";
 import type { Host } from "./host.ts";
@@ -33,7 +34,9 @@ function describeStatus(status: Status, now: number): string {
   }
   if (status.unfinished) lines.push(["update", "begun and not finished: the next poll goes on with it"]);
   if (status.unproved) {
-    lines.push(["look-up", "what changed last is not proved by looking it up: the next poll does so again"]);
+    const why = last_poll?.dovecot ?? null;
+    const unproved = "what changed last is not proved by looking it up: the next poll does so again";
+    lines.push(["look-up", why === null ? unproved : `${unproved}. ${why}`]);
   }
   if (status.former.length > 0) {
     lines.push([
@@ -42,11 +45,11 @@ function describeStatus(status: Status, now: number): string {
     ]);
   }
   if (last_poll !== null) {
-    lines.push(
-      ["last poll", `${last_poll.at} (${ago(last_poll.at, now)}): ${describeAnswer(last_poll)}`],
-      ...(last_poll.reason === null ? [] : [["reason", describeReason(last_poll)] as [string, string]]),
-      ...(last_poll.message === null ? [] : [["said", last_poll.message] as [string, string]]),
-    );
+    lines.push(["last poll", `${last_poll.at} (${ago(last_poll.at, now)}): ${describeAnswer(last_poll)}`]);
+    // Of what was accepted since, the record says what there was to be done.
+    const settled = status.accepted && last_poll.reason === "removals_withheld";
+    if (last_poll.reason !== null && !settled) lines.push(["reason", describeReason(last_poll)]);
+    if (last_poll.message !== null && !settled) lines.push(["said", last_poll.message]);
   } else if (unreadable.length === 0) {
     lines.push(["last poll", "none is recorded"]);
   }
@@ -67,7 +70,7 @@ function describeWithheld({ withheld, accepted, out }: Status, now: number): str
   const { users, since } = withheld;
   const who = `${count(users, "user")} whom the server no longer has, since ${since} (${ago(since, now)})`;
   return accepted
-    ? `${who}; accepted, the next poll lets them go`
+    ? `${who}; accepted: they go with ${NEXT_POLL}`
     : `${who}; m25-mail-node accept --out ${out} lets them go`;
 }
 
@@ -103,7 +106,8 @@ const TWO_HISTORIES =
 
 function describeExit(status: Status, now: number): string {
   const { exit_code, serving, unreadable, last_poll } = status;
-  if (exit_code === exitCodes.done) return "all is well";
+  if (exit_code === exitCodes.done)
+    return last_poll?.dovecot == null ? "all is well" : "all is well, but for Dovecot";
   if (serving === null) {
     return unreadable.length > 0
       ? "not known: run this as root"
@@ -112,9 +116,12 @@ function describeExit(status: Status, now: number): string {
   if (exit_code === exitCodes.refused) {
     const answered = last_poll?.exit_code === exitCodes.refused && last_poll.reason !== "removals_withheld";
     if (answered && last_poll.reason === "returned_history") return TWO_HISTORIES;
-    return status.withheld !== null && !answered
-      ? "removals are withheld: too many at once; everything else of the server's state is in service"
-      : "the server's answer was refused; the old state stays in service";
+    if (status.withheld === null || answered)
+      return "the server's answer was refused; the old state stays in service";
+    const others = "everything else of the server's state is in service";
+    return status.accepted
+      ? `the removals that are withheld were accepted, and go with the next poll; ${others}`
+      : `removals are withheld: too many at once; ${others}`;
   }
   switch (last_poll?.exit_code) {
     case exitCodes.notAccepted:
@@ -122,6 +129,8 @@ function describeExit(status: Status, now: number): string {
     case exitCodes.configuration:
       return "the last poll could not work as it is configured; the old state stays in service";
     case exitCodes.temporary:
+      if (last_poll.reason === "lookup_failed")
+        return "what changed last is not what Postfix or Dovecot finds; the next poll looks again";
       return "the last poll failed for now, and the next one tries again; what is there stays in service";
   }
   if (last_poll === null) return "no poll is recorded: look whether the program runs";

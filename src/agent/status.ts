@@ -108,12 +108,14 @@ async function compareFiles(
 }
 
 function exitCodeFor(status: Omit<Status, "exit_code">, now: number): ExitCode {
-  const { serving, last_poll, damaged, missing, unfinished, unproved } = status;
+  const { serving, last_poll, damaged, missing, unfinished } = status;
   if (serving === null) return exitCodes.configuration;
   const last = Object.values(exitCodes).find((code) => code === last_poll?.exit_code);
   // A server that is not heard at all comes before what it said when it was.
   if (last !== undefined && last !== exitCodes.done) return last;
   if (status.withheld !== null) return exitCodes.refused;
+  // A Dovecot that does not answer keeps no poll from its end.
+  const unproved = status.unproved && last_poll?.dovecot == null;
   const amiss = damaged.length + missing.length > 0 || unfinished || unproved;
   return amiss || last_poll === null || isSilent(last_poll, now) ? exitCodes.temporary : exitCodes.done;
 }

@@ -1,5 +1,14 @@
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import type { CommandResult, Host } from "../../src/agent/host.ts";
@@ -51,8 +60,10 @@ function place(run: Host["run"] = thisMachine.run): Place {
     log,
     asked,
     note: (noted) => noteChanges(host.files, out, noted),
-    look: (given) =>
-      lookUpChanges(host, out, { postmap, doveadm: undefined, mailRoot: "/var/vmail", ...given }),
+    look: async (given) => {
+      const eyes = { postmap, doveadm: undefined, mailRoot: "/var/vmail", ...given };
+      return (await lookUpChanges(host, out, eyes)).contradicting;
+    },
   };
 }
 
@@ -277,6 +288,8 @@ describe("the look-up through Dovecot's eyes", () => {
         "warning: Dovecot does not answer: is it running?",
       ]);
       expect(readFileSync(join(node.out, "users"), "utf8")).toBe("");
+      // To be asked again.
+      expect(existsSync(join(node.out, "unproved.json"))).toBe(true);
     },
   );
 

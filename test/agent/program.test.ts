@@ -207,7 +207,7 @@ describe("the program as it is shipped", () => {
           if (again.code === 0) break;
           expect(again).toMatchObject({
             code: 75,
-            stderr: expect.stringContaining("another run is at work"),
+            stderr: expect.stringContaining("another m25-mail-node is at work"),
           });
         }
         expect(serves(out)).toEqual(expectedOf(state));
@@ -235,7 +235,7 @@ describe("the program as it is shipped", () => {
     await polling;
     const second = await start(command).ended;
     expect(second.code).toBe(75);
-    expect(untimed(second.stderr)).toBe(`another run is at work on ${folder}/out\n`);
+    expect(untimed(second.stderr)).toBe(`another m25-mail-node is at work on ${folder}/out\n`);
     // Nothing stays locked when the first one is killed, in whatever way.
     first.kill("SIGKILL");
     await first.ended;
@@ -262,11 +262,12 @@ describe("the program as it is shipped", () => {
     first.kill("SIGKILL");
     while (first.pid > 0 && existsSync(`/proc/${first.pid}/fd/0`))
       await new Promise((resolve) => setTimeout(resolve, 5));
-    expect((await start(command, { env }).ended).stderr).toContain("another run is at work");
+    expect((await start(command, { env }).ended).stderr).toContain("another m25-mail-node is at work");
     writeFileSync(join(folder, "enough"), "");
     await first.ended;
     let result = await start(command, { env }).ended;
-    while (result.stderr.includes("another run is at work")) result = await start(command, { env }).ended;
+    while (result.stderr.includes("another m25-mail-node is at work"))
+      result = await start(command, { env }).ended;
     // That postmap made no map.
     expect(result.code).toBe(75);
   });

@@ -122,8 +122,69 @@ describe("status", () => {
     server.serves = proper;
     rmSync(join(node.config.out, "last-poll.json"));
     expect((await statusOf(node)).code).toBe(65);
+  });
+
+  it("after accept says the same in every line, until the next poll has carried it out and all is well", async () => {
+    const { node, server } = await polled();
+    server.serves = stateOf(8, ["example.nl"], many.slice(0, 3));
+    await node.poll();
     expect(await main(["accept", "--out", node.config.out], {}, node.host, never)).toBe(0);
-    expect((await statusOf(node)).text).toContain("accepted, the next poll lets them go");
+    const soon = "with the next poll, which comes within about a minute where the program runs\n";
+    expect(node.printed.join("")).toBe(`accepted: 17 users go ${soon}`);
+    const { code, text } = await statusOf(node);
+    expect(code).toBe(65);
+    expect(text).toContain(`(just now); accepted: they go ${soon}`);
+    expect(text).toContain(
+      "altogether  the removals that are withheld were accepted, and go with the next poll;",
+    );
+    expect(text.match(/withheld/g)).toHaveLength(2);
+    expect(text).not.toContain("node accept");
+    await node.poll({ quiet: true });
+    const after = await statusOf(node);
+    expect(after.code).toBe(0);
+    expect(after.text).toContain("serves      1 domain, 3 users\n");
+    expect(after.text).toContain("withheld    nothing\n");
+    expect(after.text).toContain("altogether  all is well\n");
+    expect(after.text).not.toContain("accepted");
+  });
+
+  it("says that Dovecot does not answer from the change on that it was asked about until it does", async () => {
+    const { node, server } = await polled();
+    const { find, run } = node.host;
+    let silent = true;
+    node.host.find = async (command) => (command === "doveadm" ? "/pretended/doveadm" : await find(command));
+    node.host.run = async (command, args, options) => {
+      if (!command.endsWith("/doveadm")) return await run(command, args, options);
+      const stderr =
+        "doveadm: Error: auth-master: connect(/run/dovecot/auth-userdb) failed: Connection refused";
+      return silent
+        ? { code: 75, stdout: "", stderr }
+        : { code: 0, stdout: "/var/vmail/example.nl/x.1\n", stderr: "" };
+    };
+    node.log.length = 0;
+    server.serves = stateOf(8, ["example.nl"], [...many, user("new@example.nl")]);
+    const away = "Dovecot does not answer: is it running?";
+    for (const _ of ["when it is applied", "when nothing is new"]) {
+      expect((await node.poll({ quiet: true })).exitCode).toBe(0);
+      const { code, text } = await statusOf(node);
+      expect(code).toBe(0);
+      expect(text).toContain(`looking it up: the next poll does so again. ${away}\n`);
+      expect(text).toContain("altogether  all is well, but for Dovecot\n");
+      expect(await jsonOf(node)).toMatchObject({ unproved: true, last_poll: { dovecot: away } });
+    }
+    const proper = server.serves;
+    server.serves = (_, response) => void response.writeHead(503).end();
+    await node.poll({ quiet: true });
+    expect((await statusOf(node)).text).toContain(away);
+    server.serves = proper;
+    silent = false;
+    await node.poll({ quiet: true });
+    expect(await jsonOf(node)).toMatchObject({ unproved: false, exit_code: 0, last_poll: { dovecot: null } });
+    expect((await statusOf(node)).text).toContain("altogether  all is well\n");
+    expect(node.log.filter((line) => line.includes("Dovecot"))).toEqual([
+      `warning: ${away}`,
+      "Dovecot answers again",
+    ]);
   });
 
   it("says what the server answered last, and ends as that poll did", async () => {
@@ -199,6 +260,7 @@ describe("the record of the last poll", () => {
     reason: null,
     count: null,
     message: "the server cannot be reached",
+    dovecot: null,
   };
 
   it("is only for this program, and the last one counts", async () => {
@@ -282,6 +344,9 @@ describe("a poll whose look-up contradicts", () => {
       exit_code: 75,
       last_poll: { answer: 304, reason: "lookup_failed", count: 1 },
     });
+    const { text } = await statusOf(node);
+    expect(text).toContain("said        not as applied: Postfix does not find new@example.nl in mailboxes\n");
+    expect(text).toContain("altogether  what changed last is not what Postfix or Dovecot finds;");
     node.host.run = run;
     expect((await node.poll()).exitCode).toBe(0);
     expect(server.reports.pop()).toMatchObject({ revision: 8, status: "applied" });
