@@ -92,13 +92,90 @@ test("a client that is killed leaves no program behind, and no crash", async () 
   expect(stderr).not.toMatch(/unsettled|uncaught|unhandled/i);
 });
 
-test("a message beyond all bounds ends the connection, with a word and no crash", async () => {
-  const { child, finished } = session(newDatabase());
-  child.stdin.write(`{"password":"canary-Hunter22${"x".repeat(12_000_000)}`);
-  const { code, stdout, stderr } = await finished;
-  expect({ code, stdout }).toEqual({ code: 0, stdout: "" });
-  expect(stderr).toContain("could not be served");
-  expect(stderr).not.toContain("Hunter");
+const canary = "canary-Hunter22";
+
+test.each([
+  ["no JSON", `password=${canary}`, -32700, null],
+  ["cut short", `{"jsonrpc":"2.0","id":9,"method":"ping","params":{"password":"${canary}`, -32700, null],
+  ["a number", "5", -32600, null],
+  ["null", "null", -32600, null],
+  ["a text", `"${canary}"`, -32600, null],
+  ["no JSON-RPC", `{"password":"${canary}"}`, -32600, null],
+  [
+    "a request whose params are a text",
+    `{"jsonrpc":"2.0","id":9,"method":"ping","params":"${canary}"}`,
+    -32600,
+    9,
+  ],
+  ["a request without a version", `{"id":"nine","method":"ping"}`, -32600, "nine"],
+  ["a batch", JSON.stringify([call(1, "m25_mail_list_domains", {}), call(2, canary, {})]), -32600, null],
+  ["an empty batch", "[]", -32600, null],
+  ["larger than any message", `{"password":"${canary}${"x".repeat(12_000_000)}"}`, -32600, null],
+])(
+  "what is %s has one answer that says so, one plain line in the log, and whoever sent it goes on",
+  async (what, line, code, id) => {
+    for (const isFirst of [true, false]) {
+      const { send, answers, child, finished } = session(newDatabase());
+      if (!isFirst) send(initialize);
+      send(line);
+      send("");
+      if (isFirst) send(initialize);
+      send(call(3, "m25_mail_list_domains", {}));
+      await expect.poll(() => answers.length, { timeout: 10_000 }).toBe(3);
+      child.stdin.end();
+      const { code: exit, stdout, stderr } = await finished;
+      expect(exit).toBe(0);
+      const [error, ...others] = answers
+        .map((answer) => JSON.parse(answer))
+        .toSorted((one) => ("error" in one ? -1 : 1));
+      expect(error).toEqual({
+        jsonrpc: "2.0",
+        id,
+        error: { code, message: expect.stringMatching(/^This message is refused: .*\.$/) },
+      });
+      if (what.includes("batch")) expect(error.error.message).toContain("send one at a time");
+      expect(others).toMatchObject([{ id: 0 }, { id: 3, result: { structuredContent: { total: 0 } } }]);
+      expect(stderr.split("\n")).toEqual([
+        expect.stringContaining("made a new database"),
+        expect.stringMatching(/^\S+ warn refused a message on stdin: [a-z0-9 ,:-]+$/i),
+        "",
+      ]);
+      expect(stdout + stderr).not.toContain("Hunter");
+    }
+  },
+);
+
+test("messages that are none do not fill the log, for nobody may be reading", async () => {
+  const { send, answers, child, finished } = session(newDatabase());
+  for (let n = 0; n < 2000; n += 1) send(`${canary} ${n}`);
+  await expect.poll(() => answers.length, { timeout: 10_000 }).toBe(2000);
+  child.stdin.end();
+  expect((await finished).stderr.split("\n")).toHaveLength(3);
+});
+
+test("a client that answers what it was not asked is no fault of the server's", async () => {
+  const { send, answers, child, finished } = session(newDatabase());
+  send({ jsonrpc: "2.0", id: 7, result: {} });
+  send(initialize);
+  await expect.poll(() => answers.length, { timeout: 10_000 }).toBe(1);
+  child.stdin.end();
+  expect((await finished).stderr).toMatch(/ warn refused a message on stdin: it does not fit [^\n]*\n$/);
+});
+
+test("a message that comes in many pieces is one message, and many in one piece are many", async () => {
+  const { send, answers, child } = session(newDatabase());
+  const domain = `${"b\u00fccher".repeat(2)}.example`;
+  const text = `${JSON.stringify(initialize)}\r\n\n${JSON.stringify(call(1, "m25_mail_add_domain", { domain }))}\n`;
+  for (const byte of Buffer.from(text)) {
+    await new Promise((resolve) => child.stdin.write(Uint8Array.of(byte), resolve));
+  }
+  await expect.poll(() => answers.length, { timeout: 10_000 }).toBe(2);
+  expect(JSON.parse(answers[1] ?? "")).toMatchObject({
+    id: 1,
+    result: { structuredContent: { revision: 1 } },
+  });
+  send([3, 4, 5].map((id) => JSON.stringify(call(id, "m25_mail_list_domains", {}))).join("\n"));
+  await expect.poll(() => answers.length, { timeout: 10_000 }).toBe(5);
 });
 
 test("a signal ends the program with everything kept", async () => {

@@ -1,14 +1,17 @@
-import { StdioServerTransport, serveStdio } from "@modelcontextprotocol/server/stdio";
+import { serveStdio } from "@modelcontextprotocol/server/stdio";
 import type { Runtime } from "../../../tools/call.ts";
 import { operator } from "../../../tools/principal.ts";
+import { RateLimit } from "../../../tools/rate-limit.ts";
 import type { Tool } from "../../../tools/tool.ts";
 import type { Log } from "../../log.ts";
 import { Confirmations } from "./confirmation.ts";
+import { isClientFault } from "./faults.ts";
 import { mcpServer } from "./server.ts";
+import { StdioTransport } from "./stdio-transport.ts";
 
 /** The connection to the one client that started this program. */
 export interface StdioConnection {
-  /** Resolves when the client is gone, in whatever way: its end of either pipe, or a message beyond all bounds. */
+  /** Resolves when the client is gone, in whatever way: its end of either pipe. */
   closed: Promise<void>;
   close(): Promise<void>;
 }
@@ -17,15 +20,18 @@ export interface StdioConnection {
 export function serveMcpStdio(runtime: Runtime, tools: readonly Tool[], log: Log): StdioConnection {
   const parts = { runtime, tools, confirmations: new Confirmations() };
   const { promise: closed, resolve } = Promise.withResolvers<void>();
-  const transport = new (class extends StdioServerTransport {
-    override async close(): Promise<void> {
-      await super.close();
-      resolve();
-    }
-  })();
+  const warnings = new RateLimit(1);
+  /** Of each kind one a minute: a client that never reads stderr would block the server once the pipe is full. */
+  const refused = (reason: string) => {
+    if (warnings.take(reason) === 0) log.warn(`refused a message on stdin: ${reason}`);
+  };
+  const transport = new StdioTransport(refused, resolve);
   const { close } = serveStdio(() => mcpServer(parts, operator("stdio")), {
     transport,
-    onerror: (error) => log.error("a message on stdin could not be served", error),
+    onerror: (error) =>
+      isClientFault(error)
+        ? refused("it does not fit the revision of the protocol, or what came before it")
+        : log.error("a message on stdin could not be served", error),
   });
   return { closed, close };
 }

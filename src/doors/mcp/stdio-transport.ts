@@ -1,0 +1,88 @@
+import {
+  ProtocolErrorCode,
+  parseJSONRPCMessage,
+  STDIO_DEFAULT_MAX_BUFFER_SIZE,
+} from "@modelcontextprotocol/server";
+import { StdioServerTransport } from "@modelcontextprotocol/server/stdio";
+import { Lines } from "./lines.ts";
+
+type Message = ReturnType<typeof parseJSONRPCMessage>;
+
+/** Why a line is no message, in words that repeat nothing of it. */
+interface Refusal {
+  id: string | number | null;
+  code: number;
+  reason: string;
+}
+
+const tooLarge: Refusal = {
+  id: null,
+  code: ProtocolErrorCode.InvalidRequest,
+  reason: `it is too large, a message has at most ${STDIO_DEFAULT_MAX_BUFFER_SIZE} bytes`,
+};
+
+/**
+ * A message a line. Whoever sends what is none is told so (JSON-RPC 2.0, 5.1), and goes on: the SDK's own transport
+ * gives no answer, and ends with a line that is too long.
+ */
+export class StdioTransport extends StdioServerTransport {
+  readonly #lines = new Lines(STDIO_DEFAULT_MAX_BUFFER_SIZE);
+  readonly #refused: (reason: string) => void;
+  readonly #closed: () => void;
+
+  /**
+   * @param refused is told why a message was refused
+   * @param closed when the client is gone
+   */
+  constructor(refused: (reason: string) => void, closed: () => void) {
+    super();
+    this.#refused = refused;
+    this.#closed = closed;
+  }
+
+  override _ondata = (piece: Buffer): void => {
+    for (const line of this.#lines.endingIn(piece)) this.#receive(line);
+  };
+
+  override async close(): Promise<void> {
+    await super.close();
+    this.#closed();
+  }
+
+  #receive(line: string | undefined): void {
+    if (line?.trim() === "") return;
+    const { message, refusal } = line === undefined ? { refusal: tooLarge } : messageIn(line);
+    if (message !== undefined) this.onmessage?.(message);
+    if (refusal !== undefined) this.#refuse(refusal);
+  }
+
+  #refuse({ id, code, reason }: Refusal): void {
+    this.#refused(reason);
+    const error = { code, message: `This message is refused: ${reason}.` };
+    process.stdout.write(`${JSON.stringify({ jsonrpc: "2.0", id, error })}\n`);
+  }
+}
+
+function messageIn(line: string): { message?: Message; refusal?: Refusal } {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    return { refusal: { id: null, code: ProtocolErrorCode.ParseError, reason: "it is no JSON" } };
+  }
+  try {
+    return { message: parseJSONRPCMessage(value) };
+  } catch {
+    const reason = Array.isArray(value)
+      ? "send one at a time, there are no batches over stdio"
+      : "it is no JSON-RPC message";
+    return { refusal: { id: idOf(value), code: ProtocolErrorCode.InvalidRequest, reason } };
+  }
+}
+
+/** By which a request is known that is wrong in other ways. */
+function idOf(value: unknown): string | number | null {
+  const { id, method } = Object(value) as Record<string, unknown>;
+  const isRequest = typeof method === "string" && (typeof id === "string" || typeof id === "number");
+  return isRequest ? id : null;
+}
