@@ -30,9 +30,10 @@ export interface Origin {
 }
 
 export interface EndedCall extends Origin {
+  /** Its endpoint, or `none`: what somebody calls that is no tool may be any text. */
   tool: string;
   principal: Principal;
-  outcome: "done" | ErrorCode;
+  outcome: "done" | "unknown_tool" | ErrorCode;
   /** How long it took. */
   ms: number;
 }

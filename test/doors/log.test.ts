@@ -177,9 +177,28 @@ test("strangers do not fill the log, and metrics count every request of theirs",
   );
   const warnings = logged.filter(({ level }) => level === "warn").map(({ msg }) => String(msg));
   expect(warnings.filter((msg) => msg.includes("Host"))).toHaveLength(1);
+  const misnamed = logged.filter(({ refused }) => refused === "its Host is not this server's");
+  expect(misnamed).toHaveLength(100);
+  const warning = logged.find(({ level, msg }) => level === "warn" && String(msg).includes("Host"));
+  expect(misnamed[0]).toMatchObject({ msg: "request", request: warning?.request, status: 403 });
   expect(warnings.filter((msg) => msg.includes("Origin"))).toHaveLength(1);
   expect(warnings.filter((msg) => msg.includes("without a credential"))).toHaveLength(1);
   expect(logged).toContainEqual(expect.objectContaining({ level: "info", principal: "first" }));
+});
+
+test("a path that cannot be decoded is logged and counted as any other", async () => {
+  const server = await startServer();
+  server.log.length = 0;
+  expect((await http(`${server.url}/%zz`)).status).toBe(401);
+  await expect.poll(() => server.log).toHaveLength(1);
+  expect(JSON.parse((server.log[0] ?? "").replace("request ", ""))).toMatchObject({
+    route: "none",
+    status: 401,
+    ms: expect.toSatisfy((ms: number) => ms < 10_000),
+  });
+  const headers = { authorization: `Bearer ${server.token}` };
+  const { body } = await http(`${server.url}/metrics`, { headers });
+  expect(body).toContain('http_requests_total{route="none",status="401"} 1');
 });
 
 test("what a line is given cannot end it or steer a terminal, in either format", async () => {

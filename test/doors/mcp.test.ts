@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { http, rawHttp } from "../support/http.ts";
-import { postMcp, rpc } from "../support/mcp.ts";
+import { postCall, postMcp, rpc } from "../support/mcp.ts";
 import { startServer } from "../support/server.ts";
 import { testRuntime } from "../support/store.ts";
 
@@ -53,6 +53,23 @@ test("clients are told which tools only look, and which overwrite or remove some
   expect(hinted("destructiveHint").sort()).toEqual(destroying.toSorted());
   expect(hinted("idempotentHint").sort()).toEqual([...looking, ...destroying].sort());
 });
+
+test.each(["2025-06-18", "2025-11-25", "2026-07-28"])(
+  "a batch, of which the revision %s knows nothing, is refused with a word what to do",
+  async (version) => {
+    const server = await startServer();
+    const call = rpc("tools/call", { name: "m25_mail_add_domain", arguments: { domain: "example.nl" } });
+    const { status, headers, body } = await postMcp(server, [call], { "mcp-protocol-version": version });
+    expect(status).toBe(400);
+    expect(headers["content-type"]).toMatch(/^application\/json/);
+    expect(message(body)).toEqual({
+      jsonrpc: "2.0",
+      id: null,
+      error: { code: -32600, message: expect.stringContaining("one message at a time") },
+    });
+    expect((await server.api("list-domains")).body).toMatchObject({ total: 0 });
+  },
+);
 
 test("a batch is answered, also when one of its messages cancels another", async () => {
   const server = await startServer();
@@ -111,17 +128,67 @@ test("a call's arguments of a wrong shape are refused in the tool's own words, n
   }
 });
 
-test("what a client got wrong is told in the log by its kind, and as no fault of the server's", async () => {
+test("what a client got wrong stands in its request's one line of the log, in plain words and as no fault of the server's", async () => {
   const server = await startServer();
-  const { status } = await postMcp(server, { [CANARY]: CANARY });
-  expect(status).toBe(400);
-  expect(server.log.filter((line) => line.includes("MCP request"))).toEqual([
-    expect.stringMatching(/^refused an MCP request \{"reason":"[\w-]+"\}$/),
-  ]);
-  const headers = { "mcp-protocol-version": "2026-07-28", "mcp-method": "tools/call" };
-  expect((await postMcp(server, rpc("tools/list"), headers)).status).toBe(400);
-  expect(server.log.join("\n")).not.toContain("could not be served");
-  expect(server.log.join("\n")).not.toContain(CANARY);
+  const listing = (version: string) =>
+    rpc("tools/list", {
+      _meta: {
+        "io.modelcontextprotocol/protocolVersion": version,
+        "io.modelcontextprotocol/clientInfo": { name: "test", version: "1" },
+        "io.modelcontextprotocol/clientCapabilities": {},
+      },
+    });
+  const fields = (version: string, method: string) => ({
+    "mcp-protocol-version": version,
+    "mcp-method": method,
+  });
+  for (const [message, headers, refused] of [
+    [{ [CANARY]: CANARY }, {}, "it is no JSON-RPC message"],
+    [[], {}, "it is no JSON-RPC message"],
+    ["5", {}, "it is no JSON-RPC message"],
+    [`{"${CANARY}`, {}, "The message is no JSON."],
+    [listing("2026-07-28"), fields("2026-07-28", CANARY), expect.stringContaining("its header fields")],
+    [rpc("tools/list"), fields("2026-07-28", "tools/list"), expect.stringContaining("its params")],
+    [listing("2099-01-01"), fields("2099-01-01", "tools/list"), expect.stringContaining("its revision")],
+    [
+      [rpc("tools/list")],
+      { "mcp-protocol-version": "2025-06-18" },
+      expect.stringMatching(/^Send one message at a time/),
+    ],
+    [rpc("tools/list"), { accept: "text/html" }, undefined],
+  ] as const) {
+    server.log.length = 0;
+    const { status, body } = await postMcp(server, message, headers);
+    expect(status, body).toBeGreaterThanOrEqual(400);
+    expect(JSON.parse(body)).toMatchObject({ jsonrpc: "2.0", error: { message: expect.any(String) } });
+    await expect.poll(() => server.log).toHaveLength(1);
+    const [line = ""] = server.log;
+    expect(line).toMatch(/^request \{/);
+    const logged = JSON.parse(line.replace("request ", ""));
+    expect(logged).toMatchObject({ route: "/mcp", status, principal: "first", ...(refused && { refused }) });
+    expect(line).not.toContain("Hunter");
+  }
+});
+
+test("a call of a tool that is not there stands in the log as that, without its name", async () => {
+  for (const headers of [{}, { "mcp-protocol-version": "2026-07-28" }]) {
+    const server = await startServer();
+    server.log.length = 0;
+    if ("mcp-protocol-version" in headers) {
+      await postCall(server, { name: CANARY, arguments: {} }, { name: "test" });
+    } else {
+      await postMcp(server, rpc("tools/call", { name: CANARY, arguments: {} }));
+    }
+    await expect.poll(() => server.log).toHaveLength(1);
+    const fields = JSON.parse((server.log[0] ?? "").replace("request ", ""));
+    expect(fields).toMatchObject({
+      route: "/mcp",
+      tool: "none",
+      outcome: "unknown_tool",
+      principal: "first",
+    });
+    expect(server.log[0]).not.toContain("Hunter");
+  }
 });
 
 test("whoever may see some domains only is told so at once, and is offered no tool that is of all of them", async () => {

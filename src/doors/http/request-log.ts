@@ -10,6 +10,8 @@ declare module "fastify" {
   interface FastifyRequest {
     /** When it came, on the clock of performance.now(). */
     began: number;
+    /** Why it was refused, where neither its status nor a call's outcome says so: words of ours, none of the caller's. */
+    refused?: string | undefined;
   }
 }
 
@@ -71,6 +73,12 @@ export class RequestLog {
     });
   }
 
+  /** Of a request that comes to no hook. */
+  unhooked(request: FastifyRequest, reply: FastifyReply): void {
+    request.began = performance.now();
+    this.#watchOne(request, reply);
+  }
+
   #watchOne(request: FastifyRequest, reply: FastifyReply): void {
     this.#underWay.set(request.id, undefined);
     const end = () => {
@@ -86,6 +94,7 @@ export class RequestLog {
         method: request.method,
         route,
         status,
+        refused: request.refused,
         ms: Math.round(performance.now() - request.began),
         principal,
         address: request.clientAddress,

@@ -102,11 +102,11 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
     logger: false,
     genReqId: requestIds(),
     // A path that cannot be decoded never comes to a hook or a route.
-    frameworkErrors: (_error, request, reply) =>
-      void sendProblem(
-        reply.header("connection", "close") as FastifyReply,
-        refused(request.headers) ?? noToken(),
-      ),
+    frameworkErrors: (_error, request, reply) => {
+      parts.requestLog.unhooked(request as FastifyRequest, reply as FastifyReply);
+      const refusal = refused(request as FastifyRequest) ?? noToken();
+      sendProblem(reply.header("connection", "close") as FastifyReply, refusal);
+    },
   }) as unknown as FastifyInstance<Server>;
   const trusted = new Networks(settings.trustedProxies);
   limitConnections(app.server, { most: MOST_CONNECTIONS, mostOfOne: MOST_CONNECTIONS_OF_ONE }, trusted);
@@ -116,7 +116,7 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
   closeToStrangers(app);
   holdBackFailures(app);
   app.addHook("onRequest", (request, reply, done) => {
-    const refusal = refused(request.headers);
+    const refusal = refused(request);
     return refusal === undefined ? done() : sendProblem(reply, refusal);
   });
   app.decorateRequest("principal");

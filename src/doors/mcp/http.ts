@@ -3,17 +3,17 @@ import {
   type AuthInfo,
   createMcpHandler,
   isLegacyRequest,
-  ProtocolError,
   ProtocolErrorCode,
   type Server,
   WebStandardStreamableHTTPServerTransport,
 } from "@modelcontextprotocol/server";
-import type { FastifyError, FastifyInstance } from "fastify";
+import type { FastifyError, FastifyInstance, FastifyRequest } from "fastify";
 import type { Origin } from "../../../tools/call.ts";
 import type { Principal } from "../../../tools/principal.ts";
 import type { Log } from "../../log.ts";
 import { clientOfUserAgent } from "../client-name.ts";
 import { BODY_LIMIT } from "../http/limits.ts";
+import { isClientFault, reasonOf } from "./faults.ts";
 import type { StepUp } from "./step-up.ts";
 
 /** Makes the MCP server that answers one request of this principal. */
@@ -35,16 +35,16 @@ const unreadable: Record<number, { code: number; message: string }> = {
   415: { code: ProtocolErrorCode.InvalidRequest, message: "Send Content-Type: application/json." },
 };
 
-/** How the SDK begins to tell of a message that is none of the protocol's, and its own name for the fault. */
-const REJECTED = /^Rejected inbound request \(([\w-]+)\)/;
+/** Since when the protocol has none. Who names no revision is taken for one of 2025-03-26, which has them. */
+const WITHOUT_BATCHES = "2025-06-18";
+
+const noBatches = {
+  code: ProtocolErrorCode.InvalidRequest,
+  message: `Send one message at a time: as of the protocol's revision ${WITHOUT_BATCHES} there are no batches.`,
+};
 
 function failure(status: number, code: number, message: string): Response {
   return Response.json({ jsonrpc: "2.0", id: null, error: { code, message } }, { status });
-}
-
-/** The SDK's name for what a client did wrong; undefined for a fault of ours. */
-function clientFault(error: Error): string | undefined {
-  return error instanceof ProtocolError ? String(error.code) : REJECTED.exec(error.message)?.[1];
 }
 
 /** Mounts /mcp on a scope whose `authenticate` has set request.principal: a server of its own for each request. */
@@ -55,9 +55,7 @@ export async function mountMcp(
   answerForScope?: StepUp,
 ): Promise<void> {
   const onerror = (error: Error) => {
-    const reason = clientFault(error);
-    if (reason === undefined) log.error("an MCP request could not be served", error);
-    else log.info("refused an MCP request", { reason });
+    if (!isClientFault(error)) log.error("an MCP request could not be served", error);
   };
   const makeServer = ({ authInfo }: { authInfo?: AuthInfo }) =>
     serverFor(authInfo?.extra?.principal as Principal, authInfo?.extra?.origin as Origin);
@@ -79,32 +77,37 @@ export async function mountMcp(
       await server.close();
     }
   };
-  const errorHandler = (error: unknown) => {
+  const notServed = (request: FastifyRequest, error: unknown) => {
     if (error instanceof RequestError) {
-      log.info("refused an MCP request", { reason: "its Host or path is no part of a URL" });
+      request.refused = "its Host is no part of a URL";
       return failure(
         400,
         ProtocolErrorCode.InvalidRequest,
         "Write the server's name in Host as it is usual.",
       );
     }
-    log.error("an MCP request could not be served", error);
+    log.error("an MCP request could not be served", error, { request: request.id });
     return failure(500, ProtocolErrorCode.InternalError, "Something went wrong inside M25 Mail.");
   };
   scope.addHook("onClose", () => handler.close());
   // Fastify reads the body once; the SDK would copy the request first, to look at it.
   scope.removeContentTypeParser("text/plain");
-  scope.setErrorHandler((error: FastifyError, _request, reply) => {
+  scope.setErrorHandler((error: FastifyError, request, reply) => {
     const status = error.statusCode ?? 500;
     const refusal = unreadable[status];
     if (refusal === undefined) throw error;
+    request.refused = refusal.message;
     return reply.status(status).send({ jsonrpc: "2.0", id: null, error: refusal });
   });
   scope.post("/mcp", async (request, reply) => {
     const origin: Origin = { request: request.id, client: clientOfUserAgent(request.headers["user-agent"]) };
+    const { principal, body } = request;
+    if (Array.isArray(body) && String(request.headers["mcp-protocol-version"] ?? "") >= WITHOUT_BATCHES) {
+      request.refused = noBatches.message;
+      return reply.status(400).send({ jsonrpc: "2.0", id: null, error: noBatches });
+    }
     if (await answerForScope?.(request, reply, origin)) return;
     reply.hijack();
-    const { principal, body } = request;
     const message: Message = {
       authInfo: {
         token: "",
@@ -114,9 +117,12 @@ export async function mountMcp(
       },
       parsedBody: body,
     };
-    await getRequestListener((webRequest) => answer(webRequest, message), { errorHandler })(
-      request.raw,
-      reply.raw,
-    );
+    const answerAndNote = async (webRequest: Request) => {
+      const response = await answer(webRequest, message);
+      if (response.status >= 400) request.refused = await reasonOf(response);
+      return response;
+    };
+    const errorHandler = (error: unknown) => notServed(request, error);
+    await getRequestListener(answerAndNote, { errorHandler })(request.raw, reply.raw);
   });
 }

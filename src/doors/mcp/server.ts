@@ -114,14 +114,15 @@ export async function callTool(
   params: CallToolRequestParams,
   context: ServerContext,
 ): Promise<CallToolResult | InputRequiredResult> {
+  const from = { ...origin, client: clientOf(server, context) ?? origin.client };
   const tool = tools.find((candidate) => mcpName(candidate) === params.name);
   if (tool === undefined) {
+    runtime.observe?.({ ...from, tool: "none", principal, outcome: "unknown_tool", ms: 0 });
     throw new ProtocolError(
       ProtocolErrorCode.InvalidParams,
       `There is no such tool. The tools are: ${tools.map(mcpName).join(", ")}.`,
     );
   }
-  const from = { ...origin, client: clientOf(server, context) ?? origin.client };
   if (tool.effect === "destroy" && canAsk(context, server.getClientCapabilities())) {
     const loss = await lossOf(runtime, principal, tool, params.arguments, from).catch(refused);
     if (loss instanceof MailError) return refusal(loss);
