@@ -73,8 +73,8 @@ export const usages: readonly Usage[] = [
   { call: "oauth client remove NAME", does: "ends one, and what it was allowed", options: [json] },
   { call: "oauth grants list", does: "what OAuth clients were allowed", options: [json] },
   { call: "oauth grants revoke ID", does: "ends that at once", options: [json] },
-  { call: "backup FILE", does: "a consistent copy of the database, while it is in use" },
-  { call: "restore FILE", does: "what a backup holds, back into the database, while it is in use" },
+  { call: "backup FILE", does: "a consistent copy of the database, which may be in use" },
+  { call: "restore FILE", does: "puts what a backup holds back into the database, which may be in use" },
 ];
 
 /** The words that name a command: what stands before its arguments. */
