@@ -12,8 +12,8 @@ import { findCommands, makeOutDirectory, readAuthorities, readKey } from "./prep
 const LOCK_AGAIN = 2000;
 
 /**
- * Asks, and lets the server keep its answer until there is news, until `signal` is aborted; an update in progress is finished first. Faults are logged and tried again:
- * only a configuration that cannot work ends it, and only at the start.
+ * Asks, and lets the server keep its answer until there is news, until `signal` is aborted; an update in progress is
+ * finished first. Faults are logged and tried again: only a configuration that cannot work ends it, and only at the start.
  */
 export async function runResident(
   host: Host,
