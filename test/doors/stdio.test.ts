@@ -162,6 +162,19 @@ test("a client that answers what it was not asked is no fault of the server's", 
   expect((await finished).stderr).toMatch(/ warn refused a message on stdin: it does not fit [^\n]*\n$/);
 });
 
+test("an answer that cannot be read has none itself: two such programs would answer each other for ever", async () => {
+  const { send, answers, child, finished } = session(newDatabase());
+  send("no JSON");
+  await expect.poll(() => answers.length, { timeout: 10_000 }).toBe(1);
+  send(answers[0]);
+  send({ jsonrpc: "2.0", id: 4, result: "a text" });
+  send(initialize);
+  await expect.poll(() => answers.some((line) => line.includes('"id":0')), { timeout: 10_000 }).toBe(true);
+  child.stdin.end();
+  expect((await finished).stderr).toMatch(/ warn refused a message on stdin: it is no JSON-RPC message\n/);
+  expect(answers).toHaveLength(2);
+});
+
 test("a message that comes in many pieces is one message, and many in one piece are many", async () => {
   const { send, answers, child } = session(newDatabase());
   const domain = `${"b\u00fccher".repeat(2)}.example`;

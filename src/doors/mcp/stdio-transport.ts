@@ -10,7 +10,8 @@ type Message = ReturnType<typeof parseJSONRPCMessage>;
 
 /** Why a line is no message, in words that repeat nothing of it. */
 interface Refusal {
-  id: string | number | null;
+  /** Of the request; null where none can be read; undefined for an answer, which has no answer itself. */
+  id: string | number | null | undefined;
   code: number;
   reason: string;
 }
@@ -58,6 +59,7 @@ export class StdioTransport extends StdioServerTransport {
 
   #refuse({ id, code, reason }: Refusal): void {
     this.#refused(reason);
+    if (id === undefined) return;
     const error = { code, message: `This message is refused: ${reason}.` };
     process.stdout.write(`${JSON.stringify({ jsonrpc: "2.0", id, error })}\n`);
   }
@@ -81,8 +83,10 @@ function messageIn(line: string): { message?: Message; refusal?: Refusal } {
 }
 
 /** By which a request is known that is wrong in other ways. */
-function idOf(value: unknown): string | number | null {
-  const { id, method } = Object(value) as Record<string, unknown>;
+function idOf(value: unknown): Refusal["id"] {
+  const message = Object(value) as Record<string, unknown>;
+  const { id, method } = message;
+  if (method === undefined && ("result" in message || "error" in message)) return undefined;
   const isRequest = typeof method === "string" && (typeof id === "string" || typeof id === "number");
   return isRequest ? id : null;
 }
