@@ -16,8 +16,9 @@ function npm(args: readonly string[], environment: Record<string, string> = {}):
 }
 
 function signalGroup({ child }: Running, signal: NodeJS.Signals): void {
+  if (child.pid === undefined) return; // it could not be started, and 0 would be our own group
   try {
-    process.kill(-(child.pid ?? 0), signal);
+    process.kill(-child.pid, signal);
   } catch {} // nobody is left
 }
 

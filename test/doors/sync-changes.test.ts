@@ -4,7 +4,6 @@ import { afterEach, expect, test, vi } from "vitest";
 import { openStore } from "../../db/sqlite.ts";
 import type { PollReader } from "../../db/store.ts";
 import { Changes } from "../../src/doors/sync/changes.ts";
-
 import { expectRefusal } from "../support/reply.ts";
 import { temporaryFolder, testRuntime } from "../support/store.ts";
 
