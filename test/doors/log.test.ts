@@ -195,6 +195,7 @@ test("a path that cannot be decoded is logged and counted as any other", async (
     route: "none",
     status: 401,
     ms: expect.toSatisfy((ms: number) => ms < 10_000),
+    address: "127.0.0.1",
   });
   const headers = { authorization: `Bearer ${server.token}` };
   const { body } = await http(`${server.url}/metrics`, { headers });

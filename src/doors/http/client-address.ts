@@ -1,4 +1,4 @@
-import type { FastifyInstance } from "fastify";
+import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { Log } from "../../log.ts";
 import { type Networks, plainAddress } from "../../mail/network.ts";
 
@@ -27,11 +27,18 @@ export function clientAddress(peer: string, forwardedFor: string | undefined, tr
   return address;
 }
 
-/** Sets `request.clientAddress`, which is all that the server knows of where a request comes from. */
-export function noteClientAddresses(app: FastifyInstance, trusted: Networks, log: Log): void {
+/**
+ * Sets `request.clientAddress`, which is all that the server knows of where a request comes from.
+ *
+ * @returns does so for a request that comes to no hook
+ */
+export function noteClientAddresses(
+  app: FastifyInstance,
+  trusted: Networks,
+  log: Log,
+): (request: FastifyRequest) => void {
   let isWarned = false;
-  app.decorateRequest("clientAddress", "");
-  app.addHook("onRequest", (request, _reply, done) => {
+  const note = (request: FastifyRequest) => {
     const peer = request.socket.remoteAddress ?? "";
     // node:http joins repeated fields with commas, in their order.
     const forwardedFor = request.headers["x-forwarded-for"] as string | undefined;
@@ -42,6 +49,11 @@ export function noteClientAddresses(app: FastifyInstance, trusted: Networks, log
         `X-Forwarded-For came from ${request.clientAddress}, which is not trusted: if that is your proxy, give it with --trusted-proxies, or all who come through it share one limit`,
       );
     }
+  };
+  app.decorateRequest("clientAddress", "");
+  app.addHook("onRequest", (request, _reply, done) => {
+    note(request);
     done();
   });
+  return note;
 }

@@ -103,6 +103,7 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
     genReqId: requestIds(),
     // A path that cannot be decoded never comes to a hook or a route.
     frameworkErrors: (_error, request, reply) => {
+      noteAddress(request as FastifyRequest);
       parts.requestLog.unhooked(request as FastifyRequest, reply as FastifyReply);
       const refusal = refused(request as FastifyRequest) ?? noToken();
       sendProblem(reply.header("connection", "close") as FastifyReply, refusal);
@@ -110,7 +111,7 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
   }) as unknown as FastifyInstance<Server>;
   const trusted = new Networks(settings.trustedProxies);
   limitConnections(app.server, { most: MOST_CONNECTIONS, mostOfOne: MOST_CONNECTIONS_OF_ONE }, trusted);
-  noteClientAddresses(app, trusted, log);
+  const noteAddress = noteClientAddresses(app, trusted, log);
   parts.requestLog.watch(app);
   hearOut(app);
   closeToStrangers(app);
