@@ -100,33 +100,30 @@ async function askDovecot(
   { added, removed }: Changes["users"],
 ): Promise<{ complaints: string[]; silence: string | null }> {
   const { doveadm, mailRoot } = eyes;
-  let silent: string | null = null;
-  if (doveadm === undefined || added.length + removed.length === 0)
-    return { complaints: [], silence: silent };
-  const ask = async (user: string, wanted: boolean): Promise<string | undefined> => {
+  if (doveadm === undefined || added.length + removed.length === 0) return { complaints: [], silence: null };
+  const ask = async (user: string, wanted: boolean): Promise<{ complaint?: string; silence?: string }> => {
     const { home, silence } = await homeOf(host, doveadm, user);
-    if (home === undefined) {
-      silent ??= silence;
-      return undefined;
-    }
-    if (wanted) return home === null ? `Dovecot does not know ${user}` : undefined;
+    if (home === undefined) return { silence };
+    if (wanted) return home === null ? { complaint: `Dovecot does not know ${user}` } : {};
     // Where it knows the user from elsewhere, the home is none of ours.
-    return home !== null && isOurHome(home, mailRoot, user) ? `Dovecot still knows ${user}` : undefined;
+    return home !== null && isOurHome(home, mailRoot, user)
+      ? { complaint: `Dovecot still knows ${user}` }
+      : {};
   };
-  const askAll = async (changes: Changes["users"]): Promise<string[]> => {
+  const askAll = async (): Promise<{ complaints: string[]; silence: string | null }> => {
     const asked = await Promise.all([
-      ...changes.added.map((user) => ask(user, true)),
-      ...changes.removed.map((user) => ask(user, false)),
+      ...added.map((user) => ask(user, true)),
+      ...removed.map((user) => ask(user, false)),
     ]);
-    return asked.filter((complaint) => complaint !== undefined);
+    const complaints = asked.flatMap(({ complaint }) => complaint ?? []);
+    // The first in their order, not in time: what stays the same is logged once.
+    return { complaints, silence: asked.find(({ silence }) => silence !== undefined)?.silence ?? null };
   };
-  let complaints = await askAll({ added, removed });
-  if (complaints.length > 0) {
-    // It looks at its file once a second at most.
-    await untilDovecotLooks(host, host.clock.now());
-    complaints = await askAll({ added, removed });
-  }
-  return { complaints, silence: silent };
+  const first = await askAll();
+  if (first.complaints.length === 0) return first;
+  // It looks at its file once a second at most.
+  await untilDovecotLooks(host, host.clock.now());
+  return await askAll();
 }
 
 function isOurHome(home: string, mailRoot: string, user: string): boolean {

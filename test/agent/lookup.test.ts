@@ -293,6 +293,21 @@ describe("the look-up through Dovecot's eyes", () => {
     },
   );
 
+  it("says the same each time of a Dovecot that gives no answer about anybody, whichever comes first", async () => {
+    let slow = "";
+    const node = place(async (command, args) => {
+      const user = args.at(-1) ?? "";
+      if (!command.endsWith("doveadm"))
+        return { code: user.startsWith("lmdb:") ? 0 : 1, stdout: "", stderr: "" };
+      for (let turn = 0; user === slow && turn < 3; turn += 1) await new Promise(setImmediate);
+      return { code: 75, stdout: "", stderr: `userdb lookup(${user}) failed` };
+    });
+    await node.note(changes({ came: ["jan@example.nl", "els@example.nl"] }));
+    for (slow of ["jan@example.nl", "els@example.nl"]) await node.look({ doveadm: ["/pretended/doveadm"] });
+    expect(node.log).toHaveLength(2);
+    expect(node.log[0]).toBe(node.log[1]);
+  });
+
   it("warns when doveadm cannot be run", async () => {
     const node = place(bothFind);
     await node.note(noted);
