@@ -50,6 +50,8 @@ export interface CommandResult {
 
 export interface Lock {
   fd: number;
+  /** False once its file was removed: another may then have the new one of that name. */
+  holds(): Promise<boolean>;
   release(): Promise<void>;
 }
 

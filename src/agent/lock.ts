@@ -19,7 +19,8 @@ export async function lockFile(path: string, log: (line: string) => void): Promi
   } finally {
     if (!taken) await file.close();
   }
-  return taken ? { fd: file.fd, release: () => file.close() } : undefined;
+  if (!taken) return undefined;
+  return { fd: file.fd, holds: async () => (await file.stat()).nlink > 0, release: () => file.close() };
 }
 
 function flock(file: FileHandle, log: (line: string) => void): Promise<boolean> {

@@ -41,7 +41,8 @@ export async function runResident(
         version,
         signal,
         client,
-        lock,
+        // Where somebody removed the folder, each poll makes it anew and takes it for itself.
+        lock: (await lock.holds()) ? lock : undefined,
         greet,
         quiet: true,
         wait,

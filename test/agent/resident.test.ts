@@ -1,4 +1,5 @@
 import { rmSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { main } from "../../src/agent/cli.ts";
 import type { MailState } from "../../src/sync/answer.ts";
@@ -77,6 +78,28 @@ describe("the resident program", () => {
     expect(server.reports.map((report) => report.revision)).toEqual([1]);
     await node.poll();
     expect(server.reports.map((report) => report.revision)).toEqual([1, 2]);
+  });
+
+  it("whose folder somebody removed makes it anew, and still no other works on it at the same time", async () => {
+    const server = await startServer(one);
+    const node = nodeOf(server);
+    const stop = new AbortController();
+    const { keyFile, out } = node.config;
+    const others: unknown[] = [];
+    let asked = 0;
+    const betweenPolls = async (_milliseconds: number, signal?: AbortSignal) => {
+      if (asked === 1 && signal !== undefined) rmSync(out, { recursive: true });
+    };
+    node.host.clock = { ...node.host.clock, sleep: betweenPolls };
+    server.serves = async (_, response) => {
+      asked += 1;
+      others.push(await node.host.lock(join(out, ".lock")));
+      if (asked === 2) stop.abort();
+      maps(one, response);
+    };
+    const argv = ["run", "--server", server.url.href, "--key-file", keyFile, "--out", out];
+    expect(await main(argv, {}, node.host, stop.signal)).toBe(0);
+    expect(others).toEqual([undefined, undefined]);
   });
 });
 

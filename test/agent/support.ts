@@ -268,7 +268,7 @@ export function pretendPostmap(args: readonly string[], options: RunOptions = {}
 export const startingNothing: Pick<Host, "find" | "run" | "lock"> = {
   find: async (command) => (command === "doveadm" ? undefined : `/pretended/${command}`),
   run: async (_command, args, options) => pretendPostmap(args, options),
-  lock: async () => ({ fd: -1, release: async () => undefined }),
+  lock: async () => ({ fd: -1, holds: async () => true, release: async () => undefined }),
 };
 
 /** The keys and values of a map as its daemons see it; undefined when there is no such map. */
