@@ -211,7 +211,9 @@ export class NodeTable {
     name: string | undefined,
     revision: number,
   ): Promise<Array<{ name: string; withheld: number }>> {
-    let query = this.#db.updateTable("nodes").set({ accepted_revision: revision });
+    let query = this.#db
+      .updateTable("nodes")
+      .set({ accepted_revision: revision, acceptances: sql`acceptances + 1` });
     if (name !== undefined) query = query.where("name", "=", name);
     const rows = await query.returning(["name", "report_status", "report_count"]).execute();
     if (name !== undefined) found(name, rows[0]);

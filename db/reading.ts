@@ -1,4 +1,5 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
+import { acceptanceOf } from "../src/sync/acceptance.ts";
 import type { Counts } from "../src/sync/answer.ts";
 import { StateDigest } from "../src/sync/digest.ts";
 import type { NodeRole } from "../src/sync/records.ts";
@@ -26,6 +27,7 @@ interface NodeRow {
   role: NodeRole;
   domains: string | null;
   accepted_revision: number | null;
+  acceptances: number;
   key_hash: string;
   is_next: number;
   key_expires_at: string | null;
@@ -84,7 +86,7 @@ export function pollReader(connection: Connection): PollReader {
     .prepare<[number], string>("SELECT digest FROM revisions WHERE revision = ?")
     .pluck();
   const node = connection.prepare<{ id: string }, NodeRow>(
-    `SELECT id, name, ip_address, role, domains, accepted_revision,
+    `SELECT id, name, ip_address, role, domains, accepted_revision, acceptances,
        iif(key_id = @id, key_hash, next_key_hash) AS key_hash, key_id <> @id AS is_next,
        iif(key_id = @id, key_expires_at, NULL) AS key_expires_at
      FROM nodes WHERE key_id = @id OR next_key_id = @id`,
@@ -196,7 +198,7 @@ function toPollingNode(row: NodeRow | undefined): PollingNode | undefined {
     keyIsNext: row.is_next === 1,
     keyExpiresAt: row.key_expires_at,
     view: viewOf(row.role, row.domains === null ? null : JSON.parse(row.domains)),
-    acceptedRevision: row.accepted_revision,
+    accepted: row.accepted_revision === null ? null : acceptanceOf(row.accepted_revision, row.acceptances),
   };
 }
 

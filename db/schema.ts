@@ -57,6 +57,8 @@ export interface Schema {
     next_key_by_operator: Generated<number>;
     key_expires_at: string | null;
     accepted_revision: number | null;
+    /** How often removals were accepted. */
+    acceptances: Generated<number>;
     created_at: Fixed<string>;
     applied_revision: number | null;
     applied_history: string | null;

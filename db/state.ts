@@ -93,13 +93,6 @@ export class StateTable {
     return this.#bumped;
   }
 
-  /** Begins a revision in which what nodes serve is as it was: a number that nothing before it had. */
-  async advance(at: string): Promise<number> {
-    const revision = await this.nextRevision();
-    await this.#logRevision(revision, (await this.#row()).digest, at);
-    return revision;
-  }
-
   /** Enters a change of the served records into revision, digests and removals. */
   async change({ before, after, at }: ServedChange): Promise<DigestDifference> {
     const difference = noDifference();

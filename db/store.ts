@@ -44,8 +44,8 @@ export interface PollingNode {
   /** When this key ends; null for never. */
   keyExpiresAt: string | null;
   view: View;
-  /** Removals up to this revision were accepted by an operator. */
-  acceptedRevision: number | null;
+  /** An operator's word that removals may go: acceptance.ts. */
+  accepted: string | null;
 }
 
 /** Lines with line feeds, some hundred at a time. Close it soon: it keeps the write-ahead log from being reused. */

@@ -9,6 +9,7 @@ import { firstToken } from "./0008-first-token.ts";
 import { operatorsKeys } from "./0009-operators-keys.ts";
 import { refusedContacts } from "./0010-refused-contacts.ts";
 import { reportedParts } from "./0011-reported-parts.ts";
+import { acceptances } from "./0012-acceptances.ts";
 
 /** Append-only: a database of version n has run the first n of these, and keeps that number in user_version. */
 export const migrations: readonly string[] = [
@@ -23,4 +24,5 @@ export const migrations: readonly string[] = [
   operatorsKeys,
   refusedContacts,
   reportedParts,
+  acceptances,
 ];

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { acceptedRevision } from "../sync/acceptance.ts";
 import { readAcceptance } from "./acceptance.ts";
 import { applyUpdate, type Workplace } from "./apply.ts";
 import type { MapsAnswer } from "./client.ts";
@@ -54,8 +55,8 @@ export async function applyAnswer(
   const hours =
     recorded === undefined ? { count: 0, at: new Date(now).toISOString() } : passHour(recorded.hours, now);
   if (server === undefined && recorded === undefined) throw new Error("304 without a state");
-  const concerns =
-    recorded?.withheld != null && accepted !== undefined && accepted >= recorded.withheld.first;
+  const limit = accepted === undefined ? undefined : acceptedRevision(accepted);
+  const concerns = recorded?.withheld != null && limit !== undefined && limit >= recorded.withheld.first;
   if (server === undefined && recorded !== undefined && !concerns)
     return await rememberHours(place, recorded, hours);
 

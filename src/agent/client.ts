@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+import { acceptedRevision } from "../sync/acceptance.ts";
 import type { MailState } from "../sync/answer.ts";
 import { RefusedAnswer } from "../sync/reader.ts";
 import type { Report } from "../sync/report.ts";
@@ -30,8 +31,8 @@ export interface Question {
 export interface MapsAnswer {
   /** What the server has now, proved; undefined when it has nothing newer. */
   state: MailState | undefined;
-  /** Up to this revision an operator has accepted removals. */
-  accepted: number | undefined;
+  /** An operator's word that removals may go: acceptance.ts. */
+  accepted: string | undefined;
 }
 
 /** Talks to the server; keeps its connection between polls. */
@@ -58,13 +59,14 @@ export interface Client {
 }
 
 const MAPS = "sync/v1/maps";
-/** Removals up to this revision were accepted. */
+/** Of an answer: removals were accepted. Of a question: what the last answer said. */
 const ACCEPTED = "m25-accept-removals";
 
 export function openClient(options: ConnectionOptions): Client {
   const connection = openConnection(options);
   const { bytes } = { ...defaultLimits, ...options.limits };
   let lastStatus: number | undefined;
+  let lastAccepted: string | undefined;
 
   return {
     fetchMaps(key, { position, floor = position, base, wait = 0 } = {}) {
@@ -75,11 +77,13 @@ export function openClient(options: ConnectionOptions): Client {
       };
       if (position !== undefined) headers["If-None-Match"] = position.tag;
       if (wait > 0) headers.Prefer = `wait=${wait}`;
+      if (lastAccepted !== undefined) headers[ACCEPTED] = lastAccepted;
       const path = position === undefined ? MAPS : `${MAPS}?since=${encodeURIComponent(position.cursor)}`;
       const read = async (response: IncomingMessage): Promise<MapsAnswer> => {
         lastStatus = response.statusCode;
         if (isForAnother(response, key)) throw new RefusedAnswer("another_node", 1);
-        const accepted = acceptedRevision(response);
+        const accepted = acceptanceIn(response);
+        lastAccepted = accepted ?? "";
         if (response.statusCode === 304 && position !== undefined) {
           await readAway(response);
           return { state: undefined, accepted };
@@ -172,9 +176,9 @@ function isForAnother({ headers }: IncomingMessage, key: string): boolean {
   return id !== undefined && id !== /^m25[a-z]+_([0-9a-f]{16})_/.exec(key)?.[1];
 }
 
-function acceptedRevision(response: IncomingMessage): number | undefined {
-  const value = response.headers[ACCEPTED];
-  return typeof value === "string" && /^\d{1,15}$/.test(value) ? Number(value) : undefined;
+function acceptanceIn({ headers }: IncomingMessage): string | undefined {
+  const word = headers[ACCEPTED];
+  return typeof word === "string" && acceptedRevision(word) !== undefined ? word : undefined;
 }
 
 const MAX_IGNORED = 1 << 16;

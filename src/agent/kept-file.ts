@@ -86,7 +86,7 @@ export async function readKept(files: FileSystem, path: string): Promise<Kept | 
 interface Heading {
   kept: string;
   hour: number;
-  ignored: number | null;
+  ignored: string | null;
   left: string[];
   peaks: [number, number][];
 }

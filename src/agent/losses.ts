@@ -1,3 +1,4 @@
+import { acceptedRevision } from "../sync/acceptance.ts";
 import type { MailState } from "../sync/answer.ts";
 import { StateDigest } from "../sync/digest.ts";
 import type { AddressRecord, DomainRecord, UserRecord } from "../sync/records.ts";
@@ -51,7 +52,7 @@ export interface Ledger {
   /** The histories before the server's, the last one last: whoever is sent one of them again follows two servers. */
   left: readonly string[];
   /** An acceptance that stood there when a new history began: it was meant for another one. */
-  ignored: number | null;
+  ignored: string | null;
 }
 
 /** All that a node keeps: the server's state as it was proved, and what it serves besides and why. */
@@ -65,8 +66,8 @@ export interface Circumstances {
   /** The counted hour. */
   hour: number;
   thresholds: Thresholds;
-  /** The server says that removals up to this revision were accepted. */
-  accepted?: number | undefined;
+  /** The server says that removals were accepted: acceptance.ts. */
+  accepted?: string | undefined;
   /** The same, said on this node, of the history that it has. */
   acceptedHere?: number | undefined;
 }
@@ -106,7 +107,7 @@ export function settle(before: Kept | undefined, server: MailState, circumstance
   };
   if (!alreadyWithheld && !isBeyond(gone.size + missing.size, peaks, thresholds)) return conclude(new Map());
 
-  const heard = accepted === ignored ? undefined : accepted;
+  const heard = accepted === undefined || accepted === ignored ? undefined : acceptedRevision(accepted);
   const limit = Math.max(heard ?? -1, known ? (acceptedHere ?? -1) : -1);
   const stay = new Map([...missing].filter(([, { revision }]) => revision > limit));
   if (stay.size === missing.size) return conclude(missing);

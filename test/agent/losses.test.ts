@@ -218,12 +218,12 @@ describe("what else might empty a node", () => {
 describe("removals that are accepted", () => {
   it("by the server up to that revision: they go, at once or when they were withheld before", () => {
     const life = lifeOf(names(0, 100));
-    expect(life.take([], { accepted: 1 })).toBe(100);
-    expect(life.again({ accepted: 1 })).toBe(100);
-    expect(life.again({ accepted: 2 })).toBe(0);
+    expect(life.take([], { accepted: "1;n=1" })).toBe(100);
+    expect(life.again({ accepted: "1;n=1" })).toBe(100);
+    expect(life.again({ accepted: "2;n=1" })).toBe(0);
     expect(life.served).toEqual([]);
     const other = lifeOf(names(0, 100));
-    expect(other.take([], { accepted: 2 })).toBe(0);
+    expect(other.take([], { accepted: "2;n=1" })).toBe(0);
   });
 
   it("on the node: what was withheld then goes, and what came after it within the thresholds", () => {
@@ -248,19 +248,19 @@ describe("removals that are accepted", () => {
   it("an old acceptance lets nothing new through, and loosens nothing", () => {
     const life = lifeOf(names(0, 100));
     life.take(names(50, 100));
-    life.again({ accepted: 2 });
-    expect(life.take(names(60, 100), { accepted: 2 })).toBe(0);
-    expect(life.take(names(61, 100), { accepted: 2 })).toBe(1);
+    life.again({ accepted: "2;n=1" });
+    expect(life.take(names(60, 100), { accepted: "2;n=1" })).toBe(0);
+    expect(life.take(names(61, 100), { accepted: "2;n=1" })).toBe(1);
     const other = lifeOf(names(0, 100));
-    expect(other.take(names(20, 100), { accepted: 99 })).toBe(0);
-    expect(other.take(names(21, 100), { accepted: 1 })).toBe(1);
+    expect(other.take(names(20, 100), { accepted: "99;n=1" })).toBe(0);
+    expect(other.take(names(21, 100), { accepted: "1;n=1" })).toBe(1);
   });
 
   it("an acceptance meant for another history is none in this one, until there is another", () => {
     const life = lifeOf(names(0, 100));
-    expect(life.take([], { history: "f".repeat(32), accepted: 9 })).toBe(100);
-    expect(life.again({ accepted: 9 })).toBe(100);
-    expect(life.again({ accepted: 2 })).toBe(0);
+    expect(life.take([], { history: "f".repeat(32), accepted: "9;n=1" })).toBe(100);
+    expect(life.again({ accepted: "9;n=1" })).toBe(100);
+    expect(life.again({ accepted: "2;n=1" })).toBe(0);
   });
 });
 

@@ -82,7 +82,9 @@ describe("the resident program", () => {
 
   it("that waits and withholds removals lets them go as soon as somebody at the server says so", async () => {
     const users = Array.from({ length: 8 }, (_, index) => `u${index}@example.nl`);
-    const { node, must, listed } = await residentNode(users);
+    const { proxy, node, must, listed } = await residentNode(users);
+    await must("accept-removals", { name: "pi" });
+    await expect.poll(() => proxy.asked.at(-1)?.headers["m25-accept-removals"], patient).toBe("9;n=1");
     for (const email of users) await must("remove-user", { email });
     await expect.poll(listed, patient).toMatchObject({ reason: "removals_withheld" });
     await must("accept-removals", { name: "pi" });

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { main } from "../../src/agent/cli.ts";
 import { readKept } from "../../src/agent/kept-file.ts";
 import { servedOf } from "../../src/agent/losses.ts";
+import { acceptanceOf } from "../../src/sync/acceptance.ts";
 import type { MailState } from "../../src/sync/answer.ts";
 import type { UserRecord } from "../../src/sync/records.ts";
 import {
@@ -48,7 +49,7 @@ async function nodeWith(
   const server = await startServer(state);
   const node = nodeOf(server, startingNothing);
   expect((await node.poll()).exitCode).toBe(0);
-  let header: number | undefined;
+  let header: string | undefined;
   let now: FakeServer["serves"] = state;
   Object.defineProperty(server, "serves", {
     get: () => (request: never, response: import("node:http").ServerResponse) => {
@@ -64,7 +65,7 @@ async function nodeWith(
     server,
     node,
     accepts: (revision) => {
-      header = revision;
+      header = revision === undefined ? undefined : acceptanceOf(revision, 1);
     },
   };
 }

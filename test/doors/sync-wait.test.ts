@@ -68,14 +68,25 @@ test("an operator's word that removals are meant is told to the waiting node at 
   const { server, shell, node } = await waitingNode();
   const waiting = node.poll({ prefer: "wait=55" });
   await command(server, "node", "accept", "pi");
-  const { kind, headers } = await waiting;
-  expect([kind, headers.get("m25-accept-removals")]).toEqual(["delta", "2"]);
-  expect((await node.poll({ prefer: "wait=1" })).status).toBe(304);
+  const { status, headers } = await waiting;
+  const told = headers.get("m25-accept-removals") ?? "";
+  expect([status, told]).toEqual([304, "1;n=1"]);
+  expect((await node.poll({ prefer: "wait=1", "m25-accept-removals": told })).status).toBe(304);
 
-  // Said again, between two polls, while nothing else has changed: it is another word.
+  // Said again, between two polls and at the same revision: who has not heard of it is told at once as well.
   await shell.must("accept-removals", { all: true });
-  const again = await node.poll({ prefer: "wait=55" });
-  expect([again.kind, again.headers.get("m25-accept-removals")]).toEqual(["delta", "3"]);
+  const began = performance.now();
+  const late = await node.poll({ prefer: "wait=55", "m25-accept-removals": told });
+  expect([late.status, late.headers.get("m25-accept-removals")]).toEqual([304, "1;n=2"]);
+  expect(performance.now() - began).toBeLessThan(20_000);
+});
+
+test("a node that does not say what it was told of waits as others do", async () => {
+  const { shell, node } = await waitingNode();
+  await shell.must("accept-removals", { name: "pi" });
+  const began = performance.now();
+  expect((await node.poll({ prefer: "wait=1" })).status).toBe(304);
+  expect(performance.now() - began).toBeGreaterThan(900);
 });
 
 test("a node whose role or domains are set while it waits gets its new part at once", async () => {

@@ -77,7 +77,7 @@ export const acceptRemovals = defineTool({
     withheld: z.int().describe("Mailboxes that they withheld when they reported last."),
     takes_effect: z.string(),
   }),
-  async run({ tables, at }, { name, all }) {
+  async run({ tables }, { name, all }) {
     if ((name === undefined) !== all) {
       throw new MailError(
         "invalid_input",
@@ -85,8 +85,7 @@ export const acceptRemovals = defineTool({
         "m25-mail node list shows the nodes.",
       );
     }
-    // A node takes no notice of what it was told when it came to this history: to say it again is another word.
-    const revision = await tables.state.advance(at);
+    const revision = await tables.state.revision();
     const accepted = await tables.nodes.acceptRemovals(name, revision);
     const withheld = accepted.reduce((sum, node) => sum + node.withheld, 0);
     const nothing = `nothing is withheld now; this lets through removals up to revision ${revision}`;

@@ -14,7 +14,7 @@ import { authenticateNode, byNode, endOldKey } from "./node.ts";
 /** The longest wait for a change, in seconds: below the minute after which proxies end idle requests. */
 const MAX_WAIT = 55;
 
-/** Removals up to this revision were accepted by an operator: a node that withholds them lets them through. */
+/** An operator has accepted removals: a node that withholds them lets them through. In a request, what it was told last. */
 const ACCEPT_HEADER = "m25-accept-removals";
 
 /** Seconds, at least and at most, after which nodes that waited come back to a server that stopped. */
@@ -45,9 +45,11 @@ export async function sendMaps(
   let standing = standingOf(request, polls, node);
   const wait = waitOf(request) * 1000;
   const deadline = performance.now() + wait;
+  const told = request.headers[ACCEPT_HEADER] ?? node.accepted;
+  const hasNews = () => standing.kind !== "current" || (node.accepted !== null && node.accepted !== told);
   let leave = () => {};
   if (wait > 0) reply.raw.once("close", () => leave());
-  while (standing.kind === "current" && performance.now() < deadline && !reply.raw.closed) {
+  while (!hasNews() && performance.now() < deadline && !reply.raw.closed) {
     if (!door.open()) return refuseForNow(reply);
     await door.changes.wait(polls.version(), deadline - performance.now(), (fn) => {
       leave = fn;
@@ -65,7 +67,7 @@ export async function sendMaps(
   }
   const state = polls.state(node.view);
   reply.header("cache-control", "no-store").header(KEY_HEADER, keyIdOf(request));
-  if (node.acceptedRevision !== null) reply.header(ACCEPT_HEADER, node.acceptedRevision);
+  if (node.accepted !== null) reply.header(ACCEPT_HEADER, node.accepted);
   if (standing.kind === "current") return reply.code(304).header("etag", stateTag(state)).send();
   const since = standing.kind === "behind" ? standing.since : undefined;
   const encoding = acceptsBrotli(request.headers["accept-encoding"]) ? "br" : "identity";
