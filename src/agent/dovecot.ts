@@ -2,6 +2,8 @@ import { onOneLine } from "./faults.ts";
 import type { Host } from "./host.ts";
 
 const TIMEOUT = 30_000;
+/** Of a question that is asked again at each poll: Dovecot answers in milliseconds, and news must not wait for one that hangs. */
+const HOME_TIMEOUT = 5_000;
 /** Dovecot looks at its passwd-file at most once in each second of the clock; a little more for its own pace. */
 const SETTLE = 50;
 /** What `doveadm kick` ends with when the user has left meanwhile. */
@@ -64,7 +66,7 @@ export async function homeOf(
 ): Promise<{ home: string | null; silence?: undefined } | { home?: undefined; silence: string }> {
   const args = [...leading, "user", "-f", "home", user];
   try {
-    const { code, stdout, stderr } = await host.run(command, args, { timeout: TIMEOUT });
+    const { code, stdout, stderr } = await host.run(command, args, { timeout: HOME_TIMEOUT });
     if (code === 0) return { home: stdout.trim() };
     if (code === NO_USER) return { home: null };
     if (AWAY.test(stderr)) return { silence: DOVECOT_IS_AWAY };
