@@ -19,13 +19,22 @@ export type Connection = Database.Database;
  * A file that is there stays; SQLite gives -wal and -shm the mode of the database.
  */
 export function createFile(path: string): void {
-  const folder = dirname(path);
-  if (!existsSync(folder)) {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-    chmodSync(folder, 0o700);
-  }
+  createFolder(dirname(path));
   if (existsSync(path)) return;
   closeSync(openSync(path, "a", 0o600)); // not "wx": stdio and serve may both be started on a new machine
+}
+
+/** Not by mkdir's own `recursive`: in a place where nothing can be made, such as /proc, Node's never ends. */
+function createFolder(path: string): void {
+  if (existsSync(path)) return;
+  createFolder(dirname(path));
+  try {
+    mkdirSync(path, 0o700);
+  } catch (error) {
+    if (existsSync(path)) return; // stdio and serve may both be started on a new machine
+    throw error;
+  }
+  chmodSync(path, 0o700);
 }
 
 /** True for a file with the header of a database of ours (sqlite.org/fileformat2 1.3: the application id is at 68). */

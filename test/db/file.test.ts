@@ -157,3 +157,12 @@ test.skipIf(!root)(
     expect(other).toMatchObject({ code: "unavailable" });
   },
 );
+
+test.skipIf(process.platform !== "linux")(
+  "a database where no folder can be made, as below /proc, is refused in plain words",
+  async () => {
+    const { code, stderr } = await m25mail(["stdio", "--db", "/proc/no-folder/deep/m25-mail.db"]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^unavailable: .*cannot be opened or written/m);
+  },
+);

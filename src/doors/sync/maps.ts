@@ -49,9 +49,11 @@ export async function sendMaps(
   const hasNews = () => standing.kind !== "current" || (node.accepted !== null && node.accepted !== told);
   let leave = () => {};
   if (wait > 0) reply.raw.once("close", () => leave());
-  while (!hasNews() && performance.now() < deadline && !reply.raw.closed) {
+  while (!hasNews() && !reply.raw.closed) {
+    const left = deadline - performance.now();
+    if (left <= 0) break;
     if (!door.open()) return refuseForNow(reply);
-    await door.changes.wait(polls.version(), deadline - performance.now(), (fn) => {
+    await door.changes.wait(polls.version(), left, (fn) => {
       leave = fn;
     });
     polls = await door.store.polls.look();
