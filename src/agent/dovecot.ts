@@ -44,7 +44,7 @@ export async function endSessions(
   for (const user of users.filter((one) => present.has(one))) {
     if ((await doveadmRun(host, doveadm, ["kick", user])) !== undefined) ended += 1;
   }
-  if (ended > 0) host.log(`ended the open sessions of ${ended} users`);
+  if (ended > 0) host.log(`ended the open sessions of ${ended} ${ended === 1 ? "user" : "users"}`);
 }
 
 /** Waits until Dovecot, when asked, looks at what was written at `written` (milliseconds): for the next second of the clock. */

@@ -98,6 +98,15 @@ describe("open sessions", () => {
     expect(node.log[0]).toBe("ended the open sessions of 2 users");
   });
 
+  it("of one user that end are counted as one", async () => {
+    const { node } = await nodeWith(
+      (args) => ({ code: 0, stdout: args.includes("who") ? who("jan@example.nl") : "" }),
+      { now: 1_900_000_000_400 },
+    );
+    await node.poll();
+    expect(node.log[0]).toBe("ended the open sessions of 1 user");
+  });
+
   it("Postfix learns of a new mailbox only after Dovecot has looked, and nobody's session ends for it", async () => {
     const { node, events } = await nodeWith(everybody, { now: 1_900_000_000_400 });
     const added = [...one.users.values(), user("new@example.nl")];
