@@ -23,9 +23,10 @@ const ACCESS = ["nodes", "tokens", "oauth", "operator"] as const;
  * replaced, and nothing else.
  *
  * @returns true where it replaced one
- * @throws MailError unavailable; invalid_input when `file` is the database, in use, or no backup
+ * @throws MailError unavailable, also where there is no database; invalid_input when `file` is the database, in use, or no backup
  */
 export async function backUp(database: string, file: string): Promise<boolean> {
+  if (!existsSync(database)) throw noDatabase(database);
   refuseItself(database, file);
   const replaces = existsSync(file);
   if (replaces) refuseToReplace(file);

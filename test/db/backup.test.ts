@@ -224,6 +224,16 @@ test("a restore does not turn back who may ask: what was revoked stays so, and a
   expect((await new SyncingNode(server.url, key).poll()).status).toBe(401);
 });
 
+test("a backup of a database that is not there says so as every command does, and makes no file", async () => {
+  const database = join(temporaryFolder(), "typo.db");
+  const file = join(dirname(database), "backup");
+  const refused = await m25mail(["backup", file, "--db", database]);
+  const elsewhere = await m25mail(["token", "list", "--db", database]);
+  expect(refused).toMatchObject({ code: 1, stdout: "", stderr: elsewhere.stderr });
+  expect(refused.stderr).toContain(`There is no database at ${database}.`);
+  expect(readdirSync(dirname(database))).toEqual([]);
+});
+
 test.each([
   ["is not there", /There is no file/, () => join(temporaryFolder(), "nowhere")],
   [
