@@ -15,7 +15,8 @@ export function plainAddress(text: string): string | undefined {
 }
 
 /**
- * The stored form of an address or CIDR range, as given but without an IPv4-mapped prefix.
+ * The stored form of an address or CIDR range: without an IPv4-mapped prefix, and of a range its first address, whichever
+ * of its addresses was given.
  *
  * @throws MailError invalid_input
  */
@@ -36,7 +37,18 @@ export function parseNetwork(text: string): string {
       "Give an address such as 192.0.2.7 or 2001:db8::7, or a range such as 192.0.2.0/24.",
     );
   }
-  return prefix === undefined ? plain : `${plain}/${prefix}`;
+  return prefix === undefined ? plain : `${firstOf(plain, Number(prefix))}/${prefix}`;
+}
+
+/** The first address of the range of so many leading bits that this address, as plainAddress writes it, is in. */
+function firstOf(address: string, prefix: number): string {
+  const isIPv4 = !address.includes(":");
+  const bits = isIPv4 ? 8 : 16;
+  const kept = (isIPv4 ? address.split(".").map(Number) : groupsOf(address)).map((part, index) => {
+    const cleared = bits - Math.min(Math.max(prefix - index * bits, 0), bits);
+    return (part >> cleared) << cleared;
+  });
+  return isIPv4 ? kept.join(".") : (plainAddress(kept.map((part) => part.toString(16)).join(":")) ?? "");
 }
 
 /** What one subscriber has of the internet: an IPv4 address, or an IPv6 /64, all of whose addresses are his to use. */
@@ -51,12 +63,27 @@ export function siteOf(address: string): string {
 
 /** @param count how many groups of 16 bits are kept */
 function prefixOf(address: string, count: number): string {
-  const [left = "", right] = address.split("::");
-  const groups = left.split(":").filter((group) => group !== "");
-  const after = right?.split(":").filter((group) => group !== "").length ?? 0;
-  if (right !== undefined) groups.push(...Array<string>(8 - groups.length - after).fill("0"));
-  groups.push(...(right?.split(":") ?? []));
-  return `${groups.slice(0, count).join(":")}::/${count * 16}`;
+  const kept = groupsOf(address).slice(0, count);
+  return `${kept.map((group) => group.toString(16)).join(":")}::/${count * 16}`;
+}
+
+/** The eight groups of 16 bits of an IPv6 address, of which the last two may be written like an IPv4 address. */
+function groupsOf(address: string): number[] {
+  const [left = [], right] = address.split("::").map((half) =>
+    half
+      .split(":")
+      .filter((group) => group !== "")
+      .flatMap(numbersOf),
+  );
+  return right === undefined
+    ? left
+    : [...left, ...Array<number>(8 - left.length - right.length).fill(0), ...right];
+}
+
+function numbersOf(group: string): number[] {
+  if (!group.includes(".")) return [Number.parseInt(group, 16)];
+  const [a = 0, b = 0, c = 0, d = 0] = group.split(".").map(Number);
+  return [(a << 8) | b, (c << 8) | d];
 }
 
 /** Some addresses and ranges, as parseNetwork returns them. */

@@ -8,7 +8,16 @@ test.each([
   ["192.0.2.0/24", "192.0.2.0/24"],
   ["0.0.0.0/0", "0.0.0.0/0"],
   ["2001:DB8::7", "2001:db8::7"],
+  ["192.0.2.7/24", "192.0.2.0/24"],
+  ["192.0.2.200/25", "192.0.2.128/25"],
+  ["192.0.2.7/32", "192.0.2.7/32"],
+  ["192.0.2.7/0", "0.0.0.0/0"],
   ["2001:db8::/32", "2001:db8::/32"],
+  ["2001:DB8:ffff::7/33", "2001:db8:8000::/33"],
+  ["2001:db8::7/64", "2001:db8::/64"],
+  ["2001:db8::7/128", "2001:db8::7/128"],
+  ["::192.0.2.7/112", "::192.0.0.0/112"],
+  ["2001:db8::7/0", "::/0"],
   ["::FFFF:192.0.2.7", "192.0.2.7"],
   ["::ffff:c000:207", "192.0.2.7"],
   ["2001:0db8:0:0:0::7", "2001:db8::7"],
@@ -69,14 +78,22 @@ test.each([
   expect(inNetwork(caller, parseNetwork(network))).toBe(allowed);
 });
 
-test("any address is in its own network, and what parses stays itself", () => {
+test("any address is in its own network, whose written form is the same for all that are in it", () => {
   const address = fc.oneof(fc.ipV4(), fc.ipV6());
+  const pair = fc.oneof(fc.tuple(fc.ipV4(), fc.ipV4()), fc.tuple(fc.ipV6(), fc.ipV6()));
   fc.assert(
     fc.property(address, fc.option(fc.integer({ min: 0, max: 128 })), (ip, prefix) => {
       const stored = attempt(() => parseNetwork(prefix === null ? ip : `${ip}/${prefix}`));
       if (stored === undefined) return;
       expect(parseNetwork(stored)).toBe(stored);
       expect(inNetwork(ip, stored)).toBe(true);
+    }),
+  );
+  fc.assert(
+    fc.property(pair, fc.integer({ min: 0, max: 128 }), ([one, other], prefix) => {
+      const [first, second] = [one, other].map((ip) => attempt(() => parseNetwork(`${ip}/${prefix}`)));
+      fc.pre(first !== undefined && second !== undefined);
+      expect(inNetwork(other, first ?? "")).toBe(first === second);
     }),
   );
 });
