@@ -100,7 +100,8 @@ export class NodeTable {
   }
 
   /**
-   * Changes what a node gets and from where it may ask; what is undefined stays.
+   * Changes what a node gets and from where it may ask; what is undefined stays. A refusal for its address is
+   * forgotten with the address.
    *
    * @throws MailError node_not_found
    */
@@ -113,6 +114,10 @@ export class NodeTable {
     },
   ): Promise<MailNode> {
     const row = await this.#db.selectFrom("nodes").selectAll().where("name", "=", name).executeTakeFirst();
+    if (row !== undefined && change.ipAddress !== undefined) {
+      // Its refusals were by another rule: whether this one lets it in, its next try tells.
+      await this.#db.deleteFrom("refused_contacts").where("node_id", "=", row.id).execute();
+    }
     const { role = row?.role, domains, ipAddress = row?.ip_address } = change;
     const updated = await this.#db
       .updateTable("nodes")

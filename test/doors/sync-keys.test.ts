@@ -69,6 +69,12 @@ test("the list of nodes says of one that is refused for its address why, and wha
   };
   for (const endpoint of ["list-nodes", "list-fleet"])
     await expect.poll(() => listed(endpoint), { timeout: 5_000 }).toMatchObject(refused);
+  await must("set-node", { name: "pi", role: "mx" });
+  expect(await listed("list-nodes")).toMatchObject(refused);
+  // Before it tries again it is not advised to do what was just done.
+  await must("set-node", { name: "pi", ip_address: "any" });
+  for (const endpoint of ["list-nodes", "list-fleet"])
+    expect(await listed(endpoint)).toMatchObject({ status: "never", reason: null });
   await must("set-node", { name: "pi", ip_address: "127.0.0.0/8" });
   expect(await poll()).toBe(200);
   await expect
