@@ -51,7 +51,7 @@ export interface Dependencies {
 
 export interface PollResult {
   exitCode: ExitCode;
-  /** Whether the server had anything new for this node; undefined after a fault. */
+  /** Whether the server, or an acceptance here, had anything new for this node; undefined after a fault. */
   news?: "changed" | "unchanged";
   /** True when the server has taken a report of this poll. */
   reported: boolean;
@@ -72,7 +72,14 @@ export async function pollOnce(config: Config, given: Partial<Dependencies> = {}
   // A resident program said so when that began.
   const said = given.quiet === true && dovecot !== null ? [`warning: ${dovecot}`] : [];
   const { host, lastLine } = listenTo(machine, given.greet === true ? [] : said);
-  const noted: Noted = { answer: null, outcome: undefined, lockedOut: false, key: undefined, dovecot };
+  const noted: Noted = {
+    answer: null,
+    outcome: undefined,
+    lockedOut: false,
+    key: undefined,
+    waited: false,
+    dovecot,
+  };
   let result = await attemptPoll(config, { ...given, host }, noted);
   // `rotate` ends a key while a poll that waits has it.
   if (result.exitCode === exitCodes.notAccepted && (await isRotated(host, config, noted.key)))
@@ -80,7 +87,7 @@ export async function pollOnce(config: Config, given: Partial<Dependencies> = {}
   // What was stopped, or was another run's, says nothing of the server or of this node; and a wait that
   // was cut off says nothing before it is asked without one.
   if (config.dryRun === true || noted.lockedOut || given.signal?.aborted === true) return result;
-  if (result.unreachable === true && (given.wait ?? 0) > 0) return result;
+  if (result.unreachable === true && noted.waited) return result;
   const { answer, outcome } = noted;
   const failing = outcome === undefined || outcome.status === "applied" ? undefined : outcome;
   await recordPoll(host.files, config.out, {
@@ -103,6 +110,8 @@ interface Noted {
   lockedOut: boolean;
   /** With which it asked. */
   key: string | undefined;
+  /** True when the server was let keep its answer. */
+  waited: boolean;
   /** Why Dovecot did not say whom it knows, at this poll or the last that asked it. */
   dovecot: string | null;
 }
@@ -179,11 +188,15 @@ async function pollLocked(
   const leftovers = situation.leftovers.map((name) => join(config.out, name));
   for (const path of leftovers) await host.files.remove(path);
 
-  let start = await repair(place, situation);
-  if (situation.accepted && start.fault === undefined) start = await acceptHere(place, start);
+  const repaired = await repair(place, situation);
+  const accepts = situation.accepted && repaired.fault === undefined;
+  const start = accepts ? await acceptHere(place, repaired) : repaired;
+  const acceptedNow = start !== repaired;
+  noted.waited = wait > 0 && !acceptedNow;
   let answer: MapsAnswer;
   try {
-    answer = await ask(host, client, key, start, wait);
+    // What was let go is in service: the server is told, and `status` tells it, without a wait for other news.
+    answer = await ask(host, client, key, start, acceptedNow ? 0 : wait);
   } catch (error) {
     const refusal = error instanceof RefusedFirst ? error.refusal : error;
     if (refusal instanceof RefusedAnswer || refusal instanceof WrongAnswer) {
@@ -226,7 +239,7 @@ async function pollLocked(
   }
   const changed = before?.applied !== state.applied || answer.state !== undefined;
   // A server that sends again and again what the node has must not be asked without a pause.
-  const news = changed && !isSameService(before, state) ? "changed" : "unchanged";
+  const news = acceptedNow || (changed && !isSameService(before, state)) ? "changed" : "unchanged";
   const eyes = eyesOf(place, state);
   const { contradicting, silence } = await lookUpChanges(host, config.out, eyes);
   if (silence === null && noted.dovecot !== null && eyes.doveadm !== undefined)

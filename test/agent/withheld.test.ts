@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { main } from "../../src/agent/cli.ts";
 import { readKept } from "../../src/agent/kept-file.ts";
+import { readLastPoll } from "../../src/agent/last-poll.ts";
 import { servedOf } from "../../src/agent/losses.ts";
 import { acceptanceOf } from "../../src/sync/acceptance.ts";
 import type { MailState } from "../../src/sync/answer.ts";
@@ -141,6 +142,28 @@ describe("a server that has lost most of a node's users", () => {
       server.serves = emptied;
       expect((await node.poll()).exitCode).toBe(0);
       expect(server.reports.at(-1)).toMatchObject({ status: "applied", revision: 2, digest: emptied.digest });
+    }
+  });
+
+  it("what was accepted is told at once: to the server, and by status, without a wait for other news", async () => {
+    for (const away of [false, true]) {
+      const { server, node } = await nodeWith(full);
+      server.serves = emptied;
+      await node.poll();
+      await accept(node);
+      server.reports.length = 0;
+      if (away) server.serves = (_, response) => response.writeHead(503).end();
+      const polled = await node.poll({ quiet: true, wait: 55 });
+      expect(server.requests.at(-1)?.headers).not.toHaveProperty("prefer");
+      const last = await readLastPoll(node.host.files, node.config.out);
+      if (away) expect(last).toMatchObject({ exit_code: 75, answer: 503, reason: null });
+      else {
+        expect(polled).toMatchObject({ exitCode: 0, news: "changed", reported: true });
+        expect(server.reports).toMatchObject([{ status: "applied", revision: 2, digest: emptied.digest }]);
+        expect(last).toMatchObject({ exit_code: 0, reason: null });
+        await node.poll({ quiet: true, wait: 55 });
+        expect(server.requests.at(-1)?.headers.prefer).toBe("wait=55");
+      }
     }
   });
 
