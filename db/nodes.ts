@@ -91,12 +91,13 @@ export class NodeTable {
     );
   }
 
-  /** @throws MailError node_not_found */
-  async remove(name: string): Promise<void> {
-    found(
-      name,
-      await this.#db.deleteFrom("nodes").where("name", "=", name).returning("id").executeTakeFirst(),
-    );
+  /**
+   * @returns what it was
+   * @throws MailError node_not_found
+   */
+  async remove(name: string): Promise<MailNode> {
+    const row = await this.#db.deleteFrom("nodes").where("name", "=", name).returningAll().executeTakeFirst();
+    return toNode(found(name, row));
   }
 
   /**
@@ -162,7 +163,7 @@ export class NodeTable {
       throw new MailError(
         "forbidden",
         "An operator has made a fresh key for this node, and this one gets no other.",
-        "Put that key into the node's key file. If this one was stolen: m25-mail node remove NAME, then add the node anew.",
+        "On the node, remove the key file and give that key to m25-mail-node join: its first use ends this one.",
       );
     }
     const { end } = await this.#setNextKey(key, expiresAt, false)

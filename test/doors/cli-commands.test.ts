@@ -46,12 +46,28 @@ test("nodes are listed and removed", async () => {
   );
   const { nodes } = JSON.parse((await run("node", "list", "--json")).stdout);
   expect(nodes).toMatchObject([{ name: "pi", domains: null, behind_by: null, hint: expect.any(String) }]);
-  expect(await run("node", "remove", "pi")).toMatchObject({
-    code: 0,
-    stdout: expect.stringMatching(/^pi is removed: /),
-  });
+  expect((await run("node", "remove", "pi")).stdout).toMatch(/^pi is removed: [^\n]*\n$/);
   expect((await run("node", "list")).stdout).toContain("no nodes");
   expect((await run("node", "remove", "pi")).stderr).toMatch(/^node_not_found/);
+});
+
+test("the command that node remove shows limits the node again as it was, once it is added anew", async () => {
+  const run = await shell();
+  const limited = await run(
+    "node",
+    "set",
+    "pi",
+    "--role",
+    "mx",
+    "--domains",
+    "example.nl",
+    "--ip",
+    "192.0.2.7",
+  );
+  const { stdout } = await run("node", "remove", "pi");
+  const command = /before it joins: m25-mail (.*)\n$/.exec(stdout)?.[1] ?? "";
+  expect(await run("call", "add-node", "--name", "pi")).toMatchObject({ code: 0 });
+  expect(await run(...command.split(" "))).toEqual(limited);
 });
 
 test("node set shows all that then holds for the node, and refuses to set nothing", async () => {

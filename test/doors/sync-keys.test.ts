@@ -100,12 +100,23 @@ test("a stolen key gets no other once the operator has made one for the node, wh
   expect(refused.status).toBe(403);
   expect(await refused.json()).toMatchObject({
     code: "forbidden",
-    hint: expect.stringContaining("m25-mail node remove"),
+    hint: expect.stringContaining("m25-mail-node join"),
   });
   expect(await status(early)).toBe(401);
   expect(await status(operators)).toBe(200);
   expect(await status(key)).toBe(401);
   expect(await status(await fresh(operators))).toBe(200);
+});
+
+test("a thief who has exchanged a stolen key already loses what it got when the operator's key is first used", async () => {
+  const { key, status, fresh, rotate } = await keyed();
+  const thiefs = await fresh(key);
+  expect([await status(thiefs), await status(key)]).toEqual([200, 401]);
+  const second = await fresh(thiefs);
+  const operators = String((await rotate()).sync_key);
+  expect([await status(second), await status(thiefs)]).toEqual([401, 200]);
+  expect(await status(await fresh(operators))).toBe(200);
+  expect([await status(thiefs), await status(operators)]).toEqual([401, 401]);
 });
 
 test("a key that asks for another again and again still ends a day after it asked first", async () => {

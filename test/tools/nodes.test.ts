@@ -224,6 +224,24 @@ test.each<[string, Seen, Record<string, unknown>]>([
   expect(await listed(seen)).toMatchObject({ name: "pi", status, ...more });
 });
 
+test("whoever removes a node is told what it was limited to, and how to limit it so again before it joins", async () => {
+  const { must } = testStore();
+  for (const domain of ["a.nl", "b.nl"]) await must("add-domain", { domain });
+  const limits = { role: "mx", domains: ["a.nl", "b.nl"], ip_address: "192.0.2.0/24" };
+  await must("add-node", { name: "mx2" });
+  await must("set-node", { name: "mx2", ...limits });
+  const removed = await must("remove-node", { name: "mx2" });
+  toolOf("remove-node").output.strict().parse(removed);
+  expect(removed).toEqual({
+    name: "mx2",
+    ...limits,
+    set_again: "m25-mail node set mx2 --role mx --domains a.nl,b.nl --ip 192.0.2.0/24",
+  });
+  await must("add-node", { name: "mx2" });
+  const unlimited = { name: "mx2", role: "mail", domains: null, ip_address: null };
+  expect(await must("remove-node", { name: "mx2" })).toEqual({ ...unlimited, set_again: null });
+});
+
 test("nodes are listed by name, and a removed one is gone", async () => {
   const { must, run } = testStore();
   for (const name of ["b", "a", "c"]) await must("add-node", { name });

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import type { MailNode } from "../../db/nodes.ts";
 import { MailError } from "../../src/mail/error.ts";
 import { DomainName, Network, NodeName } from "../../src/mail/schemas.ts";
 import { newCredential } from "../credential.ts";
@@ -101,13 +102,36 @@ export const acceptRemovals = defineTool({
 export const removeNode = defineTool({
   endpoint: "remove-node",
   title: "Remove a node",
-  description: "Ends a node's sync keys. The node keeps serving the last state that it applied.",
+  description:
+    "Ends a node's sync keys and forgets its limits. The node keeps serving the last state that it applied.",
   effect: "destroy",
   scope: forNodes,
   input: z.strictObject({ name: NodeName }),
-  output: z.object({ name: z.string() }),
+  output: z.object({
+    name: z.string(),
+    role: z.string(),
+    domains: z.array(z.string()).nullable(),
+    ip_address: z.string().nullable(),
+    set_again: z
+      .string()
+      .nullable()
+      .describe(
+        "Limits it as it was, once it is added anew and before it joins; null where it was not limited.",
+      ),
+  }),
   async run({ tables }, { name }) {
-    await tables.nodes.remove(name);
-    return { name };
+    const node = await tables.nodes.remove(name);
+    const { view, ipAddress } = node;
+    const domains = view.domains && [...view.domains];
+    return { name, role: view.role, domains, ip_address: ipAddress, set_again: limitingCommand(node) };
   },
 });
+
+function limitingCommand({ name, view: { role, domains }, ipAddress }: MailNode): string | null {
+  const flags = [
+    role === "mail" ? "" : ` --role ${role}`,
+    domains === null ? "" : ` --domains ${domains.join(",")}`,
+    ipAddress === null ? "" : ` --ip ${ipAddress}`,
+  ].join("");
+  return flags === "" ? null : `m25-mail node set ${name}${flags}`;
+}

@@ -5,7 +5,7 @@ import { optionalText, parseArguments, SWITCHES } from "./arguments.ts";
 import { auditCommand } from "./audit.ts";
 import { runTool } from "./call.ts";
 import { callCommand } from "./endpoint.ts";
-import { showFleet, showNode } from "./fleet.ts";
+import { showFleet, showNode, showRemoval } from "./fleet.ts";
 import { passwordFlags, storeFlags } from "./help.ts";
 import { oauthCommand } from "./oauth.ts";
 import { readPassword } from "./password.ts";
@@ -40,12 +40,7 @@ export function storeCommand(name: string, argv: readonly string[]): StoreComman
     case "node accept":
       return acceptCommand(rest);
     case "node remove":
-      return toolCommand(
-        operatorTools.removeNode,
-        rest,
-        ["NAME"],
-        ({ name }) => `${name} is removed: its sync keys are ended, and it keeps serving what it has`,
-      );
+      return toolCommand(operatorTools.removeNode, rest, ["NAME"], showRemoval);
     case "user set-quota":
       return toolCommand(operatorTools.setQuota, rest, ["EMAIL", "MIB"]);
     case "user restore":

@@ -23,6 +23,13 @@ export function showNode(result: Record<string, unknown>): string {
   return show({ ...result, ...inWords(result as unknown as Limits) });
 }
 
+/** With what is easily forgotten: a node that is added anew gets everything until it is limited. */
+export function showRemoval({ name, set_again }: Record<string, unknown>): string {
+  const removed = `${name} is removed: its sync keys are ended, and it keeps serving what it has`;
+  if (set_again === null) return removed;
+  return `${removed}\nIts limits are forgotten. If it is added anew, before it joins: ${set_again}`;
+}
+
 /** As the flags of `node set` call what is not limited. */
 function inWords({ domains, ip_address }: Limits) {
   return { ip_address: ip_address ?? "any", domains: domains ?? "all" };

@@ -46,7 +46,11 @@ export const usages: readonly Usage[] = [
     options: [json],
   },
   { call: "node accept NAME | --all", does: "lets removals through that nodes withhold", options: [json] },
-  { call: "node remove NAME", does: "ends its keys; it keeps serving what it has", options: [json] },
+  {
+    call: "node remove NAME",
+    does: "ends its keys, forgets its limits; it keeps serving what it has",
+    options: [json],
+  },
   { call: "user set-quota EMAIL MIB", does: "another size limit for a mailbox", options: [json] },
   { call: "user restore EMAIL", does: "a soft-deleted mailbox, with its old password", options: [json] },
   { call: "user purge EMAIL", does: "removes a soft-deleted mailbox for good", options: [json] },
