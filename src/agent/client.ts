@@ -6,7 +6,7 @@ import type { Report } from "../sync/report.ts";
 import { type ConnectionOptions, defaultLimits, openConnection } from "./connection.ts";
 import { NotAccepted, TemporaryFailure, Unreachable, WrongAnswer } from "./faults.ts";
 import { readMaps } from "./maps-answer.ts";
-import { isKey } from "./preparation.ts";
+import { isKey, keyId } from "./preparation.ts";
 
 /** What a node has from the server. */
 export interface Position {
@@ -173,7 +173,7 @@ function retryAfter(response: IncomingMessage): number | undefined {
 /** True when the answer names another key than the one that asked. A server of another make may name none. */
 function isForAnother({ headers }: IncomingMessage, key: string): boolean {
   const id = headers["m25-key-id"];
-  return id !== undefined && id !== /^m25[a-z]+_([0-9a-f]{16})_/.exec(key)?.[1];
+  return id !== undefined && id !== keyId(key);
 }
 
 function acceptanceIn({ headers }: IncomingMessage): string | undefined {

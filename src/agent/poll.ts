@@ -253,7 +253,7 @@ async function pollLocked(
   state = await clearFormerRole(place, state);
   if (changed) return { exitCode, news, reported: await report(state, outcome) };
   if (!quiet) host.log(`nothing has changed since revision ${state.applied.revision}`);
-  const due = greet || reportIsDue(state, host.clock.now());
+  const due = greet || reportIsDue(state, key, host.clock.now());
   return { exitCode, news, reported: due && (await report(state, outcome)) };
 }
 

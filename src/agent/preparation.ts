@@ -29,6 +29,11 @@ export function isKey(text: string): boolean {
   return /^[\x21-\x7e]{16,512}$/.test(text);
 }
 
+/** The public part of a key, by which the server names it; undefined of a server of another make. */
+export function keyId(key: string): string | undefined {
+  return /^m25[a-z]+_([0-9a-f]{16})_/.exec(key)?.[1];
+}
+
 /** The authorities to trust, as PEM; undefined where the usual ones are meant. @throws ConfigurationError */
 export async function readAuthorities(host: Host, path: string | undefined): Promise<string | undefined> {
   if (path === undefined) return undefined;

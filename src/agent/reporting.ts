@@ -3,6 +3,7 @@ import type { Report, ReportReason } from "../sync/report.ts";
 import type { Client } from "./client.ts";
 import { explain } from "./faults.ts";
 import type { Host } from "./host.ts";
+import { keyId } from "./preparation.ts";
 import { type NodeState, noteNodeState } from "./state.ts";
 
 /** A report of success is repeated after that time: a server that was put back from a copy has forgotten it. */
@@ -37,9 +38,9 @@ export function buildReport(
   };
 }
 
-/** True when the server may not know that `state` is in service. */
-export function reportIsDue({ reported_at }: NodeState, now: number): boolean {
-  if (reported_at === null) return true;
+/** True when the server may not know that `state` is in service: a node that was added anew has told it nothing. */
+export function reportIsDue({ reported_at, reported_with }: NodeState, key: string, now: number): boolean {
+  if (reported_at === null || reported_with !== keyId(key)) return true;
   const age = now - Date.parse(reported_at);
   return !(age >= 0 && age < REPORT_AGAIN);
 }
@@ -65,6 +66,6 @@ export async function sendReport(
   const told = report.status === "applied" || report.status === "withheld";
   const reported_at = told ? new Date(host.clock.now()).toISOString() : null;
   if (reported_at === null && state.reported_at === null) return true;
-  await noteNodeState(host, out, { ...state, reported_at });
+  await noteNodeState(host, out, { ...state, reported_at, reported_with: told ? keyId(key) : undefined });
   return true;
 }

@@ -44,6 +44,8 @@ export interface NodeState {
   files: Record<string, FileStat>;
   /** When the server last took the report that this state is in service; null where it was told otherwise since. */
   reported_at: string | null;
+  /** The public part of the key that it took the report with; earlier versions noted none. */
+  reported_with?: string | undefined;
 }
 
 export function isState(recorded: NodeState["applied"], state: MailState): boolean {
