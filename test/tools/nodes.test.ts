@@ -61,27 +61,47 @@ test.each([
   expectRefusal(await run("add-node", input), "invalid_input");
 });
 
-test("whoever lets removals through is told how many are withheld, or that none are", async () => {
+test("whoever lets removals through is told how many are withheld, or that none are, and of whom to say it again", async () => {
   const { must, store } = testStore();
   await must("add-domain", { domain: "a.nl" });
   for (const name of ["mx", "pi"]) await must("add-node", { name });
-  expect(await must("accept-removals", { name: "pi" })).toEqual({
+  const ids = new Map((await store.read(({ nodes }) => nodes.all())).map(({ name, id }) => [name, id]));
+  const report = (name: string, said: Partial<Report>) => {
+    const whole = { ...appliedReport(store), ...said };
+    const at = new Date().toISOString();
+    return store.write(({ nodes }) => nodes.recordReport(ids.get(name) ?? 0, whole, at));
+  };
+  const withheld = (count: number) =>
+    ({ status: "withheld", reason: "removals_withheld", count, version: "1" }) as const;
+  const accept = async (whom: { name: string } | { all: true }) => {
+    const accepted = await must("accept-removals", whom);
+    toolOf("accept-removals").output.strict().parse(accepted);
+    return accepted;
+  };
+  await report("pi", {});
+  expect(await accept({ name: "pi" })).toEqual({
     names: ["pi"],
     revision: 1,
     withheld: 0,
     takes_effect: "nothing is withheld now; this lets through removals up to revision 1",
+    not_arrived: [],
   });
-  const pi = (await store.read(({ nodes }) => nodes.all())).find(({ name }) => name === "pi");
-  const withheld = { status: "withheld", reason: "removals_withheld", count: 17, version: "1" } as const;
-  const report = { ...appliedReport(store), ...withheld };
-  await store.write(({ nodes }) => nodes.recordReport(pi?.id ?? 0, report, new Date().toISOString()));
-  const accepted = await must("accept-removals", { all: true });
-  toolOf("accept-removals").output.strict().parse(accepted);
-  expect(accepted).toMatchObject({
-    names: ["mx", "pi"],
-    withheld: 17,
-    takes_effect: expect.stringContaining("at once on a node that waits"),
+  await report("pi", withheld(17));
+  const both = { names: ["mx", "pi"], withheld: 17, not_arrived: ["mx"] };
+  const mixed = /^at once on a node that waits.*; not on the nodes of not_arrived: /;
+  expect(await accept({ all: true })).toMatchObject({ ...both, takes_effect: expect.stringMatching(mixed) });
+  await report("mx", { history: "f".repeat(32), ...withheld(500) });
+  expect(await accept({ all: true })).toMatchObject(both);
+  expect(await accept({ name: "mx" })).toMatchObject({
+    names: ["mx"],
+    withheld: 0,
+    takes_effect: expect.stringMatching(
+      /^not on the nodes of .* when m25-mail node list shows them withholding$/,
+    ),
+    not_arrived: ["mx"],
   });
+  await report("mx", withheld(5));
+  expect(await accept({ all: true })).toMatchObject({ withheld: 22, not_arrived: [] });
 });
 
 interface Seen {

@@ -9,6 +9,10 @@ import { defineTool } from "../tool.ts";
 
 const TAKES_EFFECT = "at once on a node that waits for changes, else at its next poll";
 
+const NOT_YET =
+  "not on the nodes of not_arrived: they have not said yet that they serve this history, as after a restore or when they are " +
+  "new, and heed no acceptance from before they came to it. Say it again when m25-mail node list shows them withholding";
+
 const forNodes = () => "nodes" as const;
 
 export const setNode = defineTool({
@@ -77,6 +81,11 @@ export const acceptRemovals = defineTool({
     revision: z.int(),
     withheld: z.int().describe("Mailboxes that they withheld when they reported last."),
     takes_effect: z.string(),
+    not_arrived: z
+      .array(z.string())
+      .describe(
+        "Nodes that have not come to this history yet: what they withhold then is to be accepted then.",
+      ),
   }),
   async run({ tables }, { name, all }) {
     if ((name === undefined) !== all) {
@@ -87,14 +96,22 @@ export const acceptRemovals = defineTool({
       );
     }
     const revision = await tables.state.revision();
-    const accepted = await tables.nodes.acceptRemovals(name, revision);
-    const withheld = accepted.reduce((sum, node) => sum + node.withheld, 0);
+    const history = await tables.state.history();
+    const accepted = await tables.nodes.acceptRemovals(name, { revision, history });
+    const arrived = accepted.filter((node) => node.withheld !== null);
+    const withheld = arrived.reduce((sum, node) => sum + (node.withheld ?? 0), 0);
     const nothing = `nothing is withheld now; this lets through removals up to revision ${revision}`;
+    const here = withheld === 0 ? nothing : TAKES_EFFECT;
+    const notArrived = accepted.filter((node) => node.withheld === null).map((node) => node.name);
     return {
       names: accepted.map((node) => node.name),
       revision,
       withheld,
-      takes_effect: withheld === 0 ? nothing : TAKES_EFFECT,
+      takes_effect: [
+        ...(arrived.length > 0 || notArrived.length === 0 ? [here] : []),
+        ...(notArrived.length > 0 ? [NOT_YET] : []),
+      ].join("; "),
+      not_arrived: notArrived,
     };
   },
 });

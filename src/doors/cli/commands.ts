@@ -5,7 +5,7 @@ import { optionalText, parseArguments, SWITCHES } from "./arguments.ts";
 import { auditCommand } from "./audit.ts";
 import { runTool } from "./call.ts";
 import { callCommand } from "./endpoint.ts";
-import { showFleet, showNode, showRemoval } from "./fleet.ts";
+import { showAcceptance, showFleet, showNode, showRemoval } from "./fleet.ts";
 import { passwordFlags, storeFlags } from "./help.ts";
 import { oauthCommand } from "./oauth.ts";
 import { readPassword } from "./password.ts";
@@ -117,7 +117,7 @@ function acceptCommand(argv: readonly string[]): StoreCommand {
   const all = argv.includes("--all");
   const { values, positionals } = parseArguments(argv, storeFlags, [...SWITCHES, "all"], all ? [] : ["NAME"]);
   const input = all ? { all } : { name: positionals[0] };
-  const present = presentation(values);
+  const present = presentation(values, showAcceptance);
   const words = { name: "NAME" };
   return { values, run: (runtime) => runTool(runtime, operatorTools.acceptRemovals, input, present, words) };
 }

@@ -30,6 +30,12 @@ export function showRemoval({ name, set_again }: Record<string, unknown>): strin
   return `${removed}\nIts limits are forgotten. If it is added anew, before it joins: ${set_again}`;
 }
 
+/** Mostly all nodes have arrived, and then there is nothing to tell of it. */
+export function showAcceptance({ not_arrived, ...result }: Record<string, unknown>): string {
+  const names = not_arrived as string[];
+  return show(names.length === 0 ? result : { ...result, not_arrived });
+}
+
 /** As the flags of `node set` call what is not limited. */
 function inWords({ domains, ip_address }: Limits) {
   return { ip_address: ip_address ?? "any", domains: domains ?? "all" };
