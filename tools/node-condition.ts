@@ -85,6 +85,12 @@ function hintOf(
     return "The node has not polled yet: see that its key file and its server URL are right.";
   if (status === "stale")
     return "See on the node whether it runs and reaches the server: m25-mail-node status.";
+  if (status === "behind" && report === null) {
+    return (
+      "The node has called, but has not said yet what it serves. One that has just joined does within a minute or two; one that " +
+      "was added anew within an hour, or when it is started anew there: systemctl restart m25-mail-node."
+    );
+  }
   if (status !== "failing") return null;
   if (reason === ADDRESS_REFUSED) {
     return (
@@ -94,8 +100,10 @@ function hintOf(
   }
   if (reason === "removals_withheld") {
     return (
-      `The node keeps serving ${report?.count ?? "some"} mailboxes that were removed, for they are many at once. If that is ` +
-      `meant, an operator lets them go at the server's shell: m25-mail node accept ${name}. Else bring them back.`
+      `The node keeps serving ${report?.count ?? "some"} mailboxes that were removed: many were at once, and then all later ` +
+      "removals wait too. If they are meant, an operator lets them go at the server's shell: " +
+      `m25-mail node accept ${name}. Else bring them back: m25-mail user restore EMAIL, or restore FILE; or, where a wrong ` +
+      `list of domains leaves them out, m25-mail node set ${name} --domains LIST.`
     );
   }
   if (reason === "digest_differs") {
@@ -107,9 +115,9 @@ function hintOf(
   if (report?.reason === "returned_history") {
     return (
       "An older copy of the database answers under this address, in turn with another or in its place, and the node keeps what " +
-      "the later one said. Leave one of them: nodes go over to it once they hear nothing else; at once after m25-mail backup FILE " +
-      "and m25-mail restore FILE there."
+      "the later one said. Leave one of them: nodes go over to it once they hear nothing else; or, after m25-mail backup FILE " +
+      "and m25-mail restore FILE there, at their next try, within 5 minutes."
     );
   }
-  return "The node serves what it had and tries again each minute; its log has the details: m25-mail-node status.";
+  return "The node serves what it had and tries again within 5 minutes; its log has the details: m25-mail-node status.";
 }

@@ -46,7 +46,7 @@ test("nodes are listed and removed", async () => {
   );
   const { nodes } = JSON.parse((await run("node", "list", "--json")).stdout);
   expect(nodes).toMatchObject([{ name: "pi", domains: null, behind_by: null, hint: expect.any(String) }]);
-  expect((await run("node", "accept", "pi")).stdout).toMatch(/^names: pi\n[^]*\nnot_arrived: pi\n$/);
+  expect((await run("node", "accept", "pi")).stdout).toMatch(/^names: pi\n[\s\S]*\nnot_arrived: pi\n$/);
   expect((await run("node", "remove", "pi")).stdout).toMatch(/^pi is removed: [^\n]*\n$/);
   expect((await run("node", "list")).stdout).toContain("no nodes");
   expect((await run("node", "accept", "--all")).stdout).not.toContain("not_arrived");

@@ -262,6 +262,30 @@ test("whoever removes a node is told what it was limited to, and how to limit it
   expect(await must("remove-node", { name: "mx2" })).toEqual({ ...unlimited, set_again: null });
 });
 
+test.each<[string, Seen, RegExp | null]>([
+  ["never called", {}, /^The node has not polled yet/],
+  [
+    "has called and said nothing yet",
+    { contact: 0 },
+    /just joined.* within a minute or two.* restart m25-mail-node/,
+  ],
+  ["is behind", { contact: 0, report: { revision: 1 } }, null],
+  ["serves what it should", { contact: 0, report: {} }, null],
+  ["failed", { contact: 1, report: failed }, /tries again within 5 minutes/],
+  [
+    "withholds removals",
+    { contact: 1, report: { status: "withheld", reason: "removals_withheld", count: 7 } },
+    /serving 7 mailboxes.*all later removals wait too.*node accept pi\. .*user restore EMAIL.*restore FILE.*node set pi --domains/,
+  ],
+  [
+    "hears two histories",
+    { contact: 1, report: { status: "refused", reason: "returned_history" } },
+    /restore FILE there, at their next try, within 5 minutes/,
+  ],
+])("of a node that %s the list says what is to be done, if anything is", async (_, seen, hint) => {
+  expect((await listed(seen)).hint).toEqual(hint === null ? null : expect.stringMatching(hint));
+});
+
 test("nodes are listed by name, and a removed one is gone", async () => {
   const { must, run } = testStore();
   for (const name of ["b", "a", "c"]) await must("add-node", { name });
