@@ -32,6 +32,8 @@ export const names = {
   unproved: "unproved.json",
   /** What came of the last poll, for `status`. */
   lastPoll: "last-poll.json",
+  /** There for a moment: `status` looks whether the folder can be written. */
+  probe: ".probe.new",
   /** postmap wants a configuration folder. */
   postfix: "postfix",
 } as const;
@@ -57,4 +59,5 @@ export const stagedNames: ReadonlySet<string> = new Set([
   ].map(stagedName),
   ...maps.map((map) => `${stagedName(map)}.lmdb`),
   FINAL_USERS,
+  names.probe,
 ]);

@@ -61,6 +61,9 @@ export interface PollResult {
   unreachable?: boolean;
 }
 
+/** Milliseconds. */
+const SOON = 60_000;
+
 /**
  * One poll: repairs what an earlier run left or somebody damaged, asks the server, applies what is new,
  * and reports. Throws nothing: a fault is logged in one line and becomes an exit code.
@@ -85,9 +88,9 @@ export async function pollOnce(config: Config, given: Partial<Dependencies> = {}
   if (result.exitCode === exitCodes.notAccepted && (await isRotated(host, config, noted.key)))
     result = await attemptPoll(config, { ...given, host }, noted);
   // What was stopped, or was another run's, says nothing of the server or of this node; and a wait that
-  // was cut off says nothing before it is asked without one.
+  // was cut off says nothing before it is asked without one, which is soon unless the server says otherwise.
   if (config.dryRun === true || noted.lockedOut || given.signal?.aborted === true) return result;
-  if (result.unreachable === true && noted.waited) return result;
+  if (result.unreachable === true && noted.waited && (result.retryAfter ?? 0) < SOON) return result;
   const { answer, outcome } = noted;
   const failing = outcome === undefined || outcome.status === "applied" ? undefined : outcome;
   await recordPoll(host.files, config.out, {

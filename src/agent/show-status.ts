@@ -45,7 +45,9 @@ function describeStatus(status: Status, now: number): string {
     ]);
   }
   if (last_poll !== null) {
-    lines.push(["last poll", `${last_poll.at} (${ago(last_poll.at, now)}): ${describeAnswer(last_poll)}`]);
+    const since = isSilent(last_poll, now) ? "; none is noted since" : "";
+    const answer = describeAnswer(last_poll);
+    lines.push(["last poll", `${last_poll.at} (${ago(last_poll.at, now)}): ${answer}${since}`]);
     // Of what was accepted since, the record says what there was to be done.
     const settled = status.accepted && last_poll.reason === "removals_withheld";
     if (last_poll.reason !== null && !settled) lines.push(["reason", describeReason(last_poll)]);
@@ -55,6 +57,7 @@ function describeStatus(status: Status, now: number): string {
   }
   if (serving !== null) lines.push(["server", describeReport(status, now)]);
   for (const words of unreadable) lines.push(["unreadable", `${words}; root may read it`]);
+  if (status.unwritable !== null) lines.push(["unwritable", status.unwritable]);
   lines.push(["altogether", describeExit(status, now)]);
   const text = lines.map(([name, words]) => `${name.padEnd(12)}${words}\n`).join("");
   return `m25-mail-node ${status.version}\n${text}`;
@@ -106,6 +109,8 @@ const TWO_HISTORIES =
 
 function describeExit(status: Status, now: number): string {
   const { exit_code, serving, unreadable, last_poll } = status;
+  if (status.unwritable !== null)
+    return "nothing can be written to the folder, no change and no note of a poll; what is there stays in service";
   if (exit_code === exitCodes.done)
     return last_poll?.dovecot == null ? "all is well" : "all is well, but for Dovecot";
   if (serving === null) {
@@ -135,7 +140,7 @@ function describeExit(status: Status, now: number): string {
   }
   if (last_poll === null) return "no poll is recorded: look whether the program runs";
   return isSilent(last_poll, now)
-    ? "no poll for over an hour: look whether the program runs"
+    ? "no poll is noted for over 6 minutes: look whether the program runs"
     : "the next poll sets right what is amiss";
 }
 

@@ -1,16 +1,19 @@
 import { join } from "node:path";
 import type { NodeRole } from "../sync/records.ts";
-import { type ExitCode, exitCodes, explain } from "./faults.ts";
+import { type ExitCode, exitCodeOf, exitCodes, explain, systemCode } from "./faults.ts";
 import type { FileSystem } from "./file-system.ts";
 import { names } from "./folder.ts";
 import { formerFiles } from "./former-role.ts";
 import type { Host } from "./host.ts";
 import { type LastPoll, readLastPoll } from "./last-poll.ts";
 import { sameFile } from "./situation.ts";
+import { removeQuietly } from "./staging.ts";
 import { type NodeState, parseNodeState } from "./state.ts";
 
-/** A node that has not polled for so long, in milliseconds, has no program at work. */
-const SILENT = 3_600_000;
+/** Milliseconds within which a program at work has noted another poll: longer than it pauses by itself (pace.ts). */
+const SILENT = 360_000;
+/** The same after a poll that failed: a server may have asked for an hour. */
+const SILENT_AFTER_FAILURE = 4_320_000;
 
 /** What `status` tells, and what `--json` prints as it is. Times in RFC 3339. */
 export interface Status {
@@ -45,6 +48,8 @@ export interface Status {
   last_poll: LastPoll | null;
   /** What this process may not read, in words. */
   unreadable: string[];
+  /** Why nothing can be written to the folder, in words; null where it can. */
+  unwritable: string | null;
   exit_code: ExitCode;
 }
 
@@ -62,6 +67,7 @@ export async function readStatus({ files, clock }: Host, out: string, version: s
   const state = parseNodeState(await attempt(files.read(join(out, names.state)), undefined));
   const lastPoll = (await attempt(readLastPoll(files, out), undefined)) ?? null;
   const { damaged, missing } = await attempt(compareFiles(files, out, state), { damaged: [], missing: [] });
+  const fault = listed.size > 0 && unreadable.length === 0 ? await probe(files, out) : undefined;
   const status: Omit<Status, "exit_code"> = {
     out,
     version,
@@ -77,8 +83,33 @@ export async function readStatus({ files, clock }: Host, out: string, version: s
     unproved: listed.has(names.unproved),
     last_poll: lastPoll,
     unreadable,
+    unwritable: fault === undefined ? null : explain(fault),
   };
-  return { ...status, exit_code: exitCodeFor(status, clock.now()) };
+  const exit_code = fault === undefined ? exitCodeFor(status, clock.now()) : exitCodeOf(fault);
+  return { ...status, exit_code };
+}
+
+/** As much as any record of a poll takes. */
+const PROBE = " ".repeat(4096);
+
+/** @returns why a poll could not note anything in the folder: a full disk, a read-only one, a missing right */
+async function probe(files: FileSystem, out: string): Promise<unknown> {
+  const path = join(out, names.probe);
+  try {
+    await files.remove(path);
+    const file = await files.create(path);
+    try {
+      await file.write(PROBE);
+    } finally {
+      await file.close();
+    }
+    return undefined;
+  } catch (error) {
+    // Another `status` does the same at this moment.
+    return systemCode(error) === "EEXIST" ? undefined : error;
+  } finally {
+    await removeQuietly(files, [path]);
+  }
 }
 
 function servingOf({ applied }: NodeState): Status["serving"] {
@@ -120,6 +151,7 @@ function exitCodeFor(status: Omit<Status, "exit_code">, now: number): ExitCode {
   return amiss || last_poll === null || isSilent(last_poll, now) ? exitCodes.temporary : exitCodes.done;
 }
 
-export function isSilent({ at }: LastPoll, now: number): boolean {
-  return now - Date.parse(at) > SILENT;
+export function isSilent({ at, exit_code, reason }: LastPoll, now: number): boolean {
+  const failed = exit_code !== exitCodes.done && reason !== "removals_withheld";
+  return now - Date.parse(at) > (failed ? SILENT_AFTER_FAILURE : SILENT);
 }

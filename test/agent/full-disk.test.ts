@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
+import { main } from "../../src/agent/cli.ts";
 import { thisMachine } from "../../src/agent/this-machine.ts";
 import {
   expectedOf,
@@ -79,6 +80,28 @@ describe.skipIf(postmap === undefined)(
       }
       expect(reasons).toEqual(new Set(["disk_full"]));
       expect(failures).toBeGreaterThan(5);
+    });
+
+    it("status says that the disk is full, or mounted read-only, from that moment on", async (context) => {
+      const server = await startServer(few);
+      const node = nodeOf(server);
+      if (!onSmallDisk(node, 400)) return context.skip("no disk can be mounted here");
+      const disk = join(node.config.out, "..");
+      const status = async (): Promise<[code: number, text: string]> => {
+        node.printed.length = 0;
+        const argv = ["status", "--out", node.config.out];
+        const code = await main(argv, {}, node.host, new AbortController().signal);
+        return [code, node.printed.join("")];
+      };
+      await node.poll();
+      expect(await status()).toEqual([0, expect.stringContaining("all is well")]);
+      const { bavail, bsize } = statfsSync(disk);
+      writeFileSync(join(disk, "ballast"), Buffer.alloc(bavail * bsize));
+      expect(await status()).toEqual([75, expect.stringMatching(/^unwritable +the disk is full/m)]);
+      rmSync(join(disk, "ballast"));
+      expect((await status())[0]).toBe(0);
+      expect(spawnSync("mount", ["-o", "remount,ro", disk]).status).toBe(0);
+      expect(await status()).toEqual([78, expect.stringMatching(/^unwritable .*read-only \(EROFS\)$/m)]);
     });
 
     it("a first state that does not fit leaves no empty map behind, which would answer 550 to all mail", async (context) => {

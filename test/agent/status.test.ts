@@ -11,6 +11,7 @@ import {
   maps,
   type Node,
   nodeOf,
+  picture,
   quickClock,
   startingNothing,
   startServer,
@@ -82,6 +83,7 @@ describe("status", () => {
       unproved: false,
       last_poll: { exit_code: 0, answer: 304, reason: null, count: null, message: null },
       unreadable: [],
+      unwritable: null,
       exit_code: 0,
     });
     expect(JSON.stringify(status)).not.toMatch(/BLF-CRYPT|m25test/);
@@ -217,13 +219,57 @@ describe("status", () => {
     expect(text).toContain("no answer from the server");
   });
 
-  it("of a node whose program stopped an hour ago is not well", async () => {
+  it("of a node whose program stopped six minutes ago is not well, and says that no poll is noted since", async () => {
     const { node, clock } = await polled();
-    clock.now += 3_600_001;
-    expect(await statusOf(node)).toMatchObject({
-      code: 75,
-      text: expect.stringContaining("no poll for over an hour"),
-    });
+    clock.now += 360_000;
+    expect((await statusOf(node)).code).toBe(0);
+    clock.now += 1;
+    const { code, text } = await statusOf(node);
+    expect(code).toBe(75);
+    expect(text).toContain("(6 minutes ago): 200, applied; none is noted since\n");
+    expect(text).toContain(
+      "altogether  no poll is noted for over 6 minutes: look whether the program runs\n",
+    );
+  });
+
+  it("of a node whom the server asked to come back in an hour misses no poll before, also where it was asked to wait", async () => {
+    const { node, server, clock } = await polled();
+    server.serves = (_, response) => void response.writeHead(503, { "Retry-After": "3600" }).end();
+    for (const wait of [0, 55]) {
+      clock.now += 60_000;
+      await node.poll({ quiet: true, wait });
+      clock.now += 3_900_000;
+      const { code, text } = await statusOf(node);
+      expect(code).toBe(75);
+      expect(text).toContain("(1 hour ago): the server answered 503\n");
+      clock.now += 500_000;
+      expect((await statusOf(node)).text).toContain("the server answered 503; none is noted since\n");
+    }
+    server.serves = (_, response) => void response.writeHead(503, { "Retry-After": "5" }).end();
+    const before = await readLastPoll(diskFiles, node.config.out);
+    clock.now += 60_000;
+    await node.poll({ quiet: true, wait: 55 });
+    expect(await readLastPoll(diskFiles, node.config.out)).toEqual(before);
+  });
+
+  it("of a folder that cannot be written says so although the last poll was well, and leaves nothing in one that can", async () => {
+    const { node } = await polled();
+    const there = picture(node.config.out);
+    expect((await statusOf(node)).code).toBe(0);
+    expect(Object.keys(picture(node.config.out))).toEqual(Object.keys(there));
+    const { files } = node.host;
+    for (const [fault, exit] of [
+      ["EROFS", 78],
+      ["ENOSPC", 75],
+    ] as const) {
+      const create = (path: string) => Promise.reject(Object.assign(new Error(fault), { code: fault, path }));
+      node.host.files = { ...files, create };
+      const { code, text } = await statusOf(node);
+      expect(code).toBe(exit);
+      expect(text).toMatch(new RegExp(`^unwritable  .*(read-only|full) \\(${fault}\\)$`, "m"));
+      expect(text).toContain("altogether  nothing can be written to the folder, ");
+      expect(await jsonOf(node)).toMatchObject({ exit_code: exit, last_poll: { exit_code: 0 } });
+    }
   });
 
   it("of a folder without a state says what to do", async () => {
