@@ -1,5 +1,6 @@
 import type { Store } from "../../db/store.ts";
 import type { Log } from "../log.ts";
+import { MailError } from "../mail/error.ts";
 
 const FLUSH_EVERY = 1_000;
 
@@ -16,6 +17,8 @@ export class LastSeen {
   #refused = new Set<number>();
   #latest = new Date(0);
   #writing: Promise<void> = Promise.resolve();
+  /** Why the last time they could not be written. */
+  #trouble: string | undefined;
 
   constructor(store: Store, log: Log) {
     this.#store = store;
@@ -51,8 +54,22 @@ export class LastSeen {
     this.#refused = new Set();
     this.#writing = this.#writing
       .then(() => this.#store.recordContacts({ nodes, tokens, refused, at }))
-      .catch((error: unknown) => this.#log.error("contact times could not be written", error));
+      .then(
+        () => this.#noteTrouble(undefined),
+        (error: unknown) => {
+          if (error instanceof MailError) this.#noteTrouble(error.message);
+          else this.#log.error("contact times could not be written", error);
+        },
+      );
     return this.#writing;
+  }
+
+  /** Said when it begins and when it is over: while it lasts there is one every few seconds. */
+  #noteTrouble(trouble: string | undefined): void {
+    if (trouble === this.#trouble) return;
+    this.#trouble = trouble;
+    if (trouble === undefined) this.#log.info("contact times are written again");
+    else this.#log.warn(`contact times cannot be written: ${trouble}`);
   }
 
   async close(): Promise<void> {
