@@ -79,6 +79,25 @@ test("each request has one line of JSON, with the call that came in it, and a po
   expect(logged.at(-1)?.msg).toMatch(/^m25-mail stops/);
 });
 
+test("a request whose body cannot be read is logged as that", async () => {
+  const { url, token, log } = await startServer();
+  for (const [body, type, status, refused] of [
+    ["{", "application/json", 400, "The request could not be read."],
+    ["domain=Hunter22", "application/x-www-form-urlencoded", 400, "The request could not be read."],
+    [`"${"x".repeat(70_000)}"`, "application/json", 413, "The request is too large."],
+  ] as const) {
+    log.length = 0;
+    const headers = { authorization: `Bearer ${token}`, "content-type": type };
+    expect((await http(`${url}/api/add-domain`, { method: "POST", headers, body })).status).toBe(status);
+    await expect.poll(() => log).toHaveLength(1);
+    expect(JSON.parse((log[0] ?? "").replace("request ", ""))).toMatchObject({
+      route: "/api/add-domain",
+      status,
+      refused,
+    });
+  }
+});
+
 test("a call whose caller hung up before its end has a line of its own, with the request's id", async () => {
   const { url, token, api, lines } = await jsonServer();
   await api("add-domain", { domain: "example.nl" });

@@ -155,18 +155,75 @@ test("what a client got wrong stands in its request's one line of the log, in pl
       { "mcp-protocol-version": "2025-06-18" },
       expect.stringMatching(/^Send one message at a time/),
     ],
-    [rpc("tools/list"), { accept: "text/html" }, undefined],
+    [rpc("tools/list"), { accept: "text/html" }, expect.stringContaining("text/event-stream")],
+    [rpc("tools/list"), { accept: "application/json" }, expect.stringContaining("text/event-stream")],
+    [rpc("tools/list"), { "mcp-protocol-version": "1999-01-01" }, expect.stringContaining("its revision")],
+    [rpc("no/method"), {}, "there is no such method here"],
+    [rpc("tools/list", { cursor: { [CANARY]: 5 } }), {}, "it is not as the protocol has it"],
+    [
+      rpc("tools/call", { name: "m25_mail_list_domains", _meta: { progressToken: [CANARY] } }),
+      {},
+      "it is no JSON-RPC message",
+    ],
   ] as const) {
     server.log.length = 0;
     const { status, body } = await postMcp(server, message, headers);
-    expect(status, body).toBeGreaterThanOrEqual(400);
     expect(JSON.parse(body)).toMatchObject({ jsonrpc: "2.0", error: { message: expect.any(String) } });
     await expect.poll(() => server.log).toHaveLength(1);
     const [line = ""] = server.log;
     expect(line).toMatch(/^request \{/);
     const logged = JSON.parse(line.replace("request ", ""));
-    expect(logged).toMatchObject({ route: "/mcp", status, principal: "first", ...(refused && { refused }) });
+    expect(logged).toMatchObject({ route: "/mcp", status, principal: "first", refused });
+    expect(logged).not.toHaveProperty("tool");
     expect(line).not.toContain("Hunter");
+  }
+});
+
+test("arguments that are no object are invalid input of the call, in its answer and in the log, of every revision", async () => {
+  const server = await startServer();
+  for (const input of [null, [], [CANARY], CANARY, 5]) {
+    for (const post of [
+      () => postMcp(server, rpc("tools/call", { name: "m25_mail_remove_domain", arguments: input })),
+      () => postCall(server, { name: "m25_mail_remove_domain", arguments: input as never }, { name: "test" }),
+    ]) {
+      server.log.length = 0;
+      const { status, body } = await post();
+      expect(status, body).toBe(200);
+      expect(message(body).result).toMatchObject({
+        isError: true,
+        content: [
+          {
+            text:
+              input === null // as good as none, by every door
+                ? "invalid_input: domain: this field is required. The fields are: domain."
+                : "invalid_input: The input must be a JSON object. The fields are: domain.",
+          },
+        ],
+      });
+      await expect.poll(() => server.log).toHaveLength(1);
+      const logged = JSON.parse((server.log[0] ?? "").replace("request ", ""));
+      expect(logged).toMatchObject({ tool: "remove-domain", outcome: "invalid_input", principal: "first" });
+      expect(logged).not.toHaveProperty("refused");
+      expect(body + server.log[0]).not.toContain("Hunter");
+    }
+  }
+  const listing = rpc("tools/call", { name: "m25_mail_list_domains", arguments: null });
+  expect(message((await postMcp(server, listing)).body).result).toMatchObject({
+    structuredContent: { total: 0 },
+  });
+});
+
+test("a call that names no tool is told which there are", async () => {
+  const server = await startServer();
+  for (const params of [{}, { arguments: {} }, { name: 5, arguments: {} }, { name: null }]) {
+    server.log.length = 0;
+    const { body } = await postMcp(server, rpc("tools/call", params));
+    expect(message(body).error).toMatchObject({
+      code: -32602,
+      message: expect.stringMatching(/^There is no such tool\. The tools are: m25_mail_/),
+    });
+    await expect.poll(() => server.log).toHaveLength(1);
+    expect(server.log[0]).toContain('"tool":"none","outcome":"unknown_tool"');
   }
 });
 

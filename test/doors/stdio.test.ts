@@ -145,6 +145,23 @@ test.each([
   },
 );
 
+test("arguments that are no object are invalid input of the call, which does not take the protocol library's words", async () => {
+  const { send, answers, child, finished } = session(newDatabase());
+  send(initialize);
+  const inputs = [[], [canary], canary];
+  for (const [id, input] of inputs.entries()) send(call(id + 1, "m25_mail_add_domain", input as never));
+  await expect.poll(() => answers.length, { timeout: 10_000 }).toBe(4);
+  child.stdin.end();
+  const { stdout, stderr } = await finished;
+  for (const answer of answers.slice(1)) {
+    expect(JSON.parse(answer).result).toMatchObject({
+      isError: true,
+      content: [{ text: "invalid_input: The input must be a JSON object. The fields are: domain." }],
+    });
+  }
+  expect(stdout + stderr).not.toContain("Hunter");
+});
+
 test("messages that are none do not fill the log, for nobody may be reading", async () => {
   const { send, answers, child, finished } = session(newDatabase());
   for (let n = 0; n < 2000; n += 1) send(`${canary} ${n}`);

@@ -57,6 +57,9 @@ export class RequestLog {
     if (displaced !== undefined) this.#log.info("call", callFields(displaced));
   }
 
+  /** Whether a call has ended in this request, which then says how it went. */
+  hasCall = (request: string): boolean => this.#underWay.get(request) !== undefined;
+
   watch(app: FastifyInstance): void {
     app.decorateRequest("began", 0);
     app.addHook("onRequest", (request, reply, done) => {

@@ -15,6 +15,7 @@ import { bearerCredential } from "../../auth/bearer.ts";
 import type { LastSeen } from "../../auth/last-seen.ts";
 import type { OAuth } from "../../auth/oauth/index.ts";
 import type { Log } from "../../log.ts";
+import { MailError } from "../../mail/error.ts";
 import { Networks, subscriberOf } from "../../mail/network.ts";
 import type { Metrics } from "../../metrics.ts";
 import type { Publisher } from "../../sync/publisher.ts";
@@ -148,9 +149,11 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
     return undefined;
   };
 
-  app.setErrorHandler((error: FastifyError, request, reply) =>
-    sendProblem(reply, ...problemOf(error, runtime, request.id)),
-  );
+  app.setErrorHandler((error: FastifyError, request, reply) => {
+    const [problem, status] = problemOf(error, runtime, request.id);
+    if (!(error instanceof MailError) && problem.code !== "internal") request.refused = problem.message;
+    return sendProblem(reply, problem, status);
+  });
   const answerNowhere = nowhere(app);
   await app.register(async (scope) => {
     scope.addHook("onRequest", authenticate("rest"));
@@ -167,7 +170,8 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
   });
   await app.register(async (scope) => {
     scope.addHook("onRequest", authenticate("mcp"));
-    await mountMcp(scope, parts.mcpServerFor, log, oauth && stepUp(runtime, parts.tools, oauth.metadataUrl));
+    const answerForScope = oauth && stepUp(runtime, parts.tools, oauth.metadataUrl);
+    await mountMcp(scope, parts.mcpServerFor, parts.requestLog.hasCall, log, answerForScope);
     await scope.register(async (beside) => answerNowhere(beside), { prefix: "/mcp" });
   });
   await app.register(async (scope) => {

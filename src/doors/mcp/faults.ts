@@ -11,20 +11,30 @@ export function isClientFault(error: Error): boolean {
 /** Of the revision 2026-07-28; the SDK has no name for it. */
 const HEADER_MISMATCH = -32020;
 
+const UNKNOWN_REVISION = "its revision of the protocol is not known here";
+
 const reasons: Readonly<Record<number, string>> = {
   [ProtocolErrorCode.ParseError]: "it is no JSON-RPC message",
   [ProtocolErrorCode.InvalidRequest]: "it is no JSON-RPC message",
   [ProtocolErrorCode.MethodNotFound]: "there is no such method here",
   [ProtocolErrorCode.InvalidParams]: "its params are not as its revision of the protocol has them",
-  [ProtocolErrorCode.UnsupportedProtocolVersion]: "its revision of the protocol is not known here",
+  [ProtocolErrorCode.UnsupportedProtocolVersion]: UNKNOWN_REVISION,
   [HEADER_MISMATCH]: "its header fields lack something, or contradict it",
 };
 
-/** For the log, why the SDK answered a message with an error: its own words may repeat some of the message. */
+/** By status, where the SDK has no code of its own. */
+const reasonsByStatus: Readonly<Record<number, string>> = {
+  400: UNKNOWN_REVISION,
+  406: "it does not accept both application/json and text/event-stream",
+};
+
+/**
+ * For the log, why the SDK answered a message with an error: its own words may repeat some of the message. Undefined for
+ * any other answer; of a stream of events nothing is read.
+ */
 export async function reasonOf(answer: Response): Promise<string | undefined> {
-  const body = (await answer
-    .clone()
-    .json()
-    .catch(() => undefined)) as { error?: { code?: number } } | undefined;
-  return reasons[body?.error?.code ?? 0];
+  if (!answer.headers.get("content-type")?.startsWith("application/json")) return undefined;
+  const { error } = (await answer.clone().json()) as { error?: { code: number } };
+  if (error === undefined) return undefined;
+  return reasons[error.code] ?? reasonsByStatus[answer.status] ?? "it is not as the protocol has it";
 }

@@ -13,6 +13,7 @@ import type { Principal } from "../../../tools/principal.ts";
 import type { Log } from "../../log.ts";
 import { clientOfUserAgent } from "../client-name.ts";
 import { BODY_LIMIT } from "../http/limits.ts";
+import type { RequestLog } from "../http/request-log.ts";
 import { isClientFault, reasonOf } from "./faults.ts";
 import type { StepUp } from "./step-up.ts";
 
@@ -51,6 +52,7 @@ function failure(status: number, code: number, message: string): Response {
 export async function mountMcp(
   scope: FastifyInstance,
   serverFor: McpServerFactory,
+  hasCall: RequestLog["hasCall"],
   log: Log,
   answerForScope?: StepUp,
 ): Promise<void> {
@@ -119,7 +121,7 @@ export async function mountMcp(
     };
     const answerAndNote = async (webRequest: Request) => {
       const response = await answer(webRequest, message);
-      if (response.status >= 400) request.refused = await reasonOf(response);
+      if (!hasCall(request.id)) request.refused = await reasonOf(response);
       return response;
     };
     const errorHandler = (error: unknown) => notServed(request, error);

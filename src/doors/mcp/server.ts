@@ -1,5 +1,4 @@
 import {
-  type CallToolRequestParams,
   type CallToolResult,
   CLIENT_INFO_META_KEY,
   type Implementation,
@@ -7,7 +6,7 @@ import {
   type Tool as McpTool,
   ProtocolError,
   ProtocolErrorCode,
-  Server,
+  type Server,
   type ServerContext,
 } from "@modelcontextprotocol/server";
 import { toolsFor } from "../../../tools/authorise.ts";
@@ -19,6 +18,7 @@ import { version } from "../../version.ts";
 import { clientName } from "../client-name.ts";
 import { inputSchema, outputSchema } from "../schema.ts";
 import { type Confirmations, canAsk } from "./confirmation.ts";
+import { type Called, ToolServer } from "./tool-server.ts";
 
 /** What all connections of a process share. */
 export interface McpParts {
@@ -96,22 +96,23 @@ function annotations({ title, effect, replaces }: Tool): McpTool["annotations"] 
  */
 export function mcpServer(parts: McpParts, principal: Principal, origin: Origin = {}): Server {
   const usable = toolsFor(principal, parts.tools);
-  const server = new Server(
+  const server: Server = new ToolServer(
+    (params, context) => callTool(parts, { server, principal, origin }, params, context),
     { name: "m25-mail", title: "M25 Mail", version },
     { capabilities: { tools: {} }, instructions: instructionsFor(usable, principal) },
   );
   server.setRequestHandler("tools/list", () => ({ tools: advertisedTools(usable) }));
-  server.setRequestHandler("tools/call", ({ params }, context) =>
-    callTool(parts, { server, principal, origin }, params, context),
-  );
   return server;
 }
 
-/** @throws ProtocolError for a name that no tool has; every other refusal is a result with isError */
+/**
+ * @param params `arguments` may be anything
+ * @throws ProtocolError for a name that no tool has; every other refusal is a result with isError
+ */
 export async function callTool(
   { runtime, tools, confirmations }: McpParts,
   { server, principal, origin }: Connection,
-  params: CallToolRequestParams,
+  params: Called,
   context: ServerContext,
 ): Promise<CallToolResult | InputRequiredResult> {
   const from = { ...origin, client: clientOf(server, context) ?? origin.client };
