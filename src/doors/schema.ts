@@ -32,8 +32,14 @@ function madeOnce(make: (tool: Tool) => JsonSchema): (tool: Tool) => JsonSchema 
 }
 
 function toSchema(schema: z.ZodObject, io: "input" | "output"): JsonSchema {
-  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io });
+  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io, override: withoutSafeBounds });
   return oneTypeEach(rest) as JsonSchema;
+}
+
+/** Where no bound was given zod writes JavaScript's own, which tell a model nothing and cost it tokens. */
+function withoutSafeBounds({ jsonSchema }: { jsonSchema: z.core.JSONSchema.BaseSchema }): void {
+  if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) delete jsonSchema.minimum;
+  if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;
 }
 
 /** Some clients map schemas onto dialects in which a value has one type: a list of types becomes branches. */

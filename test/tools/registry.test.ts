@@ -5,6 +5,7 @@ import { tools } from "../../tools/index.ts";
 import { operatorTools } from "../../tools/operator/index.ts";
 import { isSecret, mcpName } from "../../tools/tool.ts";
 import { sourceFiles } from "../support/sources.ts";
+import { toolOf } from "../support/store.ts";
 
 const names = tools.map(mcpName);
 
@@ -85,6 +86,17 @@ test("every number that a tool takes is a whole one, as its refusals say", () =>
   const types = all.flatMap((tool) => Object.values(inputSchema(tool).properties).map(({ type }) => type));
   expect(types).toContain("integer");
   expect(types).not.toContain("number");
+});
+
+test("numbers have the bounds that they were given, and none that are JavaScript's own", () => {
+  for (const tool of [...tools, ...Object.values(operatorTools)]) {
+    expect(JSON.stringify([inputSchema(tool), outputSchema(tool)])).not.toContain("9007199254740991");
+  }
+  expect(inputSchema(toolOf("add-user")).properties.quota_mb).toMatchObject({
+    type: "integer",
+    minimum: 1,
+    maximum: 1_048_576,
+  });
 });
 
 test("tools that only read are read, and those that take away say so", () => {
