@@ -57,10 +57,18 @@ export class UserTable {
   async get(address: Address): Promise<User> {
     const user = await this.find(address);
     if (user !== undefined) return user;
+    const { email, domain } = address;
+    if ((await this.#domains.find(domain)) === undefined) {
+      throw new MailError(
+        "user_not_found",
+        `There is no mailbox ${email}: the domain ${domain} is not registered.`,
+        "See the domains with m25_mail_list_domains.",
+      );
+    }
     throw new MailError(
       "user_not_found",
-      `There is no mailbox ${address.email}.`,
-      "See the mailboxes with m25_mail_list_users; one that was hard-deleted is gone.",
+      `There is no mailbox ${email}.`,
+      `See its domain's with m25_mail_list_users (domain: ${domain}); one that was hard-deleted is gone.`,
     );
   }
 

@@ -7,9 +7,10 @@ export const addDomain = defineTool({
   endpoint: "add-domain",
   title: "Register a mail domain",
   description:
-    "Registers a domain, so that mailboxes can be created in it with m25_mail_add_user and the nodes accept mail " +
-    "for it within a minute. Needed once, before its first mailbox. It changes no DNS: mail arrives only when the " +
-    "domain's MX records name a node. Fails with domain_exists when it is registered already.",
+    "Registers a domain, once, so that mailboxes can be created in it with m25_mail_add_user. Within a minute mail from " +
+    "this system's own mailboxes to it stays here, whatever its MX records say, and is refused for addresses without " +
+    "a mailbox: register only a domain of the person's own, and create its mailboxes at once. Mail from elsewhere " +
+    "arrives when its MX records name a node; this changes no DNS. Fails with domain_exists when it is registered already.",
   effect: "write",
   input: z.strictObject({ domain: DomainName }),
   output: z.object({ domain: z.string(), created_at: Timestamp, revision: Revision }),

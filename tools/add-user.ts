@@ -9,7 +9,7 @@ export const addUser = defineTool({
   title: "Create a mailbox",
   description:
     "Creates a mailbox; within a minute the nodes accept mail for it and its owner can log in with IMAP and send " +
-    "with the full address and this password. The domain must be registered (m25_mail_add_domain). " +
+    "with the full address and this password. The domain must be registered (m25_mail_list_domains). " +
     "If a mailbox of this address was soft-deleted, it is re-activated with the new password and its old mail " +
     "becomes readable with it: the result then says reactivated: true, and you must tell the person who asked. " +
     "Fails with user_exists when the mailbox is active; to change its password use m25_mail_update_password.",
@@ -36,7 +36,7 @@ export const addUser = defineTool({
   async run({ tables, at, passwordHash }, { email: address, quota_mb }) {
     const domain = await tables.domains.get(
       address.domain,
-      "Register it first with m25_mail_add_domain, or see the registered ones with m25_mail_list_domains.",
+      "It may be a typo: compare with m25_mail_list_domains, and ask the person. Register it with m25_mail_add_domain only if it is meant.",
     );
     const existing = await tables.users.find(address);
     if (existing?.active) {

@@ -24,7 +24,7 @@ function parsed<T>(parse: (text: string) => T, bounds: { min: number; max: numbe
 export const DomainName = parsed(
   parseDomain,
   { min: 3, max: 253 },
-  "Domain name, e.g. example.nl. International names are stored as A-labels (xn--…).",
+  "Domain name, e.g. example.nl. International names are stored in ASCII (xn--…), the form that logins and mail programs use.",
 );
 
 export const EmailAddress = parsed(

@@ -37,3 +37,12 @@ test.each([
   expectRefusal(await run("add-domain", input), "invalid_input", /domain/);
   expect(await must("list-domains")).toMatchObject({ total: 0 });
 });
+
+test("whoever registers a domain is told before what that does to mail for it, and in which form it is stored", () => {
+  const { description, input } = toolOf("add-domain");
+  expect(description).toMatch(
+    /own mailboxes to it stays here, whatever its MX records say, and is refused for/,
+  );
+  expect(description).toMatch(/only a domain of the person's own, and create its mailboxes at once/);
+  expect(input.shape.domain?.description).toMatch(/ASCII \(xn--…\), the form that logins/);
+});

@@ -43,11 +43,12 @@ test("an inactive mailbox is refused, and the hint says how to re-activate it", 
 });
 
 test("a mailbox that does not exist is refused, and a bad password before anything is looked up", async () => {
-  const { run } = testStore();
+  const { must, run } = testStore();
+  await must("add-domain", { domain: "example.nl" });
   expectRefusal(
     await run("update-password", { ...jan, password: PASSWORD }),
     "user_not_found",
-    "m25_mail_list_users",
+    "m25_mail_list_users (domain: example.nl)",
   );
   expectRefusal(await run("update-password", { ...jan, password: "short" }), "invalid_input", "8 characters");
 });
