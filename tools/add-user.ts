@@ -12,13 +12,15 @@ export const addUser = defineTool({
     "with the full address and this password. The domain must be registered (m25_mail_list_domains). " +
     "If a mailbox of this address was soft-deleted, it is re-activated with the new password and its old mail " +
     "becomes readable with it: the result then says reactivated: true, and you must tell the person who asked. " +
-    "Fails with user_exists when the mailbox is active; to change its password use m25_mail_update_password.",
+    "Fails with user_exists when the mailbox is active; to change its password use m25_mail_update_password. " +
+    "There are no aliases, forwards, catch-alls, autoresponders or renaming, and a mailbox is no substitute: it gets " +
+    "none of another's mail.",
   effect: "write",
   input: z.strictObject({
     email: EmailAddress,
     password: Password,
     quota_mb: QuotaMb.optional().describe(
-      `Mailbox size limit in MiB, 1 to 1048576. Default ${defaultQuotaMb}; a re-activated mailbox keeps its own unless one is given.`,
+      `Mailbox size limit in MiB, 1 to 1048576. Default ${defaultQuotaMb}; a re-activated mailbox keeps its own unless one is given. Only the operator changes an active one's (m25-mail user set-quota): never remove and re-create it for that.`,
     ),
   }),
   output: z.object({
@@ -43,7 +45,8 @@ export const addUser = defineTool({
       throw new MailError(
         "user_exists",
         `The mailbox ${address.email} exists already.`,
-        "To change its password use m25_mail_update_password. Nothing was changed.",
+        "Nothing was changed. To change its password use m25_mail_update_password; its quota the operator changes " +
+          "(m25-mail user set-quota). Never remove and re-create it for that.",
       );
     }
     const quotaMb = quota_mb ?? existing?.quotaMb ?? defaultQuotaMb;

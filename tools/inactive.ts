@@ -7,6 +7,7 @@ export function refuseInactive(user: User): void {
   throw new MailError(
     "user_inactive",
     `The mailbox ${user.email} is inactive (soft-deleted).`,
-    "Re-activate it with m25_mail_add_user and a new password; its old mail becomes readable with that password.",
+    "Leave it so, unless you were asked to bring it back into service: then m25_mail_add_user with a new password, with " +
+      "which its old mail becomes readable, or the operator's m25-mail user restore with the old one.",
   );
 }

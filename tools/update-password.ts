@@ -10,7 +10,7 @@ export const updatePassword = defineTool({
   description:
     "Replaces the password of an active mailbox. Within a minute the old one stops working on all nodes and open " +
     "IMAP sessions are ended; the owner's mail programs need the new one. Not for inactive (soft-deleted) mailboxes: " +
-    "m25_mail_add_user re-activates those with a new password.",
+    "leave those, unless one is wanted back (m25_mail_add_user).",
   effect: "write",
   replaces: true,
   input: z.strictObject({ email: EmailAddress, password: Password }),

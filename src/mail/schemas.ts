@@ -43,7 +43,7 @@ function password(least: number, description: string) {
 
 export const Password = password(
   8,
-  "The mailbox owner's password: 8 characters to 72 bytes of UTF-8. Never shown again.",
+  "The mailbox owner's password: 8 characters to 72 bytes of UTF-8. Never shown again: ask for one, or make a random one of 16 or more characters and tell it to the person once.",
 );
 
 /** The page that asks for it is open to the internet, and it opens everything: it is longer than a mailbox's. */

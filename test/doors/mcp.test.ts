@@ -262,8 +262,11 @@ test("whoever may see some domains only is told so at once, and is offered no to
     instructions: string;
   };
   expect(all.instructions).toContain("m25_mail_list_nodes");
-  for (const { instructions } of [greeting, all])
+  for (const { instructions } of [greeting, all]) {
     expect(instructions).toMatch(/user set-quota.*never remove and re-create/);
+    expect(instructions).toMatch(/Confirm hard deletes and m25_mail_remove_domain with the person/);
+    expect(instructions).toMatch(/Renaming, aliases.* do not exist: say so, and make no mailbox instead/);
+  }
   const { tools } = message((await postMcp(server, rpc("tools/list"), as)).body).result as {
     tools: Array<{ name: string }>;
   };

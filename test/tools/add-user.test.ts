@@ -41,10 +41,20 @@ test("an active mailbox is not overwritten by adding it again", async () => {
   const { must, run } = testStore();
   await must("add-domain", { domain: "example.nl" });
   await must("add-user", { email: "jan@example.nl", password: PASSWORD });
-  expect(await run("add-user", { email: "jan@example.nl", password: "another password" })).toMatchObject({
-    ok: false,
-    error: { code: "user_exists" },
-  });
+  expectRefusal(
+    await run("add-user", { email: "jan@example.nl", password: "another password", quota_mb: 5000 }),
+    "user_exists",
+    /^Nothing was changed.*password use m25_mail_update_password.*m25-mail user set-quota.*Never remove and re-create/,
+  );
+  expect(await must("list-users")).toMatchObject({ users: [{ quota_mb: 1024 }] });
+});
+
+test("whoever makes a mailbox is told before what there is not, who changes a quota, and how to come by a password", () => {
+  const { description, input } = toolOf("add-user");
+  expect(description).toMatch(/no aliases, forwards, catch-alls, autoresponders or renaming.*no substitute/);
+  expect(input.shape.quota_mb?.description).toMatch(/m25-mail user set-quota.*never remove and re-create it/);
+  for (const { input } of [toolOf("add-user"), toolOf("update-password")])
+    expect(input.shape.password?.description).toMatch(/ask for one, or make a random one of 16 or more/);
 });
 
 test("a re-activated mailbox gets another quota when one is given, and the old password is gone", async () => {

@@ -33,13 +33,18 @@ test("letters typed as one character or as two make the same stored password", a
   );
 });
 
-test("an inactive mailbox is refused, and the hint says how to re-activate it", async () => {
+test("an inactive mailbox is refused and left so, and the hint says how one comes back that is wanted", async () => {
   const { must, run } = testStore();
   await must("add-domain", { domain: "example.nl" });
   await must("add-user", { ...jan, password: PASSWORD });
   await must("remove-user", jan);
   const outcome = await run("update-password", { ...jan, password: "another password" });
-  expectRefusal(outcome, "user_inactive", "m25_mail_add_user");
+  expectRefusal(
+    outcome,
+    "user_inactive",
+    /^Leave it so, unless you were asked.*m25_mail_add_user with a new password.*m25-mail user restore with the old/,
+  );
+  expect(toolOf("update-password").description).toMatch(/inactive .*: leave those/);
 });
 
 test("a mailbox that does not exist is refused, and a bad password before anything is looked up", async () => {

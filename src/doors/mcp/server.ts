@@ -51,8 +51,9 @@ function instructionsFor(tools: readonly Tool[], { domains }: Principal): string
   if (tools.every(({ effect }) => effect === "read")) return READ_ONLY;
   return `${SUBJECT}
 To create a mailbox: m25_mail_add_domain once for its domain, then m25_mail_add_user. Changes are live on the nodes within a minute: ${domains === undefined ? OF_ALL_DOMAINS : OF_SOME_DOMAINS}
-m25_mail_remove_user is reversible unless hard_delete is true; m25_mail_remove_domain is not. Confirm those two with the person you work for.
+m25_mail_remove_user is reversible; with hard_delete: true it is not, nor is m25_mail_remove_domain. Confirm hard deletes and m25_mail_remove_domain with the person you work for.
 To change a quota, or to bring a mailbox back with its old password, ask the operator (m25-mail user set-quota, m25-mail user restore): never remove and re-create a mailbox for that.
+Renaming, aliases, forwarding, catch-alls and autoresponders do not exist: say so, and make no mailbox instead.
 Every error names its cause and what to do next. Never repeat a password or a sync key except to the person who needs it.`;
 }
 
