@@ -59,10 +59,13 @@ export class NodeTable {
     }));
   }
 
-  /** How many nodes serve this domain. */
+  /** How many nodes serve this domain; one that has never polled serves nothing. */
   async serving(domain: string): Promise<number> {
     const nodes = await this.all();
-    return nodes.filter(({ view }) => view.domains === null || view.domains.includes(domain)).length;
+    return nodes.filter(
+      ({ view, lastSyncAt }) =>
+        lastSyncAt !== null && (view.domains === null || view.domains.includes(domain)),
+    ).length;
   }
 
   /** @throws MailError node_exists */

@@ -6,7 +6,7 @@ export const Revision = z
   .int()
   .nullable()
   .describe(
-    "The number of the state that nodes serve, after this call. A node is up to date with it when its applied_revision in m25_mail_list_nodes is at least this. null where access is limited to some domains, for it counts the changes of all; a change then is live within a minute.",
+    "The number of the state that nodes serve after this call: it is live on a node whose applied_revision is at least this. null where access is limited to some domains: it is live within a minute.",
   );
 
 export const Timestamp = z.string().describe("RFC 3339, UTC.");

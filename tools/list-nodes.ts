@@ -10,6 +10,7 @@ export const listNodes = defineTool({
     "Lists the nodes (the machines that run Postfix and Dovecot) and how far each has come: a change with revision R " +
     "is live on a node when its applied_revision is at least R; removals are not while the reason is " +
     "removals_withheld. status: never (has not polled yet), current (serves this revision, with the same digest), behind (will catch up within a minute), stale (no contact for 5 minutes), failing (could not apply, or is refused for its address; see reason). " +
+    "Where there is no node, or none but never, nobody serves this mail yet: the operator must add one and join it. " +
     "Sync keys are never shown.",
   effect: "read",
   scope: () => "nodes",

@@ -22,7 +22,7 @@ export const listUsers = defineTool({
         email: z.string(),
         domain: z.string(),
         quota_mb: z.int(),
-        active: z.boolean().describe("false: soft-deleted; m25_mail_add_user re-activates it."),
+        active: z.boolean().describe("false: soft-deleted; can be re-activated."),
         created_at: Timestamp,
         updated_at: Timestamp,
       }),

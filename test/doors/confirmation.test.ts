@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { openStore } from "../../db/sqlite.ts";
+import type { Store } from "../../db/store.ts";
 import {
   type Answer,
   type ClientKind,
@@ -18,19 +19,24 @@ const jan = { email: "jan@example.nl" };
 const hardDelete = { ...jan, hard_delete: true };
 const yes: Answer = () => ({ action: "accept", content: { confirm: true } });
 
-/** Jan, and a domain with one soft-deleted mailbox, on two nodes of which one does not serve it. */
-async function populate(must: (endpoint: string, input?: unknown) => Promise<unknown>): Promise<void> {
+/** Jan, and a domain with one soft-deleted mailbox, on two nodes of which one does not serve it; a third never polled. */
+async function populate(store: Store): Promise<void> {
+  const { must } = testRuntime(store);
   for (const domain of ["example.nl", "old.nl"]) await must("add-domain", { domain });
   for (const email of ["jan@example.nl", "gone@old.nl"])
     await must("add-user", { email, password: PASSWORD });
   await must("remove-user", { email: "gone@old.nl" });
   for (const name of ["one", "two"]) await must("add-node", { name });
   await must("set-node", { name: "two", domains: ["example.nl"] });
+  const nodes = await store.read((tables) => tables.nodes.all());
+  const at = new Date().toISOString();
+  await store.recordContacts({ nodes: new Set(nodes.map(({ id }) => id)), tokens: new Set(), at });
+  await must("add-node", { name: "never" });
 }
 
 async function populatedServer(): Promise<TestServer> {
   const server = await startServer();
-  await populate(testRuntime(server.store).must);
+  await populate(server.store);
   return server;
 }
 
@@ -49,7 +55,7 @@ const waysIn = {
   stdio: async (kind: ClientKind, answer?: Answer): Promise<Opened> => {
     const database = join(temporaryFolder(), "m25-mail.db");
     const store = openStore(database, { create: true });
-    await populate(testRuntime(store).must);
+    await populate(store);
     await store.close();
     const client = await connectStdio(kind, database, [], {}, answer);
     return { client, emails: () => emailsOf(client) };

@@ -104,6 +104,10 @@ test("whoever lets removals through is told how many are withheld, or that none 
   expect(await accept({ all: true })).toMatchObject({ withheld: 22, not_arrived: [] });
 });
 
+test("whoever lists the nodes is told that without one that has polled nobody serves the mail", () => {
+  expect(toolOf("list-nodes").description).toMatch(/no node, or none but never, nobody serves.*the operator/);
+});
+
 interface Seen {
   /** Minutes since the node's last contact, or never. */
   contact?: number;

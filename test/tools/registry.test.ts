@@ -1,8 +1,10 @@
 import { describe, expect, test } from "vitest";
 import * as z from "zod";
 import { inputSchema, outputSchema } from "../../src/doors/schema.ts";
-import { tools } from "../../tools/index.ts";
+import { toolsFor } from "../../tools/authorise.ts";
+import { readingTools, tools } from "../../tools/index.ts";
 import { operatorTools } from "../../tools/operator/index.ts";
+import { operator } from "../../tools/principal.ts";
 import { isSecret, mcpName } from "../../tools/tool.ts";
 import { sourceFiles } from "../support/sources.ts";
 import { toolOf } from "../support/store.ts";
@@ -60,6 +62,19 @@ describe.each(tools.map((tool) => [mcpName(tool), tool] as const))("%s", (_name,
       expect(names).toContain(named);
     }
   });
+});
+
+test.each([
+  ["read-only", readingTools],
+  ["for some domains only", toolsFor({ ...operator("cli"), domains: new Set(["a.nl"]) }, tools)],
+])("where access is %s, no text names a tool that is not there", (_what, offered) => {
+  expect(offered.length).toBeGreaterThan(2);
+  for (const tool of offered) {
+    const text = JSON.stringify([tool.description, inputSchema(tool), outputSchema(tool)]);
+    for (const [named] of text.matchAll(/m25_mail_[a-z_]+/g)) {
+      expect(offered.map(mcpName), tool.endpoint).toContain(named);
+    }
+  }
 });
 
 test("every hint and every text of the program names only tools that exist", () => {
