@@ -72,6 +72,21 @@ test("the command that node remove shows limits the node again as it was, once i
   expect(await run(...command.split(" "))).toEqual(limited);
 });
 
+test("node rotate-key prints the key alone, and beside it how the key gets onto the node", async () => {
+  const run = await shell();
+  const { stdout, stderr } = await run("node", "rotate-key", "pi");
+  expect(stdout).toMatch(/^m25key_[0-9a-f]{16}_[0-9a-f]{64}\n$/);
+  expect(stderr).toMatch(
+    /rm \/etc\/m25-mail-node\/key.*m25-mail-node join --server URL --key-file.*ends.*20\d\d-/,
+  );
+  expect(stderr).not.toContain("m25key_");
+  const json = await run("node", "rotate-key", "pi", "--json");
+  expect(json.stderr).toBe("");
+  const { sync_key, ...rest } = JSON.parse(json.stdout);
+  expect(sync_key).toMatch(/^m25key_/);
+  expect(rest).toEqual({ name: "pi", old_key_ends_at: expect.any(String), next_step: stderr.trimEnd() });
+});
+
 test("node set shows all that then holds for the node, and refuses to set nothing", async () => {
   const run = await shell();
   expect(await run("node", "set", "pi", "--role", "mx")).toEqual({

@@ -61,11 +61,19 @@ export const rotateKey = defineTool({
   effect: "write",
   scope: forNodes,
   input: z.strictObject({ name: NodeName }),
-  output: z.object({ name: z.string(), sync_key: z.string(), old_key_ends_at: Timestamp }),
+  output: z.object({
+    name: z.string(),
+    sync_key: z.string(),
+    old_key_ends_at: Timestamp,
+    next_step: z.string(),
+  }),
   async run({ tables, at }, { name }) {
     const key = newCredential("syncKey");
     const end = await tables.nodes.addOperatorsKey(name, key, keyEnd(new Date(at)));
-    return { name, sync_key: key.text, old_key_ends_at: end };
+    const next =
+      "On the node, as root: rm /etc/m25-mail-node/key, then m25-mail-node join --server URL --key-file " +
+      `/etc/m25-mail-node/key, and paste the key. The old key ends with that, and at the latest at ${end}.`;
+    return { name, sync_key: key.text, old_key_ends_at: end, next_step: next };
   },
 });
 

@@ -104,10 +104,13 @@ function setNodeCommand(argv: readonly string[]): StoreCommand {
   return { values, run: (runtime) => runTool(runtime, operatorTools.setNode, input, present, words) };
 }
 
-/** The key alone, for the same reason as a token. */
+/** On stdout the key alone, for the same reason as a token; what to do with it is for whoever reads along. */
 function rotateKeyCommand(argv: readonly string[]): StoreCommand {
   const { values, positionals } = parseArguments(argv, storeFlags, SWITCHES, ["NAME"]);
-  const present = presentation(values, ({ sync_key }) => String(sync_key));
+  const present = presentation(values, ({ sync_key, next_step }) => {
+    process.stderr.write(`${next_step}\n`);
+    return String(sync_key);
+  });
   const input = { name: positionals[0] };
   const words = { name: "NAME" };
   return { values, run: (runtime) => runTool(runtime, operatorTools.rotateKey, input, present, words) };
