@@ -7,7 +7,8 @@ import { PRIVATE, replaceFile } from "./staging.ts";
 import { parseNodeState } from "./state.ts";
 
 /** When that is. A resident program that waits at the server learns of the word at the end of its wait. */
-export const NEXT_POLL = "the next poll, which comes within about a minute where the program runs";
+export const NEXT_POLL =
+  "the next poll, which comes within about a minute where the program runs, or four while the server is away";
 
 /** An operator's word on this node: removals of this history up to this revision may go. */
 interface Acceptance {

@@ -13,6 +13,7 @@ import {
   exitCodes,
   explain,
   failureReason,
+  NotAccepted,
   TemporaryFailure,
   Unreachable,
   WrongAnswer,
@@ -79,14 +80,13 @@ export async function pollOnce(config: Config, given: Partial<Dependencies> = {}
     answer: null,
     outcome: undefined,
     lockedOut: false,
-    key: undefined,
+    exchanged: false,
     waited: false,
     dovecot,
   };
   let result = await attemptPoll(config, { ...given, host }, noted);
   // `rotate` ends a key while a poll that waits has it.
-  if (result.exitCode === exitCodes.notAccepted && (await isRotated(host, config, noted.key)))
-    result = await attemptPoll(config, { ...given, host }, noted);
+  if (noted.exchanged) result = await attemptPoll(config, { ...given, host }, noted);
   // What was stopped, or was another run's, says nothing of the server or of this node; and a wait that
   // was cut off says nothing before it is asked without one, which is soon unless the server says otherwise.
   if (config.dryRun === true || noted.lockedOut || given.signal?.aborted === true) return result;
@@ -111,8 +111,8 @@ interface Noted {
   outcome: Outcome | undefined;
   /** True when another run was at work. */
   lockedOut: boolean;
-  /** With which it asked. */
-  key: string | undefined;
+  /** True once the server has refused a key that is no longer the key file's. */
+  exchanged: boolean;
   /** True when the server was let keep its answer. */
   waited: boolean;
   /** Why Dovecot did not say whom it knows, at this poll or the last that asked it. */
@@ -120,7 +120,7 @@ interface Noted {
 }
 
 /** True when the key file holds another key than the one that was just refused. */
-async function isRotated({ files }: Host, { keyFile }: Config, key: string | undefined): Promise<boolean> {
+async function isExchanged({ files }: Host, { keyFile }: Config, key: string | undefined): Promise<boolean> {
   const text = await files.read(keyFile).catch(() => undefined);
   return key !== undefined && text !== undefined && text.trim() !== key;
 }
@@ -140,9 +140,9 @@ async function attemptPoll(config: Config, given: Partial<Dependencies>, noted: 
   };
   const { host, version, limits, signal } = settings;
   let client = settings.client;
+  let key: string | undefined;
   try {
-    const key = await readKey(host, config.keyFile);
-    noted.key = key;
+    key = await readKey(host, config.keyFile);
     const ca = await readAuthorities(host, config.caFile);
     client ??= openClient({ server: config.server, ca, version, limits, signal });
     if (config.dryRun === true) {
@@ -160,7 +160,10 @@ async function attemptPoll(config: Config, given: Partial<Dependencies>, noted: 
       if (settings.lock === undefined) await lock.release();
     }
   } catch (error) {
-    host.log(explain(error));
+    if (error instanceof NotAccepted && !noted.exchanged && (await isExchanged(host, config, key))) {
+      noted.exchanged = true;
+      host.log("the key was exchanged: going on with the fresh one");
+    } else host.log(explain(error));
     const retryAfter = error instanceof TemporaryFailure ? error.retryAfter : undefined;
     const unreachable = error instanceof Unreachable;
     return { exitCode: exitCodeOf(error), reported: false, retryAfter, unreachable };

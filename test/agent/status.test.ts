@@ -131,7 +131,8 @@ describe("status", () => {
     server.serves = stateOf(8, ["example.nl"], many.slice(0, 3));
     await node.poll();
     expect(await main(["accept", "--out", node.config.out], {}, node.host, never)).toBe(0);
-    const soon = "with the next poll, which comes within about a minute where the program runs\n";
+    const soon =
+      "with the next poll, which comes within about a minute where the program runs, or four while the server is away\n";
     expect(node.printed.join("")).toBe(`accepted: 17 users go ${soon}`);
     const { code, text } = await statusOf(node);
     expect(code).toBe(65);
@@ -358,12 +359,32 @@ describe("a poll that waits while the key is rotated", () => {
       writeFileSync(node.config.keyFile, "m25test-the-fresh-key\n");
       response.writeHead(401).end();
     };
-    expect((await node.poll()).exitCode).toBe(0);
+    node.log.length = 0;
+    expect((await node.poll({ quiet: true })).exitCode).toBe(0);
     expect(keys).toEqual([`Bearer ${KEY}`, "Bearer m25test-the-fresh-key"]);
+    expect(node.log).toEqual([
+      "the key was exchanged: going on with the fresh one",
+      expect.stringMatching(/^applied revision 8/),
+    ]);
     server.serves = (_, response) => void response.writeHead(401).end();
     const asked = server.requests.length;
     expect((await node.poll()).exitCode).toBe(77);
     expect(server.requests.length).toBe(asked + 1);
+  });
+
+  it("says that the fresh one is refused as well, where it is", async () => {
+    const { node, server } = await polled();
+    server.serves = (_, response) => {
+      writeFileSync(node.config.keyFile, "m25test-the-fresh-key\n");
+      response.writeHead(401).end();
+    };
+    node.log.length = 0;
+    expect((await node.poll({ quiet: true })).exitCode).toBe(77);
+    expect(node.log).toEqual([
+      "the key was exchanged: going on with the fresh one",
+      expect.stringMatching(/^the server does not accept the key \(401\)/),
+    ]);
+    expect((await statusOf(node)).text).toContain("said        the server does not accept the key (401)");
   });
 });
 
