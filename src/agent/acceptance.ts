@@ -5,6 +5,7 @@ import { names, stagedName } from "./folder.ts";
 import type { Host } from "./host.ts";
 import { PRIVATE, replaceFile } from "./staging.ts";
 import { parseNodeState } from "./state.ts";
+import { count } from "./words.ts";
 
 /** When that is. A resident program that waits at the server learns of the word at the end of its wait. */
 export const NEXT_POLL =
@@ -33,7 +34,7 @@ export async function acceptRemovals({ files, print }: Host, { out }: { out: str
   const acceptance: Acceptance = { history: applied.history, revision: withheld.last };
   const text = `${JSON.stringify(acceptance)}\n`;
   await replaceFile(files, join(out, stagedName(names.accepted)), join(out, names.accepted), [text], PRIVATE);
-  print(`accepted: ${withheld.users} users go with ${NEXT_POLL}\n`);
+  print(`accepted: ${count(withheld.users, "user")} to go with ${NEXT_POLL}\n`);
   return exitCodes.done;
 }
 

@@ -117,8 +117,9 @@ export function openClient(options: ConnectionOptions): Client {
       return connection.exchange(request, async (response) => {
         if (response.statusCode === 403) {
           throw new NotAccepted(
-            "the server gives no fresh key for this one (403): an operator has made one for this node already " +
-              "(m25-mail node rotate-key), or it may not be used from this address",
+            "the server gives no fresh key for this one (403): an operator has made one for this node already, " +
+              "with m25-mail node rotate-key (remove the key file, and run m25-mail-node join with that key); or this one " +
+              "may not be used from this address",
           );
         }
         expectStatus(response, [200]);

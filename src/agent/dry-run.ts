@@ -9,6 +9,7 @@ import { readKept } from "./kept-file.ts";
 import { DEFAULT_THRESHOLDS, servedOf, settle } from "./losses.ts";
 import { describePlan, planUpdate, summarize } from "./plan.ts";
 import { inspect } from "./situation.ts";
+import { count } from "./words.ts";
 
 const PIECE = 1 << 16;
 
@@ -43,7 +44,8 @@ export async function dryRun(host: Host, config: Config, client: Client, key: st
   const plan = planUpdate(before, target);
   const from = inService === undefined ? "no state" : `revision ${inService.revision}`;
   host.print(`from ${from} to revision ${target.revision}: ${summarize(plan)}\n`);
-  if (next.withheld.size > 0) host.print(`withheld: ${next.withheld.size} users stay in service\n`);
+  if (next.withheld.size > 0)
+    host.print(`withheld: still in service: ${count(next.withheld.size, "user")}\n`);
   if (unfinished !== undefined) host.print(`an update to revision ${unfinished.revision} was cut short\n`);
   if (inService !== undefined && damaged.size > 0) host.print(`make anew: ${[...damaged].join(", ")}\n`);
   let piece = "";

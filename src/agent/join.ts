@@ -32,7 +32,8 @@ export async function joinServer(
   if ((await host.files.stat(keyFile)) !== undefined) {
     throw new ConfigurationError(
       `there is a key file ${keyFile} already, and join overwrites none: a poll uses it, ` +
-        "m25-mail-node rotate exchanges it, and to make this another node, remove it first",
+        "m25-mail-node rotate exchanges it; to take a key that m25-mail node rotate-key printed, or to make this another " +
+        "node, remove the file and run join again with that key",
     );
   }
   const ca = await readAuthorities(host, config.caFile);

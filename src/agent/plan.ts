@@ -1,5 +1,6 @@
 import type { MailState } from "../sync/answer.ts";
 import type { AddressRecord, UserRecord } from "../sync/records.ts";
+import { count } from "./words.ts";
 
 /** What changes for a user who stays. Quotas in MiB. */
 export interface UserChange {
@@ -118,15 +119,15 @@ function describeChange({ password, quota, mailbox }: UserChange): string {
 /** The plan in one line of numbers. */
 export function summarize({ domains, users }: Plan): string {
   const parts = [
-    count(domains.added.length, "domain", "added"),
-    count(users.added.length, "user", "added"),
-    count(users.changed.length, "user", "changed"),
-    count(users.removed.length, "user", "removed"),
-    count(domains.removed.length, "domain", "removed"),
-  ].filter((part) => part !== "");
+    part(domains.added.length, "domain", "added"),
+    part(users.added.length, "user", "added"),
+    part(users.changed.length, "user", "changed"),
+    part(users.removed.length, "user", "removed"),
+    part(domains.removed.length, "domain", "removed"),
+  ].filter((words) => words !== "");
   return parts.length === 0 ? "no user and no domain differs" : parts.join(", ");
 }
 
-function count(number: number, noun: string, verb: string): string {
-  return number === 0 ? "" : `${number} ${noun}${number === 1 ? "" : "s"} ${verb}`;
+function part(number: number, noun: string, verb: string): string {
+  return number === 0 ? "" : `${count(number, noun)} ${verb}`;
 }

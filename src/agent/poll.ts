@@ -30,6 +30,7 @@ import { inspect } from "./situation.ts";
 import type { NodeState } from "./state.ts";
 import { thisMachine } from "./this-machine.ts";
 import { version as thisVersion } from "./version.ts";
+import { count } from "./words.ts";
 
 /** What a caller may put in the place of this machine, and what a resident program keeps between polls. */
 export interface Dependencies {
@@ -142,7 +143,9 @@ async function attemptPoll(config: Config, given: Partial<Dependencies>, noted: 
   let client = settings.client;
   let key: string | undefined;
   try {
-    key = await readKey(host, config.keyFile);
+    // What is lax about files a resident program has said when it started.
+    const preparing = settings.quiet ? { ...host, log: () => undefined } : host;
+    key = await readKey(preparing, config.keyFile);
     const ca = await readAuthorities(host, config.caFile);
     client ??= openClient({ server: config.server, ca, version, limits, signal });
     if (config.dryRun === true) {
@@ -150,7 +153,7 @@ async function attemptPoll(config: Config, given: Partial<Dependencies>, noted: 
       return { exitCode: exitCodes.done, reported: false };
     }
     const commands = await findCommands(host, config);
-    await makeOutDirectory(host, config.out);
+    await makeOutDirectory(preparing, config.out);
     const lock = settings.lock ?? (await host.lock(join(config.out, names.lock)));
     noted.lockedOut = lock === undefined;
     if (lock === undefined) throw new TemporaryFailure(`another m25-mail-node is at work on ${config.out}`);
@@ -239,7 +242,7 @@ async function pollLocked(
   const exitCode = outcome.status === "withheld" ? exitCodes.refused : exitCodes.done;
   if (outcome.status === "withheld" && (!quiet || before?.applied !== state.applied)) {
     host.log(
-      `withheld: ${outcome.count} users whom the server no longer has stay in service; ` +
+      `withheld: ${count(outcome.count ?? 0, "user")} whom the server no longer has, still in service; ` +
         `m25-mail-node accept --out ${config.out} lets them go`,
     );
   }
@@ -258,7 +261,9 @@ async function pollLocked(
   }
   state = await clearFormerRole(place, state);
   if (changed) return { exitCode, news, reported: await report(state, outcome) };
-  if (!quiet) host.log(`nothing has changed since revision ${state.applied.revision}`);
+  // Where something is withheld that was said, and is what `status` repeats.
+  if (!quiet && exitCode === exitCodes.done)
+    host.log(`nothing has changed since revision ${state.applied.revision}`);
   const due = greet || reportIsDue(state, key, host.clock.now());
   return { exitCode, news, reported: due && (await report(state, outcome)) };
 }

@@ -4,6 +4,7 @@ import { type ExitCode, exitCodes } from "./faults.ts";
 import type { Host } from "./host.ts";
 import type { LastPoll } from "./last-poll.ts";
 import { isSilent, readStatus, type Status } from "./status.ts";
+import { count } from "./words.ts";
 
 /** Prints what the node serves and how it fares, without asking the server. */
 export async function showStatus(
@@ -26,6 +27,11 @@ function describeStatus(status: Status, now: number): string {
       ["revision", `${serving.revision} of history ${serving.history.slice(0, 8)}`],
       ["since", `${serving.since} (${ago(serving.since, now)})`],
     );
+  } else if (status.unrecorded) {
+    lines.push([
+      "serves",
+      "the files as they are; what they hold is not known, for state.json is lost or damaged",
+    ]);
   } else if (unreadable.length === 0) {
     lines.push(["serves", "nothing: no poll has applied anything here yet"]);
   }
@@ -113,6 +119,7 @@ function describeExit(status: Status, now: number): string {
     return "nothing can be written to the folder, no change and no note of a poll; what is there stays in service";
   if (exit_code === exitCodes.done)
     return last_poll?.dovecot == null ? "all is well" : "all is well, but for Dovecot";
+  if (status.unrecorded) return "the record is lost; the next poll makes it anew";
   if (serving === null) {
     return unreadable.length > 0
       ? "not known: run this as root"
@@ -142,10 +149,6 @@ function describeExit(status: Status, now: number): string {
   return isSilent(last_poll, now)
     ? "no poll is noted for over 6 minutes: look whether the program runs"
     : "the next poll sets right what is amiss";
-}
-
-function count(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? "" : "s"}`;
 }
 
 const UNITS: readonly [name: string, milliseconds: number][] = [

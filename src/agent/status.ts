@@ -30,6 +30,8 @@ export interface Status {
     since: string;
   } | null;
   role: NodeRole | null;
+  /** True when there are files in service and no state.json, or a damaged one, to say what they are. */
+  unrecorded: boolean;
   /** Users in service whom the server no longer has, since when, and from which revision on. */
   withheld: { users: number; since: string; first: number; last: number } | null;
   /** True when an operator has accepted removals here and no poll has carried them out yet. */
@@ -73,6 +75,7 @@ export async function readStatus({ files, clock }: Host, out: string, version: s
     version,
     serving: state === undefined ? null : servingOf(state),
     role: state?.applied.role ?? null,
+    unrecorded: state === undefined && unreadable.length === 0 && listed.has("mailboxes.lmdb"),
     withheld: withheldIn(state),
     accepted: listed.has(names.accepted),
     reported_at: state?.reported_at ?? null,
@@ -140,7 +143,7 @@ async function compareFiles(
 
 function exitCodeFor(status: Omit<Status, "exit_code">, now: number): ExitCode {
   const { serving, last_poll, damaged, missing, unfinished } = status;
-  if (serving === null) return exitCodes.configuration;
+  if (serving === null) return status.unrecorded ? exitCodes.temporary : exitCodes.configuration;
   const last = Object.values(exitCodes).find((code) => code === last_poll?.exit_code);
   // A server that is not heard at all comes before what it said when it was.
   if (last !== undefined && last !== exitCodes.done) return last;

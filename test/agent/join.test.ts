@@ -96,7 +96,10 @@ describe("join", () => {
     });
     expect(await run("join", server, keyFile, node)).toBe(78);
     expect(asked).toBe(false);
-    expect(node.log.join("\n")).toContain("m25-mail-node rotate");
+    expect(node.log.join("\n")).toContain("m25-mail-node rotate exchanges it");
+    expect(node.log.join("\n")).toMatch(
+      /m25-mail node rotate-key printed.*remove the file and run join again/,
+    );
     expect(readFileSync(keyFile, "utf8")).toBe("the key of a node that works\n");
     expect(await statusOf(server, pasted)).toBe(200);
   });

@@ -1,4 +1,4 @@
-import { rmSync } from "node:fs";
+import { chmodSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { main } from "../../src/agent/cli.ts";
@@ -54,6 +54,27 @@ describe("the resident program", () => {
     // asked every minute.
     expect(waits).toEqual([0, 2750, 60_000, 6250, 120_000, 240_000]);
     expect(serves(out)).toEqual(expectedOf(one));
+  });
+
+  it("says once what is lax about its files, not after every poll", async () => {
+    const server = await startServer(one);
+    const node = nodeOf(server);
+    await node.poll();
+    const { keyFile, out } = node.config;
+    chmodSync(keyFile, 0o644);
+    chmodSync(out, 0o777);
+    node.log.length = 0;
+    const stop = new AbortController();
+    let polls = 0;
+    const sleep = async () => {
+      polls += 1;
+      if (polls === 3) stop.abort();
+    };
+    node.host.clock = { ...node.host.clock, sleep };
+    const argv = ["run", "--server", server.url.href, "--key-file", keyFile, "--out", out];
+    expect(await main(argv, {}, node.host, stop.signal)).toBe(0);
+    const said = (words: string) => node.log.filter((line) => line.includes(words)).length;
+    expect([said("anybody may write to --out"), said("others than its owner")]).toEqual([1, 1]);
   });
 
   it("told to stop in the middle of an update, it finishes the update first", async () => {

@@ -76,6 +76,7 @@ describe("status", () => {
     expect(status).toMatchObject({
       serving: { domains: 1, users: 20, revision: 7, history: HISTORY },
       role: "mail",
+      unrecorded: false,
       withheld: null,
       damaged: [],
       missing: [],
@@ -113,6 +114,7 @@ describe("status", () => {
         `m25-mail-node accept --out ${node.config.out} lets them go\n`,
     );
     expect(text).toContain("reason      removals_withheld (17)\n");
+    expect(text).toMatch(/^said +withheld: 17 users whom the server no longer has/m);
     expect((await jsonOf(node)).withheld).toMatchObject({ users: 17, first: 8, last: 8 });
     const proper = server.serves;
     server.serves = (_, response) => void response.writeHead(403).end();
@@ -133,7 +135,7 @@ describe("status", () => {
     expect(await main(["accept", "--out", node.config.out], {}, node.host, never)).toBe(0);
     const soon =
       "with the next poll, which comes within about a minute where the program runs, or four while the server is away\n";
-    expect(node.printed.join("")).toBe(`accepted: 17 users go ${soon}`);
+    expect(node.printed.join("")).toBe(`accepted: 17 users to go ${soon}`);
     const { code, text } = await statusOf(node);
     expect(code).toBe(65);
     expect(text).toContain(`(just now); accepted: they go ${soon}`);
@@ -280,6 +282,23 @@ describe("status", () => {
       const { code, text } = await statusOf(node);
       expect(code).toBe(78);
       expect(text).toContain("nothing: no poll has applied anything here yet");
+    }
+  });
+
+  it("of a node whose record is lost or damaged says that the files are served, until the next poll made it anew", async () => {
+    const { node } = await polled();
+    const path = join(node.config.out, "state.json");
+    for (const damage of [() => rmSync(path), () => writeFileSync(path, "{")]) {
+      damage();
+      const { code, text } = await statusOf(node);
+      expect(code).toBe(75);
+      expect(text).toContain(
+        "serves      the files as they are; what they hold is not known, for state.json is lost",
+      );
+      expect(text).toContain("altogether  the record is lost; the next poll makes it anew\n");
+      expect(await jsonOf(node)).toMatchObject({ serving: null, unrecorded: true });
+      await node.poll();
+      expect((await statusOf(node)).code).toBe(0);
     }
   });
 

@@ -133,7 +133,7 @@ describe("a server that has lost most of a node's users", () => {
       await node.poll();
       expect(await accept(node)).toBe(0);
       expect(node.printed.join("")).toBe(
-        "accepted: 8 users go with the next poll, which comes within about a minute where the program runs, " +
+        "accepted: 8 users to go with the next poll, which comes within about a minute where the program runs, " +
           "or four while the server is away\n",
       );
       if (away) server.serves = (_, response) => response.writeHead(503).end();
@@ -166,6 +166,19 @@ describe("a server that has lost most of a node's users", () => {
         expect(server.requests.at(-1)?.headers.prefer).toBe("wait=55");
       }
     }
+  });
+
+  it("one user who is withheld is one user, in the log and when accepted", async () => {
+    const { server, node } = await nodeWith(full);
+    node.config.thresholds = { percent: 0, users: 0 };
+    const users = [...full.users.values()].slice(0, -1) as UserRecord[];
+    server.serves = stateOf(2, ["example.nl", "old.nl"], users);
+    expect((await node.poll()).exitCode).toBe(65);
+    expect(node.log.join("\n")).toContain(
+      "withheld: 1 user whom the server no longer has, still in service;",
+    );
+    await accept(node);
+    expect(node.printed.join("")).toMatch(/^accepted: 1 user to go with the next poll/);
   });
 
   it("accept with nothing withheld says so, and lets nothing go that is withheld later", async () => {
@@ -280,6 +293,6 @@ describe("a server that has lost most of a node's users", () => {
     server.serves = emptied;
     node.config.dryRun = true;
     await node.poll();
-    expect(node.printed.join("")).toContain("withheld: 8 users stay in service\n");
+    expect(node.printed.join("")).toContain("withheld: still in service: 8 users\n");
   });
 });
