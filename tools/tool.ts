@@ -99,8 +99,8 @@ export function defineTool<Input extends z.ZodObject, Output extends z.ZodObject
 }
 
 /** The name under which MCP clients know a tool. */
-export function mcpName(tool: Tool): string {
-  return `m25_mail_${tool.endpoint.replaceAll("-", "_")}`;
+export function mcpName({ endpoint }: Pick<Tool, "endpoint">): string {
+  return `m25_mail_${endpoint.replaceAll("-", "_")}`;
 }
 
 /** True for a field that carries a secret: schemas mark it `writeOnly`. */

@@ -2,7 +2,7 @@ import type { FastifyInstance } from "fastify";
 import { toolsFor } from "../../tools/authorise.ts";
 import { call, type Runtime } from "../../tools/call.ts";
 import { readingTools } from "../../tools/index.ts";
-import type { Tool } from "../../tools/tool.ts";
+import { mcpName, type Tool } from "../../tools/tool.ts";
 import { MailError } from "../mail/error.ts";
 import { clientOfUserAgent } from "./client-name.ts";
 import { sendProblem } from "./http/problem.ts";
@@ -35,18 +35,22 @@ export async function mountRest(
   scope.get("/api/openapi.json", { exposeHeadRoute: true }, async ({ principal }, reply) =>
     reply
       .type("application/json; charset=utf-8")
-      .send(overRest(JSON.stringify(openapi(toolsFor(principal, tools))))),
+      .send(withTools(JSON.stringify(openapi(toolsFor(principal, tools))), requestFor)),
   );
 }
 
-/** What a tool says to every caller, as REST calls things: m25_mail_list_users is GET /api/list-users here. */
-function overRest(text: string): string {
-  return withTools(text, (endpoint, field, value) => {
-    const reads = readingTools.some((tool) => tool.endpoint === endpoint);
-    return `${reads ? "GET" : "POST"} /api/${endpoint}${field === undefined ? "" : `?${field}=${value}`}`;
-  });
+/** m25_mail_list_users is GET /api/list-users here. */
+function requestFor(endpoint: string, field?: string, value?: string): string {
+  const reads = readingTools.some((tool) => tool.endpoint === endpoint);
+  return `${reads ? "GET" : "POST"} /api/${endpoint}${field === undefined ? "" : `?${field}=${value}`}`;
 }
 
+/** Whoever reads a refusal may know the tools, the endpoints, or both: m25_mail_add_user (POST /api/add-user). */
 function refusalOverRest({ code, message, hint, temporary, retryAfter }: MailError): MailError {
-  return new MailError(code, overRest(message), overRest(hint), temporary, retryAfter);
+  const both = (text: string) =>
+    withTools(
+      text,
+      (endpoint, field, value) => `${mcpName({ endpoint })} (${requestFor(endpoint, field, value)})`,
+    );
+  return new MailError(code, both(message), both(hint), temporary, retryAfter);
 }

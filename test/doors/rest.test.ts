@@ -29,16 +29,16 @@ test("a refusal is problem details with a code for programs and a hint for whoev
   });
 });
 
-test("what a refusal says to do next is said in REST's terms", async () => {
+test("what a refusal says to do next is said by the tools' names and as requests", async () => {
   const server = await startServer();
   const early = await server.api("add-user", { email: "jan@example.nl", password: "correct horse" });
   expect(early.body.hint).toMatch(
-    /compare with GET \/api\/list-domains, .*Register it with POST \/api\/add-domain only/,
+    /compare with m25_mail_list_domains \(GET \/api\/list-domains\), .*Register it with m25_mail_add_domain \(POST \/api\/add-domain\) only/,
   );
   await server.api("add-domain", { domain: "example.nl" });
   await server.api("add-user", { email: "jan@example.nl", password: "correct horse" });
   const { body } = await server.api("remove-domain", { domain: "example.nl" });
-  expect(body.hint).toContain("GET /api/list-users?domain=example.nl and");
+  expect(body.hint).toContain("m25_mail_list_users (GET /api/list-users?domain=example.nl) and");
   const { must } = testRuntime(server.store);
   const { token } = await must("create-token", { name: "reader", scopes: ["read"] });
   expect((await server.api("add-node", { name: "pi" }, String(token))).body.detail).toContain(
