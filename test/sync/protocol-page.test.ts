@@ -3,8 +3,9 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { encodeEnd, encodeHeader, type Header } from "../../src/sync/answer.ts";
 import { StateDigest } from "../../src/sync/digest.ts";
-import { AnswerReader } from "../../src/sync/reader.ts";
+import { AnswerReader, refusalReasons } from "../../src/sync/reader.ts";
 import { canonicalLine, type MailRecord, removalLine } from "../../src/sync/records.ts";
+import { failureReasons, withheldReasons } from "../../src/sync/report.ts";
 
 const page = readFileSync(join(import.meta.dirname, "../../src/sync/README.md"), "utf8");
 
@@ -45,6 +46,12 @@ const delta = [
   encodeEnd(2),
 ];
 
+/** What stands in the table of a report's reasons: status and name. */
+function reasons(): string[] {
+  const rows = page.matchAll(/^\| (refused|failed|withheld) \| (\w+) \| [^|]+ \| [^|]*\|$/gm);
+  return [...rows].map(([, status, reason]) => `${status} ${reason}`);
+}
+
 /** The indented block that follows the marker. */
 function example(name: string): string[] {
   const [, rest = ""] = page.split(`<!-- example: ${name} -->\n\n`);
@@ -61,6 +68,14 @@ test("the page's example of a snapshot is what the protocol says, byte for byte"
 
 test("the page's example of a delta is what the protocol says, byte for byte", () => {
   expect(example("delta")).toEqual(delta);
+});
+
+test("the page names every reason of a report, under its status, and no other", () => {
+  expect(reasons()).toEqual([
+    ...Object.keys(refusalReasons).map((reason) => `refused ${reason}`),
+    ...failureReasons.map((reason) => `failed ${reason}`),
+    ...withheldReasons.map((reason) => `withheld ${reason}`),
+  ]);
 });
 
 test("a node that reads the page's examples one after the other ends with the mailbox that was added", () => {
