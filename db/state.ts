@@ -52,20 +52,32 @@ export class StateTable {
     return (await this.#row()).history;
   }
 
-  /** Of the records that a node with this view must serve: the parts' digests add up to it. */
-  async digestOf({ role, domains }: View): Promise<string> {
-    if (domains === null) {
-      const row = await this.#row();
-      return role === "mx" ? row.mx_digest : row.digest;
-    }
-    const parts = await this.#db
+  /** By view id, of the records that a node with that view must serve: the domains' digests add up to it. */
+  async digestsOf(views: readonly View[]): Promise<Map<string, string>> {
+    const whole = await this.#row();
+    const names = [...new Set(views.flatMap(({ domains }) => domains ?? []))];
+    const rows = await this.#db
       .selectFrom("domains")
-      .select(role === "mx" ? "mx_digest as digest" : "digest")
-      .where("name", "in", sql<string>`(SELECT value FROM json_each(${JSON.stringify(domains)}))`)
+      .select(["name", "digest", "mx_digest"])
+      .where("name", "in", sql<string>`(SELECT value FROM json_each(${JSON.stringify(names)}))`)
       .execute();
-    const sum = new StateDigest();
-    for (const { digest } of parts) sum.addDigest(StateDigest.fromHex(digest));
-    return sum.toString();
+    const parts = new Map(rows.map((row) => [row.name, row]));
+    const digests = new Map<string, string>();
+    for (const { id, role, domains } of views) {
+      if (digests.has(id)) continue; // nodes are many, views mostly few
+      const column = role === "mx" ? "mx_digest" : "digest";
+      if (domains === null) {
+        digests.set(id, whole[column]);
+        continue;
+      }
+      const sum = new StateDigest();
+      for (const name of domains) {
+        const part = parts.get(name);
+        if (part !== undefined) sum.addDigest(StateDigest.fromHex(part[column]));
+      }
+      digests.set(id, sum.toString());
+    }
+    return digests;
   }
 
   /** When the first change after `revision` was made; undefined when there is none, or it is forgotten. */

@@ -30,17 +30,16 @@ export async function conditionsOf(
   const revision = await tables.state.revision();
   const history = await tables.state.history();
   const judged = [];
-  const digests = new Map<string, Promise<string>>(); // nodes are many, views mostly few
-  const digestOf = (view: SeenNode["view"]) => {
-    const known = digests.get(view.id) ?? tables.state.digestOf(view);
-    digests.set(view.id, known);
-    return known;
-  };
-  for (const node of await tables.nodes.all()) {
+  const seen = (await tables.nodes.all()).map((node) => {
     const { report } = node;
     const applied = report?.history === history ? report.revision : null;
-    const digest = applied === revision ? (report?.digest ?? null) : null;
-    const agrees = digest !== null && digest === (await digestOf(node.view));
+    return { node, applied, digest: applied === revision ? (report?.digest ?? null) : null };
+  });
+  const comparable = seen.filter(({ digest }) => digest !== null);
+  const digests = await tables.state.digestsOf(comparable.map(({ node }) => node.view));
+  for (const { node, applied, digest } of seen) {
+    const { report } = node;
+    const agrees = digest !== null && digest === digests.get(node.view.id);
     const differs = report?.status === "applied" && digest !== null && !agrees;
     const refused = isRefused(node, at);
     const status = refused ? "failing" : statusOf(node, { agrees, differs }, at);

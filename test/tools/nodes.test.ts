@@ -192,6 +192,47 @@ test("a node is current when what it says fits its own part, and behind from whe
   }
 });
 
+test("in one list each node is judged by its own part, also where parts overlap and a domain is gone", async () => {
+  const { must, store } = testStore();
+  for (const domain of ["a.nl", "b.nl", "c.nl"]) await must("add-domain", { domain });
+  for (const email of ["jan@a.nl", "piet@b.nl"]) await must("add-user", { email, password: PASSWORD });
+  const parts = [
+    { name: "a", role: "mail", domains: ["a.nl"] },
+    { name: "a-too", role: "mail", domains: ["a.nl"] },
+    { name: "ab", role: "mail", domains: ["a.nl", "b.nl"] },
+    { name: "ab-mx", role: "mx", domains: ["a.nl", "b.nl"] },
+    { name: "all", role: "mail", domains: null },
+    { name: "all-mx", role: "mx", domains: null },
+    { name: "bc", role: "mail", domains: ["b.nl", "c.nl"] },
+  ] as const;
+  for (const { name, role, domains } of parts) {
+    await must("add-node", { name });
+    await must("set-node", { name, role, domains: domains ?? "all" });
+  }
+  await must("remove-domain", { domain: "c.nl" });
+  const at = new Date().toISOString();
+  const nodes = await store.read((tables) => tables.nodes.all());
+  await store.recordContacts({ nodes: new Set(nodes.map(({ id }) => id)), tokens: new Set(), at });
+  const statuses = async () =>
+    Object.fromEntries(
+      ((await must("list-nodes")).nodes as Array<Record<string, string>>).map(({ name, status }) => [
+        name,
+        status,
+      ]),
+    );
+  for (const { id, view } of nodes) {
+    await store.write((tables) => tables.nodes.recordReport(id, appliedReport(store, view), at));
+  }
+  expect(await statuses()).toEqual(Object.fromEntries(parts.map(({ name }) => [name, "current"])));
+  // Each says what its neighbour should.
+  for (const [index, { id }] of nodes.entries()) {
+    const { view } = nodes[(index + 1) % nodes.length] ?? {};
+    await store.write((tables) => tables.nodes.recordReport(id, appliedReport(store, view), at));
+  }
+  const failing = Object.fromEntries(parts.map(({ name }) => [name, "failing"]));
+  expect(await statuses()).toEqual({ ...failing, a: "current" });
+});
+
 test("the shell's list of nodes tells what each is for, its program, and how far behind it is since when", async () => {
   let now = new Date("2026-03-01T12:00:00Z");
   const { must, store } = testStore({ now: () => now });
