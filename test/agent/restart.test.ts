@@ -1,5 +1,7 @@
 /** The resident program and the real server, with what may come between them. */
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { main } from "../../src/agent/cli.ts";
 import { thisMachine } from "../../src/agent/this-machine.ts";
 import { startServer } from "../support/server.ts";
 import { passOn, realServer, runResident } from "./real-server.ts";
@@ -23,6 +25,21 @@ async function residentNode(users = ["jan@example.nl"], random = 0.2) {
 }
 
 describe("the resident program", () => {
+  it("goes on at once with a key that rotate has put in its place, and calls that no refusal", async () => {
+    const { proxy, node, must } = await residentNode();
+    const { keyFile, server } = node.config;
+    const argv = ["rotate", "--server", server.href, "--key-file", keyFile];
+    expect(await main(argv, {}, node.host, new AbortController().signal)).toBe(0);
+    await must("add-user", { email: "els@example.nl", password: "correct horse" });
+    await expect.poll(() => addresses(node), patient).toContain("els@example.nl");
+    expect(node.log).toContain("the key was exchanged: going on with the fresh one");
+    expect(node.log.join("\n")).not.toContain("401");
+    const waiting = () => proxy.asked.at(-1)?.headers;
+    await expect
+      .poll(waiting, patient)
+      .toMatchObject({ prefer: "wait=55", authorization: `Bearer ${readFileSync(keyFile, "utf8").trim()}` });
+  });
+
   it("is back within seconds after the server is started anew, and calls that no failure", async () => {
     const { server, proxy, node } = await residentNode();
     await server.close();
