@@ -86,8 +86,8 @@ function hintOf(
     return "See on the node whether it runs and reaches the server: m25-mail-node status.";
   if (status === "behind" && report === null) {
     return (
-      "The node has called, but has not said yet what it serves. One that has just joined does within a minute or two; one that " +
-      "was added anew within an hour, or when it is started anew there: systemctl restart m25-mail-node."
+      "The node has called, but has not said yet what it serves: it does after its next poll, within a minute or two. Else see " +
+      "its log: m25-mail-node status."
     );
   }
   if (status !== "failing") return null;

@@ -110,7 +110,7 @@ function describeReport({ reported_at }: Status, now: number): string {
 
 const TWO_HISTORIES =
   "an older copy of the database answers, in turn with the one that this node follows or in its place; what that one said " +
-  "stays in service: leave one of them. The node goes over to it once it hears nothing else; at once after " +
+  "stays in service: leave one of them. The node goes over to it once it hears nothing else, or at its next try after " +
   "m25-mail backup FILE and m25-mail restore FILE there";
 
 function describeExit(status: Status, now: number): string {

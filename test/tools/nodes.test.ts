@@ -312,7 +312,7 @@ test.each<[string, Seen, RegExp | null]>([
   [
     "has called and said nothing yet",
     { contact: 0 },
-    /just joined.* within a minute or two.* restart m25-mail-node/,
+    /does after its next poll, within a minute or two.* m25-mail-node status/,
   ],
   ["is behind", { contact: 0, report: { revision: 1 } }, null],
   ["serves what it should", { contact: 0, report: {} }, null],
