@@ -61,13 +61,23 @@ export function noDatabase(path: string): MailError {
   );
 }
 
-/** Opens a file that is there; throws what SQLite or the file system throws. */
+/**
+ * Opens a file that is there; throws what SQLite or the file system throws. Whatever is not ours is left as it is: it
+ * may be anything that somebody named by mistake.
+ *
+ * @throws MailError unavailable: of another program
+ */
 export function openConnection(path: string, { readonly }: { readonly: boolean }): Connection {
-  if ((statSync(path).mode & 0o077) !== 0) chmodSync(path, 0o600);
+  const isOurs = isDatabaseFile(path);
+  if (isOurs) closeToOthers(path);
   // SQLite waits for locks in this thread. A reader hardly ever has to; a writer, once open, retries by itself.
   const timeout = readonly ? 100 : OPEN_TIMEOUT;
   const connection = new Database(path, { readonly, fileMustExist: true, timeout });
   try {
+    if (!isOurs) {
+      refuseForeign(connection, path);
+      closeToOthers(path);
+    }
     connection.pragma("foreign_keys = ON");
     if (!readonly) useWriteAheadLog(connection);
     // Who deletes a mailbox, or changes a password, wants the old hash to be gone.
@@ -79,6 +89,22 @@ export function openConnection(path: string, { readonly }: { readonly: boolean }
     connection.close();
     throw error;
   }
+}
+
+function closeToOthers(path: string): void {
+  if ((statSync(path).mode & 0o077) !== 0) chmodSync(path, 0o600);
+}
+
+/** What is new, or was not written back to the file before a crash, has no header of ours yet. */
+function refuseForeign(connection: Connection, path: string): void {
+  const application = Number(connection.pragma("application_id", { simple: true }));
+  const tables = connection.prepare("SELECT count(*) FROM sqlite_schema").pluck().get();
+  if (application === APPLICATION_ID || tables === 0) return;
+  throw new MailError(
+    "unavailable",
+    `${path} is a database of another program.`,
+    "Name a file of its own for M25 Mail with --db FILE or M25_MAIL_DB.",
+  );
 }
 
 /** SQLite does not wait but fails at once where two processes turn a new file to WAL together. */
@@ -124,7 +150,7 @@ export function isDamage(error: unknown): boolean {
   return error instanceof Error && "code" in error && /^SQLITE_(CORRUPT|NOTADB)/.test(String(error.code));
 }
 
-/** Refuses what is not ours or newer than this program; brings an older database up to date. */
+/** Refuses what is newer than this program; brings an older database up to date. */
 export function migrate(connection: Connection, path: string): void {
   checkSqliteVersion(connection);
   const pending = connection.transaction(() => pendingMigrations(connection, path));
@@ -139,18 +165,9 @@ export function migrate(connection: Connection, path: string): void {
     .immediate();
 }
 
-/** @throws MailError unavailable: of another program, of a newer version */
+/** @throws MailError unavailable: of a newer version */
 function pendingMigrations(connection: Connection, path: string): readonly string[] {
   const version = Number(connection.pragma("user_version", { simple: true }));
-  const application = Number(connection.pragma("application_id", { simple: true }));
-  const tables = connection.prepare("SELECT count(*) FROM sqlite_schema").pluck().get();
-  if (application !== APPLICATION_ID && tables !== 0) {
-    throw new MailError(
-      "unavailable",
-      `${path} is a database of another program.`,
-      "Name a file of its own for M25 Mail with --db FILE or M25_MAIL_DB.",
-    );
-  }
   if (version > migrations.length) {
     throw new MailError(
       "unavailable",
