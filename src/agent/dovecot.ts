@@ -1,5 +1,6 @@
 import { onOneLine } from "./faults.ts";
 import type { Host } from "./host.ts";
+import { count } from "./words.ts";
 
 const TIMEOUT = 30_000;
 /** Of a question that is asked again at each poll: Dovecot answers in milliseconds, and news must not wait for one that hangs. */
@@ -44,7 +45,7 @@ export async function endSessions(
   for (const user of users.filter((one) => present.has(one))) {
     if ((await doveadmRun(host, doveadm, ["kick", user])) !== undefined) ended += 1;
   }
-  if (ended > 0) host.log(`ended the open sessions of ${ended} ${ended === 1 ? "user" : "users"}`);
+  if (ended > 0) host.log(`ended the open sessions of ${count(ended, "user")}`);
 }
 
 /** Waits until Dovecot, when asked, looks at what was written at `written` (milliseconds): for the next second of the clock. */
