@@ -33,6 +33,8 @@ export interface MapsAnswer {
   state: MailState | undefined;
   /** An operator's word that removals may go: acceptance.ts. */
   accepted: string | undefined;
+  /** True when that is another than the last answer's: a waiting node is told of it at once, though nothing else is new. */
+  acceptedAnew: boolean;
 }
 
 /** Talks to the server; keeps its connection between polls. */
@@ -83,17 +85,18 @@ export function openClient(options: ConnectionOptions): Client {
         lastStatus = response.statusCode;
         if (isForAnother(response, key)) throw new RefusedAnswer("another_node", 1);
         const accepted = acceptanceIn(response);
+        const acceptedAnew = lastAccepted !== undefined && lastAccepted !== (accepted ?? "");
         lastAccepted = accepted ?? "";
         if (response.statusCode === 304 && position !== undefined) {
           await readAway(response);
-          return { state: undefined, accepted };
+          return { state: undefined, accepted, acceptedAnew };
         }
         expectStatus(response, [200]);
         const state = await readMaps(response, bytes, base);
         // Whoever repeats what was said before must not put this node back.
         if (floor?.history === state.history && state.revision < floor.revision)
           throw new RefusedAnswer("older_revision", 1);
-        return { state, accepted };
+        return { state, accepted, acceptedAnew };
       };
       lastStatus = undefined;
       return connection.exchange({ method: "GET", path, headers, wait: wait * 1000 }, read);

@@ -29,8 +29,9 @@ export async function dryRun(host: Host, config: Config, client: Client, key: st
   const begun = pending ? await readKept(files, join(config.out, names.pending)) : undefined;
   const kept = begun ?? applied;
   const position = kept && { ...kept.server, tag: stateTag(kept.server) };
-  const { state, accepted } = await client.fetchMaps(key, { position, base: async () => kept?.server });
-  await refuseReturn({ state, accepted }, { position, kept: async () => kept, recorded });
+  const answer = await client.fetchMaps(key, { position, base: async () => kept?.server });
+  await refuseReturn(answer, { position, kept: async () => kept, recorded });
+  const { state, accepted } = answer;
   const server = state ?? kept?.server;
   if (server === undefined) return;
   const hour = recorded?.hours.count ?? kept?.ledger.hour ?? 0;

@@ -19,6 +19,8 @@ export interface Pace {
 /** How a poll went. */
 export interface Turn {
   news?: "changed" | "unchanged" | undefined;
+  /** True when the answer says that removals were accepted: it is given at once, news for this node or not. */
+  acceptedAnew?: boolean | undefined;
   /** Where there is no news: nobody answered for the server. */
   unreachable?: boolean | undefined;
   /** How long the server asks to wait, in milliseconds. */
@@ -114,6 +116,7 @@ export function nextPace(before: Pace, turn: Turn, random: number): Pace {
   }
   if (wait === 0) return { ...pace, pause: pace.longest > 0 ? 0 : aboutInterval(random) };
   if (took >= wait * 1000 - NEARLY) return { ...pace, unkept: 0, kept: wait, pause: 0 };
+  if (turn.acceptedAnew === true) return { ...pace, pause: within(RETURN, random) };
   pace.unkept += 1;
   const again = pace.unkept > 1 && took < AT_ONCE;
   if (!again) return { ...pace, pause: within(RETURN, random) };

@@ -55,6 +55,8 @@ export interface PollResult {
   exitCode: ExitCode;
   /** Whether the server, or an acceptance here, had anything new for this node; undefined after a fault. */
   news?: "changed" | "unchanged";
+  /** True when the answer says that removals were accepted: MapsAnswer. */
+  acceptedAnew?: boolean;
   /** True when the server has taken a report of this poll. */
   reported: boolean;
   /** How long the server asks to wait, in milliseconds. */
@@ -249,6 +251,7 @@ async function pollLocked(
   const changed = before?.applied !== state.applied || answer.state !== undefined;
   // A server that sends again and again what the node has must not be asked without a pause.
   const news = acceptedNow || (changed && !isSameService(before, state)) ? "changed" : "unchanged";
+  const { acceptedAnew } = answer;
   const eyes = eyesOf(place, state);
   const { contradicting, silence } = await lookUpChanges(host, config.out, eyes);
   if (silence === null && noted.dovecot !== null && eyes.doveadm !== undefined)
@@ -257,15 +260,15 @@ async function pollLocked(
   if (contradicting > 0) {
     const failure: Outcome = { status: "failed", reason: "lookup_failed", count: contradicting };
     const reported = await report(state, failure);
-    return { exitCode: exitCodes.temporary, news, reported };
+    return { exitCode: exitCodes.temporary, news, acceptedAnew, reported };
   }
   state = await clearFormerRole(place, state);
-  if (changed) return { exitCode, news, reported: await report(state, outcome) };
+  if (changed) return { exitCode, news, acceptedAnew, reported: await report(state, outcome) };
   // Where something is withheld that was said, and is what `status` repeats.
   if (!quiet && exitCode === exitCodes.done)
     host.log(`nothing has changed since revision ${state.applied.revision}`);
   const due = greet || reportIsDue(state, key, host.clock.now());
-  return { exitCode, news, reported: due && (await report(state, outcome)) };
+  return { exitCode, news, acceptedAnew, reported: due && (await report(state, outcome)) };
 }
 
 /** The cursor too: it tells which part of the state the node is to have, while withheld removals keep what it serves. */

@@ -109,6 +109,22 @@ describe("the resident program", () => {
     await expect.poll(listed, patient).toMatchObject({ status: "current", reason: null });
   });
 
+  it("goes on waiting when removals are accepted again and again, of which it withholds none", async () => {
+    const { proxy, node, must } = await residentNode(["jan@example.nl"], 0.1);
+    const told = (count: number) =>
+      expect
+        .poll(() => proxy.asked.at(-1)?.headers, patient)
+        .toMatchObject({
+          prefer: "wait=55",
+          "m25-accept-removals": `2;n=${count}`,
+        });
+    for (const count of [1, 2, 3]) {
+      await must("accept-removals", { all: true });
+      await told(count);
+    }
+    expect(node.log.join("\n")).not.toContain("asked each minute");
+  });
+
   it("that withholds what a mistaken list of domains leaves out goes on waiting when the list is mended at once", async () => {
     const many = Array.from({ length: 8 }, (_, index) => `u${index}@example.nl`);
     const { proxy, node, must, listed } = await residentNode([...many, "jan@x.nl"], 0.9);
