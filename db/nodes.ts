@@ -211,30 +211,19 @@ export class NodeTable {
   }
 
   /**
-   * Lets the removals up to `revision` of `history` through that a node withholds; of all nodes when `name` is undefined.
+   * Lets the removals up to `revision` through that a node withholds; of all nodes when `name` is undefined.
    *
-   * @returns the nodes by name, with how many mailboxes each withheld when it reported last; null where it has not said
-   * yet that it serves something of this history: it heeds no acceptance that it finds there when it comes
+   * @returns the nodes by name
    * @throws MailError node_not_found
    */
-  async acceptRemovals(
-    name: string | undefined,
-    { revision, history }: { revision: number; history: string },
-  ): Promise<Array<{ name: string; withheld: number | null }>> {
+  async acceptRemovals(name: string | undefined, revision: number): Promise<MailNode[]> {
     let query = this.#db
       .updateTable("nodes")
       .set({ accepted_revision: revision, acceptances: sql`acceptances + 1` });
     if (name !== undefined) query = query.where("name", "=", name);
-    const rows = await query
-      .returning(["name", "applied_history", "report_status", "report_count"])
-      .execute();
+    const rows = await query.returningAll().execute();
     if (name !== undefined) found(name, rows[0]);
-    return rows
-      .map((row) => {
-        const withheld = row.report_status === "withheld" ? (row.report_count ?? 0) : 0;
-        return { name: row.name, withheld: row.applied_history === history ? withheld : null };
-      })
-      .sort((one, other) => one.name.localeCompare(other.name));
+    return rows.map(toNode).sort((one, other) => one.name.localeCompare(other.name));
   }
 
   async recordReport(id: number, report: Report, at: string): Promise<void> {

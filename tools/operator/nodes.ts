@@ -105,12 +105,17 @@ export const acceptRemovals = defineTool({
     }
     const revision = await tables.state.revision();
     const history = await tables.state.history();
-    const accepted = await tables.nodes.acceptRemovals(name, { revision, history });
-    const arrived = accepted.filter((node) => node.withheld !== null);
-    const withheld = arrived.reduce((sum, node) => sum + (node.withheld ?? 0), 0);
+    const accepted = await tables.nodes.acceptRemovals(name, revision);
+    // One that has not said yet that it serves something of this history heeds no acceptance that it finds there.
+    const hasArrived = ({ report }: MailNode) => report?.history === history;
+    const arrived = accepted.filter(hasArrived);
+    const notArrived = accepted.filter((node) => !hasArrived(node)).map((node) => node.name);
+    const withheld = arrived.reduce(
+      (sum, { report }) => sum + (report?.status === "withheld" ? (report.count ?? 0) : 0),
+      0,
+    );
     const nothing = `nothing is withheld now; this lets through removals up to revision ${revision}`;
     const here = withheld === 0 ? nothing : TAKES_EFFECT;
-    const notArrived = accepted.filter((node) => node.withheld === null).map((node) => node.name);
     return {
       names: accepted.map((node) => node.name),
       revision,
