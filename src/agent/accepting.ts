@@ -55,7 +55,7 @@ export async function applyAnswer(
   const hours =
     recorded === undefined ? { count: 0, at: new Date(now).toISOString() } : passHour(recorded.hours, now);
   if (server === undefined && recorded === undefined) throw new Error("304 without a state");
-  const limit = accepted === undefined ? undefined : acceptedRevision(accepted);
+  const limit = acceptedRevision(accepted);
   const concerns = recorded?.withheld != null && limit !== undefined && limit >= recorded.withheld.first;
   if (server === undefined && recorded !== undefined && !concerns)
     return await rememberHours(place, recorded, hours);

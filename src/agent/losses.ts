@@ -68,7 +68,7 @@ export interface Circumstances {
   thresholds: Thresholds;
   /** The server says that removals were accepted: acceptance.ts. */
   accepted?: string | undefined;
-  /** The same, said on this node, of the history that it has. */
+  /** Up to this revision removals were accepted on this node, of the history that it has. */
   acceptedHere?: number | undefined;
 }
 
@@ -107,7 +107,7 @@ export function settle(before: Kept | undefined, server: MailState, circumstance
   };
   if (!alreadyWithheld && !isBeyond(gone.size + missing.size, peaks, thresholds)) return conclude(new Map());
 
-  const heard = accepted === undefined || accepted === ignored ? undefined : acceptedRevision(accepted);
+  const heard = accepted === ignored ? undefined : acceptedRevision(accepted);
   const limit = Math.max(heard ?? -1, known ? (acceptedHere ?? -1) : -1);
   const stay = new Map([...missing].filter(([, { revision }]) => revision > limit));
   if (stay.size === missing.size) return conclude(missing);

@@ -77,8 +77,8 @@ export async function pollOnce(config: Config, given: Partial<Dependencies> = {}
   const before = await readLastPoll(machine.files, config.out).catch(() => undefined);
   const dovecot = before?.dovecot ?? null;
   // A resident program said so when that began.
-  const said = given.quiet === true && dovecot !== null ? [`warning: ${dovecot}`] : [];
-  const { host, lastLine } = listenTo(machine, given.greet === true ? [] : said);
+  const wasSaid = given.quiet === true && given.greet !== true && dovecot !== null;
+  const { host, lastLine } = listenTo(machine, wasSaid ? [`warning: ${dovecot}`] : []);
   const noted: Noted = {
     answer: null,
     outcome: undefined,

@@ -6,8 +6,8 @@ export function acceptanceOf(revision: number, count: number): string {
   return `${revision};n=${count}`;
 }
 
-/** Up to which revision; undefined for what is no such word. */
-export function acceptedRevision(word: string): number | undefined {
-  const match = /^(\d{1,15});n=\d{1,15}$/.exec(word);
+/** Up to which revision; undefined for no word, and for what is none. */
+export function acceptedRevision(word: string | undefined): number | undefined {
+  const match = /^(\d{1,15});n=\d{1,15}$/.exec(word ?? "");
   return match === null ? undefined : Number(match[1]);
 }
