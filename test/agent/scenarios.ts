@@ -1,4 +1,4 @@
-/** The polls that interruption.test.ts interrupts at each of their steps. */
+/** The polls that interruption.sweep.ts interrupts at each of their steps. */
 import type { MailState } from "../../src/sync/answer.ts";
 import { hash, stateOf, user } from "./support.ts";
 

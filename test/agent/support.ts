@@ -28,6 +28,7 @@ import {
   type UserRecord,
 } from "../../src/sync/records.ts";
 import type { Report } from "../../src/sync/report.ts";
+import { memoryFolder } from "../support/left-behind.ts";
 
 export const KEY = "m25test-0123456789abcdefghij";
 export const HISTORY = "0123456789abcdef".repeat(2);
@@ -183,8 +184,7 @@ export async function startServer(
 
 /** A folder of this test's own, on a file system in memory where there is one: fsync is then no wait. */
 export function temporaryFolder(): string {
-  const base = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
-  const folder = mkdtempSync(join(base, "m25-agent-"));
+  const folder = mkdtempSync(join(memoryFolder() ?? tmpdir(), "m25-agent-"));
   // Other users of the machine, Dovecot's or a test's, may pass.
   chmodSync(folder, 0o755);
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));

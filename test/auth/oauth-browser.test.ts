@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { type Browser, chromium } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { callTool } from "../support/clients.ts";
+import { CHROMIUM } from "../support/needs.ts";
 import {
   CLAUDE_CODE,
   mcpStatus,
@@ -12,7 +13,6 @@ import {
 } from "../support/oauth.ts";
 import { beginSigningIn } from "../support/oauth-client.ts";
 
-const CHROMIUM = "/usr/bin/chromium";
 const flow = { clientId: CLAUDE_CODE, redirectUri: "" };
 
 describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not installed)", () => {

@@ -1,7 +1,7 @@
 /** From an assistant's sentence to a mailbox: the real server, MCP client, node program, Postfix and Dovecot. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -34,7 +34,8 @@ describe.skipIf(!daemons.available)("from an assistant's sentence to a working m
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), "m25-mail-e2e-"));
     out = join(folder, "out");
-    const mailRoot = mkdtempSync(join(tmpdir(), "m25-mail-root-"));
+    const mailRoot = join(folder, "mail");
+    mkdirSync(mailRoot);
     await startServer("0");
     client = new Client({ name: "assistant", version: "1" });
     await client.connect(

@@ -1,7 +1,7 @@
 /** The resident node: live within seconds, and not to be emptied, with the real server and the real Dovecot. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -27,7 +27,8 @@ describe.skipIf(!daemons.available)("a resident node", () => {
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), "m25-mail-resident-"));
     out = join(folder, "out");
-    const mailRoot = mkdtempSync(join(tmpdir(), "m25-mail-root-"));
+    const mailRoot = join(folder, "mail");
+    mkdirSync(mailRoot);
     const server = start("m25-mail.js", "serve", "--port", "0", "--db", join(folder, "m25-mail.db"));
     url = await saying(server, /serves (http:\S+)/);
     await api("add-domain", { domain: "example.nl" });

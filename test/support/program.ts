@@ -1,6 +1,5 @@
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
 
@@ -20,15 +19,12 @@ interface Options {
   command?: readonly [string, ...string[]];
 }
 
-/** Programs that were started before start in half the time. */
-const COMPILE_CACHE = join(tmpdir(), "m25-mail-compile-cache");
-
 /** This process's environment without settings of ours. */
 export function environmentOf(extra: Record<string, string> = {}): Record<string, string> {
   const kept = Object.entries(process.env).filter(
     (entry): entry is [string, string] => entry[1] !== undefined && !entry[0].startsWith("M25_MAIL_"),
   );
-  return { ...Object.fromEntries(kept), NODE_COMPILE_CACHE: COMPILE_CACHE, ...extra };
+  return { ...Object.fromEntries(kept), ...extra };
 }
 
 /** Runs `m25-mail` with these arguments to its end. */

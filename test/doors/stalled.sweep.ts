@@ -7,7 +7,7 @@ import { IDLE_TIMEOUT } from "../../src/doors/http/limits.ts";
 import { serverWithRoutes } from "../support/routes.ts";
 import { fakeHash, PASSWORD, temporaryFolder, testRuntime } from "../support/store.ts";
 
-test("who asks for a lot and reads nothing is hung up on", { timeout: 4 * IDLE_TIMEOUT }, async () => {
+test("who asks for a lot and reads nothing is hung up on", async () => {
   const db = join(temporaryFolder(), "m25-mail.db");
   const at = new Date().toISOString();
   await seedDatabase(db, { users: 100_000, domains: 10, passwordHash: fakeHash(PASSWORD), at });

@@ -1,0 +1,9 @@
+import { needs } from "./support/needs.ts";
+
+/** The first line of a run: how long it takes on two quiet cores, and what it skips. */
+const minutes = { tests: 5, sweeps: 10 };
+
+const kind = process.argv[2] === "sweeps" ? "sweeps" : "tests";
+const missing = needs.filter((need) => need.of === kind && !need.met()).map(({ name }) => name);
+const skips = missing.length === 0 ? "Nothing is skipped" : `Skipped for lack of: ${missing.join(", ")}`;
+process.stdout.write(`The ${kind} take about ${minutes[kind]} minutes on two quiet cores. ${skips}.\n`);

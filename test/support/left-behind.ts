@@ -1,0 +1,100 @@
+import { execFileSync } from "node:child_process";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+
+/** On a busy machine even a process that was told to end needs its time. */
+const PATIENCE_MS = 30_000;
+
+const CACHE = "compile-cache";
+
+/** A run's folder for files that are better kept in memory, where fsync is no wait; undefined where there is none. */
+export function memoryFolder(): string | undefined {
+  const folder = join("/dev/shm", basename(tmpdir()));
+  return existsSync(folder) ? folder : undefined;
+}
+
+/** Gives a run temporary folders of its own; after it, no file, no mount and no process may be left of them. */
+export default function setup(): () => Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "m25-run-"));
+  chmodSync(folder, 0o1777); // daemons of other users work in it
+  process.env.TMPDIR = folder;
+  // Programs that were started before start in half the time.
+  process.env.NODE_COMPILE_CACHE = join(folder, CACHE);
+  const folders = [folder];
+  if (existsSync("/dev/shm")) {
+    const memory = join("/dev/shm", basename(folder));
+    mkdirSync(memory, { mode: 0o755 });
+    folders.push(memory);
+  }
+  return async () => {
+    const began = Date.now();
+    let left = leftIn(folders);
+    while (left.length > 0 && Date.now() - began < PATIENCE_MS) {
+      await pause(100);
+      left = leftIn(folders);
+    }
+    for (const { remove } of left) remove();
+    for (const one of folders) rmSync(one, { recursive: true, force: true });
+    if (left.length > 0) {
+      throw new Error(`A test has left behind:\n${left.map(({ what }) => what).join("\n")}`);
+    }
+  };
+}
+
+interface Left {
+  what: string;
+  remove: () => void;
+}
+
+/** In the order in which they can be removed. */
+function leftIn(folders: readonly string[]): Left[] {
+  return [
+    ...processesOf(folders),
+    ...mountsIn(folders),
+    ...folders
+      .flatMap((folder) => readdirSync(folder).map((name) => join(folder, name)))
+      .filter((path) => basename(path) !== CACHE)
+      .map((path) => ({ what: `the file ${path}`, remove: () => {} })),
+  ];
+}
+
+function mountsIn(folders: readonly string[]): Left[] {
+  const paths = readFileSync("/proc/self/mounts", "utf8")
+    .split("\n")
+    .map((line) => line.split(" ")[1] ?? "")
+    .filter((path) => folders.some((folder) => path.startsWith(folder)));
+  return paths.reverse().map((path) => ({
+    what: `the mount ${path}`,
+    remove: () => void execFileSync("umount", ["--lazy", path]),
+  }));
+}
+
+/** Processes that have a run's folder in their environment or arguments, or work in it. */
+function processesOf(folders: readonly string[]): Left[] {
+  const found: Left[] = [];
+  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    try {
+      const read = (file: string) => readFileSync(join("/proc", pid, file), "utf8");
+      if (read("status").includes(`\nPPid:\t${process.pid}\n`)) continue; // the runner's own
+      const command = read("cmdline").replaceAll("\0", " ");
+      const known = [command, read("environ"), readlinkSync(join("/proc", pid, "cwd"))];
+      if (folders.some((folder) => known.some((text) => text.includes(folder))))
+        found.push({
+          what: `the process ${pid} ${command}`,
+          remove: () => process.kill(Number(pid), "SIGKILL"),
+        });
+    } catch {} // it ended meanwhile, or is another user's
+  }
+  return found;
+}

@@ -1,0 +1,29 @@
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mailDaemons } from "../mail/lab.ts";
+
+export const CHROMIUM = "/usr/bin/chromium";
+export const SLOWHTTPTEST = "/usr/bin/slowhttptest";
+
+interface Need {
+  /** The word for it in the line on what is skipped. */
+  readonly name: string;
+  readonly of: "tests" | "sweeps";
+  readonly met: () => boolean;
+}
+
+const runs = (program: string, ...args: string[]) => spawnSync(program, args).status === 0;
+
+/** What some tests cannot do without: where one is missing they are skipped, and the first line of a run names it. */
+export const needs: readonly Need[] = [
+  { name: "Postfix and Dovecot (as root)", of: "tests", met: () => mailDaemons().available },
+  { name: "root", of: "tests", met: () => process.geteuid?.() === 0 },
+  { name: "Chromium", of: "tests", met: () => existsSync(CHROMIUM) },
+  { name: "nginx", of: "tests", met: () => existsSync("/usr/sbin/nginx") },
+  { name: "Caddy", of: "tests", met: () => existsSync("/usr/bin/caddy") },
+  { name: "OpenSSL", of: "tests", met: () => runs("openssl", "version") },
+  { name: "systemd-analyze", of: "tests", met: () => runs("systemd-analyze", "--version") },
+  { name: "slowhttptest", of: "sweeps", met: () => existsSync(SLOWHTTPTEST) },
+  { name: "mounts", of: "sweeps", met: () => runs("unshare", "--mount", "true") },
+  { name: "mmdebstrap", of: "sweeps", met: () => runs("mmdebstrap", "--version") },
+];
