@@ -107,7 +107,7 @@ async function serveCommand(argv: string[]): Promise<number> {
   const server = await serve(config, store, runtimeOf(store, config, log), log);
   await stop;
   await server.close();
-  return exitCodes.done;
+  return endNow();
 }
 
 async function stdioCommand(argv: string[]): Promise<number> {
@@ -127,7 +127,7 @@ async function stdioCommand(argv: string[]): Promise<number> {
   await Promise.race([stop, connection.closed]);
   await connection.close();
   await store.close();
-  return exitCodes.done;
+  return endNow();
 }
 
 async function backupCommand(command: "backup" | "restore", argv: string[]): Promise<number> {
@@ -146,11 +146,16 @@ async function backupCommand(command: "backup" | "restore", argv: string[]): Pro
   return exitCodes.done;
 }
 
-/** The first signal to stop. Further ones change nothing: of one Ctrl-C under npm two arrive, the terminal's and npm's. */
+/** The first signal to stop. Further ones change nothing: one Ctrl-C under npm arrives twice, from the terminal and from npm. */
 function stopSignal(): Promise<void> {
   return new Promise((resolve) => {
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => resolve());
   });
+}
+
+/** Node that ends by itself first stops listening for signals, and the second of a Ctrl-C would then kill it. */
+function endNow(): never {
+  return process.exit(exitCodes.done);
 }
 
 function print(text: string): number {

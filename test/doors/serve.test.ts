@@ -242,3 +242,17 @@ test("a server that is killed keeps every change that it answered", async () => 
   expect(total).toBeGreaterThanOrEqual(done); // what was answered is kept
   expect(total).toBeLessThanOrEqual(20);
 });
+
+test("signals that follow the first change nothing: of one Ctrl-C under npm two arrive", async () => {
+  const commands = [
+    { command: ["serve", "--port", "0"], ready: /serves http/ },
+    { command: ["stdio"], ready: /made a new database/ },
+  ];
+  for (const { command, ready } of commands) {
+    const running = startM25mail([...command, "--db", join(temporaryFolder(), "m25-mail.db")]);
+    await running.says(ready);
+    const again = setInterval(() => running.child.kill("SIGINT"), 1);
+    const { code } = await running.finished.finally(() => clearInterval(again));
+    expect(code, command[0]).toBe(0);
+  }
+});

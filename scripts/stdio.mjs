@@ -1,0 +1,21 @@
+// `m25-mail stdio` for clients that start programs, on Windows too: runs on any Node, starts the server on the project's.
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const here = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));
+const windows = process.platform === "win32";
+const pinned = windows
+  ? here(`node_modules/node-win-${process.arch}/bin/node.exe`)
+  : here(`node_modules/node-${process.platform}-${process.arch}/bin/node`);
+
+const server = spawn(
+  existsSync(pinned) ? pinned : process.execPath,
+  [here("src/entry.ts"), "stdio", ...process.argv.slice(2)],
+  { stdio: "inherit", windowsHide: true },
+);
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+  // In a console of Windows Ctrl-C reaches the server by itself, and a signal would end it at once.
+  process.on(signal, () => windows || server.kill(signal));
+}
+server.on("exit", (code) => process.exit(code ?? 1));
