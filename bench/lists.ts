@@ -22,6 +22,7 @@ interface Case {
   tool: Tool;
   input: Record<string, unknown>;
   users: number;
+  rows: number;
 }
 
 /** A page of 100 at any depth, by call(): without a door's own work. */
@@ -53,14 +54,18 @@ await benchmark(async () => {
     const cursor = encodeCursor([domain, `user${String(number).padStart(String(USERS).length, "0")}`]);
     return position === 0 ? {} : { cursor };
   };
+  /** The cursor of a search that goes on after this user of a domain in the middle. */
+  const found = (search: string, number: number) =>
+    encodeCursor([search, "", domain, `user${String(number).padStart(String(USERS).length, "0")}`]);
   const domainAt = DOMAINS / 2;
   const domain = names[domainAt]?.domain ?? "";
-  const users = (name: string, base: string, input: Record<string, unknown>): Case => ({
+  const users = (name: string, base: string, input: Record<string, unknown>, rows = 100): Case => ({
     name: `list_users, ${name}`,
     base: `list_users, ${base}`,
     tool: listUsers,
     input: { limit: 100, ...input },
     users: USERS,
+    rows,
   });
   const cases: Case[] = [
     users("all, first page", "all, first page", after(0)),
@@ -76,12 +81,23 @@ await benchmark(async () => {
       domain,
       ...after((domainAt + 1) * perDomain - 100),
     }),
+    users("search, first page of all", "all, first page", { search: "user" }),
+    users("search, deep page of all", "all, first page", {
+      search: "user",
+      cursor: found("user", perDomain / 2),
+    }),
+    users("search, one name of each domain", "all, first page", { search: "user0000500" }),
+    users("search, one domain", "one domain, first page", { search: "user", domain }),
+    users("search, one address", "all, first page", { search: `user0000001@${domain}` }, 1),
+    users("search, one name and how domains begin", "all, first page", { search: "user0000001@domain0" }),
+    users("search, nothing there", "all, first page", { search: "zz" }, 0),
     ...[FEW_USERS, USERS].map((count) => ({
       name: `list_domains, ${count} users`,
       base: `list_domains, ${FEW_USERS} users`,
       tool: listDomains,
       input: { limit: 100 },
       users: count,
+      rows: 100,
     })),
   ];
 
@@ -92,7 +108,7 @@ await benchmark(async () => {
       const result = await run(one);
       const took = (performance.now() - begin) * 1000;
       const rows = ((result.users ?? result.domains) as unknown[]).length;
-      if (rows !== 100) throw new Error(`${one.name} has ${rows} entries`);
+      if (rows !== one.rows) throw new Error(`${one.name} has ${rows} entries`);
       if (round >= 0) times.get(one.name)?.push(took);
     }
   }

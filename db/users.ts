@@ -1,5 +1,6 @@
-import { type Kysely, type Selectable, sql } from "kysely";
+import { type Kysely, sql } from "kysely";
 import type { Address } from "../src/mail/address.ts";
+import type { AddressStart } from "../src/mail/address-start.ts";
 import { MailError } from "../src/mail/error.ts";
 import { newMailboxId } from "../src/mail/mailbox.ts";
 import type { UserRecord } from "../src/sync/records.ts";
@@ -7,26 +8,8 @@ import type { Domain, DomainTable } from "./domains.ts";
 import type { Schema } from "./schema.ts";
 import { noDifference, type StateTable } from "./state.ts";
 import { atMost } from "./statements.ts";
-
-export interface User {
-  id: number;
-  domainId: number;
-  email: string;
-  localPart: string;
-  domain: string;
-  mailbox: string;
-  passwordHash: string;
-  quotaMb: number;
-  active: boolean;
-  createdAt: string;
-  updatedAt: string;
-}
-
-/** Where a page of users begins: after this one, in order of domain, then local part. */
-export interface UserPosition {
-  domain: string;
-  localPart: string;
-}
+import { toUser, type User, type UserPosition, usersByDomain } from "./user-rows.ts";
+import { UserSearch } from "./user-search.ts";
 
 /**
  * Mailboxes, of the domains that `domains` knows. Every change keeps the counts, the digests and the revision that
@@ -82,6 +65,11 @@ export class UserTable {
       query = query.where("domains.name", ">=", after.domain).where("users.local_part", ">", bound);
     }
     return (await query.execute()).map(toUser);
+  }
+
+  /** Mailboxes whose address begins so, of one domain if one is named. */
+  startingWith(start: AddressStart, domain: string | undefined): UserSearch {
+    return new UserSearch(this.#db, this.#domains.within, start, domain);
   }
 
   /** At most `limit` mailboxes that are inactive and have been so since before `time`. */
@@ -177,16 +165,8 @@ export class UserTable {
     return this.#state.revision();
   }
 
-  /** CROSS: SQLite then keeps this order of the tables, whatever it takes the number of users to be. */
   #rows() {
-    const rows = this.#db
-      .selectFrom("domains")
-      .crossJoin("users")
-      .whereRef("users.domain_id", "=", "domains.id")
-      .selectAll("users")
-      .select("domains.name as domain");
-    const { within } = this.#domains;
-    return within === undefined ? rows : rows.where("domains.name", "in", [...within]);
+    return usersByDomain(this.#db, this.#domains.within).selectAll("users").select("domains.name as domain");
   }
 }
 
@@ -199,20 +179,4 @@ function servedRecord(user: ServedUser | undefined): UserRecord | undefined {
 
 function count(user: ServedUser | undefined, active: boolean): number {
   return user?.active === active ? 1 : 0;
-}
-
-function toUser(row: Selectable<Schema["users"]> & { domain: string }): User {
-  return {
-    id: row.id,
-    domainId: row.domain_id,
-    email: `${row.local_part}@${row.domain}`,
-    localPart: row.local_part,
-    domain: row.domain,
-    mailbox: row.mailbox,
-    passwordHash: row.password_hash,
-    quotaMb: row.quota_mb,
-    active: row.active === 1,
-    createdAt: row.created_at,
-    updatedAt: row.updated_at,
-  };
 }

@@ -1,7 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { environmentName, flags } from "../src/config.ts";
-import type { FieldSchema } from "../src/doors/schema.ts";
 import { inputSchema, outputSchema } from "../src/doors/schema.ts";
 import { tools } from "../tools/index.ts";
 import { mcpName, type Tool } from "../tools/tool.ts";
@@ -44,10 +43,7 @@ function toolTable(): string {
 }
 
 function inputs(tool: Tool): string {
-  const { properties, required } = inputSchema(tool) as {
-    properties: Record<string, FieldSchema>;
-    required?: string[];
-  };
+  const { properties, required } = inputSchema(tool);
   const names = Object.keys(properties).map((name) => (required?.includes(name) ? `**${name}**` : name));
   return names.length === 0 ? "–" : names.join(", ");
 }

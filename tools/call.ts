@@ -140,19 +140,28 @@ export async function lossOf(
   }
 }
 
-/** Puts on record that a person, asked about a call's loss, said no; gives what the caller is told. */
-export async function decline(
+const NOT_CONFIRMED = {
+  declined: new MailError(
+    "declined",
+    "The person who was asked did not confirm it.",
+    "Nothing was changed. Do not try it again unless they ask for it.",
+  ),
+  cancelled: new MailError(
+    "cancelled",
+    "The question whether to do this was closed without an answer: nobody has agreed, and nobody has said no. A host where no person can answer closes it by itself.",
+    "Nothing was changed. Ask the person yourself, and call again if they want it and can answer the question. Where nobody can, the operator does it at the shell (m25-mail call); a soft delete asks no question.",
+  ),
+};
+
+/** Puts on record that a call's loss was not confirmed, and why not; gives what the caller is told. */
+export async function unconfirmed(
   runtime: Runtime,
   principal: Principal,
   tool: Tool,
-  input: unknown,
+  { input, answer }: { input: unknown; answer: keyof typeof NOT_CONFIRMED },
   origin: Origin,
 ): Promise<MailError> {
-  const refusal = new MailError(
-    "forbidden",
-    "The person who was asked did not confirm it.",
-    "Nothing was changed. Do not try it again unless they ask for it.",
-  );
+  const refusal = NOT_CONFIRMED[answer];
   await recordRefusal(runtime, principal, tool, input, origin, refusal);
   runtime.observe?.({ ...origin, tool: tool.endpoint, principal, outcome: refusal.code, ms: 0 });
   return refusal;

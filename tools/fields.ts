@@ -49,9 +49,13 @@ export function decodeCursor(cursor: string, length: number): string[] {
   ) {
     return position;
   }
-  throw new MailError(
+  throw foreignCursor();
+}
+
+export function foreignCursor(): MailError {
+  return new MailError(
     "invalid_input",
     "cursor: this is not a cursor of this list.",
-    "Pass next_cursor of the page before unchanged, or leave cursor out to begin again.",
+    "Pass next_cursor of the page before unchanged, with the same other fields, or leave cursor out to begin again.",
   );
 }

@@ -1,4 +1,4 @@
-import type { User } from "../db/users.ts";
+import type { User } from "../db/user-rows.ts";
 import { MailError } from "../src/mail/error.ts";
 
 /** @throws MailError user_inactive */

@@ -1,19 +1,26 @@
 import * as z from "zod";
-import type { User } from "../db/users.ts";
-import { DomainName } from "../src/mail/schemas.ts";
-import { decodeCursor, encodeCursor, NextCursor, pageFields, Timestamp } from "./fields.ts";
+import type { Domain } from "../db/domains.ts";
+import type { Tables } from "../db/store.ts";
+import type { User, UserPosition } from "../db/user-rows.ts";
+import { DomainName, SearchedAddress } from "../src/mail/schemas.ts";
+import { decodeCursor, encodeCursor, foreignCursor, NextCursor, pageFields, Timestamp } from "./fields.ts";
 import { defineTool } from "./tool.ts";
+
+/** Of a search: to count on would take time that grows with the data. */
+const MOST_COUNTED = 10_000;
 
 export const listUsers = defineTool({
   endpoint: "list-users",
   title: "List mailboxes",
   description:
-    "Lists mailboxes, active and inactive (soft-deleted) ones, in alphabetical order of domain, then address. " +
-    "Give a domain to see only its own; without one, all are listed, a page at a time. Passwords and their hashes " +
-    "are never shown. For counts by domain use m25_mail_list_domains.",
+    "Lists and finds mailboxes, active and inactive (soft-deleted) ones. To find one, give search, the start of its " +
+    "address; to see only one domain's, give domain; without either, all are listed, a page at a time, in alphabetical " +
+    "order of domain, then address. Names of people are not stored. Passwords and their hashes are never shown. For " +
+    "counts by domain use m25_mail_list_domains.",
   effect: "read",
   input: z.strictObject({
     domain: DomainName.optional().describe("Only mailboxes of this domain, e.g. example.nl."),
+    search: SearchedAddress.optional(),
     ...pageFields,
   }),
   output: z.object({
@@ -27,30 +34,48 @@ export const listUsers = defineTool({
         updated_at: Timestamp,
       }),
     ),
-    total: z.int().describe("All mailboxes that this list has, active and inactive, on every page."),
+    total: z
+      .int()
+      .describe(
+        `All mailboxes that this list has, active and inactive, on every page. With search it counts to ${MOST_COUNTED}, which then means at least so many.`,
+      ),
     next_cursor: NextCursor,
   }),
-  async run({ tables }, { domain, limit, cursor }) {
+  async run({ tables }, { domain, search, limit, cursor }) {
     const within = domain === undefined ? undefined : await tables.domains.get(domain);
-    const [afterDomain, afterLocalPart] = cursor === undefined ? [] : decodeCursor(cursor, 2);
-    const after =
-      afterDomain === undefined || afterLocalPart === undefined
-        ? undefined
-        : { domain: domain ?? afterDomain, localPart: afterLocalPart };
-    const found = await tables.users.page(limit + 1, domain, after);
+    // One of a search is for the same search in the same domain; else it could leave out what is sought.
+    const searched = search === undefined ? [] : [search.text, domain ?? ""];
+    const after = cursor === undefined ? undefined : positionOf(cursor, searched, domain);
+    const found =
+      search === undefined
+        ? await tables.users.page(limit + 1, domain, after)
+        : await tables.users.startingWith(search, domain).page(limit + 1, after);
     const page = found.slice(0, limit);
     const last = found.length > limit ? page.at(-1) : undefined;
-    const totals = await tables.domains.totals();
     return {
       users: page.map(shown),
       total:
-        within === undefined
-          ? totals.users + totals.inactiveUsers
-          : within.userCount + within.inactiveUserCount,
-      next_cursor: last === undefined ? null : encodeCursor([last.domain, last.localPart]),
+        search === undefined
+          ? await listed(tables, within)
+          : await tables.users.startingWith(search, domain).count(MOST_COUNTED),
+      next_cursor: last === undefined ? null : encodeCursor([...searched, last.domain, last.localPart]),
     };
   },
 });
+
+/** @throws MailError invalid_input for a cursor of another list */
+function positionOf(cursor: string, searched: readonly string[], domain: string | undefined): UserPosition {
+  const parts = decodeCursor(cursor, searched.length + 2);
+  const [afterDomain = "", localPart = ""] = parts.slice(searched.length);
+  if (searched.some((part, index) => part !== parts[index])) throw foreignCursor();
+  return { domain: domain ?? afterDomain, localPart };
+}
+
+async function listed({ domains }: Tables, within: Domain | undefined): Promise<number> {
+  if (within !== undefined) return within.userCount + within.inactiveUserCount;
+  const { users, inactiveUsers } = await domains.totals();
+  return users + inactiveUsers;
+}
 
 function shown(user: User) {
   return {

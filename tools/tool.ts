@@ -126,11 +126,14 @@ function recorded(input: z.ZodObject, values: Record<string, unknown>): Record<s
   const entries = Object.entries(values).filter(
     ([name, value]) => value !== undefined && !(name in pageFields) && !isSecret(input.shape[name]),
   );
-  return Object.fromEntries(entries.map(([name, value]) => [name, isAddress(value) ? value.email : value]));
+  return Object.fromEntries(entries.map(([name, value]) => [name, asText(value)]));
 }
 
-function isAddress(value: unknown): value is { email: string } {
-  return typeof value === "object" && value !== null && "email" in value;
+/** An address, or the start of one, as its text. */
+function asText(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  if ("email" in value) return value.email;
+  return "text" in value ? value.text : value;
 }
 
 /** Names every field that is wrong, and never repeats a value: it may be a password in the wrong place. */
@@ -144,11 +147,18 @@ function invalidInput(error: z.ZodError, input: z.ZodObject): MailError {
     const field = issue.path
       .map((step) => (typeof step === "number" ? `number ${step + 1}` : String(step)))
       .join(", ");
-    if (issue.code === "unrecognized_keys") return "There is a field that this call does not have.";
+    if (issue.code === "unrecognized_keys") return unknownFields(issue.keys);
     if (field === "") return "The input must be a JSON object.";
     return `${field}: ${inPlainWords(issue)}`;
   });
   return new MailError("invalid_input", messages.join(" "), [...hints].join(" "));
+}
+
+/** Names some, where they look like names: what does not may be a secret in the wrong place. */
+function unknownFields(keys: readonly string[]): string {
+  const names = keys.filter((key) => /^[a-z_]{1,32}$/.test(key)).slice(0, 5);
+  if (names.length === 0) return "There is a field that this call does not have.";
+  return `This call does not have the field ${names.join(", ")}.`;
 }
 
 /** What zod expects, for people. There is no field for numbers that are not whole. */

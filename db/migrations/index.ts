@@ -10,6 +10,7 @@ import { operatorsKeys } from "./0009-operators-keys.ts";
 import { refusedContacts } from "./0010-refused-contacts.ts";
 import { reportedParts } from "./0011-reported-parts.ts";
 import { acceptances } from "./0012-acceptances.ts";
+import { userSearch } from "./0013-user-search.ts";
 
 /** Append-only: a database of version n has run the first n of these, and keeps that number in user_version. */
 export const migrations: readonly string[] = [
@@ -25,4 +26,5 @@ export const migrations: readonly string[] = [
   refusedContacts,
   reportedParts,
   acceptances,
+  userSearch,
 ];

@@ -6,8 +6,8 @@ import { mcpName, type Tool } from "../../tools/tool.ts";
 import { MailError } from "../mail/error.ts";
 import { clientOfUserAgent } from "./client-name.ts";
 import { sendProblem } from "./http/problem.ts";
+import { plainInput } from "./input.ts";
 import { openapi } from "./openapi.ts";
-import { inputFromText } from "./schema.ts";
 import { withTools } from "./wording.ts";
 
 /** Mounts the endpoints of these tools under /api, on a scope whose `authenticate` has set request.principal. */
@@ -23,7 +23,7 @@ export async function mountRest(
       url: `/api/${tool.endpoint}`,
       exposeHeadRoute: reads,
       handler: async (request, reply) => {
-        const input = reads ? inputFromText(tool, request.query as Record<string, unknown>) : request.body;
+        const input = plainInput(tool, reads ? request.query : request.body);
         const outcome = await call(runtime, request.principal, tool, input, {
           request: request.id,
           client: clientOfUserAgent(request.headers["user-agent"]),

@@ -5,6 +5,7 @@ export type JsonSchema = {
   [keyword: string]: unknown;
   type: "object";
   properties: Record<string, FieldSchema>;
+  required?: string[];
 };
 
 export interface FieldSchema {
@@ -50,22 +51,4 @@ function oneTypeEach(node: unknown): unknown {
   const { type, description, ...rest } = Object.fromEntries(entries);
   if (!Array.isArray(type)) return Object.fromEntries(entries);
   return { description, anyOf: type.map((one) => (one === "null" ? { type: one } : { type: one, ...rest })) };
-}
-
-/**
- * Input for a tool from doors that know only text (command line, query string): numbers and booleans that
- * the schema asks for are read, everything else stays as it is for call() to judge.
- */
-export function inputFromText(tool: Tool, texts: Record<string, unknown>): Record<string, unknown> {
-  const { properties } = inputSchema(tool);
-  return Object.fromEntries(
-    Object.entries(texts).map(([name, text]) => [name, valueFromText(properties[name]?.type, text)]),
-  );
-}
-
-function valueFromText(type: string | string[] | undefined, text: unknown): unknown {
-  if (typeof text !== "string") return text;
-  if (type === "integer" && /^-?\d{1,15}$/.test(text)) return Number(text);
-  if (type === "boolean" && (text === "true" || text === "false")) return text === "true";
-  return text;
 }

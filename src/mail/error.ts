@@ -3,6 +3,8 @@ export type ErrorCode =
   | "invalid_input"
   | "unauthorized"
   | "forbidden"
+  | "declined"
+  | "cancelled"
   | "domain_not_found"
   | "user_not_found"
   | "node_not_found"

@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { parseAddress, parseDomain } from "./address.ts";
+import { parseAddressStart } from "./address-start.ts";
 import { MailError } from "./error.ts";
 import { parseNetwork } from "./network.ts";
 import { parsePassword } from "./password.ts";
@@ -31,6 +32,12 @@ export const EmailAddress = parsed(
   parseAddress,
   { min: 5, max: 254 },
   "Full mailbox address, e.g. jan@example.nl. Letters, digits, dots, hyphens and underscores before the @; stored in lower case.",
+);
+
+export const SearchedAddress = parsed(
+  parseAddressStart,
+  { min: 1, max: 254 },
+  "Only mailboxes whose address begins so, in upper or lower case, e.g. jan, or jan@example. After the @ a label with other letters than a to z must be whole: jan@bücher.",
 );
 
 /** Marked `writeOnly`: whatever shows, logs or records an input leaves such fields out. */

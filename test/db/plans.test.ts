@@ -1,5 +1,7 @@
 import Database from "better-sqlite3";
 import { beforeEach, expect, test, vi } from "vitest";
+import { openStore } from "../../db/sqlite.ts";
+import { parseAddressStart } from "../../src/mail/address-start.ts";
 import { viewOf } from "../../src/sync/view.ts";
 import { rawDatabase } from "../support/recount.ts";
 import { PASSWORD, testStore } from "../support/store.ts";
@@ -83,5 +85,49 @@ test("what becomes of a node's key, and of the lag of all nodes, is found by an 
     const plan = database.prepare<unknown[], { detail: string }>(`EXPLAIN QUERY PLAN ${text}`);
     const details = plan.all(...given).map(({ detail }) => detail);
     expect(details.filter((detail) => /SCAN|TEMP B-TREE/.test(detail))).toEqual([]);
+  }
+});
+
+test("a search finds its mailboxes and their number by the indexes on users, whatever it is limited to, and sorts nothing", async () => {
+  const { must, file } = testStore();
+  await must("add-domain", { domain: "a.nl" });
+  await must("add-user", { email: "jan@a.nl", password: PASSWORD });
+  const after = { domain: "a.nl", localPart: "jan" };
+  const searches: Array<
+    [start: string, domain: string | undefined, within: ReadonlySet<string> | undefined]
+  > = [
+    ["jan", undefined, undefined],
+    ["jan@a", undefined, undefined],
+    ["jan@bücher", undefined, undefined],
+    ["jan", "a.nl", undefined],
+    ["jan@a", "a.nl", undefined],
+    ["jan", undefined, new Set(["a.nl", "b.nl"])],
+    ["jan@a", undefined, new Set(["a.nl", "b.nl"])],
+  ];
+  for (const [text, domain, within] of searches) {
+    prepared.clear();
+    const second = openStore(file, { create: false }); // keeps no statement of those before
+    await second.read(async ({ users }) => {
+      const search = users.startingWith(parseAddressStart(text), domain);
+      await search.page(10, undefined);
+      await search.page(10, after);
+      await search.count(10);
+    }, within);
+    const queries = [...prepared].filter((query) => /local_part"? < /.test(query));
+    expect(queries.length, text).toBe(3);
+    const database = rawDatabase(file);
+    for (const query of queries) {
+      const parameters = Array(query.match(/\?/g)?.length).fill("1");
+      const plan = database.prepare<unknown[], { detail: string }>(`EXPLAIN QUERY PLAN ${query}`);
+      const details = plan.all(...parameters).map(({ detail }) => detail);
+      const byLocalPart = within === undefined && domain === undefined && !text.includes("@");
+      expect(details.join("\n"), query).toMatch(
+        byLocalPart
+          ? /SEARCH users USING (?:COVERING )?INDEX users_local_part \((?:local_part>|\(local_part,domain_id\)>)/
+          : /SEARCH domains .*\(name.*\n.*SEARCH users .*\(domain_id=\? AND local_part>\? AND local_part<\?\)/,
+      );
+      expect(details.filter((detail) => /SCAN (users|domains)|TEMP B-TREE/.test(detail))).toEqual([]);
+    }
+    await second.close();
   }
 });

@@ -96,16 +96,24 @@ describe.each(asking)("over %s a client of the line %s", (way, kind) => {
     expect(await emails()).toEqual([]);
   });
 
-  test.each<[string, ReturnType<Answer>]>([
-    ["declines", { action: "decline" }],
-    ["closes the form", { action: "cancel" }],
-    ["sends it back unconfirmed", { action: "accept", content: { confirm: false } }],
-  ])("changes nothing when its person %s", async (_what, answer) => {
+  test.each<[string, ReturnType<Answer>, RegExp]>([
+    ["declines", { action: "decline" }, /^declined: The person .*not confirm.*Nothing was changed/],
+    [
+      "closes the form",
+      { action: "cancel" },
+      /^cancelled: .*without an answer.*nobody has said no.*Nothing was changed/,
+    ],
+    [
+      "sends it back unconfirmed",
+      { action: "accept", content: { confirm: false } },
+      /^declined: The person .*not confirm.*Nothing was changed/,
+    ],
+  ])("changes nothing, and says why, when its person %s", async (_what, answer, said) => {
     const { client, emails } = await waysIn[way](kind, () => answer);
     const refused = await callTool(client, "remove-user", hardDelete);
     expect(refused).toMatchObject({
       isError: true,
-      content: [{ text: expect.stringMatching(/^forbidden: .*not confirm.*Nothing was changed/) }],
+      content: [{ text: expect.stringMatching(said) }],
     });
     expect(await emails()).toEqual(["jan@example.nl", "gone@old.nl"]);
   });
@@ -259,16 +267,19 @@ test("a token for one domain is asked about its own, and learns nothing by the q
   );
 });
 
-test("a person's no is on record", async () => {
+test.each([
+  ["a person's no", "decline", "declined"],
+  ["a question that a host closed by itself", "cancel", "cancelled"],
+])("%s is on record as what it is", async (_what, action, outcome) => {
   const { server, must, confirmation } = await withQuestion();
-  const no = { ...confirmation, inputResponses: { confirm: { action: "decline" } } };
+  const no = { ...confirmation, inputResponses: { confirm: { action } } };
   expect((await send(server, REMOVE, hardDelete, no)).isError).toBe(true);
   const { entries } = (await must("read-audit")) as { entries: Array<Record<string, unknown>> };
   expect(entries.at(-1)).toMatchObject({
     tool: "remove-user",
     principal: "first",
     client: "wire",
-    outcome: "forbidden",
+    outcome,
     arguments: hardDelete,
   });
 });

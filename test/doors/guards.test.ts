@@ -16,6 +16,7 @@ const open = [
   "HEAD /healthz",
   "GET /.well-known/oauth-protected-resource",
   "GET /.well-known/oauth-protected-resource/mcp",
+  "GET /.well-known/oauth-protected-resource/mcp/",
   "GET /.well-known/oauth-authorization-server",
   "GET /.well-known/openid-configuration",
   "GET /authorize",

@@ -155,11 +155,9 @@ test("what a client got wrong stands in its request's one line of the log, in pl
       { "mcp-protocol-version": "2025-06-18" },
       expect.stringMatching(/^Send one message at a time/),
     ],
-    [rpc("tools/list"), { accept: "text/html" }, expect.stringContaining("text/event-stream")],
-    [rpc("tools/list"), { accept: "application/json" }, expect.stringContaining("text/event-stream")],
     [rpc("tools/list"), { "mcp-protocol-version": "1999-01-01" }, expect.stringContaining("its revision")],
     [rpc("no/method"), {}, "there is no such method here"],
-    [rpc("tools/list", { cursor: { [CANARY]: 5 } }), {}, "it is not as the protocol has it"],
+    [rpc("tools/list", { cursor: { [CANARY]: 5 } }), {}, expect.stringContaining("its params")],
     [
       rpc("tools/call", { name: "m25_mail_list_domains", _meta: { progressToken: [CANARY] } }),
       {},

@@ -31,7 +31,7 @@ const table: ReadonlyArray<[endpoint: string, input: Input, expected: string, js
   ["add-user", { ...jan, password }, "user_exists"],
   ["add-user", { email: "piet@example.nl", password: "short" }, "invalid_input"],
   ["add-user", { email: "piet@example.nl", password, quota_mb: 0 }, "invalid_input"],
-  ["add-user", { email: "piet@example.nl", password, quota_mb: "5" }, "invalid_input", "json"],
+  ["add-user", { email: "piet@example.nl", password, quota_mb: "5 MiB" }, "invalid_input", "json"],
   ["list-users", { domain: "example.nl" }, "done"],
   ["list-users", { domain: "other.nl" }, "domain_not_found"],
   ["update-password", { ...jan, password: "another password" }, "done"],

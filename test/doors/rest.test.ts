@@ -134,7 +134,7 @@ test("of a field that is of the wrong kind it is said what it must be, in plain 
     ["list-domains?limit=1.5", undefined, "limit: this must be a whole number."],
     [
       "add-user",
-      { email: "jan@example.nl", password: "correct horse", quota_mb: "5" },
+      { email: "jan@example.nl", password: "correct horse", quota_mb: "5 MiB" },
       "quota_mb: this must be a whole number.",
     ],
     [

@@ -208,6 +208,37 @@ test("a message that comes in many pieces is one message, and many in one piece 
   await expect.poll(() => answers.length, { timeout: 10_000 }).toBe(5);
 });
 
+test("a byte order mark before the first message is skipped, as some shells of Windows put it there", async () => {
+  const { send, answers } = session(newDatabase());
+  send(`\uFEFF${JSON.stringify(initialize)}`);
+  await expect.poll(() => answers.length, { timeout: 10_000 }).toBe(1);
+  send(`\uFEFF${JSON.stringify(call(1, "m25_mail_list_domains", {}))}`);
+  await expect.poll(() => answers.length, { timeout: 10_000 }).toBe(2);
+  send(call(2, "m25_mail_list_domains", {}));
+  await expect.poll(() => answers.length, { timeout: 10_000 }).toBe(3);
+  expect(answers.map((line) => JSON.parse(line))).toMatchObject([
+    { id: 0, result: { serverInfo: { name: "m25-mail" } } },
+    { id: null, error: { message: "This message is refused: it is no JSON." } },
+    { id: 2, result: { structuredContent: { total: 0 } } },
+  ]);
+});
+
+test("params that the protocol does not have are judged in plain words over stdio too", async () => {
+  const { send, answers } = session(newDatabase());
+  const { clientInfo: _, ...nameless } = initialize.params;
+  send({ ...initialize, params: nameless });
+  await expect.poll(() => answers.length, { timeout: 10_000 }).toBe(1);
+  send(initialize);
+  send({ jsonrpc: "2.0", id: 1, method: "tools/list", params: { cursor: null } });
+  await expect.poll(() => answers.length, { timeout: 10_000 }).toBe(3);
+  const errors = answers.map((line) => JSON.parse(line).error?.message);
+  expect(errors).toEqual([
+    expect.stringMatching(/^The params of initialize .*clientInfo/),
+    undefined,
+    expect.stringMatching(/^The params of tools\/list .*leave it out/),
+  ]);
+});
+
 test("a signal ends the program with everything kept", async () => {
   const { send, answers, child, finished } = session(newDatabase());
   send(initialize);

@@ -140,9 +140,11 @@ const local = fc.constantFrom("jan", "piet", "k");
 const steps = (domains: readonly string[], worlds: fc.Arbitrary<Step["worlds"]>): fc.Arbitrary<Step> => {
   const domain = fc.constantFrom(...domains);
   const email = fc.tuple(local, domain).map((parts) => parts.join("@"));
+  const search = fc.oneof(local, fc.constantFrom("j", "jan@", "jan@b"), email);
   const cursor = fc.oneof(
     domain.map((name) => encodeCursor([name])),
     fc.tuple(domain, local).map(encodeCursor),
+    fc.tuple(search, fc.constantFrom("", "a.nl"), domain, local).map(encodeCursor),
     fc.string({ maxLength: 8 }),
   );
   const limit = fc.constantFrom(1, 2, 100);
@@ -156,6 +158,8 @@ const steps = (domains: readonly string[], worlds: fc.Arbitrary<Step["worlds"]>)
     of("add-user", { email, password, quota_mb: fc.constantFrom(1, 5) }, ["email", "password"]),
     of("remove-user", { email, hard_delete: fc.boolean() }, ["email"]),
     of("list-users", { domain, cursor, limit }),
+    of("list-users", { domain, search, cursor, limit }),
+    of("list-users", { search }),
     of("list-users", {}),
     of("update-password", { email, password }, ["email", "password"]),
     of("list-nodes", {}),

@@ -98,8 +98,8 @@ export async function openOAuth(
         bearer_methods_supported: ["header"],
         resource_name: "M25 Mail",
       };
-      // RFC 9728 3.1 puts the resource's path behind; some clients leave it out.
-      for (const path of [METADATA, `${METADATA}/mcp`]) {
+      // RFC 9728 3.1 puts the resource's path behind; some clients leave it out, and /mcp/ is /mcp.
+      for (const path of [METADATA, `${METADATA}/mcp`, `${METADATA}/mcp/`]) {
         app.get(path, async (_request, reply) =>
           reply.header("cache-control", "no-store").send(protectedResource),
         );

@@ -1,7 +1,8 @@
 import { tools } from "../../../tools/index.ts";
 import { isSecret } from "../../../tools/tool.ts";
 import { UsageError } from "../../config.ts";
-import { inputFromText, inputSchema } from "../schema.ts";
+import { inputFromText } from "../input.ts";
+import { inputSchema } from "../schema.ts";
 import { type Arguments, optionalText, parseArguments, SWITCHES } from "./arguments.ts";
 import { runTool } from "./call.ts";
 import { flagsFor, toolNamed } from "./help.ts";

@@ -1,5 +1,5 @@
 import type { Tool } from "../../../tools/tool.ts";
-import { inputFromText } from "../schema.ts";
+import { inputFromText } from "../input.ts";
 import { parseArguments, SWITCHES } from "./arguments.ts";
 import { runTool } from "./call.ts";
 import { storeFlags } from "./help.ts";

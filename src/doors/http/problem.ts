@@ -6,6 +6,8 @@ const statuses: Record<ErrorCode, number> = {
   invalid_input: 400,
   unauthorized: 401,
   forbidden: 403,
+  declined: 403,
+  cancelled: 403,
   domain_not_found: 404,
   user_not_found: 404,
   node_not_found: 404,

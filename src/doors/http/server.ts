@@ -159,7 +159,10 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
     scope.addHook("onRequest", authenticate("rest"));
     answerNowhere(scope);
   });
-  await app.register(async (scope) => answerNowhere(scope), { prefix: "/.well-known" });
+  // Where clients look for OAuth, and where they would register themselves: to a 401 they would begin again.
+  for (const prefix of ["/.well-known", "/register"]) {
+    await app.register(async (scope) => answerNowhere(scope), { prefix });
+  }
   await app.register(async (scope) => {
     scope.addHook("onRequest", limitAddress);
     scope.get("/healthz", { exposeHeadRoute: true }, async (_request, reply) => {

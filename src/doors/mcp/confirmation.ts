@@ -32,6 +32,9 @@ const Answer = z.object({
   content: z.object({ confirm: z.boolean() }).partial().optional(),
 });
 
+/** `cancelled`: the question was closed, by a person or by a host without one; that is no word of a person. */
+type Confirmation = "confirmed" | "declined" | "cancelled" | InputRequiredResult;
+
 /**
  * Asks a person before a call destroys something, where the client has the means: by a result that requires input
  * (2026-07-28) or, over a connection that lasts, by elicitation (before; the SDK makes one of the other). It is comfort
@@ -43,11 +46,13 @@ export class Confirmations {
   readonly #questions = createRequestStateCodec<string>({ key: randomBytes(32), ttlSeconds: TTL });
 
   /** Whether exactly this loss was confirmed; else the question. */
-  async confirm(loss: Loss, context: ServerContext): Promise<"confirmed" | "declined" | InputRequiredResult> {
+  async confirm(loss: Loss, context: ServerContext): Promise<Confirmation> {
     const answer = Answer.safeParse(context.mcpReq.inputResponses?.confirm).data;
     const lost = this.#seal(loss);
     if (answer !== undefined) {
-      if (answer.action !== "accept" || answer.content?.confirm !== true) return "declined";
+      if (answer.action === "decline") return "declined";
+      if (answer.action !== "accept") return "cancelled";
+      if (answer.content?.confirm !== true) return "declined";
       if ((await this.#asked(context)) === lost) return "confirmed";
     }
     return inputRequired({

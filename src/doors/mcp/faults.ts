@@ -25,7 +25,6 @@ const reasons: Readonly<Record<number, string>> = {
 /** By status, where the SDK has no code of its own. */
 const reasonsByStatus: Readonly<Record<number, string>> = {
   400: UNKNOWN_REVISION,
-  406: "it does not accept both application/json and text/event-stream",
 };
 
 /**

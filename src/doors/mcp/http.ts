@@ -7,7 +7,7 @@ import {
   type Server,
   WebStandardStreamableHTTPServerTransport,
 } from "@modelcontextprotocol/server";
-import type { FastifyError, FastifyInstance, FastifyRequest } from "fastify";
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { Origin } from "../../../tools/call.ts";
 import type { Principal } from "../../../tools/principal.ts";
 import type { Log } from "../../log.ts";
@@ -48,6 +48,23 @@ function failure(status: number, code: number, message: string): Response {
   return Response.json({ jsonrpc: "2.0", id: null, error: { code, message } }, { status });
 }
 
+/** The request with an Accept that the SDK answers: clients send any, or none, and read what they get. */
+function acceptingBoth(request: Request): Request {
+  const accept = request.headers.get("accept") ?? "";
+  if (/application\/json/.test(accept) && /text\/event-stream/.test(accept)) return request;
+  const headers = new Headers(request.headers);
+  headers.set("accept", "application/json, text/event-stream");
+  return new Request(request, { headers });
+}
+
+/** The answer as the one event of a stream, where the client names nothing else. */
+async function inFormFor({ headers }: FastifyRequest, answer: Response): Promise<Response> {
+  const isJson = answer.headers.get("content-type")?.startsWith("application/json");
+  if (headers.accept?.trim() !== "text/event-stream" || answer.status !== 200 || !isJson) return answer;
+  const event = `event: message\ndata: ${await answer.text()}\n\n`;
+  return new Response(event, { headers: { "content-type": "text/event-stream" } });
+}
+
 /** Mounts /mcp on a scope whose `authenticate` has set request.principal: a server of its own for each request. */
 export async function mountMcp(
   scope: FastifyInstance,
@@ -62,7 +79,8 @@ export async function mountMcp(
   const makeServer = ({ authInfo }: { authInfo?: AuthInfo }) =>
     serverFor(authInfo?.extra?.principal as Principal, authInfo?.extra?.origin as Origin);
   const handler = createMcpHandler(makeServer, { maxRequestBodySize: BODY_LIMIT, onerror });
-  const answer = async (request: Request, message: Message) => {
+  const answer = async (received: Request, message: Message) => {
+    const request = acceptingBoth(received);
     const { parsedBody } = message;
     const isLegacy =
       !request.headers.has("mcp-method") && // as of 2026-07-28 all have it: theirs need not be looked into twice
@@ -101,7 +119,7 @@ export async function mountMcp(
     request.refused = refusal.message;
     return reply.status(status).send({ jsonrpc: "2.0", id: null, error: refusal });
   });
-  scope.post("/mcp", async (request, reply) => {
+  const serve = async (request: FastifyRequest, reply: FastifyReply) => {
     const origin: Origin = { request: request.id, client: clientOfUserAgent(request.headers["user-agent"]) };
     const { principal, body } = request;
     if (Array.isArray(body) && String(request.headers["mcp-protocol-version"] ?? "") >= WITHOUT_BATCHES) {
@@ -122,9 +140,10 @@ export async function mountMcp(
     const answerAndNote = async (webRequest: Request) => {
       const response = await answer(webRequest, message);
       if (!hasCall(request.id)) request.refused = await reasonOf(response);
-      return response;
+      return inFormFor(request, response);
     };
     const errorHandler = (error: unknown) => notServed(request, error);
     await getRequestListener(answerAndNote, { errorHandler })(request.raw, reply.raw);
-  });
+  };
+  for (const path of ["/mcp", "/mcp/"]) scope.post(path, serve);
 }

@@ -4,21 +4,21 @@ import {
   type Implementation,
   type InputRequiredResult,
   type Tool as McpTool,
-  ProtocolError,
   ProtocolErrorCode,
   type Server,
   type ServerContext,
 } from "@modelcontextprotocol/server";
 import { toolsFor } from "../../../tools/authorise.ts";
-import { call, decline, lossOf, type Origin, type Runtime } from "../../../tools/call.ts";
+import { call, lossOf, type Origin, type Runtime, unconfirmed } from "../../../tools/call.ts";
 import type { Principal } from "../../../tools/principal.ts";
 import { mcpName, type Tool } from "../../../tools/tool.ts";
 import { MailError } from "../../mail/error.ts";
 import { version } from "../../version.ts";
 import { clientName } from "../client-name.ts";
+import { plainArguments } from "../input.ts";
 import { inputSchema, outputSchema } from "../schema.ts";
 import { type Confirmations, canAsk } from "./confirmation.ts";
-import { type Called, ToolServer } from "./tool-server.ts";
+import { type Called, PlainRefusal, ToolServer } from "./tool-server.ts";
 
 /** What all connections of a process share. */
 export interface McpParts {
@@ -35,10 +35,13 @@ export interface Connection {
   origin: Origin;
 }
 
-const SUBJECT = "M25 Mail administers e-mail domains and mailboxes that real mail servers (nodes) serve.";
+const SUBJECT = "on real mail servers (nodes), with M25 Mail.";
 
-const READ_ONLY = `${SUBJECT}
+const READ_ONLY = `List and find e-mail domains, mailboxes (users, accounts), their quota and status, ${SUBJECT}
 Its operator has left out whatever changes something: here you can only look. Tell whoever wants a change to ask the operator.`;
+
+/** Hosts that hide tools behind a search show this line alone: it has the words that people search for. */
+const FIRST_LINE = `Create a mailbox (e-mail account, user) with its quota, reset a password, delete, restore, list and find mailboxes and e-mail domains, ${SUBJECT}`;
 
 const OF_ALL_DOMAINS =
   "m25_mail_list_nodes shows each node's applied_revision, to compare with the revision that a change returned.";
@@ -49,7 +52,7 @@ const OF_SOME_DOMAINS =
 /** What a model is told of what it may do here, before anything else. */
 function instructionsFor(tools: readonly Tool[], { domains }: Principal): string {
   if (tools.every(({ effect }) => effect === "read")) return READ_ONLY;
-  return `${SUBJECT}
+  return `${FIRST_LINE}
 To create a mailbox: m25_mail_add_domain once for its domain, then m25_mail_add_user. Changes are live on the nodes within a minute: ${domains === undefined ? OF_ALL_DOMAINS : OF_SOME_DOMAINS}
 m25_mail_remove_user is reversible; with hard_delete: true it is not, nor is m25_mail_remove_domain. Confirm hard deletes and m25_mail_remove_domain with the person you work for.
 To change a quota, or to bring a mailbox back with its old password, ask the operator (m25-mail user set-quota, m25-mail user restore): never remove and re-create a mailbox for that.
@@ -108,7 +111,7 @@ export function mcpServer(parts: McpParts, principal: Principal, origin: Origin 
 
 /**
  * @param params `arguments` may be anything
- * @throws ProtocolError for a name that no tool has; every other refusal is a result with isError
+ * @throws PlainRefusal for a name that no tool has; every other refusal is a result with isError
  */
 export async function callTool(
   { runtime, tools, confirmations }: McpParts,
@@ -120,21 +123,22 @@ export async function callTool(
   const tool = tools.find((candidate) => mcpName(candidate) === params.name);
   if (tool === undefined) {
     runtime.observe?.({ ...from, tool: "none", principal, outcome: "unknown_tool", ms: 0 });
-    throw new ProtocolError(
+    throw new PlainRefusal(
       ProtocolErrorCode.InvalidParams,
       `There is no such tool. The tools are: ${tools.map(mcpName).join(", ")}.`,
     );
   }
+  const input = plainArguments(tool, params.arguments);
   if (tool.effect === "destroy" && canAsk(context, server.getClientCapabilities())) {
-    const loss = await lossOf(runtime, principal, tool, params.arguments, from).catch(refused);
+    const loss = await lossOf(runtime, principal, tool, input, from).catch(refused);
     if (loss instanceof MailError) return refusal(loss);
     const answer = loss === undefined ? "confirmed" : await confirmations.confirm(loss, context);
-    if (answer === "declined") {
-      return refusal(await decline(runtime, principal, tool, params.arguments, from));
+    if (answer === "declined" || answer === "cancelled") {
+      return refusal(await unconfirmed(runtime, principal, tool, { input, answer }, from));
     }
     if (answer !== "confirmed") return answer;
   }
-  const outcome = await call(runtime, principal, tool, params.arguments, from);
+  const outcome = await call(runtime, principal, tool, input, from);
   if (!outcome.ok) return refusal(outcome.error);
   return {
     content: [{ type: "text", text: JSON.stringify(outcome.value) }],

@@ -30,6 +30,8 @@ export class StdioTransport extends StdioServerTransport {
   readonly #lines = new Lines(STDIO_DEFAULT_MAX_BUFFER_SIZE);
   readonly #refused: (reason: string) => void;
   readonly #closed: () => void;
+  /** Some shells on Windows put a byte order mark before what they pipe. */
+  #isFirst = true;
 
   /**
    * @param refused is told why a message was refused
@@ -52,7 +54,9 @@ export class StdioTransport extends StdioServerTransport {
 
   #receive(line: string | undefined): void {
     if (line?.trim() === "") return;
-    const { message, refusal } = line === undefined ? { refusal: tooLarge } : messageIn(line);
+    const text = this.#isFirst ? line?.replace(/^\uFEFF/, "") : line;
+    this.#isFirst = false;
+    const { message, refusal } = text === undefined ? { refusal: tooLarge } : messageIn(text);
     if (message !== undefined) this.onmessage?.(message);
     if (refusal !== undefined) this.#refuse(refusal);
   }

@@ -4,6 +4,7 @@ import { missingScope } from "../../../tools/authorise.ts";
 import { call, type Origin, type Runtime } from "../../../tools/call.ts";
 import { scopes } from "../../../tools/principal.ts";
 import { mcpName, type ParsedCall, type Tool } from "../../../tools/tool.ts";
+import { plainArguments } from "../input.ts";
 
 const Call = z.object({
   method: z.literal("tools/call"),
@@ -25,7 +26,7 @@ export function stepUp(runtime: Runtime, tools: readonly Tool[], metadataUrl: st
     const message = Call.safeParse(body).data;
     const tool = tools.find((candidate) => mcpName(candidate) === message?.params.name);
     if (!principal.mayAskForMore || message === undefined || tool === undefined) return false;
-    const input = message.params.arguments;
+    const input = plainArguments(tool, message.params.arguments);
     const parsed = validCall(tool, input);
     const missing = parsed && missingScope(principal, tool, parsed);
     if (missing === undefined) return false;

@@ -1,0 +1,44 @@
+import type { Kysely, Selectable } from "kysely";
+import type { Schema } from "./schema.ts";
+
+export interface User {
+  id: number;
+  domainId: number;
+  email: string;
+  localPart: string;
+  domain: string;
+  mailbox: string;
+  passwordHash: string;
+  quotaMb: number;
+  active: boolean;
+  createdAt: string;
+  updatedAt: string;
+}
+
+/** Where a page of users begins: after this one, in order of domain, then local part. */
+export interface UserPosition {
+  domain: string;
+  localPart: string;
+}
+
+/** CROSS: SQLite then keeps this order of the tables, whatever it takes the number of users to be. */
+export function usersByDomain(db: Kysely<Schema>, within: ReadonlySet<string> | undefined) {
+  const rows = db.selectFrom("domains").crossJoin("users").whereRef("users.domain_id", "=", "domains.id");
+  return within === undefined ? rows : rows.where("domains.name", "in", [...within]);
+}
+
+export function toUser(row: Selectable<Schema["users"]> & { domain: string }): User {
+  return {
+    id: row.id,
+    domainId: row.domain_id,
+    email: `${row.local_part}@${row.domain}`,
+    localPart: row.local_part,
+    domain: row.domain,
+    mailbox: row.mailbox,
+    passwordHash: row.password_hash,
+    quotaMb: row.quota_mb,
+    active: row.active === 1,
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+  };
+}

@@ -1,0 +1,180 @@
+import { domainToUnicode } from "node:url";
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { call } from "../../tools/call.ts";
+import { operator } from "../../tools/principal.ts";
+import { expectRefusal } from "../support/reply.ts";
+import { PASSWORD, testStore, toolOf } from "../support/store.ts";
+
+interface Page {
+  users: Array<{ email: string }>;
+  total: number;
+  next_cursor: string | null;
+}
+
+const DOMAINS = ["a.nl", "ab.nl", "a.b.nl", "a-b.nl", "bücher.nl", "büro.nl", "büro-x.nl", "пример.рф"];
+const NAMES = ["jan", "jan.j", "jan_j", "jan-j", "ja", "j", "janna", "k", "0jan"];
+
+/** Every name at every domain, one of them inactive. */
+async function populated() {
+  const made = testStore();
+  const emails: string[] = [];
+  for (const typed of DOMAINS) {
+    const { domain } = await made.must("add-domain", { domain: typed });
+    for (const name of NAMES) {
+      const email = `${name}@${domain}`;
+      await made.must("add-user", { email, password: PASSWORD });
+      emails.push(email);
+    }
+  }
+  await made.must("remove-user", { email: "jan@a.nl" });
+  return { ...made, emails };
+}
+
+type Must = Awaited<ReturnType<typeof populated>>["must"];
+
+async function found(
+  must: Must,
+  input: Record<string, unknown>,
+): Promise<{ emails: string[]; total: number }> {
+  const emails: string[] = [];
+  for (let cursor: string | null | undefined; ; ) {
+    const page = (await must("list-users", { ...input, ...(cursor && { cursor }) })) as unknown as Page;
+    emails.push(...page.users.map(({ email }) => email));
+    cursor = page.next_cursor;
+    if (cursor === null) return { emails, total: page.total };
+    if (emails.length > 500) throw new Error("the pages go round in a circle");
+  }
+}
+
+/** In each form of its domain. */
+const forms = (email: string) => [
+  email,
+  email.replace(/@.*/, (domain) => `@${domainToUnicode(domain.slice(1))}`),
+];
+
+test("a search finds every address that begins so, once, whatever the case and the size of the pages", async () => {
+  const { must, emails } = await populated();
+  await fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom(...emails),
+      fc.nat(40),
+      fc.constantFrom(1, 2, 7, 100),
+      fc.option(fc.constantFrom("a.nl", "ab.nl", "xn--bro-hoa.nl"), { nil: undefined }),
+      fc.boolean(),
+      async (email, length, limit, domain, shouts) => {
+        const start = email.slice(0, length + 1);
+        const search = shouts ? start.toUpperCase() : start;
+        const result = await found(must, { search, limit, ...(domain && { domain }) });
+        const expected = emails.filter(
+          (one) => one.startsWith(start) && (domain === undefined || one.endsWith(`@${domain}`)),
+        );
+        expect(result.emails.toSorted()).toEqual(expected.toSorted());
+        expect(result.total).toBe(expected.length);
+      },
+    ),
+    { numRuns: 150 },
+  );
+});
+
+test("a domain in other letters is found by whole labels, and by the ASCII that follows them", async () => {
+  const { must, emails } = await populated();
+  for (const email of emails) {
+    const [stored = "", typed = ""] = forms(email);
+    if (stored === typed) continue;
+    for (let length = typed.indexOf("@") + 1; length <= typed.length; length += 1) {
+      const search = typed.slice(0, length);
+      const [label = ""] = /[^@.]*$/.exec(search) ?? [];
+      const [rest = ""] = /^[^.]*/.exec(typed.slice(length)) ?? [];
+      const isWhole = label === "" || rest === "" || /^[a-z]*$/.test(label + rest);
+      const { emails: results } = await found(must, { search: search.toUpperCase() });
+      if (isWhole) expect(results, search).toContain(stored);
+    }
+  }
+  const of = async (search: string) => (await found(must, { search })).emails;
+  expect(await of("jan@büro")).toEqual(["jan@xn--bro-hoa.nl"]);
+  expect(await of("jan@Büro.nl")).toEqual(["jan@xn--bro-hoa.nl"]);
+  expect(await of("jan@bür")).toEqual([]);
+  expect(await of("jan@пример.рф")).toEqual(["jan@xn--e1afmkfd.xn--p1ai"]);
+});
+
+test("inactive mailboxes are found too, and what is not there is an empty list", async () => {
+  const { must } = await populated();
+  expect(await must("list-users", { search: "jan@a.nl" })).toMatchObject({
+    users: [{ email: "jan@a.nl", active: false }],
+    total: 1,
+    next_cursor: null,
+  });
+  for (const search of ["zz", "jan@z", "jan@a.nl.x", "jan@a..nl"]) {
+    expect(await must("list-users", { search })).toMatchObject({ users: [], total: 0 });
+  }
+  expect(await must("list-users", { search: "jan@ab", domain: "a.nl" })).toMatchObject({ total: 0 });
+});
+
+test.each([
+  ["a name", "Jan Jansen", "Names of people are not stored"],
+  ["a local part in other letters", "jän", "letters"],
+  ["a letter that only looks like a k", "\u212a", "letters"],
+  ["a domain in letters that only look like ASCII's", "jan@\uff41.nl", "letters"],
+  ["a domain alone", "@example.nl", "before the @"],
+  ["two @", "jan@a@b", "one @"],
+  ["a wildcard", "jan%", "letters"],
+  ["an empty text", "", "letters"],
+])("a search for %s is refused, and it says what a search is for", async (_what, search, said) => {
+  const { run } = testStore();
+  expect(expectRefusal(await run("list-users", { search }), "invalid_input", "such as jan")).toContain(
+    "search: ",
+  );
+  const outcome = await run("list-users", { search });
+  expect(JSON.stringify(outcome.ok ? "" : [outcome.error.message, outcome.error.hint])).toContain(said);
+});
+
+test("a cursor goes on with its own search in its own domain, and is refused elsewhere", async () => {
+  const { must, run } = await populated();
+  const cursorOf = async (input: object) =>
+    String(((await must("list-users", { ...input, limit: 1 })) as unknown as Page).next_cursor);
+  const lists = [
+    {},
+    { search: "jan" },
+    { search: "ja" },
+    { search: "jan@a" },
+    { search: "jan", domain: "a.nl" },
+    { search: "jan", domain: "ab.nl" },
+  ];
+  for (const made of lists) {
+    for (const used of lists) {
+      const outcome = await run("list-users", { ...used, cursor: await cursorOf(made) });
+      if (made === used) expect(outcome.ok).toBe(true);
+      else expectRefusal(outcome, "invalid_input", "next_cursor");
+    }
+  }
+  const same = { search: "JAN", cursor: await cursorOf({ search: "jan" }) };
+  expect((await run("list-users", same)).ok).toBe(true);
+});
+
+test("pages of a search go on where mailboxes and whole domains came and went between them", async () => {
+  const { must } = await populated();
+  const first = (await must("list-users", { search: "jan", limit: 3 })) as unknown as Page;
+  await must("remove-user", { email: first.users.at(-1)?.email, hard_delete: true });
+  await must("add-user", { email: "jana@a.nl", password: PASSWORD });
+  const rest = await found(must, { search: "jan", cursor: first.next_cursor });
+  const seen = [...first.users.map(({ email }) => email), ...rest.emails];
+  expect(new Set(seen).size).toBe(seen.length);
+  expect(seen).toContain("jana@a.nl");
+});
+
+test("access for some domains finds their mailboxes alone, and counts them alone", async () => {
+  const { runtime, emails } = await populated();
+  const domains = new Set(["ab.nl", "xn--bro-hoa.nl", "other.nl"]);
+  const principal = { ...operator("cli"), domains };
+  for (const search of ["jan", "j", "jan@", "jan@a", "jan@b", "jan@büro"]) {
+    const outcome = await call(runtime, principal, toolOf("list-users"), { search });
+    const result = (outcome.ok ? outcome.value : {}) as unknown as Page;
+    const start = search.replace("büro", "xn--bro-hoa");
+    const expected = emails.filter(
+      (email) => email.startsWith(start) && domains.has(email.slice(email.indexOf("@") + 1)),
+    );
+    expect(result.users.map(({ email }) => email).toSorted()).toEqual(expected.toSorted());
+    expect(result.total).toBe(expected.length);
+  }
+});
