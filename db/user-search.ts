@@ -1,4 +1,4 @@
-import { type Kysely, sql } from "kysely";
+import { type Kysely, type SelectQueryBuilder, sql } from "kysely";
 import type { AddressStart } from "../src/mail/address-start.ts";
 import type { Schema } from "./schema.ts";
 import { atMost } from "./statements.ts";
@@ -9,9 +9,12 @@ const next = (text: string) => `${text}!`;
 /** After all texts that begin with this one: "~" sorts after all that addresses have. */
 const afterAll = (text: string) => `${text}~`;
 
+/** Mailboxes of one name. */
+const FEW = 1000;
+
 /**
  * Mailboxes whose address begins in one way, of the domains in `within`. By an index, whatever is searched: in all
- * domains by local part, else domain by domain, for no other domain's mailbox may make it slower.
+ * domains by local part, else domain by domain, where no other domain's mailboxes make it slower.
  */
 export class UserSearch {
   readonly #db: Kysely<Schema>;
@@ -35,10 +38,7 @@ export class UserSearch {
 
   /** At most `limit` users, in an order that stays the same from page to page. */
   async page(limit: number, after: UserPosition | undefined): Promise<User[]> {
-    const query = this.#isOfAllDomains()
-      ? this.#byLocalPart(after).orderBy("users.local_part").orderBy("users.domain_id")
-      : this.#byDomain(after).orderBy("domains.name").orderBy("users.local_part");
-    const rows = await query
+    const rows = await (await this.#ordered(after))
       .selectAll("users")
       .select("domains.name as domain")
       .limit(atMost(limit))
@@ -48,19 +48,37 @@ export class UserSearch {
 
   /** How many there are, counted to `most`. */
   async count(most: number): Promise<number> {
-    const query = this.#isOfAllDomains()
+    const query = this.#isByLocalPart()
       ? this.#db.selectFrom("users").where(this.#isInRange())
-      : this.#byDomain(undefined);
-    const found = query.select("users.id").limit(atMost(most)).as("found");
+      : await this.#ordered(undefined);
+    return this.#counted(query.select("users.id"), most);
+  }
+
+  async #ordered(after: UserPosition | undefined) {
+    if (this.#isByLocalPart()) {
+      return this.#byLocalPart(after).orderBy("users.local_part").orderBy("users.domain_id");
+    }
+    const query = (await this.#isRareName()) ? this.#ofRareName(after) : this.#byDomain(after);
+    return query.orderBy("domains.name").orderBy("users.local_part");
+  }
+
+  #isByLocalPart(): boolean {
+    return this.#within === undefined && this.#domain === undefined && this.#start.domain === undefined;
+  }
+
+  /** With few mailboxes of a name, looking at their domains takes less than looking for it in each domain. */
+  async #isRareName(): Promise<boolean> {
+    if (this.#within !== undefined || this.#domain !== undefined) return false;
+    const query = this.#db.selectFrom("users").where(this.#isInRange()).select("users.id");
+    return (await this.#counted(query, FEW)) < FEW;
+  }
+
+  async #counted(query: SelectQueryBuilder<Schema, "users", { id: number }>, most: number): Promise<number> {
     const { count } = await this.#db
-      .selectFrom(found)
+      .selectFrom(query.limit(atMost(most)).as("found"))
       .select(({ fn }) => fn.countAll<number>().as("count"))
       .executeTakeFirstOrThrow();
     return count;
-  }
-
-  #isOfAllDomains(): boolean {
-    return this.#within === undefined && this.#domain === undefined && this.#start.domain === undefined;
   }
 
   #isInRange() {
@@ -68,10 +86,7 @@ export class UserSearch {
   }
 
   #byLocalPart(after: UserPosition | undefined) {
-    const query = this.#db
-      .selectFrom("users")
-      .crossJoin("domains")
-      .whereRef("domains.id", "=", "users.domain_id");
+    const query = usersFirst(this.#db);
     if (after === undefined || after.localPart < this.#start.localPart) return query.where(this.#isInRange());
     // Where the last domain is gone, its local part begins again: rather twice than not at all.
     const last = sql<number>`coalesce((SELECT id FROM domains AS last WHERE last.name = ${after.domain}), 0)`;
@@ -80,17 +95,15 @@ export class UserSearch {
       .where("users.local_part", "<", this.#below);
   }
 
+  #ofRareName(after: UserPosition | undefined) {
+    const query = usersFirst(this.#db).where(this.#isInRange()).where(this.#isInDomain());
+    return after === undefined ? query : query.where("domains.name", ">", after.domain);
+  }
+
   #byDomain(after: UserPosition | undefined) {
-    const { localPart, domain: start } = this.#start;
-    let query = usersByDomain(this.#db, this.#within);
-    if (this.#domain !== undefined) query = query.where("domains.name", "=", this.#domain);
-    if (start !== undefined) {
-      query = query.where("domains.name", ">=", start.text).where("domains.name", "<", afterAll(start.text));
-      if (start.endsLabel) {
-        query = query.where(sql<boolean>`substr(domains.name, ${start.text.length + 1}, 1) IN ('', '.')`);
-      }
-    }
+    const query = usersByDomain(this.#db, this.#within).where(this.#isInDomain());
     if (after === undefined) return query.where(this.#isInRange());
+    const { localPart } = this.#start;
     // For each domain one bound, by which the index on users is entered at the right place.
     const from = next(after.localPart) > localPart ? next(after.localPart) : localPart;
     const bound = sql<string>`CASE WHEN domains.name = ${after.domain} THEN ${from} ELSE ${localPart} END`;
@@ -99,4 +112,19 @@ export class UserSearch {
       .where("users.local_part", ">=", bound)
       .where("users.local_part", "<", this.#below);
   }
+
+  #isInDomain() {
+    const { domain } = this.#start;
+    const own =
+      this.#domain === undefined ? sql<boolean>`true` : sql<boolean>`domains.name = ${this.#domain}`;
+    if (domain === undefined) return own;
+    const begins = sql<boolean>`${own} AND domains.name >= ${domain.text} AND domains.name < ${afterAll(domain.text)}`;
+    if (!domain.endsLabel) return begins;
+    return sql<boolean>`${begins} AND substr(domains.name, ${domain.text.length + 1}, 1) IN ('', '.')`;
+  }
+}
+
+/** CROSS: SQLite then keeps this order of the tables. */
+function usersFirst(db: Kysely<Schema>) {
+  return db.selectFrom("users").crossJoin("domains").whereRef("domains.id", "=", "users.domain_id");
 }

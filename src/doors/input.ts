@@ -1,5 +1,4 @@
 import type { Tool } from "../../tools/tool.ts";
-import { isSecret } from "../../tools/tool.ts";
 import { type FieldSchema, inputSchema } from "./schema.ts";
 
 /** Arguments that hosts add to every call, besides names that begin with an underscore: Gemini CLI's. */
@@ -8,14 +7,14 @@ const HOSTS_OWN = ["wait_for_previous"];
 /**
  * Input as a model's host or a script sends it, for call() to judge. An optional field that is null, and an optional text
  * that is empty, is not given; a text that is plainly the number or the `false` that its field takes is that. Nothing else
- * is changed: what may destroy (`true`) and secrets are taken only as they must be.
+ * is changed: `true`, which may destroy, must be a real one, and a password is a text already.
  */
 export function plainInput(tool: Tool, input: unknown): unknown {
   if (!isObject(input)) return input;
   const { properties, required } = inputSchema(tool);
   const entries = Object.entries(input).flatMap(([name, value]): Array<[string, unknown]> => {
     const schema = Object.hasOwn(properties, name) ? properties[name] : undefined;
-    if (schema === undefined || isSecret(tool.input.shape[name])) return [[name, value]];
+    if (schema === undefined) return [[name, value]];
     const isOptional = required?.includes(name) !== true;
     if (isOptional && (value === null || (value === "" && schema.type === "string"))) return [];
     return [[name, plainValue(schema, value)]];

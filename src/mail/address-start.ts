@@ -39,7 +39,7 @@ export function parseAddressStart(typed: string): AddressStart {
   const localPart = local.toLowerCase();
   if (domain === undefined) return { text: localPart, localPart, domain };
   const start = domainStart(domain);
-  return { text: `${localPart}@${start.text}${start.endsLabel ? " " : ""}`, localPart, domain: start };
+  return { text: `${localPart}@${start.text}`, localPart, domain: start };
 }
 
 function domainStart(typed: string): DomainStart {

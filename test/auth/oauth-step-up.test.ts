@@ -34,6 +34,8 @@ test("a call beyond a token's scopes is a 403 that says which scope to ask for, 
   // Soft is write, hard is destroy: the scope depends on the input.
   expect((await call("m25_mail_remove_user", { email: "x@example.nl" })).status).toBe(200);
   expect((await call("m25_mail_remove_user", { email: "x@example.nl", hard_delete: true })).status).toBe(403);
+  const fromGemini = { email: "x@example.nl", hard_delete: true, wait_for_previous: true };
+  expect((await call("m25_mail_remove_user", fromGemini)).status).toBe(403);
   expect((await call("m25_mail_remove_domain", {})).status).toBe(200); // wrong input: call() explains
 });
 
