@@ -5,7 +5,7 @@ const MINUTE = 60_000;
 /** No limit is near what a busy machine needs: they end what hangs, and measure nothing. */
 export default defineConfig({
   test: {
-    globalSetup: ["test/support/left-behind.ts"],
+    globalSetup: ["test/support/built.ts", "test/support/left-behind.ts"],
     hookTimeout: 3 * MINUTE,
     expect: { poll: { timeout: MINUTE, interval: 20 } },
     // Many tests wait for daemons and time limits rather than for a core.

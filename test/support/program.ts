@@ -3,7 +3,8 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
 
-export const ENTRY = join(import.meta.dirname, "../../src/entry.ts");
+/** The program as it is built: it starts in a quarter of the time that its sources take. */
+export const ENTRY = join(import.meta.dirname, "../../dist/m25-mail.js");
 
 export interface Finished {
   code: number | null;
