@@ -267,6 +267,33 @@ test("a token for one domain is asked about its own, and learns nothing by the q
   );
 });
 
+test.each([["2.x legacy"], ["1.x"]] as const)(
+  "of a client (%s) that answers a question with an error it is said that nobody answered",
+  async (kind) => {
+    const { client, emails } = await waysIn.stdio(kind, () => {
+      throw new Error("nobody is here");
+    });
+    expect(await callTool(client, "remove-user", hardDelete)).toMatchObject({
+      isError: true,
+      content: [{ text: expect.stringMatching(/^cancelled: .*without an answer/) }],
+    });
+    expect(await emails()).toEqual(["jan@example.nl", "gone@old.nl"]);
+  },
+);
+
+test.each([
+  ["a text", { action: "accept", content: { confirm: "true" } }],
+  ["nothing", { action: "accept" }],
+  ["null", { action: "accept", content: null }],
+  ["a list", { action: "accept", content: [true] }],
+])("a confirmation that is %s is none", async (_what, answer) => {
+  const { server, confirmation } = await withQuestion();
+  const given = { ...confirmation, inputResponses: { confirm: answer } };
+  const refused = await send(server, REMOVE, hardDelete, given);
+  expect(JSON.stringify(refused)).toMatch(/declined: |Invalid|not right/);
+  expect((await server.api("list-users?search=jan")).body.total).toBe(1);
+});
+
 test.each([
   ["a person's no", "decline", "declined"],
   ["a question that a host closed by itself", "cancel", "cancelled"],

@@ -27,10 +27,9 @@ const form = {
   required: ["confirm"],
 } satisfies Parameters<typeof inputRequired.elicit>[0]["requestedSchema"];
 
-const Answer = z.object({
-  action: z.string(),
-  content: z.object({ confirm: z.boolean() }).partial().optional(),
-});
+const Answer = z.object({ action: z.string(), content: z.unknown().optional() });
+/** A real true, as of hard_delete. */
+const Yes = z.object({ confirm: z.literal(true) });
 
 /** `cancelled`: the question was closed, by a person or by a host without one; that is no word of a person. */
 type Confirmation = "confirmed" | "declined" | "cancelled" | InputRequiredResult;
@@ -52,7 +51,7 @@ export class Confirmations {
     if (answer !== undefined) {
       if (answer.action === "decline") return "declined";
       if (answer.action !== "accept") return "cancelled";
-      if (answer.content?.confirm !== true) return "declined";
+      if (!Yes.safeParse(answer.content).success) return "declined";
       if ((await this.#asked(context)) === lost) return "confirmed";
     }
     return inputRequired({

@@ -2,9 +2,11 @@ import {
   type CallToolResult,
   type Implementation,
   type InputRequiredResult,
+  isInputRequiredResult,
   type JSONRPCRequest,
   ProtocolError,
   ProtocolErrorCode,
+  type RequestId,
   type Result,
   Server,
   type ServerContext,
@@ -32,11 +34,18 @@ export class PlainRefusal extends ProtocolError {}
  */
 export class ToolServer extends Server {
   readonly #callTool: CallTool;
+  /** The calls that wait for the answer to a question, by their id. */
+  readonly #asking = new Set<RequestId>();
 
   constructor(callTool: CallTool, info: Implementation, options: ServerOptions) {
     super(info, options);
     this.#callTool = callTool;
-    this.setRequestHandler("tools/call", ({ params }, context) => callTool(params, context));
+    this.setRequestHandler("tools/call", async ({ params }, context) => {
+      const result = await callTool(params, context);
+      if (isInputRequiredResult(result)) this.#asking.add(context.mcpReq.id);
+      else this.#asking.delete(context.mcpReq.id);
+      return result;
+    });
   }
 
   protected override _wrapHandler(method: string, handler: Handler): Handler {
@@ -48,12 +57,23 @@ export class ToolServer extends Server {
         return this.#callTool({ name: typeof name === "string" ? name : "", arguments: input }, context);
       }
       try {
-        return await wrapped(request, context);
+        const result = await wrapped(request, context);
+        if (method !== "tools/call") return result;
+        const hasNoAnswer = this.#asking.delete(request.id) && !isInputRequiredResult(result);
+        return hasNoAnswer
+          ? this.#callTool({ name: String(name), arguments: input }, closed(context))
+          : result;
       } catch (error) {
+        this.#asking.delete(request.id);
         throw isWordsOfAValidator(error, method) ? wrongParams(method) : error;
       }
     };
   }
+}
+
+/** What the SDK says of a client that answered its question with an error, or with nothing that can be read, is a dump. */
+function closed(context: ServerContext): ServerContext {
+  return { ...context, mcpReq: { ...context.mcpReq, inputResponses: { confirm: { action: "cancel" } } } };
 }
 
 /** Where params do not fit its schema, the SDK throws a bare Error, and of calls of tools a ProtocolError without data. */
