@@ -13,9 +13,7 @@ it("a node that was removed and added anew is current after its first poll, for 
   const { sync_key } = await must("add-node", { name: "pi" });
   writeFileSync(node.config.keyFile, `${sync_key}\n`, { mode: 0o600 });
   expect(await node.poll()).toMatchObject({ exitCode: 0, news: "unchanged", reported: true });
-  await expect
-    .poll(listed, { timeout: 5000 })
-    .toMatchObject({ status: "current", applied_revision: revision });
+  await expect.poll(listed).toMatchObject({ status: "current", applied_revision: revision });
   expect(stateOf(node.config.out)).not.toContain((sync_key as string).split("_")[2]);
   expect((await node.poll()).reported).toBe(false);
 });

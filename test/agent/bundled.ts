@@ -1,8 +1,8 @@
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
-import { temporaryFolder } from "./support.ts";
+import { KEY, temporaryFolder } from "./support.ts";
 
 export const bundledVersion = "1.2.3-test";
 
@@ -85,4 +85,10 @@ export function start(
         listener();
       }),
   };
+}
+
+/** The arguments of a node that polls `server`, with its key and its files in `folder`. */
+export function argumentsOf(server: { url: URL }, folder: string): string[] {
+  writeFileSync(join(folder, "key"), KEY, { mode: 0o600 });
+  return ["--server", server.url.href, "--key-file", join(folder, "key"), "--out", join(folder, "out")];
 }

@@ -42,7 +42,7 @@ describe("two servers with different histories behind one address", () => {
       for (const _ of ["once", "and again"]) {
         expect(await node.poll()).toMatchObject({ exitCode: 65, reported: true });
         expect(served(node.config.out)).toEqual(before);
-        await expect.poll(listed, { timeout: 5000 }).toMatchObject({
+        await expect.poll(listed).toMatchObject({
           status: "failing",
           reason: "returned_history",
           applied_revision: null,
@@ -67,7 +67,7 @@ describe("two servers with different histories behind one address", () => {
       proxy.target = server.url;
       expect((await node.poll()).exitCode).toBe(0);
       expect(usersIn(out).map(({ user }) => user)).toEqual(["els@example.nl", ...USERS]);
-      await expect.poll(listed, { timeout: 5000 }).toMatchObject({ status: "current", reason: null });
+      await expect.poll(listed).toMatchObject({ status: "current", reason: null });
     },
   );
 
@@ -88,7 +88,7 @@ describe("two servers with different histories behind one address", () => {
     for (let time = 0; time < 10; time += 1) expect((await node.poll()).exitCode, `${time}`).toBe(65);
     expect((await node.poll()).exitCode).toBe(0);
     expect(usersIn(node.config.out).map(({ user }) => user)).toContain("els@example.nl");
-    await expect.poll(listed, { timeout: 5000 }).toMatchObject({ status: "current", reason: null });
+    await expect.poll(listed).toMatchObject({ status: "current", reason: null });
   });
 
   it("--dry-run refuses what a poll would refuse", async () => {
@@ -116,13 +116,11 @@ describe("a restore", () => {
     const early = { withheld: 0, not_arrived: ["pi"] };
     expect(await must("accept-removals", { all: true })).toMatchObject(early);
     expect((await node.poll()).exitCode).toBe(65);
-    await expect
-      .poll(listed, { timeout: 5000 })
-      .toMatchObject({ reason: "removals_withheld", reason_count: 8 });
+    await expect.poll(listed).toMatchObject({ reason: "removals_withheld", reason_count: 8 });
     expect(await must("accept-removals", { all: true })).toMatchObject({ withheld: 8, not_arrived: [] });
     expect((await node.poll()).exitCode).toBe(0);
     expect(usersIn(node.config.out).map(({ user }) => user)).toEqual(USERS);
-    await expect.poll(listed, { timeout: 5000 }).toMatchObject({ status: "current", reason: null });
+    await expect.poll(listed).toMatchObject({ status: "current", reason: null });
   });
 
   it("of a restore of a restore is taken without a human, however often", async () => {
@@ -135,6 +133,6 @@ describe("a restore", () => {
       if (time % 2 === 0) await backUp(server.database, copy);
     }
     expect((await node.poll()).exitCode).toBe(0);
-    await expect.poll(listed, { timeout: 5000 }).toMatchObject({ status: "current" });
+    await expect.poll(listed).toMatchObject({ status: "current" });
   });
 });

@@ -160,7 +160,7 @@ describe("a node whose role changes", () => {
       expect((await node.poll()).exitCode).toBe(0);
       expect(serves(node.config.out)).toEqual(expectedOf(server.serves));
     }
-  }, 60_000);
+  });
 
   describe("keeps the password hashes", () => {
     const HOUR = 3_600_000;

@@ -174,7 +174,7 @@ describe("between server and node", () => {
       });
     const begun = performance.now();
     expect((await node.poll({ limits })).exitCode).toBe(75);
-    expect(performance.now() - begun).toBeLessThan(5000);
+    expect(performance.now() - begun).toBeLessThan(30_000);
     expect(files()).toEqual(before);
     await expectRepair();
   });
@@ -245,7 +245,7 @@ describe("between server and node", () => {
 /** What `list-nodes` tells of the last poll. */
 async function expectKnown(reason: ReportReason | null): Promise<void> {
   await expect
-    .poll(real.listed, { timeout: 5000 })
+    .poll(real.listed)
     .toMatchObject(reason === null ? { status: "behind", reason } : { status: "failing", reason });
 }
 
@@ -259,5 +259,5 @@ async function expectRepair(): Promise<void> {
   expect(usersIn(out).map(({ user }) => user)).toEqual(users);
   expect([...(mapContent(out, "mailboxes")?.keys() ?? [])]).toEqual(users);
   expect([...(mapContent(out, "domains")?.keys() ?? [])]).toEqual(["example.nl", "old.nl"]);
-  await expect.poll(listed, { timeout: 5000 }).toMatchObject({ status: "current", reason: null });
+  await expect.poll(listed).toMatchObject({ status: "current", reason: null });
 }

@@ -274,7 +274,7 @@ describe("the resident program and a server that waits", () => {
     };
     const begun = performance.now();
     expect((await node.poll({ limits: { idle: 50 }, wait: 5 })).exitCode).toBe(75);
-    expect(performance.now() - begun).toBeLessThan(2000);
+    expect(performance.now() - begun).toBeLessThan(5000);
   });
 
   it("one poll never waits", async () => {

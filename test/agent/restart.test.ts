@@ -7,8 +7,6 @@ import { startServer } from "../support/server.ts";
 import { passOn, realServer, runResident } from "./real-server.ts";
 import { type Node, usersIn } from "./support.ts";
 
-const patient = { timeout: 20_000, interval: 50 };
-
 function addresses({ config }: Node): string[] {
   return usersIn(config.out).map(({ user }) => user);
 }
@@ -20,7 +18,7 @@ async function residentNode(users = ["jan@example.nl"], random = 0.2) {
   });
   const { node, proxy } = real;
   runResident(node);
-  await expect.poll(() => proxy.asked.at(-1)?.headers.prefer, patient).toBe("wait=55");
+  await expect.poll(() => proxy.asked.at(-1)?.headers.prefer).toBe("wait=55");
   return real;
 }
 
@@ -31,12 +29,12 @@ describe("the resident program", () => {
     const argv = ["rotate", "--server", server.href, "--key-file", keyFile];
     expect(await main(argv, {}, node.host, new AbortController().signal)).toBe(0);
     await must("add-user", { email: "els@example.nl", password: "correct horse" });
-    await expect.poll(() => addresses(node), patient).toContain("els@example.nl");
+    await expect.poll(() => addresses(node)).toContain("els@example.nl");
     expect(node.log).toContain("the key was exchanged: going on with the fresh one");
     expect(node.log.join("\n")).not.toContain("401");
     const waiting = () => proxy.asked.at(-1)?.headers;
     await expect
-      .poll(waiting, patient)
+      .poll(waiting)
       .toMatchObject({ prefer: "wait=55", authorization: `Bearer ${readFileSync(keyFile, "utf8").trim()}` });
   });
 
@@ -45,10 +43,8 @@ describe("the resident program", () => {
     await server.close();
     const again = await startServer({ db: server.database });
     proxy.target = again.url;
-    const begun = performance.now();
     await again.api("add-user", { email: "els@example.nl", password: "correct horse" });
-    await expect.poll(() => addresses(node), patient).toContain("els@example.nl");
-    expect(performance.now() - begun).toBeLessThan(10_000);
+    await expect.poll(() => addresses(node)).toContain("els@example.nl");
     expect(node.log.join("\n")).not.toContain("cut off");
   });
 
@@ -56,12 +52,10 @@ describe("the resident program", () => {
     const { proxy, node, must, listed } = await residentNode();
     await proxy.close();
     await must("add-user", { email: "els@example.nl", password: "correct horse" });
-    await expect
-      .poll(() => node.log.filter((line) => line.includes("cannot be reached")).length, patient)
-      .toBe(2);
+    await expect.poll(() => node.log.filter((line) => line.includes("cannot be reached")).length).toBe(2);
     await proxy.open();
-    await expect.poll(() => addresses(node), patient).toContain("els@example.nl");
-    await expect.poll(listed, patient).toMatchObject({ status: "current", reason: null });
+    await expect.poll(() => addresses(node)).toContain("els@example.nl");
+    await expect.poll(listed).toMatchObject({ status: "current", reason: null });
   });
 
   it("behind a proxy that cuts waits off asks for shorter ones, and a change arrives as fast as before", async () => {
@@ -76,9 +70,7 @@ describe("the resident program", () => {
       passOn(proxy.target, request, response);
     };
     runResident(node);
-    await expect
-      .poll(() => proxy.asked.at(-1)?.headers.prefer, { ...patient, timeout: 30_000 })
-      .toBe("wait=5");
+    await expect.poll(() => proxy.asked.at(-1)?.headers.prefer).toBe("wait=5");
     expect(proxy.asked.map(({ headers }) => headers.prefer)).toEqual([
       undefined,
       "wait=55",
@@ -90,30 +82,28 @@ describe("the resident program", () => {
     expect(node.log.join("\n")).toContain(
       "a wait for news of 55 s was cut off after 7 s, by a proxy as it seems: waits of 5 s",
     );
-    const begun = performance.now();
     await must("add-user", { email: "els@example.nl", password: "correct horse" });
-    await expect.poll(() => addresses(node), patient).toContain("els@example.nl");
-    expect(performance.now() - begun).toBeLessThan(3000);
-    await expect.poll(listed, patient).toMatchObject({ status: "current", reason: null });
-  }, 60_000);
+    await expect.poll(() => addresses(node)).toContain("els@example.nl");
+    await expect.poll(listed).toMatchObject({ status: "current", reason: null });
+  });
 
   it("that waits and withholds removals lets them go as soon as somebody at the server says so", async () => {
     const users = Array.from({ length: 8 }, (_, index) => `u${index}@example.nl`);
     const { proxy, node, must, listed } = await residentNode(users);
     await must("accept-removals", { name: "pi" });
-    await expect.poll(() => proxy.asked.at(-1)?.headers["m25-accept-removals"], patient).toBe("9;n=1");
+    await expect.poll(() => proxy.asked.at(-1)?.headers["m25-accept-removals"]).toBe("9;n=1");
     for (const email of users) await must("remove-user", { email });
-    await expect.poll(listed, patient).toMatchObject({ reason: "removals_withheld" });
+    await expect.poll(listed).toMatchObject({ reason: "removals_withheld" });
     await must("accept-removals", { name: "pi" });
-    await expect.poll(() => addresses(node), patient).toEqual([]);
-    await expect.poll(listed, patient).toMatchObject({ status: "current", reason: null });
+    await expect.poll(() => addresses(node)).toEqual([]);
+    await expect.poll(listed).toMatchObject({ status: "current", reason: null });
   });
 
   it("goes on waiting when removals are accepted again and again, of which it withholds none", async () => {
     const { proxy, node, must } = await residentNode(["jan@example.nl"], 0.1);
     const told = (count: number) =>
       expect
-        .poll(() => proxy.asked.at(-1)?.headers, patient)
+        .poll(() => proxy.asked.at(-1)?.headers)
         .toMatchObject({
           prefer: "wait=55",
           "m25-accept-removals": `2;n=${count}`,
@@ -129,15 +119,15 @@ describe("the resident program", () => {
     const many = Array.from({ length: 8 }, (_, index) => `u${index}@example.nl`);
     const { proxy, node, must, listed } = await residentNode([...many, "jan@x.nl"], 0.9);
     await must("set-node", { name: "pi", domains: ["x.nl"] });
-    await expect.poll(listed, patient).toMatchObject({ reason: "removals_withheld" });
+    await expect.poll(listed).toMatchObject({ reason: "removals_withheld" });
     const asked = proxy.asked.length;
     // What the node serves was the same all the time.
     await must("set-node", { name: "pi", domains: "all" });
-    await expect.poll(() => proxy.asked.length, patient).toBeGreaterThan(asked);
-    await expect.poll(listed, patient).toMatchObject({ reason: null });
+    await expect.poll(() => proxy.asked.length).toBeGreaterThan(asked);
+    await expect.poll(listed).toMatchObject({ reason: null });
     const hashOf = (email: string) => usersIn(node.config.out).find(({ user }) => user === email)?.password;
     const before = hashOf("jan@x.nl");
     await must("update-password", { email: "jan@x.nl", password: "another horse" });
-    await expect.poll(() => hashOf("jan@x.nl"), patient).not.toBe(before);
+    await expect.poll(() => hashOf("jan@x.nl")).not.toBe(before);
   });
 });

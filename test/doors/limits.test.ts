@@ -5,28 +5,6 @@ import { http, rawHttp } from "../support/http.ts";
 import { serverWithRoutes } from "../support/routes.ts";
 import { startServer } from "../support/server.ts";
 
-test("a request that trickles in is cut off, wherever it stops", { timeout: 60_000 }, async () => {
-  const server = await startServer();
-  const head = (path: string) =>
-    `POST ${path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${server.token}\r\n` +
-    "Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\nContent-Length: 1000\r\n";
-  const began = Date.now();
-  const took = async (bytes: string) => {
-    const answer = await rawHttp(server.url, bytes);
-    return { answer, seconds: (Date.now() - began) / 1000 };
-  };
-  const [nothing, headers, body, mcp] = await Promise.all([
-    took(""),
-    took("GET /healthz HTTP/1.1\r\nHost: loc"),
-    took(`${head("/api/add-domain")}\r\n{"domain":`),
-    took(`${head("/mcp")}\r\n{"jsonrpc":`),
-  ]);
-  for (const { answer } of [nothing, headers, body, mcp]) expect(answer).toMatch(/^(HTTP\/1\.1 40[08] |$)/);
-  for (const { seconds } of [nothing, headers]) expect(seconds).toBeLessThan(20);
-  for (const { seconds } of [body, mcp]) expect(seconds).toBeLessThan(45);
-  expect((await server.api("list-domains")).body).toMatchObject({ total: 0 });
-});
-
 test("header fields over the limit are refused, and nothing of them is repeated", async () => {
   const server = await startServer();
   const answer = await http(`${server.url}/healthz`, { headers: { "x-large": "canary".repeat(3000) } });
@@ -86,7 +64,7 @@ function endless(url: string, path: string, credential: string, type: string): P
   });
 }
 
-test("a body that is too large or never ends is cut off on every route", { timeout: 60_000 }, async () => {
+test("a body that is too large or never ends is cut off on every route", async () => {
   const server = await serverWithRoutes({ oauth: "true", "public-url": "https://mail.example.nl" });
   const key = String((await server.api("add-node", { name: "pi" })).body.sync_key);
   const posts = server.routes.filter(([method]) => method === "POST");

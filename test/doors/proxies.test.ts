@@ -116,18 +116,6 @@ describe.each(Object.keys(proxies) as ProxyKind[])("behind %s as deploy/ has it"
   });
 });
 
-test("no proxy cuts a poll that waits for as long as a poll may", { timeout: 90_000 }, async () => {
-  const installed = (Object.keys(proxies) as ProxyKind[]).filter(isInstalled);
-  const all = await Promise.all(installed.map((kind) => behind(kind)));
-  setDefaultCACertificates(all.map(({ proxy }) => proxy.ca.toString()));
-  const polls = all.map(async ({ proxy, must }) => {
-    const node = new SyncingNode(proxy.url, String((await must("add-node", { name: "pi" })).sync_key));
-    await node.poll();
-    return (await node.poll({ prefer: "wait=55" })).status;
-  });
-  expect(await Promise.all(polls)).toEqual(installed.map(() => 304));
-});
-
 /** Reads an answer up to its first bytes, then lets the server say the rest, then that. */
 async function firstAndRest({ url, ca }: ReverseProxy, more: () => void): Promise<[string, string]> {
   const request = get(url, { ca, agent: false });

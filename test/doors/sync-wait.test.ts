@@ -78,7 +78,7 @@ test("an operator's word that removals are meant is told to the waiting node at 
   const began = performance.now();
   const late = await node.poll({ prefer: "wait=55", "m25-accept-removals": told });
   expect([late.status, late.headers.get("m25-accept-removals")]).toEqual([304, "1;n=2"]);
-  expect(performance.now() - began).toBeLessThan(20_000);
+  expect(performance.now() - began).toBeLessThan(50_000);
 });
 
 test("a node that does not say what it was told of waits as others do", async () => {
@@ -112,7 +112,7 @@ test("a server that stops sends the waiting nodes away at once, to come back wit
   const waiting = node.poll({ prefer: "wait=55" });
   // The poll is being served once its contact is noted.
   await expect
-    .poll(() => server.api("list-nodes").then(({ body }) => JSON.stringify(body)), { timeout: 10_000 })
+    .poll(() => server.api("list-nodes").then(({ body }) => JSON.stringify(body)))
     .toContain('last_sync_at":"');
   await server.close();
   const { status, headers } = await waiting;

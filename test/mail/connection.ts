@@ -12,7 +12,7 @@ export interface Address {
 }
 
 /** How long a server may take for an answer. */
-const PATIENCE_MS = 15_000;
+const PATIENCE_MS = 60_000;
 
 export class Connection {
   #socket: Socket;

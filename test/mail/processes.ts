@@ -9,12 +9,12 @@ export interface Finished {
   readonly stderr: string;
 }
 
-/** Runs a program to its end, for at most 20 s. Resolves whatever the exit code; 127 when it could not be started. */
+/** Runs a program to its end, for at most two minutes. Resolves whatever the exit code; 127 when it could not be started. */
 export function run(program: string, ...args: readonly string[]): Promise<Finished> {
-  return runFor(20, program, ...args);
+  return runFor(120, program, ...args);
 }
 
-/** As `run`, for a program that may take longer than 20 s. */
+/** As `run`, for a program that has a limit of its own. */
 export function runFor(seconds: number, program: string, ...args: readonly string[]): Promise<Finished> {
   return new Promise((resolve) => {
     execFile(program, args, { timeout: seconds * 1000, killSignal: "SIGKILL" }, (error, stdout, stderr) => {
@@ -44,7 +44,7 @@ export async function startDaemon(
   try {
     const child = spawn(program, args, {
       stdio: ["ignore", output, output],
-      timeout: 20_000,
+      timeout: 120_000,
       killSignal: "SIGKILL",
     });
     const code = await new Promise<number | null>((resolve, reject) => {
@@ -61,7 +61,7 @@ export async function startDaemon(
 export async function until(
   what: string,
   condition: () => boolean | Promise<boolean>,
-  seconds = 10,
+  seconds = 60,
 ): Promise<void> {
   const deadline = Date.now() + seconds * 1000;
   while (!(await condition())) {
