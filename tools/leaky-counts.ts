@@ -27,9 +27,9 @@ export class LeakyCounts {
     return Math.max(0, count.level - (this.#clock() - count.at) * this.#perMs);
   }
 
-  /** @returns the level with this one */
-  add(key: string): number {
-    const level = this.level(key) + 1;
+  /** @returns the level with this one, or with so many */
+  add(key: string, amount = 1): number {
+    const level = this.level(key) + amount;
     this.#counts.delete(key);
     this.#counts.set(key, { level, at: this.#clock() });
     if (this.#counts.size > MOST_KEYS) {

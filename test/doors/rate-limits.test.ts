@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { NodeLimits } from "../../src/doors/sync/limits.ts";
 import { newCredential } from "../../tools/credential.ts";
 import { callTool, connectHttp, connectStdio } from "../support/clients.ts";
 import { http } from "../support/http.ts";
@@ -8,6 +9,9 @@ import { rawDatabase } from "../support/recount.ts";
 import { startServer, type TestServer } from "../support/server.ts";
 import { PASSWORD, testRuntime, testStore } from "../support/store.ts";
 import { SyncingNode } from "../support/syncing-node.ts";
+
+/** Of maps that a node gets within a minute. */
+const BYTES = 128 * 1024 * 1024;
 
 /** A request that comes from this address, by way of a trusted proxy. */
 function from(server: TestServer, address: string, path: string, credential?: string) {
@@ -155,6 +159,19 @@ test("a node's reports and whole snapshots are limited, what brings it up to dat
     await must("add-domain", { domain: `d${index}.nl` });
     expect((await node.poll()).kind).toBe("delta");
   }
+});
+
+test("a node may go on as its bytes leak away, and one snapshot of any size goes through", () => {
+  let now = 0;
+  const limits = new NodeLimits(() => now);
+  const node = { id: 1 };
+  const huge = { kind: "snapshot", size: 3 * BYTES } as const;
+  limits.maps(node, huge);
+  expect(() => limits.maps(node, { kind: "delta", size: 1 })).toThrow("Too many bytes of maps");
+  now += 119_000;
+  expect(() => limits.maps(node, huge)).toThrow("Too many bytes of maps");
+  now += 2_000;
+  limits.maps(node, huge);
 });
 
 test.each([

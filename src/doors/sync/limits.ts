@@ -1,18 +1,28 @@
 import type { PollingNode } from "../../../db/store.ts";
+import { LeakyCounts } from "../../../tools/leaky-counts.ts";
 import { RateLimit, tooMany } from "../../../tools/rate-limit.ts";
+import type { Publication } from "../../sync/publisher.ts";
 
 /** Each is an entry in the audit log that nobody can remove, and an honest node asks once. */
 const KEYS_A_MINUTE = 6;
 /** Five a second: as quickly as a node applies one change after the other. */
 const REPORTS_A_MINUTE = 300;
-/** Answers with everything, of any size; changes and answers without news cost little and are not counted. */
+/** Answers with everything, however small. */
 const SNAPSHOTS_A_MINUTE = 30;
+/** Snapshots and deltas together: all of some 1,000,000 mailboxes, or thousands of changes many times over. */
+const BYTES_A_MINUTE = 128 * 1024 * 1024;
 
 /** Counts what costs much, by node: a hundred of them may be behind one address. */
 export class NodeLimits {
   readonly #keys = new RateLimit(KEYS_A_MINUTE);
   readonly #reports = new RateLimit(REPORTS_A_MINUTE);
   readonly #snapshots = new RateLimit(SNAPSHOTS_A_MINUTE);
+  readonly #bytes: LeakyCounts;
+
+  /** @param clock ms since any moment, never backwards */
+  constructor(clock?: () => number) {
+    this.#bytes = new LeakyCounts(BYTES_A_MINUTE, clock);
+  }
 
   /** @throws MailError busy, as the others */
   key(node: PollingNode): void {
@@ -23,12 +33,16 @@ export class NodeLimits {
     take(this.#reports, node, "reports");
   }
 
-  snapshot(node: PollingNode): void {
-    take(this.#snapshots, node, "snapshots");
+  /** The answer that goes over the limit still goes out, however large: a node must get its snapshot in the end. */
+  maps(node: Pick<PollingNode, "id">, { kind, size }: Pick<Publication, "kind" | "size">): void {
+    const over = this.#bytes.level(String(node.id)) - BYTES_A_MINUTE;
+    if (over >= 0) throw tooMany("bytes of maps", Math.max(1, Math.ceil((over / BYTES_A_MINUTE) * 60)));
+    if (kind === "snapshot") take(this.#snapshots, node, "snapshots");
+    this.#bytes.add(String(node.id), size);
   }
 }
 
-function take(limit: RateLimit, { id }: PollingNode, what: string): void {
+function take(limit: RateLimit, { id }: Pick<PollingNode, "id">, what: string): void {
   const wait = limit.take(String(id));
   if (wait > 0) throw tooMany(what, wait);
 }

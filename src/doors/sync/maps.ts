@@ -74,7 +74,7 @@ export async function sendMaps(
   const since = standing.kind === "behind" ? standing.since : undefined;
   const encoding = acceptsBrotli(request.headers["accept-encoding"]) ? "br" : "identity";
   const maps = await door.publisher.publish(polls, node.view, state, encoding, since);
-  if (maps.kind === "snapshot") holdBack(door, node, maps);
+  holdBack(door, node, maps);
   return send(maps, reply);
 }
 
@@ -117,9 +117,10 @@ async function startHistory(door: SyncDoor, { name }: PollingNode, { history }: 
 }
 
 /** @throws MailError busy */
-function holdBack(door: SyncDoor, node: PollingNode, { body }: Publication): void {
+function holdBack(door: SyncDoor, node: PollingNode, maps: Publication): void {
+  const { body } = maps;
   try {
-    door.limits.snapshot(node);
+    door.limits.maps(node, maps);
   } catch (error) {
     if (body instanceof Readable) body.destroy();
     throw error;
