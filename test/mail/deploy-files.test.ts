@@ -43,6 +43,27 @@ const systemd = process.platform === "linux" && (await run("systemd-analyze", "-
 if (!systemd)
   process.stderr.write("The systemd units are not checked: no systemd-analyze. apt-get install -y systemd\n");
 
+describe.skipIf(!daemons.available)("the aliases of the system's own mail", () => {
+  test.each(["postfix-main.cf", "postfix-mx.cf"])("newaliases takes an edited line with %s", async (main) => {
+    const folder = mkdtempSync(join(tmpdir(), "m25-aliases-"));
+    try {
+      const aliases = join(folder, "aliases");
+      const config = readFileSync(join(DEPLOY, main), "utf8").replace(":/etc/aliases", `:${aliases}`);
+      writeFileSync(join(folder, "main.cf"), config);
+      writeFileSync(join(folder, "master.cf"), "");
+      utimesSync(join(folder, "main.cf"), 1, 1);
+      for (const target of ["jan@example.nl", "anna@example.nl"]) {
+        writeFileSync(aliases, `root: ${target}\n`);
+        await mustRun("/usr/sbin/sendmail", `-C${folder}`, "-bi");
+        const map = (await mustRun("postconf", "-c", folder, "-xh", "alias_maps")).trim();
+        expect((await mustRun("postmap", "-c", folder, "-q", "root", map)).trim()).toBe(target);
+      }
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+});
+
 describe.skipIf(!systemd)("the systemd units", () => {
   const units = [
     "m25-mail.service",

@@ -46,6 +46,11 @@ describe.skipIf(!daemons.available)("an MX-only node", () => {
     expect(words(foreign)).toMatch(/^554 5\.7\.1 .*Relay access denied$/);
   });
 
+  test("a subdomain of a hosted domain is not ours either", async () => {
+    const reply = await sendMail({ port: mx.ports.smtp }, { from: STRANGER, to: "jan@sub.example.nl" });
+    expect(words(reply)).toMatch(/^554 5\.7\.1 .*Relay access denied$/);
+  });
+
   test("no password is taken", async () => {
     const client = await SmtpClient.open({ port: mx.ports.smtp });
     expect(offersAuth(await client.ehlo())).toBe(false);

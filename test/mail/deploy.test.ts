@@ -55,6 +55,14 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
     expect(await arrives(lab, JAN, "hello")).toContain("\r\n.a line that begins with a dot\r\n");
   });
 
+  test("a mail with 15 MB of attachments arrives", async () => {
+    const message = `Subject: large\n\n${`${"x".repeat(75)}\n`.repeat(200_000)}`;
+    expect(
+      await sendMail({ port: lab.ports.smtp }, { from: STRANGER, to: ANNA.address, message }),
+    ).toMatchObject({ code: 250 });
+    expect((await arrives(lab, ANNA, "large")).length).toBeGreaterThan(15_000_000);
+  });
+
   test("a client that waits in IDLE is told of new mail", async () => {
     const client = await ImapClient.open({ port: lab.ports.imap });
     await client.login(ANNA.address, ANNA.password);
