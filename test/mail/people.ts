@@ -1,7 +1,7 @@
 /** Whose mail it is in the tests of deploy/. */
 
 export const JAN = { address: "jan@example.nl", password: "correct horse" };
-export const ANNA = { address: "anna@example.nl", password: "battery staple" };
+export const ANNA = { address: "anna@example.nl", password: "battery staple", quotaMb: 100 };
 /** Whose mailbox is soon full. */
 export const FULL = { address: "full@example.nl", password: "one megabyte", quotaMb: 1 };
 export const USERS = [JAN, ANNA, FULL];
