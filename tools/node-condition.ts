@@ -105,6 +105,19 @@ function hintOf(
       `list of domains leaves them out, m25-mail node set ${name} --domains LIST.`
     );
   }
+  if (reason === "domain_elsewhere") {
+    return (
+      `Postfix on the node refuses the mail of ${report?.count ?? "some"} served domains: a setting of its main.cf that comes first ` +
+      "names them, as mydestination names the node's own host name. An operator removes them there (m25-mail-node status on the " +
+      "node tells which) and reloads Postfix; or the host gets another name."
+    );
+  }
+  if (reason === "maps_not_used") {
+    return (
+      "Postfix on the node does not ask for the node's maps, so it refuses their mail. An operator installs the main.cf that " +
+      "deploy/README.md names, and reloads Postfix."
+    );
+  }
   if (reason === "digest_differs") {
     return (
       "The node serves other records than the server has at that revision. An operator makes it take everything anew " +

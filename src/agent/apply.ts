@@ -31,6 +31,8 @@ import { countsOf, type NodeState, writeNodeState } from "./state.ts";
 /** Commands by their absolute paths. */
 export interface Commands {
   postmap: string;
+  /** Undefined where there is none. */
+  postconf: string | undefined;
   /** With its leading arguments; undefined where there is none. */
   doveadm: readonly string[] | undefined;
 }

@@ -13,6 +13,8 @@ export interface Config {
   mailRoot: string;
   /** Given to doveadm as -c. */
   dovecotConfig?: string | undefined;
+  /** The folder of main.cf, given to Postfix's commands as -c. */
+  postfixConfig?: string | undefined;
   caFile?: string | undefined;
   insecureHttp?: boolean;
   dryRun?: boolean;
@@ -148,6 +150,7 @@ function readConfig(given: Given): Config {
     out: path("out") ?? "",
     mailRoot: parseMailRoot(text("mail-root") ?? DEFAULT_MAIL_ROOT),
     dovecotConfig: path("dovecot-config"),
+    postfixConfig: path("postfix-config"),
     insecureHttp: is("insecure-http"),
     dryRun: is("dry-run"),
     thresholds: {

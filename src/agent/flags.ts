@@ -48,6 +48,7 @@ export const flags: readonly Flag[] = [
     description: `homes are DIR/DOMAIN/LOCAL.ID (default ${DEFAULT_MAIL_ROOT})`,
   },
   { name: "dovecot-config", value: "FILE", of: polling, description: "which Dovecot: doveadm -c FILE" },
+  { name: "postfix-config", value: "DIR", of: polling, description: "which Postfix: postconf -c DIR" },
   {
     name: "ca",
     value: "FILE",

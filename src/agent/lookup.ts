@@ -1,9 +1,12 @@
 import { join } from "node:path";
+import type { NodeRole } from "../sync/records.ts";
+import type { FailureReason } from "../sync/report.ts";
 import { homeOf, untilDovecotLooks } from "./dovecot.ts";
 import { onOneLine } from "./faults.ts";
 import type { FileSystem } from "./file-system.ts";
 import { names, stagedName } from "./folder.ts";
 import type { CommandResult, Host } from "./host.ts";
+import { compareMainCf, type PostfixCommands } from "./main-cf.ts";
 import { configurationFolder } from "./postmap.ts";
 import { PRIVATE, removeQuietly, replaceFile } from "./staging.ts";
 
@@ -19,15 +22,18 @@ export interface Changes {
 
 /** With what to look. */
 export interface Eyes {
+  role: NodeRole;
   postmap: string;
+  /** Undefined where main.cf is not compared. */
+  postfix: PostfixCommands | undefined;
   /** With its leading arguments; undefined where Dovecot is not asked. */
   doveadm: readonly string[] | undefined;
   mailRoot: string;
 }
 
 export interface Findings {
-  /** How many look-ups contradict what was applied. */
-  contradicting: number;
+  /** What contradicts what was applied, and in how many cases; undefined when nothing does. */
+  contradiction: { reason: FailureReason; count: number } | undefined;
   /** Why Dovecot did not say whom it knows; null when it did, or was not to be asked. */
   silence: string | null;
 }
@@ -53,17 +59,34 @@ export async function noteChanges(files: FileSystem, out: string, changes: Chang
  */
 export async function lookUpChanges(host: Host, out: string, eyes: Eyes): Promise<Findings> {
   const noted = parseChanges(await host.files.read(join(out, names.unproved)));
-  if (noted === undefined) return { contradicting: 0, silence: null };
+  if (noted === undefined) return { contradiction: undefined, silence: null };
   const postfix = [
     ...(await askPostfix(host, out, eyes.postmap, "domains", noted.domains)),
     ...(await askPostfix(host, out, eyes.postmap, "mailboxes", noted.users)),
   ];
   const { complaints: dovecot, silence } = await askDovecot(host, eyes, noted.users);
-  const complaints = [...postfix, ...dovecot];
-  for (const complaint of complaints) host.log(`not as applied: ${complaint}`);
+  const { elsewhere, unused } =
+    eyes.postfix === undefined
+      ? { elsewhere: [], unused: [] }
+      : await compareMainCf(
+          host,
+          { out, postfix: eyes.postfix, role: eyes.role },
+          {
+            domains: noted.domains.added,
+            users: noted.users.added,
+          },
+        );
+  const complaints: [FailureReason, string[]][] = [
+    ["domain_elsewhere", elsewhere],
+    ["maps_not_used", unused],
+    ["lookup_failed", [...postfix, ...dovecot]],
+  ];
+  for (const complaint of complaints.flatMap(([, lines]) => lines)) host.log(`not as applied: ${complaint}`);
+  const worst = complaints.find(([, lines]) => lines.length > 0);
   if (silence !== null) host.log(`warning: ${silence}`);
-  else if (complaints.length === 0) await removeQuietly(host.files, [join(out, names.unproved)]);
-  return { contradicting: complaints.length, silence };
+  else if (worst === undefined) await removeQuietly(host.files, [join(out, names.unproved)]);
+  const contradiction = worst && { reason: worst[0], count: worst[1].length };
+  return { contradiction, silence };
 }
 
 /** @returns a line for each key that Postfix sees otherwise */

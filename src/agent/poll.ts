@@ -253,12 +253,12 @@ async function pollLocked(
   const news = acceptedNow || (changed && !isSameService(before, state)) ? "changed" : "unchanged";
   const { acceptedAnew } = answer;
   const eyes = eyesOf(place, state);
-  const { contradicting, silence } = await lookUpChanges(host, config.out, eyes);
+  const { contradiction, silence } = await lookUpChanges(host, config.out, eyes);
   if (silence === null && noted.dovecot !== null && eyes.doveadm !== undefined)
     host.log("Dovecot answers again");
   noted.dovecot = silence;
-  if (contradicting > 0) {
-    const failure: Outcome = { status: "failed", reason: "lookup_failed", count: contradicting };
+  if (contradiction !== undefined) {
+    const failure: Outcome = { status: "failed", ...contradiction };
     const reported = await report(state, failure);
     return { exitCode: exitCodes.temporary, news, acceptedAnew, reported };
   }
@@ -283,7 +283,10 @@ function isSameService(before: NodeState | undefined, now: NodeState): boolean {
 }
 
 /** With what to look up what was applied; an mx has no users of Dovecot's. */
-function eyesOf({ config, commands }: Workplace, { applied }: NodeState): Eyes {
-  const doveadm = applied.role === "mail" ? commands.doveadm : undefined;
-  return { postmap: commands.postmap, doveadm, mailRoot: config.mailRoot };
+function eyesOf({ config, commands }: Workplace, { applied: { role } }: NodeState): Eyes {
+  const { postmap, postconf } = commands;
+  const postfix =
+    postconf === undefined ? undefined : { postmap, postconf, configuration: config.postfixConfig };
+  const doveadm = role === "mail" ? commands.doveadm : undefined;
+  return { role, postmap, postfix, doveadm, mailRoot: config.mailRoot };
 }

@@ -68,15 +68,19 @@ export async function findCommands(host: Host, config: Config): Promise<Commands
   if (postmap === undefined) {
     throw new ConfigurationError("postmap is not installed (Debian: apt-get install postfix postfix-lmdb)");
   }
+  const postconf = await host.find("postconf");
+  const { dovecotConfig, postfixConfig } = config;
+  if (postfixConfig !== undefined && (await host.files.stat(join(postfixConfig, "main.cf"))) === undefined)
+    throw new ConfigurationError(`the --postfix-config folder ${postfixConfig} has no main.cf`);
   const doveadm = await host.find("doveadm");
-  const { dovecotConfig } = config;
-  if (dovecotConfig === undefined) return { postmap, doveadm: doveadm === undefined ? undefined : [doveadm] };
+  if (dovecotConfig === undefined)
+    return { postmap, postconf, doveadm: doveadm === undefined ? undefined : [doveadm] };
   if (doveadm === undefined)
     throw new ConfigurationError("--dovecot-config is given, and doveadm is not installed");
   if ((await host.files.stat(dovecotConfig)) === undefined) {
     throw new ConfigurationError(`the --dovecot-config file ${dovecotConfig} does not exist`);
   }
-  return { postmap, doveadm: [doveadm, "-c", dovecotConfig] };
+  return { postmap, postconf, doveadm: [doveadm, "-c", dovecotConfig] };
 }
 
 /**

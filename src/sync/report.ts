@@ -8,6 +8,8 @@ export const failureReasons = [
   "write_failed",
   "postmap_failed",
   "lookup_failed",
+  "domain_elsewhere",
+  "maps_not_used",
 ] as const;
 
 export type FailureReason = (typeof failureReasons)[number];

@@ -61,8 +61,15 @@ function place(run: Host["run"] = thisMachine.run): Place {
     asked,
     note: (noted) => noteChanges(host.files, out, noted),
     look: async (given) => {
-      const eyes = { postmap, doveadm: undefined, mailRoot: "/var/vmail", ...given };
-      return (await lookUpChanges(host, out, eyes)).contradicting;
+      const eyes: Eyes = {
+        role: "mail",
+        postmap,
+        postfix: undefined,
+        doveadm: undefined,
+        mailRoot: "/var/vmail",
+        ...given,
+      };
+      return (await lookUpChanges(host, out, eyes)).contradiction?.count ?? 0;
     },
   };
 }

@@ -208,7 +208,7 @@ export interface Node {
   poll(dependencies?: Partial<Dependencies>): Promise<PollResult>;
 }
 
-/** A node with a folder and a key of its own. doveadm is not there unless the test puts one in place. */
+/** A node with a folder and a key of its own. doveadm and postconf are not there unless the test puts them in place. */
 export function nodeOf(server: { url: URL }, parts: Partial<Host> = {}): Node {
   const folder = temporaryFolder();
   const keyFile = join(folder, "key");
@@ -223,7 +223,7 @@ export function nodeOf(server: { url: URL }, parts: Partial<Host> = {}): Node {
       ...thisMachine,
       clock: quickClock,
       find: async (command) => {
-        if (command === "doveadm") return undefined;
+        if (command === "doveadm" || command === "postconf") return undefined;
         return (await thisMachine.find(command)) ?? `/pretended/${command}`;
       },
       run: async (command, args, options) => {
@@ -266,7 +266,7 @@ export function pretendPostmap(args: readonly string[], options: RunOptions = {}
 
 /** For tests that poll often: nothing is started, no postmap and no lock's process, and there is no doveadm. */
 export const startingNothing: Pick<Host, "find" | "run" | "lock"> = {
-  find: async (command) => (command === "doveadm" ? undefined : `/pretended/${command}`),
+  find: async (command) => (command === "postmap" ? `/pretended/${command}` : undefined),
   run: async (_command, args, options) => pretendPostmap(args, options),
   lock: async () => ({ fd: -1, holds: async () => true, release: async () => undefined }),
 };

@@ -89,8 +89,11 @@ describe.skipIf(!daemons.available)("from an assistant's sentence to a working m
 
   function poll(mailRoot: string): Promise<Finished> {
     const args = ["--server", url, "--key-file", join(folder, "key"), "--out", out, "--mail-root", mailRoot];
-    const dovecot = lab === undefined ? [] : ["--dovecot-config", lab.dovecotConfig];
-    return run(process.execPath, join(dist, "m25-mail-node.mjs"), "once", ...args, ...dovecot);
+    const daemons =
+      lab === undefined
+        ? []
+        : ["--dovecot-config", lab.dovecotConfig, "--postfix-config", lab.postfixConfigDir];
+    return run(process.execPath, join(dist, "m25-mail-node.mjs"), "once", ...args, ...daemons);
   }
 
   /** Calls a tool as an assistant does; a refusal fails the test. */
@@ -217,6 +220,24 @@ describe.skipIf(!daemons.available)("from an assistant's sentence to a working m
     await live("remove_domain", { domain: "bücher.example" });
     const reply = await deliver("info@xn--bcher-kva.example");
     expect(reply.code).toBeGreaterThanOrEqual(550);
+  });
+
+  test("a domain that main.cf names as the node's own is not called current, and says what to do", async () => {
+    const host = (
+      await run("/usr/sbin/postconf", "-c", lab.postfixConfigDir, "-h", "myhostname")
+    ).stdout.trim();
+    await tool("add_domain", { domain: host });
+    await tool("add_user", { email: `info@${host}`, password: FIRST });
+    expect(await sync()).toMatchObject({ code: 75 });
+    expect((await deliver(`info@${host}`)).code).toBe(550);
+    expect(await tool("list_nodes", {})).toMatchObject({
+      nodes: [
+        { status: "failing", reason: "domain_elsewhere", hint: expect.stringContaining("mydestination") },
+      ],
+    });
+    await tool("remove_user", { email: `info@${host}`, hard_delete: true });
+    await live("remove_domain", { domain: host });
+    expect(await tool("list_nodes", {})).toMatchObject({ nodes: [{ status: "current", reason: null }] });
   });
 
   test("no password stands in any file of the node or the server", () => {
