@@ -8,8 +8,10 @@ import {
   begin,
   CHATGPT,
   CLAUDE_CODE,
+  CODEX,
   choose,
   claudeFlow,
+  GOOSE,
   goBack,
   mcpStatus,
   refresh,
@@ -18,6 +20,7 @@ import {
   tokenRequest,
   tokensFor,
   VSCODE,
+  ZED,
 } from "../support/oauth.ts";
 import { rawDatabase } from "../support/recount.ts";
 import { startServer } from "../support/server.ts";
@@ -276,6 +279,9 @@ test("grants and requests under way survive a restart", async () => {
 test.each([
   ["Claude Code on any port", CLAUDE_CODE, "http://localhost:51234/callback"],
   ["Claude Code on 127.0.0.1", CLAUDE_CODE, "http://127.0.0.1:3118/callback"],
+  ["Codex on any port", CODEX, "http://127.0.0.1:40001/callback"],
+  ["goose on ::1", GOOSE, "http://[::1]:40002/oauth_callback"],
+  ["Zed on any port", ZED, "http://127.0.0.1:40003/callback"],
   ["VS Code on its own port", VSCODE, "http://127.0.0.1:33418/"],
   ["VS Code on another port", VSCODE, "http://127.0.0.1:45678/"],
   ["VS Code in a browser", VSCODE, "https://vscode.dev/redirect"],

@@ -1,4 +1,6 @@
+import fc from "fast-check";
 import { expect, test } from "vitest";
+import { documentAddress } from "../../src/auth/oauth/unknown-document.ts";
 import { http } from "../support/http.ts";
 import {
   begin,
@@ -170,6 +172,60 @@ test("a client that is on no list is refused, and its address is never asked for
     expect(page.headers.location).toBeUndefined();
   }
   expect(server.standIn.asked).toEqual([]);
+});
+
+test("the page and the log say which flag admits a client whose document is on no list", async () => {
+  const server = await startOAuthServer();
+  const clientId = "https://client.example/oauth/client.json";
+  const { page } = await begin(server, { ...claudeFlow, clientId });
+  expect(page.status).toBe(400);
+  expect(page.body).toContain("<strong>client.example</strong>");
+  expect(page.body).toContain(`<code>--oauth-clients ${clientId}</code>`);
+  expect(page.body).toContain("Do nothing if you did not just ask for this yourself");
+  expect(page.body).not.toContain("href");
+  expect(server.log.join("\n")).toContain(`{"client":"${clientId}","admit":"--oauth-clients ${clientId}"}`);
+  const admitted = await startOAuthServer({ "oauth-clients": clientId });
+  admitted.standIn.serves[clientId] = {
+    client_id: clientId,
+    client_name: "Admitted",
+    redirect_uris: [claudeFlow.redirectUri],
+  };
+  expect((await begin(admitted, { ...claudeFlow, clientId })).page.body).toContain("Admitted");
+});
+
+test.each([
+  ["a command for the shell", "https://client.example/$(reboot)"],
+  ["a second command", "https://client.example/a;reboot"],
+  ["a further flag", "https://client.example/a --trusted-proxies 0.0.0.0/0"],
+  ["a further client", "https://client.example/a,https://evil.example/b"],
+  ["markup", "https://client.example/<script>alert(1)</script>"],
+  ["a line of its own", "https://client.example/a\nOAuth: allowed a client"],
+  ["a name before the real one", "https://claude.ai@evil.example/client.json"],
+  ["letters that look like others", "https://cl\u0430ude.ai/client.json"],
+  ["text that runs backwards", "https://client.example/\u202egpj.tneilc"],
+  ["more than anybody would read", `https://client.example/${"a/".repeat(200)}`],
+])("an address with %s is repeated neither on the page nor in the log", async (_what, clientId) => {
+  const server = await startOAuthServer();
+  const { page } = await begin(server, { ...claudeFlow, clientId });
+  expect(page.status).toBe(400);
+  expect(page.body).toContain("This server does not know that program");
+  for (const text of [page.body, server.log.join("\n")]) {
+    expect(text).not.toMatch(
+      /reboot|trusted-proxies|evil\.example|alert|allowed a client|ude\.ai|tneilc|a\/a\//,
+    );
+  }
+});
+
+test("the address that the page repeats is always one that a shell takes as it stands", async () => {
+  await fc.assert(
+    fc.property(
+      fc.oneof(fc.webUrl({ validSchemes: ["https"], withFragments: true }), fc.string()),
+      (text) => {
+        const shown = documentAddress(text);
+        expect(shown === undefined || (shown === text && /^https:\/\/[\w./~-]+$/.test(shown))).toBe(true);
+      },
+    ),
+  );
 });
 
 test("--oauth-clients admits one more client, by its exact address", async () => {

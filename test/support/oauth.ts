@@ -49,8 +49,40 @@ export const documents: Record<string, Record<string, unknown>> = {
     response_types: ["code"],
     token_endpoint_auth_method: "none",
   },
+  "https://chatgpt.com/oauth/codex/client.json": {
+    client_id: "https://chatgpt.com/oauth/codex/client.json",
+    client_uri: "https://chatgpt.com/codex",
+    client_name: "Codex",
+    application_type: "native",
+    redirect_uris: ["http://127.0.0.1/callback", "http://localhost/callback"],
+    grant_types: ["authorization_code", "refresh_token"],
+    response_types: ["code"],
+    token_endpoint_auth_method: "none",
+    token_endpoint_auth_methods_supported: ["none"],
+  },
+  "https://goose-docs.ai/oauth/client-metadata.json": {
+    client_id: "https://goose-docs.ai/oauth/client-metadata.json",
+    client_name: "goose",
+    redirect_uris: ["http://127.0.0.1/oauth_callback", "http://[::1]/oauth_callback"],
+    grant_types: ["authorization_code", "refresh_token"],
+    response_types: ["code"],
+    token_endpoint_auth_method: "none",
+    code_challenge_methods_supported: ["S256"],
+  },
+  "https://zed.dev/oauth/client-metadata.json": {
+    client_id: "https://zed.dev/oauth/client-metadata.json",
+    client_name: "Zed",
+    client_uri: "https://zed.dev",
+    redirect_uris: ["http://127.0.0.1/callback"],
+    grant_types: ["authorization_code", "refresh_token"],
+    response_types: ["code"],
+    token_endpoint_auth_method: "none",
+  },
 };
 
+export const ZED = "https://zed.dev/oauth/client-metadata.json";
+export const GOOSE = "https://goose-docs.ai/oauth/client-metadata.json";
+export const CODEX = "https://chatgpt.com/oauth/codex/client.json";
 export const CLAUDE = "https://claude.ai/oauth/mcp-oauth-client-metadata";
 export const CLAUDE_CODE = "https://claude.ai/oauth/claude-code-client-metadata";
 export const CHATGPT = "https://chatgpt.com/oauth/client.json";

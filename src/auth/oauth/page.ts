@@ -24,6 +24,7 @@ label.field { font-weight: 600; display: block; margin-bottom: .25rem; }
 button { font: inherit; font-weight: 600; padding: .55rem 1.4rem; border-radius: .35rem; border: 1px solid var(--strong); background: transparent; color: var(--strong); cursor: pointer; }
 button[value=allow], button[value=sign-in] { background: #0b57a4; color: #fff; }
 :focus-visible { outline: 3px solid var(--strong); outline-offset: 2px; }
+code { overflow-wrap: anywhere; }
 .alarm { border-left: .3rem solid var(--alarm); padding: .5rem .8rem; margin: 0 0 1rem; background: var(--shade); }
 a { color: var(--strong); }
 `;
@@ -163,7 +164,7 @@ export function returnPage(url: string, target: string): string {
   );
 }
 
-export function errorPage(reason: string): string {
+export function errorPage(reason: string | Html): string {
   return page(
     "This did not work",
     html`<h1>This did not work</h1><p class="alarm">${reason}</p>

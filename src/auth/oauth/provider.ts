@@ -14,6 +14,7 @@ import { adapterFor } from "./adapter.ts";
 import { Access } from "./authenticate.ts";
 import type { ClientDocuments } from "./client-documents.ts";
 import { errorPage } from "./page.ts";
+import { admittingFlag, documentAddress, unknownDocumentPage } from "./unknown-document.ts";
 
 const MINUTE = 60;
 const DAY = 86_400;
@@ -113,7 +114,9 @@ export function createProvider(issuer: string, resource: string, parts: Provider
     renderError: (ctx, { error, error_description }) => {
       ctx.type = "html";
       const reason = String(error_description ?? error);
-      ctx.body = errorPage(plainWords[reason] ?? reason);
+      const unknown = unknownDocument(ctx, reason);
+      ctx.body =
+        unknown === undefined ? errorPage(plainWords[reason] ?? reason) : unknownDocumentPage(unknown);
     },
     ttl: {
       AccessToken: 60 * MINUTE,
@@ -130,19 +133,34 @@ export function createProvider(issuer: string, resource: string, parts: Provider
   return provider;
 }
 
+const NOT_ALLOWED = "client_id metadata document fetch not allowed";
+
+/** The document's address where that is what was refused, if it can be shown. */
+function unknownDocument(ctx: KoaContextWithOIDC, reason: string | undefined): string | undefined {
+  return reason === NOT_ALLOWED ? documentAddress(ctx.oidc.params?.client_id) : undefined;
+}
+
 /** What the person at the page, who is the operator, can do something about. */
 const plainWords: Readonly<Record<string, string>> = {
   "client is invalid":
     "This server does not know that program. To register it: m25-mail oauth client add NAME --redirect-uri URI",
-  "client_id metadata document fetch not allowed":
-    "This server does not know that program. To admit it: m25-mail serve --oauth-clients URL",
+  [NOT_ALLOWED]: "This server does not know that program. To admit it: m25-mail serve --oauth-clients URL",
   "client_id metadata document fetch failed":
     "That program’s description could not be fetched from its maker, or is none. The server’s log has its address.",
 };
 
 function logEvents(provider: Provider, log: Log): void {
-  const refused = (_ctx: unknown, { error, error_description }: errors.OIDCProviderError) =>
-    log.warn("OAuth: refused a request", { error, reason: error_description?.slice(0, 200) });
+  const refused = (ctx: KoaContextWithOIDC, { error, error_description }: errors.OIDCProviderError) => {
+    const unknown = unknownDocument(ctx, error_description);
+    if (unknown === undefined) {
+      log.warn("OAuth: refused a request", { error, reason: error_description?.slice(0, 200) });
+    } else {
+      log.warn("OAuth: refused a client whose document is not on the list", {
+        client: unknown,
+        admit: admittingFlag(unknown),
+      });
+    }
+  };
   provider.on("authorization.error", refused);
   provider.on("grant.error", refused);
   provider.on("revocation.error", refused);
