@@ -101,8 +101,9 @@ function hintOf(
     return (
       `The node keeps serving ${report?.count ?? "some"} mailboxes that were removed: many were at once, and then all later ` +
       "removals wait too. If they are meant, an operator lets them go at the server's shell: " +
-      `m25-mail node accept ${name}. Else bring them back: m25-mail user restore EMAIL, or restore FILE; or, where a wrong ` +
-      `list of domains leaves them out, m25-mail node set ${name} --domains LIST.`
+      `m25-mail node accept ${name}; or at the node's, where it runs with --accept local: m25-mail-node accept. Else bring ` +
+      "them back: m25-mail user restore EMAIL, or restore FILE; or, where a wrong list of domains leaves them out, " +
+      `m25-mail node set ${name} --domains LIST.`
     );
   }
   if (reason === "domain_elsewhere") {

@@ -47,9 +47,15 @@ export async function acceptHere(place: Workplace, start: Start): Promise<Start>
 export async function applyAnswer(
   place: Workplace,
   start: Start,
-  { state: server, accepted }: MapsAnswer,
+  { state: server, accepted: said, acceptedAnew }: MapsAnswer,
 ): Promise<NodeState> {
   const { host, config } = place;
+  const accepted = config.acceptLocally === true ? undefined : said;
+  if (accepted !== said && acceptedAnew && start.recorded?.withheld != null) {
+    host.log(
+      `the server says that withheld removals may go; --accept local: m25-mail-node accept --out ${config.out} lets them go`,
+    );
+  }
   const { recorded } = start;
   const now = host.clock.now();
   const hours =

@@ -18,6 +18,8 @@ export interface Config {
   caFile?: string | undefined;
   insecureHttp?: boolean;
   dryRun?: boolean;
+  /** True when only a word at this node lets withheld removals go: the server may be compromised. */
+  acceptLocally?: boolean;
   /** Beyond which removals are withheld. */
   thresholds?: Thresholds;
 }
@@ -153,11 +155,19 @@ function readConfig(given: Given): Config {
     postfixConfig: path("postfix-config"),
     insecureHttp: is("insecure-http"),
     dryRun: is("dry-run"),
+    acceptLocally: readChoice(given, "accept", ["server", "local"]) === "local",
     thresholds: {
       percent: readNumber(given, "max-loss-percent", DEFAULT_THRESHOLDS.percent, 100),
       users: readNumber(given, "max-loss-users", DEFAULT_THRESHOLDS.users, 1e9),
     },
   };
+}
+
+/** The first is what holds without the flag. */
+function readChoice({ text }: Given, flag: string, choices: readonly [string, ...string[]]): string {
+  const value = text(flag) ?? choices[0];
+  if (!choices.includes(value)) throw new UsageError(`--${flag} is not one of ${choices.join(", ")}`);
+  return value;
 }
 
 function readNumber({ text }: Given, flag: string, usual: number, most: number): number {

@@ -31,7 +31,8 @@ export async function dryRun(host: Host, config: Config, client: Client, key: st
   const position = kept && { ...kept.server, tag: stateTag(kept.server) };
   const answer = await client.fetchMaps(key, { position, base: async () => kept?.server });
   await refuseReturn(answer, { position, kept: async () => kept, recorded });
-  const { state, accepted } = answer;
+  const { state } = answer;
+  const accepted = config.acceptLocally === true ? undefined : answer.accepted;
   const server = state ?? kept?.server;
   if (server === undefined) return;
   const hour = recorded?.hours.count ?? kept?.ledger.hour ?? 0;

@@ -73,6 +73,13 @@ export const flags: readonly Flag[] = [
     of: polling,
     description: `and of more than that many (default ${DEFAULT_THRESHOLDS.users})`,
   },
+  {
+    name: "accept",
+    value: "WHERE",
+    of: polling,
+    description:
+      "whose word lets withheld removals go: server (default, and here), or local: only m25-mail-node accept",
+  },
   { name: "json", of: ["status"], description: "one JSON object in place of lines" },
 ];
 

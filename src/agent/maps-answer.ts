@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import { pipeline, type Readable } from "node:stream";
+import { pipeline, type Readable, Transform } from "node:stream";
 import { createBrotliDecompress, createGunzip } from "node:zlib";
 import type { MailState } from "../sync/answer.ts";
 import { AnswerReader, RefusedAnswer } from "../sync/reader.ts";
@@ -33,8 +33,8 @@ export async function readMaps(
   try {
     // What the answer is decides what it is read against, so its first line is looked at first.
     let opening: string | undefined = "";
-    for await (const piece of decoded(response)) {
-      const text = (piece as Buffer).toString("latin1");
+    for await (const piece of unpacked(response, () => lines + 1)) {
+      const text = piece.toString("latin1");
       if (opening === undefined) {
         splitter.add(text);
         continue;
@@ -57,6 +57,10 @@ export async function readMaps(
 }
 
 const MAX_OPENING = 4096;
+/** Our own maps unpack to 90 times their size at most (a million long domains): more is made to fill the memory. */
+const MOST_RATIO = 100;
+/** So many bytes are taken whatever they came in. */
+const FREE = 1 << 20;
 const IS_DELTA = /^[^\n]*"kind":"delta"/;
 
 function refusalOf(error: unknown, line: number): RefusedAnswer | undefined {
@@ -70,9 +74,30 @@ function refusalOf(error: unknown, line: number): RefusedAnswer | undefined {
   return undefined;
 }
 
-function decoded(response: IncomingMessage): Readable {
+/** @throws RefusedAnswer too_large, at `line()`, once there is far more than came */
+async function* unpacked(response: IncomingMessage, line: () => number): AsyncGenerator<Buffer> {
+  let received = 0;
+  let given = 0;
+  const count = (bytes: number): void => {
+    received += bytes;
+  };
+  for await (const piece of decoded(response, count)) {
+    given += (piece as Buffer).length;
+    if (given > FREE + MOST_RATIO * received) throw new RefusedAnswer("too_large", line());
+    yield piece as Buffer;
+  }
+}
+
+/** @param count is told of each piece that came, in bytes */
+function decoded(response: IncomingMessage, count: (bytes: number) => void): Readable {
   const encoding = response.headers["content-encoding"]?.trim().toLowerCase() ?? "identity";
-  if (encoding === "identity") return response;
+  const counted = new Transform({
+    transform(piece: Buffer, _encoding, done) {
+      count(piece.length);
+      done(null, piece);
+    },
+  });
+  if (encoding === "identity") return pipeline(response, counted, () => undefined);
   const decoders: Record<string, typeof createGunzip | typeof createBrotliDecompress> = {
     br: createBrotliDecompress,
     gzip: createGunzip,
@@ -81,5 +106,5 @@ function decoded(response: IncomingMessage): Readable {
   const decoder = decoders[encoding];
   if (decoder === undefined) throw new RefusedAnswer("not_maps", 1);
   // The reader of the last part sees every part's error.
-  return pipeline(response, decoder(), () => undefined);
+  return pipeline(response, counted, decoder(), () => undefined);
 }

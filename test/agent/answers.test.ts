@@ -1,5 +1,5 @@
 import { createServer as createTcpServer } from "node:net";
-import { brotliCompressSync, gzipSync } from "node:zlib";
+import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import { beforeEach, describe, expect, it } from "vitest";
 import { openClient } from "../../src/agent/client.ts";
 import type { Limits } from "../../src/agent/connection.ts";
@@ -194,6 +194,22 @@ describe("an answer that is refused", () => {
     expect(server.reports.at(-1)).toMatchObject({ reason: "too_large" });
     server.serves = many;
     expect((await node.poll({ limits: { bytes: 100_000 } })).exitCode).toBe(0);
+  });
+
+  it("a small answer that unpacks to far more than maps do is too_large before it fills the memory", async () => {
+    const long = Array.from({ length: 3 }, () => "x".repeat(59)).join(".");
+    const many = stateOf(
+      2,
+      Array.from({ length: 20_000 }, (_, index) => `${index}.${long}.example`),
+      [],
+    );
+    const body = brotliCompressSync(bodyOf(many), { params: { [constants.BROTLI_PARAM_QUALITY]: 9 } });
+    expect(bodyOf(many).length / body.length).toBeGreaterThan(100);
+    server.serves = text(body, { "Content-Encoding": "br" });
+    expect((await node.poll()).exitCode).toBe(65);
+    expect(server.reports.at(-1)?.reason).toBe("too_large");
+    server.serves = many;
+    expect((await node.poll()).exitCode).toBe(0);
   });
 
   it("a node without any state reports that it serves nothing", async () => {

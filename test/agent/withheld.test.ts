@@ -220,6 +220,22 @@ describe("a server that has lost most of a node's users", () => {
     }
   });
 
+  it("with --accept local only a word at the node lets them go, whatever the server says", async () => {
+    const { server, node, accepts } = await nodeWith(full);
+    node.config.acceptLocally = true;
+    server.serves = emptied;
+    accepts(1);
+    expect((await node.poll()).exitCode).toBe(65);
+    for (const revision of [2, 9]) {
+      accepts(revision);
+      expect((await node.poll()).exitCode).toBe(65);
+      expect(serves(node.config.out)).toEqual(expected);
+    }
+    await accept(node);
+    expect((await node.poll()).exitCode).toBe(0);
+    expect(serves(node.config.out)).toEqual(expectedOf(emptied));
+  });
+
   it("files are made anew with them while the server is away, and when state.json is lost", async () => {
     const { server, node } = await nodeWith(full);
     server.serves = emptied;

@@ -320,7 +320,7 @@ test.each<[string, Seen, RegExp | null]>([
   [
     "withholds removals",
     { contact: 1, report: { status: "withheld", reason: "removals_withheld", count: 7 } },
-    /serving 7 mailboxes.*all later removals wait too.*node accept pi\. .*user restore EMAIL.*restore FILE.*node set pi --domains/,
+    /serving 7 mailboxes.*all later removals wait too.*node accept pi; or at the node.s, where it runs with --accept local: m25-mail-node accept\. .*user restore EMAIL.*restore FILE.*node set pi --domains/,
   ],
   [
     "hears two histories",
