@@ -47,14 +47,17 @@ export class AuditTable {
     this.#state = state;
   }
 
-  /** After the change that it is about: the entry has the revision which that led to. */
-  async append(entry: AuditEntry): Promise<void> {
-    const { client = null, outcome = "done" } = entry;
+  /** At least one entry, after the change that they are about: they have the revision which that led to. */
+  async append(...entries: readonly AuditEntry[]): Promise<void> {
     const revision = await this.#state.revision();
-    await this.#db
-      .insertInto("audit_log")
-      .values({ ...entry, client, outcome, arguments: JSON.stringify(entry.arguments), revision })
-      .execute();
+    const rows = entries.map(({ client = null, outcome = "done", ...entry }) => ({
+      ...entry,
+      client,
+      outcome,
+      arguments: JSON.stringify(entry.arguments),
+      revision,
+    }));
+    await this.#db.insertInto("audit_log").values(rows).execute();
   }
 
   /** The same for a refused call, unless the principal has had its share of this hour. */

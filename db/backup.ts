@@ -1,9 +1,19 @@
-import { chmodSync, copyFileSync, existsSync, realpathSync, renameSync, rmSync, statSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import {
+  chmodSync,
+  closeSync,
+  copyFileSync,
+  existsSync,
+  openSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { dirname } from "node:path";
 import { MailError } from "../src/mail/error.ts";
 import {
   type Connection,
-  createFile,
   isDamage,
   isDatabaseFile,
   migrate,
@@ -38,9 +48,9 @@ export async function backUp(database: string, file: string): Promise<boolean> {
     );
   }
   const connection = translated(() => openConnection(database, { readonly: true }), database);
-  const unfinished = `${file}.${process.pid}.tmp`;
+  const unfinished = `${file}.${randomBytes(8).toString("hex")}.tmp`;
   try {
-    createFile(unfinished);
+    createNew(unfinished);
     // Pins one state: the copy would begin anew at every commit of others, and one comes each second.
     connection.exec("BEGIN");
     connection.prepare("SELECT 1 FROM state").get();
@@ -54,6 +64,11 @@ export async function backUp(database: string, file: string): Promise<boolean> {
     connection.close();
     if (existsSync(unfinished)) rmSync(unfinished);
   }
+}
+
+/** Fails on whatever is there, a link too: the folder may be one where others write. */
+function createNew(path: string): void {
+  closeSync(openSync(path, "wx", 0o600));
 }
 
 /** What a database has after a restore. */
@@ -95,10 +110,10 @@ export function restore(database: string, file: string): Restored {
     );
   }
   // A copy, brought up to date, so that the backup itself stays as it is.
-  const copy = `${database}.restore-${process.pid}`;
+  const copy = `${database}.restore-${randomBytes(8).toString("hex")}`;
   try {
     translated(() => {
-      createFile(copy);
+      createNew(copy);
       copyFileSync(file, copy);
     }, file);
     checkCopy(copy, file);

@@ -1,9 +1,13 @@
 import { hash, randomBytes } from "node:crypto";
 import { type Kysely, sql } from "kysely";
 import type { Schema } from "./schema.ts";
+import { atMost } from "./statements.ts";
 
 /** How many authorization requests may wait for the operator to sign in: anybody can begin one. */
 const MAX_REQUESTS = 1_000;
+
+/** Rows that one transaction forgets: others wait for it. */
+const FORGET_ROWS = 1000;
 
 /** What the operator allowed, in the forms in which clients hold it: worth something while the grant stands. */
 const OF_A_GRANT: ReadonlySet<string> = new Set(["AuthorizationCode", "AccessToken", "RefreshToken"]);
@@ -140,9 +144,16 @@ export class OAuthTable {
     await this.#remove("Grant", id);
   }
 
-  /** @param now seconds since 1970 */
-  async forgetExpired(now: number): Promise<void> {
-    await this.#db.deleteFrom("oauth").where("expires_at", "<=", now).execute();
+  /**
+   * Forgets what has expired, some rows at a time.
+   *
+   * @param now seconds since 1970
+   * @returns whether there is more to forget
+   */
+  async forgetExpired(now: number): Promise<boolean> {
+    const { numAffectedRows } = await sql`DELETE FROM oauth WHERE (kind, id) IN
+      (SELECT kind, id FROM oauth WHERE expires_at <= ${now} LIMIT ${atMost(FORGET_ROWS)})`.execute(this.#db);
+    return numAffectedRows === BigInt(FORGET_ROWS);
   }
 
   /** The key that signs cookies: made once, so that a request under way survives a restart. */

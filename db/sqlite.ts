@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { setTimeout } from "node:timers/promises";
 import type { Kysely } from "kysely";
 import { MailError } from "../src/mail/error.ts";
 import { AuditTable } from "./audit.ts";
@@ -17,6 +18,9 @@ import type { Store, Tables } from "./store.ts";
 import { TokenTable, tokenReader } from "./tokens.ts";
 import { Transactions } from "./transactions.ts";
 import { UserTable } from "./users.ts";
+
+/** Between two batches, in ms. */
+const SHORTEST_REST = 15;
 
 /**
  * Opens the embedded store. Several processes may have the same file open.
@@ -50,6 +54,14 @@ export function openStore(path: string, { create }: { create: boolean }): Store 
   return {
     read: (fn, within) => run(reading, fn, within),
     write: (fn, within) => run(writing, fn, within),
+    async writeInBatches(batch, stop) {
+      while (closed === undefined && stop?.aborted !== true) {
+        const began = performance.now();
+        if (!(await run(writing, batch))) return;
+        // As long as the batch took, or other processes, which look for the lock each 10 ms, would hardly ever find it.
+        await setTimeout(Math.max(SHORTEST_REST, performance.now() - began));
+      }
+    },
     recordContacts: (seen) => contacts.record(seen),
     polls: pollReader(poller),
     token: tokenReader(poller),

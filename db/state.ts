@@ -5,6 +5,9 @@ import type { DomainRecord, MailRecord, UserRecord } from "../src/sync/records.t
 import type { View } from "../src/sync/view.ts";
 import type { Schema } from "./schema.ts";
 
+/** Revisions that one transaction forgets: others wait for it. */
+const FORGET_ROWS = 1000;
+
 /** How many rows of each kind there are; kept by the transactions that change them, never counted. */
 export interface Totals {
   domains: number;
@@ -149,22 +152,27 @@ export class StateTable {
   }
 
   /**
-   * Forgets what was removed before `time`: nodes that were away for longer get a whole snapshot. By revision and
-   * not by each row's time, so that a clock that jumped cannot leave a gap.
+   * Forgets what was removed before `time`, some revisions at a time: nodes that were away for longer get a whole
+   * snapshot. By revision and not by each row's time, so that a clock that jumped cannot leave a gap.
+   *
+   * @returns whether there is more to forget
    */
-  async forgetBefore(time: string): Promise<void> {
+  async forgetBefore(time: string): Promise<boolean> {
     const { revision } = await this.#row();
-    // From the old end up to the first that is young enough, and never the newest.
-    const young = await this.#db
+    const oldest = await this.#db
       .selectFrom("revisions")
-      .select("revision")
-      .where("at", ">=", time)
+      .select(["revision", "at"])
       .orderBy("revision")
-      .limit(1)
-      .executeTakeFirst();
-    const last = Math.min(young?.revision ?? revision, revision) - 1;
+      .limit(FORGET_ROWS)
+      .execute();
+    // From the old end up to the first that is young enough, and never the newest.
+    const young = oldest.find((row) => row.at >= time || row.revision >= revision);
+    const last = young === undefined ? oldest.at(-1)?.revision : young.revision - 1;
+    if (last === undefined) return false;
+    // Both in one transaction: who comes from a revision that is remembered gets all removals since.
     await this.#db.deleteFrom("revisions").where("revision", "<=", last).execute();
     await this.#db.deleteFrom("removals").where("revision", "<=", last).execute();
+    return young === undefined;
   }
 
   /** What cursors are checked against: a node that knows this revision must know it with this digest. */

@@ -104,6 +104,11 @@ export interface Store {
    * rejects.
    */
   write<T>(fn: (tables: Tables) => Promise<T>, within?: ReadonlySet<string>): Promise<T>;
+  /**
+   * Runs `batch` again and again, each time in a write transaction of its own, until it answers false, as nothing is left,
+   * or the store closes, or `stop` says so. Between two batches, requests and other processes have their turn.
+   */
+  writeInBatches(batch: (tables: Tables) => Promise<boolean>, stop?: AbortSignal): Promise<void>;
   /** Written before long, and not waited for: a power cut may take the last of them. */
   recordContacts(contacts: Contacts): Promise<void>;
   polls: PollReader;

@@ -27,6 +27,11 @@ export function usersByDomain(db: Kysely<Schema>, within: ReadonlySet<string> | 
   return within === undefined ? rows : rows.where("domains.name", "in", [...within]);
 }
 
+/** Likewise, for what an index on users finds. */
+export function usersFirst(db: Kysely<Schema>) {
+  return db.selectFrom("users").crossJoin("domains").whereRef("domains.id", "=", "users.domain_id");
+}
+
 export function toUser(row: Selectable<Schema["users"]> & { domain: string }): User {
   return {
     id: row.id,

@@ -2,7 +2,7 @@ import { type Kysely, type SelectQueryBuilder, sql } from "kysely";
 import type { AddressStart } from "../src/mail/address-start.ts";
 import type { Schema } from "./schema.ts";
 import { atMost } from "./statements.ts";
-import { toUser, type User, type UserPosition, usersByDomain } from "./user-rows.ts";
+import { toUser, type User, type UserPosition, usersByDomain, usersFirst } from "./user-rows.ts";
 
 /** After a text comes this one before any other that begins with it: "!" sorts before all that addresses have. */
 const next = (text: string) => `${text}!`;
@@ -122,9 +122,4 @@ export class UserSearch {
     if (!domain.endsLabel) return begins;
     return sql<boolean>`${begins} AND substr(domains.name, ${domain.text.length + 1}, 1) IN ('', '.')`;
   }
-}
-
-/** CROSS: SQLite then keeps this order of the tables. */
-function usersFirst(db: Kysely<Schema>) {
-  return db.selectFrom("users").crossJoin("domains").whereRef("domains.id", "=", "users.domain_id");
 }

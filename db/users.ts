@@ -8,7 +8,7 @@ import type { Domain, DomainTable } from "./domains.ts";
 import type { Schema } from "./schema.ts";
 import { noDifference, type StateTable } from "./state.ts";
 import { atMost } from "./statements.ts";
-import { toUser, type User, type UserPosition, usersByDomain } from "./user-rows.ts";
+import { toUser, type User, type UserPosition, usersByDomain, usersFirst } from "./user-rows.ts";
 import { UserSearch } from "./user-search.ts";
 
 /**
@@ -72,13 +72,26 @@ export class UserTable {
     return new UserSearch(this.#db, this.#domains.within, start, domain);
   }
 
-  /** At most `limit` mailboxes that are inactive and have been so since before `time`. */
-  async inactiveSince(time: string, limit: number): Promise<User[]> {
-    const rows = await this.#rows()
+  /**
+   * Removes for good at most `limit` mailboxes that have been inactive since before `time`, those of the longest time
+   * first. No node serves them: the revision stays.
+   */
+  async purge(time: string, limit: number): Promise<User[]> {
+    const rows = await usersFirst(this.#db)
+      .selectAll("users")
+      .select("domains.name as domain")
       .where(sql<boolean>`users.active = 0`) // no parameter, or SQLite cannot use the index on inactive ones
       .where("users.updated_at", "<", time)
-      .limit(limit)
+      .orderBy("users.updated_at")
+      .limit(atMost(limit))
       .execute();
+    const ids = JSON.stringify(rows.map(({ id }) => id));
+    await sql`UPDATE domains SET inactive_user_count = inactive_user_count - gone.number
+      FROM (SELECT domain_id, count(*) AS number FROM users
+        WHERE id IN (SELECT value FROM json_each(${ids})) GROUP BY domain_id) AS gone
+      WHERE domains.id = gone.domain_id`.execute(this.#db);
+    await sql`DELETE FROM users WHERE id IN (SELECT value FROM json_each(${ids}))`.execute(this.#db);
+    await this.#state.addTotals({ domains: 0, users: 0, inactiveUsers: -rows.length });
     return rows.map(toUser);
   }
 

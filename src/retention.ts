@@ -1,18 +1,14 @@
 import type { Store, Tables } from "../db/store.ts";
-import { call, type Runtime } from "../tools/call.ts";
+import type { Runtime } from "../tools/call.ts";
 import { operatorTools } from "../tools/operator/index.ts";
-import type { Principal } from "../tools/principal.ts";
 import type { Log } from "./log.ts";
 
 const DAY = 86_400_000;
-/** Mailboxes that are looked up at once; each is then purged in a transaction of its own. */
-const PAGE = 500;
+/** Mailboxes that one transaction purges: others wait for it. */
+const BATCH = 200;
 
 /** A clock that is so far ahead of all that the database knows of is believed in nothing that cannot be taken back. */
 const PLAUSIBLE = 30 * DAY;
-
-/** Who the audit log says purged a mailbox whose time was over. */
-const retention: Principal = { name: "retention", door: "serve", scopes: new Set(["destroy"]) };
 
 /**
  * Watches for a clock that is far ahead, at the start or later: by it everything would be past its time. To be called
@@ -49,25 +45,31 @@ async function lastSign({ audit, nodes, tokens }: Tables): Promise<number | unde
 }
 
 /** Removes for good the mailboxes that were soft-deleted more than `days` ago. What fails is tried at the next time. */
-export async function purgeInactive(store: Store, runtime: Runtime, log: Log, days: number): Promise<void> {
-  const before = new Date(runtime.now().getTime() - days * DAY).toISOString();
-  const purged = await purgeAll(store, runtime, before).catch((error: unknown) => {
-    log.error("inactive mailboxes could not be purged", error);
-    return 0;
-  });
-  if (purged > 0) log.info(`purged ${purged} mailboxes that were soft-deleted more than ${days} days ago`);
-}
-
-async function purgeAll(store: Store, runtime: Runtime, before: string): Promise<number> {
+export async function purgeInactive(
+  { store, now }: Pick<Runtime, "store" | "now">,
+  log: Log,
+  days: number,
+  stop: AbortSignal,
+): Promise<void> {
+  const at = now();
+  const before = new Date(at.getTime() - days * DAY).toISOString();
   let purged = 0;
-  for (;;) {
-    const page = await store.read((tables) => tables.users.inactiveSince(before, PAGE));
-    for (const { email } of page) {
-      const outcome = await call(runtime, retention, operatorTools.purgeUser, { email });
-      if (outcome.ok) purged += 1;
-      // Re-activated or removed meanwhile: there is nothing to purge any more.
-      else if (!["user_active", "user_not_found"].includes(outcome.error.code)) throw outcome.error;
-    }
-    if (page.length < PAGE) return purged;
+  try {
+    await store.writeInBatches(async ({ users, audit }) => {
+      const batch = await users.purge(before, BATCH);
+      const entries = batch.map(({ email }) => ({
+        at: at.toISOString(),
+        principal: "retention",
+        door: "serve",
+        tool: operatorTools.purgeUser.endpoint,
+        arguments: { email },
+      }));
+      if (entries.length > 0) await audit.append(...entries);
+      purged += batch.length;
+      return batch.length === BATCH;
+    }, stop);
+  } catch (error) {
+    log.error("inactive mailboxes could not be purged", error);
   }
+  if (purged > 0) log.info(`purged ${purged} mailboxes that were soft-deleted more than ${days} days ago`);
 }

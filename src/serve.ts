@@ -12,18 +12,16 @@ import type { McpServerFactory } from "./doors/mcp/http.ts";
 import { mcpServer } from "./doors/mcp/server.ts";
 import { Changes } from "./doors/sync/changes.ts";
 import { provideFirstToken } from "./first-token.ts";
+import { Housekeeping } from "./housekeeping.ts";
 import { isBeyondLoopback, listeningOn } from "./listening.ts";
 import type { Log } from "./log.ts";
 import { Metrics } from "./metrics.ts";
-import { purgeInactive, watchClock } from "./retention.ts";
+import { watchClock } from "./retention.ts";
 import { Publisher } from "./sync/publisher.ts";
 
 /** How long a stopping server waits for requests that are under way, in ms; the password line is shorter. */
 const STOP_GRACE = 5_000;
 
-/** How long a node may be away and still get a delta: removals are remembered for this long, in ms. */
-const REMOVALS_KEPT = 30 * 86_400_000;
-const FORGET_EVERY = 3_600_000;
 /** How long maps of a state that is over are kept at most, in ms: as long as the database's log keeps it. */
 const DROP_EVERY = 30_000;
 
@@ -106,17 +104,10 @@ export async function serve(
   const url = await app.listen({ host: config.host, port: config.port });
   const auditDays = config["audit-retention"];
   if (auditDays !== undefined) await keepAudit(store, runtime, auditDays);
-  const forget = () => {
-    const days = config["purge-inactive-after"];
-    const isPlausible = isClockPlausible();
-    if (days !== undefined && isPlausible) void purgeInactive(store, unlimited, log, days);
-    return forgetOld(store, runtime, log, isPlausible);
-  };
-  const forgetting = setInterval(forget, FORGET_EVERY).unref();
+  const housekeeping = new Housekeeping(runtime, log, isClockPlausible, config["purge-inactive-after"]);
   const drop = () =>
     publisher.dropOld().catch((error: unknown) => log.error("old maps could not be dropped", error));
   const dropping = setInterval(drop, DROP_EVERY).unref();
-  await forget();
   const listening = app.addresses().filter((address) => typeof address !== "string");
   const addresses = listeningOn(listening, certFile === undefined ? "http" : "https");
   const hasProxy = config["trusted-proxies"].length > 0;
@@ -132,11 +123,12 @@ export async function serve(
     url,
     async close() {
       log.info("m25-mail stops: waiting nodes are sent away, and what is under way has five seconds to end");
-      clearInterval(forgetting);
+      const tidied = housekeeping.stop();
       clearInterval(dropping);
       const hangUp = setTimeout(() => app.server.closeAllConnections(), STOP_GRACE);
       await app.close();
       clearTimeout(hangUp);
+      await tidied;
       oauth?.close();
       await lastSeen.close();
       await publisher.close();
@@ -166,18 +158,6 @@ async function keepAudit(store: Store, runtime: Runtime, days: number | null): P
     const call = { tool: "set-audit-retention", arguments: { days } };
     await audit.append({ at, principal: "operator", door: "cli", ...call });
   });
-}
-
-/** What is remembered for a while only: removals, and audit entries past their retention. */
-async function forgetOld(store: Store, runtime: Runtime, log: Log, isPlausible: boolean): Promise<void> {
-  const now = runtime.now();
-  const before = new Date(now.getTime() - REMOVALS_KEPT).toISOString();
-  try {
-    await store.write((tables) => tables.state.forgetBefore(before));
-    while (isPlausible && (await store.write((tables) => tables.audit.forget(now)))) {}
-  } catch (error) {
-    log.error("old removals and audit entries could not be forgotten", error);
-  }
 }
 
 function isWildcard(host: string): boolean {

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import Database from "better-sqlite3";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { backUp, restore } from "../../db/backup.ts";
 import { openStore } from "../../db/sqlite.ts";
 import { wholeView } from "../../src/sync/view.ts";
@@ -271,3 +271,27 @@ async function changedBackup(change: (bytes: Buffer) => Buffer): Promise<string>
   writeFileSync(path, change(readFileSync(path)));
   return path;
 }
+
+test("a backup is written under a name that nobody can foresee, and never into a file that is there", async () => {
+  const { file: database } = testStore();
+  const folder = temporaryFolder();
+  const file = join(folder, "backup");
+  const precious = join(folder, "precious");
+  writeFileSync(precious, "kept");
+  symlinkSync(precious, `${file}.${process.pid}.tmp`);
+  const unfinished = new Set<string>();
+  const { backup } = Database.prototype;
+  const spy = vi.spyOn(Database.prototype, "backup").mockImplementation(function (
+    this: Database.Database,
+    path: string,
+  ) {
+    unfinished.add(path);
+    expect(statSync(path)).toMatchObject({ mode: 0o100600, size: 0 });
+    return backup.call(this, path);
+  });
+  onTestFinished(() => spy.mockRestore());
+  await backUp(database, file);
+  await backUp(database, file);
+  expect(unfinished.size).toBe(2);
+  expect(readFileSync(precious, "utf8")).toBe("kept");
+});

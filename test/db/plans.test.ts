@@ -72,6 +72,19 @@ test("a snapshot is read along its tables and one index, whatever the node is li
   }
 });
 
+test("the mailboxes to be purged are found by their own index, however many others there are", async () => {
+  const { store, file } = testStore();
+  prepared.clear();
+  await store.write(({ users }) => users.purge("2026-03-01T12:00:00.000Z", 10));
+  const [query = ""] = [...prepared].filter((text) => /users\.active = 0/.test(text));
+  const plan = rawDatabase(file).prepare<unknown[], { detail: string }>(`EXPLAIN QUERY PLAN ${query}`);
+  const details = plan.all("2026", 10).map(({ detail }) => detail);
+  expect(details).toEqual([
+    "SEARCH users USING INDEX users_inactive (updated_at<?)",
+    "SEARCH domains USING INTEGER PRIMARY KEY (rowid=?)",
+  ]);
+});
+
 test("what becomes of a node's key, and of the lag of all nodes, is found by an index too", async () => {
   const { store, must, file } = testStore();
   await must("add-node", { name: "pi" });

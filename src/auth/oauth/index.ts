@@ -53,7 +53,7 @@ export async function openOAuth(
   const { protocol, host } = new URL(issuer);
   const forget = () =>
     store
-      .write((tables) => tables.oauth.forgetExpired(seconds()))
+      .writeInBatches((tables) => tables.oauth.forgetExpired(seconds()))
       .catch((error: unknown) => log.error("OAuth: what has expired could not be forgotten", error));
   const forgetting = setInterval(forget, FORGET_EVERY).unref();
   await forget();

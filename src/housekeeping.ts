@@ -1,0 +1,69 @@
+import type { Store } from "../db/store.ts";
+import type { Runtime } from "../tools/call.ts";
+import type { Log } from "./log.ts";
+import { purgeInactive } from "./retention.ts";
+
+/** How long a node may be away and still get a delta: removals are remembered for this long, in ms. */
+const REMOVALS_KEPT = 30 * 86_400_000;
+const EVERY = 3_600_000;
+
+/** What a server does by itself, now and each hour: it forgets and purges what is past its time, in batches. */
+export class Housekeeping {
+  readonly #runtime: Pick<Runtime, "store" | "now">;
+  readonly #log: Log;
+  readonly #isClockPlausible: () => boolean;
+  readonly #purgeAfter: number | undefined;
+  readonly #stop = new AbortController();
+  readonly #timer = setInterval(() => this.#begin(), EVERY).unref();
+  #underWay: Promise<void> | undefined;
+
+  /** @param purgeAfter the days after which inactive mailboxes go; undefined for never */
+  constructor(
+    runtime: Pick<Runtime, "store" | "now">,
+    log: Log,
+    isClockPlausible: () => boolean,
+    purgeAfter: number | undefined,
+  ) {
+    this.#runtime = runtime;
+    this.#log = log;
+    this.#isClockPlausible = isClockPlausible;
+    this.#purgeAfter = purgeAfter;
+    this.#begin();
+  }
+
+  /** Resolves when the batch that is under way has ended; what is left is done after the next start. */
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    this.#stop.abort();
+    await this.#underWay;
+  }
+
+  /** Not while the last time is still under way. */
+  #begin(): void {
+    this.#underWay ??= this.#keep().finally(() => {
+      this.#underWay = undefined;
+    });
+  }
+
+  async #keep(): Promise<void> {
+    const isPlausible = this.#isClockPlausible();
+    await this.#forgetOld(isPlausible);
+    if (isPlausible && this.#purgeAfter !== undefined) {
+      await purgeInactive(this.#runtime, this.#log, this.#purgeAfter, this.#stop.signal);
+    }
+  }
+
+  /** What is remembered for a while only: removals, and audit entries past their retention. */
+  async #forgetOld(isPlausible: boolean): Promise<void> {
+    const { store, now } = this.#runtime;
+    const before = new Date(now().getTime() - REMOVALS_KEPT).toISOString();
+    const inBatches = (batch: Parameters<Store["writeInBatches"]>[0]) =>
+      store.writeInBatches(batch, this.#stop.signal);
+    try {
+      await inBatches(({ state }) => state.forgetBefore(before));
+      if (isPlausible) await inBatches(({ audit }) => audit.forget(now()));
+    } catch (error) {
+      this.#log.error("old removals and audit entries could not be forgotten", error);
+    }
+  }
+}
