@@ -3,13 +3,12 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, w
 import { homedir, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { Dovecot } from "./dovecot.ts";
+import { debianSource } from "./fresh-debian.ts";
 import { mailDaemons } from "./lab.ts";
 import { run, runFor } from "./processes.ts";
 
 const CACHE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "m25-mail-tests/debian13");
 const PACKAGES = "dovecot-core,dovecot-imapd,dovecot-lmtpd,postfix,postfix-lmdb";
-const SOURCE =
-  "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian trixie main";
 /** A mirror that does not answer must not hold up the tests. */
 const DOWNLOAD_SECONDS = 120;
 
@@ -45,18 +44,20 @@ async function obstacle(): Promise<string | undefined> {
 async function download(): Promise<string | undefined> {
   if ((await run("mmdebstrap", "--version")).code !== 0)
     return "mmdebstrap, which would fetch it from Debian 13, is missing. apt-get install -y mmdebstrap";
+  const source = await debianSource("trixie");
+  if (source === undefined) return "this machine's apt names no mirror of Debian.";
   mkdirSync(dirname(CACHE), { recursive: true });
   // Another run may be at it as well: whoever is first to finish wins.
   const partial = `${CACHE}.${process.pid}`;
   const limit = ["--kill-after=5", `${DOWNLOAD_SECONDS}`];
-  const command = ["mmdebstrap", "--variant=extract", `--include=${PACKAGES}`, "trixie", partial, SOURCE];
+  const command = ["mmdebstrap", "--variant=extract", `--include=${PACKAGES}`, "trixie", partial, source];
   try {
     const { code, stderr } = await runFor(DOWNLOAD_SECONDS + 10, "timeout", ...limit, ...command);
     if (code !== 0) {
       const [error = `mmdebstrap exited ${code}`] = stderr
         .split("\n")
         .filter((line) => line.startsWith("E: "));
-      return `Debian 13's packages could not be fetched (${error}); deb.debian.org must be in reach.`;
+      return `Debian 13's packages could not be fetched (${error}); the mirror must be in reach.`;
     }
     // The package that makes these links, and the folders, is not among them.
     for (const folder of ["bin", "lib", "lib64", "sbin"])

@@ -2,18 +2,17 @@ import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { temporaryFolder } from "./store.ts";
 
-/** A certificate for localhost that signed itself, and its key, as files in a folder of their own. */
-export function certificate(): { cert: string; key: string; folder: string } {
+/** A certificate that signed itself, and its key, as files in a folder of their own. */
+export function certificate(name = "localhost"): { cert: string; key: string; folder: string } {
   const folder = temporaryFolder();
   const cert = join(folder, "cert.pem");
   const key = join(folder, "key.pem");
   execFileSync(
     "openssl",
     [
-      ..."req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost".split(
-        " ",
-      ),
-      ...["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", cert],
+      ..."req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2".split(" "),
+      ...["-subj", `/CN=${name}`, "-addext", `subjectAltName=DNS:${name},IP:127.0.0.1`],
+      ...["-keyout", key, "-out", cert],
     ],
     { stdio: "ignore" },
   );

@@ -25,5 +25,6 @@ export const needs: readonly Need[] = [
   { name: "systemd-analyze", of: "tests", met: () => runs("systemd-analyze", "--version") },
   { name: "slowhttptest", of: "sweeps", met: () => existsSync(SLOWHTTPTEST) },
   { name: "mounts", of: "sweeps", met: () => runs("unshare", "--mount", "true") },
+  { name: "iproute2", of: "sweeps", met: () => runs("ip", "-Version") },
   { name: "mmdebstrap", of: "sweeps", met: () => runs("mmdebstrap", "--version") },
 ];

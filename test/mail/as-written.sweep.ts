@@ -1,0 +1,165 @@
+/** The pages' commands for a mailbox node, as they are written, on a fresh Debian with Debian's own Node. */
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { certificate } from "../support/certificate.ts";
+import { startM25mail } from "../support/program.ts";
+import { temporaryFolder } from "../support/store.ts";
+import { debianFolder, type FreshDebian, startFreshDebian } from "./fresh-debian.ts";
+import { ANNA, JAN, STRANGER } from "./people.ts";
+import { mustRun, run, until } from "./processes.ts";
+import { DEPLOY } from "./shipped.ts";
+
+const CHECKOUT = join(DEPLOY, "..");
+/** The names that the pages and the files of deploy/ use. */
+const SERVER = "mail-admin.example.nl";
+const NODE = "mail.example.nl";
+
+/** The indented blocks below a heading, up to the next heading of any level. */
+function blocks(page: string, heading: string): string[] {
+  const [, section = ""] = readFileSync(join(CHECKOUT, page), "utf8").split(`\n${heading}\n`);
+  const [text = ""] = section.split(/^#/m);
+  return [...text.matchAll(/(?:^ {4}.*\n)+/gm)].map(([block]) => block.replaceAll(/^ {4}/gm, ""));
+}
+
+const [atServer = "", toJoin = "", dryRun = ""] = blocks("README.md", "## Set up a node");
+const [setUp = ""] = blocks("deploy/README.md", "## A mailbox node");
+const packages = [...`${toJoin}${setUp}`.matchAll(/^apt-get install (.*)$/gm)].flatMap(([, names = ""]) =>
+  names.split(" "),
+);
+
+/** What a line says of Debian 13 in its comment: another file than the one named. */
+const forDebian13 = (script: string) =>
+  script.replaceAll(/ (\S+)( \S+ *# Debian 13: (\S+))/g, (_, _file, rest, other) => ` ${other}${rest}`);
+
+const releases = [
+  { name: "Debian 12", suite: "bookworm", node: "v18.", commands: setUp },
+  { name: "Debian 13", suite: "trixie", node: "v20.", commands: forDebian13(setUp) },
+];
+
+describe.each(releases)("a node set up by the pages on $name", async ({ suite, node, commands }) => {
+  const folder = await debianFolder(suite, packages);
+  if (!folder.available) process.stderr.write(folder.message);
+
+  test.skipIf(!folder.available)("receives mail, shows it to its user, and sends", async () => {
+    if (!folder.available) return;
+    const ca = certificate(SERVER);
+    const machine = await startFreshDebian(folder.path, { NODE_EXTRA_CA_CERTS: "/etc/server-ca.pem" });
+    onTestFinished(machine.stop);
+    const server = await startServer(machine, ca);
+    await server.sh("m25-mail call add-domain --domain example.nl");
+    for (const { address, password } of [JAN, ANNA]) {
+      writeFileSync(join(server.folder, "password"), password);
+      await server.sh(`m25-mail call add-user --email ${address} --password-file password`);
+    }
+
+    // The copies that README asks for, and what no command of the pages makes: a name, a certificate and systemd.
+    await machine.copyIn(join(CHECKOUT, "dist/m25-mail-node.mjs"), "root/m25-mail-node.mjs");
+    await machine.copyIn(DEPLOY, "root/deploy");
+    await machine.copyIn(ca.cert, "etc/server-ca.pem");
+    await machine.copyIn(join(import.meta.dirname, "overlay/systemctl"), "usr/local/sbin/systemctl");
+    await machine.sh(`echo "127.0.0.1 ${SERVER} ${NODE}" >>/etc/hosts; mkdir /etc/ssl/m25-mail`);
+    const tls = certificate(NODE);
+    await machine.copyIn(tls.cert, "etc/ssl/m25-mail/fullchain.pem");
+    await machine.copyIn(tls.key, "etc/ssl/m25-mail/privkey.pem");
+
+    const { sync_key: key } = fields(await server.sh(atServer));
+    expect(await machine.sh("node --version")).toMatch(node);
+    await machine.sh(toJoin, { input: `${key}\n` });
+    await machine.sh(dryRun);
+    await machine.sh(commands, { folder: "/root/deploy" });
+    await until("the server shows the node as current", async () =>
+      (await server.sh("m25-mail call list-nodes --json")).includes('"status":"current"'),
+    );
+
+    const mail = mailClient(machine, tls.cert);
+    await mail.send("smtp", 25, { from: STRANGER, to: JAN.address, subject: "from outside" });
+    await mail.arrives(JAN, "from outside");
+    for (const [scheme, port] of [
+      ["smtp", 587],
+      ["smtps", 465],
+    ] as const) {
+      const subject = `sent through ${port}`;
+      await mail.send(scheme, port, { from: JAN.address, to: ANNA.address, subject, login: JAN });
+      await mail.arrives(ANNA, subject);
+    }
+    await machine.sh(`echo "root: ${JAN.address}" >/etc/aliases; newaliases
+      printf 'Subject: from cron\\n\\ntext\\n' | sendmail root`);
+    await mail.arrives(JAN, "from cron");
+  });
+});
+
+/** The server of this checkout, in the machine's network under its public name; `sh` is a shell beside it. */
+async function startServer(machine: FreshDebian, { cert, key }: { cert: string; key: string }) {
+  const folder = temporaryFolder();
+  mkdirSync(join(folder, "bin"));
+  symlinkSync(join(DEPLOY, "m25-mail"), join(folder, "bin/m25-mail"));
+  const [command, ...args] = [...machine.onNetwork, join(folder, "bin/m25-mail"), "serve"] as const;
+  const address = ["--port", "443", "--public-url", `https://${SERVER}`];
+  const database = join(folder, "m25-mail.db");
+  const running = startM25mail(
+    [...args, ...address, "--db", database, "--tls-cert", cert, "--tls-key", key],
+    { command: [command] },
+  );
+  await running.says(/serves https/);
+  const environment = [`M25_MAIL_DB=${database}`, `PATH=${join(folder, "bin")}:${process.env.PATH}`];
+  return {
+    folder,
+    sh: (script: string) => mustRun("env", "-C", folder, ...environment, "sh", "-ec", script),
+  };
+}
+
+/** What `m25-mail call` shows, a field a line. */
+function fields(output: string): Record<string, string> {
+  return Object.fromEntries(output.split("\n").map((line) => line.split(/: (.*)/)));
+}
+
+interface Mail {
+  readonly from: string;
+  readonly to: string;
+  readonly subject: string;
+  readonly login?: typeof JAN;
+}
+
+/** curl as a mail program, which trusts the node's certificate alone and insists on TLS. */
+function mailClient({ onNetwork }: FreshDebian, cert: string) {
+  const [program, ...enter] = onNetwork;
+  const folder = temporaryFolder();
+  const curl = (...args: readonly string[]) =>
+    run(
+      program,
+      ...enter,
+      "curl",
+      "-sS",
+      "--ssl-reqd",
+      "--cacert",
+      cert,
+      "--connect-to",
+      "::127.0.0.1:",
+      ...args,
+    );
+  const loginOf = ({ address, password }: typeof JAN) => {
+    const file = join(folder, "login");
+    writeFileSync(file, `user = "${address}:${password}"\n`);
+    return ["--config", file];
+  };
+  return {
+    async send(scheme: string, port: number, { from, to, subject, login }: Mail): Promise<void> {
+      const file = join(folder, "mail");
+      writeFileSync(file, `From: <${from}>\r\nTo: <${to}>\r\nSubject: ${subject}\r\n\r\ntext\r\n`);
+      const envelope = ["--mail-from", from, "--mail-rcpt", to, "--upload-file", file];
+      const sent = await curl(
+        ...envelope,
+        ...(login === undefined ? [] : loginOf(login)),
+        `${scheme}://${NODE}:${port}/client.test`,
+      );
+      expect(sent).toMatchObject({ code: 0, stderr: "" });
+    },
+    async arrives(user: typeof JAN, subject: string): Promise<void> {
+      const search = `imaps://${NODE}/INBOX?HEADER%20Subject%20%22${encodeURIComponent(subject)}%22`;
+      await until(`"${subject}" in the mailbox of ${user.address}`, async () =>
+        /^\* SEARCH \d/m.test((await curl(...loginOf(user), search)).stdout),
+      );
+    },
+  };
+}
