@@ -1,5 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
+import { areInstalled } from "../clients/installed.ts";
 import { mailDaemons } from "../mail/lab.ts";
 
 export const CHROMIUM = "/usr/bin/chromium";
@@ -23,6 +24,7 @@ export const needs: readonly Need[] = [
   { name: "Caddy", of: "tests", met: () => existsSync("/usr/bin/caddy") },
   { name: "OpenSSL", of: "tests", met: () => runs("openssl", "version") },
   { name: "systemd-analyze", of: "tests", met: () => runs("systemd-analyze", "--version") },
+  { name: "other people's clients (npm run clients)", of: "sweeps", met: areInstalled },
   { name: "slowhttptest", of: "sweeps", met: () => existsSync(SLOWHTTPTEST) },
   { name: "mounts", of: "sweeps", met: () => runs("unshare", "--mount", "true") },
   { name: "iproute2", of: "sweeps", met: () => runs("ip", "-Version") },

@@ -1,0 +1,104 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { cpSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { onTestFinished } from "vitest";
+import { ENTRY } from "../support/program.ts";
+import { startServer, type TestServer } from "../support/server.ts";
+import { temporaryFolder } from "../support/store.ts";
+import { packages } from "./installed.ts";
+
+/** How a client reaches the server, in the words that most of them use in their settings. */
+export type ServerSettings =
+  | { url: string; headers: Record<string, string> }
+  | { command: string; args: string[]; env: Record<string, string> };
+
+export const transports = ["stdio", "http"] as const;
+
+/** A server, and how a client reaches it: by HTTP, or its database by a process that the client starts. */
+export async function startFor(
+  transport: (typeof transports)[number],
+): Promise<{ server: TestServer; settings: ServerSettings }> {
+  const server = await startServer();
+  const settings =
+    transport === "http"
+      ? { url: `${server.url}/mcp`, headers: { Authorization: `Bearer ${server.token}` } }
+      : { command: process.execPath, args: [ENTRY, "stdio", "--db", server.database], env: {} };
+  return { server, settings };
+}
+
+/** A person's home folder of its own: where clients keep their settings. */
+export class Home {
+  readonly folder = temporaryFolder();
+
+  write(path: string, content: string): void {
+    const file = join(this.folder, path);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, content);
+  }
+
+  /** Runs a client to its end. It may call nobody but loopback: the sweeps run without a network too. */
+  async run(
+    [command, ...args]: readonly [string, ...string[]],
+    { input = "", environment = {} }: { input?: string; environment?: Record<string, string> } = {},
+  ): Promise<{ code: number | null; stdout: string; stderr: string }> {
+    const child = spawn(command, args, {
+      cwd: this.folder,
+      env: { ...this.#environment(), ...environment },
+    });
+    onTestFinished(() => void child.kill("SIGKILL"));
+    let stdout = "";
+    let stderr = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      stdout += text;
+    });
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      stderr += text;
+    });
+    child.stdin.on("error", () => {}); // it may end before it has read everything
+    child.stdin.end(input);
+    const [code] = (await once(child, "close")) as [number | null];
+    return { code, stdout, stderr };
+  }
+
+  /** Runs one of the scripts in libraries/, which finds its packages where they are installed. */
+  async library(name: string, question: object, environment: Record<string, string> = {}): Promise<unknown> {
+    const folder = join(this.folder, "libraries");
+    cpSync(join(import.meta.dirname, "libraries"), folder, { recursive: true });
+    symlinkSync(packages, join(folder, "node_modules"));
+    const { code, stdout, stderr } = await this.run([process.execPath, join(folder, `${name}.mjs`)], {
+      input: JSON.stringify(question),
+      environment,
+    });
+    if (code !== 0) throw new Error(`${name} ended with ${code}: ${stderr}`);
+    return JSON.parse(stdout);
+  }
+
+  #environment(): Record<string, string> {
+    return {
+      HOME: this.folder,
+      PATH: `${join(this.folder, "bin")}:${dirname(process.execPath)}:/usr/bin:/bin`,
+      TMPDIR: this.folder,
+      NO_COLOR: "1",
+      // Telemetry and looking for updates, by the names that each of them knows.
+      DO_NOT_TRACK: "1",
+      DISABLE_TELEMETRY: "1",
+      DISABLE_AUTOUPDATER: "1",
+      CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1",
+      GEMINI_TELEMETRY_ENABLED: "false",
+    };
+  }
+}
+
+const PASSWORD = "brown hen in a tall tree";
+const add = { name: "m25_mail_add_user", arguments: { email: "jan@client.example", password: PASSWORD } };
+
+/** What each client does: a domain, a mailbox, and the same mailbox again, which is an error. */
+export const calls = [{ name: "m25_mail_add_domain", arguments: { domain: "client.example" } }, add, add];
+
+/** What the model has to read of each call. */
+export const expected = [
+  /client\.example/,
+  /jan@client\.example/,
+  /user_exists.*exists already.*m25_mail_update_password/s,
+];

@@ -1,0 +1,57 @@
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { expect, onTestFinished } from "vitest";
+
+export interface Call {
+  name: string;
+  arguments: Record<string, unknown>;
+}
+
+export interface ScriptedModel {
+  url: string;
+  /** Fails unless the model was told something of this kind after each of its calls. */
+  expectRead(patterns: readonly RegExp[]): void;
+  /** Each request that came, for a failing test's eyes. */
+  requests: string[];
+}
+
+/** How the API of one vendor puts a conversation. */
+export interface Dialect {
+  /** What came of each tool call so far, as text. */
+  results(body: unknown): string[];
+  /** Answers with this call, or without one with a last word. */
+  reply(body: unknown, call: Call | undefined, response: ServerResponse, path: string): void;
+}
+
+/** Stands in for a vendor's model, on loopback: it makes these calls one after the other, whatever it is told. */
+export async function scriptedModel(calls: readonly Call[], dialect: Dialect): Promise<ScriptedModel> {
+  let read: string[] = [];
+  const requests: string[] = [];
+  const server = createServer(async (request: IncomingMessage, response) => {
+    let text = "";
+    for await (const chunk of request.setEncoding("utf8")) text += chunk;
+    requests.push(`${request.method} ${request.url} ${text}`);
+    try {
+      const body: unknown = text === "" ? {} : JSON.parse(text);
+      const results = dialect.results(body);
+      if (results.length > read.length) read = results;
+      dialect.reply(body, calls[results.length], response, request.url ?? "");
+    } catch (error) {
+      requests.push(String(error));
+      response.writeHead(400).end();
+    }
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(() => void server.close().closeAllConnections());
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}`,
+    requests,
+    expectRead(patterns) {
+      expect(read, requests.join("\n").slice(0, 4000)).toHaveLength(patterns.length);
+      for (const [index, pattern] of patterns.entries()) expect(read[index]).toMatch(pattern);
+    },
+  };
+}
