@@ -1,6 +1,7 @@
 import { type Kysely, type RawBuilder, type Selectable, sql } from "kysely";
 import { MailError } from "../src/mail/error.ts";
 import { StateDigest } from "../src/sync/digest.ts";
+import { ERASED_AT_ONCE, HiddenDomains } from "./hidden-domains.ts";
 import type { Schema } from "./schema.ts";
 import type { DigestDifference, StateTable, Totals } from "./state.ts";
 import { atMost } from "./statements.ts";
@@ -24,11 +25,13 @@ type DomainRow = Selectable<Schema["domains"]>;
 export class DomainTable {
   readonly #db: Kysely<Schema>;
   readonly #state: StateTable;
+  readonly #hidden: HiddenDomains;
   readonly within: ReadonlySet<string> | undefined;
 
   constructor(db: Kysely<Schema>, state: StateTable, within: ReadonlySet<string> | undefined) {
     this.#db = db;
     this.#state = state;
+    this.#hidden = new HiddenDomains(db);
     this.within = within;
   }
 
@@ -59,7 +62,9 @@ export class DomainTable {
   /** At most `limit` domains in order of name, beginning after `after`. */
   async page(limit: number, after = ""): Promise<Domain[]> {
     const { rows } = await sql<DomainRow>`SELECT * FROM domains
-      WHERE name > ${after}${this.#andWithin()} ORDER BY name LIMIT ${atMost(limit)}`.execute(this.#db);
+      WHERE name > ${after} AND erase_after IS NULL${this.#andWithin()} ORDER BY name LIMIT ${atMost(limit)}`.execute(
+      this.#db,
+    );
     return rows.map(toDomain);
   }
 
@@ -110,11 +115,18 @@ export class DomainTable {
     return toDomain(row);
   }
 
-  /** Removes a domain and its inactive mailboxes. The caller has seen to it that it has no active ones. */
+  /**
+   * Removes a domain and its inactive mailboxes. The caller has seen to it that it has no active ones. Many are hidden
+   * with it, and erased by and by.
+   */
   async remove(domain: Domain, at: string): Promise<void> {
     await this.#state.change({ before: { domain: domain.name }, at });
-    await this.#db.deleteFrom("users").where("domain_id", "=", domain.id).execute();
-    await this.#db.deleteFrom("domains").where("id", "=", domain.id).execute();
+    if (domain.inactiveUserCount > ERASED_AT_ONCE) {
+      await this.#hidden.hide(domain.id);
+    } else {
+      await this.#db.deleteFrom("users").where("domain_id", "=", domain.id).execute();
+      await this.#db.deleteFrom("domains").where("id", "=", domain.id).execute();
+    }
     await this.#state.addTotals({ domains: -1, users: 0, inactiveUsers: -domain.inactiveUserCount });
   }
 

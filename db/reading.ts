@@ -218,9 +218,9 @@ function changeQueries(connection: Connection, role: NodeRole) {
     `SELECT '{"${kind}":"' || name || '","removed":true}' || char(10) FROM removals
      WHERE revision > @revision AND +kind = '${kind}' AND ${ofView(name)} LIMIT @limit`;
   return [
-    `SELECT ${DOMAIN_LINE} FROM domains WHERE revision > @revision AND ${ofView("name")} LIMIT @limit`,
+    `SELECT ${DOMAIN_LINE} FROM domains WHERE revision > @revision AND erase_after IS NULL AND ${ofView("name")} LIMIT @limit`,
     `SELECT ${USER_LINES[role]} FROM users JOIN domains ON domains.id = users.domain_id
-     WHERE users.revision > @revision AND active = 1 AND ${ofView("name")} LIMIT @limit`,
+     WHERE users.revision > @revision AND active = 1 AND erase_after IS NULL AND ${ofView("name")} LIMIT @limit`,
     removals("user", "substr(name, instr(name, '@') + 1)"),
     removals("domain", "name"),
   ].map((text) =>
@@ -246,9 +246,14 @@ export function readState(path: string, view: View, since: number | undefined): 
 
 /** The whole state in the order of its rows, or one domain after another: each page is one walk of one index. */
 function* pages(connection: Connection, { role, domains }: View): Generator<string> {
-  const users = "users JOIN domains ON domains.id = users.domain_id WHERE active = 1";
+  const users = "users JOIN domains ON domains.id = users.domain_id WHERE active = 1 AND erase_after IS NULL";
   if (domains === null) {
-    yield* walk(connection, { line: DOMAIN_LINE, from: "domains WHERE true", key: "domains.id", first: 0 });
+    yield* walk(connection, {
+      line: DOMAIN_LINE,
+      from: "domains WHERE erase_after IS NULL",
+      key: "domains.id",
+      first: 0,
+    });
     yield* walk(connection, { line: USER_LINES[role], from: users, key: "users.id", first: 0 });
     return;
   }

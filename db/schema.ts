@@ -28,6 +28,8 @@ export interface Schema {
     mx_digest: string;
     revision: number;
     created_at: Fixed<string>;
+    /** Not null: hidden-domains.ts. */
+    erase_after: string | null;
   };
   users: {
     id: Generated<number>;

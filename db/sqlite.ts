@@ -7,6 +7,7 @@ import { ContactWriter } from "./contacts.ts";
 import { DomainTable } from "./domains.ts";
 import { type Connection, createFile, migrate, noDatabase, openConnection, translated } from "./file.ts";
 import { GrantTable } from "./grants.ts";
+import { HiddenDomains } from "./hidden-domains.ts";
 import { truncateLogRegularly } from "./log-truncation.ts";
 import { NodeTable } from "./nodes.ts";
 import { OAuthTable } from "./oauth.ts";
@@ -21,6 +22,8 @@ import { UserTable } from "./users.ts";
 
 /** Between two batches, in ms. */
 const SHORTEST_REST = 15;
+/** How often it is seen whether there is something to erase, in ms. */
+const ERASE_EVERY = 5_000;
 
 /**
  * Opens the embedded store. Several processes may have the same file open.
@@ -43,8 +46,30 @@ export function openStore(path: string, { create }: { create: boolean }): Store 
     within?: ReadonlySet<string>,
   ) =>
     closed === undefined ? transactions.run((db) => fn(tablesOf(db, within))) : Promise.reject(stopping());
+  const writeInBatches: Store["writeInBatches"] = async (batch, stop) => {
+    while (closed === undefined && stop?.aborted !== true) {
+      const began = performance.now();
+      if (!(await run(writing, batch))) return;
+      // As long as the batch took, or other processes, which look for the lock each 10 ms, would hardly ever find it.
+      await setTimeout(Math.max(SHORTEST_REST, performance.now() - began));
+    }
+  };
+  let erasing: Promise<void> | undefined;
+  const eraseHidden = () => {
+    erasing ??= run(reading, ({ hidden }) => hidden.due())
+      .then((due) => (due === undefined ? undefined : writeInBatches(({ hidden }) => hidden.erase())))
+      .finally(() => {
+        erasing = undefined;
+      });
+    return erasing;
+  };
+  // By the clock: another process, a command that has ended since, may have removed the domain.
+  const eraseRegularly = setInterval(() => {
+    eraseHidden().catch(() => {}); // a full disk passes, or is told by every write
+  }, ERASE_EVERY).unref();
   const closeAll = async () => {
     stopTruncating();
+    clearInterval(eraseRegularly);
     await reading.close();
     await writing.between(async () => {}); // after all that was begun
     poller.close();
@@ -54,14 +79,8 @@ export function openStore(path: string, { create }: { create: boolean }): Store 
   return {
     read: (fn, within) => run(reading, fn, within),
     write: (fn, within) => run(writing, fn, within),
-    async writeInBatches(batch, stop) {
-      while (closed === undefined && stop?.aborted !== true) {
-        const began = performance.now();
-        if (!(await run(writing, batch))) return;
-        // As long as the batch took, or other processes, which look for the lock each 10 ms, would hardly ever find it.
-        await setTimeout(Math.max(SHORTEST_REST, performance.now() - began));
-      }
-    },
+    writeInBatches,
+    eraseHidden,
     recordContacts: (seen) => contacts.record(seen),
     polls: pollReader(poller),
     token: tokenReader(poller),
@@ -110,6 +129,7 @@ function tablesOf(db: Kysely<Schema>, within: ReadonlySet<string> | undefined): 
   return {
     state,
     domains,
+    hidden: new HiddenDomains(db),
     users: new UserTable(db, state, domains),
     nodes: new NodeTable(db),
     tokens: new TokenTable(db),

@@ -3,6 +3,7 @@ import type { View } from "../src/sync/view.ts";
 import type { AuditTable } from "./audit.ts";
 import type { DomainTable } from "./domains.ts";
 import type { GrantTable } from "./grants.ts";
+import type { HiddenDomains } from "./hidden-domains.ts";
 import type { NodeTable } from "./nodes.ts";
 import type { OAuthTable } from "./oauth.ts";
 import type { OperatorTable } from "./operator.ts";
@@ -14,6 +15,7 @@ import type { UserTable } from "./users.ts";
 export interface Tables {
   state: StateTable;
   domains: DomainTable;
+  hidden: HiddenDomains;
   users: UserTable;
   nodes: NodeTable;
   tokens: TokenTable;
@@ -109,6 +111,11 @@ export interface Store {
    * or the store closes, or `stop` says so. Between two batches, requests and other processes have their turn.
    */
   writeInBatches(batch: (tables: Tables) => Promise<boolean>, stop?: AbortSignal): Promise<void>;
+  /**
+   * Erases what removals of domains have left, to its end. Without a call that happens by itself, within seconds,
+   * while the store is open.
+   */
+  eraseHidden(): Promise<void>;
   /** Written before long, and not waited for: a power cut may take the last of them. */
   recordContacts(contacts: Contacts): Promise<void>;
   polls: PollReader;

@@ -21,15 +21,26 @@ export interface UserPosition {
   localPart: string;
 }
 
-/** CROSS: SQLite then keeps this order of the tables, whatever it takes the number of users to be. */
+/**
+ * Mailboxes of domains in use. CROSS: SQLite then keeps this order of the tables, whatever it takes the number of users
+ * to be.
+ */
 export function usersByDomain(db: Kysely<Schema>, within: ReadonlySet<string> | undefined) {
-  const rows = db.selectFrom("domains").crossJoin("users").whereRef("users.domain_id", "=", "domains.id");
+  const rows = db
+    .selectFrom("domains")
+    .crossJoin("users")
+    .whereRef("users.domain_id", "=", "domains.id")
+    .where("domains.erase_after", "is", null);
   return within === undefined ? rows : rows.where("domains.name", "in", [...within]);
 }
 
 /** Likewise, for what an index on users finds. */
 export function usersFirst(db: Kysely<Schema>) {
-  return db.selectFrom("users").crossJoin("domains").whereRef("domains.id", "=", "users.domain_id");
+  return db
+    .selectFrom("users")
+    .crossJoin("domains")
+    .whereRef("domains.id", "=", "users.domain_id")
+    .where("domains.erase_after", "is", null);
 }
 
 export function toUser(row: Selectable<Schema["users"]> & { domain: string }): User {

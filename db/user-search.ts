@@ -49,7 +49,7 @@ export class UserSearch {
   /** How many there are, counted to `most`. */
   async count(most: number): Promise<number> {
     const query = this.#isByLocalPart()
-      ? this.#db.selectFrom("users").where(this.#isInRange())
+      ? this.#db.selectFrom("users").where(this.#isInRange()).where(this.#isOfDomainInUse())
       : await this.#ordered(undefined);
     return this.#counted(query.select("users.id"), most);
   }
@@ -79,6 +79,11 @@ export class UserSearch {
       .select(({ fn }) => fn.countAll<number>().as("count"))
       .executeTakeFirstOrThrow();
     return count;
+  }
+
+  /** Without a look at each one's domain. */
+  #isOfDomainInUse() {
+    return sql<boolean>`users.domain_id NOT IN (SELECT id FROM domains WHERE erase_after IS NOT NULL)`;
   }
 
   #isInRange() {

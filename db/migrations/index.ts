@@ -11,6 +11,7 @@ import { refusedContacts } from "./0010-refused-contacts.ts";
 import { reportedParts } from "./0011-reported-parts.ts";
 import { acceptances } from "./0012-acceptances.ts";
 import { userSearch } from "./0013-user-search.ts";
+import { hiddenDomains } from "./0014-hidden-domains.ts";
 
 /** Append-only: a database of version n has run the first n of these, and keeps that number in user_version. */
 export const migrations: readonly string[] = [
@@ -27,4 +28,5 @@ export const migrations: readonly string[] = [
   reportedParts,
   acceptances,
   userSearch,
+  hiddenDomains,
 ];

@@ -38,7 +38,9 @@ export function recount(database: Database.Database): Recount {
   const whole = new StateDigest();
   const wholeMx = new StateDigest();
   const each: Recount["each"] = {};
-  const names = database.prepare<[], { name: string }>("SELECT name FROM domains ORDER BY name").all();
+  const names = database
+    .prepare<[], { name: string }>("SELECT name FROM domains WHERE erase_after IS NULL ORDER BY name")
+    .all();
   const users = database.prepare<[string], UserRow>(
     "SELECT users.*, name FROM users JOIN domains ON domains.id = domain_id WHERE name = ?",
   );
@@ -83,7 +85,7 @@ export function kept(database: Database.Database): Recount {
   if (state === undefined) throw new Error("no state");
   const rows = database
     .prepare<[], { name: string; users: number; inactiveUsers: number; digest: string; mxDigest: string }>(
-      "SELECT name, user_count AS users, inactive_user_count AS inactiveUsers, digest, mx_digest AS mxDigest FROM domains ORDER BY name",
+      "SELECT name, user_count AS users, inactive_user_count AS inactiveUsers, digest, mx_digest AS mxDigest FROM domains WHERE erase_after IS NULL ORDER BY name",
     )
     .all();
   const each = Object.fromEntries(rows.map(({ name, ...figures }) => [name, figures]));

@@ -1,5 +1,6 @@
 import { call, type Runtime } from "../../../tools/call.ts";
 import { operator } from "../../../tools/principal.ts";
+import { removeDomain } from "../../../tools/remove-domain.ts";
 import type { Tool } from "../../../tools/tool.ts";
 import type { MailError } from "../../mail/error.ts";
 import { atTheShell, flagName } from "./wording.ts";
@@ -22,6 +23,8 @@ export async function runTool(
   const outcome = await call(runtime, operator("cli"), tool, input);
   if (outcome.ok) {
     process.stdout.write(`${present(outcome.value)}\n`);
+    // Where no server runs, nobody else erases what it left.
+    if (tool === removeDomain) await runtime.store.eraseHidden();
     return exitCodes.done;
   }
   const flags = Object.keys(tool.input.shape).map((field) => [field, `--${flagName(field)}`]);

@@ -1,0 +1,164 @@
+import { readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import Database from "better-sqlite3";
+import type { seedDatabase as Seed } from "../db/seed.ts";
+import { benchmark, cleanup, Program, temporaryFolder } from "./support.ts";
+
+/** What a server does with all rows at once or bit by bit, and what others notice of it. FOLDER: another checkout, built. */
+const folder = resolve(process.argv[2] ?? join(import.meta.dirname, ".."));
+const USERS = Number(process.env.USERS ?? 1_000_000);
+const program = join(folder, "dist/m25-mail.js");
+const DAY = 86_400_000;
+const { seedDatabase }: { seedDatabase: typeof Seed } = await import(join(folder, "db/seed.ts"));
+
+/** A database whose one domain has no active mailbox, and an audit log that is as long as it is old. */
+async function inactive(users: number, entries: number): Promise<string> {
+  const file = join(temporaryFolder(), "m25-mail.db");
+  const at = new Date(Date.now() - 100 * DAY).toISOString();
+  await seedDatabase(file, { users, domains: 1, passwordHash: `{BLF-CRYPT}${"x".repeat(60)}`, at });
+  const database = new Database(file);
+  const log = "INSERT INTO audit_log (at, principal, door, tool, arguments, revision)";
+  database.exec(`UPDATE users SET active = 0;
+    UPDATE domains SET user_count = 0, inactive_user_count = ${users};
+    UPDATE state SET user_count = 0, inactive_user_count = ${users};
+    ${log} SELECT '${at}', 'a', 'cli', 'b', '{}', 0 FROM json_each('[' || substr(replace(hex(zeroblob(${Math.max(1, entries)})), '00', ',0'), 2) || ']');
+    ${log} VALUES ('${new Date().toISOString()}', 'a', 'cli', 'b', '{}', 0);
+    PRAGMA wal_checkpoint(TRUNCATE)`);
+  database.close();
+  return file;
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+/** How long the longest of these took, tried again and again, in ms. */
+class Longest {
+  ms = 0;
+  #stopped = false;
+  readonly #ended: Promise<void>;
+
+  constructor(attempt: () => unknown) {
+    this.#ended = this.#repeat(attempt);
+  }
+
+  async stop(): Promise<number> {
+    this.#stopped = true;
+    await this.#ended;
+    return Math.round(this.ms);
+  }
+
+  async #repeat(attempt: () => unknown): Promise<void> {
+    while (!this.#stopped) {
+      const began = performance.now();
+      await attempt();
+      this.ms = Math.max(this.ms, performance.now() - began);
+      await pause(5);
+    }
+  }
+}
+
+/** Another process's write, which looks for the lock each 10 ms, as the program's do. */
+function otherWriter(file: string): () => Promise<void> {
+  const database = new Database(file, { timeout: 0 });
+  cleanup(() => void database.close());
+  const write = database.prepare("UPDATE state SET node_version = node_version + 1");
+  return async () => {
+    for (;;) {
+      try {
+        write.run();
+        return;
+      } catch {
+        await pause(10);
+      }
+    }
+  };
+}
+
+async function measure(what: string, file: string, run: () => Promise<unknown>, url?: string): Promise<void> {
+  const waits = new Longest(otherWriter(file));
+  const answers =
+    url === undefined ? undefined : new Longest(async () => (await fetch(`${url}/healthz`)).text());
+  const began = performance.now();
+  await run();
+  const seconds = (performance.now() - began) / 1000;
+  const [lock, answer] = [await waits.stop(), await answers?.stop()];
+  print(
+    `${what}: ${seconds.toFixed(1)} s; another process waits for the lock for up to ${lock} ms` +
+      (answer === undefined ? "" : `; /healthz takes up to ${answer} ms`),
+  );
+}
+
+async function gone(file: string, query: string): Promise<void> {
+  const database = new Database(file, { readonly: true });
+  const left = database.prepare<[], number>(query).pluck();
+  while ((left.get() ?? 0) > 0) await pause(100);
+  database.close();
+}
+
+async function purge(users: number): Promise<void> {
+  const file = await inactive(users, 0);
+  const began = performance.now();
+  const server = new Program([program, "serve", "--db", file, "--port", "0", "--purge-inactive-after", "30"]);
+  const url = await server.until(/serves (http:\S+)/, 3_600_000);
+  print(`a server that has to purge listens after ${Math.round(performance.now() - began)} ms`);
+  await measure(
+    `purge of ${users}`,
+    file,
+    () => gone(file, "SELECT count(*) FROM (SELECT 1 FROM users LIMIT 1)"),
+    url,
+  );
+  await server.end();
+}
+
+async function forget(entries: number): Promise<void> {
+  const file = await inactive(1, entries);
+  const server = new Program([program, "serve", "--db", file, "--port", "0", "--audit-retention", "30"]);
+  const url = await server.until(/serves (http:\S+)/, 3_600_000);
+  const old = `SELECT count(*) FROM (SELECT 1 FROM audit_log WHERE at < '${new Date(Date.now() - 30 * DAY).toISOString()}' LIMIT 1)`;
+  await measure(`forgetting ${entries} audit entries`, file, () => gone(file, old), url);
+  await server.end();
+}
+
+async function remove(users: number): Promise<void> {
+  const file = await inactive(users, 0);
+  const server = new Program([program, "serve", "--db", file, "--port", "0"]);
+  const url = await server.until(/serves (http:\S+)/);
+  const token = readFileSync(join(file, "../first-token"), "utf8").trim();
+  const domain = "domain1.example";
+  await measure(
+    `remove_domain with ${users} inactive mailboxes`,
+    file,
+    async () => {
+      const began = performance.now();
+      const answer = await fetch(`${url}/api/remove-domain`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+        body: JSON.stringify({ domain }),
+      });
+      print(`… answered ${answer.status} after ${Math.round(performance.now() - began)} ms`);
+      await gone(file, "SELECT count(*) FROM (SELECT 1 FROM users LIMIT 1)");
+    },
+    url,
+  );
+  await server.end();
+}
+
+async function restore(users: number): Promise<void> {
+  const file = join(temporaryFolder(), "m25-mail.db");
+  const at = new Date().toISOString();
+  await seedDatabase(file, { users, domains: 1000, passwordHash: `{BLF-CRYPT}${"x".repeat(60)}`, at });
+  const backup = join(temporaryFolder(), "backup");
+  await new Program([program, "backup", "--db", file, backup]).ended();
+  await measure(`restore of ${users}`, file, () =>
+    new Program([program, "restore", "--db", file, backup]).ended(),
+  );
+}
+
+await benchmark(async () => {
+  await purge(USERS / 2);
+  await forget(300_000);
+  await remove(USERS);
+  await restore(USERS);
+});

@@ -1,0 +1,45 @@
+import { type Kysely, sql } from "kysely";
+import type { Schema } from "./schema.ts";
+import { atMost } from "./statements.ts";
+
+/** Mailboxes that one transaction erases: others wait for it. */
+export const ERASED_AT_ONCE = 500;
+
+/** Domains with more mailboxes than one transaction should erase: out of sight, until they are gone. */
+export class HiddenDomains {
+  readonly #db: Kysely<Schema>;
+
+  constructor(db: Kysely<Schema>) {
+    this.#db = db;
+  }
+
+  /** Frees its name, and shows it to nobody from here on. */
+  async hide(id: number): Promise<void> {
+    await sql`UPDATE domains SET name = 'hidden ' || id, erase_after = '' WHERE id = ${id}`.execute(this.#db);
+  }
+
+  /** The id of one that is to be erased by now. */
+  async due(): Promise<number | undefined> {
+    const { rows } = await sql<{ id: number }>`SELECT id FROM domains
+      WHERE erase_after IS NOT NULL AND erase_after <= strftime('%Y-%m-%dT%H:%M:%fZ', 'now') LIMIT 1`.execute(
+      this.#db,
+    );
+    return rows[0]?.id;
+  }
+
+  /**
+   * Erases some mailboxes of one that is due, and then itself.
+   *
+   * @returns false when there was none
+   */
+  async erase(): Promise<boolean> {
+    const id = await this.due();
+    if (id === undefined) return false;
+    const { numAffectedRows } = await sql`DELETE FROM users WHERE id IN
+      (SELECT id FROM users WHERE domain_id = ${id} LIMIT ${atMost(ERASED_AT_ONCE)})`.execute(this.#db);
+    if (numAffectedRows !== BigInt(ERASED_AT_ONCE)) {
+      await this.#db.deleteFrom("domains").where("id", "=", id).execute();
+    }
+    return true;
+  }
+}
