@@ -1,12 +1,8 @@
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { main } from "../../src/agent/cli.ts";
 import type { Host } from "../../src/agent/host.ts";
-import { breaking } from "./breaking.ts";
 import {
   expectedOf,
-  hash,
   mapContent,
   type Node,
   nodeOf,
@@ -14,7 +10,6 @@ import {
   quickClock,
   served,
   serves,
-  startingNothing,
   startServer,
   stateOf,
   user,
@@ -33,7 +28,6 @@ const mail = stateOf(
   ["example.nl", "new.nl"],
   addresses.map((name) => user(name)),
 );
-const relayAgain = { ...relay, revision: 3, cursor: "cursor-3" };
 
 function keys(node: Node): Record<string, string[]> {
   const of = (map: string): string[] => [...(mapContent(node.config.out, map)?.keys() ?? [])];
@@ -132,34 +126,6 @@ describe("a node whose role changes", () => {
     const order = events.filter((event) => ["users", "sleep", "mailboxes", "senders"].includes(event));
     expect(order).toEqual(["users", "sleep", "mailboxes", "senders"]);
     expect(events.join()).not.toContain("kick");
-  });
-
-  it("there and back, killed at any step: whoever Postfix knows Dovecot knows", async () => {
-    const begin = async () => {
-      const server = await startServer(relay);
-      const node = nodeOf(server, { lock: startingNothing.lock });
-      await node.poll();
-      server.serves = mail;
-      return { server, node };
-    };
-    const trial = await begin();
-    const { host, steps } = breaking(trial.node.host);
-    await trial.node.poll({ host });
-    for (let step = 1; step <= steps.length; step += 3) {
-      const { server, node } = await begin();
-      await node.poll({ host: breaking(node.host, { step, kind: { kill: "after" } }).host });
-      if (existsSync(join(node.config.out, "senders")))
-        expect(usersIn(node.config.out), steps[step - 1]).toHaveLength(3);
-      expect((await node.poll()).exitCode).toBe(0);
-      expect(serves(node.config.out), steps[step - 1]).toEqual(expectedOf(mail));
-      server.serves = relayAgain;
-      expect((await node.poll()).exitCode).toBe(0);
-      expect(serves(node.config.out)).toEqual(expectedOf(mail));
-      const later = [user("jan@example.nl", { password: hash("b") }), user("mia@example.nl")];
-      server.serves = stateOf(4, ["example.nl"], later);
-      expect((await node.poll()).exitCode).toBe(0);
-      expect(serves(node.config.out)).toEqual(expectedOf(server.serves));
-    }
   });
 
   describe("keeps the password hashes", () => {
