@@ -36,6 +36,8 @@ export interface ServeOptions {
   fetch?: (url: string, options: RequestInit) => Promise<Response>;
   /** The conformance suite puts fixtures of its own beside the nine tools. */
   mcpServerFor?: McpServerFactory;
+  /** When a connection is cut on which not a byte moves, in ms: a shorter time than is served by, for tests. */
+  idleTimeout?: number;
 }
 
 /** Everything that `m25-mail serve` serves. Closes the store when it closes. */
@@ -99,6 +101,7 @@ export async function serve(
       trustedProxies: config["trusted-proxies"],
       requestsPerMinute: config["limit-requests"],
       tls: certFile === undefined || keyFile === undefined ? undefined : { certFile, keyFile },
+      idleTimeout: options.idleTimeout,
     },
   );
   const url = await app.listen({ host: config.host, port: config.port });

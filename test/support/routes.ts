@@ -1,5 +1,6 @@
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import type { FastifyInstance } from "fastify";
+import type { ServeOptions } from "../../src/serve.ts";
 import { startServer, type TestServer } from "./server.ts";
 
 export type Route = readonly [method: string, path: string];
@@ -12,7 +13,10 @@ export interface OpenServer extends TestServer {
 }
 
 /** A server that can be looked into. */
-export async function serverWithRoutes(flags: Record<string, string> = {}): Promise<OpenServer> {
+export async function serverWithRoutes(
+  flags: Record<string, string> = {},
+  options: ServeOptions = {},
+): Promise<OpenServer> {
   const routes: Route[] = [];
   let connections = async () => 0;
   const initialised = (message: unknown) => {
@@ -25,7 +29,7 @@ export async function serverWithRoutes(flags: Record<string, string> = {}): Prom
   };
   subscribe("fastify.initialization", initialised);
   try {
-    const server = await startServer(flags);
+    const server = await startServer(flags, options);
     return { ...server, routes, connections };
   } finally {
     unsubscribe("fastify.initialization", initialised);

@@ -78,6 +78,8 @@ export interface HttpSettings {
   /** By each principal, and by each address at the routes that ask for no credential. */
   requestsPerMinute: number;
   tls?: { certFile: string; keyFile: string } | undefined;
+  /** When a connection is cut on which not a byte moves, in ms. */
+  idleTimeout?: number | undefined;
 }
 
 /** All doors that are reached by HTTP, on one server that is not listening yet. */
@@ -96,7 +98,7 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
       : { http: limits }),
     bodyLimit: BODY_LIMIT,
     requestTimeout: REQUEST_TIMEOUT,
-    connectionTimeout: IDLE_TIMEOUT,
+    connectionTimeout: settings.idleTimeout ?? IDLE_TIMEOUT,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT,
     forceCloseConnections: "idle",
     exposeHeadRoutes: false,
