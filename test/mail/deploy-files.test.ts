@@ -26,13 +26,12 @@ describe.skipIf(!daemons.available)("the shipped files, untouched", () => {
       // Else postconf dozes until the file is two seconds old.
       utimesSync(join(folder, "main.cf"), 1, 1);
       const debian = readFileSync("/usr/share/postfix/master.cf.dist", "utf8");
-      writeFileSync(
-        join(folder, "master.cf"),
-        debian + readFileSync(join(DEPLOY, "postfix-master.cf"), "utf8"),
-      );
+      const appended =
+        main === "postfix-mx.cf" ? "" : readFileSync(join(DEPLOY, "postfix-master.cf"), "utf8");
+      writeFileSync(join(folder, "master.cf"), debian + appended);
       expect(await run("postconf", "-c", folder, "-n")).toMatchObject({ code: 0, stderr: "" });
       const services = await mustRun("postconf", "-c", folder, "-M");
-      expect(services).toMatch(/^submissions +inet +n +- +y /m);
+      expect(/^submissions +inet +n +- +y /m.test(services)).toBe(appended !== "");
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }

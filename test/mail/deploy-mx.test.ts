@@ -1,10 +1,12 @@
 /** The configuration in deploy/ for a node that only relays, in the real daemons. None of our own programs runs here. */
+import { utimesSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type MailLab, type MxLab, mailDaemons, startMailLab, startMxLab } from "./lab.ts";
-import { arrives } from "./mailbox.ts";
+import { arrives, inbox } from "./mailbox.ts";
 import { foldersFor, type NodeFolders, nodeFolders, writePostfixMaps, writeUsers } from "./maps.ts";
 import { ADDRESSES, JAN, STRANGER, USERS } from "./people.ts";
-import { mustRun, until } from "./processes.ts";
+import { mustRun, run, until } from "./processes.ts";
 import { offersAuth, SmtpClient, sendMail, words } from "./smtp.ts";
 
 const daemons = mailDaemons();
@@ -49,6 +51,35 @@ describe.skipIf(!daemons.available)("an MX-only node", () => {
   test("a subdomain of a hosted domain is not ours either", async () => {
     const reply = await sendMail({ port: mx.ports.smtp }, { from: STRANGER, to: "jan@sub.example.nl" });
     expect(words(reply)).toMatch(/^554 5\.7\.1 .*Relay access denied$/);
+  });
+
+  test("mail goes to the mailbox node inside TLS, and waits while that offers none", async () => {
+    const offersTls = async (level: "none" | "may") => {
+      await mustRun("postconf", "-c", lab.postfixConfigDir, "-e", `smtpd_tls_security_level=${level}`);
+      utimesSync(join(lab.postfixConfigDir, "main.cf"), 1, 1);
+      await mustRun("postfix", "-c", lab.postfixConfigDir, "reload");
+    };
+    const message = "Subject: not in clear\n\ntext\n";
+    await offersTls("none");
+    try {
+      await sendMail({ port: mx.ports.smtp }, { from: STRANGER, to: JAN.address, message });
+      await until("the mail waits", async () =>
+        (await mx.queue()).some(({ reason }) => reason.includes("TLS is required, but was not offered")),
+      );
+      expect((await inbox(lab, JAN)).join()).not.toContain("not in clear");
+    } finally {
+      await offersTls("may");
+    }
+    await mx.flushQueue();
+    expect(await arrives(lab, JAN, "not in clear")).toMatch(/by mail\.example\.nl .*with ESMTPS/s);
+  });
+
+  test("bounces to others are encrypted where that is offered, and go out all the same where it is not", async () => {
+    const setting = async (name: string) =>
+      (await mustRun("postconf", "-c", mx.postfixConfigDir, "-xh", name)).trim();
+    const policy = await setting("smtp_tls_policy_maps");
+    expect((await run("postmap", "-c", mx.postfixConfigDir, "-q", "elsewhere.test", policy)).stdout).toBe("");
+    expect(await setting("smtp_tls_security_level")).toBe("may");
   });
 
   test("no password is taken", async () => {

@@ -118,6 +118,23 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
     },
   );
 
+  test.each(["submission", "submissions"] as const)(
+    "a user cannot send without a sender by %s",
+    async (service) => {
+      const address = { port: lab.ports[service], tls: service === "submissions" };
+      const reply = await sendMail(address, { from: "", to: ANNA.address, login: jan });
+      expect(words(reply)).toMatch(
+        /^554 5\.7\.1 <>: Sender address rejected: an empty sender is not for users$/,
+      );
+    },
+  );
+
+  test("a bounce, which has no sender, arrives from outside", async () => {
+    const message = "Subject: bounce\n\ntext\n";
+    expect((await sendMail({ port: lab.ports.smtp }, { from: "", to: JAN.address, message })).code).toBe(250);
+    await arrives(lab, JAN, "bounce");
+  });
+
   test("a wrong password is refused at submission", async () => {
     const login = { user: JAN.address, password: "wrong" };
     const reply = await sendMail(
