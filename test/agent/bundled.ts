@@ -1,5 +1,5 @@
-import { spawn, spawnSync } from "node:child_process";
-import { existsSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
 import { KEY, temporaryFolder } from "./support.ts";
@@ -20,21 +20,6 @@ export async function bundle(): Promise<string> {
     logLevel: "silent",
   });
   return file;
-}
-
-/** Every other Node of this machine that the program promises to run on, by its version. */
-export function otherNodes(): { path: string; version: string }[] {
-  const found = new Map<string, string>();
-  for (const path of [
-    "/usr/bin/node",
-    "/usr/local/bin/node",
-    ...(process.env.M25_MAIL_TEST_NODES ?? "").split(":"),
-  ]) {
-    if (path === "" || !existsSync(path)) continue;
-    const version = spawnSync(path, ["--version"], { encoding: "utf8" }).stdout.trim();
-    if (Number(/^v(\d+)/.exec(version)?.[1]) >= 18 && version !== process.version) found.set(version, path);
-  }
-  return [...found].map(([version, path]) => ({ path, version }));
 }
 
 export interface Ended {

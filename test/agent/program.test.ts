@@ -12,7 +12,8 @@ import { builtinModules } from "node:module";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { thisMachine } from "../../src/agent/this-machine.ts";
-import { argumentsOf, bundle, bundledVersion, otherNodes, start } from "./bundled.ts";
+import { otherNodes } from "../support/needs.ts";
+import { argumentsOf, bundle, bundledVersion, start } from "./bundled.ts";
 import { expectedOf, hash, serves, startServer, stateOf, temporaryFolder, user } from "./support.ts";
 
 const one = stateOf(1, ["example.nl"], [user("jan@example.nl"), user("piet@example.nl")]);

@@ -15,6 +15,21 @@ interface Need {
 
 const runs = (program: string, ...args: string[]) => spawnSync(program, args).status === 0;
 
+/** Every other Node of this machine that the program promises to run on, by its version. */
+export function otherNodes(): { path: string; version: string }[] {
+  const found = new Map<string, string>();
+  for (const path of [
+    "/usr/bin/node",
+    "/usr/local/bin/node",
+    ...(process.env.M25_MAIL_TEST_NODES ?? "").split(":"),
+  ]) {
+    if (path === "" || !existsSync(path)) continue;
+    const version = spawnSync(path, ["--version"], { encoding: "utf8" }).stdout.trim();
+    if (Number(/^v(\d+)/.exec(version)?.[1]) >= 18 && version !== process.version) found.set(version, path);
+  }
+  return [...found].map(([version, path]) => ({ path, version }));
+}
+
 /** What some tests cannot do without: where one is missing they are skipped, and the first line of a run names it. */
 export const needs: readonly Need[] = [
   { name: "Postfix and Dovecot (as root)", of: "tests", met: () => mailDaemons().available },
@@ -23,6 +38,7 @@ export const needs: readonly Need[] = [
   { name: "nginx", of: "tests", met: () => existsSync("/usr/sbin/nginx") },
   { name: "Caddy", of: "tests", met: () => existsSync("/usr/bin/caddy") },
   { name: "OpenSSL", of: "tests", met: () => runs("openssl", "version") },
+  { name: "a second Node (18, 20 or 22)", of: "tests", met: () => otherNodes().length > 0 },
   { name: "systemd-analyze", of: "tests", met: () => runs("systemd-analyze", "--version") },
   { name: "other people's clients (npm run clients)", of: "sweeps", met: areInstalled },
   { name: "slowhttptest", of: "sweeps", met: () => existsSync(SLOWHTTPTEST) },
