@@ -1,10 +1,10 @@
 /** The configuration in deploy/ for a mailbox node, in the real daemons. None of our own programs runs here. */
-import { readFileSync } from "node:fs";
+import { readFileSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ImapClient } from "./imap.ts";
 import { type MailLab, mailDaemons, startMailLab } from "./lab.ts";
-import { arrives, expectPasswordInsideTlsOnly } from "./mailbox.ts";
+import { arrives, expectPasswordInsideTlsOnly, inbox } from "./mailbox.ts";
 import { foldersFor, type NodeFolders, nodeFolders, writePostfixMaps, writeUsers } from "./maps.ts";
 import { ADDRESSES, ANNA, FULL, JAN, STRANGER, USERS } from "./people.ts";
 import { mustRun, until } from "./processes.ts";
@@ -210,6 +210,23 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
     await arrives(lab, late, "early");
     // Postfix takes the mail out of its queue a moment after Dovecot has it.
     await until("the queue is empty", async () => (await lab.queue()).length === 0);
+  });
+
+  test("a sender is told after an hour that the mail still waits", async () => {
+    const setting = (...args: readonly string[]) => mustRun("postconf", "-c", lab.postfixConfigDir, ...args);
+    expect((await setting("-xh", "delay_warning_time")).trim()).toBe("1h");
+    // The hour is Postfix's own affair: here it is a second.
+    await setting("-e", "delay_warning_time=1s");
+    utimesSync(join(lab.postfixConfigDir, "main.cf"), 1, 1);
+    await mustRun("postfix", "-c", lab.postfixConfigDir, "reload");
+    const typo = "jna@example.nl";
+    await writePostfixMaps(folders.out, [...ADDRESSES, typo]);
+    await sendMail({ port: lab.ports.submission }, { from: JAN.address, to: typo, login: jan });
+    const told = async () => {
+      await lab.flushQueue();
+      return (await inbox(lab, JAN)).some((mail) => /^Subject: Delayed Mail/m.test(mail));
+    };
+    await until("the sender is told", told);
   });
 
   test("what the service unit leaves of root suffices to end a session and to write the maps", async () => {
