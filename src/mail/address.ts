@@ -1,4 +1,5 @@
 import { domainToASCII, domainToUnicode } from "node:url";
+import { contextualProblem } from "./contextual.ts";
 import { MailError } from "./error.ts";
 
 /** RFC 5321 4.5.3.1.3 less the angle brackets, as RFC 3696 erratum 1690 reads it. */
@@ -8,8 +9,8 @@ const MAX_DOMAIN = 253;
 /** RFC 5321 4.5.3.1.1. */
 const MAX_LOCAL_PART = 64;
 
-/** Letters, marks and decimal digits of any script, hyphens and dots: no symbols, joiners or other dots. */
-const DOMAIN_CHARACTERS = /^[\p{L}\p{M}\p{Nd}.-]+$/u;
+/** Letters, marks and decimal digits of any script, hyphens and dots, and what RFC 5892 allows in some places alone. */
+const DOMAIN_CHARACTERS = /^[\p{L}\p{M}\p{Nd}.\-\u00B7\u0375\u05F3\u05F4\u30FB\u200C\u200D]+$/u;
 const LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
 export interface Address {
@@ -31,8 +32,14 @@ const DOMAIN_HINT = "Give a domain name of at least two labels, such as example.
  * @throws MailError invalid_input
  */
 export function parseDomain(text: string): string {
-  // UTS 46 silently drops or maps soft hyphens, joiners and odd dots; a name that does not say
-  // what it looks like is refused before the mapping can hide that.
+  // UTS 46 silently drops or maps soft hyphens and odd dots; a name that does not say what it looks like is refused
+  // before the mapping can hide that.
+  if (/[^.]\.$/.test(text)) {
+    refuse(
+      "A domain is given without a dot at its end.",
+      "Leave that dot out: example.nl, not example.nl followed by a dot.",
+    );
+  }
   if (!DOMAIN_CHARACTERS.test(text) || text.length > MAX_DOMAIN) {
     refuse(
       text.length > MAX_DOMAIN
@@ -54,6 +61,11 @@ function internationalProblem(typed: string, domain: string): string | undefined
   const shown = domainToUnicode(domain);
   // An A-label that cannot be decoded is shown as it is; one of symbols was never typed by anybody.
   if (/(?:^|\.)xn--/.test(shown) || !DOMAIN_CHARACTERS.test(shown)) return NO_IDN;
+  const misplaced = shown
+    .split(".")
+    .map(contextualProblem)
+    .find((problem) => problem !== undefined);
+  if (misplaced !== undefined) return misplaced;
   const stored = domain.split(".");
   // The Kelvin sign U+212A and full-width letters become ASCII: another domain than the one that was typed.
   const disguised = typed

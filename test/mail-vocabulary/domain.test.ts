@@ -1,3 +1,4 @@
+import { domainToUnicode } from "node:url";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { domainProblem, parseDomain } from "../../src/mail/address.ts";
@@ -17,6 +18,12 @@ test.each([
   ["XN--BCHER-KVA.example", "xn--bcher-kva.example"],
   ["ab--cd.nl", "ab--cd.nl"],
   ["3.14.example", "3.14.example"],
+  ["paral·lel.cat", "xn--parallel-koa.cat"],
+  ["PARAL·LEL.cat", "xn--parallel-koa.cat"],
+  ["日・本.jp", "xn--vek160nc2a.jp"],
+  ["ל׳.example", "xn--heb0c.example"],
+  ["͵α.gr", "xn--wva4j.gr"],
+  ["क्\u200Dष.example", "xn--11b2ezcw70k.example"],
 ])("the domain %s is stored as %s", (typed, stored) => {
   expect(parseDomain(typed)).toBe(stored);
 });
@@ -24,7 +31,17 @@ test.each([
 test.each([
   ["nothing", ""],
   ["one label", "localhost"],
-  ["a trailing dot", "example.nl."],
+  ["two trailing dots", "example.nl.."],
+  ["a middle dot between other letters than l", "a·b.example"],
+  ["the A-label of one", "xn--ab-0ea.example"],
+  ["a middle dot at an edge", "l·.example"],
+  ["a katakana middle dot between Latin letters", "a・b.jp"],
+  ["the A-label of one", "xn--ab-3n4a.jp"],
+  ["a geresh after a Latin letter", "a׳.example"],
+  ["a keraia before a Latin letter", "͵a.gr"],
+  ["Arabic-Indic digits of both kinds", "ا٠۰.example"],
+  ["a zero-width joiner after a Latin letter", "a\u200Db.example"],
+  ["a zero-width non-joiner after a Latin letter", "a\u200Cb.example"],
   ["a leading dot", ".example.nl"],
   ["an empty label", "example..nl"],
   ["a hyphen at an edge", "-example.nl"],
@@ -66,6 +83,29 @@ test.each([
   const refusal = refusalOf(() => parseDomain(typed));
   expect(refusal).toMatchObject({ code: "invalid_input" });
   expect(refusal.hint).toContain("example.nl");
+});
+
+test("a trailing dot is said to be one", () => {
+  for (const typed of ["example.nl.", "bücher.example."]) {
+    const { message, hint } = refusalOf(() => parseDomain(typed));
+    expect(message).toContain("without a dot at its end");
+    expect(hint).toContain("Leave that dot out");
+  }
+});
+
+test("both forms of any accepted domain are one domain", () => {
+  const letters = fc.constantFrom(..."al·Lאב׳״αβ͵日本・クक्षب٠۰\u200C\u200Düß-7");
+  const typed = fc.string({ unit: letters, minLength: 1, maxLength: 6 }).map((text) => `${text}.example`);
+  fc.assert(
+    fc.property(typed, (text) => {
+      const stored = attempt(() => parseDomain(text));
+      if (stored === undefined) return;
+      const shown = domainToUnicode(stored);
+      expect(parseDomain(shown)).toBe(stored);
+      expect(parseDomain(stored)).toBe(stored);
+    }),
+    { numRuns: 3000 },
+  );
 });
 
 test("the longest domain and the longest label are accepted", () => {

@@ -38,6 +38,49 @@ test.each([
   if (password !== "") expect(`${message} ${hint}`).not.toContain(password);
 });
 
+test.each([
+  ["a soft hyphen", "correct\u00ADhorse"],
+  ["a zero-width space", "correct\u200Bhorse"],
+  ["a joiner", "correct\u200Dhorse"],
+  ["a byte order mark", "\uFEFFcorrect horse"],
+  ["a variation selector", "heart \u2764\uFE0F heart"],
+  ["a Hangul filler", "correct\u3164horse"],
+  ["a line separator", "correct\u2028horse"],
+  ["a character that Unicode has not assigned", "correct\u0378horse"],
+  ["a character of private use", "correct\uE000horse"],
+  ["an old Hangul letter", "correct\u1100horse"],
+  ["a middle dot that is not between two l", "correct\u00B7horse"],
+])("a password with %s is refused: the owner would not see why it does not work", (_what, password) => {
+  const { message } = refusalOf(() => parsePassword(password));
+  expect(message).toContain("cannot be seen");
+});
+
+test("a space of another keyboard is a space", () => {
+  for (const space of ["\u00A0", "\u2003", "\u3000"])
+    expect(parsePassword(`correct${space}horse`)).toBe("correct horse");
+});
+
+test.each([
+  "{BLF-CRYPT}$2y$10$abcdefghijklmnopqrstuu",
+  "{SHA512-CRYPT}$6$salt$hash",
+  "{PLAIN}secret password",
+  "$2y$10$abcdefghijklmnopqrstuuLq4sh6zEpvGXWhxWl9oGYzC1qUkpGzK",
+  "$6$rounds=5000$salt$hashhashhash",
+  "$1$salt$hash",
+  "$y$j9T$salt$hash",
+  "$argon2id$v=19$m=65536,t=3,p=1$c2FsdA$aGFzaA",
+  `$6$salt$${"x".repeat(86)}`,
+])("the stored hash %s is no password: nobody could log in", (hash) => {
+  const { message, hint } = refusalOf(() => parsePassword(hash));
+  expect(message).toContain("stored hash");
+  expect(hint).toContain("the password itself");
+});
+
+test("a password that only has the characters of a hash is one", () => {
+  for (const password of ["$ecret$ of mine", "{not a scheme} of mine", "a $6$ in the middle"])
+    expect(parsePassword(password)).toBe(password);
+});
+
 test("letters typed as one character or as two are the same password", () => {
   expect(parsePassword("Zoe\u0308 kookt vandaag")).toBe(parsePassword("Zo\u00eb kookt vandaag"));
 });
@@ -79,7 +122,16 @@ test("stored hashes are bcrypt's with a cost that a node can bear", async () => 
 });
 
 test("the vocabulary of mail brings no native code along, for nodes use it too", () => {
-  for (const file of ["address", "error", "mailbox", "network", "password", "quota", "schemas"]) {
+  for (const file of [
+    "address",
+    "contextual",
+    "error",
+    "mailbox",
+    "network",
+    "password",
+    "quota",
+    "schemas",
+  ]) {
     const source = readFileSync(new URL(`../../src/mail/${file}.ts`, import.meta.url), "utf8");
     for (const [, imported] of source.matchAll(/from "([^"]+)"/g)) {
       expect(imported, file).toMatch(/^(node:[a-z]+|zod|\.\/[a-z-]+\.ts)$/);

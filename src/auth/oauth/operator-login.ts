@@ -1,6 +1,7 @@
 import { setTimeout as wait } from "node:timers/promises";
 import type { Store } from "../../../db/store.ts";
 import { passwordMatches } from "../../../tools/hash.ts";
+import { opaqueString } from "../../mail/password.ts";
 import { Lane } from "./lane.ts";
 import { LoginDelays, type LoginOutcome } from "./login-delays.ts";
 
@@ -35,7 +36,7 @@ export class OperatorLogin {
     try {
       if (delay > 0) await wait(delay);
       const matches = await this.#lane.run(this.#delays.failures(address), async () =>
-        passwordMatches(password.normalize("NFC"), await this.#passwordHash(), this.#cost),
+        passwordMatches(opaqueString(password), await this.#passwordHash(), this.#cost),
       );
       if (matches !== undefined) outcome = matches ? "right" : "wrong";
       return outcome;
