@@ -2,9 +2,10 @@ import { hash, randomUUID } from "node:crypto";
 import type { Store } from "../db/store.ts";
 import { type ErrorCode, MailError } from "../src/mail/error.ts";
 import { authorise } from "./authorise.ts";
+import { refuseGuessable } from "./guessable.ts";
 import type { CallLimits } from "./limits.ts";
 import type { Principal } from "./principal.ts";
-import { type Loss, type Tool, validArguments } from "./tool.ts";
+import { type Loss, type ParsedCall, type Tool, validArguments } from "./tool.ts";
 
 export type Outcome = { ok: true; value: Record<string, unknown> } | { ok: false; error: MailError };
 
@@ -92,7 +93,7 @@ async function run(
   const parsed = tool.parse(input);
   authorise(principal, tool, parsed);
   runtime.limits?.admit(principal, parsed);
-  const passwordHash = parsed.password === undefined ? "" : await runtime.hashPassword(parsed.password);
+  const passwordHash = await hashOf(runtime, parsed);
   const at = runtime.now().toISOString();
   const transaction = tool.effect === "read" ? runtime.store.read : runtime.store.write;
   return transaction(async (tables) => {
@@ -109,6 +110,13 @@ async function run(
     }
     return principal.domains === undefined ? result : withoutRevision(result);
   }, principal.domains);
+}
+
+/** @throws MailError invalid_input for a password that is easily guessed, busy */
+async function hashOf(runtime: Runtime, { password, arguments: { email } }: ParsedCall): Promise<string> {
+  if (password === undefined) return "";
+  await refuseGuessable(password, typeof email === "string" ? email : undefined);
+  return await runtime.hashPassword(password);
 }
 
 /**

@@ -46,3 +46,24 @@ test("whoever registers a domain is told before what that does to mail for it, a
   expect(description).toMatch(/only a domain of the person's own, and create its mailboxes at once/);
   expect(input.shape.domain?.description).toMatch(/ASCII \(xn--…\), the form that logins/);
 });
+
+test.each([
+  "gmail.com",
+  "GMail.com",
+  "googlemail.com",
+  "hotmail.nl",
+  "outlook.com",
+  "gmx.de",
+  "web.de",
+  "icloud.com",
+])("%s, a public provider's, is refused: mail to all its addresses would stay here", async (domain) => {
+  const { run, must } = testStore();
+  expectRefusal(await run("add-domain", { domain }), "forbidden", "--public-provider");
+  expect(await must("list-domains", {})).toMatchObject({ total: 0 });
+});
+
+test("a name below or beside a public provider's is somebody's own", async () => {
+  const { must } = testStore();
+  for (const domain of ["gmail.bakery.example", "mygmail.com", "bakery.nl"])
+    await must("add-domain", { domain });
+});

@@ -1,3 +1,4 @@
+import { addPublicProvider } from "../../../tools/add-domain.ts";
 import { tools } from "../../../tools/index.ts";
 import { isSecret } from "../../../tools/tool.ts";
 import { UsageError } from "../../config.ts";
@@ -5,7 +6,7 @@ import { inputFromText } from "../input.ts";
 import { inputSchema } from "../schema.ts";
 import { type Arguments, optionalText, parseArguments, SWITCHES } from "./arguments.ts";
 import { runTool } from "./call.ts";
-import { flagsFor, toolNamed } from "./help.ts";
+import { flagsFor, switchesOf, toolNamed } from "./help.ts";
 import { readPassword } from "./password.ts";
 import { presentation } from "./show.ts";
 import type { StoreCommand } from "./store-command.ts";
@@ -26,6 +27,7 @@ export function callCommand(argv: readonly string[]): StoreCommand {
     );
   }
   const { properties } = inputSchema(tool);
+  const own = switchesOf(tool).map(([switchName]) => switchName);
   const fields = Object.keys(properties).filter((field) => !isSecret(tool.input.shape[field]));
   const takesPassword = "password" in properties;
   const booleans = fields.filter((field) => properties[field]?.type === "boolean");
@@ -33,7 +35,7 @@ export function callCommand(argv: readonly string[]): StoreCommand {
   const parsed = parseArguments(
     rest,
     [...flagsFor(tool), ...texts.map(flagName), ...(takesPassword ? ["password-file"] : [])],
-    [...SWITCHES, ...booleans.map(flagName)],
+    [...SWITCHES, ...own, ...booleans.map(flagName)],
     [],
   );
   const { values } = parsed;
@@ -42,7 +44,8 @@ export function callCommand(argv: readonly string[]): StoreCommand {
     async run(runtime) {
       const input = inputFromText(tool, fieldsOf(fields, parsed));
       if (takesPassword) input.password = await readPassword(optionalText(values["password-file"]));
-      return runTool(runtime, tool, input, presentation(values));
+      const meant = values["public-provider"] === true ? addPublicProvider : tool;
+      return runTool(runtime, meant, input, presentation(values));
     },
   };
 }

@@ -1,3 +1,4 @@
+import { addDomain } from "../../../tools/add-domain.ts";
 import { tools } from "../../../tools/index.ts";
 import { mcpName, type Tool } from "../../../tools/tool.ts";
 import { environmentName, type FlagName, flags } from "../../config.ts";
@@ -108,6 +109,13 @@ export function flagsFor(tool: Tool): readonly FlagName[] {
   return "password" in tool.input.shape ? passwordFlags : storeFlags;
 }
 
+/** Switches of an operation that only the shell has, with what they mean. */
+export function switchesOf(tool: Tool): readonly (readonly [name: string, meaning: string])[] {
+  return tool === addDomain
+    ? [["public-provider", "register it though it is a public mail provider's, such as gmail.com"]]
+    : [];
+}
+
 function flagsOf(command: string | undefined, meant: readonly Usage[]): readonly FlagName[] {
   if (command === "serve") return serveFlags;
   if (command === "stdio") return stdioFlags;
@@ -131,7 +139,8 @@ function endpointHelp(tool: Tool): string {
     const flag = writeOnly ? passwordOption[0] : `--${flagName(name)}${type === "boolean" ? "" : " VALUE"}`;
     return `  ${flag.padEnd(24)} ${description}`;
   });
-  const flags = [...lines, flagTable(flagsFor(tool))].join("\n");
+  const own = switchesOf(tool).map(([name, meaning]) => `  ${`--${name}`.padEnd(24)} ${meaning}`);
+  const flags = [...lines, ...own, flagTable(flagsFor(tool))].join("\n");
   return atTheShell(`m25-mail call ${tool.endpoint} [--json]\n\n${tool.description}\n\n${flags}\n`);
 }
 

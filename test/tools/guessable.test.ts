@@ -1,0 +1,27 @@
+import { expect, test } from "vitest";
+import { expectRefusal } from "../support/reply.ts";
+import { testStore } from "../support/store.ts";
+
+const JAN = "jan.jansen@example.nl";
+
+test.each([
+  ["one of the commonest", "password1"],
+  ["one of them in capitals", "ILOVEYOU2"],
+  ["the address", JAN],
+  ["the address in capitals", JAN.toUpperCase()],
+  ["what stands before the @", "Jan.Jansen"],
+])("a password that is %s is refused at both tools, and none of it is repeated", async (_what, password) => {
+  const { must, run } = testStore();
+  await must("add-domain", { domain: "example.nl" });
+  const refused = await run("add-user", { email: JAN, password });
+  expectRefusal(refused, "invalid_input", "Choose another");
+  expect(JSON.stringify(refused)).not.toContain(password);
+  await must("add-user", { email: JAN, password: "correct horse" });
+  expectRefusal(await run("update-password", { email: JAN, password }), "invalid_input", "Choose another");
+});
+
+test("a password that only has the address in it is accepted", async () => {
+  const { must } = testStore();
+  await must("add-domain", { domain: "example.nl" });
+  await must("add-user", { email: JAN, password: `${JAN} likes bread` });
+});

@@ -1,0 +1,35 @@
+import { MailError } from "../src/mail/error.ts";
+
+/** In lower case; read when the first password is set, and kept. */
+let commonest: Promise<ReadonlySet<string>> | undefined;
+
+/**
+ * Refuses a password that is tried first: one of the commonest, the mailbox's address, or what stands before its @.
+ *
+ * @param password what parsePassword returned
+ * @param email of the mailbox, where it is one's
+ * @throws MailError invalid_input; neither message nor hint repeats any of it
+ */
+export async function refuseGuessable(password: string, email: string | undefined): Promise<void> {
+  const typed = password.toLowerCase();
+  const [localPart] = email?.split("@") ?? [];
+  if (typed === email || typed === localPart)
+    refuse("The password is the mailbox's own address, or a part of it.");
+  commonest ??= readCommonest();
+  if ((await commonest).has(typed)) refuse("The password is one of the commonest, which are tried first.");
+}
+
+function refuse(message: string): never {
+  throw new MailError(
+    "invalid_input",
+    message,
+    "Choose another: several words that do not belong together, or 16 random characters.",
+  );
+}
+
+async function readCommonest(): Promise<ReadonlySet<string>> {
+  const { default: list } = await import("@zxcvbn-ts/language-common/src/passwords.json", {
+    with: { type: "json" },
+  });
+  return new Set(list);
+}

@@ -1,0 +1,18 @@
+import { MailError } from "../src/mail/error.ts";
+
+/**
+ * Refuses a public mail provider's domain: mail to all its addresses from this system's mailboxes would stay here.
+ *
+ * @param domain in its stored form
+ * @throws MailError forbidden
+ */
+export async function refusePublicProvider(domain: string): Promise<void> {
+  const { default: providers } = await import("email-providers/all.json", { with: { type: "json" } });
+  if (!providers.includes(domain)) return;
+  throw new MailError(
+    "forbidden",
+    `${domain} is the domain of a public mail provider: mail to all its addresses from mailboxes here would stay here.`,
+    "Nothing was changed. Register a domain of the person's own. If this one is theirs, the operator registers it at the " +
+      `server's shell: m25-mail call add-domain --domain ${domain} --public-provider.`,
+  );
+}
