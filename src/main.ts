@@ -18,6 +18,7 @@ import {
   storeFlags,
   toolNamed,
 } from "./doors/cli/help.ts";
+import { isRepaired } from "./doors/utf8.ts";
 import { jsonLog } from "./json-log.ts";
 import { type Log, stderrLog } from "./log.ts";
 import { MailError } from "./mail/error.ts";
@@ -30,6 +31,7 @@ const typed = process.argv.slice(2);
 process.exitCode = await main(typed).catch(exitCodeOf);
 
 async function main([command = "--help", ...argv]: string[]): Promise<number> {
+  if (typed.some(isRepaired)) throw new UsageError("An argument is not valid UTF-8.");
   if (command === "--help" || command === "help") return print(help());
   if (command === "--version" || argv.includes("--version")) return print(`m25-mail ${version}\n`);
   if (argv.includes("--help")) return print(commandHelp([command, ...argv]));

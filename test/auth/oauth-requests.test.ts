@@ -342,3 +342,16 @@ test("a request to the token endpoint of any size or form gets an answer of its 
     await post(`code=${"x".repeat(200_000)}`, "application/x-www-form-urlencoded"),
   ).toBeGreaterThanOrEqual(400);
 });
+
+test("a form of the page that is not UTF-8 is refused, and not repaired", async () => {
+  const server = await startOAuthServer();
+  for (const body of ["password=a%FFb", Buffer.from([0x70, 0x3d, 0xff])]) {
+    const answer = await fetch(`${server.url}/interaction/x`, {
+      method: "POST",
+      headers: { "content-type": "application/x-www-form-urlencoded" },
+      body,
+    });
+    expect(answer.status).toBe(400);
+    expect(await answer.text()).toContain("could not be read");
+  }
+});

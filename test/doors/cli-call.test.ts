@@ -205,3 +205,15 @@ test("a bug is logged by its reference and its place, without its message, which
   expect(failed.stderr).toMatch(new RegExp(`error bug request=${reference} cause="SqliteError.*"\\n +at `));
   expect(failed.stderr).not.toContain("Hunter");
 });
+
+test("a public provider's domain is registered only by an operator who says that it is meant", async () => {
+  const { run } = await shell();
+  const refused = await run(["call", "add-domain", "--domain", "gmail.com"]);
+  expect(refused).toMatchObject({ code: 1, stdout: "" });
+  expect(refused.stderr).toContain("--public-provider");
+  expect(await run(["call", "add-domain", "--domain", "gmail.com", "--public-provider"])).toMatchObject({
+    code: 0,
+  });
+  expect((await run(["call", "add-domain", "--help"])).stdout).toContain("--public-provider");
+  expect(await run(["call", "list-domains", "--public-provider"])).toMatchObject({ code: 2 });
+});

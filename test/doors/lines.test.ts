@@ -16,7 +16,9 @@ test("lines are the same however they are cut to pieces, and none is kept that i
         const found: Array<string | undefined> = [];
         let start = 0;
         for (const size of [...sizes, bytes.length]) {
-          found.push(...lines.endingIn(bytes.subarray(start, start + size)));
+          found.push(
+            ...[...lines.endingIn(bytes.subarray(start, start + size))].map((line) => line?.toString()),
+          );
           start += size;
         }
         expect(found).toEqual(expected.map((text) => text && Buffer.from(text).toString()));

@@ -146,7 +146,7 @@ test("what a client got wrong stands in its request's one line of the log, in pl
     [{ [CANARY]: CANARY }, {}, "it is no JSON-RPC message"],
     [[], {}, "it is no JSON-RPC message"],
     ["5", {}, "it is no JSON-RPC message"],
-    [`{"${CANARY}`, {}, "The message is no JSON."],
+    [`{"${CANARY}`, {}, "The message is no JSON in UTF-8."],
     [listing("2026-07-28"), fields("2026-07-28", CANARY), expect.stringContaining("its header fields")],
     [rpc("tools/list"), fields("2026-07-28", "tools/list"), expect.stringContaining("its params")],
     [listing("2099-01-01"), fields("2099-01-01", "tools/list"), expect.stringContaining("its revision")],

@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { isRedirectUri } from "../../../tools/redirect-uri.ts";
+import { textOf } from "../../doors/utf8.ts";
 import type { Log } from "../../log.ts";
 import { applicationType } from "./redirect.ts";
 
@@ -109,7 +110,9 @@ async function limitedText(response: Response): Promise<string> {
     if (size > MAX_BYTES) throw new Error("this document is too large");
     chunks.push(chunk);
   }
-  return Buffer.concat(chunks).toString();
+  const text = textOf(Buffer.concat(chunks));
+  if (text === undefined) throw new Error("this document is not valid UTF-8");
+  return text;
 }
 
 function cacheHeaders(response: Response): Record<string, string> {

@@ -4,6 +4,7 @@ import { errors, type InteractionResults, type Provider } from "oidc-provider";
 import type { Store, Tables } from "../../../db/store.ts";
 import { type Scope, scopes } from "../../../tools/principal.ts";
 import { isLoopback } from "../../../tools/redirect-uri.ts";
+import { formOf } from "../../doors/http/bodies.ts";
 import type { Log } from "../../log.ts";
 import { type Access, plainName } from "./authenticate.ts";
 import type { OperatorLogin } from "./operator-login.ts";
@@ -55,8 +56,8 @@ export async function mountInteraction(scope: FastifyInstance, parts: Interactio
   scope.removeAllContentTypeParsers();
   scope.addContentTypeParser(
     "application/x-www-form-urlencoded",
-    { parseAs: "string" },
-    (_request, body, done) => done(null, new URLSearchParams(String(body))),
+    { parseAs: "buffer" },
+    async (_request: FastifyRequest, body: Buffer) => formOf(body),
   );
 
   /** The request that this browser's cookie stands for. @throws SessionNotFound */

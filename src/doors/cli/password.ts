@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { Writable } from "node:stream";
 import { UsageError } from "../../config.ts";
+import { isRepaired, textOf } from "../utf8.ts";
 
 /**
  * A password from a file, a prompt or one line of standard input, without its line end: never from the
@@ -12,13 +13,13 @@ import { UsageError } from "../../config.ts";
 export async function readPassword(file: string | undefined): Promise<string> {
   if (file !== undefined) return onlyLine(file);
   if (process.stdin.isTTY) return prompt("Password: ");
-  let text = "";
-  process.stdin.setEncoding("utf8");
-  for await (const chunk of process.stdin) {
-    text += chunk;
-    if (text.includes("\n") || text.length > 10_000) break;
+  const chunks: Buffer[] = [];
+  for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+    if (chunk.includes("\n") || Buffer.concat(chunks).length > 10_000) break;
   }
-  return firstLine(text);
+  const [line = ""] = utf8(Buffer.concat(chunks), "The password on standard input").split(/\r?\n/, 1);
+  return line;
 }
 
 /** A second line may be what somebody took for a part of the password, or another file's content. */
@@ -31,15 +32,20 @@ function onlyLine(file: string): string {
 }
 
 function readFile(file: string): string {
+  let bytes: Buffer;
   try {
-    return readFileSync(file, "utf8");
+    bytes = readFileSync(file);
   } catch {
     throw new UsageError(`The password file ${file} cannot be read.`);
   }
+  return utf8(bytes, `The password file ${file}`);
 }
 
-function firstLine(text: string): string {
-  return text.split(/\r?\n/, 1)[0] ?? "";
+/** @throws UsageError */
+function utf8(bytes: Uint8Array, what: string): string {
+  const text = textOf(bytes);
+  if (text === undefined) throw new UsageError(`${what} is not valid UTF-8.`);
+  return text;
 }
 
 /** Asks on the terminal without showing what is typed. */
@@ -49,7 +55,9 @@ function prompt(question: string): Promise<string> {
   process.stderr.write(question);
   return new Promise((resolve, reject) => {
     lines.once("SIGINT", () => reject(new UsageError("Given up.")));
-    lines.once("line", resolve);
+    lines.once("line", (line) =>
+      isRepaired(line) ? reject(new UsageError("The password is not valid UTF-8.")) : resolve(line),
+    );
     lines.once("close", () => resolve(""));
   }).finally(() => {
     lines.close();

@@ -25,6 +25,7 @@ import { mountMetrics } from "../metrics.ts";
 import { mountRest } from "../rest.ts";
 import type { Changes } from "../sync/changes.ts";
 import { mountSync } from "../sync/index.ts";
+import { readJsonStrictly } from "./bodies.ts";
 import { noteClientAddresses } from "./client-address.ts";
 import { closeToStrangers, hearOut, limitConnections } from "./connections.ts";
 import { holdBackFailures } from "./failures.ts";
@@ -124,6 +125,7 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
     return refusal === undefined ? done() : sendProblem(reply, refusal);
   });
   app.decorateRequest("principal");
+  readJsonStrictly(app);
 
   const accessTokens = new AccessTokens(store, lastSeen);
   const requests = new RateLimit(settings.requestsPerMinute);

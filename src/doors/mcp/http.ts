@@ -28,7 +28,7 @@ interface Message {
 
 /** What is said of a message that cannot be read; none of it is repeated, it may hold a password. */
 const unreadable: Record<number, { code: number; message: string }> = {
-  400: { code: ProtocolErrorCode.ParseError, message: "The message is no JSON." },
+  400: { code: ProtocolErrorCode.ParseError, message: "The message is no JSON in UTF-8." },
   413: {
     code: ProtocolErrorCode.InvalidRequest,
     message: `The message is too large: send at most ${BODY_LIMIT} bytes.`,

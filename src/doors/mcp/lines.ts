@@ -10,7 +10,7 @@ export class Lines {
   }
 
   /** The lines that end in this piece, without their ends; undefined for one that turns out to be too long in it. */
-  *endingIn(piece: Buffer): Generator<string | undefined> {
+  *endingIn(piece: Buffer): Generator<Buffer | undefined> {
     for (let start = 0; start < piece.length; ) {
       const newline = piece.indexOf("\n", start);
       const end = newline === -1 ? piece.length : newline;
@@ -20,7 +20,7 @@ export class Lines {
       else this.#parts = [];
       if (this.#length > this.#most && !wasTooLong) yield undefined;
       if (newline !== -1) {
-        if (this.#length <= this.#most) yield Buffer.concat(this.#parts).toString("utf8");
+        if (this.#length <= this.#most) yield Buffer.concat(this.#parts);
         this.#parts = [];
         this.#length = 0;
       }

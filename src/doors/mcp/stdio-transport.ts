@@ -4,6 +4,7 @@ import {
   STDIO_DEFAULT_MAX_BUFFER_SIZE,
 } from "@modelcontextprotocol/server";
 import { StdioServerTransport } from "@modelcontextprotocol/server/stdio";
+import { textOf } from "../utf8.ts";
 import { Lines } from "./lines.ts";
 
 type Message = ReturnType<typeof parseJSONRPCMessage>;
@@ -52,11 +53,11 @@ export class StdioTransport extends StdioServerTransport {
     this.#closed();
   }
 
-  #receive(line: string | undefined): void {
-    if (line?.trim() === "") return;
-    const text = this.#isFirst ? line?.replace(/^\uFEFF/, "") : line;
+  #receive(line: Buffer | undefined): void {
+    const text = line === undefined ? undefined : textOf(line, this.#isFirst);
+    if (text?.trim() === "") return;
     this.#isFirst = false;
-    const { message, refusal } = text === undefined ? { refusal: tooLarge } : messageIn(text);
+    const { message, refusal } = line === undefined ? { refusal: tooLarge } : messageIn(text);
     if (message !== undefined) this.onmessage?.(message);
     if (refusal !== undefined) this.#refuse(refusal);
   }
@@ -69,7 +70,11 @@ export class StdioTransport extends StdioServerTransport {
   }
 }
 
-function messageIn(line: string): { message?: Message; refusal?: Refusal } {
+/** @param line undefined where its bytes are no UTF-8 */
+function messageIn(line: string | undefined): { message?: Message; refusal?: Refusal } {
+  if (line === undefined) {
+    return { refusal: { id: null, code: ProtocolErrorCode.ParseError, reason: "it is not valid UTF-8" } };
+  }
   let value: unknown;
   try {
     value = JSON.parse(line);
