@@ -37,14 +37,14 @@ export class Home {
     writeFileSync(file, content);
   }
 
-  /** Runs a client to its end. It may call nobody but loopback: the sweeps run without a network too. */
-  async run(
+  /** Starts a client. It may call nobody but loopback: the sweeps run without a network too. */
+  start(
     [command, ...args]: readonly [string, ...string[]],
     { input = "", environment = {} }: { input?: string; environment?: Record<string, string> } = {},
-  ): Promise<{ code: number | null; stdout: string; stderr: string }> {
+  ): { said(): string; finished: Promise<{ code: number | null; stdout: string; stderr: string }> } {
     const child = spawn(command, args, {
       cwd: this.folder,
-      env: { ...this.#environment(), ...environment },
+      env: { ...this.environment(), ...environment },
     });
     onTestFinished(() => void child.kill("SIGKILL"));
     let stdout = "";
@@ -57,8 +57,17 @@ export class Home {
     });
     child.stdin.on("error", () => {}); // it may end before it has read everything
     child.stdin.end(input);
-    const [code] = (await once(child, "close")) as [number | null];
-    return { code, stdout, stderr };
+    const finished = once(child, "close").then(([code]) => ({
+      code: code as number | null,
+      stdout,
+      stderr,
+    }));
+    return { said: () => stdout + stderr, finished };
+  }
+
+  /** Runs a client to its end. */
+  run(...client: Parameters<Home["start"]>): ReturnType<Home["start"]>["finished"] {
+    return this.start(...client).finished;
   }
 
   /** Runs one of the scripts in libraries/, which finds its packages where they are installed. */
@@ -74,7 +83,7 @@ export class Home {
     return JSON.parse(stdout);
   }
 
-  #environment(): Record<string, string> {
+  environment(): Record<string, string> {
     return {
       HOME: this.folder,
       PATH: `${join(this.folder, "bin")}:${dirname(process.execPath)}:/usr/bin:/bin`,

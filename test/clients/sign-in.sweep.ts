@@ -1,0 +1,93 @@
+import { chmodSync } from "node:fs";
+import { join } from "node:path";
+import { Client } from "@modelcontextprotocol/client";
+import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
+import { expect, onTestFinished, test, vi } from "vitest";
+import { callTool } from "../support/clients.ts";
+import { Browser, choose, goBack, type OAuthServer, signIn, startOAuthServer } from "../support/oauth.ts";
+import { Home } from "./client.ts";
+import { areInstalled, packages } from "./installed.ts";
+
+/** Waits for the address that a client wants opened in a browser, allows the client there, and goes back to it. */
+async function allow(server: OAuthServer, said: () => string): Promise<URL> {
+  const address = await vi.waitFor(
+    () => {
+      const [, found] = /(http\S+\/authorize\?\S+)\s/.exec(said()) ?? [];
+      if (found === undefined) throw new Error(`The client asks nobody to sign in: ${said()}`);
+      return found;
+    },
+    { timeout: 120_000, interval: 50 },
+  );
+  const browser = new Browser(server.url);
+  const begun = { browser, verifier: "", page: await browser.get(address) };
+  const back = await goBack(browser, await choose(browser, await signIn(begun)));
+  expect((await fetch(back)).status).toBe(200);
+  return new URL(address);
+}
+
+test.runIf(areInstalled())("mcp-remote signs in under a name that the operator registered", async () => {
+  const server = await startOAuthServer();
+  await server.must("add-oauth-client", {
+    name: "mcp-remote",
+    redirect_uris: ["http://localhost:3334/oauth/callback"],
+  });
+  const home = new Home();
+  const transport = new StdioClientTransport({
+    command: process.execPath,
+    args: [
+      join(packages, "mcp-remote/dist/proxy.js"),
+      `${server.url}/mcp`,
+      "--static-oauth-client-info",
+      '{"client_id":"mcp-remote"}',
+    ],
+    cwd: home.folder,
+    env: home.environment(),
+    stderr: "pipe",
+  });
+  let said = "";
+  transport.stderr?.on("data", (chunk) => {
+    said += String(chunk);
+  });
+  const client = new Client({ name: "test", version: "1" });
+  onTestFinished(() => client.close());
+  const [asked] = await Promise.all([
+    allow(server, () => said),
+    client.connect(transport, { timeout: 120_000 }),
+  ]);
+  expect(asked.searchParams.get("client_id")).toBe("mcp-remote");
+  expect((await callTool(client, "list-domains")).structuredContent).toMatchObject({ total: 2 });
+});
+
+test.runIf(areInstalled())("mcpc signs in under a name that the operator registered", async () => {
+  const server = await startOAuthServer();
+  await server.must("add-oauth-client", { name: "mcpc", redirect_uris: ["http://localhost:8000/callback"] });
+  const home = new Home();
+  home.write("bin/xdg-open", "#!/bin/sh\n");
+  chmodSync(join(home.folder, "bin/xdg-open"), 0o700);
+  const program = [process.execPath, join(packages, "@apify/mcpc/bin/mcpc")] as const;
+  const mcpc = (...args: string[]) => home.run([...program, ...args]);
+  const url = `${server.url}/mcp`;
+  const login = home.start([...program, "login", url, "--client-id", "mcpc"], { input: "\n" });
+  const asked = await allow(server, login.said);
+  expect(asked.searchParams.get("client_id")).toBe("mcpc");
+  expect((await login.finished).code, login.said()).toBe(0);
+  onTestFinished(async () => void (await mcpc("@mail", "close")));
+  const connected = await mcpc("connect", url, "@mail");
+  expect(connected.code, connected.stdout + connected.stderr).toBe(0);
+  const listed = await mcpc("@mail", "tools-call", "m25_mail_list_domains");
+  expect(listed.stdout, listed.stderr).toContain("example.nl");
+});
+
+test.runIf(areInstalled())("Codex signs in by the document that it names", async () => {
+  const server = await startOAuthServer();
+  const home = new Home();
+  home.write(
+    ".codex/config.toml",
+    `mcp_oauth_credentials_store = "file"\n[mcp_servers.m25-mail]\nurl = "${server.url}/mcp"\n`,
+  );
+  const codex = join(packages, "@openai/codex/bin/codex.js");
+  const login = home.start([process.execPath, codex, "mcp", "login", "m25-mail"]);
+  const asked = await allow(server, login.said);
+  expect(asked.searchParams.get("client_id")).toBe("https://chatgpt.com/oauth/codex/client.json");
+  expect((await login.finished).code, login.said()).toBe(0);
+});
