@@ -38,6 +38,33 @@ describe.skipIf(!daemons.available)("the shipped files, untouched", () => {
   });
 });
 
+describe.skipIf(!daemons.available)("Postfix's defaults that README lists as kept", () => {
+  const page = readFileSync(join(DEPLOY, "README.md"), "utf8").split(
+    "## Postfix's defaults that are kept",
+  )[1];
+  const kept = [...(page ?? "").matchAll(/^\| (`.*) \|.*\|$/gm)].flatMap(([, settings = ""]) =>
+    settings.split("`, `").map((setting) => setting.replaceAll("`", "")),
+  );
+
+  test.each(["postfix-main.cf", "postfix-mx.cf"])("are in force with %s", async (main) => {
+    const folder = mkdtempSync(join(tmpdir(), "m25-defaults-"));
+    try {
+      cpSync(join(DEPLOY, main), join(folder, "main.cf"));
+      writeFileSync(join(folder, "master.cf"), "");
+      utimesSync(join(folder, "main.cf"), 1, 1);
+      const names = kept.map((setting) => setting.split(" =")[0] ?? "");
+      expect(names.length).toBeGreaterThan(20);
+      const settings = async (...options: readonly string[]) =>
+        (await mustRun("postconf", "-c", folder, ...options, ...names)).split(/ *\n/).slice(0, -1);
+      const [written, expanded] = [await settings(), await settings("-x")];
+      // smtputf8_enable is written as a rule on compatibility_level.
+      expect(kept.filter((setting, at) => setting !== written[at] && setting !== expanded[at])).toEqual([]);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+});
+
 const systemd = process.platform === "linux" && (await run("systemd-analyze", "--version")).code === 0;
 if (!systemd)
   process.stderr.write("The systemd units are not checked: no systemd-analyze. apt-get install -y systemd\n");

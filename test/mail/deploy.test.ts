@@ -63,6 +63,19 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
     expect((await arrives(lab, ANNA, "large")).length).toBeGreaterThan(15_000_000);
   });
 
+  test("a sender that does not introduce itself is refused", async () => {
+    const client = await SmtpClient.open({ port: lab.ports.smtp });
+    expect(words(await client.mailFrom(STRANGER))).toMatch(/^503 5\.5\.1 .*send HELO\/EHLO first$/);
+    client.close();
+  });
+
+  test("a sender that does not wait for answers is refused", async () => {
+    const client = await SmtpClient.open({ port: lab.ports.smtp });
+    const reply = await client.command(`EHLO client.test\r\nMAIL FROM:<${STRANGER}>`);
+    expect(words(reply)).toMatch(/^554 5\.5\.0 .*SMTP protocol synchronization$/);
+    client.close();
+  });
+
   test("a client that waits in IDLE is told of new mail", async () => {
     const client = await ImapClient.open({ port: lab.ports.imap });
     await client.login(ANNA.address, ANNA.password);
