@@ -11,6 +11,7 @@ import { Confirmations } from "./doors/mcp/confirmation.ts";
 import type { McpServerFactory } from "./doors/mcp/http.ts";
 import { mcpServer } from "./doors/mcp/server.ts";
 import { Changes } from "./doors/sync/changes.ts";
+import type { PaceClocks } from "./doors/sync/wake-pace.ts";
 import { provideFirstToken } from "./first-token.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { isBeyondLoopback, listeningOn } from "./listening.ts";
@@ -38,6 +39,8 @@ export interface ServeOptions {
   mcpServerFor?: McpServerFactory;
   /** When a connection is cut on which not a byte moves, in ms: a shorter time than is served by, for tests. */
   idleTimeout?: number;
+  /** By which the waking of waiting nodes is paced. */
+  paceClocks?: PaceClocks;
 }
 
 /** Everything that `m25-mail serve` serves. Closes the store when it closes. */
@@ -66,7 +69,7 @@ export async function serve(
     mcpServerFor = (principal, origin) => mcpServer(mcp, principal, origin),
   } = options;
   const publisher = new Publisher(store, dirname(config.db));
-  const changes = new Changes(store.polls, config.db);
+  const changes = new Changes(store.polls, config.db, options.paceClocks);
   const lastSeen = new LastSeen(store, log);
   const { "public-url": publicUrl, "tls-cert": certFile, "tls-key": keyFile } = config;
   const names = [

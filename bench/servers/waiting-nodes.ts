@@ -61,6 +61,7 @@ const nodes = readFileSync(keyFile, "utf8")
   .split("\n")
   .map((key) => new WaitingNode(key));
 let woken: Promise<Woken> | undefined;
+let followed = 0;
 
 function wait(waiting: readonly WaitingNode[]): Promise<Woken> {
   return new Promise((resolve) => {
@@ -103,9 +104,16 @@ const orders: Record<string, () => Promise<unknown>> = {
   async follow() {
     await connectThese(nodes);
     for (const node of nodes) {
-      node.answered = () => setTimeout(() => node.wait(), 100 * Math.random());
+      node.answered = () => {
+        followed += 1;
+        setTimeout(() => node.wait(), 100 * Math.random());
+      };
       node.wait();
     }
+  },
+  /** How many answers those who follow have had. */
+  async followed() {
+    return followed;
   },
   async woken() {
     return woken;

@@ -21,7 +21,7 @@ function waiting(watched = "m25-mail.db") {
     },
   };
   const changes = new Changes(polls, join(folder, watched));
-  void changes.wait(store.polls.now().version(), 600_000, () => {});
+  void changes.wait(store.polls.now().version(), 600_000, changes.turn(), () => {});
   return { ...testRuntime(store), store, changes, looks: () => looks };
 }
 
@@ -29,7 +29,7 @@ test("the database is looked at for all who wait together, and not at all when n
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   const { store, changes, looks } = waiting();
   for (let node = 0; node < 1000; node += 1) {
-    void changes.wait(store.polls.now().version(), 600_000, () => {});
+    void changes.wait(store.polls.now().version(), 600_000, changes.turn(), () => {});
   }
   await vi.advanceTimersByTimeAsync(60_000);
   expect(looks()).toBeLessThan(80);

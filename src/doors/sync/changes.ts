@@ -1,6 +1,7 @@
 import { type FSWatcher, watch } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { PollReader } from "../../../db/store.ts";
+import { type PaceClocks, Turn, WakePace } from "./wake-pace.ts";
 
 /**
  * When the database is looked at while anybody waits, one look for all, in ms: first so long after its log was
@@ -16,7 +17,9 @@ const WOKEN_AT_ONCE = 100;
 export class Changes {
   readonly #polls: Pick<PollReader, "now">;
   readonly #log: string;
-  readonly #waiting = new Set<() => void>();
+  readonly #pace: WakePace;
+  /** How each of them leaves, and its turn. */
+  readonly #waiting = new Map<() => void, Turn>();
   /** The version (PollView) that all who wait have seen. */
   #seen = "";
   #watcher: FSWatcher | undefined;
@@ -26,8 +29,9 @@ export class Changes {
   #pause = 0;
 
   /** @param database its file; the log that every commit is written to stands beside it */
-  constructor(polls: Pick<PollReader, "now">, database: string) {
+  constructor(polls: Pick<PollReader, "now">, database: string, clocks?: PaceClocks) {
     this.#polls = polls;
+    this.#pace = new WakePace(() => void this.wakeAll(), clocks);
     this.#log = `${database}-wal`;
   }
 
@@ -36,12 +40,20 @@ export class Changes {
     return this.#waiting.size;
   }
 
+  /** A poll's part in the pace; the poll must end it. */
+  turn(): Turn {
+    return new Turn(this.#pace);
+  }
+
   /**
-   * Resolves when the version is another one than `seen`, after `ms`, or when `leave` is called; seldom for nothing.
+   * Resolves when the version is another one than `seen` or a wake is owed, as soon as the pace allows; after `ms`; or
+   * when `leave` is called. May wake spuriously.
    *
+   * @param turn ends with the call, and is the poll's again where it was woken
    * @param leaving is given `leave`, for who does not want to wait any more
    */
-  wait(seen: string, ms: number, leaving: (leave: () => void) => void): Promise<void> {
+  wait(seen: string, ms: number, turn: Turn, leaving: (leave: () => void) => void): Promise<void> {
+    turn.end();
     if (this.#waiting.size === 0) this.#seen = seen;
     else if (seen !== this.#seen) this.#look();
     // Something has changed since the caller looked.
@@ -54,7 +66,7 @@ export class Changes {
         resolve();
       };
       const timer = setTimeout(leave, ms);
-      this.#waiting.add(leave);
+      this.#waiting.set(leave, turn);
       leaving(leave);
       if (this.#timer === undefined) this.#start();
     });
@@ -62,12 +74,17 @@ export class Changes {
 
   /** Lets everybody go on, some at a time. */
   async wakeAll(): Promise<void> {
+    const whole = this.turn();
+    whole.begin();
     let woken = 0;
-    for (const leave of [...this.#waiting]) {
+    for (const [leave, turn] of [...this.#waiting]) {
+      if (!this.#waiting.has(leave)) continue;
+      turn.begin();
       leave();
       woken += 1;
       if (woken % WOKEN_AT_ONCE === 0) await nextTurn();
     }
+    whole.end();
   }
 
   #start(): void {
@@ -92,6 +109,7 @@ export class Changes {
     this.#told = false;
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    this.#pace.forget();
   }
 
   #lookAfter(ms: number): void {
@@ -113,6 +131,6 @@ export class Changes {
     }
     if (now === this.#seen) return;
     this.#seen = now;
-    void this.wakeAll();
+    this.#pace.ask();
   }
 }

@@ -10,6 +10,7 @@ import { decodeCursor, type Position } from "../../sync/cursor.ts";
 import type { Publication } from "../../sync/publisher.ts";
 import type { SyncDoor } from "./door.ts";
 import { authenticateNode, byNode, endOldKey } from "./node.ts";
+import type { Turn } from "./wake-pace.ts";
 
 /** The longest wait for a change, in seconds: below the minute after which proxies end idle requests. */
 const MAX_WAIT = 55;
@@ -39,6 +40,20 @@ export async function sendMaps(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
+  const turn = door.changes.turn();
+  try {
+    return await answerPoll(door, request, reply, turn);
+  } finally {
+    turn.end();
+  }
+}
+
+async function answerPoll(
+  door: SyncDoor,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  turn: Turn,
+): Promise<FastifyReply> {
   let polls = await door.store.polls.look();
   let node = authenticateNode(door, polls, request);
   await endOldKey(door, node);
@@ -47,13 +62,15 @@ export async function sendMaps(
   const deadline = performance.now() + wait;
   const told = request.headers[ACCEPT_HEADER] ?? node.accepted;
   const hasNews = () => standing.kind !== "current" || (node.accepted !== null && node.accepted !== told);
+  // A node that is behind may have been answered a moment ago: changes in a row reach it together.
+  const mayAnswer = () => hasNews() && (standing.kind !== "behind" || turn.take());
   let leave = () => {};
   if (wait > 0) reply.raw.once("close", () => leave());
-  while (!hasNews() && !reply.raw.closed) {
+  while (!reply.raw.closed) {
     const left = deadline - performance.now();
-    if (left <= 0) break;
+    if (left <= 0 || mayAnswer()) break;
     if (!door.open()) return refuseForNow(reply);
-    await door.changes.wait(polls.version(), left, (fn) => {
+    await door.changes.wait(polls.version(), left, turn, (fn) => {
       leave = fn;
     });
     polls = await door.store.polls.look();

@@ -1,0 +1,73 @@
+/** A thousand nodes that wait while changes come one after the other: answers, processor time, and how long a change takes. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { seedDatabase } from "../db/seed.ts";
+import {
+  addNodes,
+  benchmark,
+  median,
+  now,
+  Program,
+  printTable,
+  someHash,
+  temporaryFolder,
+} from "./support.ts";
+
+const NODES = Number(process.env.NODES ?? 1_000);
+const CHANGES = Number(process.env.CHANGES ?? 500);
+
+await benchmark(async () => {
+  const folder = temporaryFolder();
+  const database = join(folder, "m25-mail.db");
+  await seedDatabase(database, { users: 10_000, domains: 100, passwordHash: someHash, at: now() });
+  const keys = await addNodes(database, NODES);
+  writeFileSync(join(folder, "keys"), keys.join("\n"), { mode: 0o600 });
+  const server = new Program(["bench/servers/product.ts", database], { ipc: true });
+  const url = await server.until(/serves (http:\S+)/);
+  const authorization = `Bearer ${keys[0]}`;
+  const answer = await fetch(`${url}/sync/v1/maps`, { headers: { authorization } });
+  const cursor = /"cursor":"([^"]+)"/.exec(await answer.text())?.[1] ?? "";
+  const nodes = new Program(["bench/servers/waiting-nodes.ts", url, join(folder, "keys"), cursor], {
+    ipc: true,
+  });
+
+  const alone = await changes(server);
+  await nodes.ask("follow");
+  // A program answers when it has done what it was asked before.
+  await new Promise((resolve) => setTimeout(resolve, 2_000));
+  const before = await nodes.ask<number>("followed");
+  const busy = server.cpuSeconds();
+  const beside = await changes(server);
+  await new Promise((resolve) => setTimeout(resolve, 5_000));
+  printTable(
+    [
+      `${CHANGES} changes, ${NODES} nodes`,
+      "answers",
+      "server CPU s",
+      "a change alone, median ms",
+      "beside nodes, median ms",
+      "x",
+    ],
+    [
+      [
+        "",
+        String((await nodes.ask<number>("followed")) - before),
+        (server.cpuSeconds() - busy).toFixed(1),
+        alone.toFixed(1),
+        beside.toFixed(1),
+        (beside / alone).toFixed(1),
+      ],
+    ],
+  );
+});
+
+/** The median of what one change took, in ms. */
+async function changes(server: Program): Promise<number> {
+  const times: number[] = [];
+  for (let change = 0; change < CHANGES; change += 1) {
+    const began = performance.now();
+    await server.ask("change");
+    times.push(performance.now() - began);
+  }
+  return median(times);
+}

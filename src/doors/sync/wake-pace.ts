@@ -1,0 +1,113 @@
+/** The least rest between two wakes, in ms. */
+const LEAST_REST = 250;
+/** The rest is at least so many times the processor time that the wake took: two thirds stay for everybody else. */
+const REST_PER_COST = 2;
+
+/** Both in ms since any moment: time, and processor time of the thread that answers. */
+export interface PaceClocks {
+  now(): number;
+  processor(): number;
+}
+
+const realClocks: PaceClocks = {
+  now: () => performance.now(),
+  processor: () => {
+    const { user, system } = process.threadCpuUsage();
+    return (user + system) / 1000;
+  },
+};
+
+/** Lets many changes in a row wake the waiting polls together. A change after a pause wakes them at once. */
+export class WakePace {
+  readonly #wake: () => void;
+  readonly #clocks: PaceClocks;
+  #owed = false;
+  #timer: NodeJS.Timeout | undefined;
+  /** Answers of the wake under way. */
+  #answering = 0;
+  #began = 0;
+  #restsUntil = Number.NEGATIVE_INFINITY;
+
+  constructor(wake: () => void, clocks: PaceClocks = realClocks) {
+    this.#wake = wake;
+    this.#clocks = clocks;
+  }
+
+  /** True while a wake is under way, and while it is too soon for the next. */
+  get resting(): boolean {
+    return this.#answering > 0 || this.#clocks.now() < this.#restsUntil;
+  }
+
+  /** Wakes at once, or as soon as the rest is over. */
+  ask(): void {
+    this.#owed = true;
+    this.#next();
+  }
+
+  /** Nobody waits any more. */
+  forget(): void {
+    this.#owed = false;
+    clearTimeout(this.#timer);
+  }
+
+  /** An answer begins that counts to the wake under way, or is one by itself; `answered` must follow. */
+  answering(): void {
+    if (this.#answering === 0) this.#began = this.#clocks.processor();
+    this.#answering += 1;
+  }
+
+  answered(): void {
+    if (this.#answering > 1) this.#answering -= 1;
+    // The last answers are written in this turn of the event loop.
+    else setImmediate(() => this.#ended());
+  }
+
+  #ended(): void {
+    this.#answering -= 1;
+    if (this.#answering > 0) return;
+    const cost = this.#clocks.processor() - this.#began;
+    this.#restsUntil = this.#clocks.now() + Math.max(LEAST_REST, REST_PER_COST * cost);
+    this.#next();
+  }
+
+  #next(): void {
+    clearTimeout(this.#timer);
+    if (!this.#owed || this.#answering > 0) return;
+    const rest = this.#restsUntil - this.#clocks.now();
+    if (rest > 0) {
+      this.#timer = setTimeout(() => this.#next(), Math.ceil(rest));
+      return;
+    }
+    this.#owed = false;
+    this.#wake();
+  }
+}
+
+/** One poll's part in the pace. */
+export class Turn {
+  readonly #pace: WakePace;
+  #has = false;
+
+  constructor(pace: WakePace) {
+    this.#pace = pace;
+  }
+
+  /** True where the poll may be answered now; else it is woken when it may. */
+  take(): boolean {
+    if (!this.#has && this.#pace.resting) this.#pace.ask();
+    else this.begin();
+    return this.#has;
+  }
+
+  begin(): void {
+    if (this.#has) return;
+    this.#has = true;
+    this.#pace.answering();
+  }
+
+  end(): void {
+    if (!this.#has) return;
+    this.#has = false;
+    this.#pace.answered();
+  }
+}
