@@ -68,8 +68,9 @@ async function answerPoll(
   if (wait > 0) reply.raw.once("close", () => leave());
   while (!reply.raw.closed) {
     const left = deadline - performance.now();
-    if (left <= 0 || mayAnswer()) break;
+    if (left <= 0) break;
     if (!door.open()) return refuseForNow(reply);
+    if (mayAnswer()) break;
     await door.changes.wait(polls.version(), left, turn, (fn) => {
       leave = fn;
     });
