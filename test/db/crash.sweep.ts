@@ -50,7 +50,7 @@ test("a server that is killed in a storm of changes has every change that it ack
       ...Array.from({ length: WRITERS }, (_, writer) => overHttp(writer).catch(() => {})),
       overStdio().catch((error: unknown) => error),
     ];
-    await expect.poll(() => acknowledged.size, { timeout: 20_000, interval: 5 }).toBeGreaterThan(before + 40);
+    await expect.poll(() => acknowledged.size, { interval: 5 }).toBeGreaterThan(before + 40);
     server.child.kill("SIGKILL");
     storming = false;
     const outcomes = await Promise.all(writers);
@@ -70,4 +70,4 @@ test("a server that is killed in a storm of changes has every change that it ack
       .all(),
   ]);
   expect([...acknowledged].filter((name) => !there.has(name))).toEqual([]);
-}, 90_000);
+});

@@ -60,7 +60,7 @@ test("several programs that start at once on a new database all begin to work", 
       stderr: expect.stringMatching(/^(\S+ info made a new database .+\n)?$/),
     });
   }
-}, 20_000);
+});
 
 test("a write waits for another program's transaction, and the lists go on meanwhile", async () => {
   const { must, file } = testStore();
@@ -86,7 +86,7 @@ test("a database that another program keeps locked is unavailable, and works onc
   other.close();
   expect(await must("add-domain", { domain: "example.nl" })).toMatchObject({ revision: 1 });
   expect(bugs).toEqual([]);
-}, 15_000);
+});
 
 test("a command can read and start while another program writes for long", async () => {
   const { must, file } = testStore();

@@ -204,9 +204,7 @@ test.each([
   },
 );
 
-test("of 200 passwords that are set at once each is set, or is not and says so", {
-  timeout: 90_000,
-}, async () => {
+test("of 200 passwords that are set at once each is set, or is not and says so", async () => {
   const server = await startServer();
   const { must } = testRuntime(server.store);
   await must("add-domain", { domain: "example.nl" });

@@ -184,9 +184,7 @@ test("when something breaks inside, the caller learns a reference and the log ha
   expect((await server.api("list-domains")).body).toMatchObject({ total: 0 });
 });
 
-test("when too many passwords are set at once, some get 429 and the time after which to come again", {
-  timeout: 90_000,
-}, async () => {
+test("when too many passwords are set at once, some get 429 and the time after which to come again", async () => {
   const server = await startServer();
   await server.api("add-domain", { domain: "example.nl" });
   const answers = await Promise.all(

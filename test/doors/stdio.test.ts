@@ -46,7 +46,7 @@ test("stdout carries JSON-RPC and nothing else, whatever comes in", async () => 
   send(call(2, "m25_mail_add_user", { email: "jan@example.nl", password: "short" }));
   send(call(3, "m25_mail_drop", {}));
   send(call(4, "m25_mail_list_domains", {}));
-  await expect.poll(() => answers.some((line) => line.includes('"id":4')), { timeout: 10_000 }).toBe(true);
+  await expect.poll(() => answers.some((line) => line.includes('"id":4'))).toBe(true);
   child.stdin.end();
   const { code, stdout, stderr } = await finished;
   expect(code).toBe(0);
@@ -61,7 +61,7 @@ test("the program ends when its client goes away, and the database has what was 
   const { send, answers, child, finished } = session(database);
   send(initialize);
   send(call(1, "m25_mail_add_domain", { domain: "example.nl" }));
-  await expect.poll(() => answers.length, { timeout: 10_000 }).toBe(2);
+  await expect.poll(() => answers.length).toBe(2);
   child.stdin.end();
   expect(await finished).toMatchObject({ code: 0, stderr: madeDatabase });
   const again = await connectStdio("2.x legacy", database);
@@ -72,7 +72,7 @@ test("a client that goes away in the middle of a call is no bug to report", asyn
   const { send, answers, child, finished } = session(newDatabase());
   send(initialize);
   send(call(1, "m25_mail_add_domain", { domain: "example.nl" }));
-  await expect.poll(() => answers.length, { timeout: 10_000 }).toBe(2);
+  await expect.poll(() => answers.length).toBe(2);
   for (let id = 2; id < 12; id += 1) {
     send(call(id, "m25_mail_add_user", { email: `u${id}@example.nl`, password: "correct horse" }));
   }
@@ -83,7 +83,7 @@ test("a client that goes away in the middle of a call is no bug to report", asyn
 test("a client that is killed leaves no program behind, and no crash", async () => {
   const { send, answers, child, finished } = session(newDatabase());
   send(initialize);
-  await expect.poll(() => answers.length, { timeout: 10_000 }).toBe(1);
+  await expect.poll(() => answers.length).toBe(1);
   child.stdout.destroy();
   send(call(1, "m25_mail_list_domains", {}));
   child.stdin.destroy();
@@ -121,7 +121,7 @@ test.each([
       send("");
       if (isFirst) send(initialize);
       send(call(3, "m25_mail_list_domains", {}));
-      await expect.poll(() => answers.length, { timeout: 10_000 }).toBe(3);
+      await expect.poll(() => answers.length).toBe(3);
       child.stdin.end();
       const { code: exit, stdout, stderr } = await finished;
       expect(exit).toBe(0);
@@ -150,7 +150,7 @@ test("arguments that are no object are invalid input of the call, which does not
   send(initialize);
   const inputs = [[], [canary], canary];
   for (const [id, input] of inputs.entries()) send(call(id + 1, "m25_mail_add_domain", input as never));
-  await expect.poll(() => answers.length, { timeout: 10_000 }).toBe(4);
+  await expect.poll(() => answers.length).toBe(4);
   child.stdin.end();
   const { stdout, stderr } = await finished;
   for (const answer of answers.slice(1)) {
@@ -165,7 +165,7 @@ test("arguments that are no object are invalid input of the call, which does not
 test("messages that are none do not fill the log, for nobody may be reading", async () => {
   const { send, answers, child, finished } = session(newDatabase());
   for (let n = 0; n < 2000; n += 1) send(`${canary} ${n}`);
-  await expect.poll(() => answers.length, { timeout: 10_000 }).toBe(2000);
+  await expect.poll(() => answers.length).toBe(2000);
   child.stdin.end();
   expect((await finished).stderr.split("\n")).toHaveLength(3);
 });
@@ -174,7 +174,7 @@ test("a client that answers what it was not asked is no fault of the server's", 
   const { send, answers, child, finished } = session(newDatabase());
   send({ jsonrpc: "2.0", id: 7, result: {} });
   send(initialize);
-  await expect.poll(() => answers.length, { timeout: 10_000 }).toBe(1);
+  await expect.poll(() => answers.length).toBe(1);
   child.stdin.end();
   expect((await finished).stderr).toMatch(/ warn refused a message on stdin: it does not fit [^\n]*\n$/);
 });
@@ -182,11 +182,11 @@ test("a client that answers what it was not asked is no fault of the server's", 
 test("an answer that cannot be read has none itself: two such programs would answer each other for ever", async () => {
   const { send, answers, child, finished } = session(newDatabase());
   send("no JSON");
-  await expect.poll(() => answers.length, { timeout: 10_000 }).toBe(1);
+  await expect.poll(() => answers.length).toBe(1);
   send(answers[0]);
   send({ jsonrpc: "2.0", id: 4, result: "a text" });
   send(initialize);
-  await expect.poll(() => answers.some((line) => line.includes('"id":0')), { timeout: 10_000 }).toBe(true);
+  await expect.poll(() => answers.some((line) => line.includes('"id":0'))).toBe(true);
   child.stdin.end();
   expect((await finished).stderr).toMatch(/ warn refused a message on stdin: it is no JSON-RPC message\n/);
   expect(answers).toHaveLength(2);
@@ -199,23 +199,23 @@ test("a message that comes in many pieces is one message, and many in one piece 
   for (const byte of Buffer.from(text)) {
     await new Promise((resolve) => child.stdin.write(Uint8Array.of(byte), resolve));
   }
-  await expect.poll(() => answers.length, { timeout: 10_000 }).toBe(2);
+  await expect.poll(() => answers.length).toBe(2);
   expect(JSON.parse(answers[1] ?? "")).toMatchObject({
     id: 1,
     result: { structuredContent: { revision: 1 } },
   });
   send([3, 4, 5].map((id) => JSON.stringify(call(id, "m25_mail_list_domains", {}))).join("\n"));
-  await expect.poll(() => answers.length, { timeout: 10_000 }).toBe(5);
+  await expect.poll(() => answers.length).toBe(5);
 });
 
 test("a byte order mark before the first message is skipped, as some shells of Windows put it there", async () => {
   const { send, answers } = session(newDatabase());
   send(`\uFEFF${JSON.stringify(initialize)}`);
-  await expect.poll(() => answers.length, { timeout: 10_000 }).toBe(1);
+  await expect.poll(() => answers.length).toBe(1);
   send(`\uFEFF${JSON.stringify(call(1, "m25_mail_list_domains", {}))}`);
-  await expect.poll(() => answers.length, { timeout: 10_000 }).toBe(2);
+  await expect.poll(() => answers.length).toBe(2);
   send(call(2, "m25_mail_list_domains", {}));
-  await expect.poll(() => answers.length, { timeout: 10_000 }).toBe(3);
+  await expect.poll(() => answers.length).toBe(3);
   expect(answers.map((line) => JSON.parse(line))).toMatchObject([
     { id: 0, result: { serverInfo: { name: "m25-mail" } } },
     { id: null, error: { message: "This message is refused: it is no JSON." } },
@@ -227,10 +227,10 @@ test("params that the protocol does not have are judged in plain words over stdi
   const { send, answers } = session(newDatabase());
   const { clientInfo: _, ...nameless } = initialize.params;
   send({ ...initialize, params: nameless });
-  await expect.poll(() => answers.length, { timeout: 10_000 }).toBe(1);
+  await expect.poll(() => answers.length).toBe(1);
   send(initialize);
   send({ jsonrpc: "2.0", id: 1, method: "tools/list", params: { cursor: null } });
-  await expect.poll(() => answers.length, { timeout: 10_000 }).toBe(3);
+  await expect.poll(() => answers.length).toBe(3);
   const errors = answers.map((line) => JSON.parse(line).error?.message);
   expect(errors).toEqual([
     expect.stringMatching(/^The params of initialize .*clientInfo/),
@@ -242,7 +242,7 @@ test("params that the protocol does not have are judged in plain words over stdi
 test("a signal ends the program with everything kept", async () => {
   const { send, answers, child, finished } = session(newDatabase());
   send(initialize);
-  await expect.poll(() => answers.length, { timeout: 10_000 }).toBe(1);
+  await expect.poll(() => answers.length).toBe(1);
   child.kill("SIGTERM");
   expect(await finished).toMatchObject({ code: 0, stderr: madeDatabase });
 });

@@ -225,7 +225,7 @@ test.skipIf(process.platform !== "linux")(
       await shell.must("set-quota", { email: `${"x".repeat(50)}0@example.nl`, quota_mb: round + 1 });
       await Promise.all([hangUp("br", round % 6), hangUp("identity", round % 6), hangUp("identity", 0)]);
     }
-    await expect.poll(() => openMaps().length, { timeout: 5000 }).toBe(2);
+    await expect.poll(() => openMaps().length).toBe(2);
     // With the hashes in them: none has a name by which anybody could open it.
     const names = readdirSync(dirname(server.database));
     expect(names.filter((name) => !/^(m25-mail\.db(-wal|-shm)?|first-token)$/.test(name))).toEqual([]);

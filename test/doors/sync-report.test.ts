@@ -26,7 +26,7 @@ test("what a node has applied is listed at once, and its contact within seconds"
   expect(await listed()).toMatchObject({ status: "never", applied_revision: null, last_sync_at: null });
   expect(await report(applied)).toEqual({ status: 204, text: "" });
   expect(await listed()).toMatchObject({ applied_revision: 1, reason: null });
-  await expect.poll(async () => (await listed())?.status, { timeout: 5000 }).toBe("current");
+  await expect.poll(async () => (await listed())?.status).toBe("current");
   const { last_sync_at } = (await listed()) ?? {};
   expect(Date.now() - Date.parse(String(last_sync_at))).toBeLessThan(10_000);
 });
@@ -35,7 +35,7 @@ test("a poll alone counts as contact", async () => {
   const { server, listed } = await reportingNode();
   const key = String((await server.api("add-node", { name: "a-second" })).body.sync_key);
   await fetch(`${server.url}/sync/v1/maps`, { headers: { authorization: `Bearer ${key}` } });
-  await expect.poll(async () => (await listed())?.last_sync_at, { timeout: 5000 }).not.toBeNull();
+  await expect.poll(async () => (await listed())?.last_sync_at).not.toBeNull();
   expect(await listed()).toMatchObject({ name: "a-second", status: "behind" });
 });
 
@@ -62,7 +62,7 @@ test("a poll from an address that is not the node's is no contact", async () => 
 test("a node that could not apply is failing, with the reason in a word", async () => {
   const { report, listed, applied } = await reportingNode();
   expect((await report({ ...applied, status: "failed", reason: "disk_full" })).status).toBe(204);
-  await expect.poll(async () => (await listed())?.status, { timeout: 5000 }).toBe("failing");
+  await expect.poll(async () => (await listed())?.status).toBe("failing");
   expect(await listed()).toMatchObject({ reason: "disk_full" });
 });
 

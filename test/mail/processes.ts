@@ -109,7 +109,7 @@ export async function endDaemon(pidFile: string): Promise<void> {
   await until(`process ${pid} ends`, gone, 5).catch(() => {
     for (const left of tree.filter(alive)) process.kill(left, "SIGKILL");
   });
-  await until(`process ${pid} is killed`, gone, 5);
+  await until(`process ${pid} is killed`, gone);
 }
 
 /**
