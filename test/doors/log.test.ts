@@ -99,7 +99,7 @@ test("a request whose body cannot be read is logged as that", async () => {
 });
 
 test("a call whose caller hung up before its end has a line of its own, with the request's id", async () => {
-  const { url, token, api, lines } = await jsonServer();
+  const { url, token, api, lines } = await jsonServer("--hash-cost", "14"); // a second, or many on a busy machine
   await api("add-domain", { domain: "example.nl" });
   const body = JSON.stringify({ email: "jan@example.nl", password: "a password that is long enough" });
   const { hostname, port } = new URL(url);
@@ -177,21 +177,23 @@ test("a caller cannot forge a line of the log, in either format", async () => {
 
 test("strangers do not fill the log, and metrics count every request of theirs", async () => {
   const { url, token, api, lines } = await jsonServer("--log-level", "debug");
+  const began = Date.now();
   for (let n = 0; n < 100; n += 1) {
     await http(`${url}/nowhere`);
     await http(`${url}/healthz`, { headers: { host: `evil-${n}.example` } });
     await http(`${url}/healthz`, { headers: { origin: `https://evil-${n}.example` } });
   }
   expect((await api("add-domain", { domain: "example.nl" })).status).toBe(200);
+  const seconds = (Date.now() - began) / 1000;
   const metrics = await http(`${url}/metrics`, { headers: { authorization: `Bearer ${token}` } });
   expect(metrics.body).toContain('http_requests_total{route="none",status="401"} 100');
   expect(metrics.body).toContain('http_requests_total{route="/healthz",status="403"} 200');
   const logged = await lines();
   const strangers = logged.filter(({ msg, principal }) => msg === "request" && principal === undefined);
   expect(strangers).toHaveLength(300);
-  expect(strangers.filter(({ level, route }) => level === "info" && route === "none").length).toBeLessThan(
-    70,
-  );
+  // Sixty at once, and one more each second.
+  const noted = strangers.filter(({ level }) => level === "info");
+  expect(noted.length).toBeLessThanOrEqual(61 + seconds);
   const warnings = logged.filter(({ level }) => level === "warn").map(({ msg }) => String(msg));
   expect(warnings.filter((msg) => msg.includes("Host"))).toHaveLength(1);
   const misnamed = logged.filter(({ refused }) => refused === "its Host is not this server's");
