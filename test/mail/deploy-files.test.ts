@@ -123,6 +123,10 @@ describe.skipIf(!systemd)("the systemd units", () => {
     expect(await verify(...units)).toEqual({ code: 0, stdout: "", stderr: "" });
   });
 
+  test.each(units.filter((unit) => unit.endsWith(".service")))("%s has a ceiling for its memory", (unit) => {
+    expect(readFileSync(join(DEPLOY, unit), "utf8")).toMatch(/^MemoryMax=[23]G$/m);
+  });
+
   test("systemd-analyze verify would notice a setting that does not exist", async () => {
     const unit = readFileSync(join(DEPLOY, "m25-mail.service"), "utf8").replace(
       "PrivateTmp=",
