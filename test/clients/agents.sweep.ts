@@ -7,6 +7,11 @@ import { openaiModel } from "./openai-model.ts";
 
 const TASK = "Add a mailbox for Jan.";
 
+/** Codex's models write null where they have nothing to say; Gemini CLI itself refuses that. */
+const written = calls.map((call) =>
+  call.name === "m25_mail_add_user" ? { ...call, arguments: { ...call.arguments, quota_mb: null } } : call,
+);
+
 test.runIf(areInstalled()).each(transports)(
   "Gemini CLI makes a mailbox over %s and its model reads why a second one is refused",
   async (transport) => {
@@ -37,7 +42,7 @@ test.runIf(areInstalled()).each(transports)(
   "Codex makes a mailbox over %s and its model reads why a second one is refused",
   async (transport) => {
     const { server, settings } = await startFor(transport);
-    const model = await openaiModel(calls);
+    const model = await openaiModel(written);
     const home = new Home();
     home.write(".codex/config.toml", codexSettings(settings, model.url));
     const { code, stdout, stderr } = await home.run(
@@ -85,6 +90,7 @@ function codexSettings(server: ServerSettings, model: string): string {
     'wire_api = "responses"',
     "[mcp_servers.m25-mail]",
     ...lines,
+    "required = true", // on a busy machine its model would be asked before the tools are there
     "startup_timeout_sec = 300",
     "tool_timeout_sec = 300",
     "",
