@@ -44,13 +44,28 @@ export class NodeTable {
   }
 
   async all(): Promise<SeenNode[]> {
+    return this.page(-1);
+  }
+
+  async count(): Promise<number> {
+    const { count } = await this.#db
+      .selectFrom("nodes")
+      .select(({ fn }) => fn.countAll<number>().as("count"))
+      .executeTakeFirstOrThrow();
+    return count;
+  }
+
+  /** At most `limit` nodes in order of name, beginning after `after`; -1 is all. */
+  async page(limit: number, after = ""): Promise<SeenNode[]> {
     const rows = await this.#db
       .selectFrom("nodes")
       .leftJoin("contacts", "contacts.node_id", "nodes.id")
       .leftJoin("refused_contacts", "refused_contacts.node_id", "nodes.id")
       .selectAll("nodes")
       .select(["contacts.at as last_sync_at", "refused_contacts.at as refused_at"])
+      .where("name", ">", after)
       .orderBy("name")
+      .limit(limit)
       .execute();
     return rows.map((row) => ({
       ...toNode(row),

@@ -1,6 +1,6 @@
 import * as z from "zod";
-import { Timestamp } from "./fields.ts";
-import { conditionsOf, nodeStatuses } from "./node-condition.ts";
+import { decodeCursor, encodeCursor, NextCursor, pageFields, Timestamp } from "./fields.ts";
+import { allConditions, conditionsOf, type JudgedNode, nodeStatuses } from "./node-condition.ts";
 import { defineTool } from "./tool.ts";
 
 export const listNodes = defineTool({
@@ -15,7 +15,13 @@ export const listNodes = defineTool({
   effect: "read",
   scope: () => "nodes",
   ofAllDomains: true,
-  input: z.strictObject({}),
+  input: z.strictObject({
+    status: z
+      .enum(nodeStatuses)
+      .optional()
+      .describe("Only nodes with this status, e.g. failing. Leave out for all nodes."),
+    ...pageFields,
+  }),
   output: z.object({
     nodes: z.array(
       z.object({
@@ -42,9 +48,21 @@ export const listNodes = defineTool({
       }),
     ),
     revision: z.int().describe("The revision that nodes should have applied by now."),
+    total: z.int().describe("All nodes that this list has, on every page."),
+    next_cursor: NextCursor,
   }),
-  async run({ tables, at }) {
-    const nodes = (await conditionsOf(tables, at)).map(({ node, condition }) => ({
+  async run({ tables, at }, { status, limit, cursor }) {
+    const [after = ""] = cursor === undefined ? [] : decodeCursor(cursor, 1);
+    const { found, total } =
+      status === undefined
+        ? {
+            found: await conditionsOf(tables, at, await tables.nodes.page(limit + 1, after)),
+            total: await tables.nodes.count(),
+          }
+        : await withStatus(status, allConditions(tables, at), { after, most: limit + 1 });
+    const page = found.slice(0, limit);
+    const last = found.length > limit ? page.at(-1) : undefined;
+    const nodes = page.map(({ node, condition }) => ({
       name: node.name,
       ip_address: node.ipAddress,
       created_at: node.createdAt,
@@ -55,6 +73,27 @@ export const listNodes = defineTool({
       reason_count: condition.reasonCount,
       hint: condition.hint,
     }));
-    return { nodes, revision: await tables.state.revision() };
+    return {
+      nodes,
+      revision: await tables.state.revision(),
+      total,
+      next_cursor: last === undefined ? null : encodeCursor([last.node.name]),
+    };
   },
 });
+
+/** The first nodes with the status that come after a name, and how many have it at all. */
+async function withStatus(
+  status: (typeof nodeStatuses)[number],
+  all: AsyncIterable<JudgedNode>,
+  { after, most }: { after: string; most: number },
+) {
+  const found: JudgedNode[] = [];
+  let total = 0;
+  for await (const judged of all) {
+    if (judged.condition.status !== status) continue;
+    total += 1;
+    if (judged.node.name > after && found.length < most) found.push(judged);
+  }
+  return { found, total };
+}

@@ -1,8 +1,12 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { SeenNode } from "../db/nodes.ts";
 import type { Tables } from "../db/store.ts";
 
 /** Nodes poll every minute; without contact for this long, something is wrong. In ms. */
 const STALE_AFTER = 5 * 60_000;
+
+/** Nodes that are judged in one turn of the event loop: a few ms, with a view of its own each. */
+const JUDGED_AT_ONCE = 250;
 
 const ADDRESS_REFUSED = "address_refused";
 
@@ -22,15 +26,31 @@ export interface NodeCondition {
   hint: string | null;
 }
 
-/** Judges all nodes by what they said last and when they called. */
+export interface JudgedNode {
+  node: SeenNode;
+  condition: NodeCondition;
+}
+
+/** Judges all nodes, some at a time: others are served meanwhile. */
+export async function* allConditions(tables: Tables, at: string): AsyncGenerator<JudgedNode> {
+  let page = await tables.nodes.page(JUDGED_AT_ONCE);
+  while (page.length > 0) {
+    yield* await conditionsOf(tables, at, page);
+    await nextTurn();
+    page = await tables.nodes.page(JUDGED_AT_ONCE, page.at(-1)?.name);
+  }
+}
+
+/** Judges nodes by what they said last and when they called. */
 export async function conditionsOf(
   tables: Tables,
   at: string,
-): Promise<Array<{ node: SeenNode; condition: NodeCondition }>> {
+  nodes: readonly SeenNode[],
+): Promise<JudgedNode[]> {
   const revision = await tables.state.revision();
   const history = await tables.state.history();
   const judged = [];
-  const seen = (await tables.nodes.all()).map((node) => {
+  const seen = nodes.map((node) => {
     const { report } = node;
     const applied = report?.history === history ? report.revision : null;
     return { node, applied, digest: applied === revision ? (report?.digest ?? null) : null };

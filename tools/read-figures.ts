@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { conditionsOf, nodeStatuses } from "./node-condition.ts";
+import { allConditions, nodeStatuses } from "./node-condition.ts";
 import { defineTool } from "./tool.ts";
 
 /** How many revisions a node is behind, in steps: few enough for a label of a metric. */
@@ -30,7 +30,7 @@ export const readFigures = defineTool({
     const totals = await tables.domains.totals();
     const counts = new Map<string, number>();
     let maxLag = 0;
-    for (const { condition } of await conditionsOf(tables, at)) {
+    for await (const { condition } of allConditions(tables, at)) {
       const { status, appliedRevision } = condition;
       const lag = appliedRevision === null ? undefined : Math.max(0, revision - appliedRevision);
       const kind = `${status} ${stepOf(lag)}`;

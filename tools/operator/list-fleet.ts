@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { Timestamp } from "../fields.ts";
-import { conditionsOf, nodeStatuses } from "../node-condition.ts";
+import { allConditions, nodeStatuses } from "../node-condition.ts";
 import { defineTool } from "../tool.ts";
 
 /** What list-nodes leaves to the shell: what each node is for, its program, and how far it is behind. */
@@ -38,7 +38,7 @@ export const listFleet = defineTool({
   async run({ tables, at }) {
     const revision = await tables.state.revision();
     const nodes = [];
-    for (const { node, condition } of await conditionsOf(tables, at)) {
+    for await (const { node, condition } of allConditions(tables, at)) {
       const applied = condition.appliedRevision;
       nodes.push({
         name: node.name,
