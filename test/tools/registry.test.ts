@@ -43,7 +43,8 @@ describe.each(tools.map((tool) => [mcpName(tool), tool] as const))("%s", (_name,
     const schema = inputSchema(tool);
     expect(schema).toMatchObject({ type: "object", additionalProperties: false });
     for (const [field, text] of Object.entries(schema.properties)) {
-      if (text.type === "string") expect("maxLength" in text || "pattern" in text || "enum" in text, field).toBe(true);
+      if (text.type === "string")
+        expect("maxLength" in text || "pattern" in text || "enum" in text, field).toBe(true);
       if (text.type === "integer")
         expect(text, field).toMatchObject({ minimum: 1, maximum: expect.any(Number) });
     }
