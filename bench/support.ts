@@ -139,7 +139,7 @@ export function runtimeOf(store: Store): Runtime {
   return {
     store,
     now: () => new Date(),
-    hashPassword: (password) => hasher.hash(password),
+    hashPassword: (password, principal) => hasher.hash(password, principal),
     reportBug: (error) => process.stderr.write(`${error instanceof Error ? error.stack : error}\n`),
   };
 }

@@ -27,7 +27,7 @@ export const flags = {
   "tls-key": { placeholder: "FILE", help: "… and this private key (PEM)" },
   "limit-requests": {
     placeholder: "N",
-    help: "requests a minute of one principal, or of one address without a credential (default 6000)",
+    help: "requests a minute of one principal, a list counting as one for each 100 rows, or of one address without a credential (default 6000)",
   },
   "limit-passwords": {
     placeholder: "N",

@@ -76,7 +76,7 @@ function runtimeOf(store: Runtime["store"], config: StoreConfig, log: Log): Runt
   return {
     store,
     now: () => new Date(),
-    hashPassword: (password) => hasher.hash(password),
+    hashPassword: (password, principal) => hasher.hash(password, principal),
     reportBug: (error, reference) => log.error("bug", error, { request: reference }),
   };
 }

@@ -3,6 +3,7 @@ import type { Store } from "../db/store.ts";
 import type { Runtime } from "../tools/call.ts";
 import { readingTools, tools } from "../tools/index.ts";
 import { CallLimits } from "../tools/limits.ts";
+import { Turns } from "../tools/turns.ts";
 import { LastSeen } from "./auth/last-seen.ts";
 import type { ServeConfig } from "./config.ts";
 import { RequestLog } from "./doors/http/request-log.ts";
@@ -22,6 +23,11 @@ import { Publisher } from "./sync/publisher.ts";
 
 /** How long a stopping server waits for requests that are under way, in ms; the password line is shorter. */
 const STOP_GRACE = 5_000;
+
+/** Of one principal, by all doors together: a second one may run while the first has its password hashed. */
+const CALLS_AT_ONCE = 2;
+/** Of one principal. */
+const MOST_CALLS_WAITING = 64;
 
 /** How long maps of a state that is over are kept at most, in ms: as long as the database's log keeps it. */
 const DROP_EVERY = 30_000;
@@ -61,7 +67,8 @@ export async function serve(
     passwords: config["limit-passwords"],
     destructive: config["limit-destructive"],
   });
-  const runtime = { ...unlimited, limits };
+  const turns = new Turns({ ofOne: CALLS_AT_ONCE, line: MOST_CALLS_WAITING, what: "calls are under way" });
+  const runtime = { ...unlimited, limits, turns };
   const offered = config["read-only"] ? readingTools : tools;
   const mcp = { runtime, tools: offered, confirmations: new Confirmations() };
   const {
@@ -147,7 +154,7 @@ export async function serve(
 function watched(runtime: Runtime, metrics: Metrics, requestLog: RequestLog): Runtime {
   return {
     ...runtime,
-    hashPassword: (password) => metrics.hashing(runtime.hashPassword(password)),
+    hashPassword: (password, principal) => metrics.hashing(runtime.hashPassword(password, principal)),
     observe(call) {
       metrics.call(call);
       requestLog.callEnded(call);

@@ -6,6 +6,7 @@ import { refuseGuessable } from "./guessable.ts";
 import type { CallLimits } from "./limits.ts";
 import type { Principal } from "./principal.ts";
 import { type Loss, type ParsedCall, type Tool, validArguments } from "./tool.ts";
+import type { Turns } from "./turns.ts";
 
 export type Outcome = { ok: true; value: Record<string, unknown> } | { ok: false; error: MailError };
 
@@ -13,9 +14,12 @@ export type Outcome = { ok: true; value: Record<string, unknown> } | { ok: false
 export interface Runtime {
   store: Store;
   now(): Date;
-  hashPassword(password: string): Promise<string>;
+  /** @param principal the name of the one in whose line this password waits */
+  hashPassword(password: string, principal: string): Promise<string>;
   /** How often each principal may call; nobody is limited at the shell. */
   limits?: CallLimits;
+  /** In which the principals' calls run; without it they run as they come. */
+  turns?: Turns;
   /** Told of what nobody expected; `reference` is what the caller is shown of it. */
   reportBug(error: unknown, reference: string): void;
   /** Told of the end of each call. */
@@ -75,12 +79,18 @@ async function runOrRefuse(
   origin: Origin,
 ): Promise<Outcome> {
   try {
-    return { ok: true, value: await run(runtime, principal, tool, input, origin) };
+    const value = await inTurn(runtime, principal, () => run(runtime, principal, tool, input, origin));
+    runtime.limits?.charge(principal, value);
+    return { ok: true, value };
   } catch (error) {
     const refusal = error instanceof MailError ? error : bug(runtime, error, origin);
     await recordRefusal(runtime, principal, tool, input, origin, refusal);
     return { ok: false, error: refusal };
   }
+}
+
+function inTurn<T>({ turns }: Runtime, { name }: Principal, task: () => Promise<T>): Promise<T> {
+  return turns === undefined ? task() : turns.run(name, task);
 }
 
 async function run(
@@ -93,7 +103,7 @@ async function run(
   const parsed = tool.parse(input);
   authorise(principal, tool, parsed);
   runtime.limits?.admit(principal, parsed);
-  const passwordHash = await hashOf(runtime, parsed);
+  const passwordHash = await hashOf(runtime, principal, parsed);
   const at = runtime.now().toISOString();
   const transaction = tool.effect === "read" ? runtime.store.read : runtime.store.write;
   return transaction(async (tables) => {
@@ -113,17 +123,21 @@ async function run(
 }
 
 /** @throws MailError invalid_input for a password that is easily guessed, busy */
-async function hashOf(runtime: Runtime, { password, arguments: { email } }: ParsedCall): Promise<string> {
+async function hashOf(
+  runtime: Runtime,
+  { name }: Principal,
+  { password, arguments: { email } }: ParsedCall,
+): Promise<string> {
   if (password === undefined) return "";
   await refuseGuessable(password, typeof email === "string" ? email : undefined);
-  return await runtime.hashPassword(password);
+  return await runtime.hashPassword(password, name);
 }
 
 /**
  * What a call would destroy, for a door that can ask a person first. Undefined when it destroys nothing, and also
  * when it would be refused: call() then says why.
  *
- * @throws MailError unavailable, internal: who cannot be asked for that reason has not agreed either
+ * @throws MailError unavailable, busy, internal: who cannot be asked for that reason has not agreed either
  */
 export async function lossOf(
   runtime: Runtime,
@@ -136,14 +150,16 @@ export async function lossOf(
     const parsed = tool.parse(input);
     authorise(principal, tool, parsed);
     const at = runtime.now().toISOString();
-    const loss = await runtime.store.read(
-      (tables) => parsed.loss({ tables, principal, at, passwordHash: "" }),
-      principal.domains,
+    const loss = await inTurn(runtime, principal, () =>
+      runtime.store.read(
+        (tables) => parsed.loss({ tables, principal, at, passwordHash: "" }),
+        principal.domains,
+      ),
     );
     return loss && { ...loss, id: fingerprint(principal.name, tool.endpoint, parsed.arguments, loss.id) };
   } catch (error) {
     if (!(error instanceof MailError)) throw bug(runtime, error, origin);
-    if (error.code === "unavailable") throw error;
+    if (error.temporary) throw error;
     return undefined;
   }
 }

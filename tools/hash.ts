@@ -1,13 +1,13 @@
 import { availableParallelism } from "node:os";
-import { MailError } from "../src/mail/error.ts";
+import { Turns } from "./turns.ts";
 
 /**
  * More at once starve libuv's pool: files and DNS then wait for hashes, for hardly more hashes a second. And one
  * core stays free for the event loop: on two cores, two hashes double the time that everyone else waits.
  */
 const IN_FLIGHT = Math.max(1, Math.min(2, availableParallelism() - 1));
-/** Hashed or waiting. At cost 10 the last of these waits two to five seconds; who would wait longer is told so. */
-const MAX_WANTED = 66;
+/** Of one principal. Alone at cost 10, the last of these waits two to five seconds; whoever would wait longer is told so. */
+const MOST_WAITING = 64;
 
 const SCHEME = "{BLF-CRYPT}";
 
@@ -28,11 +28,15 @@ export async function passwordMatches(
   return matches && hash !== undefined;
 }
 
-/** Hashes passwords, one or two at a time, the others waiting in line. */
+/** Hashes passwords, one or two at a time; the others wait, each principal's in a line of its own. */
 export class PasswordHasher {
   readonly #cost: number;
-  readonly #waiting: Array<() => void> = [];
-  #running = 0;
+  readonly #turns = new Turns({
+    ofOne: IN_FLIGHT,
+    ofAll: IN_FLIGHT,
+    line: MOST_WAITING,
+    what: "passwords are being set",
+  });
 
   /** @param cost bcrypt's, 10 to 14: nodes pay it at each login */
   constructor(cost: number) {
@@ -41,29 +45,14 @@ export class PasswordHasher {
 
   /**
    * @param password what parsePassword returned
+   * @param principal the name of the one who sets it
    * @returns `{BLF-CRYPT}$2b$…`, as Dovecot reads it
-   * @throws MailError busy when too many wait already
+   * @throws MailError busy when too many of this principal wait already
    */
-  async hash(password: string): Promise<string> {
-    if (this.#running >= IN_FLIGHT) {
-      if (this.#running + this.#waiting.length >= MAX_WANTED) {
-        throw new MailError(
-          "busy",
-          "Too many passwords are being set at once.",
-          "Nothing was changed. Wait a few seconds, then try again.",
-        );
-      }
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    } else {
-      this.#running += 1;
-    }
-    try {
+  hash(password: string, principal = ""): Promise<string> {
+    return this.#turns.run(principal, async () => {
       const { default: bcrypt } = await import("bcrypt"); // native code, which most starts never need
       return `${SCHEME}${await bcrypt.hash(password, this.#cost)}`;
-    } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#running -= 1;
-      else next(); // hands its place over
-    }
+    });
   }
 }

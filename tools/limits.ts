@@ -3,9 +3,12 @@ import type { Principal } from "./principal.ts";
 import { RateLimit, tooMany } from "./rate-limit.ts";
 import type { ParsedCall } from "./tool.ts";
 
+/** Rows of an answer that count as one call: a page as it is by default. */
+const ROWS_A_CALL = 100;
+
 /** How many a minute each principal may make; those without a number are not limited. */
 export interface CallsPerMinute {
-  /** Calls of any kind. One MCP request may hold a hundred. */
+  /** Calls of any kind. A list counts as one for each hundred of its rows. */
   calls?: number;
   /** Of those, the ones that set a password. */
   passwords?: number;
@@ -31,6 +34,15 @@ export class CallLimits {
   excess({ name }: Principal): MailError | undefined {
     const wait = this.#calls.take(name);
     return wait > 0 ? tooMany("calls", wait) : undefined;
+  }
+
+  /** Counts the rows of an answer beyond those that its call is counted for. */
+  charge({ name }: Principal, answer: Readonly<Record<string, unknown>>): void {
+    const rows = Object.values(answer).reduce<number>(
+      (sum, value) => sum + (Array.isArray(value) ? value.length : 0),
+      0,
+    );
+    if (rows > ROWS_A_CALL) this.#calls.charge(name, Math.ceil(rows / ROWS_A_CALL) - 1);
   }
 
   /**

@@ -20,6 +20,11 @@ export class RateLimit {
     this.#counts.add(key);
     return 0;
   }
+
+  /** Counts so many more, whether there is room for them or not. */
+  charge(key: string, amount: number): void {
+    if (this.#perMinute !== undefined) this.#counts.add(key, amount);
+  }
 }
 
 /** What a caller is told who has to wait so many seconds. */

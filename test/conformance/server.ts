@@ -23,7 +23,7 @@ export async function conformanceServer(database: string): Promise<RunningServer
   const runtime: Runtime = {
     store,
     now: () => new Date(),
-    hashPassword: (password) => hasher.hash(password),
+    hashPassword: (password, principal) => hasher.hash(password, principal),
     reportBug: (error) => log.error("bug", error),
   };
   const made = await call(runtime, operator("cli"), operatorTools.createToken, { name: "conformance" });

@@ -44,7 +44,7 @@ export async function startServer(
   const runtime = {
     store,
     now,
-    hashPassword: (password: string) => hasher.hash(password),
+    hashPassword: (password: string, principal: string) => hasher.hash(password, principal),
     reportBug: (error: unknown, reference: string) => logger.error(`bug ${reference}`, error),
   };
   const server = await serve(config, store, runtime, logger, options);

@@ -91,6 +91,20 @@ test("calls of any kind are limited together, and those without a limit never", 
   for (let index = 0; index < 50; index += 1) await free.must("list-domains");
 });
 
+test("a list counts as a call for each hundred of its rows, an empty one and a single change as one", async () => {
+  const store = limited({ calls: 6 });
+  await store.store.write(async ({ domains }) => {
+    for (let index = 0; index < 250; index += 1) await domains.add(`d${index}.nl`, new Date().toISOString());
+  });
+  const list = (limit: number) => store.run("list-domains", { limit }, claude);
+  expect((await list(250)).ok).toBe(true);
+  for (const limit of [1, 100, 100]) expect((await list(limit)).ok).toBe(true);
+  expectRefusal(await list(1), "busy", /after 10 seconds/);
+  store.later(10);
+  expect((await list(250)).ok).toBe(true);
+  expectRefusal(await list(1), "busy", /after 30 seconds/);
+});
+
 test("in no minute is there more than twice the limit, and whoever waits as long as told is served", () => {
   const arrivals = fc.array(fc.nat(20_000), { maxLength: 200 });
   fc.assert(

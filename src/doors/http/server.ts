@@ -43,6 +43,7 @@ import {
   TIMEOUT_CHECK_INTERVAL,
 } from "./limits.ts";
 import { nowhere } from "./nowhere.ts";
+import { limitPipelines } from "./pipeline.ts";
 import { noToken, sendProblem } from "./problem.ts";
 import { type RequestLog, requestIds } from "./request-log.ts";
 import { readTls } from "./tls.ts";
@@ -115,6 +116,7 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
   }) as unknown as FastifyInstance<Server>;
   const trusted = new Networks(settings.trustedProxies);
   limitConnections(app.server, { most: MOST_CONNECTIONS, mostOfOne: MOST_CONNECTIONS_OF_ONE }, trusted);
+  limitPipelines(app);
   const noteAddress = noteClientAddresses(app, trusted, log);
   parts.requestLog.watch(app);
   hearOut(app);

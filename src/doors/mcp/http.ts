@@ -44,8 +44,22 @@ const noBatches = {
   message: `Send one message at a time: as of the protocol's revision ${WITHOUT_BATCHES} there are no batches.`,
 };
 
+/** Of a batch, which older revisions have. */
+const MOST_MESSAGES = 10;
+
+const longBatch = {
+  code: ProtocolErrorCode.InvalidRequest,
+  message: `Send at most ${MOST_MESSAGES} messages in a batch.`,
+};
+
 function failure(status: number, code: number, message: string): Response {
   return Response.json({ jsonrpc: "2.0", id: null, error: { code, message } }, { status });
+}
+
+function refusedBatch(body: unknown, revision: string): typeof noBatches | undefined {
+  if (!Array.isArray(body)) return undefined;
+  if (revision >= WITHOUT_BATCHES) return noBatches;
+  return body.length > MOST_MESSAGES ? longBatch : undefined;
 }
 
 /** The request with an Accept that the SDK answers: clients send any, or none, and read what they get. */
@@ -122,9 +136,10 @@ export async function mountMcp(
   const serve = async (request: FastifyRequest, reply: FastifyReply) => {
     const origin: Origin = { request: request.id, client: clientOfUserAgent(request.headers["user-agent"]) };
     const { principal, body } = request;
-    if (Array.isArray(body) && String(request.headers["mcp-protocol-version"] ?? "") >= WITHOUT_BATCHES) {
-      request.refused = noBatches.message;
-      return reply.status(400).send({ jsonrpc: "2.0", id: null, error: noBatches });
+    const refusal = refusedBatch(body, String(request.headers["mcp-protocol-version"] ?? ""));
+    if (refusal !== undefined) {
+      request.refused = refusal.message;
+      return reply.status(400).send({ jsonrpc: "2.0", id: null, error: refusal });
     }
     if (await answerForScope?.(request, reply, origin)) return;
     reply.hijack();

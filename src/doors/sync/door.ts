@@ -3,6 +3,7 @@ import type { LastSeen } from "../../auth/last-seen.ts";
 import type { Publisher } from "../../sync/publisher.ts";
 import type { Changes } from "./changes.ts";
 import type { NodeLimits } from "./limits.ts";
+import type { Waits } from "./waits.ts";
 
 /** What the nodes' routes work with. */
 export interface SyncDoor {
@@ -11,6 +12,7 @@ export interface SyncDoor {
   changes: Changes;
   lastSeen: LastSeen;
   limits: NodeLimits;
+  waits: Waits;
   now(): Date;
   /** False once the server is closing: nobody is made to wait any more. */
   open(): boolean;

@@ -7,6 +7,7 @@ import { NodeLimits } from "./limits.ts";
 import { sendMaps } from "./maps.ts";
 import { authenticateNode, endOldKey } from "./node.ts";
 import { receiveReport } from "./report.ts";
+import { Waits } from "./waits.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -18,11 +19,11 @@ declare module "fastify" {
 /** Mounts the nodes' own routes. A sync key opens these and nothing else, and nothing else opens these. */
 export async function mountSync(
   scope: FastifyInstance,
-  parts: Omit<SyncDoor, "open" | "limits">,
+  parts: Omit<SyncDoor, "open" | "limits" | "waits">,
   answerNowhere: AnswerNowhere,
 ): Promise<void> {
   let open = true;
-  const door: SyncDoor = { ...parts, limits: new NodeLimits(), open: () => open };
+  const door: SyncDoor = { ...parts, limits: new NodeLimits(), waits: new Waits(), open: () => open };
   scope.addHook("preClose", (done) => {
     open = false;
     void door.changes.wakeAll();

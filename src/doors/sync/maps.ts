@@ -10,6 +10,7 @@ import { decodeCursor, type Position } from "../../sync/cursor.ts";
 import type { Publication } from "../../sync/publisher.ts";
 import type { SyncDoor } from "./door.ts";
 import { authenticateNode, byNode, endOldKey } from "./node.ts";
+import type { Wait } from "./waits.ts";
 import type { Turn } from "./wake-pace.ts";
 
 /** The longest wait for a change, in seconds: below the minute after which proxies end idle requests. */
@@ -64,20 +65,20 @@ async function answerPoll(
   const hasNews = () => standing.kind !== "current" || (node.accepted !== null && node.accepted !== told);
   // A node that is behind may have been answered a moment ago: changes in a row reach it together.
   const mayAnswer = () => hasNews() && (standing.kind !== "behind" || turn.take());
-  let leave = () => {};
-  if (wait > 0) reply.raw.once("close", () => leave());
-  while (!reply.raw.closed) {
-    const left = deadline - performance.now();
-    if (left <= 0) break;
-    if (!door.open()) return refuseForNow(reply);
-    if (mayAnswer()) break;
-    await door.changes.wait(polls.version(), left, turn, (fn) => {
-      leave = fn;
-    });
-    polls = await door.store.polls.look();
-    node = authenticateNode(door, polls, request);
-    standing = standingOf(request, polls, node);
-  }
+  const waitForNews = async (waiting: Wait) => {
+    reply.raw.once("close", () => waiting.end());
+    while (!waiting.hasEnded && !reply.raw.destroyed) {
+      const left = deadline - performance.now();
+      if (left <= 0) break;
+      if (!door.open()) refuseForNow(reply);
+      if (mayAnswer()) break;
+      await door.changes.wait(polls.version(), left, turn, (leave) => waiting.leaves(leave));
+      polls = await door.store.polls.look();
+      node = authenticateNode(door, polls, request);
+      standing = standingOf(request, polls, node);
+    }
+  };
+  if (wait > 0) await door.waits.during(node.id, waitForNews);
   if (standing.kind === "beyond") {
     // An older copy of the database was put in its place by hand.
     await startHistory(door, node, polls.state(node.view));

@@ -1,0 +1,83 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { Turns } from "../../tools/turns.ts";
+
+const BOUNDS = { ofOne: 2, line: 64, what: "calls are under way" };
+
+/** Asks for a turn of this key for each entry, all at once; the keys in the order in which they got theirs. */
+async function turnsOf(keys: readonly string[], turns = new Turns(BOUNDS)): Promise<string[]> {
+  const begun: string[] = [];
+  await Promise.all(
+    keys.map((key) =>
+      turns.run(key, async () => {
+        begun.push(key);
+      }),
+    ),
+  );
+  return begun;
+}
+
+test("whoever asks once does not wait for the line of another", async () => {
+  const keys = [...Array<string>(60).fill("greedy"), "modest"];
+  expect((await turnsOf(keys)).slice(0, 4)).toContain("modest");
+});
+
+test("those who wait take turns, whatever the length of their lines", async () => {
+  const keys = ["a", "b", "c"].flatMap((key) => Array<string>(20).fill(key));
+  const begun = await turnsOf(keys);
+  for (let place = 6; place < 60; place += 3) {
+    expect(new Set(begun.slice(place, place + 3)), `after ${place}`).toEqual(new Set(["a", "b", "c"]));
+  }
+});
+
+test("the event loop turns between calls that waited", async () => {
+  let turned = 0;
+  let isCounting = true;
+  const count = () => {
+    turned += 1;
+    if (isCounting) setImmediate(count);
+  };
+  setImmediate(count);
+  await turnsOf(Array<string>(50).fill("greedy"));
+  isCounting = false;
+  expect(turned).toBeGreaterThanOrEqual(48);
+});
+
+test("a task that fails gives its place to the next, and a line that is full refuses with what to do", async () => {
+  const turns = new Turns(BOUNDS);
+  const failing = Array.from({ length: 70 }, () => turns.run("a", () => Promise.reject(new Error("no"))));
+  const outcomes = await Promise.allSettled(failing);
+  const reasons = outcomes.map((outcome) => (outcome.status === "rejected" ? outcome.reason : undefined));
+  expect(reasons.filter(({ message }) => message === "no")).toHaveLength(66);
+  expect(reasons.filter(({ code }) => code === "busy")).toHaveLength(4);
+  expect(reasons.at(-1)).toMatchObject({ code: "busy", hint: expect.stringContaining("try again") });
+  expect(await turnsOf(["a"], turns)).toEqual(["a"]);
+});
+
+test("whatever comes and however long it takes: never more at a time than the bounds, and all have their turn", async () => {
+  const task = fc.record({ key: fc.constantFrom("a", "b", "c"), pause: fc.nat(3), lasts: fc.nat(4) });
+  const bounds = fc.record({ ofOne: fc.integer({ min: 1, max: 3 }), ofAll: fc.integer({ min: 1, max: 4 }) });
+  const tick = () => new Promise((resolve) => setImmediate(resolve));
+  await fc.assert(
+    fc.asyncProperty(fc.array(task, { maxLength: 60 }), bounds, async (tasks, { ofOne, ofAll }) => {
+      const turns = new Turns({ ...BOUNDS, ofOne, ofAll });
+      const running: string[] = [];
+      let done = 0;
+      const all: Promise<void>[] = [];
+      for (const { key, pause, lasts } of tasks) {
+        for (let index = 0; index < pause; index += 1) await tick();
+        const one = turns.run(key, async () => {
+          running.push(key);
+          expect(running.length).toBeLessThanOrEqual(ofAll);
+          expect(running.filter((other) => other === key).length).toBeLessThanOrEqual(ofOne);
+          for (let index = 0; index < lasts; index += 1) await tick();
+          running.splice(running.indexOf(key), 1);
+          done += 1;
+        });
+        all.push(one);
+      }
+      await Promise.all(all);
+      expect(done).toBe(tasks.length);
+    }),
+  );
+});
