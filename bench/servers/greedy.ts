@@ -1,0 +1,116 @@
+/** One principal that does its worst in the way it is told by IPC, until told to stop: `greedy.ts FILE`. */
+import { readFileSync } from "node:fs";
+import { connect } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
+
+/** What FILE holds, as JSON. */
+export interface Greed {
+  url: string;
+  token: string;
+  key: string;
+  /** Mailboxes whose passwords may be changed. */
+  emails: string[];
+}
+
+/** Connections that send batches. */
+const BATCHES_AT_ONCE = 8;
+/** Messages of a batch. */
+const BATCH = Number(process.env.BATCH ?? 10);
+/** Polls that are sent ahead on one connection. */
+const PIPELINE = 90_000;
+const PASSWORDS_AT_ONCE = 100;
+/** ms after a refusal. */
+const PAUSE = 100;
+
+const greed = JSON.parse(readFileSync(process.argv[2] ?? "", "utf8")) as Greed;
+const authorization = `Bearer ${greed.token}`;
+
+let isStopped = false;
+/** Answers by their status. */
+let answers: Record<string, number> = {};
+
+function count(status: string | number): void {
+  answers[status] = (answers[status] ?? 0) + 1;
+}
+
+async function post(path: string, body: unknown, fields: Record<string, string> = {}): Promise<void> {
+  const headers = { authorization, "content-type": "application/json", ...fields };
+  const answer = await fetch(`${greed.url}${path}`, { method: "POST", headers, body: JSON.stringify(body) });
+  await answer.arrayBuffer();
+  count(answer.status);
+  if (answer.status !== 200) await pause(PAUSE);
+}
+
+async function lists(): Promise<void> {
+  const batch = Array.from({ length: BATCH }, (_, id) => ({
+    jsonrpc: "2.0",
+    id,
+    method: "tools/call",
+    params: { name: "m25_mail_list_users", arguments: { limit: 1000 } },
+  }));
+  const fields = { accept: "application/json, text/event-stream", "mcp-protocol-version": "2025-03-26" };
+  while (!isStopped) await post("/mcp", batch, fields);
+}
+
+async function passwords(first: number): Promise<void> {
+  for (let index = first; !isStopped; index += PASSWORDS_AT_ONCE) {
+    const email = greed.emails[index % greed.emails.length];
+    await post("/api/update-password", { email, password: "a password of somebody" });
+  }
+}
+
+/** Sends the next polls ahead when all have been answered, on a new connection when the last one was ended. */
+async function polls(): Promise<void> {
+  const { hostname, port } = new URL(greed.url);
+  const maps = await fetch(`${greed.url}/sync/v1/maps`, {
+    headers: { authorization: `Bearer ${greed.key}` },
+  });
+  await maps.arrayBuffer();
+  const poll = `GET /sync/v1/maps HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${greed.key}\r\nIf-None-Match: ${maps.headers.get("etag")}\r\n\r\n`;
+  while (!isStopped) {
+    await new Promise<void>((resolve) => {
+      const socket = connect(Number(port), hostname);
+      let text = "";
+      let left = 0;
+      const send = () => {
+        left += PIPELINE;
+        socket.write(poll.repeat(PIPELINE));
+      };
+      socket
+        .setEncoding("latin1")
+        .on("connect", send)
+        .on("error", () => {})
+        .on("close", resolve);
+      socket.on("data", (piece) => {
+        text += piece;
+        const statuses = [...text.matchAll(/HTTP\/1\.1 (\d{3}) /g)];
+        for (const [, status = ""] of statuses) count(status);
+        text = text.slice(-12).replace(/HTTP\/1\.1 \d{3} /, "");
+        left -= statuses.length;
+        if (isStopped) socket.destroy();
+        else if (left === 0) send();
+      });
+    });
+    count("hung up");
+  }
+}
+
+function begin(way: string): Promise<unknown> {
+  isStopped = false;
+  answers = {};
+  if (way === "lists") return Promise.all(Array.from({ length: BATCHES_AT_ONCE }, lists));
+  if (way === "polls") return polls();
+  return Promise.all(Array.from({ length: PASSWORDS_AT_ONCE }, (_, first) => passwords(first)));
+}
+
+let greedy: Promise<unknown> = Promise.resolve();
+process.on("message", async (message) => {
+  if (message !== "stop") {
+    greedy = begin(String(message));
+    return;
+  }
+  isStopped = true;
+  await greedy;
+  process.send?.(answers);
+});
+process.stderr.write("ready: yes\n");

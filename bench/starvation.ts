@@ -1,0 +1,150 @@
+/** What other callers wait while one principal does its worst: `starvation.ts [FOLDER]`, an earlier checkout. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { openStore } from "../db/sqlite.ts";
+import { call } from "../tools/call.ts";
+import { operatorTools } from "../tools/operator/index.ts";
+import { operator } from "../tools/principal.ts";
+import type { Greed } from "./servers/greedy.ts";
+import {
+  addNodes,
+  benchmark,
+  median,
+  Program,
+  printTable,
+  quantile,
+  runtimeOf,
+  seededDatabase,
+  temporaryFolder,
+  unlimited,
+} from "./support.ts";
+
+const ROUNDS = Number(process.env.ROUNDS ?? 3);
+const SECONDS = Number(process.env.SECONDS ?? 5);
+/** ms between two requests of one modest caller. */
+const PAUSE = 5;
+/** ms after which a caller gives up; also what a refusal counts as. */
+const PATIENCE = 30_000;
+
+const ways = ["nothing", "lists", "polls", "passwords"] as const;
+type Way = (typeof ways)[number];
+const callers = ["healthz", "poll", "list", "password"] as const;
+type Caller = (typeof callers)[number];
+
+await benchmark(async () => {
+  const [earlier = "."] = process.argv.slice(2);
+  const { server, greed, token, key, url } = await start(resolve(earlier));
+  const greedFile = join(temporaryFolder(), "greed");
+  writeFileSync(greedFile, JSON.stringify(greed), { mode: 0o600 });
+  const greedy = new Program(["bench/servers/greedy.ts", greedFile], { ipc: true });
+  await greedy.until(/ready: (yes)/);
+
+  const requests = modest(url, { token, key, email: greed.emails.at(-1) ?? "" });
+  const p99s = new Map<string, number[]>();
+  const peaks = new Map<Way, number[]>();
+  for (let round = -1; round < ROUNDS; round += 1) {
+    for (const way of ways) {
+      writeFileSync(`/proc/${server.child.pid}/clear_refs`, "5");
+      if (way !== "nothing") greedy.child.send(way);
+      const until = performance.now() + SECONDS * 1000;
+      const times = await Promise.all(
+        callers.map((caller) => (isLeftOut(way, caller) ? [] : timesOf(requests[caller], until))),
+      );
+      const answers = way === "nothing" ? {} : await greedy.ask<Record<string, number>>("stop");
+      if (round < 0) continue;
+      note(peaks, way, peak(server));
+      for (const [index, caller] of callers.entries())
+        note(p99s, `${way} ${caller}`, quantile(times[index] ?? [], 0.99));
+      process.stderr.write(`round ${round + 1}, ${way}: ${JSON.stringify(answers)}\n`);
+    }
+  }
+  const p99 = (way: Way, caller: Caller) => median(p99s.get(`${way} ${caller}`) ?? []);
+  printTable(
+    ["p99 in ms while one does", ...callers, "peak MB"],
+    ways.map((way) => [
+      way,
+      ...callers.map((caller) => (isLeftOut(way, caller) ? "" : p99(way, caller).toFixed(0))),
+      median(peaks.get(way) ?? []).toFixed(0),
+    ]),
+  );
+});
+
+function note<Key>(values: Map<Key, number[]>, key: Key, value: number): void {
+  values.set(key, [...(values.get(key) ?? []), value]);
+}
+
+/** Changes would make the pipelined polls something else than polls that are answered 304. */
+function isLeftOut(way: Way, caller: Caller): boolean {
+  return way === "polls" && caller === "password";
+}
+
+/** What others ask for meanwhile; each throws when it is refused. */
+function modest(
+  url: string,
+  { token, key, email }: Record<"token" | "key" | "email", string>,
+): Record<Caller, () => Promise<unknown>> {
+  const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+  const body = JSON.stringify({ email, password: "a password of somebody" });
+  const ask = async (path: string, init: RequestInit = {}) => {
+    const answer = await fetch(`${url}${path}`, { ...init, signal: AbortSignal.timeout(PATIENCE) });
+    const text = await answer.text();
+    if (!answer.ok && answer.status !== 304) throw new Error(`${path} was answered ${answer.status}`);
+    return text;
+  };
+  let since = "";
+  return {
+    healthz: () => ask("/healthz"),
+    poll: async () => {
+      const text = await ask(`/sync/v1/maps${since}`, { headers: { authorization: `Bearer ${key}` } });
+      const cursor = /"cursor":"([^"]+)"/.exec(text)?.[1];
+      if (cursor !== undefined) since = `?since=${cursor}`;
+    },
+    list: () => ask("/api/list-domains", { headers }),
+    password: () => ask("/api/update-password", { method: "POST", headers, body }),
+  };
+}
+
+/** The ms that each request took, one after the other. */
+async function timesOf(request: () => Promise<unknown>, until: number): Promise<number[]> {
+  const times: number[] = [];
+  while (performance.now() < until) {
+    const begin = performance.now();
+    try {
+      await request();
+      times.push(performance.now() - begin);
+    } catch {
+      times.push(PATIENCE);
+    }
+    await pause(PAUSE);
+  }
+  return times;
+}
+
+/** MB that the server occupied at most since its counter was cleared. */
+function peak({ child }: Program): number {
+  return Number(/^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${child.pid}/status`, "utf8"))?.[1]) / 1024;
+}
+
+async function start(folder: string) {
+  const { database } = await seededDatabase({ users: 10_000, domains: 10 });
+  const [key = "", greedyKey = ""] = await addNodes(database, 2);
+  const store = openStore(database, { create: false });
+  const addToken = async (name: string) => {
+    const made = await call(runtimeOf(store), operator("cli"), operatorTools.createToken, { name });
+    if (!made.ok) throw made.error;
+    return String(made.value.token);
+  };
+  const [token, greedyToken] = [await addToken("modest"), await addToken("greedy")];
+  await store.close();
+  const args = ["serve", "--port", "0", "--db", database, ...unlimited];
+  const server = new Program([join(folder, "src/entry.ts"), ...args]);
+  const url = await server.until(/serves (http:\S+)/);
+  const answer = await fetch(`${url}/api/list-users?limit=200`, {
+    headers: { authorization: `Bearer ${token}` },
+  });
+  const { users } = (await answer.json()) as { users: Array<{ email: string }> };
+  const emails = users.map(({ email }) => email);
+  const greed: Greed = { url, token: greedyToken, key: greedyKey, emails };
+  return { server, greed, token, key, url };
+}
