@@ -18,6 +18,10 @@ export interface AuditEntry {
   door: string;
   /** The program that called, as it names itself. */
   client?: string | undefined;
+  /** Where it came from over HTTP, the address of the client behind trusted proxies. */
+  address?: string | undefined;
+  /** The id of its HTTP request, which the server's log has as well. */
+  request?: string | undefined;
   tool: string;
   /** The input without its secret fields; of a refused call, those of its fields that are valid. */
   arguments: Record<string, unknown>;
@@ -26,11 +30,13 @@ export interface AuditEntry {
 }
 
 /** An entry as it is read back; `id` rises with each. */
-export interface AuditRow extends Required<Omit<AuditEntry, "client" | "outcome">> {
+export interface AuditRow extends Required<Omit<AuditEntry, "client" | "address" | "request" | "outcome">> {
   id: number;
   /** The revision after the call. */
   revision: number;
   client: string | null;
+  address: string | null;
+  request: string | null;
   outcome: string;
 }
 
@@ -50,13 +56,17 @@ export class AuditTable {
   /** At least one entry, after the change that they are about: they have the revision which that led to. */
   async append(...entries: readonly AuditEntry[]): Promise<void> {
     const revision = await this.#state.revision();
-    const rows = entries.map(({ client = null, outcome = "done", ...entry }) => ({
-      ...entry,
-      client,
-      outcome,
-      arguments: JSON.stringify(entry.arguments),
-      revision,
-    }));
+    const rows = entries.map(
+      ({ client = null, address = null, request = null, outcome = "done", ...entry }) => ({
+        ...entry,
+        client,
+        address,
+        request,
+        outcome,
+        arguments: JSON.stringify(entry.arguments),
+        revision,
+      }),
+    );
     await this.#db.insertInto("audit_log").values(rows).execute();
   }
 

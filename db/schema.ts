@@ -113,6 +113,8 @@ export interface Schema {
     revision: Fixed<number>;
     client: Fixed<string | null>;
     outcome: Fixed<string>;
+    address: Fixed<string | null>;
+    request: Fixed<string | null>;
   };
   audit_retention: { id: Fixed<number>; days: number | null };
 }

@@ -32,6 +32,8 @@ export interface Origin {
   request?: string | undefined;
   /** The calling program, as it names itself: bounded and made printable by the door. */
   client?: string | undefined;
+  /** Where the request comes from: the client's own address behind trusted proxies. */
+  address?: string | undefined;
 }
 
 export interface EndedCall extends Origin {
@@ -98,7 +100,7 @@ async function run(
   principal: Principal,
   tool: Tool,
   input: unknown,
-  { client }: Origin,
+  origin: Origin,
 ): Promise<Record<string, unknown>> {
   const parsed = tool.parse(input);
   authorise(principal, tool, parsed);
@@ -113,7 +115,7 @@ async function run(
         at,
         principal: principal.name,
         door: principal.door,
-        client,
+        ...origin,
         tool: tool.endpoint,
         arguments: parsed.arguments,
       });
@@ -201,7 +203,7 @@ async function recordRefusal(
   principal: Principal,
   tool: Tool,
   input: unknown,
-  { client, request }: Origin,
+  origin: Origin,
   { code }: MailError,
 ): Promise<void> {
   // It is not about the call, and an entry would cost what is lacking: the disk, the lock.
@@ -214,14 +216,14 @@ async function recordRefusal(
         at: runtime.now().toISOString(),
         principal: principal.name,
         door: principal.door,
-        client,
+        ...origin,
         tool: tool.endpoint,
         arguments: validArguments(tool, input),
         outcome: code,
       }),
     );
   } catch (error) {
-    runtime.reportBug(error, request ?? randomUUID());
+    runtime.reportBug(error, origin.request ?? randomUUID());
   }
 }
 

@@ -12,6 +12,7 @@ import { reportedParts } from "./0011-reported-parts.ts";
 import { acceptances } from "./0012-acceptances.ts";
 import { userSearch } from "./0013-user-search.ts";
 import { hiddenDomains } from "./0014-hidden-domains.ts";
+import { auditOrigin } from "./0015-audit-origin.ts";
 
 /** Append-only: a database of version n has run the first n of these, and keeps that number in user_version. */
 export const migrations: readonly string[] = [
@@ -29,4 +30,5 @@ export const migrations: readonly string[] = [
   acceptances,
   userSearch,
   hiddenDomains,
+  auditOrigin,
 ];

@@ -26,6 +26,7 @@ export async function mountRest(
         const input = plainInput(tool, reads ? request.query : request.body);
         const outcome = await call(runtime, request.principal, tool, input, {
           request: request.id,
+          address: request.clientAddress,
           client: clientOfUserAgent(request.headers["user-agent"]),
         });
         return outcome.ok ? reply.send(outcome.value) : sendProblem(reply, refusalOverRest(outcome.error));

@@ -106,6 +106,8 @@ test("the operator learns of a refresh token that was used twice: once on record
     {
       principal: `oauth:Claude/${id}`,
       door: "oauth",
+      address: "127.0.0.1",
+      request: expect.stringMatching(/^[0-9a-f]{8}-/),
       arguments: { grant: id, client: "Claude", reason: "a refresh token was used twice" },
     },
   ]);

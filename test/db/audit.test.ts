@@ -12,7 +12,7 @@ test("every change says who asked for it, by which door, with what, and which re
   await run("add-domain", { domain: "Example.NL" }, assistant);
   await run("add-user", { email: "Jan@example.nl", password: PASSWORD, quota_mb: 5 }, assistant);
   const at = "2026-03-01T12:00:00.000Z";
-  const done = { client: null, outcome: "done" };
+  const done = { client: null, address: null, request: null, outcome: "done" };
   const who = { at, principal: "claude", door: "mcp" };
   expect(rawDatabase(file).prepare("SELECT * FROM audit_log ORDER BY id").all()).toEqual([
     { id: 1, ...who, tool: "add-domain", arguments: '{"domain":"example.nl"}', revision: 1, ...done },

@@ -107,7 +107,58 @@ test("what an operator allows a client by OAuth is on record", async () => {
       tool: "allow-client",
       arguments: { client: "Claude", scopes: expect.any(Array), domains: ["example.nl"] },
       outcome: "done",
+      address: "127.0.0.1",
+      request: expect.stringMatching(/^[0-9a-f]{8}-/),
     },
+  ]);
+});
+
+test("an entry has the address and the id of its request, also a refusal's; the shell has neither", async () => {
+  const server = await startServer({ "trusted-proxies": "127.0.0.1" });
+  const behindProxy = { authorization: `Bearer ${server.token}`, "x-forwarded-for": "203.0.113.7" };
+  const call = { name: "m25_mail_add_domain", arguments: { domain: "mcp.nl" } };
+  await postCall({ url: server.url, token: server.token }, call, { name: "test" });
+  for (const path of ["add-domain", "remove-domain", "add-node"]) {
+    const body = JSON.stringify(path === "add-node" ? { name: "pi" } : { domain: `${path}.nl` });
+    const headers = { ...behindProxy, "content-type": "application/json" };
+    await http(`${server.url}/api/${path}`, { method: "POST", headers, body });
+  }
+  await callTool(await connectStdio("1.x", server.database), "add-domain", { domain: "stdio.nl" });
+  await m25mail(["call", "add-domain", "--domain", "cli.nl", "--db", server.database]);
+  const entries = await audit(server.database);
+  const request = expect.stringMatching(/^[0-9a-f]{8}-[0-9a-z]+$/);
+  expect(entries).toMatchObject([
+    { door: "mcp", outcome: "done", address: "127.0.0.1", request },
+    { door: "rest", outcome: "done", address: "203.0.113.7", request },
+    { door: "rest", outcome: "domain_not_found", address: "203.0.113.7", request },
+    { door: "rest", outcome: "done", address: "203.0.113.7", request },
+    { door: "stdio", address: null, request: null },
+    { door: "cli", address: null, request: null },
+  ]);
+  const ids = entries.map((entry) => entry.request).filter((id) => id !== null);
+  expect(new Set(ids).size).toBe(4);
+  for (const id of ids) {
+    await expect.poll(() => server.log.some((line) => line.includes(String(id)))).toBe(true);
+  }
+  const { stdout } = await m25mail(["audit", "--db", server.database]);
+  expect(stdout).toContain(`first (rest, 203.0.113.7)  add-domain  done  revision 2  request ${ids[1]}  {`);
+  expect(stdout).toContain("operator (cli)  add-domain  done  revision 4  {");
+});
+
+test("what a node changed has the node's address and request", async () => {
+  const server = await startServer({ "trusted-proxies": "127.0.0.1" });
+  const { body } = await server.api("add-node", { name: "pi" });
+  const node = new SyncingNode(server.url, String(body.sync_key));
+  const from = { "x-forwarded-for": "198.51.100.7" };
+  await node.poll(from);
+  const headers = { ...from, authorization: `Bearer ${node.key}` };
+  node.key = JSON.parse((await http(`${server.url}/sync/v1/key`, { method: "POST", headers })).body).sync_key;
+  await node.poll(from);
+  const request = expect.stringMatching(/^[0-9a-f]{8}-[0-9a-z]+$/);
+  const byTheNode = (await audit(server.database)).filter(({ door }) => door === "sync");
+  expect(byTheNode).toMatchObject([
+    { tool: "rotate-key", address: "198.51.100.7", request },
+    { tool: "end-old-key", address: "198.51.100.7", request },
   ]);
 });
 

@@ -20,6 +20,8 @@ export const readAudit = defineTool({
         principal: z.string(),
         door: z.string(),
         client: z.string().nullable(),
+        address: z.string().nullable(),
+        request: z.string().nullable(),
         tool: z.string(),
         arguments: z.record(z.string(), z.unknown()),
         outcome: z.string(),

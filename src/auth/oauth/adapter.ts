@@ -22,6 +22,8 @@ export function adapterFor(store: Store, seconds: () => number, log: Log): (kind
         at: new Date(seconds() * 1000).toISOString(),
         principal: grantName(client_name, grant.id),
         door: "oauth",
+        address: Provider.ctx?.ip,
+        request: Provider.ctx?.get("x-request-id"),
         tool: "end-grant",
         arguments: { ...named, reason: `${misused} was used twice` },
       });

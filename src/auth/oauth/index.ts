@@ -62,11 +62,12 @@ export async function openOAuth(
   async function pass(request: FastifyRequest, reply: FastifyReply): Promise<void> {
     reply.hijack();
     // It makes addresses of the request's, which a proxy may have changed: ours is the public one, always. And
-    // it knows where a request comes from by what was found out of that already.
+    // it knows where a request comes from, and its id, by what was found out of that already.
     Object.assign(request.raw.headers, {
       "x-forwarded-proto": protocol.slice(0, -1),
       "x-forwarded-host": host,
       "x-forwarded-for": request.clientAddress,
+      "x-request-id": request.id,
     });
     for (const [name, value] of Object.entries(pageHeaders)) reply.raw.setHeader(name, value);
     // As everywhere where no credential is asked for: strangers keep no connection, nor go on with an endless body.

@@ -128,7 +128,7 @@ export async function mountInteraction(scope: FastifyInstance, parts: Interactio
     grant.addResourceScope(resource, granted.scopes.join(" "));
     const access: Access = { type: "m25-mail", domains: granted.domains, client_name: asked.clientName };
     grant.addRar(access);
-    await recordConsent(plainName(asked.clientName), granted);
+    await recordConsent(request, plainName(asked.clientName), granted);
     const grantId = await grant.save();
     log.info("OAuth: the operator allowed a client", {
       client: plainName(asked.clientName),
@@ -140,6 +140,7 @@ export async function mountInteraction(scope: FastifyInstance, parts: Interactio
 
   /** Before the grant is saved, which the provider does by itself: there is none without its entry. */
   async function recordConsent(
+    { clientAddress, id }: FastifyRequest,
     client: string,
     { scopes, domains }: Pick<Access, "domains"> & { scopes: Scope[] },
   ) {
@@ -148,6 +149,8 @@ export async function mountInteraction(scope: FastifyInstance, parts: Interactio
         at: now().toISOString(),
         principal: OPERATOR,
         door: "oauth",
+        address: clientAddress,
+        request: id,
         tool: "allow-client",
         arguments: { client, scopes, domains },
       }),

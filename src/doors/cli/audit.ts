@@ -18,6 +18,8 @@ interface Entry {
   principal: string;
   door: string;
   client: string | null;
+  address: string | null;
+  request: string | null;
   tool: string;
   arguments: Record<string, unknown>;
   outcome: string;
@@ -65,13 +67,14 @@ async function* pages(runtime: Runtime, filter: Record<string, unknown>, line: (
 }
 
 function readable(entry: Entry): string {
-  const by = entry.client === null ? entry.door : `${entry.door}, ${entry.client}`;
+  const by = [entry.door, entry.client, entry.address].filter((part) => part !== null).join(", ");
   const parts = [
     entry.at,
     `${entry.principal} (${by})`,
     entry.tool,
     entry.outcome,
     `revision ${entry.revision}`,
+    ...(entry.request === null ? [] : [`request ${entry.request}`]),
   ];
   return printable([...parts, JSON.stringify(entry.arguments)].join("  "));
 }

@@ -134,7 +134,11 @@ export async function mountMcp(
     return reply.status(status).send({ jsonrpc: "2.0", id: null, error: refusal });
   });
   const serve = async (request: FastifyRequest, reply: FastifyReply) => {
-    const origin: Origin = { request: request.id, client: clientOfUserAgent(request.headers["user-agent"]) };
+    const origin: Origin = {
+      request: request.id,
+      address: request.clientAddress,
+      client: clientOfUserAgent(request.headers["user-agent"]),
+    };
     const { principal, body } = request;
     const refusal = refusedBatch(body, String(request.headers["mcp-protocol-version"] ?? ""));
     if (refusal !== undefined) {

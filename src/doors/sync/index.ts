@@ -32,7 +32,8 @@ export async function mountSync(
   scope.decorateRequest("node");
   // Before the body is read: who has no key learns nothing of what a report looks like.
   const authenticate = async (request: FastifyRequest) => {
-    await endOldKey(door, authenticateNode(door, await door.store.polls.look(), request));
+    authenticateNode(door, await door.store.polls.look(), request);
+    await endOldKey(door, request);
   };
   scope.get("/sync/v1/maps", (request, reply) => sendMaps(door, request, reply));
   scope.post("/sync/v1/report", { onRequest: authenticate }, (request, reply) =>

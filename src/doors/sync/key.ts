@@ -17,7 +17,7 @@ export async function sendKey(
   const end = await door.store.write(async (tables) => {
     const keyEnds = await tables.nodes.exchangeKey(node, key, keyEnd(now));
     const call = { tool: "rotate-key", arguments: { name: node.name } };
-    await tables.audit.append({ ...byNode(node.name), at: now.toISOString(), ...call });
+    await tables.audit.append({ ...byNode(request), at: now.toISOString(), ...call });
     return keyEnds;
   });
   return reply.header("cache-control", "no-store").send({ sync_key: key.text, old_key_ends_at: end });

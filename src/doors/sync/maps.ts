@@ -57,7 +57,7 @@ async function answerPoll(
 ): Promise<FastifyReply> {
   let polls = await door.store.polls.look();
   let node = authenticateNode(door, polls, request);
-  await endOldKey(door, node);
+  await endOldKey(door, request);
   let standing = standingOf(request, polls, node);
   const wait = waitOf(request) * 1000;
   const deadline = performance.now() + wait;
@@ -81,7 +81,7 @@ async function answerPoll(
   if (wait > 0) await door.waits.during(node.id, waitForNews);
   if (standing.kind === "beyond") {
     // An older copy of the database was put in its place by hand.
-    await startHistory(door, node, polls.state(node.view));
+    await startHistory(door, request, polls.state(node.view));
     polls = await door.store.polls.look();
     node = authenticateNode(door, polls, request); // what was accepted of the former history is forgotten
     standing = { kind: "unknown" };
@@ -125,13 +125,17 @@ function isBeyond(position: Position, state: StateSummary, polls: PollView): boo
   return digest !== position.digest;
 }
 
-async function startHistory(door: SyncDoor, { name }: PollingNode, { history }: StateSummary): Promise<void> {
+async function startHistory(
+  door: SyncDoor,
+  request: FastifyRequest,
+  { history }: StateSummary,
+): Promise<void> {
   const at = door.now().toISOString();
   await door.store.write(async (tables) => {
     // Many nodes find this out at once; one new history is enough.
     if ((await tables.state.history()) !== history) return;
     await tables.state.startHistory(at);
-    await tables.audit.append({ ...byNode(name), at, tool: "start-history", arguments: {} });
+    await tables.audit.append({ ...byNode(request), at, tool: "start-history", arguments: {} });
   });
 }
 

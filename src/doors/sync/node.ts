@@ -36,20 +36,21 @@ export function authenticateNode(door: SyncDoor, polls: PollView, request: Fasti
   return node;
 }
 
-/** Who the audit log says did what a node asked for. */
-export function byNode(name: string): { principal: string; door: string } {
-  return { principal: `node ${name}`, door: "sync" };
+/** What the audit log says of the node that asked, and of its request. */
+export function byNode({ node, clientAddress, id }: FastifyRequest) {
+  return { principal: `node ${node.name}`, door: "sync", address: clientAddress, request: id };
 }
 
 /** The first use of a new key ends the old one. */
-export async function endOldKey(door: SyncDoor, node: PollingNode): Promise<void> {
+export async function endOldKey(door: SyncDoor, request: FastifyRequest): Promise<void> {
+  const { node } = request;
   if (!node.keyIsNext) return;
   const at = door.now().toISOString();
   await door.store.write(async (tables) => {
     // Several of its requests may come before that is known here.
     if (!(await tables.nodes.promoteKey(node.id, node.keyHash))) return;
     const call = { tool: "end-old-key", arguments: { name: node.name } };
-    await tables.audit.append({ ...byNode(node.name), at, ...call });
+    await tables.audit.append({ ...byNode(request), at, ...call });
   });
 }
 
