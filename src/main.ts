@@ -18,6 +18,7 @@ import {
   storeFlags,
   toolNamed,
 } from "./doors/cli/help.ts";
+import { OutputFailure, writeOut } from "./doors/cli/output.ts";
 import { isRepaired } from "./doors/utf8.ts";
 import { jsonLog } from "./json-log.ts";
 import { type Log, stderrLog } from "./log.ts";
@@ -25,7 +26,7 @@ import { MailError } from "./mail/error.ts";
 import { version } from "./version.ts";
 
 const log = stderrLog();
-process.stdout.on("error", () => {}); // who reads only the first lines of a list hangs up: no fault of ours
+process.stdout.on("error", () => {}); // each write is told of it
 
 const typed = process.argv.slice(2);
 process.exitCode = await main(typed).catch(exitCodeOf);
@@ -160,8 +161,8 @@ function endNow(): never {
   return process.exit(exitCodes.done);
 }
 
-function print(text: string): number {
-  process.stdout.write(text);
+async function print(text: string): Promise<number> {
+  await writeOut(text);
   return exitCodes.done;
 }
 
@@ -169,6 +170,11 @@ function exitCodeOf(error: unknown): number {
   if (error instanceof UsageError) {
     process.stderr.write(`${error.message}\nSee: ${helpAtHand(typed)}\n`);
     return exitCodes.usage;
+  }
+  if (error instanceof OutputFailure) {
+    if (error.code === "EPIPE") return exitCodes.done; // the reader of a list wanted its first lines only
+    process.stderr.write(`${error.message}\n`);
+    return exitCodes.output;
   }
   if (error instanceof MailError) {
     return showRefusal(error);

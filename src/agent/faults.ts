@@ -6,6 +6,7 @@ export const exitCodes = {
   done: 0,
   usage: 2,
   refused: 65,
+  output: 74,
   temporary: 75,
   notAccepted: 77,
   configuration: 78,

@@ -38,8 +38,8 @@ const usage: Readonly<Record<CommandName, { flags: string; does: string; more: s
 };
 
 const EXIT_CODES = `Exit codes: 0 done, or nothing to do; 2 wrong usage; 65 the server's answer was refused and the old state
-stays in service, or removals of too many users were withheld and nothing else was; 75 a temporary failure, run
-again; 77 the key or the address is not accepted; 78 a configuration that cannot work.
+stays in service, or removals of too many users were withheld and nothing else was; 74 the output could not be
+written; 75 a temporary failure, run again; 77 the key or the address is not accepted; 78 a configuration that cannot work.
 `;
 
 const lines = (["join", "once", "run", "accept", "status", "rotate"] as const).map((name) => {

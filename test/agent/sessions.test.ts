@@ -33,7 +33,7 @@ async function nodeWith(doveadm: Doveadm, clock: { now: number }): Promise<{ nod
   const server = await startServer(one);
   const events: string[] = [];
   const parts: Partial<Host> = {
-    find: async (command) => `/pretended/${command}`,
+    find: async (command) => (command === "postconf" ? undefined : `/pretended/${command}`),
     run: async (command, args, options) => {
       if (command.endsWith("postmap")) {
         if (!args.includes("-s") && !args.includes("-q")) events.push("postmap");

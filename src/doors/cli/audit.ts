@@ -1,5 +1,3 @@
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import { call, type Runtime } from "../../../tools/call.ts";
 import { operatorTools } from "../../../tools/operator/index.ts";
 import { operator } from "../../../tools/principal.ts";
@@ -8,6 +6,7 @@ import { printable } from "../../printable.ts";
 import { parseArguments } from "./arguments.ts";
 import { exitCodes } from "./call.ts";
 import { storeFlags } from "./help.ts";
+import { writeOut } from "./output.ts";
 import type { StoreCommand } from "./store-command.ts";
 
 const PAGE = 500;
@@ -42,9 +41,7 @@ export function auditCommand(argv: readonly string[]): StoreCommand {
         ...(since !== undefined && { since: timeOf(String(since), runtime.now()) }),
         ...(principal !== undefined && { principal }),
       };
-      await pipeline(Readable.from(pages(runtime, filter, line)), process.stdout, { end: false }).catch(
-        hungUp,
-      );
+      for await (const page of pages(runtime, filter, line)) await writeOut(page);
       return exitCodes.done;
     },
   };
@@ -93,9 +90,4 @@ function timeOf(text: string, now: Date): string {
   throw new UsageError(
     "--since takes a duration such as 90m, 24h or 7d, a date such as 2026-11-22, or a time such as 2026-11-22T10:00:00Z.",
   );
-}
-
-/** Who reads only the first lines closes the pipe: no fault of ours. */
-function hungUp(error: unknown): void {
-  if (!(error instanceof Error && "code" in error && error.code === "EPIPE")) throw error;
 }

@@ -3,10 +3,21 @@ import { operator } from "../../../tools/principal.ts";
 import { removeDomain } from "../../../tools/remove-domain.ts";
 import type { Tool } from "../../../tools/tool.ts";
 import type { MailError } from "../../mail/error.ts";
+import { OutputFailure, writeOut } from "./output.ts";
 import { atTheShell, flagName } from "./wording.ts";
 
 /** Exit codes after sysexits.h: 75 invites cron to try again. */
-export const exitCodes = { done: 0, refused: 1, usage: 2, temporary: 75 } as const;
+export const exitCodes = { done: 0, refused: 1, usage: 2, output: 74, temporary: 75 } as const;
+
+/** What to do when a secret that is shown once could not be shown. */
+const lostSecret: Readonly<Record<string, string>> = {
+  "create-token":
+    "The token was made and nobody has it: end it with m25-mail token revoke NAME, and make another.",
+  "add-node":
+    "The node is registered and nobody has its key: m25-mail node rotate-key NAME gives another, or m25-mail node remove NAME.",
+  "rotate-key":
+    "The key was made and nobody has it: m25-mail node rotate-key NAME gives another, and ends this one.",
+};
 
 /**
  * Runs a tool as the operator and shows its result on stdout, or its refusal on stderr.
@@ -22,13 +33,25 @@ export async function runTool(
 ): Promise<number> {
   const outcome = await call(runtime, operator("cli"), tool, input);
   if (outcome.ok) {
-    process.stdout.write(`${present(outcome.value)}\n`);
     // Where no server runs, nobody else erases what it left.
     if (tool === removeDomain) await runtime.store.eraseHidden();
-    return exitCodes.done;
+    return await show(tool, `${present(outcome.value)}\n`);
   }
   const flags = Object.keys(tool.input.shape).map((field) => [field, `--${flagName(field)}`]);
   return showRefusal(outcome.error, { ...Object.fromEntries(flags), password: "password", ...words });
+}
+
+/** @throws OutputFailure where no secret is lost by it */
+async function show({ endpoint }: Tool, text: string): Promise<number> {
+  try {
+    await writeOut(text);
+    return exitCodes.done;
+  } catch (error) {
+    const advice = lostSecret[endpoint];
+    if (!(error instanceof OutputFailure) || advice === undefined) throw error;
+    process.stderr.write(`${error.message}\n${advice}\n`);
+    return exitCodes.output;
+  }
 }
 
 /** Shows a refusal on stderr, in the words of the command line, and gives its exit code. */

@@ -56,7 +56,7 @@ Passwords are read from standard input, a prompt, or --password-file FILE.
 Flags of serve, and the environment variables that stand for them; every command takes --db:
 ${flagTable(serveFlags)}
 
-Exit codes: 0 done, 1 refused, 2 wrong usage, 75 a temporary failure (run again).
+Exit codes: 0 done, 1 refused, 2 wrong usage, 74 the output could not be written, 75 a temporary failure (run again).
 `;
 }
 

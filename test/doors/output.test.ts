@@ -1,0 +1,59 @@
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { openStore } from "../../db/sqlite.ts";
+import { ENTRY, m25mail } from "../support/program.ts";
+import { temporaryFolder, testRuntime } from "../support/store.ts";
+
+const FULL = ["bash", "-c", 'exec "$@" >/dev/full', "bash", process.execPath, ENTRY] as const;
+const HUNG_UP = ["bash", "-o", "pipefail", "-c", '"$@" | true', "bash", process.execPath, ENTRY] as const;
+
+async function database(): Promise<string> {
+  const file = join(temporaryFolder(), "m25-mail.db");
+  const store = openStore(file, { create: true });
+  const { must } = testRuntime(store);
+  await must("add-domain", { domain: "example.nl" });
+  await must("add-node", { name: "pi" });
+  await store.close();
+  return file;
+}
+
+test.each([
+  ["token create shop", "m25-mail token revoke"],
+  ["call add-node --name pi-2", "m25-mail node rotate-key"],
+  ["node rotate-key pi", "m25-mail node rotate-key"],
+])("a secret that %s cannot show is said to be lost, with what ends it", async (command, advice) => {
+  for (const shell of [FULL, HUNG_UP]) {
+    const args = [...command.split(" "), "--db", await database()];
+    const { code, stderr } = await m25mail(args, { command: shell });
+    expect({ code, stderr }).toEqual({ code: 74, stderr: expect.stringContaining(advice) });
+  }
+});
+
+test.each([
+  "--help",
+  "--version",
+  "call list-domains",
+  "call list-domains --json",
+  "token list",
+  "node list",
+  "audit",
+])("m25-mail %s says so when its output cannot be written", async (command) => {
+  const words = command.split(" ");
+  const args = command.startsWith("--") ? words : [...words, "--db", await database()];
+  const { code, stderr } = await m25mail(args, { command: FULL });
+  expect({ code, stderr }).toEqual({ code: 74, stderr: "The output could not be written (ENOSPC).\n" });
+});
+
+test("a list whose reader has hung up ends well", async () => {
+  const args = ["call", "list-domains", "--db", await database()];
+  expect(await m25mail(args, { command: HUNG_UP })).toMatchObject({ code: 0, stderr: "" });
+});
+
+test.each(["--help", "--version"])(
+  "m25-mail-node %s says so when its output cannot be written",
+  async (flag) => {
+    const node = [...FULL.slice(0, -1), join(ENTRY, "../m25-mail-node.mjs")] as unknown as typeof FULL;
+    const { code, stderr } = await m25mail([flag], { command: node });
+    expect({ code, stderr }).toEqual({ code: 74, stderr: expect.stringContaining("could not be written") });
+  },
+);
