@@ -5,14 +5,13 @@ import { homeOf, untilDovecotLooks } from "./dovecot.ts";
 import { onOneLine } from "./faults.ts";
 import type { FileSystem } from "./file-system.ts";
 import { names, stagedName } from "./folder.ts";
-import type { CommandResult, Host } from "./host.ts";
+import type { Host } from "./host.ts";
 import { compareMainCf, type PostfixCommands } from "./main-cf.ts";
-import { configurationFolder } from "./postmap.ts";
+import { configurationFolder, runQuietly } from "./postmap.ts";
 import { PRIVATE, removeQuietly, replaceFile } from "./staging.ts";
 
 /** Of each kind. */
 const SAMPLE = 5;
-const TIMEOUT = 30_000;
 
 /** What came and what went: of a whole update, or the part of it that is looked up. */
 export interface Changes {
@@ -152,14 +151,6 @@ async function askDovecot(
 function isOurHome(home: string, mailRoot: string, user: string): boolean {
   const at = user.indexOf("@");
   return home.startsWith(`${mailRoot}/${user.slice(at + 1)}/${user.slice(0, at)}.`);
-}
-
-async function runQuietly(host: Host, command: string, args: readonly string[]): Promise<CommandResult> {
-  try {
-    return await host.run(command, args, { timeout: TIMEOUT });
-  } catch (error) {
-    return { code: null, stdout: "", stderr: `cannot be run: ${(error as Error).message}` };
-  }
 }
 
 /** Earlier keys first, unless the update itself has made them something else. */

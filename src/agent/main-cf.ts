@@ -1,10 +1,8 @@
 import { join } from "node:path";
 import type { NodeRole } from "../sync/records.ts";
 import { onOneLine } from "./faults.ts";
-import type { CommandResult, Host } from "./host.ts";
-import { configurationFolder } from "./postmap.ts";
-
-const TIMEOUT = 30_000;
+import type { Host } from "./host.ts";
+import { configurationFolder, runQuietly } from "./postmap.ts";
 
 /** Postfix's commands, and the folder of the main.cf that is in service; undefined for Postfix's own. */
 export interface PostfixCommands {
@@ -92,7 +90,7 @@ async function readSettings(
   names: readonly string[],
 ): Promise<Map<string, string[]> | string> {
   const folder = configuration === undefined ? [] : ["-c", configuration];
-  const { code, stdout, stderr } = await run(host, postconf, [...folder, "-x", ...names]);
+  const { code, stdout, stderr } = await runQuietly(host, postconf, [...folder, "-x", ...names]);
   if (code !== 0) {
     return `Postfix has no configuration that can be read: ${onOneLine(stderr) || `postconf ended with ${code ?? "a signal"}`}`;
   }
@@ -148,13 +146,5 @@ async function isFound(
   table: string,
 ): Promise<boolean> {
   const folder = configuration === undefined ? [] : ["-c", configuration];
-  return (await run(host, postmap, [...folder, "-q", key, table])).code === 0;
-}
-
-async function run(host: Host, command: string, args: readonly string[]): Promise<CommandResult> {
-  try {
-    return await host.run(command, args, { timeout: TIMEOUT });
-  } catch (error) {
-    return { code: null, stdout: "", stderr: `cannot be run: ${(error as Error).message}` };
-  }
+  return (await runQuietly(host, postmap, [...folder, "-q", key, table])).code === 0;
 }

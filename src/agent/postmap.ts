@@ -6,6 +6,8 @@ import type { CommandResult, Host, Lock } from "./host.ts";
 import { replaceFile } from "./staging.ts";
 
 const TIMEOUT = 300_000;
+/** Of a question to Postfix. */
+const QUESTION_TIMEOUT = 30_000;
 /** Postfix's commands doze while their main.cf is under two seconds old. */
 const BACKDATED = 60;
 
@@ -75,4 +77,17 @@ export async function configurationFolder(host: Host, out: string): Promise<stri
     await replaceFile(host.files, join(folder, ".main.cf.new"), file, [], { mode: 0o644 }, modified);
   }
   return folder;
+}
+
+/** Runs a command; one that cannot be started ends as one that failed. */
+export async function runQuietly(
+  host: Host,
+  command: string,
+  args: readonly string[],
+): Promise<CommandResult> {
+  try {
+    return await host.run(command, args, { timeout: QUESTION_TIMEOUT });
+  } catch (error) {
+    return { code: null, stdout: "", stderr: `cannot be run: ${(error as Error).message}` };
+  }
 }

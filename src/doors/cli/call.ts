@@ -33,9 +33,10 @@ export async function runTool(
 ): Promise<number> {
   const outcome = await call(runtime, operator("cli"), tool, input);
   if (outcome.ok) {
+    const code = await show(tool, `${present(outcome.value)}\n`);
     // Where no server runs, nobody else erases what it left.
     if (tool === removeDomain) await runtime.store.eraseHidden();
-    return await show(tool, `${present(outcome.value)}\n`);
+    return code;
   }
   const flags = Object.keys(tool.input.shape).map((field) => [field, `--${flagName(field)}`]);
   return showRefusal(outcome.error, { ...Object.fromEntries(flags), password: "password", ...words });
