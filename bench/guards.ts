@@ -18,7 +18,7 @@ await benchmark(async () => {
   await store.close();
 
   const args = ["--port", "0", "--db", database, ...unlimited];
-  const guarded = new Program(["src/entry.ts", "serve", ...args]);
+  const guarded = new Program(["src/program/entry.ts", "serve", ...args]);
   await guarded.until(/serves (http:\S+)/);
   const token = readFileSync(join(folder, "first-token"), "utf8").trim();
   const servers = {

@@ -44,7 +44,15 @@ await benchmark(async () => {
   await store.close();
 
   const servers = {
-    "m25-mail serve": new Program(["src/entry.ts", "serve", "--port", "0", "--db", database, ...unlimited]),
+    "m25-mail serve": new Program([
+      "src/program/entry.ts",
+      "serve",
+      "--port",
+      "0",
+      "--db",
+      database,
+      ...unlimited,
+    ]),
     "SDK 1.x, its idiom": new Program(["bench/servers/sdk1-idiom.ts", database]),
     "SDK 2.x, its idiom": new Program(["bench/servers/sdk-idiom.ts", database]),
   };

@@ -18,7 +18,7 @@ await benchmark(async () => {
 
   const servers = {
     "bare node:http": new Program(["bench/servers/bare.ts", etag]),
-    "m25-mail serve": new Program(["src/entry.ts", "serve", "--port", "0", "--db", database]),
+    "m25-mail serve": new Program(["src/program/entry.ts", "serve", "--port", "0", "--db", database]),
     "Express 5": new Program(["bench/servers/express.ts", database]),
   };
   const names = Object.keys(servers) as Array<keyof typeof servers>;

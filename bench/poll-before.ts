@@ -54,7 +54,7 @@ await benchmark(async () => {
 /** By REST alone, which is the same in both. */
 async function start(folder: string): Promise<Server> {
   const database = join(temporaryFolder(), "m25-mail.db");
-  const program = new Program([join(folder, "src/entry.ts"), "serve", "--port", "0", "--db", database]);
+  const program = new Program([entryOf(folder), "serve", "--port", "0", "--db", database]);
   const url = await program.until(/serves (http:\S+)/);
   const token = readFileSync(join(database, "../first-token"), "utf8").trim();
   const post = async (endpoint: string, body: object) => {

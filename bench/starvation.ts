@@ -10,6 +10,7 @@ import type { Greed } from "./servers/greedy.ts";
 import {
   addNodes,
   benchmark,
+  entryOf,
   median,
   Program,
   printTable,
@@ -138,7 +139,7 @@ async function start(folder: string) {
   const [token, greedyToken] = [await addToken("modest"), await addToken("greedy")];
   await store.close();
   const args = ["serve", "--port", "0", "--db", database, ...unlimited];
-  const server = new Program([join(folder, "src/entry.ts"), ...args]);
+  const server = new Program([entryOf(folder), ...args]);
   const url = await server.until(/serves (http:\S+)/);
   const answer = await fetch(`${url}/api/list-users?limit=200`, {
     headers: { authorization: `Bearer ${token}` },

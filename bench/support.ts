@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -184,4 +184,10 @@ export function printTable(header: readonly string[], rows: ReadonlyArray<readon
     `|${widths.map((width, column) => `${"-".repeat(width + 1)}${column === 0 ? "-" : ":"}`).join("|")}|`,
   );
   for (const row of rows) print(line(row));
+}
+
+/** The program's entry in a checkout; before it had a folder of its own it stood in src. */
+export function entryOf(checkout: string): string {
+  const entries = ["src/program/entry.ts", "src/entry.ts"].map((path) => join(checkout, path));
+  return entries.find((path) => existsSync(path)) ?? join(checkout, "src/program/entry.ts");
 }

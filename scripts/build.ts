@@ -9,7 +9,7 @@ rmSync("dist", { recursive: true, force: true });
 
 /** The server: split, so that stdio never reads the HTTP stack; native code and CommonJS stay in node_modules. */
 await build({
-  entryPoints: { "m25-mail": "src/entry.ts" },
+  entryPoints: { "m25-mail": "src/program/entry.ts" },
   outdir: "dist",
   bundle: true,
   splitting: true,

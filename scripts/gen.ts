@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { environmentName, flags } from "../src/config.ts";
 import { inputSchema, outputSchema } from "../src/doors/schema.ts";
+import { environmentName, flags } from "../src/program/config.ts";
 import { tools } from "../tools/index.ts";
 import { mcpName, type Tool } from "../tools/tool.ts";
 

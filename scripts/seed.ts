@@ -1,9 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { seedDatabase } from "../db/seed.ts";
-import { storeConfig, UsageError } from "../src/config.ts";
 import { parseArguments } from "../src/doors/cli/arguments.ts";
 import { exitCodes, showRefusal } from "../src/doors/cli/call.ts";
 import { MailError } from "../src/mail/error.ts";
+import { storeConfig, UsageError } from "../src/program/config.ts";
 import { PasswordHasher } from "../tools/hash.ts";
 
 const USAGE = `npm run seed -- --db FILE --users N --domains M

@@ -11,7 +11,7 @@ const pinned = windows
 
 const server = spawn(
   existsSync(pinned) ? pinned : process.execPath,
-  [here("src/entry.ts"), "stdio", ...process.argv.slice(2)],
+  [here("src/program/entry.ts"), "stdio", ...process.argv.slice(2)],
   { stdio: "inherit", windowsHide: true },
 );
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {

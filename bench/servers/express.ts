@@ -5,7 +5,7 @@ import type { StateSummary } from "../../db/store.ts";
 import { bearerCredential } from "../../src/auth/bearer.ts";
 import { LastSeen } from "../../src/auth/last-seen.ts";
 import { AllowedHosts } from "../../src/doors/http/hosts.ts";
-import { stderrLog } from "../../src/log.ts";
+import { stderrLog } from "../../src/log/log.ts";
 import { stateTag } from "../../src/sync/answer.ts";
 import { wholeView } from "../../src/sync/view.ts";
 import { credentialId, credentialMatches } from "../../tools/credential.ts";

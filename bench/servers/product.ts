@@ -1,9 +1,9 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { Worker } from "node:worker_threads";
 import { openStore } from "../../db/sqlite.ts";
-import { serveConfig } from "../../src/config.ts";
-import { stderrLog } from "../../src/log.ts";
-import { serve } from "../../src/serve.ts";
+import { stderrLog } from "../../src/log/log.ts";
+import { serveConfig } from "../../src/program/config.ts";
+import { serve } from "../../src/program/serve.ts";
 import { stateTag } from "../../src/sync/answer.ts";
 import { wholeView } from "../../src/sync/view.ts";
 import { runtimeOf } from "../support.ts";

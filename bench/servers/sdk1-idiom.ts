@@ -6,7 +6,7 @@ import { openStore } from "../../db/sqlite.ts";
 import { AccessTokens } from "../../src/auth/access-tokens.ts";
 import { bearerCredential } from "../../src/auth/bearer.ts";
 import { LastSeen } from "../../src/auth/last-seen.ts";
-import { stderrLog } from "../../src/log.ts";
+import { stderrLog } from "../../src/log/log.ts";
 import { tools } from "../../tools/index.ts";
 import { mcpName } from "../../tools/tool.ts";
 import { peerRequire, runtimeOf } from "../support.ts";

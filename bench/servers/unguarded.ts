@@ -51,4 +51,4 @@ registerHooks({
   },
 });
 process.argv.splice(2, process.argv.length, "serve", ...argv);
-await import("../../src/main.ts");
+await import("../../src/program/main.ts");

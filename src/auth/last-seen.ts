@@ -1,5 +1,5 @@
 import type { Store } from "../../db/store.ts";
-import type { Log } from "../log.ts";
+import type { Log } from "../log/log.ts";
 import { MailError } from "../mail/error.ts";
 
 const FLUSH_EVERY = 1_000;

@@ -1,4 +1,4 @@
-import { redacted } from "../redact.ts";
+import { redacted } from "../log/redact.ts";
 
 const MAX_LENGTH = 64;
 

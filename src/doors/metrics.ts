@@ -1,7 +1,7 @@
 import type { FastifyInstance } from "fastify";
 import { call, type Runtime } from "../../tools/call.ts";
 import { type Figures, readFigures } from "../../tools/read-figures.ts";
-import type { Metrics } from "../metrics.ts";
+import type { Metrics } from "../log/metrics.ts";
 import { sendProblem } from "./http/problem.ts";
 
 /** Mounts /metrics on a scope whose `authenticate` has set request.principal. */

@@ -1,5 +1,5 @@
 import type { Tool } from "../../tools/tool.ts";
-import { version } from "../version.ts";
+import { version } from "../program/version.ts";
 import { inputSchema, outputSchema } from "./schema.ts";
 
 /** The REST door to these tools as an OpenAPI 3.1 document. */

@@ -1,7 +1,7 @@
 import { renameSync } from "node:fs";
 import { expect, test } from "vitest";
 import { LastSeen } from "../../src/auth/last-seen.ts";
-import { logTo } from "../../src/log.ts";
+import { logTo } from "../../src/log/log.ts";
 import { testStore } from "../support/store.ts";
 
 test("that contact times cannot be written is said once in plain words while it lasts, and that it is over", async () => {

@@ -1,7 +1,7 @@
 import { generateKeyPairSync, randomUUID, sign } from "node:crypto";
 import { expect, test } from "vitest";
 import { adapterFor } from "../../src/auth/oauth/adapter.ts";
-import { stderrLog } from "../../src/log.ts";
+import { stderrLog } from "../../src/log/log.ts";
 import { callTool, connectHttp } from "../support/clients.ts";
 import {
   authorize,

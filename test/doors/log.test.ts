@@ -4,8 +4,8 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { printable } from "../../src/printable.ts";
-import { redacted } from "../../src/redact.ts";
+import { printable } from "../../src/log/printable.ts";
+import { redacted } from "../../src/log/redact.ts";
 import { newCredential } from "../../tools/credential.ts";
 import { callTool, clientKinds, connectHttp, connectStdio } from "../support/clients.ts";
 import { http, rawHttp } from "../support/http.ts";
@@ -223,7 +223,7 @@ test("a path that cannot be decoded is logged and counted as any other", async (
 
 test("what a line is given cannot end it or steer a terminal, in either format", async () => {
   const code = `
-    import { stderrLog } from ${JSON.stringify(join(import.meta.dirname, "../../src/log.ts"))};
+    import { stderrLog } from ${JSON.stringify(join(import.meta.dirname, "../../src/log/log.ts"))};
     import { jsonLog } from ${JSON.stringify(join(import.meta.dirname, "../../src/json-log.ts"))};
     for (const log of [stderrLog(), await jsonLog("info")]) {
       log.info("a\\nb\\u001b[31m", { client: "c\\u2028d\\u202e e", request: undefined });

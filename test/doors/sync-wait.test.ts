@@ -28,7 +28,7 @@ test("a poll that may wait is answered when something changes, with the change",
 test("a change that another process makes wakes the waiting poll too", async () => {
   const { server, node } = await waitingNode();
   const waiting = node.poll({ prefer: "wait=55" });
-  const entry = join(import.meta.dirname, "../../src/entry.ts");
+  const entry = join(import.meta.dirname, "../../src/program/entry.ts");
   const args = [entry, "call", "add-domain", "--domain", "other.nl", "--db", server.database];
   const [code] = await once(spawn(process.execPath, args, { stdio: "ignore" }), "exit");
   expect(code).toBe(0);

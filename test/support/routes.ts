@@ -1,6 +1,6 @@
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import type { FastifyInstance } from "fastify";
-import type { ServeOptions } from "../../src/serve.ts";
+import type { ServeOptions } from "../../src/program/serve.ts";
 import { startServer, type TestServer } from "./server.ts";
 
 export type Route = readonly [method: string, path: string];

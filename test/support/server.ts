@@ -3,9 +3,9 @@ import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import { openStore } from "../../db/sqlite.ts";
 import type { Store } from "../../db/store.ts";
-import { serveConfig } from "../../src/config.ts";
-import type { Log, LogFields } from "../../src/log.ts";
-import { type ServeOptions, serve } from "../../src/serve.ts";
+import type { Log, LogFields } from "../../src/log/log.ts";
+import { serveConfig } from "../../src/program/config.ts";
+import { type ServeOptions, serve } from "../../src/program/serve.ts";
 import { PasswordHasher } from "../../tools/hash.ts";
 import { temporaryFolder } from "./store.ts";
 

@@ -1,6 +1,6 @@
 import { type Adapter, type AdapterPayload, errors, Provider } from "oidc-provider";
 import type { Store, Tables } from "../../../db/store.ts";
-import type { Log } from "../../log.ts";
+import type { Log } from "../../log/log.ts";
 import { siteOf } from "../../mail/network.ts";
 import { Access, grantName, plainName } from "./authenticate.ts";
 import { clientRules } from "./client-documents.ts";

@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { isRedirectUri } from "../../../tools/redirect-uri.ts";
 import { textOf } from "../../doors/utf8.ts";
-import type { Log } from "../../log.ts";
+import type { Log } from "../../log/log.ts";
 import { applicationType } from "./redirect.ts";
 
 /** Bytes of a document. Those of the known clients have some hundred. */

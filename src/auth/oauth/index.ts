@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { Store } from "../../../db/store.ts";
 import { type Principal, scopes } from "../../../tools/principal.ts";
 import { RateLimit } from "../../../tools/rate-limit.ts";
-import type { Log } from "../../log.ts";
+import type { Log } from "../../log/log.ts";
 import { subscriberOf } from "../../mail/network.ts";
 import { authenticateAccessToken } from "./authenticate.ts";
 import { ClientDocuments, type Fetch } from "./client-documents.ts";

@@ -5,7 +5,7 @@ import type { Store, Tables } from "../../../db/store.ts";
 import { type Scope, scopes } from "../../../tools/principal.ts";
 import { isLoopback } from "../../../tools/redirect-uri.ts";
 import { formOf } from "../../doors/http/bodies.ts";
-import type { Log } from "../../log.ts";
+import type { Log } from "../../log/log.ts";
 import { type Access, plainName } from "./authenticate.ts";
 import type { OperatorLogin } from "./operator-login.ts";
 import {

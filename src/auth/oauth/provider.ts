@@ -9,7 +9,7 @@ import {
 } from "oidc-provider";
 import type { Store } from "../../../db/store.ts";
 import { type Scope, scopes } from "../../../tools/principal.ts";
-import type { Log } from "../../log.ts";
+import type { Log } from "../../log/log.ts";
 import { adapterFor } from "./adapter.ts";
 import { Access } from "./authenticate.ts";
 import type { ClientDocuments } from "./client-documents.ts";

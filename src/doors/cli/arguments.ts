@@ -1,5 +1,5 @@
 import { type ParseArgsConfig, parseArgs } from "node:util";
-import { UsageError } from "../../config.ts";
+import { UsageError } from "../../program/config.ts";
 
 /** The flags without a value that every command has which shows a result. */
 export const SWITCHES = ["json"];

@@ -1,8 +1,8 @@
 import { call, type Runtime } from "../../../tools/call.ts";
 import { operatorTools } from "../../../tools/operator/index.ts";
 import { operator } from "../../../tools/principal.ts";
-import { UsageError } from "../../config.ts";
-import { printable } from "../../printable.ts";
+import { printable } from "../../log/printable.ts";
+import { UsageError } from "../../program/config.ts";
 import { parseArguments } from "./arguments.ts";
 import { exitCodes } from "./call.ts";
 import { storeFlags } from "./help.ts";

@@ -1,6 +1,6 @@
 import { Expiry } from "../../../tools/operator/expiry.ts";
 import { operatorTools } from "../../../tools/operator/index.ts";
-import { UsageError } from "../../config.ts";
+import { UsageError } from "../../program/config.ts";
 import { optionalText, parseArguments, SWITCHES } from "./arguments.ts";
 import { auditCommand } from "./audit.ts";
 import { runTool } from "./call.ts";

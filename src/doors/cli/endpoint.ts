@@ -1,7 +1,7 @@
 import { addPublicProvider } from "../../../tools/add-domain.ts";
 import { tools } from "../../../tools/index.ts";
 import { isSecret } from "../../../tools/tool.ts";
-import { UsageError } from "../../config.ts";
+import { UsageError } from "../../program/config.ts";
 import { inputFromText } from "../input.ts";
 import { inputSchema } from "../schema.ts";
 import { type Arguments, optionalText, parseArguments, SWITCHES } from "./arguments.ts";

@@ -1,7 +1,7 @@
 import { addDomain } from "../../../tools/add-domain.ts";
 import { tools } from "../../../tools/index.ts";
 import { mcpName, type Tool } from "../../../tools/tool.ts";
-import { environmentName, type FlagName, flags } from "../../config.ts";
+import { environmentName, type FlagName, flags } from "../../program/config.ts";
 import { inputSchema } from "../schema.ts";
 import { nameOf, passwordOption, type Usage, usages } from "./usage.ts";
 import { atTheShell, flagName } from "./wording.ts";

@@ -1,5 +1,5 @@
 import { operatorTools } from "../../../tools/operator/index.ts";
-import { UsageError } from "../../config.ts";
+import { UsageError } from "../../program/config.ts";
 import { optionalText, parseArguments, SWITCHES } from "./arguments.ts";
 import { runTool } from "./call.ts";
 import { storeFlags } from "./help.ts";

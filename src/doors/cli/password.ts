@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { Writable } from "node:stream";
-import { UsageError } from "../../config.ts";
+import { UsageError } from "../../program/config.ts";
 import { isRepaired, textOf } from "../utf8.ts";
 
 /**

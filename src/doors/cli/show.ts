@@ -1,4 +1,4 @@
-import { printable } from "../../printable.ts";
+import { printable } from "../../log/printable.ts";
 import type { FlagValues } from "./arguments.ts";
 
 /** How a command shows its result: with --json as it is, else for a person. */

@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
-import type { Log } from "../../log.ts";
+import type { Log } from "../../log/log.ts";
 import { type Networks, plainAddress } from "../../mail/network.ts";
 
 declare module "fastify" {

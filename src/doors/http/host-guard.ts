@@ -1,6 +1,6 @@
 import type { FastifyRequest } from "fastify";
 import { RateLimit } from "../../../tools/rate-limit.ts";
-import type { Log } from "../../log.ts";
+import type { Log } from "../../log/log.ts";
 import { MailError } from "../../mail/error.ts";
 import type { AllowedHosts } from "./hosts.ts";
 

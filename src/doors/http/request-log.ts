@@ -2,9 +2,9 @@ import { randomBytes } from "node:crypto";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { EndedCall } from "../../../tools/call.ts";
 import { RateLimit } from "../../../tools/rate-limit.ts";
-import { callFields } from "../../call-log.ts";
-import type { Log, LogLevel } from "../../log.ts";
-import { type Metrics, POLL_ROUTE } from "../../metrics.ts";
+import { callFields } from "../../log/call-log.ts";
+import type { Log, LogLevel } from "../../log/log.ts";
+import { type Metrics, POLL_ROUTE } from "../../log/metrics.ts";
 
 declare module "fastify" {
   interface FastifyRequest {

@@ -10,7 +10,7 @@ import {
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { Origin } from "../../../tools/call.ts";
 import type { Principal } from "../../../tools/principal.ts";
-import type { Log } from "../../log.ts";
+import type { Log } from "../../log/log.ts";
 import { clientOfUserAgent } from "../client-name.ts";
 import { BODY_LIMIT } from "../http/limits.ts";
 import type { RequestLog } from "../http/request-log.ts";

@@ -13,7 +13,7 @@ import { call, lossOf, type Origin, type Runtime, unconfirmed } from "../../../t
 import type { Principal } from "../../../tools/principal.ts";
 import { mcpName, type Tool } from "../../../tools/tool.ts";
 import { MailError } from "../../mail/error.ts";
-import { version } from "../../version.ts";
+import { version } from "../../program/version.ts";
 import { clientName } from "../client-name.ts";
 import { plainArguments } from "../input.ts";
 import { inputSchema, outputSchema } from "../schema.ts";

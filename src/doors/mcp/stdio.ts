@@ -3,7 +3,7 @@ import type { Runtime } from "../../../tools/call.ts";
 import { operator } from "../../../tools/principal.ts";
 import { RateLimit } from "../../../tools/rate-limit.ts";
 import type { Tool } from "../../../tools/tool.ts";
-import type { Log } from "../../log.ts";
+import type { Log } from "../../log/log.ts";
 import { Confirmations } from "./confirmation.ts";
 import { isClientFault } from "./faults.ts";
 import { mcpServer } from "./server.ts";

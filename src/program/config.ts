@@ -2,8 +2,8 @@ import { existsSync, realpathSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import * as z from "zod";
-import { logLevels } from "./log.ts";
-import { Network } from "./mail/schemas.ts";
+import { logLevels } from "../log/log.ts";
+import { Network } from "../mail/schemas.ts";
 
 /** A flag of the command line, which is an environment variable too: --db is M25_MAIL_DB. */
 export interface Flag {

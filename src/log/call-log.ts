@@ -1,4 +1,4 @@
-import type { EndedCall } from "../tools/call.ts";
+import type { EndedCall } from "../../tools/call.ts";
 import type { LogFields } from "./log.ts";
 
 /** What the log says of a call: never its input, which stands in the audit log without its secrets. */

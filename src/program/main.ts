@@ -1,14 +1,12 @@
 import { existsSync } from "node:fs";
-import { backUp, restore } from "../db/backup.ts";
-import { openStore } from "../db/sqlite.ts";
-import type { Runtime } from "../tools/call.ts";
-import { PasswordHasher } from "../tools/hash.ts";
-import { readingTools, tools } from "../tools/index.ts";
-import { CallLimits } from "../tools/limits.ts";
-import { callFields } from "./call-log.ts";
-import { type FlagName, flags, type StoreConfig, serveConfig, storeConfig, UsageError } from "./config.ts";
-import { type FlagValues, parseArguments } from "./doors/cli/arguments.ts";
-import { exitCodes, showRefusal } from "./doors/cli/call.ts";
+import { backUp, restore } from "../../db/backup.ts";
+import { openStore } from "../../db/sqlite.ts";
+import type { Runtime } from "../../tools/call.ts";
+import { PasswordHasher } from "../../tools/hash.ts";
+import { readingTools, tools } from "../../tools/index.ts";
+import { CallLimits } from "../../tools/limits.ts";
+import { type FlagValues, parseArguments } from "../doors/cli/arguments.ts";
+import { exitCodes, showRefusal } from "../doors/cli/call.ts";
 import {
   commandHelp,
   help,
@@ -17,12 +15,14 @@ import {
   stdioFlags,
   storeFlags,
   toolNamed,
-} from "./doors/cli/help.ts";
-import { OutputFailure, writeOut } from "./doors/cli/output.ts";
-import { isRepaired } from "./doors/utf8.ts";
-import { jsonLog } from "./json-log.ts";
-import { type Log, stderrLog } from "./log.ts";
-import { MailError } from "./mail/error.ts";
+} from "../doors/cli/help.ts";
+import { OutputFailure, writeOut } from "../doors/cli/output.ts";
+import { isRepaired } from "../doors/utf8.ts";
+import { callFields } from "../log/call-log.ts";
+import { jsonLog } from "../log/json-log.ts";
+import { type Log, stderrLog } from "../log/log.ts";
+import { MailError } from "../mail/error.ts";
+import { type FlagName, flags, type StoreConfig, serveConfig, storeConfig, UsageError } from "./config.ts";
 import { version } from "./version.ts";
 
 const log = stderrLog();
@@ -40,7 +40,7 @@ async function main([command = "--help", ...argv]: string[]): Promise<number> {
   if (command === "stdio") return stdioCommand(argv);
   if (command === "backup" || command === "restore") return backupCommand(command, argv);
   // The operator's commands are half of the program, which stdio and serve need not wait for.
-  const { storeCommand } = await import("./doors/cli/commands.ts");
+  const { storeCommand } = await import("../doors/cli/commands.ts");
   const found = storeCommand(command, argv);
   if (found === undefined) throw unknownCommand(command, argv);
   const config = storeConfig(found.values, process.env);
@@ -116,7 +116,7 @@ async function serveCommand(argv: string[]): Promise<number> {
 async function stdioCommand(argv: string[]): Promise<number> {
   const config = storeConfig(settings(argv, stdioFlags), process.env);
   const log = await openLog(config);
-  const { serveMcpStdio } = await import("./doors/mcp/stdio.ts");
+  const { serveMcpStdio } = await import("../doors/mcp/stdio.ts");
   const stop = stopSignal();
   const store = openOrMake(config, log);
   const runtime: Runtime = {

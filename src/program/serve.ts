@@ -1,25 +1,25 @@
 import { dirname } from "node:path";
-import type { Store } from "../db/store.ts";
-import type { Runtime } from "../tools/call.ts";
-import { readingTools, tools } from "../tools/index.ts";
-import { CallLimits } from "../tools/limits.ts";
-import { Turns } from "../tools/turns.ts";
-import { LastSeen } from "./auth/last-seen.ts";
+import type { Store } from "../../db/store.ts";
+import type { Runtime } from "../../tools/call.ts";
+import { readingTools, tools } from "../../tools/index.ts";
+import { CallLimits } from "../../tools/limits.ts";
+import { Turns } from "../../tools/turns.ts";
+import { LastSeen } from "../auth/last-seen.ts";
+import { RequestLog } from "../doors/http/request-log.ts";
+import { httpServer } from "../doors/http/server.ts";
+import { Confirmations } from "../doors/mcp/confirmation.ts";
+import type { McpServerFactory } from "../doors/mcp/http.ts";
+import { mcpServer } from "../doors/mcp/server.ts";
+import { Changes } from "../doors/sync/changes.ts";
+import type { PaceClocks } from "../doors/sync/wake-pace.ts";
+import type { Log } from "../log/log.ts";
+import { Metrics } from "../log/metrics.ts";
+import { Publisher } from "../sync/publisher.ts";
 import type { ServeConfig } from "./config.ts";
-import { RequestLog } from "./doors/http/request-log.ts";
-import { httpServer } from "./doors/http/server.ts";
-import { Confirmations } from "./doors/mcp/confirmation.ts";
-import type { McpServerFactory } from "./doors/mcp/http.ts";
-import { mcpServer } from "./doors/mcp/server.ts";
-import { Changes } from "./doors/sync/changes.ts";
-import type { PaceClocks } from "./doors/sync/wake-pace.ts";
 import { provideFirstToken } from "./first-token.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { isBeyondLoopback, listeningOn } from "./listening.ts";
-import type { Log } from "./log.ts";
-import { Metrics } from "./metrics.ts";
 import { watchClock } from "./retention.ts";
-import { Publisher } from "./sync/publisher.ts";
 
 /** How long a stopping server waits for requests that are under way, in ms; the password line is shorter. */
 const STOP_GRACE = 5_000;
@@ -85,7 +85,7 @@ export async function serve(
   ];
   const oauth =
     config.oauth && publicUrl !== undefined
-      ? await (await import("./auth/oauth/index.ts")).openOAuth(store, () => runtime.now(), log, {
+      ? await (await import("../auth/oauth/index.ts")).openOAuth(store, () => runtime.now(), log, {
           issuer: new URL(publicUrl).origin,
           clients: config["oauth-clients"],
           hashCost: config["hash-cost"],

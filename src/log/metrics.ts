@@ -1,7 +1,7 @@
 import { statSync } from "node:fs";
 import { Counter, Gauge, Registry } from "prom-client";
-import type { EndedCall } from "../tools/call.ts";
-import type { Figures } from "../tools/read-figures.ts";
+import type { EndedCall } from "../../tools/call.ts";
+import type { Figures } from "../../tools/read-figures.ts";
 
 /** The route on which nodes poll: nearly all requests are its, and nearly all of those find nothing new. */
 export const POLL_ROUTE = "/sync/v1/maps";

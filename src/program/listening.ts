@@ -1,5 +1,5 @@
 import type { AddressInfo } from "node:net";
-import { Networks } from "./mail/network.ts";
+import { Networks } from "../mail/network.ts";
 
 const loopback = new Networks(["127.0.0.0/8", "::1"]);
 

@@ -1,7 +1,7 @@
-import type { Store, Tables } from "../db/store.ts";
-import type { Runtime } from "../tools/call.ts";
-import { operatorTools } from "../tools/operator/index.ts";
-import type { Log } from "./log.ts";
+import type { Store, Tables } from "../../db/store.ts";
+import type { Runtime } from "../../tools/call.ts";
+import { operatorTools } from "../../tools/operator/index.ts";
+import type { Log } from "../log/log.ts";
 
 const DAY = 86_400_000;
 /** Mailboxes that one transaction purges: others wait for it. */

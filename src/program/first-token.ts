@@ -1,12 +1,12 @@
 import { closeSync, existsSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { Store } from "../db/store.ts";
-import { call, type Runtime } from "../tools/call.ts";
-import { credentialId, credentialMatches } from "../tools/credential.ts";
-import { operatorTools } from "../tools/operator/index.ts";
-import { operator } from "../tools/principal.ts";
-import type { Log } from "./log.ts";
-import { MailError } from "./mail/error.ts";
+import type { Store } from "../../db/store.ts";
+import { call, type Runtime } from "../../tools/call.ts";
+import { credentialId, credentialMatches } from "../../tools/credential.ts";
+import { operatorTools } from "../../tools/operator/index.ts";
+import { operator } from "../../tools/principal.ts";
+import type { Log } from "../log/log.ts";
+import { MailError } from "../mail/error.ts";
 
 const fileBeside = (database: string) => join(dirname(database), "first-token");
 /** Who is at a terminal reads the token there. */

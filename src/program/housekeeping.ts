@@ -1,6 +1,6 @@
-import type { Store } from "../db/store.ts";
-import type { Runtime } from "../tools/call.ts";
-import type { Log } from "./log.ts";
+import type { Store } from "../../db/store.ts";
+import type { Runtime } from "../../tools/call.ts";
+import type { Log } from "../log/log.ts";
 import { purgeInactive } from "./retention.ts";
 
 /** How long a node may be away and still get a delta: removals are remembered for this long, in ms. */

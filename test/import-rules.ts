@@ -1,0 +1,70 @@
+/** Which folder may import which: the only place where the rules stand. `architecture.test.ts` applies them. */
+import { posix } from "node:path";
+
+/** The modules of a rule: a folder with all below it, or one file. The longest that fits a file is its rule. */
+export const mayImport: Record<string, readonly string[]> = {
+  "src/mail": [],
+  "src/sync": ["src/mail"],
+  "src/sync/publisher.ts": ["src/mail", "src/sync", "db/store.ts"],
+  "src/agent": ["src/mail", "src/sync"],
+  "src/agent-main.ts": ["src/mail", "src/sync", "src/agent"],
+  "src/log": ["src/mail", "tools"],
+  db: ["src/mail", "src/sync"],
+  /** Of db its types only: another test bundles the tools and finds none of its code. */
+  tools: ["src/mail", "db"],
+  "src/doors": ["src/mail", "src/sync", "src/log", "src/auth", "src/program", "tools", "db/store.ts"],
+  "src/auth": ["src/mail", "src/sync", "src/log", "src/doors", "tools", "db/store.ts"],
+  "src/program": ["src/mail", "src/sync", "src/log", "src/auth", "src/doors", "tools", "db", "package.json"],
+};
+
+/** Never, whatever the rule of the folder says. */
+export const mayNotImport: Record<string, readonly string[]> = {
+  "src/agent": ["src/mail/schemas.ts"],
+};
+
+/** The folders that may import a package. A package that is not here may be imported by no file of ours. */
+export const packages: Record<string, readonly string[]> = {
+  "@hono/node-server": ["src/doors/mcp"],
+  "@modelcontextprotocol/server": ["src/doors/mcp"],
+  "@zxcvbn-ts/language-common": ["tools/guessable.ts"],
+  bcrypt: ["tools/hash.ts"],
+  "better-sqlite3": ["db"],
+  "email-providers": ["tools/public-providers.ts"],
+  fastify: ["src/doors", "src/auth"],
+  kysely: ["db"],
+  "oidc-provider": ["src/auth/oauth"],
+  pino: ["src/log"],
+  "prom-client": ["src/log"],
+  zod: ["src/mail", "tools", "src/doors", "src/auth", "src/program"],
+};
+
+/**
+ * The imports of a source text that the rules refuse, as `file imports module`.
+ * @param file path from the project's root, as in `db/users.ts`
+ */
+export function refusedImports(file: string, source: string): string[] {
+  const imports = source.matchAll(/(?:\bfrom|\bimport)\s*\(?\s*"([^"\s]+)"/g);
+  return [...imports]
+    .map(([, specifier]) => specifier ?? "")
+    .filter((specifier) => !specifier.startsWith("node:") && !isAllowed(file, specifier))
+    .map((specifier) => `${file} imports ${specifier}`);
+}
+
+function isAllowed(file: string, specifier: string): boolean {
+  if (!specifier.startsWith(".")) {
+    const name = specifier.split("/", specifier.startsWith("@") ? 2 : 1).join("/");
+    return isWithin(file, packages[name] ?? []);
+  }
+  const target = posix.join(posix.dirname(file), specifier);
+  const rule = ruleOf(file, mayImport);
+  return isWithin(target, [rule, ...(mayImport[rule] ?? [])]) && !isWithin(target, mayNotImport[rule] ?? []);
+}
+
+function ruleOf(file: string, rules: Record<string, unknown>): string {
+  const fitting = Object.keys(rules).filter((place) => isWithin(file, [place]));
+  return fitting.sort((a, b) => b.length - a.length)[0] ?? "";
+}
+
+function isWithin(file: string, places: readonly string[]): boolean {
+  return places.some((place) => file === place || file.startsWith(`${place}/`));
+}
