@@ -1,7 +1,7 @@
 /** The 304 poll of this checkout beside that of an earlier one: `node bench/poll-before.ts FOLDER`, with its node_modules. */
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { benchmark, median, Program, printTable, temporaryFolder } from "./support.ts";
+import { benchmark, entryOf, median, Program, printTable, temporaryFolder } from "./support.ts";
 import { type Load, poll } from "./wrk.ts";
 
 const ROUNDS = Number(process.env.ROUNDS ?? 9);

@@ -224,7 +224,7 @@ test("a path that cannot be decoded is logged and counted as any other", async (
 test("what a line is given cannot end it or steer a terminal, in either format", async () => {
   const code = `
     import { stderrLog } from ${JSON.stringify(join(import.meta.dirname, "../../src/log/log.ts"))};
-    import { jsonLog } from ${JSON.stringify(join(import.meta.dirname, "../../src/json-log.ts"))};
+    import { jsonLog } from ${JSON.stringify(join(import.meta.dirname, "../../src/log/json-log.ts"))};
     for (const log of [stderrLog(), await jsonLog("info")]) {
       log.info("a\\nb\\u001b[31m", { client: "c\\u2028d\\u202e e", request: undefined });
       log.warn("m25tok_0123456789abcdef_secret", { client: "m25key_0123456789abcdef_secret" });
