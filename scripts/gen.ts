@@ -1,57 +1,47 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { inputSchema, outputSchema } from "../src/doors/schema.ts";
-import { environmentName, flags } from "../src/program/config.ts";
-import { tools } from "../tools/index.ts";
-import { mcpName, type Tool } from "../tools/tool.ts";
+import { referencePages, toolTable } from "./reference.ts";
 
-/** Writes what derives from the registry into README.md; with --check, fails when it stands there otherwise. */
-const readme = join(import.meta.dirname, "..", "README.md");
-const sections: Record<string, string> = { tools: toolTable(), settings: settingsTable() };
+/** Writes what derives from the code into README.md and docs/reference; with --check, fails when it stands there otherwise. */
+const root = join(import.meta.dirname, "..");
+const pages = Object.entries(await referencePages()).map(
+  ([name, text]) => [`docs/reference/${name}`, text] as const,
+);
+const files = new Map<string, string>([
+  ["README.md", withSection(read("README.md"), "tools", toolTable())],
+  ...pages,
+]);
 
-const current = readFileSync(readme, "utf8");
-let next = current;
-for (const [name, text] of Object.entries(sections)) {
+for (const [name, text] of files) {
+  if (read(name) === text) continue;
+  if (process.argv.includes("--check")) {
+    process.stderr.write(`${name} is not what the code says: run npm run gen\n`);
+    process.exitCode = 1;
+  } else {
+    writeFileSync(join(root, name), text);
+  }
+}
+
+/** The file's text; "" for a page that is not there yet. */
+function read(name: string): string {
+  try {
+    return readFileSync(join(root, name), "utf8");
+  } catch {
+    return "";
+  }
+}
+
+/** The page with this text between the section's two comments. */
+function withSection(page: string, name: string, text: string): string {
   const begin = `<!-- generated: ${name} -->\n`;
   const end = `<!-- end: ${name} -->`;
-  const [before, rest] = splitOnce(next, begin);
+  const [before, rest] = splitOnce(page, begin);
   const [, after] = splitOnce(rest, end);
-  next = `${before}${begin}${text}${end}${after}`;
-}
-if (process.argv.includes("--check")) {
-  if (next !== current) {
-    process.stderr.write("README.md is not what the registry says: run npm run gen\n");
-    process.exitCode = 1;
-  }
-} else {
-  writeFileSync(readme, next);
+  return `${before}${begin}${text}${end}${after}`;
 }
 
 function splitOnce(text: string, separator: string): [string, string] {
   const at = text.indexOf(separator);
   if (at < 0) throw new Error(`README.md has no ${separator.trim()}`);
   return [text.slice(0, at), text.slice(at + separator.length)];
-}
-
-function toolTable(): string {
-  const rows = tools.map((tool) => {
-    const results = Object.keys(outputSchema(tool).properties).join(", ");
-    const method = tool.effect === "read" ? "GET" : "POST";
-    return `| \`${mcpName(tool)}\` | \`${method} /api/${tool.endpoint}\` | ${inputs(tool)} | ${results} |\n`;
-  });
-  return `| tool | REST | input | result |\n| --- | --- | --- | --- |\n${rows.join("")}`;
-}
-
-function inputs(tool: Tool): string {
-  const { properties, required } = inputSchema(tool);
-  const names = Object.keys(properties).map((name) => (required?.includes(name) ? `**${name}**` : name));
-  return names.length === 0 ? "–" : names.join(", ");
-}
-
-function settingsTable(): string {
-  const rows = Object.entries(flags).map(
-    ([name, { placeholder, help }]) =>
-      `| \`${`--${name} ${placeholder}`.trimEnd()}\` | \`${environmentName(name)}\` | ${help} |\n`,
-  );
-  return `| flag | environment | meaning |\n| --- | --- | --- |\n${rows.join("")}`;
 }

@@ -136,7 +136,7 @@ function hintOf(
   if (reason === "maps_not_used") {
     return (
       "Postfix on the node does not ask for the node's maps, so it refuses their mail. An operator installs the main.cf that " +
-      "deploy/README.md names, and reloads Postfix."
+      "docs/nodes.md names, and reloads Postfix."
     );
   }
   if (reason === "digest_differs") {

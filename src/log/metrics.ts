@@ -48,7 +48,7 @@ export class Metrics {
     this.#requests.inc({ route, status });
   }
 
-  call({ tool, outcome }: EndedCall): void {
+  call({ tool, outcome }: Pick<EndedCall, "tool" | "outcome">): void {
     this.#calls.inc({ tool, outcome });
   }
 

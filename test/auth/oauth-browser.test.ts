@@ -72,7 +72,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
       expect(await page.getByRole("checkbox", { name: /mail servers/ }).isChecked()).toBe(false);
       await page.getByRole("radio", { name: "Only these:" }).check();
       await page.getByRole("checkbox", { name: "example.nl" }).check();
-      // M25_MAIL_SCREENSHOT=src/auth/oauth/consent.png renews the README's picture.
+      // M25_MAIL_SCREENSHOT=docs/consent.png renews the picture in docs/internet.md.
       const path = process.env.M25_MAIL_SCREENSHOT;
       if (path !== undefined && javaScriptEnabled) await page.screenshot({ path, fullPage: true });
       await page.getByRole("button", { name: "Allow" }).click();

@@ -1,7 +1,9 @@
 /** The pages' commands for a mailbox node, as they are written, on a fresh Debian with Debian's own Node. */
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { command } from "../docs/pages.ts";
+import { mailboxNode } from "../docs/runs.ts";
 import { certificate } from "../support/certificate.ts";
 import { startM25mail } from "../support/program.ts";
 import { temporaryFolder } from "../support/store.ts";
@@ -15,15 +17,9 @@ const CHECKOUT = join(DEPLOY, "..");
 const SERVER = "mail-admin.example.nl";
 const NODE = "mail.example.nl";
 
-/** The indented blocks below a heading, up to the next heading of any level. */
-function blocks(page: string, heading: string): string[] {
-  const [, section = ""] = readFileSync(join(CHECKOUT, page), "utf8").split(`\n${heading}\n`);
-  const [text = ""] = section.split(/^#/m);
-  return [...text.matchAll(/(?:^ {4}.*\n)+/gm)].map(([block]) => block.replaceAll(/^ {4}/gm, ""));
-}
-
-const [atServer = "", toJoin = "", dryRun = ""] = blocks("README.md", "## Set up a node");
-const [setUp = ""] = blocks("deploy/README.md", "## A mailbox node");
+const atServer = command(mailboxNode.atServer);
+const toJoin = command(mailboxNode.toJoin);
+const setUp = command(mailboxNode.setUp);
 const packages = [...`${toJoin}${setUp}`.matchAll(/^apt-get install (.*)$/gm)].flatMap(([, names = ""]) =>
   names.split(" "),
 );
@@ -53,7 +49,7 @@ describe.each(releases)("a node set up by the pages on $name", async ({ suite, n
       await server.sh(`m25-mail call add-user --email ${address} --password-file password`);
     }
 
-    // The copies that README asks for, and what no command of the pages makes: a name, a certificate and systemd.
+    // The copies that the page asks for, and what no command of the pages makes: a name, a certificate and systemd.
     await machine.copyIn(join(CHECKOUT, "dist/m25-mail-node.mjs"), "root/m25-mail-node.mjs");
     await machine.copyIn(DEPLOY, "root/deploy");
     await machine.copyIn(ca.cert, "etc/server-ca.pem");
@@ -66,11 +62,15 @@ describe.each(releases)("a node set up by the pages on $name", async ({ suite, n
     const { sync_key: key } = fields(await server.sh(atServer));
     expect(await machine.sh("node --version")).toMatch(node);
     await machine.sh(toJoin, { input: `${key}\n` });
-    await machine.sh(dryRun);
+    await machine.sh(command(mailboxNode.dryRun));
     await machine.sh(commands, { folder: "/root/deploy" });
     await until("the server shows the node as current", async () =>
       (await server.sh("m25-mail call list-nodes --json")).includes('"status":"current"'),
     );
+
+    const freshKey = await server.sh(command(mailboxNode.freshKey));
+    await machine.sh(command(mailboxNode.toJoinAgain), { input: freshKey });
+    await machine.sh(command(mailboxNode.accept));
 
     const mail = mailClient(machine, tls.cert);
     await mail.send("smtp", 25, { from: STRANGER, to: JAN.address, subject: "from outside" });

@@ -38,7 +38,7 @@ describe.skipIf(!daemons.available)("the shipped files, untouched", () => {
   });
 });
 
-describe.skipIf(!daemons.available)("Postfix's defaults that README lists as kept", () => {
+describe.skipIf(!daemons.available)("Postfix's defaults that deploy/README.md lists as kept", () => {
   const page = readFileSync(join(DEPLOY, "README.md"), "utf8").split(
     "## Postfix's defaults that are kept",
   )[1];

@@ -7,7 +7,7 @@ import { AnswerReader, refusalReasons } from "../../src/sync/reader.ts";
 import { canonicalLine, type MailRecord, removalLine } from "../../src/sync/records.ts";
 import { failureReasons, withheldReasons } from "../../src/sync/report.ts";
 
-const page = readFileSync(join(import.meta.dirname, "../../src/sync/README.md"), "utf8");
+const page = readFileSync(join(import.meta.dirname, "../../docs/protocol.md"), "utf8");
 
 const domain = { domain: "example.nl" };
 const user = (name: string, mailbox: string) => ({
@@ -52,14 +52,11 @@ function reasons(): string[] {
   return [...rows].map(([, status, reason]) => `${status} ${reason}`);
 }
 
-/** The indented block that follows the marker. */
+/** The lines of the block that follows the marker. */
 function example(name: string): string[] {
-  const [, rest = ""] = page.split(`<!-- example: ${name} -->\n\n`);
-  const [block = ""] = rest.split("\n\n");
-  return block
-    .trimEnd()
-    .split("\n")
-    .map((line) => line.slice(4));
+  const [, rest = ""] = page.split(`<!-- example: ${name} -->\n\n\`\`\`json\n`);
+  const [block = ""] = rest.split("\n```");
+  return block.split("\n");
 }
 
 test("the page's example of a snapshot is what the protocol says, byte for byte", () => {

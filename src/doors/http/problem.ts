@@ -2,7 +2,8 @@ import { STATUS_CODES } from "node:http";
 import type { FastifyReply } from "fastify";
 import { type ErrorCode, MailError } from "../../mail/error.ts";
 
-const statuses: Record<ErrorCode, number> = {
+/** The HTTP status of each code. */
+export const statuses: Record<ErrorCode, number> = {
   invalid_input: 400,
   unauthorized: 401,
   forbidden: 403,

@@ -1,0 +1,197 @@
+/** The pages of docs/reference, each written anew from the code that it describes. */
+import { help as nodeHelp } from "../src/agent/help.ts";
+import { help, serveFlags, stdioFlags } from "../src/doors/cli/help.ts";
+import { usages } from "../src/doors/cli/usage.ts";
+import { statuses } from "../src/doors/http/problem.ts";
+import { type FieldSchema, inputSchema, outputSchema } from "../src/doors/schema.ts";
+import { Metrics } from "../src/log/metrics.ts";
+import { environmentName, type FlagName, flags } from "../src/program/config.ts";
+import { tools } from "../tools/index.ts";
+import type { Figures } from "../tools/read-figures.ts";
+import { mcpName, type Tool } from "../tools/tool.ts";
+
+const GENERATED = "<!-- Written by npm run gen: change the code, not this page. -->";
+
+/** The nine tools in one table, for README. */
+export function toolTable(): string {
+  const rows = tools.map((tool) => {
+    const results = Object.keys(outputSchema(tool).properties).join(", ");
+    return [`\`${mcpName(tool)}\``, `\`${restCall(tool)}\``, inputNames(tool), results];
+  });
+  return table(["tool", "REST", "input", "result"], rows);
+}
+
+/** Each page's text by its name. */
+export async function referencePages(): Promise<Record<string, string>> {
+  return {
+    "tools.md": page("Tools", "Required fields are bold.", ...tools.map(toolSection)),
+    "rest.md": restPage(),
+    "command-line.md": commandLinePage(),
+    "node-command-line.md": page("The command `m25-mail-node`", fence(nodeHelp)),
+    "settings.md": settingsPage(),
+    "exit-codes.md": exitCodesPage(),
+    "metrics.md": await metricsPage(),
+  };
+}
+
+function toolSection(tool: Tool): string {
+  const input = inputSchema(tool);
+  const inputs = fields(input.properties, input.required ?? []);
+  return paragraphs([
+    `## ${mcpName(tool)}`,
+    tool.description,
+    `REST: \`${restCall(tool)}\`. Shell: \`m25-mail call ${tool.endpoint}\`.`,
+    inputs.length === 0 ? "It takes no input." : table(["input", "type", "meaning"], inputs),
+    table(["result", "type", "meaning"], fields(outputSchema(tool).properties, [])),
+  ]);
+}
+
+function fields(properties: Record<string, FieldSchema>, required: readonly string[]): string[][] {
+  return Object.entries(properties).map(([name, schema]) => [
+    required.includes(name) ? `**${name}**` : name,
+    typeOf(schema),
+    schema.description ?? "",
+  ]);
+}
+
+function typeOf(schema: FieldSchema & { anyOf?: FieldSchema[] }): string {
+  if (schema.anyOf !== undefined) return schema.anyOf.map(typeOf).join(" or ");
+  return String(schema.type ?? "");
+}
+
+function restPage(): string {
+  const endpoints = tools.map((tool) => [`\`${restCall(tool)}\``, `\`${mcpName(tool)}\``, tool.title]);
+  const others = [
+    ["`GET /api/openapi.json`", "the REST API as OpenAPI 3.1, for the caller's token"],
+    ["`POST /mcp`", "MCP over HTTP"],
+    ["`GET /healthz`", "whether the server and its database work; no token"],
+    ["`GET /metrics`", "[metrics](metrics.md) for Prometheus"],
+    ["`/sync/v1/…`", "the nodes' [protocol](../protocol.md)"],
+  ];
+  return page(
+    "REST",
+    "Send `Authorization: Bearer TOKEN`. GET takes its input as query parameters, POST as a JSON object of at most 64 KiB.\n" +
+      "The input and the result of each operation are those of its [tool](tools.md). Refusals are problem details (RFC 9457):\n" +
+      "see [error codes](exit-codes.md#error-codes).",
+    table(["request", "tool", "what it does"], endpoints),
+    "## Other paths",
+    table(["path", "what is there"], others),
+  );
+}
+
+function commandLinePage(): string {
+  const options = usages.flatMap(({ call, options: own = [] }) =>
+    own.map(([flag, meaning]) => [`\`m25-mail ${call}\``, `\`${flag}\``, meaning]),
+  );
+  return page(
+    "The command `m25-mail`",
+    "`m25-mail COMMAND --help` says the same at the shell. Each command takes `--db FILE`; [Settings](settings.md) has the flags of\n" +
+      "`serve` and `stdio`. An ENDPOINT is a tool's name without `m25_mail_`, with hyphens: [Tools](tools.md) has the fields.",
+    table(
+      ["command", "what it does"],
+      usages.map(({ call, does }) => [`\`m25-mail ${call}\``, does]),
+    ),
+    "## Flags",
+    table(["command", "flag", "meaning"], options),
+  );
+}
+
+function settingsPage(): string {
+  const names = Object.keys(flags) as FlagName[];
+  const rows = names.map((name) => {
+    const { placeholder, help: meaning } = flags[name];
+    const commands = [serveFlags.includes(name) && "serve", stdioFlags.includes(name) && "stdio"];
+    return [
+      `\`${`--${name} ${placeholder}`.trimEnd()}\``,
+      `\`${environmentName(name)}\``,
+      commands.filter(Boolean).join(", "),
+      meaning,
+    ];
+  });
+  return page(
+    "Settings",
+    "The settings of `m25-mail serve` and `m25-mail stdio`. A flag wins over its environment variable. The node's program has\n" +
+      "[its own](node-command-line.md).",
+    table(["flag", "environment", "of", "meaning"], rows),
+  );
+}
+
+function exitCodesPage(): string {
+  const codes = Object.entries(statuses).map(([code, status]) => [
+    code,
+    code === "declined" || code === "cancelled" ? "MCP only" : String(status),
+  ]);
+  return page(
+    "Exit codes and error codes",
+    "## `m25-mail`",
+    fence(lastParagraph(help())),
+    "## `m25-mail-node`",
+    fence(lastParagraph(nodeHelp)),
+    "## Error codes",
+    "A refusal ends `m25-mail` with 1, or with 75 if it may pass by itself (`busy`, and `unavailable` in most cases).\n" +
+      "[Troubleshooting](../troubleshooting.md#error-codes) says what each code means and what to do.",
+    table(["code", "HTTP status"], codes),
+  );
+}
+
+/** What Prometheus is given, with one of everything that is counted. */
+async function metricsPage(): Promise<string> {
+  const metrics = new Metrics("/nonexistent");
+  metrics.request("/mcp", 200);
+  metrics.call({ tool: "add-user", outcome: "done" });
+  const figures: Figures = {
+    nodes: [{ status: "current", lag: "0", count: 1 }],
+    max_lag: 0,
+    revision: 1,
+    domains: 1,
+    active_users: 1,
+    inactive_users: 0,
+  };
+  const text = await metrics.text(figures, 0);
+  const rows = [...text.matchAll(/^# HELP (\S+) (.*)\n# TYPE \S+ (\w+)\n(?:\S+?\{(.*)\} )?/gm)].map(
+    ([, name, meaning = "", type = "", labels = ""]) => [
+      `\`${name}\``,
+      type,
+      [...labels.matchAll(/(\w+)=/g)].map(([, label]) => `\`${label}\``).join(", "),
+      meaning,
+    ],
+  );
+  return page(
+    "Metrics",
+    "What `GET /metrics` tells Prometheus. [Operations](../operations.md#metrics) has the configuration and alerts.\n" +
+      "Status 401 is a refused credential, 429 a limit; `outcome` is `done` or the code of the refusal.",
+    table(["metric", "type", "labels", "meaning"], rows),
+  );
+}
+
+function restCall({ effect, endpoint }: Tool): string {
+  return `${effect === "read" ? "GET" : "POST"} /api/${endpoint}`;
+}
+
+function inputNames(tool: Tool): string {
+  const { properties, required } = inputSchema(tool);
+  const names = Object.keys(properties).map((name) => (required?.includes(name) ? `**${name}**` : name));
+  return names.length === 0 ? "–" : names.join(", ");
+}
+
+function page(title: string, ...parts: readonly string[]): string {
+  return `# ${title}\n\n${GENERATED}\n\n${paragraphs(parts)}\n`;
+}
+
+function table(heads: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |\n`;
+  return `${line(heads)}${line(heads.map(() => "---"))}${rows.map(line).join("")}`;
+}
+
+function paragraphs(parts: readonly string[]): string {
+  return parts.map((part) => part.trim()).join("\n\n");
+}
+
+function fence(text: string): string {
+  return `\`\`\`text\n${text.trim()}\n\`\`\`\n`;
+}
+
+function lastParagraph(text: string): string {
+  return text.trimEnd().split("\n\n").at(-1) ?? "";
+}

@@ -1,0 +1,55 @@
+import { existsSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { describe, expect, test } from "vitest";
+import { anchorsOf, pages, ROOT, textOf } from "./pages.ts";
+
+/** Where the links and pictures of a page lead, without those to other sites. */
+function linksOf(page: string): string[] {
+  const text = textOf(page).replaceAll(/^```.*?^```$/gms, "");
+  const links = [...text.matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = ""]) => target);
+  return links.filter((target) => !/^[a-z]+:/.test(target));
+}
+
+function targetOf(page: string, link: string): { file: string; anchor: string | undefined } {
+  const [path = "", anchor] = link.split("#");
+  return { file: path === "" ? page : relative(ROOT, join(ROOT, dirname(page), path)), anchor };
+}
+
+test.each(pages)("every link in %s leads to a file and a heading that are there", (page) => {
+  const broken = linksOf(page).filter((link) => {
+    const { file, anchor } = targetOf(page, link);
+    if (!existsSync(join(ROOT, file))) return true;
+    return anchor !== undefined && !anchorsOf(file).includes(anchor);
+  });
+  expect(broken).toEqual([]);
+});
+
+describe("the pages of docs/", () => {
+  const docs = pages.filter((page) => page.startsWith("docs/"));
+
+  test("are all named by their folder's index", () => {
+    const unnamed = docs.filter((page) => {
+      if (page === "docs/README.md") return false;
+      const folder = page.endsWith("/README.md") ? dirname(dirname(page)) : dirname(page);
+      const index = join(folder, "README.md");
+      return !linksOf(index).some((link) => targetOf(index, link).file === page);
+    });
+    expect(unnamed).toEqual([]);
+  });
+
+  test.each(docs)("%s has less than 250 lines", (page) => {
+    expect(textOf(page).split("\n").length).toBeLessThan(250);
+  });
+
+  test("README has at most 150 lines", () => {
+    expect(textOf("README.md").trimEnd().split("\n").length).toBeLessThanOrEqual(150);
+  });
+
+  test("commands stand in blocks that a test can find", () => {
+    const readers = pages.filter((page) => !page.startsWith("bench/") && page !== "README.md");
+    const indented = readers.filter((page) =>
+      /^ {4}\S/m.test(textOf(page).replaceAll(/^```.*?^```$/gms, "")),
+    );
+    expect(indented).toEqual([]);
+  });
+});

@@ -1,0 +1,35 @@
+/** Where each block of commands in the pages is run, unless commands.test.ts runs it; and why some are run nowhere. */
+
+/** By test/mail/as-written.sweep.ts, in a fresh Debian 12 and 13. */
+export const mailboxNode = {
+  atServer: "docs/nodes.md#register-it",
+  toJoin: "docs/nodes.md#install-the-program",
+  dryRun: "docs/nodes.md#install-the-program 2",
+  setUp: "docs/nodes.md#set-up-postfix-and-dovecot",
+  accept: "docs/nodes.md#removals-that-a-node-withholds 2",
+  freshKey: "docs/nodes.md#when-a-key-is-lost-or-stolen",
+  toJoinAgain: "docs/nodes.md#when-a-key-is-lost-or-stolen 2",
+} as const;
+
+/** By other tests, with other words: what they run is named here. */
+export const runElsewhere: Readonly<Record<string, string>> = {
+  "README.md#two-commands": "test/doors/npm.test.ts runs npm start; npm ci would install again",
+  "README.md#two-commands 2": "it runs these tests",
+  "docs/internet.md#what-a-sign-in-allows":
+    "cli-oauth.test.ts ends a grant of its own: these have another id",
+  "CONTRIBUTING.md#start": "as in README",
+  "docs/install.md#start-it-from-a-checkout": "as in README",
+  "docs/install.md#run-the-tests": "as in README",
+  "docs/install.md#the-m25-mail-command":
+    "as-written.sweep.ts runs deploy/m25-mail by such a link, in a folder of its own",
+};
+
+/** By no test, and the page does not say otherwise. */
+export const notRun: Readonly<Record<string, string>> = {
+  "docs/server.md#run-it-as-a-service":
+    "needs systemd as the first process; deploy-files.test.ts checks the unit",
+  "docs/internet.md#behind-a-proxy": "needs systemd; proxies.test.ts runs Caddy with this file",
+  "docs/internet.md#behind-a-proxy 2": "needs systemd; proxies.test.ts runs nginx with this file",
+  "docs/nodes.md#an-mx-only-node 2": "needs another Debian; deploy-mx.test.ts runs Postfix with this file",
+  "docs/move.md#3-copy-the-mail": "imapsync is a program of others, and not in Debian",
+};
