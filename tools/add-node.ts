@@ -16,7 +16,7 @@ export const addNode = defineTool({
     "gives access to all domains and password hashes: hand it, with next_step, to the person who sets the node " +
     "up, and repeat it nowhere else. See the nodes with m25_mail_list_nodes.",
   effect: "write",
-  scope: () => "nodes",
+  scopes: ["nodes"],
   ofAllDomains: true,
   input: z.strictObject({
     name: NodeName,

@@ -15,8 +15,10 @@ export function authorise(principal: Principal, tool: Tool, parsed: ParsedCall):
   if (missing !== undefined) {
     throw new MailError(
       "forbidden",
-      `This access token lacks the scope "${missing}", which this call of ${mcpName(tool)} needs.`,
-      "Ask the operator for a token with that scope (m25-mail token create NAME --scopes …).",
+      `This access lacks the scope "${missing}", which this call of ${mcpName(tool)} needs.`,
+      principal.door === "stdio"
+        ? "Ask the operator to start this server with that scope (m25-mail stdio --scopes …)."
+        : "Ask the operator for a token with that scope (m25-mail token create NAME --scopes …).",
     );
   }
 }
@@ -26,9 +28,16 @@ export function missingScope(principal: Principal, tool: Tool, { scope }: Parsed
   return principal.scopes.has(scope) || isBeyondDomains(principal, tool, scope) ? undefined : scope;
 }
 
-/** Of these tools those that are for this principal; the others can be called, and authorise() says why not. */
+/**
+ * Of these tools those that this principal may use, or may ask the operator for. The others can be called, and
+ * authorise() says why not.
+ */
 export function toolsFor(principal: Principal, tools: readonly Tool[]): readonly Tool[] {
-  return tools.filter((tool) => !isBeyondDomains(principal, tool));
+  const { scopes, mayAskForMore = false } = principal;
+  return tools.filter(
+    (tool) =>
+      !isBeyondDomains(principal, tool) && (mayAskForMore || tool.scopes.some((scope) => scopes.has(scope))),
+  );
 }
 
 /** True for what is of all domains, as nodes are, where the principal is for some only: no scope opens that to it. */

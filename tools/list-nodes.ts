@@ -13,7 +13,7 @@ export const listNodes = defineTool({
     "Where there is no node, or none but never, nobody serves this mail yet: the operator must add one and join it. " +
     "Sync keys are never shown.",
   effect: "read",
-  scope: () => "nodes",
+  scopes: ["nodes"],
   ofAllDomains: true,
   input: z.strictObject({
     status: z

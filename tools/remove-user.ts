@@ -12,6 +12,7 @@ export const removeUser = defineTool({
     "same address re-activates it with its mail. With hard_delete: true it is removed for good and a later mailbox " +
     "of that address begins empty; confirm that with the person who asked. Works on inactive mailboxes too.",
   effect: "destroy",
+  scopes: ["write", "destroy"],
   scope: ({ hard_delete }) => (hard_delete ? "destroy" : "write"),
   input: z.strictObject({
     email: EmailAddress,

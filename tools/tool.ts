@@ -44,6 +44,8 @@ export interface Tool {
   effect: Effect;
   /** True for a write that overwrites what nobody can bring back. */
   replaces: boolean;
+  /** All that a call of it may need; a call needs one of them. */
+  scopes: readonly Scope[];
   /** True for what is of all domains together, as nodes are, and so for nobody who may see some only. */
   ofAllDomains: boolean;
   input: z.ZodObject;
@@ -58,7 +60,8 @@ interface Definition<Input extends z.ZodObject, Output extends z.ZodObject> {
   title: string;
   description: string;
   effect: Effect;
-  /** The scope that a call needs, where it is not the one of the effect. */
+  /** The scopes that a call may need, where it is not the one of the effect; the first is needed unless `scope` says another. */
+  scopes?: readonly [Scope, ...Scope[]];
   scope?: (input: z.output<Input>) => Scope;
   replaces?: boolean;
   ofAllDomains?: boolean;
@@ -73,13 +76,14 @@ export function defineTool<Input extends z.ZodObject, Output extends z.ZodObject
   definition: Definition<Input, Output>,
 ): Tool {
   const { endpoint, title, description, effect, replaces = false, ofAllDomains = false } = definition;
-  const { input, output } = definition;
+  const { input, output, scopes = [effect] } = definition;
   return {
     endpoint,
     title,
     description,
     effect,
     replaces,
+    scopes,
     ofAllDomains,
     input,
     output,
@@ -88,7 +92,7 @@ export function defineTool<Input extends z.ZodObject, Output extends z.ZodObject
       if (!result.success) throw invalidInput(result.error, input);
       const { password, ...rest } = result.data as z.output<Input> & { password?: string };
       return {
-        scope: definition.scope?.(result.data) ?? effect,
+        scope: definition.scope?.(result.data) ?? scopes[0],
         password,
         arguments: recorded(input, rest),
         run: (context) => definition.run(context, rest),

@@ -2,6 +2,8 @@ import { existsSync, realpathSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import * as z from "zod";
+import { accessFields, grantedScopes, NODES_OR_DOMAINS } from "../../tools/access.ts";
+import { type Scope, scopes } from "../../tools/principal.ts";
 import { logLevels } from "../log/log.ts";
 import { Network } from "../mail/schemas.ts";
 
@@ -23,6 +25,14 @@ export const flags = {
     help: "proxies before the server, whose X-Forwarded-For is believed",
   },
   "read-only": { placeholder: "", help: "offer only the tools that change nothing" },
+  scopes: {
+    placeholder: "LIST",
+    help: "what the client may do, of read, write, destroy, nodes (default all, without nodes where --domains is given)",
+  },
+  domains: {
+    placeholder: "NAME,…",
+    help: "the only domains that the client sees and changes, registered or not yet",
+  },
   "tls-cert": { placeholder: "FILE", help: "serve HTTPS with this certificate (PEM, with its chain)" },
   "tls-key": { placeholder: "FILE", help: "… and this private key (PEM)" },
   "limit-requests": {
@@ -100,6 +110,26 @@ const StoreConfig = z.object({
   "log-level": z.enum(logLevels, { error: `is none of ${logLevels.join(", ")}` }).default("info"),
 });
 
+const Access = z.object({
+  ...StoreConfig.shape,
+  scopes: list.transform(as(accessFields.scopes, `takes one or more of ${scopes.join(",")}.`)).optional(),
+  domains: list
+    .transform(as(accessFields.domains, "takes one or more domains, such as example.nl,example.org."))
+    .optional(),
+});
+
+/** What this schema makes of a list, or a refusal that begins with what the flag takes. */
+function as<T>(schema: z.ZodType<T>, taken: string) {
+  return (entries: string[], context: z.RefinementCtx): T => {
+    const result = schema.safeParse(entries);
+    if (result.success) return result.data;
+    const [issue] = result.error.issues;
+    const reason = issue?.code === "custom" ? ` ${issue.message}` : "";
+    context.addIssue({ code: "custom", message: `${taken}${reason}` });
+    return z.NEVER;
+  };
+}
+
 const ServeConfig = z
   .object({
     ...StoreConfig.shape,
@@ -140,6 +170,13 @@ function isIssuer(publicUrl: string | undefined): boolean {
   return isSafe && pathname === "/" && search === "" && hash === "";
 }
 
+/** What the client over stdio is limited to, beside the settings of the database. */
+export interface StdioConfig extends StoreConfig {
+  scopes: ReadonlySet<Scope>;
+  /** undefined for all of them. */
+  domains: ReadonlySet<string> | undefined;
+}
+
 export type StoreConfig = z.output<typeof StoreConfig>;
 export type ServeConfig = z.output<typeof ServeConfig>;
 
@@ -153,6 +190,25 @@ type Values = Partial<Record<string, unknown>>;
 /** @throws UsageError */
 export function storeConfig(values: Values, environment: NodeJS.ProcessEnv): StoreConfig {
   return validated(StoreConfig, values, environment);
+}
+
+/** @throws UsageError */
+export function stdioConfig(values: Values, environment: NodeJS.ProcessEnv): StdioConfig {
+  // An empty variable counts as given here: a host that has nothing to put into it must not open everything.
+  const limits = definedOnly({
+    scopes: environment[environmentName("scopes")],
+    domains: environment[environmentName("domains")],
+  });
+  const config = validated(Access, { ...limits, ...definedOnly(values) }, environment);
+  const { scopes: wanted, domains } = config;
+  if (domains !== undefined && wanted?.includes("nodes")) {
+    throw new UsageError(`--scopes: ${NODES_OR_DOMAINS} Leave out nodes, or --domains.`);
+  }
+  return {
+    ...config,
+    scopes: new Set(grantedScopes(wanted, domains !== undefined)),
+    domains: domains && new Set(domains),
+  };
 }
 
 /** @throws UsageError */

@@ -1,10 +1,12 @@
 import { existsSync } from "node:fs";
 import { backUp, restore } from "../../db/backup.ts";
 import { openStore } from "../../db/sqlite.ts";
+import { toolsFor } from "../../tools/authorise.ts";
 import type { Runtime } from "../../tools/call.ts";
 import { PasswordHasher } from "../../tools/hash.ts";
 import { readingTools, tools } from "../../tools/index.ts";
 import { CallLimits } from "../../tools/limits.ts";
+import { operator, type Principal } from "../../tools/principal.ts";
 import { type FlagValues, parseArguments } from "../doors/cli/arguments.ts";
 import { exitCodes, showRefusal } from "../doors/cli/call.ts";
 import {
@@ -22,7 +24,15 @@ import { callFields } from "../log/call-log.ts";
 import { jsonLog } from "../log/json-log.ts";
 import { type Log, stderrLog } from "../log/log.ts";
 import { MailError } from "../mail/error.ts";
-import { type FlagName, flags, type StoreConfig, serveConfig, storeConfig, UsageError } from "./config.ts";
+import {
+  type FlagName,
+  flags,
+  type StoreConfig,
+  serveConfig,
+  stdioConfig,
+  storeConfig,
+  UsageError,
+} from "./config.ts";
 import { version } from "./version.ts";
 
 const log = stderrLog();
@@ -114,19 +124,24 @@ async function serveCommand(argv: string[]): Promise<number> {
 }
 
 async function stdioCommand(argv: string[]): Promise<number> {
-  const config = storeConfig(settings(argv, stdioFlags), process.env);
+  const config = stdioConfig(settings(argv, stdioFlags), process.env);
+  const principal: Principal = { ...operator("stdio"), scopes: config.scopes, domains: config.domains };
+  const offered = config["read-only"] ? readingTools : tools;
+  if (toolsFor(principal, offered).length === 0) {
+    throw new UsageError("--read-only and --scopes together leave no tool: name read in --scopes.");
+  }
   const log = await openLog(config);
   const { serveMcpStdio } = await import("../doors/mcp/stdio.ts");
   const stop = stopSignal();
   const store = openOrMake(config, log);
   const runtime: Runtime = {
     ...runtimeOf(store, config, log),
-    // Whoever starts this may do everything at the shell as well; the limit is for the assistant that got confused.
+    // Without --scopes the client may do what the operator may; the limit is for the assistant that got confused.
     limits: new CallLimits({ destructive: config["limit-destructive"] }),
     // At debug only: a client that never reads stderr would block the server once the pipe is full.
     observe: (call) => log.debug("call", callFields(call)),
   };
-  const connection = serveMcpStdio(runtime, config["read-only"] ? readingTools : tools, log);
+  const connection = serveMcpStdio(runtime, offered, principal, log);
   await Promise.race([stop, connection.closed]);
   await connection.close();
   await store.close();

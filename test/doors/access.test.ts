@@ -123,6 +123,8 @@ test("scopes hold by every door", async () => {
     body: { code: "forbidden" },
   });
   const client = await connectHttp("1.x", server.url, token);
+  const offered = (await client.listTools()).tools.map(({ name }) => name);
+  expect(offered).toEqual(["m25_mail_list_domains", "m25_mail_list_users"]);
   const refused = await callTool(client, "add-domain", { domain: "example.nl" });
   expect(refused).toMatchObject({
     isError: true,

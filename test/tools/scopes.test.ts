@@ -48,7 +48,7 @@ test.each(needs)(
     const before = store.polls.now().state(wholeView);
     const outcome = await run(endpoint, input, token(scopes.filter((other) => other !== scope)));
     expect(expectRefusal(outcome, "forbidden", "--scopes")).toBe(
-      `This access token lacks the scope "${scope}", which this call of ${mcpName(toolOf(endpoint))} needs.`,
+      `This access lacks the scope "${scope}", which this call of ${mcpName(toolOf(endpoint))} needs.`,
     );
     expect(store.polls.now().state(wholeView)).toEqual(before);
     expect(rawDatabase(file).prepare("SELECT count(*) FROM nodes").pluck().get()).toBe(0);

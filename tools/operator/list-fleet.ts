@@ -9,7 +9,7 @@ export const listFleet = defineTool({
   title: "List nodes with their lag",
   description: "Lists the nodes with their role, domains, program version and lag.",
   effect: "read",
-  scope: () => "nodes",
+  scopes: ["nodes"],
   input: z.strictObject({}),
   output: z.object({
     nodes: z.array(

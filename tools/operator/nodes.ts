@@ -13,14 +13,12 @@ const NOT_YET =
   "not on the nodes of not_arrived: they have not said yet that they serve this history, as after a restore or when they are " +
   "new, and heed no acceptance from before they came to it. Say it again when m25-mail node list shows them withholding";
 
-const forNodes = () => "nodes" as const;
-
 export const setNode = defineTool({
   endpoint: "set-node",
   title: "Limit a node",
   description: "Sets which domains a node gets, in which role, and from where it may poll.",
   effect: "write",
-  scope: forNodes,
+  scopes: ["nodes"],
   input: z.strictObject({
     name: NodeName,
     domains: z
@@ -59,7 +57,7 @@ export const rotateKey = defineTool({
   title: "Give a node a new sync key",
   description: "Makes a second key; the old one ends when the new one is first used, or a day later.",
   effect: "write",
-  scope: forNodes,
+  scopes: ["nodes"],
   input: z.strictObject({ name: NodeName }),
   output: z.object({
     name: z.string(),
@@ -82,7 +80,7 @@ export const acceptRemovals = defineTool({
   title: "Let withheld removals through",
   description: "Lets a node, or all nodes, carry out the removals that it withholds.",
   effect: "destroy",
-  scope: forNodes,
+  scopes: ["nodes"],
   input: z.strictObject({ name: NodeName.optional(), all: z.boolean().default(false) }),
   output: z.object({
     names: z.array(z.string()),
@@ -135,7 +133,7 @@ export const removeNode = defineTool({
   description:
     "Ends a node's sync keys and forgets its limits. The node keeps serving the last state that it applied.",
   effect: "destroy",
-  scope: forNodes,
+  scopes: ["nodes"],
   input: z.strictObject({ name: NodeName }),
   output: z.object({
     name: z.string(),

@@ -1,9 +1,7 @@
 import * as z from "zod";
-import { MailError } from "../../src/mail/error.ts";
-import { DomainName } from "../../src/mail/schemas.ts";
+import { accessFields, grantedScopes } from "../access.ts";
 import { newCredential } from "../credential.ts";
 import { Timestamp } from "../fields.ts";
-import { type Scope, scopes } from "../principal.ts";
 import { defineTool } from "../tool.ts";
 import { Expiry, endOf } from "./expiry.ts";
 
@@ -30,11 +28,8 @@ export const createToken = defineTool({
   effect: "write",
   input: z.strictObject({
     name: TokenName,
-    scopes: z.array(z.enum(scopes)).min(1).optional().describe("What it may do; everything by default."),
-    domains: z
-      .array(DomainName)
-      .min(1)
-      .max(1000)
+    scopes: accessFields.scopes.optional().describe("What it may do; everything by default."),
+    domains: accessFields.domains
       .optional()
       .describe("The only domains that it may see and change, registered or not yet; all by default."),
     expires: Expiry.optional(),
@@ -49,7 +44,7 @@ export const createToken = defineTool({
         tokenId: token.id,
         tokenHash: token.hash,
         scopes: grantedScopes(wanted, domains !== undefined),
-        domains: domains === undefined ? null : [...new Set(domains)].sort(),
+        domains: domains ?? null,
         expiresAt,
       },
       at,
@@ -57,19 +52,6 @@ export const createToken = defineTool({
     return { name, token: token.text, expires_at: expiresAt };
   },
 });
-
-/** Nodes serve all domains, and a node's key reads all of them: that scope and a list of domains exclude each other. */
-function grantedScopes(wanted: readonly Scope[] | undefined, isLimited: boolean): Scope[] {
-  if (wanted === undefined) return scopes.filter((scope) => !(isLimited && scope === "nodes"));
-  if (isLimited && wanted.includes("nodes")) {
-    throw new MailError(
-      "invalid_input",
-      "A token for some domains cannot have the scope nodes: nodes serve all domains.",
-      "Leave out that scope, or the domains.",
-    );
-  }
-  return [...new Set(wanted)];
-}
 
 export const listTokens = defineTool({
   endpoint: "list-tokens",

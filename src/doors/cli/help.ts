@@ -33,6 +33,8 @@ export const serveFlags: readonly FlagName[] = [
 export const stdioFlags: readonly FlagName[] = [
   "db",
   "read-only",
+  "scopes",
+  "domains",
   "limit-destructive",
   "hash-cost",
   "log-format",

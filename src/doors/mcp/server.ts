@@ -10,6 +10,7 @@ import {
 } from "@modelcontextprotocol/server";
 import { toolsFor } from "../../../tools/authorise.ts";
 import { call, lossOf, type Origin, type Runtime, unconfirmed } from "../../../tools/call.ts";
+import { listNodes } from "../../../tools/list-nodes.ts";
 import type { Principal } from "../../../tools/principal.ts";
 import { mcpName, type Tool } from "../../../tools/tool.ts";
 import { MailError } from "../../mail/error.ts";
@@ -46,6 +47,8 @@ const FIRST_LINE = `Create a mailbox (e-mail account, user) with its quota, rese
 const OF_ALL_DOMAINS =
   "m25_mail_list_nodes shows each node's applied_revision, to compare with the revision that a change returned.";
 
+const WITHOUT_NODES = "you need not check that.";
+
 const OF_SOME_DOMAINS =
   "you need not check that. Your access is for some domains only: of others, and of the nodes, the operator knows.";
 
@@ -53,11 +56,16 @@ const OF_SOME_DOMAINS =
 function instructionsFor(tools: readonly Tool[], { domains }: Principal): string {
   if (tools.every(({ effect }) => effect === "read")) return READ_ONLY;
   return `${FIRST_LINE}
-To create a mailbox: m25_mail_add_domain once for its domain, then m25_mail_add_user. Changes are live on the nodes within a minute: ${domains === undefined ? OF_ALL_DOMAINS : OF_SOME_DOMAINS}
+To create a mailbox: m25_mail_add_domain once for its domain, then m25_mail_add_user. Changes are live on the nodes within a minute: ${liveOn(tools, domains)}
 m25_mail_remove_user is reversible; with hard_delete: true it is not, nor is m25_mail_remove_domain. Confirm hard deletes and m25_mail_remove_domain with the person you work for.
 To change a quota, or to bring a mailbox back with its old password, ask the operator (m25-mail user set-quota, m25-mail user restore): never remove and re-create a mailbox for that.
 Renaming, aliases, forwarding, catch-alls and autoresponders do not exist: say so, and make no mailbox instead.
 Every error names its cause and what to do next. Never repeat a password or a sync key except to the person who needs it.`;
+}
+
+function liveOn(tools: readonly Tool[], domains: Principal["domains"]): string {
+  if (domains !== undefined) return OF_SOME_DOMAINS;
+  return tools.includes(listNodes) ? OF_ALL_DOMAINS : WITHOUT_NODES;
 }
 
 /** Made when first asked for: starting must stay fast. */

@@ -1,6 +1,6 @@
 import { serveStdio } from "@modelcontextprotocol/server/stdio";
 import type { Runtime } from "../../../tools/call.ts";
-import { operator } from "../../../tools/principal.ts";
+import type { Principal } from "../../../tools/principal.ts";
 import { RateLimit } from "../../../tools/rate-limit.ts";
 import type { Tool } from "../../../tools/tool.ts";
 import type { Log } from "../../log/log.ts";
@@ -17,7 +17,12 @@ export interface StdioConnection {
 }
 
 /** Serves MCP, every revision that the SDK knows, on stdin and stdout. */
-export function serveMcpStdio(runtime: Runtime, tools: readonly Tool[], log: Log): StdioConnection {
+export function serveMcpStdio(
+  runtime: Runtime,
+  tools: readonly Tool[],
+  principal: Principal,
+  log: Log,
+): StdioConnection {
   const parts = { runtime, tools, confirmations: new Confirmations() };
   const { promise: closed, resolve } = Promise.withResolvers<void>();
   const warnings = new RateLimit(1);
@@ -26,7 +31,7 @@ export function serveMcpStdio(runtime: Runtime, tools: readonly Tool[], log: Log
     if (warnings.take(reason) === 0) log.warn(`refused a message on stdin: ${reason}`);
   };
   const transport = new StdioTransport(refused, resolve);
-  const { close } = serveStdio(() => mcpServer(parts, operator("stdio")), {
+  const { close } = serveStdio(() => mcpServer(parts, principal), {
     transport,
     onerror: (error) =>
       isClientFault(error)

@@ -1,0 +1,32 @@
+import * as z from "zod";
+import { MailError } from "../src/mail/error.ts";
+import { DomainName } from "../src/mail/schemas.ts";
+import { type Scope, scopes } from "./principal.ts";
+
+/** What a token, or a server over stdio, is limited to. */
+export const accessFields = {
+  scopes: z.array(z.enum(scopes)).min(1),
+  domains: z
+    .array(DomainName)
+    .min(1)
+    .max(1000)
+    .transform((names) => [...new Set(names)].sort()),
+};
+
+/** A node's key reads all domains. */
+export const NODES_OR_DOMAINS =
+  "The scope nodes and a list of domains exclude each other: nodes serve all domains.";
+
+/**
+ * The scopes that are granted.
+ *
+ * @param wanted undefined for all that there are
+ * @throws MailError invalid_input
+ */
+export function grantedScopes(wanted: readonly Scope[] | undefined, isLimited: boolean): Scope[] {
+  if (wanted === undefined) return scopes.filter((scope) => !(isLimited && scope === "nodes"));
+  if (isLimited && wanted.includes("nodes")) {
+    throw new MailError("invalid_input", NODES_OR_DOMAINS, "Leave out that scope, or the domains.");
+  }
+  return [...new Set(wanted)];
+}
