@@ -1,7 +1,7 @@
 /** Whether the time of a refused sign-in tells why: a wrong password, of which kind, or none set at all. */
 import { join } from "node:path";
 import { openStore } from "../db/sqlite.ts";
-import { OperatorLogin } from "../src/auth/oauth/operator-login.ts";
+import { OperatorLogin } from "../src/auth/operator-login.ts";
 import { PasswordHasher } from "../tools/hash.ts";
 import { benchmark, median, now, printTable, temporaryFolder } from "./support.ts";
 

@@ -5,6 +5,7 @@ import { readingTools, tools } from "../../tools/index.ts";
 import { CallLimits } from "../../tools/limits.ts";
 import { Turns } from "../../tools/turns.ts";
 import { LastSeen } from "../auth/last-seen.ts";
+import { OperatorLogin } from "../auth/operator-login.ts";
 import { RequestLog } from "../doors/http/request-log.ts";
 import { httpServer } from "../doors/http/server.ts";
 import { Confirmations } from "../doors/mcp/confirmation.ts";
@@ -83,12 +84,13 @@ export async function serve(
     ...config["allowed-hosts"],
     ...(publicUrl === undefined ? [] : [new URL(publicUrl).hostname]),
   ];
+  const login = new OperatorLogin(store, config["hash-cost"]);
   const oauth =
     config.oauth && publicUrl !== undefined
       ? await (await import("../auth/oauth/index.ts")).openOAuth(store, () => runtime.now(), log, {
           issuer: new URL(publicUrl).origin,
           clients: config["oauth-clients"],
-          hashCost: config["hash-cost"],
+          login,
           fetch,
         })
       : undefined;

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { Lane } from "../../src/auth/oauth/lane.ts";
-import { LoginDelays } from "../../src/auth/oauth/login-delays.ts";
-import { OperatorLogin } from "../../src/auth/oauth/operator-login.ts";
+import { Lane } from "../../src/auth/lane.ts";
+import { LoginDelays } from "../../src/auth/login-delays.ts";
+import { OperatorLogin } from "../../src/auth/operator-login.ts";
 import { PasswordHasher } from "../../tools/hash.ts";
 import { testStore } from "../support/store.ts";
 

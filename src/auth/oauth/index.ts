@@ -2,14 +2,15 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { Store } from "../../../db/store.ts";
 import { type Principal, scopes } from "../../../tools/principal.ts";
 import { RateLimit } from "../../../tools/rate-limit.ts";
+import { pageHeaders } from "../../doors/page/layout.ts";
 import type { Log } from "../../log/log.ts";
 import { subscriberOf } from "../../mail/network.ts";
+import type { OperatorLogin } from "../operator-login.ts";
 import { authenticateAccessToken } from "./authenticate.ts";
 import { ClientDocuments, type Fetch } from "./client-documents.ts";
 import { mountInteraction } from "./interaction.ts";
 import { knownClients } from "./known-clients.ts";
-import { OperatorLogin } from "./operator-login.ts";
-import { errorPage, pageHeaders } from "./page.ts";
+import { errorPage } from "./page.ts";
 import { createProvider, DEFAULT_SCOPES, routes } from "./provider.ts";
 
 export interface OAuthSettings {
@@ -17,7 +18,8 @@ export interface OAuthSettings {
   issuer: string;
   /** Client ID Metadata Documents that are accepted besides those of the known clients. */
   clients: readonly string[];
-  hashCost: number;
+  /** Of the operator, for this page and the server's own: failures at one count at the other. */
+  login: OperatorLogin;
   fetch: Fetch;
 }
 
@@ -40,7 +42,7 @@ export async function openOAuth(
   store: Store,
   now: () => Date,
   log: Log,
-  { issuer, clients, hashCost, fetch }: OAuthSettings,
+  { issuer, clients, login, fetch }: OAuthSettings,
 ): Promise<OAuth> {
   const resource = `${issuer}/mcp`;
   const metadataUrl = `${issuer}${METADATA}/mcp`;
@@ -48,7 +50,6 @@ export async function openOAuth(
   const cookieKey = await store.write((tables) => tables.oauth.cookieKey());
   const documents = new ClientDocuments([...knownClients, ...clients], fetch, log);
   const provider = createProvider(issuer, resource, { store, documents, cookieKey, seconds, log });
-  const login = new OperatorLogin(store, hashCost);
   const serve = provider.callback();
   const { protocol, host } = new URL(issuer);
   const forget = () =>

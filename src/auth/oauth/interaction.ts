@@ -1,28 +1,24 @@
-import { createHmac, timingSafeEqual } from "node:crypto";
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { errors, type InteractionResults, type Provider } from "oidc-provider";
 import type { Store, Tables } from "../../../db/store.ts";
 import { type Scope, scopes } from "../../../tools/principal.ts";
 import { isLoopback } from "../../../tools/redirect-uri.ts";
-import { formOf } from "../../doors/http/bodies.ts";
+import { csrfToken, formIn, isFromPage, passwordIn, readForms } from "../../doors/page/forms.ts";
+import { pageHeaders } from "../../doors/page/layout.ts";
 import type { Log } from "../../log/log.ts";
+import type { OperatorLogin } from "../operator-login.ts";
 import { type Access, plainName } from "./authenticate.ts";
-import type { OperatorLogin } from "./operator-login.ts";
 import {
   type Choice,
   consentPage,
   errorPage,
   firstChoice,
-  pageHeaders,
   type Request,
   returnPage,
   signInPage,
 } from "./page.ts";
 import { OPERATOR, routes } from "./provider.ts";
 import { redirectTarget } from "./redirect.ts";
-
-/** More is no password: bcrypt reads 72 bytes. */
-const MAX_PASSWORD = 1_000;
 
 export interface InteractionParts {
   provider: Provider;
@@ -53,12 +49,7 @@ export async function mountInteraction(scope: FastifyInstance, parts: Interactio
     log.error("OAuth: a page could not be shown", error);
     return show(reply, errorPage("Something went wrong inside M25 Mail."), 500);
   });
-  scope.removeAllContentTypeParsers();
-  scope.addContentTypeParser(
-    "application/x-www-form-urlencoded",
-    { parseAs: "buffer" },
-    async (_request: FastifyRequest, body: Buffer) => formOf(body),
-  );
+  readForms(scope);
 
   /** The request that this browser's cookie stands for. @throws SessionNotFound */
   async function pending(request: FastifyRequest, reply: FastifyReply): Promise<Pending> {
@@ -78,7 +69,7 @@ export async function mountInteraction(scope: FastifyInstance, parts: Interactio
       host: new URL(resource).host,
       scopes: scopes.filter((name) => wanted.has(name)),
       action: `${routes.interaction}/${uid}`,
-      csrf: createHmac("sha256", cookieKey).update(`csrf ${uid}`).digest("base64url"),
+      csrf: csrfToken(cookieKey, uid),
       isSignedIn: result?.login !== undefined,
     };
   }
@@ -91,8 +82,8 @@ export async function mountInteraction(scope: FastifyInstance, parts: Interactio
 
   scope.post(`${routes.interaction}/:uid`, async (request, reply) => {
     const asked = await pending(request, reply);
-    const form = request.body instanceof URLSearchParams ? request.body : new URLSearchParams();
-    if (!isEqual(form.get("csrf") ?? "", asked.csrf)) {
+    const form = formIn(request);
+    if (!isFromPage(form, asked.csrf)) {
       log.warn("OAuth: refused a form that did not come from the page");
       return show(reply, errorPage("This form did not come from this server’s page."), 403);
     }
@@ -103,8 +94,7 @@ export async function mountInteraction(scope: FastifyInstance, parts: Interactio
   async function signIn(request: FastifyRequest, reply: FastifyReply, asked: Pending, form: URLSearchParams) {
     const again = async (error: string, status: number) =>
       show(reply, signInPage(asked, await login.hasPassword(), error), status);
-    const password = (form.get("password") ?? "").slice(0, MAX_PASSWORD);
-    const outcome = await login.check(password, request.clientAddress);
+    const outcome = await login.check(passwordIn(form), request.clientAddress);
     if (outcome === "busy") return again("Too many attempts at once. Try again in half a minute.", 429);
     if (outcome === "wrong") {
       log.warn("OAuth: a wrong operator's password", { address: request.clientAddress });
@@ -212,9 +202,4 @@ function judge(
     return "One of these domains is not registered here.";
   if (granted.includes("nodes")) return "Mail servers serve all domains: untick them, or choose all domains.";
   return { scopes: granted, domains: [...choice.domains].sort() };
-}
-
-function isEqual(one: string, other: string): boolean {
-  const [left, right] = [Buffer.from(one), Buffer.from(other)];
-  return left.length === right.length && timingSafeEqual(left, right);
 }

@@ -1,42 +1,6 @@
-import { hash } from "node:crypto";
 import type { Scope } from "../../../tools/principal.ts";
-import { Html, html } from "./html.ts";
-
-const STYLE = `
-:root { color-scheme: light dark; --line: #c8ccd2; --quiet: #565d66; --strong: #0b57a4; --alarm: #a3160f; --shade: #f4f6f8; }
-@media (prefers-color-scheme: dark) {
-  :root { --line: #444b54; --quiet: #a9b1bb; --strong: #7db8f5; --alarm: #ff9d94; --shade: #23282e; }
-}
-* { box-sizing: border-box; }
-body { margin: 0; font: 1rem/1.5 system-ui, sans-serif; }
-main { max-width: 34rem; margin: 2rem auto; padding: 0 1.25rem 2rem; }
-h1 { font-size: 1.4rem; line-height: 1.3; margin: 0 0 1rem; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1rem; margin: 0 0 1.25rem; padding: .8rem 1rem; background: var(--shade); border-radius: .5rem; }
-dt { color: var(--quiet); } dd { margin: 0; overflow-wrap: anywhere; }
-fieldset { border: 1px solid var(--line); border-radius: .5rem; margin: 0 0 1rem; padding: .4rem 1rem .8rem; }
-legend { font-weight: 600; padding: 0 .4rem; }
-.choice { display: flex; gap: .6rem; align-items: baseline; padding: .25rem 0; }
-.choice small, .hint { color: var(--quiet); font-size: .875rem; display: block; }
-.domains { margin: .25rem 0 0 1.6rem; padding-left: .25rem; max-height: 15rem; overflow-y: auto; }
-textarea, input[type=password] { margin-bottom: .25rem; width: 100%; font: inherit; padding: .5rem; border: 1px solid var(--quiet); border-radius: .35rem; }
-label.field { font-weight: 600; display: block; margin-bottom: .25rem; }
-.actions { display: flex; flex-wrap: wrap; gap: .75rem; margin-top: 1.25rem; }
-button { font: inherit; font-weight: 600; padding: .55rem 1.4rem; border-radius: .35rem; border: 1px solid var(--strong); background: transparent; color: var(--strong); cursor: pointer; }
-button[value=allow], button[value=sign-in] { background: #0b57a4; color: #fff; }
-:focus-visible { outline: 3px solid var(--strong); outline-offset: 2px; }
-code { overflow-wrap: anywhere; }
-.alarm { border-left: .3rem solid var(--alarm); padding: .5rem .8rem; margin: 0 0 1rem; background: var(--shade); }
-a { color: var(--strong); }
-`;
-
-/** No script runs, nothing is loaded, no other page may frame this one, forms go nowhere but back here. */
-export const pageHeaders = {
-  "content-security-policy": `default-src 'none'; style-src 'sha256-${hash("sha256", STYLE, "base64")}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'`,
-  "x-frame-options": "DENY",
-  "x-content-type-options": "nosniff",
-  "referrer-policy": "same-origin", // no-referrer would make a form's Origin "null"
-  "cache-control": "no-store",
-} as const;
+import { Html, html } from "../../doors/page/html.ts";
+import { alarm, documentOf, form, noPassword, passwordField } from "../../doors/page/layout.ts";
 
 export interface Request {
   clientName: string;
@@ -92,11 +56,9 @@ ${alarm(error)}${whoAsks(request)}
 ${form(
   request,
   hasPassword
-    ? html`<input name="username" value="operator" autocomplete="username" hidden>
-<label class="field" for="password">Operator’s password</label>
-<input id="password" name="password" type="password" autocomplete="current-password" required autofocus>
+    ? html`${passwordField}
 <div class="actions"><button name="decision" value="sign-in">Sign in</button>${deny}</div>`
-    : html`<p class="alarm">No operator’s password is set, so nobody can allow this yet. At the server’s shell: <code>m25-mail operator set-password</code>. Then load this page again.</p>
+    : html`${noPassword("nobody can allow this yet")}
 <div class="actions">${deny}</div>`,
 )}`,
   );
@@ -130,17 +92,6 @@ ${radio("some", "Only these:", undefined, choice.access === "some")}
 }
 
 const deny = html`<button name="decision" value="deny" formnovalidate>Deny</button>`;
-
-function alarm(error: string | undefined): Html {
-  return html`${error !== undefined && html`<p class="alarm" role="alert">${error}</p>`}`;
-}
-
-function form({ action, csrf }: Request, content: Html): Html {
-  return html`<form method="post" action="${action}">
-<input type="hidden" name="csrf" value="${csrf}">
-${content}
-</form>`;
-}
 
 function whoAsks({ clientName, clientHost, clientId, target, isLocal, host }: Request): Html {
   return html`<dl>
@@ -197,18 +148,11 @@ function domainChoice(domains: readonly string[], chosen: ReadonlySet<string>): 
 }
 
 function page(title: string, body: Html, head?: Html): string {
-  return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${title} – M25 Mail</title>
-${head}
-<style>${new Html(STYLE)}</style>
-</head>
-<body><main>
+  return documentOf(
+    title,
+    html`<main>
 ${body}
-</main></body>
-</html>
-`.text;
+</main>`,
+    head,
+  );
 }

@@ -1,5 +1,5 @@
-import { LeakyCounts } from "../../../tools/leaky-counts.ts";
-import { siteOf, subscriberOf } from "../../mail/network.ts";
+import { LeakyCounts } from "../../tools/leaky-counts.ts";
+import { siteOf, subscriberOf } from "../mail/network.ts";
 
 const SECOND = 1_000;
 /** Failures are forgotten one a minute, and no more than these are remembered beyond the free ones. */

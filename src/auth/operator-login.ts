@@ -1,7 +1,7 @@
 import { setTimeout as wait } from "node:timers/promises";
-import type { Store } from "../../../db/store.ts";
-import { passwordMatches } from "../../../tools/hash.ts";
-import { opaqueString } from "../../mail/password.ts";
+import type { Store } from "../../db/store.ts";
+import { passwordMatches } from "../../tools/hash.ts";
+import { opaqueString } from "../mail/password.ts";
 import { Lane } from "./lane.ts";
 import { LoginDelays, type LoginOutcome } from "./login-delays.ts";
 

@@ -1,0 +1,50 @@
+import { hash } from "node:crypto";
+import { Html, html } from "./html.ts";
+import { STYLE } from "./style.ts";
+
+/** No script runs, nothing is loaded, no other page may frame this one, forms go nowhere but back here. */
+export const pageHeaders = {
+  "content-security-policy": `default-src 'none'; style-src 'sha256-${hash("sha256", STYLE, "base64")}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'`,
+  "x-frame-options": "DENY",
+  "x-content-type-options": "nosniff",
+  "referrer-policy": "same-origin", // no-referrer would make a form's Origin "null"
+  "cache-control": "no-store",
+} as const;
+
+/** A whole document around a body that has its own `main`. */
+export function documentOf(title: string, body: Html, head?: Html): string {
+  return html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${title} – M25 Mail</title>
+${head}
+<style>${new Html(STYLE)}</style>
+</head>
+<body>${body}</body>
+</html>
+`.text;
+}
+
+export function alarm(error: string | undefined): Html {
+  return html`${error !== undefined && html`<p class="alarm" role="alert">${error}</p>`}`;
+}
+
+/** @param action where the form goes; `csrf` is what csrfToken made for it */
+export function form({ action, csrf }: { action: string; csrf: string }, content: Html): Html {
+  return html`<form method="post" action="${action}">
+<input type="hidden" name="csrf" value="${csrf}">
+${content}
+</form>`;
+}
+
+/** The field for the operator's password, and the name under which password managers keep it. */
+export const passwordField = html`<input name="username" value="operator" autocomplete="username" hidden>
+<label class="field" for="password">Operator’s password</label>
+<input id="password" name="password" type="password" autocomplete="current-password" required autofocus>`;
+
+/** @param lacking what cannot be done without the password */
+export function noPassword(lacking: string): Html {
+  return html`<p class="alarm">No operator’s password is set, so ${lacking}. At the server’s shell: <code>m25-mail operator set-password</code>. Then load this page again.</p>`;
+}
