@@ -1,12 +1,12 @@
 import { type Log, type LogLevel, logTo, writeLine } from "./log.ts";
 
-/** The log for programs: a JSON object a line. What writes JSON is loaded where it is wanted: starting must stay fast. */
+/** The log for programs: one JSON object a line. pino is loaded only here, so that other starts stay fast. */
 export async function jsonLog(level: LogLevel): Promise<Log> {
   const { pino, stdTimeFunctions } = await import("pino");
   const logger = pino(
     {
       level,
-      base: undefined, // whoever collects logs knows the process and the machine
+      base: undefined, // the log collector adds process and machine
       timestamp: stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },

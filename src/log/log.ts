@@ -4,15 +4,15 @@ import { redacted } from "./redact.ts";
 export const logLevels = ["debug", "info", "warn", "error"] as const;
 export type LogLevel = (typeof logLevels)[number];
 
-/** What a line says besides its message: names and numbers of ours, and never a call's input. */
+/** Fields of a line: our own names and numbers, never a call's input. */
 export type LogFields = Readonly<Record<string, string | number | undefined>>;
 
-/** The program's log: one line a message, on stderr only. stdout belongs to JSON-RPC and to answers. */
+/** The program's log: one line a message, on stderr. stdout is for JSON-RPC and answers. */
 export interface Log {
   debug(message: string, fields?: LogFields): void;
   info(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
-  /** Of `cause` the kind and the place are logged. */
+  /** Logs the kind and place of `cause`, not its message. */
   error(message: string, cause?: unknown, fields?: LogFields): void;
 }
 
@@ -26,7 +26,7 @@ export function stderrLog(least: LogLevel = "info"): Log {
   });
 }
 
-/** @param write takes a line's parts; `stack` has a line for each frame */
+/** @param write receives a line's parts; `stack` has one line a frame */
 export function logTo(
   write: (level: LogLevel, message: string, fields: LogFields & { stack?: string }) => void,
 ): Log {
@@ -38,7 +38,7 @@ export function logTo(
   };
 }
 
-/** The last thing that happens to a line of the log, in whatever format: it is one line, and has no secret. */
+/** The last step for a line in either format: makes it one line and removes secrets. */
 export function writeLine(line: string): void {
   process.stderr.write(`${redacted(printable(line))}\n`);
 }
@@ -47,7 +47,7 @@ function nameAndValue([name, value]: [string, string | number | undefined]): str
   return `${name}=${/^[\w.:/@+-]+$/.test(String(value)) ? value : JSON.stringify(value)}`;
 }
 
-/** A bug's place without its message: libraries put values, and so secrets, into messages. */
+/** The stack of a bug without its message: libraries put values, and so secrets, into messages. */
 function described(cause: unknown): { cause?: string; stack?: string } {
   if (cause === undefined) return {};
   if (!(cause instanceof Error)) return { cause: typeof cause };

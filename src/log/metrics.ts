@@ -3,15 +3,15 @@ import { Counter, Gauge, Registry } from "prom-client";
 import type { EndedCall } from "../../tools/call.ts";
 import type { Figures } from "../../tools/read-figures.ts";
 
-/** The route on which nodes poll: nearly all requests are its, and nearly all of those find nothing new. */
+/** The route that nodes poll: nearly all requests, and nearly all answers are 304. */
 export const POLL_ROUTE = "/sync/v1/maps";
 
 /**
- * What Prometheus is told of this process and its database. Labels are routes, tools, codes and statuses: never a
- * name, an address or a text of somebody's.
+ * The Prometheus metrics of this process and its database. Labels are routes, tools, codes and statuses, never a user's
+ * name, address or text.
  */
 export class Metrics {
-  /** Polls answered 304 since the last reading: a plain number, for this is all that such a poll may cost. */
+  /** Polls answered 304 since the last scrape: a plain number, because such a poll must cost next to nothing. */
   unchangedPolls = 0;
   readonly #database: string;
   readonly #registry = new Registry();
@@ -52,7 +52,7 @@ export class Metrics {
     this.#calls.inc({ tool, outcome });
   }
 
-  /** Counts a hash until it is done. */
+  /** Counts a hash as under way until it is done. */
   async hashing<T>(hash: Promise<T>): Promise<T> {
     this.#hashing += 1;
     try {
@@ -66,7 +66,7 @@ export class Metrics {
     return this.#registry.contentType;
   }
 
-  /** Everything in Prometheus' text format. */
+  /** All metrics in Prometheus' text format. */
   async text(figures: Figures, waitingPolls: number): Promise<string> {
     this.#requests.inc({ route: POLL_ROUTE, status: 304 }, this.unchangedPolls);
     this.unchangedPolls = 0;

@@ -1,6 +1,6 @@
 /**
- * Text that a terminal or a line of a log shows as it is: control characters, line ends and marks that turn the
- * direction of writing become \uXXXX, which JSON reads back as the same text.
+ * Makes text safe for a terminal or a log line: control characters, line ends and bidirectional marks become \uXXXX,
+ * which JSON decodes to the same text.
  */
 export function printable(text: string): string {
   return text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cs}]/gu, (found) =>

@@ -1,18 +1,18 @@
 import { domainToASCII } from "node:url";
 import { MailError } from "./error.ts";
 
-/** The start of an address, for a search. */
+/** The start of an address, as `list_users` searches for it. */
 export interface AddressStart {
-  /** In lower case, with A-labels: the same for the same search. */
+  /** The text in lower case, with A-labels. Equal searches have equal texts. */
   text: string;
   localPart: string;
-  /** Undefined where the local part goes on; else how the domain begins. */
+  /** The start of the domain; undefined while the local part is incomplete. */
   domain: DomainStart | undefined;
 }
 
 export interface DomainStart {
   text: string;
-  /** True where the text ends with a whole label: then the name ends there, or goes on with a dot. */
+  /** True when the text ends with a whole label. The domain then ends there, or continues with a dot. */
   endsLabel: boolean;
 }
 
@@ -24,8 +24,8 @@ function refuse(message: string): never {
 }
 
 /**
- * The start of an address as typed, in its stored form. In the domain a label in other letters than ASCII's must be whole:
- * its A-label begins in another way with each letter that is added.
+ * Converts the start of an address, as typed, to its stored form. A label of the domain that is not ASCII must be complete,
+ * because each added letter changes the start of its A-label.
  *
  * @throws MailError invalid_input
  */
@@ -51,7 +51,7 @@ function domainStart(typed: string): DomainStart {
 function storedLabel(typed: string): string {
   if (/^[A-Za-z0-9-]*$/.test(typed)) return typed.toLowerCase();
   const label = /^[\p{L}\p{M}\p{Nd}-]+$/u.test(typed) ? domainToASCII(typed) : "";
-  // As in a whole address: letters that only look like ASCII's become another name than the one that was typed.
+  // UTS 46 maps letters that only look like ASCII to ASCII: a different name from the one typed.
   if (!label.startsWith("xn--")) refuse("After the @ come letters, digits, hyphens and dots only.");
   return label;
 }

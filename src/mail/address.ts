@@ -2,19 +2,19 @@ import { domainToASCII, domainToUnicode } from "node:url";
 import { contextualProblem } from "./contextual.ts";
 import { MailError } from "./error.ts";
 
-/** RFC 5321 4.5.3.1.3 less the angle brackets, as RFC 3696 erratum 1690 reads it. */
+/** RFC 5321 4.5.3.1.3 without the angle brackets (RFC 3696 erratum 1690). */
 const MAX_ADDRESS = 254;
 /** RFC 1035 2.3.4, without the trailing dot. */
 const MAX_DOMAIN = 253;
 /** RFC 5321 4.5.3.1.1. */
 const MAX_LOCAL_PART = 64;
 
-/** Letters, marks and decimal digits of any script, hyphens and dots, and what RFC 5892 allows in some places alone. */
+/** Letters, marks and decimal digits of any script, hyphens, dots, and RFC 5892's contextual characters. */
 const DOMAIN_CHARACTERS = /^[\p{L}\p{M}\p{Nd}.\-\u00B7\u0375\u05F3\u05F4\u30FB\u200C\u200D]+$/u;
 const LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
 export interface Address {
-  /** The whole address in its one stored form. */
+  /** The whole address in its stored form. */
   email: string;
   localPart: string;
   domain: string;
@@ -27,13 +27,12 @@ function refuse(message: string, hint: string): never {
 const DOMAIN_HINT = "Give a domain name of at least two labels, such as example.nl, and nothing else.";
 
 /**
- * The stored form of a domain name: lower-case A-labels (IDNA, UTS 46 without transitional processing).
+ * Converts a domain name to its stored form: lower-case A-labels (UTS 46, non-transitional).
  *
  * @throws MailError invalid_input
  */
 export function parseDomain(text: string): string {
-  // UTS 46 silently drops or maps soft hyphens and odd dots; a name that does not say what it looks like is refused
-  // before the mapping can hide that.
+  // UTS 46 silently drops soft hyphens and maps odd dots. Refuse such names before the mapping hides them.
   if (/[^.]\.$/.test(text)) {
     refuse(
       "A domain is given without a dot at its end.",
@@ -56,10 +55,10 @@ export function parseDomain(text: string): string {
 
 const NO_IDN = "This is not a valid internationalised domain name.";
 
-/** What UTS 46 lets pass: an A-label that stands for nothing, and letters that only look like ASCII ones. */
+/** Refuses two things that UTS 46 accepts: A-labels that decode to nothing valid, and letters that only look like ASCII. */
 function internationalProblem(typed: string, domain: string): string | undefined {
   const shown = domainToUnicode(domain);
-  // An A-label that cannot be decoded is shown as it is; one of symbols was never typed by anybody.
+  // domainToUnicode returns an A-label unchanged when it cannot decode it. Nobody typed a label of symbols.
   if (/(?:^|\.)xn--/.test(shown) || !DOMAIN_CHARACTERS.test(shown)) return NO_IDN;
   const misplaced = shown
     .split(".")
@@ -67,14 +66,14 @@ function internationalProblem(typed: string, domain: string): string | undefined
     .find((problem) => problem !== undefined);
   if (misplaced !== undefined) return misplaced;
   const stored = domain.split(".");
-  // The Kelvin sign U+212A and full-width letters become ASCII: another domain than the one that was typed.
+  // The Kelvin sign (U+212A) and full-width letters become ASCII: a different domain from the one typed.
   const disguised = typed
     .split(".")
     .some((label, index) => /[^a-z0-9-]/i.test(label) && !stored[index]?.startsWith("xn--"));
   return disguised ? "A label has characters that only look like ASCII letters or digits." : undefined;
 }
 
-/** Says what keeps `domain` from being a domain in stored form, or undefined when it is one. */
+/** Says why `domain` is not a domain in stored form; undefined when it is. */
 export function domainProblem(domain: string): string | undefined {
   if (domain.length > MAX_DOMAIN) return `A domain has at most ${MAX_DOMAIN} characters.`;
   const labels = domain.split(".");
@@ -87,7 +86,7 @@ export function domainProblem(domain: string): string | undefined {
 }
 
 /**
- * The stored form of an address, both parts in lower case, the domain as A-labels.
+ * Converts an address to its stored form: both parts in lower case, the domain as A-labels.
  *
  * @throws MailError invalid_input
  */
@@ -95,7 +94,7 @@ export function parseAddress(text: string): Address {
   const at = text.lastIndexOf("@");
   if (at < 0) refuse("An address has an @.", "Give local-part@domain, such as jan@example.nl.");
   const typed = text.slice(0, at);
-  // Before lower-casing: the Kelvin sign U+212A lower-cases to an ASCII k, another person's mailbox.
+  // Check before lower-casing: the Kelvin sign (U+212A) lower-cases to ASCII k, which is another person's mailbox.
   // biome-ignore lint/suspicious/noControlCharactersInRegex: the range is ASCII, whole
   if (!/^[\x00-\x7f]*$/.test(typed)) {
     refuse("The local part (before the @) must be ASCII.", LOCAL_PART_HINT);
@@ -128,7 +127,7 @@ function localPartProblem(localPart: string): string | undefined {
   return undefined;
 }
 
-/** True when `email` is an address in exactly its stored form; what a node accepts from a server. */
+/** True when `email` is exactly its own stored form. A node accepts nothing else from a server. */
 export function isStoredAddress(email: string): boolean {
   const at = email.indexOf("@");
   return (

@@ -1,6 +1,6 @@
 /**
- * Says which character of a label does not stand where it may, or undefined: RFC 5892, Appendix A.3 to A.9. Joiners
- * (A.1 and A.2) are judged by UTS 46's CheckJoiners, which domainToASCII has.
+ * Finds the first character of a label that RFC 5892, Appendix A.3 to A.9, does not allow at its place; undefined when
+ * there is none. domainToASCII itself checks joiners (A.1 and A.2) by UTS 46's CheckJoiners.
  *
  * @param label in lower case
  */

@@ -1,4 +1,4 @@
-/** Every way in which a call can be refused. Doors map a code to their own form (REST status, exit code). */
+/** The codes of all expected failures. Each door maps them to its own form (REST status, exit code). */
 export type ErrorCode =
   | "invalid_input"
   | "unauthorized"
@@ -25,17 +25,17 @@ export type ErrorCode =
   | "unavailable";
 
 /**
- * An expected failure. `message` says what is wrong in plain words, `hint` what to do next.
- * Both are shown to models and people: neither may carry a secret, a path of the server or SQL.
+ * An expected failure. `message` says what is wrong, `hint` what to do next.
+ * Models and people read both: neither may contain a secret, a server path or SQL.
  */
 export class MailError extends Error {
   override readonly name = "MailError";
   readonly code: ErrorCode;
   readonly hint: string;
-  /** True for what may pass by itself: a lock, a full disk, a long line. */
+  /** True when a retry may succeed: a lock, a full disk, a long queue. */
   readonly temporary: boolean;
 
-  /** Seconds after which the same call may be made, where that is known; the hint says it too. */
+  /** Seconds to wait before the same call, if known. The hint says it too. */
   readonly retryAfter: number | undefined;
 
   constructor(

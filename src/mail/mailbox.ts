@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
 
 /**
- * The id of one mailbox: 16 hexadecimal digits. It is part of the mailbox's home on the nodes, so that
- * whoever gets an address after a hard delete never sees the former owner's mail.
+ * The id of a mailbox: 16 hexadecimal digits. The mailbox's home on the nodes contains it, so that the next owner of
+ * an address never sees the former owner's mail after a hard delete.
  */
 export const MAILBOX_ID = /^[0-9a-f]{16}$/;
 

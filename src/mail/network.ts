@@ -2,8 +2,8 @@ import { BlockList, isIP, SocketAddress } from "node:net";
 import { MailError } from "./error.ts";
 
 /**
- * An IP address in its one written form: lower case, the shortest IPv6, without a zone, and IPv4 for what a dual-stack
- * socket calls an IPv4-mapped IPv6 address (RFC 4291 2.5.5.2). Undefined for anything else.
+ * Converts an IP address to its canonical form: lower case, the shortest IPv6, no zone. An IPv4-mapped IPv6 address
+ * (RFC 4291 2.5.5.2), which a dual-stack socket reports, becomes IPv4. Returns undefined for anything else.
  */
 export function plainAddress(text: string): string | undefined {
   const family = isIP(text);
@@ -15,8 +15,8 @@ export function plainAddress(text: string): string | undefined {
 }
 
 /**
- * The stored form of an address or CIDR range: without an IPv4-mapped prefix, and of a range its first address, whichever
- * of its addresses was given.
+ * Converts an address or CIDR range to its stored form: without an IPv4-mapped prefix. A range is stored by its first
+ * address.
  *
  * @throws MailError invalid_input
  */
@@ -40,7 +40,7 @@ export function parseNetwork(text: string): string {
   return prefix === undefined ? plain : `${firstOf(plain, Number(prefix))}/${prefix}`;
 }
 
-/** The first address of the range of so many leading bits that this address, as plainAddress writes it, is in. */
+/** The first address of the range that contains this address (as plainAddress returns it) and has this prefix length. */
 function firstOf(address: string, prefix: number): string {
   const isIPv4 = !address.includes(":");
   const bits = isIPv4 ? 8 : 16;
@@ -51,23 +51,23 @@ function firstOf(address: string, prefix: number): string {
   return isIPv4 ? kept.join(".") : (plainAddress(kept.map((part) => part.toString(16)).join(":")) ?? "");
 }
 
-/** What one subscriber has of the internet: an IPv4 address, or an IPv6 /64, all of whose addresses are his to use. */
+/** The range of one subscriber: an IPv4 address, or an IPv6 /64, whose addresses are all the subscriber's. */
 export function subscriberOf(address: string): string {
   return address.includes(":") ? prefixOf(address, 4) : address;
 }
 
-/** What one site may have of it: an IPv4 address, or an IPv6 /48, which is 65,536 of those (RFC 6177). */
+/** The range of one site: an IPv4 address, or an IPv6 /48, which has 65,536 networks of /64 (RFC 6177). */
 export function siteOf(address: string): string {
   return address.includes(":") ? prefixOf(address, 3) : address;
 }
 
-/** @param count how many groups of 16 bits are kept */
+/** @param count number of 16-bit groups to keep */
 function prefixOf(address: string, count: number): string {
   const kept = groupsOf(address).slice(0, count);
   return `${kept.map((group) => group.toString(16)).join(":")}::/${count * 16}`;
 }
 
-/** The eight groups of 16 bits of an IPv6 address, of which the last two may be written like an IPv4 address. */
+/** The eight 16-bit groups of an IPv6 address. The last two may be written as an IPv4 address. */
 function groupsOf(address: string): number[] {
   const [left = [], right] = address.split("::").map((half) =>
     half
@@ -86,7 +86,7 @@ function numbersOf(group: string): number[] {
   return [(a << 8) | b, (c << 8) | d];
 }
 
-/** Some addresses and ranges, as parseNetwork returns them. */
+/** A set of addresses and ranges, each as parseNetwork returns it. */
 export class Networks {
   readonly #list = new BlockList();
 
@@ -99,7 +99,7 @@ export class Networks {
     }
   }
 
-  /** @param address as plainAddress returns it; anything that is no address is in no network */
+  /** @param address as plainAddress returns it; no network contains anything else */
   has(address: string): boolean {
     const family = isIP(address);
     return family !== 0 && this.#list.check(address, family === 6 ? "ipv6" : "ipv4");

@@ -1,4 +1,4 @@
-/** Quotas are MiB. 0 is no quota: Dovecot reads it as unlimited. */
+/** Quotas are in MiB. 0 is refused: Dovecot reads it as unlimited. */
 export const MIN_QUOTA_MB = 1;
 export const MAX_QUOTA_MB = 1_048_576;
 export const DEFAULT_QUOTA_MB = 1024;

@@ -6,7 +6,7 @@ import { parseNetwork } from "./network.ts";
 import { parsePassword } from "./password.ts";
 import { DEFAULT_QUOTA_MB, MAX_QUOTA_MB, MIN_QUOTA_MB } from "./quota.ts";
 
-/** A zod string whose accepted form is what `parse` returns; its MailError becomes the field's issue. */
+/** A zod string that `parse` converts to its stored form. A MailError of `parse` becomes the field's issue. */
 function parsed<T>(parse: (text: string) => T, bounds: { min: number; max: number }, description: string) {
   return z
     .string()
@@ -40,7 +40,7 @@ export const SearchedAddress = parsed(
   "Only mailboxes whose address begins so, in upper or lower case, e.g. jan, or jan@example. After the @ a label with other letters than a to z must be whole: jan@bücher.",
 );
 
-/** Marked `writeOnly`: whatever shows, logs or records an input leaves such fields out. */
+/** Marked `writeOnly`: logs, the audit log and all output leave such fields out. */
 function password(least: number, description: string) {
   return parsed((text) => parsePassword(text, least), { min: least, max: 72 }, description).meta({
     writeOnly: true,
@@ -53,7 +53,7 @@ export const Password = password(
   "The mailbox owner's password: 8 characters to 72 bytes of UTF-8. Never shown again: ask for one, or make a random one of 16 or more characters and tell it to the person once.",
 );
 
-/** The page that asks for it is open to the internet, and it opens everything: it is longer than a mailbox's. */
+/** Longer than a mailbox's password: the sign-in page is open to the internet, and this password opens everything. */
 export const OperatorPassword = password(12, "The operator's password: 12 characters to 72 bytes of UTF-8.");
 
 export const QuotaMb = z

@@ -2,25 +2,25 @@ import type { AddressRecord, DomainRecord, NodeRole, UserRecord } from "./record
 
 export const PROTOCOL = "m25-mail-sync-1";
 
-/** How many records of each kind a state has. */
+/** Number of records of each kind. */
 export interface Counts {
   domains: number;
   users: number;
 }
 
-/** The first line of every answer with maps. What it says of the state is true after the whole answer. */
+/** The first line of every answer with maps. It describes the state after the whole answer. */
 export interface Header {
   protocol: typeof PROTOCOL;
-  /** `snapshot`: every record. `delta`: what changed since the cursor that was sent, removals included. */
+  /** `snapshot`: every record. `delta`: changes since the sent cursor, removals included. */
   kind: "snapshot" | "delta";
   role: NodeRole;
-  /** Random id of this database's line of revisions; a restored copy starts another one. */
+  /** Random id of this database's line of revisions. A restored copy starts a new one. */
   history: string;
   revision: number;
-  /** StateDigest of the node's records: its role's, of its domains. */
+  /** StateDigest of the node's records: those of its role and domains. */
   digest: string;
   counts: Counts;
-  /** Opaque; sent back as `since` to get what changes after this. */
+  /** Opaque. Sent back as `since`, it gets later changes. */
   cursor: string;
 }
 
@@ -41,12 +41,12 @@ export function encodeHeader(header: Omit<Header, "protocol">): string {
   return JSON.stringify(whole);
 }
 
-/** The last line: how many lines with records stand before it. */
+/** The last line: the number of record lines before it. */
 export function encodeEnd(records: number): string {
   return JSON.stringify({ end: records });
 }
 
-/** The ETag of a state: revision and digest, for after a restored backup the same number may mean other content. */
+/** The ETag of a state: revision and digest. After a restore the same revision may have other content. */
 export function stateTag(state: { revision: number; digest: string }): string {
   return `"${state.revision}-${state.digest}"`;
 }

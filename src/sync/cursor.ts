@@ -1,12 +1,12 @@
 import { createCipheriv, createDecipheriv, createHmac } from "node:crypto";
 
-/** How far a node has come: what a cursor says to the server that made it. */
+/** A node's position: the content of a cursor. */
 export interface Position {
   history: string;
   revision: number;
-  /** The digest of the whole state at that revision, not of the node's part. */
+  /** Digest of the whole state at that revision, not of the node's part. */
   digest: string;
-  /** Which part of the state the node was given (View.id). */
+  /** The part of the state that the node has (View.id). */
   view: string;
 }
 
@@ -15,22 +15,22 @@ const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 
 /**
- * A position that only this database can give out: one from beyond its own revision proves that an older file was put
- * back. It is sealed, because the digest would confirm a limited node's guesses about other domains.
+ * Makes a cursor. Only this database can make one, so a cursor beyond its own revision proves that an older file was put
+ * back. Cursors are encrypted: a readable digest would confirm a limited node's guesses about other domains.
  *
  * @param key the database's own, 32 bytes in hexadecimal
  */
 export function encodeCursor({ history, revision, digest, view }: Position, key: string): string {
   const text = `${history}.${revision}.${digest}.${view}`;
   const secret = Buffer.from(key, "hex");
-  // Of the text and not random, so that one position has one cursor; no two texts share a nonce.
+  // The nonce comes from the text, so that one position has one cursor. No two texts share a nonce.
   const nonce = createHmac("sha256", secret).update(text).digest().subarray(0, NONCE_BYTES);
   const cipher = createCipheriv(CIPHER, secret, nonce);
   const sealed = cipher.update(text);
   return Buffer.concat([nonce, sealed, cipher.final(), cipher.getAuthTag()]).toString("base64url");
 }
 
-/** The position of a genuine cursor, or undefined. */
+/** Returns the position of a genuine cursor, else undefined. */
 export function decodeCursor(cursor: string, key: string): Position | undefined {
   const text = unseal(cursor, key);
   const match = text === undefined ? null : /^(\w{32})\.(\d{1,15})\.(\w{64})\.(\w{1,40})$/.exec(text);
@@ -41,7 +41,7 @@ export function decodeCursor(cursor: string, key: string): Position | undefined 
 
 function unseal(cursor: string, key: string): string | undefined {
   const bytes = Buffer.from(cursor, "base64url");
-  // Decoding is lenient, and a cursor has one form only.
+  // base64url decoding is lenient; accept the canonical form only.
   if (bytes.length <= NONCE_BYTES + TAG_BYTES || bytes.toString("base64url") !== cursor) return undefined;
   const nonce = bytes.subarray(0, NONCE_BYTES);
   const decipher = createDecipheriv(CIPHER, Buffer.from(key, "hex"), nonce, { authTagLength: TAG_BYTES });

@@ -4,12 +4,12 @@ import { canonicalLine, type MailRecord } from "./records.ts";
 const WORDS = 8;
 
 /**
- * A digest of a set of records that does not depend on their order: the sum, modulo 2^256, of the SHA-256
- * of each canonical line, read as big-endian integers. A record is added or taken out in constant time and
- * the digests of parts add up to the digest of the whole.
+ * A digest of a set of records, independent of their order: the sum, modulo 2^256, of the SHA-256 of each
+ * canonical line, read as a big-endian integer. Adding or removing a record takes constant time, and the digests
+ * of parts add up to the digest of the whole.
  *
- * It detects damage, loss and mix-ups. It is no defence against whoever controls the server: sums can be
- * forged by choosing records (Wagner's generalised birthday), and such a server could serve anything anyway.
+ * It detects damage, loss and mix-ups. It does not protect against an attacker who controls the server: chosen
+ * records can forge a sum (Wagner's generalised birthday), and such a server could serve anything anyway.
  */
 export class StateDigest {
   readonly #words = new Uint32Array(WORDS);

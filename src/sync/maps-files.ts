@@ -4,31 +4,30 @@ import { constants, createBrotliCompress } from "node:zlib";
 import { MailError } from "../mail/error.ts";
 import { encodeEnd, encodeHeader, type Header } from "./answer.ts";
 
-/** As text, or compressed with brotli. */
+/** Plain text or brotli. */
 export type Encoding = "identity" | "br";
 
 type MapsHeader = Omit<Header, "protocol">;
 
-/** Record lines with line feeds, some hundred at a time. */
+/** Record lines with line feeds, a few hundred a page. */
 interface Source {
   pages(): Iterable<string>;
   close(): void;
 }
 
-/** Bytes that are read at once. */
+/** Bytes per read. */
 const CHUNK = 256 * 1024;
 
 /**
- * Whole maps on disk, in either encoding. A million users are 148 MB of text and 48 MB of brotli, at its fastest
- * level, which is five times as fast as gzip's. The files have no names any more: nothing is left behind, whatever
- * kills this process.
+ * Whole maps on disk, in both encodings. A million users are 148 MB of text and 48 MB of brotli at its fastest
+ * level, five times as fast as gzip's. The files are unlinked once open, so a killed process leaves none behind.
  */
 export class MapsFiles {
   readonly header: MapsHeader;
   readonly #files: Record<Encoding, FileHandle>;
   /** In bytes. */
   readonly #sizes: Record<Encoding, number>;
-  /** Answers that still read a file, and whoever keeps them. */
+  /** Number of users of the files: answers that read them, and the cache. */
   #users = 1;
 
   private constructor(
@@ -42,9 +41,9 @@ export class MapsFiles {
   }
 
   /**
-   * Writes all of `source`, a page at a time between other work, and closes it.
+   * Writes all of `source` a page at a time, between other work, and closes it.
    *
-   * @throws MailError unavailable for a full disk
+   * @throws MailError unavailable when the disk is full
    */
   static async write(folder: string, source: Source, header: MapsHeader): Promise<MapsFiles> {
     const opened: FileHandle[] = [];
@@ -62,7 +61,7 @@ export class MapsFiles {
     }
   }
 
-  /** `size` is in bytes. The files stay until `body` is closed. */
+  /** `size` is in bytes. The files stay open until `body` is closed. */
   read(encoding: Encoding): { size: number; body: Readable } {
     this.#users += 1;
     const size = this.#sizes[encoding];
@@ -71,7 +70,7 @@ export class MapsFiles {
     return { size, body };
   }
 
-  /** Once, by whoever keeps them. */
+  /** Called once, by the cache that keeps them. */
   async release(): Promise<void> {
     this.#users -= 1;
     if (this.#users === 0) await closeAll(Object.values(this.#files));
@@ -90,10 +89,10 @@ async function writeMaps(
     },
   });
   const compressed = br.writeFile(compress);
-  // A failure is met where `compressed` is awaited; until then it must not count as unhandled.
+  // The failure is handled where `compressed` is awaited; until then it must not count as unhandled.
   compressed.catch(() => {});
   const write = async (text: string) => {
-    // This wait is what lets polls be answered in between: `drain` comes without the event loop having turned.
+    // This wait lets the server answer polls in between: `drain` alone arrives without a turn of the event loop.
     await identity.writeFile(text);
     if (compress.write(text)) return;
     await Promise.race([new Promise((resolve) => compress.once("drain", resolve)), compressed]);
@@ -113,7 +112,7 @@ async function writeMaps(
   }
 }
 
-/** By position: many answers read the one file at once. */
+/** Reads by position, because many answers read the same file at once. */
 async function* chunks(file: FileHandle, size: number): AsyncGenerator<Buffer> {
   let position = 0;
   while (position < size) {
@@ -136,12 +135,12 @@ async function namelessFile(folder: string): Promise<FileHandle> {
   }
 }
 
-/** What cannot be closed is no loss: nothing reads it any more. */
+/** Ignores errors: nothing reads the file any more. */
 async function closeAll(files: readonly FileHandle[]): Promise<void> {
   await Promise.allSettled(files.map((file) => file.close()));
 }
 
-/** A full disk is no bug: nodes come again. */
+/** Treats a full disk as an expected failure: nodes retry. */
 function refuseFullDisk(error: unknown): never {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   if (code !== "ENOSPC" && code !== "EDQUOT") throw error;

@@ -5,11 +5,11 @@ import { encodeCursor } from "./cursor.ts";
 import { type Encoding, MapsFiles } from "./maps-files.ts";
 import { type View, wholeView } from "./view.ts";
 
-/** Changes that are read at once, in some ten milliseconds at most; more go the way of a snapshot. */
+/** A delta of at most this many changes is read at once, in about 10 ms. Larger ones are built like a snapshot. */
 const SMALL_DELTA = 2_000;
-/** Small deltas that are kept, each some hundred bytes as a rule: nodes come from few revisions. */
+/** Number of small deltas to cache, usually some hundred bytes each: nodes come from few revisions. */
 const KEPT_DELTAS = 200;
-/** Files that are kept. Most nodes have the one view, and few come from the same revision long ago. */
+/** Number of file sets to cache. Most nodes share one view, and few come from the same old revision. */
 const KEPT_FILES = 8;
 
 /** An answer with maps. */
@@ -17,34 +17,34 @@ export interface Publication {
   kind: Header["kind"];
   etag: string;
   encoding: Encoding;
-  /** Of the body, in bytes. */
+  /** Size of the body in bytes. */
   size: number;
   body: Readable | Buffer;
 }
 
 /**
- * Keeps the current state's maps ready: made once a revision, and kept on disk, so that a hundred nodes that ask at
- * once cost one reading and no memory. Small deltas, the rule, are read at once and kept in memory.
+ * Caches the current state's maps. They are built once a revision and kept on disk, so that a hundred nodes that ask at
+ * once cost one read of the database and no memory. Small deltas are read at once and kept in memory.
  */
 export class Publisher {
   readonly #store: Pick<Store, "polls" | "readState">;
   readonly #folder: string;
   readonly #files = new Map<string, MapsFiles>();
   readonly #building = new Map<string, Promise<MapsFiles>>();
-  /** One is built at a time, however many views there are. */
+  /** Builds one file set at a time, across all views. */
   #turn: Promise<unknown> = Promise.resolve();
   #deltas = new Map<string, Publication>();
   #deltasOf = "";
 
-  /** @param folder where files are kept; the hashes in them are as secret as the database beside them */
+  /** @param folder holds the files; their hashes are as secret as the database beside them */
   constructor(store: Pick<Store, "polls" | "readState">, folder: string) {
     this.#store = store;
     this.#folder = folder;
   }
 
   /**
-   * The maps of the state of `state.revision`, or of a later one: all of them, or what changed after the
-   * revision `since`. Small deltas are not worth to be encoded: they come as they are.
+   * Returns the maps of `state.revision` or of a later state: all records, or the changes after revision `since`.
+   * Small deltas are not compressed.
    */
   async publish(
     polls: PollView,
@@ -55,7 +55,7 @@ export class Publisher {
   ): Promise<Publication> {
     const delta = since === undefined ? undefined : this.#smallDelta(polls, view, state, since);
     if (delta !== undefined) return delta;
-    // Many changes, of which a limited node gets few: its whole part is less work to read than they are.
+    // Many changes, few of them for this limited node: reading its whole part is less work.
     const from = view.domains === null ? since : undefined;
     const key = `${view.id} ${from ?? ""}`;
     for (;;) {
@@ -66,7 +66,7 @@ export class Publisher {
       }
       const underWay = this.#building.get(key);
       if (underWay !== undefined) {
-        // It may have begun before this state was there.
+        // The build may have begun before this state.
         await underWay;
         continue;
       }
@@ -80,7 +80,7 @@ export class Publisher {
     }
   }
 
-  /** Drops what was made of states that are over, which nobody gets any more: they have hashes that are to be gone. */
+  /** Drops the maps of former states. Nobody gets them any more, and their hashes must go. */
   async dropOld(): Promise<void> {
     const { history, revision } = this.#store.polls.now().state(wholeView);
     if (this.#deltasOf !== `${history} ${revision}`) this.#deltas = new Map();
@@ -116,7 +116,7 @@ export class Publisher {
   }
 
   #read(key: string, maps: MapsFiles, encoding: Encoding): Publication {
-    // The one that was asked for last is the last to be dropped.
+    // Least recently used is dropped first.
     this.#files.delete(key);
     this.#files.set(key, maps);
     const { kind } = maps.header;

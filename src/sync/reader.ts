@@ -9,7 +9,7 @@ import {
   type Removal,
 } from "./records.ts";
 
-/** Why an answer was refused; `line` is the number of the offending line, from 1. */
+/** A refused answer. `line` is the number of the offending line, from 1. */
 export class RefusedAnswer extends Error {
   override readonly name = "RefusedAnswer";
   readonly reason: RefusalReason;
@@ -22,7 +22,7 @@ export class RefusedAnswer extends Error {
   }
 }
 
-/** Each reason with its plain words. Only the name travels in a report: list_nodes is read by a model. */
+/** Each reason with its message. A report carries the name only, because models read list_nodes. */
 export const refusalReasons = {
   not_maps: "the answer does not begin as maps do",
   wrong_protocol: "the answer is of a protocol that this program does not speak",
@@ -46,8 +46,8 @@ type State = Omit<MailState, "domains" | "users"> & {
 };
 
 /**
- * Reads an answer line by line and gives the state only when all of it was seen and proved: protocol,
- * every value, no duplicates, counts, end line, digest. Every method throws RefusedAnswer.
+ * Reads an answer line by line. It returns the state only after it has verified all of it: protocol, every value,
+ * no duplicates, counts, end line, digest. Every method throws RefusedAnswer.
  */
 export class AnswerReader {
   readonly #base: MailState | undefined;
@@ -58,7 +58,7 @@ export class AnswerReader {
   #ended = false;
   #lines = 0;
 
-  /** @param base the state whose cursor was sent; without one a delta is refused */
+  /** @param base the state whose cursor was sent; without it a delta is refused */
   constructor(base?: MailState) {
     this.#base = base;
   }
@@ -73,7 +73,7 @@ export class AnswerReader {
     else this.#take(line, this.#header, this.#state);
   }
 
-  /** @returns the state that the answer leads to */
+  /** @returns the state after the answer */
   finish(): MailState {
     const header = this.#header;
     const state = this.#state;
@@ -118,7 +118,7 @@ export class AnswerReader {
     }
   }
 
-  /** Of something unknown there may be word too: what came and went between two polls. */
+  /** A removal may name an unknown record: one that came and went between two polls. */
   #remove(removal: Removal, { domains, users }: State): void {
     if ("domain" in removal) {
       this.#replace(domains.get(removal.domain), undefined);

@@ -16,24 +16,24 @@ export interface UserRecord {
   mailbox: string;
 }
 
-/** An active mailbox as an MX-only node serves it: known, and nothing else. */
+/** An active mailbox as an MX-only node serves it: the address alone. */
 export interface AddressRecord {
   user: string;
 }
 
 export type MailRecord = DomainRecord | UserRecord | AddressRecord;
 
-/** What a node does: `mail` keeps mailboxes, `mx` accepts mail and relays it, and never gets a hash. */
+/** A node's role: `mail` keeps mailboxes; `mx` accepts and relays mail, and never gets a hash. */
 export const nodeRoles = ["mail", "mx"] as const;
 
 export type NodeRole = (typeof nodeRoles)[number];
 
-/** In a delta: what is no longer served. Absence never means removal. */
+/** A record that is no longer served, in a delta. Absence never means removal. */
 export type Removal = { domain: string; removed: true } | { user: string; removed: true };
 
 /**
- * The one line that stands for a record: on the wire, and under the digest. JSON with these keys in this
- * order and no spaces; no accepted value contains a character that JSON escapes.
+ * The canonical line of a record, used on the wire and for the digest: JSON with these keys in this order and
+ * no spaces. No accepted value contains a character that JSON escapes.
  */
 export function canonicalLine(record: MailRecord): string {
   if ("domain" in record) return `{"domain":"${record.domain}"}`;
@@ -49,10 +49,10 @@ export function removalLine(removal: Removal): string {
 }
 
 /**
- * Reads one record line, trusting nothing: exactly the fields of a node of this role, each in its stored
- * form. A node checks every value again, because what passes here is written into files that daemons parse.
+ * Reads one record line and trusts nothing: it must have exactly the fields for a node of this role, each in its
+ * stored form. Nodes check every value again, because daemons parse what passes here.
  *
- * @returns undefined when the line is no acceptable record
+ * @returns undefined when the line is not acceptable
  */
 export function parseRecord(line: string, role: NodeRole): MailRecord | undefined {
   const value = parseObject(line);
@@ -60,11 +60,11 @@ export function parseRecord(line: string, role: NodeRole): MailRecord | undefine
   const isUser = role === "mx" ? isAddressRecord : isUserRecord;
   const record = isDomainRecord(value) || isUser(value) ? value : undefined;
   if (role === "mx" && "password" in value) return undefined;
-  // The canonical line is what the digest covers: another spelling of the same record is another record.
+  // The digest covers the canonical line, so another spelling of the same record is refused.
   return record !== undefined && canonicalLine(record) === line ? record : undefined;
 }
 
-/** Reads one removal line, as strictly; undefined when it is none. */
+/** Reads one removal line as strictly; undefined when it is not one. */
 export function parseRemoval(line: string): Removal | undefined {
   const value = parseObject(line);
   if (value === undefined || (value as Partial<Removal>).removed !== true) return undefined;

@@ -1,7 +1,7 @@
 import type { Counts } from "./answer.ts";
 import { type RefusalReason, refusalReasons } from "./reader.ts";
 
-/** What keeps a node from applying a state that it accepted; never free text. */
+/** Reasons why a node cannot apply an accepted state. Never free text. */
 export const failureReasons = [
   "disk_full",
   "not_permitted",
@@ -14,12 +14,11 @@ export const failureReasons = [
 
 export type FailureReason = (typeof failureReasons)[number];
 
-/** What a node does not do although the answer is sound. */
+/** Reasons why a node holds back although the answer is sound. */
 export const withheldReasons = ["removals_withheld"] as const;
 
 /**
- * `withheld`: everything but removals was applied, for these would take more from the node than its
- * thresholds allow.
+ * `withheld`: everything except removals was applied. The removals exceed the node's thresholds.
  */
 export const reportStatuses = ["applied", "withheld", "refused", "failed"] as const;
 
@@ -34,8 +33,8 @@ export const reportReasons = [
 ] as ReportReason[];
 
 /**
- * What a node tells the server after a poll: the state that it serves now, and how the last attempt went.
- * Without any state yet, history is "" and revision 0.
+ * A node's report after a poll: the state that it serves, and the outcome of the last attempt.
+ * Before the first state, history is "" and revision 0.
  */
 export interface Report {
   revision: number;
@@ -43,10 +42,10 @@ export interface Report {
   digest: string;
   counts: Counts;
   status: ReportStatus;
-  /** null when status is "applied". */
+  /** null while status is "applied". */
   reason: ReportReason | null;
-  /** How many the reason is about: removals withheld, the line of a damaged record; null where there is nothing to count. */
+  /** The reason's number: removals withheld, or the line of a damaged record. null without a number. */
   count: number | null;
-  /** Version of the node's program. */
+  /** The version of the node's program. */
   version: string;
 }

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import type { NodeRole } from "./records.ts";
 
-/** The part of the state that a node is given: its role's records, of all domains or of some. */
+/** The part of the state that a node gets: its role's records, for all domains or some. */
 export interface View {
-  /** Equal for equal views. A cursor of another view leads to a snapshot. */
+  /** Equal views have equal ids. A cursor of another view leads to a snapshot. */
   id: string;
   role: NodeRole;
   /** Sorted; null is all domains. */
