@@ -8,10 +8,11 @@ import { http } from "../support/http.ts";
 import { ENTRY, environmentOf, m25mail, serveProcess, startM25mail } from "../support/program.ts";
 import { temporaryFolder } from "../support/store.ts";
 import { command, commandsIn, pages } from "./pages.ts";
-import { mailboxNode, notRun, runElsewhere } from "./runs.ts";
+import { mailboxNode, mxNode, notRun, runElsewhere } from "./runs.ts";
 
 const elsewhere: readonly string[] = [
   ...Object.values(mailboxNode),
+  ...Object.values(mxNode),
   ...Object.keys(runElsewhere),
   ...Object.keys(notRun),
 ];

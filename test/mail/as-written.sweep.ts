@@ -3,19 +3,23 @@ import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { command } from "../docs/pages.ts";
-import { mailboxNode } from "../docs/runs.ts";
+import { mailboxNode, mxNode } from "../docs/runs.ts";
 import { certificate } from "../support/certificate.ts";
 import { startM25mail } from "../support/program.ts";
 import { temporaryFolder } from "../support/store.ts";
 import { debianFolder, type FreshDebian, startFreshDebian } from "./fresh-debian.ts";
 import { ANNA, JAN, STRANGER } from "./people.ts";
-import { mustRun, run, until } from "./processes.ts";
+import { type Finished, mustRun, run, until } from "./processes.ts";
 import { DEPLOY } from "./shipped.ts";
 
 const CHECKOUT = join(DEPLOY, "..");
 /** The names that the pages and the files of deploy/ use. */
 const SERVER = "mail-admin.example.nl";
 const NODE = "mail.example.nl";
+const MX = "mx2.example.nl";
+
+/** How curl ends when mail was taken. */
+const TAKEN = { code: 0, stderr: "" };
 
 const atServer = command(mailboxNode.atServer);
 const toJoin = command(mailboxNode.toJoin);
@@ -39,55 +43,83 @@ describe.each(releases)("a node set up by the pages on $name", async ({ suite, n
 
   test.skipIf(!folder.available)("receives mail, shows it to its user, and sends", async () => {
     if (!folder.available) return;
-    const ca = certificate(SERVER);
-    const machine = await startFreshDebian(folder.path, { NODE_EXTRA_CA_CERTS: "/etc/server-ca.pem" });
-    onTestFinished(machine.stop);
-    const server = await startServer(machine, ca);
-    await server.sh("m25-mail call add-domain --domain example.nl");
+    const { server, machine, cert } = await newNode(folder.path, NODE);
     for (const { address, password } of [JAN, ANNA]) {
       writeFileSync(join(server.folder, "password"), password);
       await server.sh(`m25-mail call add-user --email ${address} --password-file password`);
     }
-
-    // The copies that the page asks for, and what no command of the pages makes: a name, a certificate and systemd.
-    await machine.copyIn(join(CHECKOUT, "dist/m25-mail-node.mjs"), "root/m25-mail-node.mjs");
-    await machine.copyIn(DEPLOY, "root/deploy");
-    await machine.copyIn(ca.cert, "etc/server-ca.pem");
-    await machine.copyIn(join(import.meta.dirname, "overlay/systemctl"), "usr/local/sbin/systemctl");
-    await machine.sh(`echo "127.0.0.1 ${SERVER} ${NODE}" >>/etc/hosts; mkdir /etc/ssl/m25-mail`);
-    const tls = certificate(NODE);
-    await machine.copyIn(tls.cert, "etc/ssl/m25-mail/fullchain.pem");
-    await machine.copyIn(tls.key, "etc/ssl/m25-mail/privkey.pem");
-
     const { sync_key: key } = fields(await server.sh(atServer));
     expect(await machine.sh("node --version")).toMatch(node);
     await machine.sh(toJoin, { input: `${key}\n` });
     await machine.sh(command(mailboxNode.dryRun));
     await machine.sh(commands, { folder: "/root/deploy" });
-    await until("the server shows the node as current", async () =>
-      (await server.sh("m25-mail call list-nodes --json")).includes('"status":"current"'),
-    );
+    await isCurrent(server);
 
     const freshKey = await server.sh(command(mailboxNode.freshKey));
     await machine.sh(command(mailboxNode.toJoinAgain), { input: freshKey });
     await machine.sh(command(mailboxNode.accept));
 
-    const mail = mailClient(machine, tls.cert);
-    await mail.send("smtp", 25, { from: STRANGER, to: JAN.address, subject: "from outside" });
+    const mail = mailClient(machine, NODE, cert);
+    const fromOutside = { from: STRANGER, to: JAN.address, subject: "from outside" };
+    expect(await mail.send("smtp", 25, fromOutside)).toMatchObject(TAKEN);
     await mail.arrives(JAN, "from outside");
     for (const [scheme, port] of [
       ["smtp", 587],
       ["smtps", 465],
     ] as const) {
       const subject = `sent through ${port}`;
-      await mail.send(scheme, port, { from: JAN.address, to: ANNA.address, subject, login: JAN });
+      const message = { from: JAN.address, to: ANNA.address, subject, login: JAN };
+      expect(await mail.send(scheme, port, message)).toMatchObject(TAKEN);
       await mail.arrives(ANNA, subject);
     }
     await machine.sh(`echo "root: ${JAN.address}" >/etc/aliases; newaliases
       printf 'Subject: from cron\\n\\ntext\\n' | sendmail root`);
     await mail.arrives(JAN, "from cron");
   });
+
+  test.skipIf(!folder.available)("takes mail as an MX, and refuses unknown recipients", async () => {
+    if (!folder.available) return;
+    const { server, machine, cert } = await newNode(folder.path, MX);
+    writeFileSync(join(server.folder, "password"), JAN.password);
+    await server.sh(`m25-mail call add-user --email ${JAN.address} --password-file password`);
+    const { sync_key: key } = fields(await server.sh(atServer.replace("pi-amsterdam", "mx2")));
+    await server.sh(command(mxNode.setRole));
+    await machine.sh(toJoin, { input: `${key}\n` });
+    await machine.sh(command(mxNode.setUp), { folder: "/root/deploy" });
+    await isCurrent(server);
+
+    const mail = mailClient(machine, MX, cert);
+    const message = { from: STRANGER, subject: "by way of the MX" };
+    expect(await mail.send("smtp", 25, { ...message, to: JAN.address })).toMatchObject(TAKEN);
+    const unknown = await mail.send("smtp", 25, { ...message, to: "nobody@example.nl" });
+    expect(unknown).toMatchObject({ code: 55, stderr: expect.stringContaining("550") });
+  });
 });
+
+/** A server with a domain, and a fresh Debian with what no command of the pages makes: a name, a certificate and systemd. */
+async function newNode(base: string, name: string) {
+  const ca = certificate(SERVER);
+  const machine = await startFreshDebian(base, { NODE_EXTRA_CA_CERTS: "/etc/server-ca.pem" });
+  onTestFinished(machine.stop);
+  const server = await startServer(machine, ca);
+  await server.sh("m25-mail call add-domain --domain example.nl");
+  // The page asks for these two copies.
+  await machine.copyIn(join(CHECKOUT, "dist/m25-mail-node.mjs"), "root/m25-mail-node.mjs");
+  await machine.copyIn(DEPLOY, "root/deploy");
+  await machine.copyIn(ca.cert, "etc/server-ca.pem");
+  await machine.copyIn(join(import.meta.dirname, "overlay/systemctl"), "usr/local/sbin/systemctl");
+  await machine.sh(`echo "127.0.0.1 ${SERVER} ${name}" >>/etc/hosts; mkdir /etc/ssl/m25-mail`);
+  const { cert, key } = certificate(name);
+  await machine.copyIn(cert, "etc/ssl/m25-mail/fullchain.pem");
+  await machine.copyIn(key, "etc/ssl/m25-mail/privkey.pem");
+  return { server, machine, cert };
+}
+
+function isCurrent(server: { sh(script: string): Promise<string> }): Promise<void> {
+  return until("the server shows the node as current", async () =>
+    (await server.sh("m25-mail call list-nodes --json")).includes('"status":"current"'),
+  );
+}
 
 /** The server of this checkout, in the machine's network under its public name; `sh` is a shell beside it. */
 async function startServer(machine: FreshDebian, { cert, key }: { cert: string; key: string }) {
@@ -122,7 +154,7 @@ interface Mail {
 }
 
 /** curl as a mail program, which trusts the node's certificate alone and insists on TLS. */
-function mailClient({ onNetwork }: FreshDebian, cert: string) {
+function mailClient({ onNetwork }: FreshDebian, name: string, cert: string) {
   const [program, ...enter] = onNetwork;
   const folder = temporaryFolder();
   const curl = (...args: readonly string[]) =>
@@ -144,19 +176,15 @@ function mailClient({ onNetwork }: FreshDebian, cert: string) {
     return ["--config", file];
   };
   return {
-    async send(scheme: string, port: number, { from, to, subject, login }: Mail): Promise<void> {
+    send(scheme: string, port: number, { from, to, subject, login }: Mail): Promise<Finished> {
       const file = join(folder, "mail");
       writeFileSync(file, `From: <${from}>\r\nTo: <${to}>\r\nSubject: ${subject}\r\n\r\ntext\r\n`);
       const envelope = ["--mail-from", from, "--mail-rcpt", to, "--upload-file", file];
-      const sent = await curl(
-        ...envelope,
-        ...(login === undefined ? [] : loginOf(login)),
-        `${scheme}://${NODE}:${port}/client.test`,
-      );
-      expect(sent).toMatchObject({ code: 0, stderr: "" });
+      const credentials = login === undefined ? [] : loginOf(login);
+      return curl(...envelope, ...credentials, `${scheme}://${name}:${port}/client.test`);
     },
     async arrives(user: typeof JAN, subject: string): Promise<void> {
-      const search = `imaps://${NODE}/INBOX?HEADER%20Subject%20%22${encodeURIComponent(subject)}%22`;
+      const search = `imaps://${name}/INBOX?HEADER%20Subject%20%22${encodeURIComponent(subject)}%22`;
       await until(`"${subject}" in the mailbox of ${user.address}`, async () =>
         /^\* SEARCH \d/m.test((await curl(...loginOf(user), search)).stdout),
       );
