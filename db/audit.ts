@@ -3,33 +3,33 @@ import type { ErrorCode } from "../src/mail/error.ts";
 import type { Schema } from "./schema.ts";
 import type { StateTable } from "./state.ts";
 
-/** Refusals of one principal that are kept of any hour: whoever is refused in a loop must not fill the disk. */
+/** Refusals to keep for each principal and hour: a loop of refused calls must not fill the disk. */
 const REFUSALS_AN_HOUR = 200;
 const HOUR = 3_600_000;
 const DAY = 86_400_000;
 
-/** Rows that one transaction forgets: others wait for it. */
+/** Rows to delete in one transaction. Other writers wait for it. */
 const FORGET_ROWS = 1000;
 
 export interface AuditEntry {
   at: string;
   principal: string;
-  /** How the call came in: stdio, mcp, rest, cli, sync. */
+  /** The door of the call: stdio, mcp, rest, cli, sync. */
   door: string;
-  /** The program that called, as it names itself. */
+  /** The calling program, as it names itself. */
   client?: string | undefined;
-  /** Where it came from over HTTP, the address of the client behind trusted proxies. */
+  /** The client's address over HTTP; behind trusted proxies the real one. */
   address?: string | undefined;
-  /** The id of its HTTP request, which the server's log has as well. */
+  /** The id of the HTTP request, as in the server's log. */
   request?: string | undefined;
   tool: string;
-  /** The input without its secret fields; of a refused call, those of its fields that are valid. */
+  /** The input without secret fields. For a refused call, only its valid fields. */
   arguments: Record<string, unknown>;
-  /** done, unless the call was refused. */
+  /** `done`, or the code of the refusal. */
   outcome?: ErrorCode;
 }
 
-/** An entry as it is read back; `id` rises with each. */
+/** An entry as read back. `id` rises with each entry. */
 export interface AuditRow extends Required<Omit<AuditEntry, "client" | "address" | "request" | "outcome">> {
   id: number;
   /** The revision after the call. */
@@ -41,8 +41,8 @@ export interface AuditRow extends Required<Omit<AuditEntry, "client" | "address"
 }
 
 /**
- * Who changed what, and who tried. A change's entry is written in the transaction of the change: without its
- * entry no change happens. Triggers refuse whatever else than appending, and forgetting what is old enough.
+ * The log of changes and refused calls. The entry of a change is written in the same transaction, so no change
+ * happens without its entry. Triggers refuse everything except appending and deleting entries past their retention.
  */
 export class AuditTable {
   readonly #db: Kysely<Schema>;
@@ -53,7 +53,7 @@ export class AuditTable {
     this.#state = state;
   }
 
-  /** At least one entry, after the change that they are about: they have the revision which that led to. */
+  /** Appends at least one entry. Call it after the change, so that the entries have the new revision. */
   async append(...entries: readonly AuditEntry[]): Promise<void> {
     const revision = await this.#state.revision();
     const rows = entries.map(
@@ -70,7 +70,7 @@ export class AuditTable {
     await this.#db.insertInto("audit_log").values(rows).execute();
   }
 
-  /** The same for a refused call, unless the principal has had its share of this hour. */
+  /** Appends a refused call, unless the principal has reached the limit of this hour. */
   async appendRefusal(entry: AuditEntry): Promise<void> {
     const anHourAgo = new Date(Date.parse(entry.at) - HOUR).toISOString();
     const recent = await this.#db
@@ -84,7 +84,7 @@ export class AuditTable {
     if (recent.length < REFUSALS_AN_HOUR) await this.append(entry);
   }
 
-  /** Entries in the order of their times, from `since` on, those of one principal if one is named. */
+  /** Entries from `since` on, oldest first; with a principal, only that one's. */
   async page(
     limit: number,
     filter: { since?: string | undefined; principal?: string | undefined },
@@ -97,13 +97,13 @@ export class AuditTable {
     return (await query.execute()).map((row) => ({ ...row, arguments: JSON.parse(row.arguments) }));
   }
 
-  /** When the last entry was written, or null when there is none. */
+  /** The time of the last entry; null without entries. */
   async lastAt(): Promise<string | null> {
     const last = this.#db.selectFrom("audit_log").select("at").orderBy("id", "desc").limit(1);
     return (await last.executeTakeFirst())?.at ?? null;
   }
 
-  /** For how many days entries are kept; null is for ever. */
+  /** Days to keep entries; null is for ever. */
   async retention(): Promise<number | null> {
     const { days } = await this.#db.selectFrom("audit_retention").select("days").executeTakeFirstOrThrow();
     return days;
@@ -114,7 +114,7 @@ export class AuditTable {
   }
 
   /**
-   * Forgets what is past its retention, some rows at a time.
+   * Deletes some entries that are past the retention.
    *
    * @returns whether there is more to forget
    */

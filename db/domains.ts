@@ -12,15 +12,15 @@ export interface Domain {
   userCount: number;
   inactiveUserCount: number;
   createdAt: string;
-  /** The revision that it came with: a domain of that name that is added later has another. */
+  /** The revision that added it. A domain of the same name that is added later has another. */
   addedIn: number;
 }
 
 type DomainRow = Selectable<Schema["domains"]>;
 
 /**
- * Mail domains, with counts of their users that the users' own changes keep. With `within`, those domains alone
- * are known here: any other is not found, whether it is registered or not, and cannot be added.
+ * Mail domains with counts of their users, which changes of users keep up to date. `within` limits this table to some
+ * domains: any other is not found, registered or not, and cannot be added.
  */
 export class DomainTable {
   readonly #db: Kysely<Schema>;
@@ -46,7 +46,7 @@ export class DomainTable {
   }
 
   /**
-   * @param hint what to do where it is not registered yet
+   * @param hint next step if the domain is not registered
    * @throws MailError domain_not_found
    */
   async get(name: string, hint = "See the registered ones with m25_mail_list_domains."): Promise<Domain> {
@@ -59,7 +59,7 @@ export class DomainTable {
     );
   }
 
-  /** At most `limit` domains in order of name, beginning after `after`. */
+  /** At most `limit` domains by name, starting after `after`. */
   async page(limit: number, after = ""): Promise<Domain[]> {
     const { rows } = await sql<DomainRow>`SELECT * FROM domains
       WHERE name > ${after} AND erase_after IS NULL${this.#andWithin()} ORDER BY name LIMIT ${atMost(limit)}`.execute(
@@ -68,7 +68,7 @@ export class DomainTable {
     return rows.map(toDomain);
   }
 
-  /** How many domains and mailboxes there are. */
+  /** The numbers of domains and mailboxes. */
   async totals(): Promise<Totals> {
     const { rows } = await (this.within === undefined
       ? sql<Totals>`SELECT domain_count AS domains, user_count AS users,
@@ -81,7 +81,7 @@ export class DomainTable {
     return totals;
   }
 
-  /** @throws MailError domain_exists; forbidden, whether it is registered or not */
+  /** @throws MailError domain_exists; forbidden for a domain outside of `within`, registered or not */
   async add(name: string, at: string): Promise<Domain> {
     if (!this.covers(name)) {
       throw new MailError(
@@ -116,8 +116,8 @@ export class DomainTable {
   }
 
   /**
-   * Removes a domain and its inactive mailboxes. The caller has seen to it that it has no active ones. Many are hidden
-   * with it, and erased by and by.
+   * Removes a domain and its inactive mailboxes. The caller has checked that it has no active ones. Many mailboxes are
+   * hidden together with the domain and erased in batches later.
    */
   async remove(domain: Domain, at: string): Promise<void> {
     await this.#state.change({ before: { domain: domain.name }, at });
@@ -130,7 +130,7 @@ export class DomainTable {
     await this.#state.addTotals({ domains: -1, users: 0, inactiveUsers: -domain.inactiveUserCount });
   }
 
-  /** Enters a change of one of the domain's mailboxes into its counts and its digest. */
+  /** Updates the domain's counts and digest for a change of one of its mailboxes. */
   async userChanged(
     id: number,
     difference: { users: number; inactiveUsers: number; digests: DigestDifference },

@@ -4,40 +4,40 @@ import Database from "better-sqlite3";
 import { MailError } from "../src/mail/error.ts";
 import { migrations } from "./migrations/index.ts";
 
-/** SQLite before this loses committed transactions when two processes checkpoint a WAL at once. */
+/** Earlier versions of SQLite can lose committed transactions when two processes checkpoint a WAL at once. */
 const MIN_SQLITE = [3, 51, 3] as const;
-/** "M25M": tells our files from any other SQLite database. */
+/** "M25M": distinguishes our files from other SQLite databases. */
 const APPLICATION_ID = 0x4d32354d;
 
-/** How long opening waits for another process that creates or migrates the same file, in ms. */
+/** ms to wait at opening for another process that creates or migrates the same file. */
 const OPEN_TIMEOUT = 5_000;
 
 export type Connection = Database.Database;
 
 /**
- * Creates the database file, and its folder, for this user's eyes only whatever the umask.
- * A file that is there stays; SQLite gives -wal and -shm the mode of the database.
+ * Creates the database file and its folder, readable by this user only, whatever the umask.
+ * An existing file stays. SQLite gives -wal and -shm the mode of the database.
  */
 export function createFile(path: string): void {
   createFolder(dirname(path));
   if (existsSync(path)) return;
-  closeSync(openSync(path, "a", 0o600)); // not "wx": stdio and serve may both be started on a new machine
+  closeSync(openSync(path, "a", 0o600)); // not "wx": stdio and serve may start at once on a new machine
 }
 
-/** Not by mkdir's own `recursive`: in a place where nothing can be made, such as /proc, Node's never ends. */
+/** Replaces mkdir's `recursive`, which never ends in Node where nothing can be created, as in /proc. */
 function createFolder(path: string): void {
   if (existsSync(path)) return;
   createFolder(dirname(path));
   try {
     mkdirSync(path, 0o700);
   } catch (error) {
-    if (existsSync(path)) return; // stdio and serve may both be started on a new machine
+    if (existsSync(path)) return; // stdio and serve may start at once on a new machine
     throw error;
   }
   chmodSync(path, 0o700);
 }
 
-/** True for a file with the header of a database of ours (sqlite.org/fileformat2 1.3: the application id is at 68). */
+/** True for a file with our database header (sqlite.org/fileformat2 1.3: the application id is at 68). */
 export function isDatabaseFile(path: string): boolean {
   if (!statSync(path).isFile()) return false;
   const header = Buffer.alloc(100);
@@ -52,7 +52,7 @@ export function isDatabaseFile(path: string): boolean {
   );
 }
 
-/** What a command gets that must not create a database. */
+/** The refusal for a command that must not create a database. */
 export function noDatabase(path: string): MailError {
   return new MailError(
     "unavailable",
@@ -62,15 +62,15 @@ export function noDatabase(path: string): MailError {
 }
 
 /**
- * Opens a file that is there; throws what SQLite or the file system throws. Whatever is not ours is left as it is: it
- * may be anything that somebody named by mistake.
+ * Opens an existing file; throws the errors of SQLite and the file system. A file that is not ours stays untouched:
+ * somebody may have named it by mistake.
  *
- * @throws MailError unavailable: of another program
+ * @throws MailError unavailable: the file belongs to another program
  */
 export function openConnection(path: string, { readonly }: { readonly: boolean }): Connection {
   const isOurs = isDatabaseFile(path);
   if (isOurs) closeToOthers(path);
-  // SQLite waits for locks in this thread. A reader hardly ever has to; a writer, once open, retries by itself.
+  // SQLite waits for locks in this thread. Readers hardly ever wait; an open writer retries in patiently() instead.
   const timeout = readonly ? 100 : OPEN_TIMEOUT;
   const connection = new Database(path, { readonly, fileMustExist: true, timeout });
   try {
@@ -80,7 +80,7 @@ export function openConnection(path: string, { readonly }: { readonly: boolean }
     }
     connection.pragma("foreign_keys = ON");
     if (!readonly) useWriteAheadLog(connection);
-    // Who deletes a mailbox, or changes a password, wants the old hash to be gone.
+    // After a deletion or a password change the old hash must be gone from the file.
     connection.pragma("secure_delete = ON");
     connection.pragma("synchronous = FULL");
     connection.pragma("cache_size = -16000");
@@ -95,7 +95,7 @@ function closeToOthers(path: string): void {
   if ((statSync(path).mode & 0o077) !== 0) chmodSync(path, 0o600);
 }
 
-/** What is new, or was not written back to the file before a crash, has no header of ours yet. */
+/** A new file, or one whose header was not written before a crash, does not have our header yet. */
 function refuseForeign(connection: Connection, path: string): void {
   const application = Number(connection.pragma("application_id", { simple: true }));
   const tables = connection.prepare("SELECT count(*) FROM sqlite_schema").pluck().get();
@@ -107,7 +107,7 @@ function refuseForeign(connection: Connection, path: string): void {
   );
 }
 
-/** SQLite does not wait but fails at once where two processes turn a new file to WAL together. */
+/** SQLite fails at once, without waiting, when two processes switch a new file to WAL at the same time. */
 function useWriteAheadLog(connection: Connection): void {
   const deadline = performance.now() + OPEN_TIMEOUT;
   for (;;) {
@@ -120,12 +120,12 @@ function useWriteAheadLog(connection: Connection): void {
   }
 }
 
-/** How long a write waits for another's transaction, in ms. */
+/** ms that a write waits for another process's transaction. */
 export const BUSY_TIMEOUT = 5_000;
 
 /**
- * Repeats `attempt` while another transaction is in its way. SQLite's own busy handler would block every other
- * request of this process while it waits.
+ * Repeats `attempt` while another transaction holds the lock. SQLite's own busy handler would block every other
+ * request of this process meanwhile.
  */
 export async function patiently<T>(
   attempt: () => Promise<T>,
@@ -145,16 +145,16 @@ export function isBusy(error: unknown): boolean {
   return error instanceof Error && "code" in error && String(error.code).startsWith("SQLITE_BUSY");
 }
 
-/** True for what SQLite says of a file that is no database, or no whole one. */
+/** True for SQLite's errors about a file that is not a database, or a damaged one. */
 export function isDamage(error: unknown): boolean {
   return error instanceof Error && "code" in error && /^SQLITE_(CORRUPT|NOTADB)/.test(String(error.code));
 }
 
-/** Refuses what is newer than this program; brings an older database up to date. */
+/** Refuses a database of a newer version; migrates an older one. */
 export function migrate(connection: Connection, path: string): void {
   checkSqliteVersion(connection);
   const pending = connection.transaction(() => pendingMigrations(connection, path));
-  // Opening what is up to date writes nothing: it needs no lock, and no room on a full disk.
+  // Opening a current database writes nothing: it needs no lock and works on a full disk.
   if (pending.deferred().length === 0) return;
   connection
     .transaction(() => {
@@ -165,7 +165,7 @@ export function migrate(connection: Connection, path: string): void {
     .immediate();
 }
 
-/** @throws MailError unavailable: of a newer version */
+/** @throws MailError unavailable: written by a newer version */
 function pendingMigrations(connection: Connection, path: string): readonly string[] {
   const version = Number(connection.pragma("user_version", { simple: true }));
   if (version > migrations.length) {
@@ -193,8 +193,8 @@ function checkSqliteVersion(connection: Connection): void {
 }
 
 /**
- * Runs `fn`; what SQLite or the file system refuses becomes a MailError. It names `path` to the shell that gave
- * it; calls by other doors, which must not learn it, leave it out.
+ * Runs `fn` and converts failures of SQLite and the file system to a MailError. It names `path` only to the shell,
+ * which gave it; callers of other doors must not learn it.
  */
 export function translated<T>(fn: () => T, path?: string): T {
   try {
@@ -204,7 +204,7 @@ export function translated<T>(fn: () => T, path?: string): T {
   }
 }
 
-/** The failures of a database that are nobody's bug, by SQLite's primary result code or the system's errno. */
+/** Expected failures of a database, by SQLite's primary result code or the system's errno. */
 const failures: ReadonlyArray<[pattern: RegExp, message: string, hint: string, temporary: boolean]> = [
   [
     /^SQLITE_(FULL|IOERR_WRITE)|^ENOSPC|^EDQUOT/,
@@ -238,7 +238,7 @@ const failures: ReadonlyArray<[pattern: RegExp, message: string, hint: string, t
   ],
 ];
 
-/** The MailError for a failure of disk or file, or undefined when `error` is something else. */
+/** The MailError for a failure of disk or file; undefined for any other error. */
 export function unavailable(error: unknown, path?: string): MailError | undefined {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   const failure = failures.find(([pattern]) => pattern.test(code));

@@ -3,15 +3,15 @@ import { MailError } from "../src/mail/error.ts";
 import { type OAuthTable, type Payload, shortId } from "./oauth.ts";
 import type { Schema } from "./schema.ts";
 
-/** A client that was registered by hand. */
+/** A client that the operator registered. */
 export interface OAuthClient {
   client_id: string;
   redirect_uris: string[];
 }
 
-/** What the operator allowed a client, while a code or a token of it is alive. */
+/** Rights that the operator granted to a client, while a code or token of the grant is valid. */
 export interface OAuthGrant {
-  /** Under which it is stored; `id` is the beginning of it. */
+  /** The stored key. `id` is its beginning. */
   key: string;
   id: string;
   client: string;
@@ -19,11 +19,11 @@ export interface OAuthGrant {
   scopes: string[];
   domains: string[] | null;
   granted_at: string;
-  /** When the client last got an access token. */
+  /** The time of the client's last access token. */
   refreshed_at: string | null;
 }
 
-/** What the operator allowed which clients, and those clients that were registered by hand. */
+/** The operator's grants to clients, and the clients that the operator registered. */
 export class GrantTable {
   readonly #db: Kysely<Schema>;
   readonly #oauth: OAuthTable;
@@ -71,7 +71,7 @@ export class GrantTable {
     return grant;
   }
 
-  /** Clients that were registered here, by name. */
+  /** The registered clients, by name. */
   async clients(): Promise<OAuthClient[]> {
     const rows = await this.#db.selectFrom("oauth").select("payload").where("kind", "=", "Client").execute();
     return rows
@@ -93,7 +93,7 @@ export class GrantTable {
   }
 
   /**
-   * Ends its grants too.
+   * Removes a registered client and ends its grants.
    *
    * @throws MailError client_not_found
    */
@@ -116,7 +116,7 @@ export class GrantTable {
   }
 }
 
-/** @param payload of oidc-provider's Grant, whose `rar` says what the operator chose beyond scopes */
+/** @param payload oidc-provider's Grant; its `rar` has the operator's choices beyond scopes */
 function toGrant(key: string, payload: Payload): OAuthGrant {
   const { rar, resources, clientId, iat } = payload as {
     rar: [{ client_name: string; domains: string[] | null }];

@@ -3,29 +3,28 @@ import { type Kysely, sql } from "kysely";
 import type { Schema } from "./schema.ts";
 import { atMost } from "./statements.ts";
 
-/** How many authorization requests may wait for the operator to sign in: anybody can begin one. */
+/** Maximum number of authorization requests that wait for the operator: anybody can begin one. */
 const MAX_REQUESTS = 1_000;
 
-/** Rows that one transaction forgets: others wait for it. */
+/** Rows to delete in one transaction. Other writers wait for it. */
 const FORGET_ROWS = 1000;
 
-/** What the operator allowed, in the forms in which clients hold it: worth something while the grant stands. */
+/** The kinds of records that belong to a grant and end with it. */
 const OF_A_GRANT: ReadonlySet<string> = new Set(["AuthorizationCode", "AccessToken", "RefreshToken"]);
 
 export type Payload = Record<string, unknown>;
 
 export interface OAuthRecord {
   payload: Payload;
-  /** How operators and the audit log call the grant that it belongs to. */
+  /** The grant's id, as operators and the audit log write it. */
   grant: string | null;
-  /** When it was used up, in seconds since 1970. */
+  /** The time of its use, in seconds since 1970. */
   consumedAt: number | null;
 }
 
 /**
- * What the authorization server remembers: grants, codes, tokens, requests under way and registered clients.
- * Each is stored under a hash of the text by which the other side presents it, so that a copy of the database
- * opens nothing.
+ * The records of the authorization server: grants, codes, tokens, requests under way and registered clients.
+ * Each is stored under a hash of the text that the client presents, so a copy of the database opens nothing.
  */
 export class OAuthTable {
   readonly #db: Kysely<Schema>;
@@ -44,7 +43,7 @@ export class OAuthTable {
 
   /**
    * @param expiresAt seconds since 1970; null for never
-   * @returns false, and nothing is saved, when it would belong to a grant that has ended
+   * @returns false, with nothing saved, when its grant has ended
    */
   async save(
     kind: string,
@@ -67,9 +66,10 @@ export class OAuthTable {
   }
 
   /**
-   * Keeps a request that waits for the operator to sign in. Where too many do, one makes room of whoever has most.
+   * Saves a request that waits for the operator to sign in. At the limit, it replaces a request of the subscriber who
+   * has most.
    *
-   * @param subscriber who began it
+   * @param subscriber the network of the client that began it
    */
   async beginRequest(
     text: string,
@@ -89,7 +89,7 @@ export class OAuthTable {
   }
 
   /**
-   * Keeps what became of a request; one whose operator has signed in never makes room for others.
+   * Saves the outcome of a request. A request whose operator has signed in is never replaced by others.
    *
    * @returns false when the request is gone
    */
@@ -104,12 +104,12 @@ export class OAuthTable {
     return row !== undefined;
   }
 
-  /** Ends every request that waits for the operator, or for a client to fetch its answer. */
+  /** Ends every request that waits for the operator or for its client. */
   async endRequests(): Promise<void> {
     await this.#db.deleteFrom("oauth").where("kind", "=", "Interaction").execute();
   }
 
-  /** Uses a record up; false when that was done before, or when it is gone. */
+  /** Marks a record as used; false when it was used before or is gone. */
   async consume(kind: string, text: string, at: number): Promise<boolean> {
     const row = await this.#db
       .updateTable("oauth")
@@ -127,9 +127,9 @@ export class OAuthTable {
   }
 
   /**
-   * Ends a grant: its codes and tokens are worth nothing from here on.
+   * Ends a grant together with its codes and tokens.
    *
-   * @returns what it was; undefined where it had ended before
+   * @returns the grant; undefined when it had ended before
    */
   async endGrant(text: string): Promise<{ id: string; payload: Payload } | undefined> {
     const grant = await this.find("Grant", text);
@@ -138,14 +138,14 @@ export class OAuthTable {
     return grant && { id: shortId(id), payload: grant.payload };
   }
 
-  /** @param id the hash under which it is stored */
+  /** @param id the hash that is its key */
   async endStoredGrant(id: string): Promise<void> {
     await this.#db.deleteFrom("oauth").where("grant_id", "=", id).execute();
     await this.#remove("Grant", id);
   }
 
   /**
-   * Forgets what has expired, some rows at a time.
+   * Deletes some of the expired records.
    *
    * @param now seconds since 1970
    * @returns whether there is more to forget
@@ -156,7 +156,7 @@ export class OAuthTable {
     return numAffectedRows === BigInt(FORGET_ROWS);
   }
 
-  /** The key that signs cookies: made once, so that a request under way survives a restart. */
+  /** The key that signs cookies. It is made once, so that a request under way survives a restart. */
   async cookieKey(): Promise<string> {
     const found = await this.find("CookieKey", "");
     if (found !== undefined) return String(found.payload.key);
@@ -207,12 +207,12 @@ export class OAuthTable {
   }
 }
 
-/** The secrets among the texts have 256 random bits: a slow hash would add nothing. */
+/** A fast hash is enough: the secrets have 256 random bits. */
 function stored(text: string): string {
   return hash("sha256", text);
 }
 
-/** How operators and the audit log call a grant. */
+/** The id of a grant, as operators and the audit log write it. */
 export function shortId(id: string): string {
   return id.slice(0, 8);
 }

@@ -1,7 +1,7 @@
 import type { Kysely } from "kysely";
 import type { Schema } from "./schema.ts";
 
-/** The password with which the operator signs in at the consent page, as a hash. */
+/** The operator's sign-in password, as a hash. */
 export class OperatorTable {
   readonly #db: Kysely<Schema>;
 
@@ -9,7 +9,7 @@ export class OperatorTable {
     this.#db = db;
   }
 
-  /** `{BLF-CRYPT}$2b$…`, or undefined while no password was set. */
+  /** `{BLF-CRYPT}$2b$…`; undefined while no password is set. */
   async passwordHash(): Promise<string | undefined> {
     const row = await this.#db.selectFrom("operator").select("password_hash").executeTakeFirst();
     return row?.password_hash;

@@ -76,8 +76,8 @@ class Queries {
 }
 
 /**
- * Polls are read with prepared statements, outside of Kysely, on a connection that never writes: data_version
- * then tells of every commit, the own process's too, and what was read stays valid until it moves.
+ * Polls use prepared statements without Kysely, on a connection that never writes. Its data_version then changes with
+ * every commit, of this process too, and cached rows stay valid until it does.
  */
 export function pollReader(connection: Connection): PollReader {
   const queries = new Queries(connection);
@@ -104,7 +104,7 @@ export function pollReader(connection: Connection): PollReader {
   const nodes = new Map<string, PollingNode>();
   const summaries = new Map<string, StateSummary>();
 
-  /** Contact times are written every second: what they do not touch is kept. */
+  /** Contact times are written every second. Rows that they do not touch stay cached. */
   function look(): StateRow {
     const version = dataVersion.get();
     if (version === seen && row !== undefined) return row;
@@ -151,7 +151,7 @@ export function pollReader(connection: Connection): PollReader {
     changes: (part, revision, limit) =>
       translated(() =>
         queries.consistently(() => {
-          // Rows that are looked at, not only those that this part gets: others' changes cost time as well.
+          // Count the rows that are read, not only those that this view gets: others cost time as well.
           if ((visited.get({ revision, limit: limit + 1 }) ?? 0) > limit) return undefined;
           const lines: string[] = [];
           for (const query of changes[part.role]) {
@@ -169,8 +169,8 @@ export function pollReader(connection: Connection): PollReader {
         look();
         return view;
       }),
-    // A look takes file locks, a third of a poll's own work. Looking when the turn's requests are all there,
-    // not at the first of them, is what lets each poll see everything that was committed before it was sent.
+    // A look takes file locks, a third of a poll's own work. It happens after all requests of this turn have arrived,
+    // so that each poll sees everything that was committed before it was sent.
     look() {
       nextLook ??= nextTurn().then(() => {
         nextLook = undefined;
@@ -202,7 +202,7 @@ function toPollingNode(row: NodeRow | undefined): PollingNode | undefined {
   };
 }
 
-/** Lines are built whole by SQLite: a million rows never become a million objects. The text is canonicalLine's. */
+/** SQLite builds the lines, so that a million rows never become a million objects. The text equals canonicalLine's. */
 const DOMAIN_LINE = `'{"domain":"' || name || '"}' || char(10)`;
 const USER_LINES: Record<NodeRole, string> = {
   mail: `'{"user":"' || local_part || '@' || name || '","password":"' || password_hash ||
@@ -210,10 +210,10 @@ const USER_LINES: Record<NodeRole, string> = {
   mx: `'{"user":"' || local_part || '@' || name || '"}' || char(10)`,
 };
 
-/** In the order of a delta: domains set, users set, users removed, domains removed. `names` null is all domains. */
+/** Rows in the order of a delta: domains set, users set, users removed, domains removed. `names` null is all domains. */
 function changeQueries(connection: Connection, role: NodeRole) {
   const ofView = (name: string) => `(@names IS NULL OR ${name} IN (SELECT value FROM json_each(@names)))`;
-  // The + keeps SQLite from walking all removals of the kind instead of those after the revision.
+  // The + stops SQLite from scanning all removals of the kind instead of those after the revision.
   const removals = (kind: string, name: string) =>
     `SELECT '{"${kind}":"' || name || '","removed":true}' || char(10) FROM removals
      WHERE revision > @revision AND +kind = '${kind}' AND ${ofView(name)} LIMIT @limit`;
@@ -228,7 +228,7 @@ function changeQueries(connection: Connection, role: NodeRole) {
   );
 }
 
-/** Opens a connection of its own: a reader that is pinned to one state must not hold up any other. */
+/** Opens its own connection: a reader that holds one state must not delay any other. */
 export function readState(path: string, view: View, since: number | undefined): Reading {
   const connection = openConnection(path, { readonly: true });
   try {
@@ -244,7 +244,7 @@ export function readState(path: string, view: View, since: number | undefined): 
   }
 }
 
-/** The whole state in the order of its rows, or one domain after another: each page is one walk of one index. */
+/** The whole state in row order, or domain by domain. Each page is one walk of one index. */
 function* pages(connection: Connection, { role, domains }: View): Generator<string> {
   const users = "users JOIN domains ON domains.id = users.domain_id WHERE active = 1 AND erase_after IS NULL";
   if (domains === null) {
@@ -276,7 +276,7 @@ function* pages(connection: Connection, { role, domains }: View): Generator<stri
 interface Walk {
   line: string;
   from: string;
-  /** The column that orders the walk, and what comes before all its values. */
+  /** The column that orders the walk, and a value before all others. */
   key: string;
   first: number | string;
   name?: string;

@@ -5,22 +5,22 @@ import { StateDigest } from "../src/sync/digest.ts";
 import { type Connection, openConnection, unavailable } from "./file.ts";
 import { openStore } from "./sqlite.ts";
 
-/** Users that are inserted at once. */
+/** Users per insertion. */
 const BATCH = 1000;
-/** A domain's users come a few at a time, the other domains' between them: in life they do not lie side by side. */
+/** Users of one domain in a row, before those of the next: real rows of a domain are not side by side either. */
 const RUN = 20;
 
 export interface Seed {
   domains: number;
   users: number;
-  /** The stored form of the one password that all of them have, or of each one's. */
+  /** The stored hash: one for all users, or one for each. */
   passwordHash: string | (() => string);
   at: string;
 }
 
 /**
- * Fills a new database, created as openStore creates one, with what as many calls of add-domain and add-user
- * would have left, but for their audit entries, of which there is one. All or nothing: one transaction.
+ * Fills a new database, created as openStore creates one, with the state that as many calls of add-domain and add-user
+ * would leave, but with a single audit entry. It is one transaction.
  *
  * @throws MailError domain_exists when the database has had domains before; unavailable
  */
@@ -70,7 +70,7 @@ function fill(connection: Connection, seed: Seed): void {
     .run(seed.at, JSON.stringify({ domains: seed.domains, users: seed.users }), revision);
 }
 
-/** A domain while it is filled. */
+/** A domain that is being filled. */
 interface SeedDomain {
   id: number;
   name: string;
@@ -107,7 +107,7 @@ function addUsers(connection: Connection, seed: Seed, domains: readonly SeedDoma
   );
   const run = Math.max(1, Math.min(RUN, Math.floor(users / seed.domains)));
   for (let first = 0; first < users; first += BATCH) {
-    // One call for all ids, and one statement for all rows: one for each would take most of the time.
+    // One call for all ids and one statement for all rows: a call for each would take most of the time.
     const ids = randomBytes(8 * BATCH).toString("hex");
     const rows: [domainId: number, localPart: string, mailbox: string, password: string][] = [];
     for (let index = first; index < Math.min(first + BATCH, users); index += 1) {
@@ -131,7 +131,7 @@ function addUsers(connection: Connection, seed: Seed, domains: readonly SeedDoma
   }
 }
 
-/** With zeros in front, so that the order of the alphabet is the order of the numbers. */
+/** Pads with zeros, so that alphabetical order is numerical order. */
 function numbered(number: number, most: number): string {
   return String(number).padStart(String(most).length, "0");
 }

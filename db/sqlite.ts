@@ -20,15 +20,15 @@ import { TokenTable, tokenReader } from "./tokens.ts";
 import { Transactions } from "./transactions.ts";
 import { UserTable } from "./users.ts";
 
-/** Between two batches, in ms. */
+/** ms between two batches. */
 const SHORTEST_REST = 15;
-/** How often it is seen whether there is something to erase, in ms. */
+/** ms between two looks for hidden domains to erase. */
 const ERASE_EVERY = 5_000;
 
 /**
  * Opens the embedded store. Several processes may have the same file open.
  *
- * @throws MailError unavailable: no such file, damaged, of another program, of a newer version, not writable
+ * @throws MailError unavailable: file missing, damaged, another program's, of a newer version, or not writable
  */
 export function openStore(path: string, { create }: { create: boolean }): Store {
   const [writer, reader, poller] = translated(() => openConnections(path, create), path);
@@ -65,7 +65,7 @@ export function openStore(path: string, { create }: { create: boolean }): Store 
   };
   // By the clock: another process, a command that has ended since, may have removed the domain.
   const eraseRegularly = setInterval(() => {
-    eraseHidden().catch(() => {}); // a full disk passes, or is told by every write
+    eraseHidden().catch(() => {}); // every write reports a full disk
   }, ERASE_EVERY).unref();
   const closeAll = async () => {
     stopTruncating();
@@ -92,13 +92,13 @@ export function openStore(path: string, { create }: { create: boolean }): Store 
   };
 }
 
-/** @returns false when another process, or a snapshot that is being read, is in the way */
+/** @returns false when another process or an open snapshot holds the log */
 function truncateLog(connection: Connection): boolean {
   const [result] = connection.pragma("wal_checkpoint(TRUNCATE)") as Array<{ busy: number }>;
   return result?.busy === 0;
 }
 
-/** What a call gets that comes, or ends its hashing, after the program was told to stop. */
+/** The refusal for calls that arrive, or end their hashing, after the program was told to stop. */
 function stopping(): MailError {
   return new MailError(
     "unavailable",
@@ -114,7 +114,7 @@ function openConnections(path: string, create: boolean): [Connection, Connection
   const writer = openConnection(path, { readonly: false });
   try {
     migrate(writer, path);
-    writer.pragma("busy_timeout = 0"); // from here on patiently() waits, and blocks nobody
+    writer.pragma("busy_timeout = 0"); // patiently() waits instead and blocks nobody
   } catch (error) {
     writer.close();
     throw error;

@@ -1,12 +1,12 @@
 import { type RawBuilder, type SqliteDatabase, sql } from "kysely";
 import type { Connection } from "./file.ts";
 
-/** Statements kept at most. The program has some fifty; only lists of ids, of any length, could make them more. */
+/** Maximum number of cached statements. The program has about fifty; lists of ids of any length can add more. */
 const KEPT = 200;
 
 /**
- * A connection for Kysely, which prepares each query anew: that takes several times as long as running it.
- * Kysely runs each to its end before the next, so one statement of a kind is enough.
+ * A connection for Kysely that caches prepared statements. Kysely itself prepares each query anew, which takes several
+ * times as long as running it. Kysely finishes each query before the next, so one statement per text is enough.
  */
 export function keepingStatements(connection: Connection): SqliteDatabase {
   const kept = new Map<string, ReturnType<Connection["prepare"]>>();
@@ -25,8 +25,8 @@ export function keepingStatements(connection: Connection): SqliteDatabase {
 }
 
 /**
- * For LIMIT, where a query is often run: SQLite looks at the value of a parameter that stands there alone, to plan by
- * it, and for that prepares the statement anew at each run, which takes longer than a list's page.
+ * A LIMIT parameter for frequent queries. SQLite plans by the value of a bare parameter in LIMIT, and so prepares the
+ * statement anew at each run, which takes longer than the page of a list.
  */
 export function atMost(rows: number): RawBuilder<number> {
   return sql<number>`${rows} + 0`;

@@ -8,16 +8,16 @@ export interface Token {
   name: string;
   tokenId: string;
   tokenHash: string;
-  /** Names of scopes, as they were granted. */
+  /** Names of the granted scopes. */
   scopes: string[];
-  /** The only domains that it is for; null for all. */
+  /** The domains that the token is limited to; null for all. */
   domains: string[] | null;
   createdAt: string;
   expiresAt: string | null;
   lastUsedAt: string | null;
 }
 
-/** Access tokens for HTTP, as hashes. A revoked token is a row that is gone. */
+/** Access tokens for HTTP, as hashes. Revoking a token deletes its row. */
 export class TokenTable {
   readonly #db: Kysely<Schema>;
 
@@ -29,7 +29,7 @@ export class TokenTable {
     return (await this.#db.selectFrom("tokens").selectAll().orderBy("name").execute()).map(toToken);
   }
 
-  /** Whether there ever was one, also one that is revoked by now. */
+  /** True if a token was ever created, even if it was revoked since. */
   async wereThereEver(): Promise<boolean> {
     return (await this.#db.selectFrom("first_token").select("at").executeTakeFirst()) !== undefined;
   }
@@ -84,7 +84,7 @@ export class TokenTable {
   }
 }
 
-/** A token by the id in its text, read with a prepared statement: each request over HTTP asks. */
+/** Reads a token by the id in its text. It uses a prepared statement, because each request over HTTP asks. */
 export function tokenReader(connection: Connection): (tokenId: string) => Token | undefined {
   const byId = connection.prepare<[string], Selectable<Schema["tokens"]>>(
     "SELECT * FROM tokens WHERE token_id = ?",

@@ -3,18 +3,18 @@ import { BUSY_TIMEOUT, type Connection, patiently, unavailable } from "./file.ts
 import type { Schema } from "./schema.ts";
 import { keepingStatements } from "./statements.ts";
 
-/** Transactions on one connection, one at a time: the next begins when the last has ended. */
+/** Runs transactions on one connection, one after another. */
 export class Transactions {
   readonly #connection: Connection;
   readonly #db: Kysely<Schema>;
-  /** Not by way of Kysely: they would cost as much there as a list's own queries. */
+  /** Prepared without Kysely, where they would cost as much as a list's own queries. */
   readonly #begin;
   readonly #commit;
   readonly #rollback;
 
   /**
-   * @param kind a write must be IMMEDIATE: a deferred one that reads first fails at once when another process wrote
-   *   meanwhile (SQLITE_BUSY_SNAPSHOT)
+   * @param kind IMMEDIATE for writes: a deferred one that reads first fails at once if another process wrote meanwhile
+   *   (SQLITE_BUSY_SNAPSHOT)
    */
   constructor(connection: Connection, kind: "DEFERRED" | "IMMEDIATE") {
     this.#connection = connection;
@@ -24,9 +24,9 @@ export class Transactions {
     this.#rollback = connection.prepare("ROLLBACK");
   }
 
-  /** Runs `fn` in a transaction of its own; rejects with MailError unavailable where disk or file fail. */
+  /** Runs `fn` in its own transaction. Rejects with MailError unavailable when disk or file fail. */
   run<T>(fn: (db: Kysely<Schema>) => Promise<T>): Promise<T> {
-    // From here on, so that those who queue behind each other do not each wait that long in turn.
+    // Count from here, so that queued transactions do not each wait that long in turn.
     const deadline = performance.now() + BUSY_TIMEOUT;
     return this.#db.connection().execute(async (db) => {
       try {
@@ -36,7 +36,7 @@ export class Transactions {
           this.#commit.run();
           return result;
         } catch (error) {
-          // A full disk makes SQLite roll back by itself.
+          // On a full disk SQLite has rolled back by itself.
           if (this.#connection.inTransaction) this.#rollback.run();
           throw error;
         }
@@ -51,7 +51,7 @@ export class Transactions {
     return this.#db.connection().execute(fn);
   }
 
-  /** Closes the connection, after every transaction that was begun before. */
+  /** Closes the connection after all transactions that were begun before. */
   async close(): Promise<void> {
     await this.between(async () => {});
     await this.#db.destroy();

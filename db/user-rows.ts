@@ -15,15 +15,15 @@ export interface User {
   updatedAt: string;
 }
 
-/** Where a page of users begins: after this one, in order of domain, then local part. */
+/** The user before a page, in order of domain, then local part. */
 export interface UserPosition {
   domain: string;
   localPart: string;
 }
 
 /**
- * Mailboxes of domains in use. CROSS: SQLite then keeps this order of the tables, whatever it takes the number of users
- * to be.
+ * Mailboxes of visible domains. CROSS JOIN makes SQLite keep this order of the tables, whatever its estimate of the
+ * number of users.
  */
 export function usersByDomain(db: Kysely<Schema>, within: ReadonlySet<string> | undefined) {
   const rows = db
@@ -34,7 +34,7 @@ export function usersByDomain(db: Kysely<Schema>, within: ReadonlySet<string> | 
   return within === undefined ? rows : rows.where("domains.name", "in", [...within]);
 }
 
-/** Likewise, for what an index on users finds. */
+/** The same in the other order, for queries by an index on users. */
 export function usersFirst(db: Kysely<Schema>) {
   return db
     .selectFrom("users")

@@ -4,17 +4,17 @@ import type { Schema } from "./schema.ts";
 import { atMost } from "./statements.ts";
 import { toUser, type User, type UserPosition, usersByDomain, usersFirst } from "./user-rows.ts";
 
-/** After a text comes this one before any other that begins with it: "!" sorts before all that addresses have. */
+/** Lower bound of all texts that begin with a text: "!" sorts before every character of addresses. */
 const next = (text: string) => `${text}!`;
-/** After all texts that begin with this one: "~" sorts after all that addresses have. */
+/** Upper bound of all texts that begin with this one: "~" sorts after every character of addresses. */
 const afterAll = (text: string) => `${text}~`;
 
-/** Mailboxes of one name. */
+/** Number of mailboxes with one local part. */
 const FEW = 1000;
 
 /**
- * Mailboxes whose address begins in one way, of the domains in `within`. By an index, whatever is searched: in all
- * domains by local part, else domain by domain, where no other domain's mailboxes make it slower.
+ * Finds mailboxes by the start of their address, in the domains of `within`. It always uses an index: by local part in
+ * all domains, else domain by domain, so that other domains' mailboxes do not slow it down.
  */
 export class UserSearch {
   readonly #db: Kysely<Schema>;
@@ -36,7 +36,7 @@ export class UserSearch {
     this.#below = start.domain === undefined ? afterAll(start.localPart) : next(start.localPart);
   }
 
-  /** At most `limit` users, in an order that stays the same from page to page. */
+  /** At most `limit` users, in a stable order across pages. */
   async page(limit: number, after: UserPosition | undefined): Promise<User[]> {
     const rows = await (await this.#ordered(after))
       .selectAll("users")
@@ -46,7 +46,7 @@ export class UserSearch {
     return rows.map(toUser);
   }
 
-  /** How many there are, counted to `most`. */
+  /** The number of matches, counted up to `most`. */
   async count(most: number): Promise<number> {
     const query = this.#isByLocalPart()
       ? this.#db.selectFrom("users").where(this.#isInRange()).where(this.#isOfDomainInUse())
@@ -66,7 +66,7 @@ export class UserSearch {
     return this.#within === undefined && this.#domain === undefined && this.#start.domain === undefined;
   }
 
-  /** With few mailboxes of a name, looking at their domains takes less than looking for it in each domain. */
+  /** With few mailboxes of a name, checking their domains costs less than a search in each domain. */
   async #isRareName(): Promise<boolean> {
     if (this.#within !== undefined || this.#domain !== undefined) return false;
     const query = this.#db.selectFrom("users").where(this.#isInRange()).select("users.id");
@@ -81,7 +81,7 @@ export class UserSearch {
     return count;
   }
 
-  /** Without a look at each one's domain. */
+  /** Counts without reading each mailbox's domain. */
   #isOfDomainInUse() {
     return sql<boolean>`users.domain_id NOT IN (SELECT id FROM domains WHERE erase_after IS NOT NULL)`;
   }
@@ -93,7 +93,7 @@ export class UserSearch {
   #byLocalPart(after: UserPosition | undefined) {
     const query = usersFirst(this.#db);
     if (after === undefined || after.localPart < this.#start.localPart) return query.where(this.#isInRange());
-    // Where the last domain is gone, its local part begins again: rather twice than not at all.
+    // If the last domain is gone, start its local part again: better a mailbox twice than none.
     const last = sql<number>`coalesce((SELECT id FROM domains AS last WHERE last.name = ${after.domain}), 0)`;
     return query
       .where(sql<boolean>`(users.local_part, users.domain_id) > (${after.localPart}, ${last})`)
@@ -109,7 +109,7 @@ export class UserSearch {
     const query = usersByDomain(this.#db, this.#within).where(this.#isInDomain());
     if (after === undefined) return query.where(this.#isInRange());
     const { localPart } = this.#start;
-    // For each domain one bound, by which the index on users is entered at the right place.
+    // One bound for each domain, so that SQLite enters the index on users at the right place.
     const from = next(after.localPart) > localPart ? next(after.localPart) : localPart;
     const bound = sql<string>`CASE WHEN domains.name = ${after.domain} THEN ${from} ELSE ${localPart} END`;
     return query

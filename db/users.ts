@@ -12,8 +12,8 @@ import { toUser, type User, type UserPosition, usersByDomain, usersFirst } from 
 import { UserSearch } from "./user-search.ts";
 
 /**
- * Mailboxes, of the domains that `domains` knows. Every change keeps the counts, the digests and the revision that
- * depend on it.
+ * Mailboxes of the domains that `domains` knows. Every change updates the counts, digests and revision that depend on
+ * it.
  */
 export class UserTable {
   readonly #db: Kysely<Schema>;
@@ -27,7 +27,7 @@ export class UserTable {
   }
 
   async find(address: Address): Promise<User | undefined> {
-    // Before any query: not even its time tells whether there is such a mailbox elsewhere.
+    // Check before any query: not even the time may reveal a mailbox of another domain.
     if (!this.#domains.covers(address.domain)) return undefined;
     const row = await this.#rows()
       .where("domains.name", "=", address.domain)
@@ -60,27 +60,27 @@ export class UserTable {
     let query = this.#rows().orderBy("domains.name").orderBy("users.local_part").limit(atMost(limit));
     if (domain !== undefined) query = query.where("domains.name", "=", domain);
     if (after !== undefined) {
-      // For each domain a bound of its own: the index on users is entered at the right place, in one statement.
+      // One bound for each domain, so that one statement enters the index on users at the right places.
       const bound = sql<string>`CASE WHEN domains.name = ${after.domain} THEN ${after.localPart} ELSE '' END`;
       query = query.where("domains.name", ">=", after.domain).where("users.local_part", ">", bound);
     }
     return (await query.execute()).map(toUser);
   }
 
-  /** Mailboxes whose address begins so, of one domain if one is named. */
+  /** Mailboxes by the start of their address; with a domain, only that one's. */
   startingWith(start: AddressStart, domain: string | undefined): UserSearch {
     return new UserSearch(this.#db, this.#domains.within, start, domain);
   }
 
   /**
-   * Removes for good at most `limit` mailboxes that have been inactive since before `time`, those of the longest time
-   * first. No node serves them: the revision stays.
+   * Removes for good at most `limit` mailboxes that have been inactive since before `time`, longest first. The revision
+   * stays, because no node serves them.
    */
   async purge(time: string, limit: number): Promise<User[]> {
     const rows = await usersFirst(this.#db)
       .selectAll("users")
       .select("domains.name as domain")
-      .where(sql<boolean>`users.active = 0`) // no parameter, or SQLite cannot use the index on inactive ones
+      .where(sql<boolean>`users.active = 0`) // a literal, so that SQLite can use the index on inactive users
       .where("users.updated_at", "<", time)
       .orderBy("users.updated_at")
       .limit(atMost(limit))
@@ -158,8 +158,8 @@ export class UserTable {
   }
 
   /**
-   * Enters the step from `before` to `after` into counts, digests, removals and revision. What nodes serve
-   * changes only with what is served: an inactive mailbox can come and go without a new revision.
+   * Updates counts, digests, removals and revision for the step from `before` to `after`. The revision changes only
+   * with what nodes serve: an inactive mailbox can come and go without a new one.
    */
   async #changed(
     domainId: number,

@@ -1,4 +1,4 @@
-/** The domains that a token is for, a JSON array of names, sorted; null is all. */
+/** A token's domains as a sorted JSON array of names; null is all. */
 export const tokenDomains = `
 ALTER TABLE tokens ADD COLUMN domains TEXT;
 `;

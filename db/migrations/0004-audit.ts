@@ -1,6 +1,6 @@
 /**
- * The audit log grows, and loses only what is older than the retention. REPLACE removes a row without its
- * delete trigger on connections that have recursive_triggers off, so the insertion itself is refused.
+ * The audit log only grows, except for entries past the retention. REPLACE deletes a row without its delete trigger on
+ * connections with recursive_triggers off, so the insertion itself is refused.
  */
 export const audit = `
 ALTER TABLE audit_log ADD COLUMN client TEXT;

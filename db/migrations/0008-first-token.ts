@@ -1,4 +1,4 @@
-/** Revoked tokens are rows that are gone: that there ever was one is remembered apart. */
+/** Revoking a token deletes its row, so this remembers that there was a first token. */
 export const firstToken = `
 CREATE TABLE first_token (at TEXT NOT NULL) STRICT;
 

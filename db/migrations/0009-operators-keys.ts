@@ -1,4 +1,4 @@
-/** Whether an operator made the key that is to follow: then the key before it, which may be stolen, gets no other. */
+/** True if an operator made the next key. The current key, which may be stolen, then cannot get another one. */
 export const operatorsKeys = `
 ALTER TABLE nodes ADD COLUMN next_key_by_operator INTEGER NOT NULL DEFAULT 0;
 `;

@@ -1,6 +1,6 @@
 /**
- * What a node said last is of the part that it had then: set and set back meanwhile, it still holds. Until now its
- * digest was dropped whenever the part was set.
+ * Stores the role and domains that a node had at its last report. A report stays valid when these are set and set back.
+ * Before, setting them dropped its digest.
  */
 export const reportedParts = `
 ALTER TABLE nodes ADD COLUMN applied_part TEXT;

@@ -1,4 +1,4 @@
-/** Mailboxes of all domains by the start of their addresses. */
+/** Index of all domains' mailboxes by the start of their addresses. */
 export const userSearch = `
 CREATE INDEX users_local_part ON users (local_part, domain_id);
 `;

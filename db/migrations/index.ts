@@ -14,7 +14,7 @@ import { userSearch } from "./0013-user-search.ts";
 import { hiddenDomains } from "./0014-hidden-domains.ts";
 import { auditOrigin } from "./0015-audit-origin.ts";
 
-/** Append-only: a database of version n has run the first n of these, and keeps that number in user_version. */
+/** Append-only. A database of version n has run the first n of these; user_version stores n. */
 export const migrations: readonly string[] = [
   start,
   contacts,
