@@ -8,11 +8,12 @@ import { http } from "../support/http.ts";
 import { ENTRY, environmentOf, m25mail, serveProcess, startM25mail } from "../support/program.ts";
 import { temporaryFolder } from "../support/store.ts";
 import { command, commandsIn, pages } from "./pages.ts";
-import { mailboxNode, mxNode, notRun, runElsewhere } from "./runs.ts";
+import { copyMail, mailboxNode, mxNode, notRun, runElsewhere } from "./runs.ts";
 
 const elsewhere: readonly string[] = [
   ...Object.values(mailboxNode),
   ...Object.values(mxNode),
+  copyMail,
   ...Object.keys(runElsewhere),
   ...Object.keys(notRun),
 ];

@@ -16,6 +16,9 @@ export const mxNode = {
   setUp: "docs/nodes.md#an-mx-only-node 2",
 } as const;
 
+/** By test/mail/move.sweep.ts, from one lab to another. */
+export const copyMail = "docs/move.md#3-copy-the-mail";
+
 /** By other tests, with other words: what they run is named here. */
 export const runElsewhere: Readonly<Record<string, string>> = {
   "README.md#two-commands": "test/doors/npm.test.ts runs npm start; npm ci would install again",
@@ -35,5 +38,4 @@ export const notRun: Readonly<Record<string, string>> = {
     "needs systemd as the first process; deploy-files.test.ts checks the unit",
   "docs/internet.md#behind-a-proxy": "needs systemd; proxies.test.ts runs Caddy with this file",
   "docs/internet.md#behind-a-proxy 2": "needs systemd; proxies.test.ts runs nginx with this file",
-  "docs/move.md#3-copy-the-mail": "imapsync is a program of others, and not in Debian",
 };
