@@ -246,31 +246,23 @@ export function readState(path: string, view: View, since: number | undefined): 
 
 /** The whole state in row order, or domain by domain. Each page is one walk of one index. */
 function* pages(connection: Connection, { role, domains }: View): Generator<string> {
-  const users = "users JOIN domains ON domains.id = users.domain_id WHERE active = 1 AND erase_after IS NULL";
+  const domainLines = { line: served(DOMAIN_LINE), from: "domains" };
+  const userLines = {
+    line: served(USER_LINES[role], "active = 1"),
+    from: "users JOIN domains ON domains.id = users.domain_id",
+  };
   if (domains === null) {
-    yield* walk(connection, {
-      line: DOMAIN_LINE,
-      from: "domains WHERE erase_after IS NULL",
-      key: "domains.id",
-      first: 0,
-    });
-    yield* walk(connection, { line: USER_LINES[role], from: users, key: "users.id", first: 0 });
+    yield* walk(connection, { ...domainLines, key: "domains.id", first: 0 });
+    yield* walk(connection, { ...userLines, key: "users.id", first: 0 });
     return;
   }
-  const ofDomain = "name = @name";
-  for (const name of domains) {
-    yield* walk(connection, {
-      line: DOMAIN_LINE,
-      from: `domains WHERE ${ofDomain}`,
-      key: "name",
-      first: "",
-      name,
-    });
-  }
-  for (const name of domains) {
-    const from = `${users} AND ${ofDomain}`;
-    yield* walk(connection, { line: USER_LINES[role], from, key: "local_part", first: "", name });
-  }
+  for (const name of domains) yield* walk(connection, { ...domainLines, key: "name", first: "", name });
+  for (const name of domains) yield* walk(connection, { ...userLines, key: "local_part", first: "", name });
+}
+
+/** NULL for a row that nodes do not get. A page looks at so many rows, or one could have to pass a million hidden ones. */
+function served(line: string, condition = "true"): string {
+  return `iif(erase_after IS NULL AND ${condition}, ${line}, NULL)`;
 }
 
 interface Walk {
@@ -279,22 +271,25 @@ interface Walk {
   /** The column that orders the walk, and a value before all others. */
   key: string;
   first: number | string;
+  /** One domain's rows only. */
   name?: string;
 }
 
-function* walk(connection: Connection, { line, from, key, first, name = "" }: Walk): Generator<string> {
+function* walk(connection: Connection, { line, from, key, first, name }: Walk): Generator<string> {
+  const ofDomain = name === undefined ? "" : "name = @name AND";
   const page = connection.prepare<
-    { last: number | string; name: string },
+    { last: number | string; name: string | undefined },
     { lines: string | null; last: number | string | null }
   >(
     `SELECT group_concat(line, '') AS lines, max(key) AS last FROM (
-       SELECT ${line} AS line, ${key} AS key FROM ${from} AND ${key} > @last ORDER BY ${key} LIMIT ${PAGE_ROWS})`,
+       SELECT ${line} AS line, ${key} AS key FROM ${from}
+       WHERE ${ofDomain} ${key} > @last ORDER BY ${key} LIMIT ${PAGE_ROWS})`,
   );
   let last = first;
   for (;;) {
     const row = translated(() => page.get({ last, name }));
-    if (row === undefined || row.lines === null || row.last === null) return;
-    yield row.lines;
+    if (row === undefined || row.last === null) return;
+    yield row.lines ?? "";
     last = row.last;
   }
 }
