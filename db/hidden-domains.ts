@@ -5,7 +5,10 @@ import { atMost } from "./statements.ts";
 /** Mailboxes that one transaction erases: others wait for it. */
 export const ERASED_AT_ONCE = 500;
 
-/** Domains with more mailboxes than one transaction should erase: out of sight, until they are gone. */
+/**
+ * Domains with more mailboxes than one transaction should erase: out of sight, until they are gone. A restore hides
+ * its domains until the change-over (staged-state.ts).
+ */
 export class HiddenDomains {
   readonly #db: Kysely<Schema>;
 

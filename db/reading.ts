@@ -260,7 +260,7 @@ function* pages(connection: Connection, { role, domains }: View): Generator<stri
   for (const name of domains) yield* walk(connection, { ...userLines, key: "local_part", first: "", name });
 }
 
-/** NULL for a row that nodes do not get. A page looks at so many rows, or one could have to pass a million hidden ones. */
+/** NULL for a row that nodes do not get. It counts for its page: else one page could pass over a million hidden rows. */
 function served(line: string, condition = "true"): string {
   return `iif(erase_after IS NULL AND ${condition}, ${line}, NULL)`;
 }

@@ -1,5 +1,4 @@
 import { existsSync } from "node:fs";
-import { setTimeout } from "node:timers/promises";
 import type { Kysely } from "kysely";
 import { MailError } from "../src/mail/error.ts";
 import { AuditTable } from "./audit.ts";
@@ -20,8 +19,6 @@ import { TokenTable, tokenReader } from "./tokens.ts";
 import { Transactions } from "./transactions.ts";
 import { UserTable } from "./users.ts";
 
-/** ms between two batches. */
-const SHORTEST_REST = 15;
 /** ms between two looks for hidden domains to erase. */
 const ERASE_EVERY = 5_000;
 
@@ -46,14 +43,11 @@ export function openStore(path: string, { create }: { create: boolean }): Store 
     within?: ReadonlySet<string>,
   ) =>
     closed === undefined ? transactions.run((db) => fn(tablesOf(db, within))) : Promise.reject(stopping());
-  const writeInBatches: Store["writeInBatches"] = async (batch, stop) => {
-    while (closed === undefined && stop?.aborted !== true) {
-      const began = performance.now();
-      if (!(await run(writing, batch))) return;
-      // As long as the batch took, or other processes, which look for the lock each 10 ms, would hardly ever find it.
-      await setTimeout(Math.max(SHORTEST_REST, performance.now() - began));
-    }
-  };
+  const writeInBatches: Store["writeInBatches"] = (batch, stop) =>
+    writing.runInBatches(
+      (db) => batch(tablesOf(db, undefined)),
+      () => closed === undefined && stop?.aborted !== true,
+    );
   let erasing: Promise<void> | undefined;
   const eraseHidden = () => {
     erasing ??= run(reading, ({ hidden }) => hidden.due())

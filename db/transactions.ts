@@ -1,7 +1,11 @@
+import { setTimeout } from "node:timers/promises";
 import { Kysely, SqliteDialect } from "kysely";
 import { BUSY_TIMEOUT, type Connection, patiently, unavailable } from "./file.ts";
 import type { Schema } from "./schema.ts";
 import { keepingStatements } from "./statements.ts";
+
+/** ms between two batches. */
+const SHORTEST_REST = 15;
 
 /** Runs transactions on one connection, one after another. */
 export class Transactions {
@@ -44,6 +48,19 @@ export class Transactions {
         throw unavailable(error) ?? error;
       }
     });
+  }
+
+  /** Repeats `batch`, each time in its own transaction, until it or `goesOn` returns false. */
+  async runInBatches(
+    batch: (db: Kysely<Schema>) => Promise<boolean>,
+    goesOn: () => boolean = () => true,
+  ): Promise<void> {
+    while (goesOn()) {
+      const began = performance.now();
+      if (!(await this.run(batch))) return;
+      // Rest as long as the batch took: other processes try the lock every 10 ms and would hardly ever get it.
+      await setTimeout(Math.max(SHORTEST_REST, performance.now() - began));
+    }
   }
 
   /** Runs `fn` between two transactions. */

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
-import { backUp, restore } from "../../db/backup.ts";
+import { backUp } from "../../db/backup.ts";
+import { restore } from "../../db/restore.ts";
 import { openStore } from "../../db/sqlite.ts";
 import { toolsFor } from "../../tools/authorise.ts";
 import type { Runtime } from "../../tools/call.ts";
@@ -38,6 +39,9 @@ import { version } from "./version.ts";
 const log = stderrLog();
 process.stdout.on("error", () => {}); // each write is told of it
 
+/** A terminal's line, erased (ECMA-48: CR, then EL). */
+const CLEARED = "\r\x1b[K";
+
 const typed = process.argv.slice(2);
 process.exitCode = await main(typed).catch(exitCodeOf);
 
@@ -48,7 +52,8 @@ async function main([command = "--help", ...argv]: string[]): Promise<number> {
   if (argv.includes("--help")) return print(commandHelp([command, ...argv]));
   if (command === "serve") return serveCommand(argv);
   if (command === "stdio") return stdioCommand(argv);
-  if (command === "backup" || command === "restore") return backupCommand(command, argv);
+  if (command === "backup") return backupCommand(argv);
+  if (command === "restore") return restoreCommand(argv);
   // The operator's commands are half of the program, which stdio and serve need not wait for.
   const { storeCommand } = await import("../doors/cli/commands.ts");
   const found = storeCommand(command, argv);
@@ -148,20 +153,39 @@ async function stdioCommand(argv: string[]): Promise<number> {
   return endNow();
 }
 
-async function backupCommand(command: "backup" | "restore", argv: string[]): Promise<number> {
-  const { values, positionals } = parseArguments(argv, storeFlags, [], ["FILE"]);
-  const { db } = storeConfig(values, process.env);
-  const [file = ""] = positionals;
-  if (command === "backup") {
-    const replaced = await backUp(db, file);
-    log.info(`${db} is copied to ${file}${replaced ? ", in place of the older backup there" : ""}`);
-  } else {
-    const { domains, mailboxes, softDeleted, changedAt } = restore(db, file);
-    log.info(
-      `${db} has the content of ${file}, as a new history. Domains: ${domains}, mailboxes: ${mailboxes} (soft-deleted: ${softDeleted}), last change: ${changedAt ?? "none"}`,
-    );
-  }
+async function backupCommand(argv: string[]): Promise<number> {
+  const { db, file } = databaseAndFile(argv);
+  const replaced = await backUp(db, file);
+  log.info(`${db} is copied to ${file}${replaced ? ", in place of the older backup there" : ""}`);
   return exitCodes.done;
+}
+
+async function restoreCommand(argv: string[]): Promise<number> {
+  const { db, file } = databaseAndFile(argv);
+  const stop = new AbortController();
+  void stopSignal().then(() => stop.abort());
+  const options = { stop: stop.signal, progress: process.stderr.isTTY ? showProgress : () => {} };
+  const { domains, mailboxes, softDeleted, changedAt } = await restore(db, file, options).finally(() => {
+    if (process.stderr.isTTY) process.stderr.write(CLEARED);
+  });
+  log.info(
+    `${db} has the content of ${file}, as a new history. Domains: ${domains}, mailboxes: ${mailboxes} (soft-deleted: ${softDeleted}), last change: ${changedAt ?? "none"}`,
+  );
+  return exitCodes.done;
+}
+
+function databaseAndFile(argv: readonly string[]): { db: string; file: string } {
+  const { values, positionals } = parseArguments(argv, storeFlags, [], ["FILE"]);
+  const [file = ""] = positionals;
+  return { db: storeConfig(values, process.env).db, file };
+}
+
+function showProgress(copied: number, all: number): void {
+  const done =
+    copied === all
+      ? "restored; what was there before is being erased"
+      : `${copied} of ${all} mailboxes are copied`;
+  process.stderr.write(`${CLEARED}${done}`);
 }
 
 /** The first signal to stop. Further ones change nothing: one Ctrl-C under npm arrives twice, from the terminal and from npm. */

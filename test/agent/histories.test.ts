@@ -2,7 +2,8 @@
 import { copyFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { backUp, restore } from "../../db/backup.ts";
+import { backUp } from "../../db/backup.ts";
+import { restore } from "../../db/restore.ts";
 import { main } from "../../src/agent/cli.ts";
 import { startServer, type TestServer } from "../support/server.ts";
 import { temporaryFolder } from "../support/store.ts";
@@ -17,7 +18,7 @@ async function twinOf({ server }: RealServer, how: "restored" | "by hand"): Prom
   await backUp(server.database, copy);
   if (how === "restored") {
     const twin = await startServer();
-    restore(twin.database, copy);
+    await restore(twin.database, copy);
     return twin;
   }
   const db = join(temporaryFolder(), "m25-mail.db");
@@ -63,7 +64,7 @@ describe("two servers with different histories behind one address", () => {
       // What the hint says.
       const copy = join(temporaryFolder(), "copy.db");
       await backUp(server.database, copy);
-      restore(server.database, copy);
+      await restore(server.database, copy);
       proxy.target = server.url;
       expect((await node.poll()).exitCode).toBe(0);
       expect(usersIn(out).map(({ user }) => user)).toEqual(["els@example.nl", ...USERS]);
@@ -112,7 +113,7 @@ describe("a restore", () => {
     const many = Array.from({ length: 8 }, (_, n) => `u${n}@example.nl`);
     for (const email of many) await must("add-user", { email, password: "correct horse" });
     expect((await node.poll()).exitCode).toBe(0);
-    restore(server.database, copy);
+    await restore(server.database, copy);
     const early = { withheld: 0, not_arrived: ["pi"] };
     expect(await must("accept-removals", { all: true })).toMatchObject(early);
     expect((await node.poll()).exitCode).toBe(65);
@@ -129,7 +130,7 @@ describe("a restore", () => {
     await backUp(server.database, copy);
     for (let time = 0; time < 20; time += 1) {
       expect((await node.poll()).exitCode, `${time}`).toBe(0);
-      restore(server.database, copy);
+      await restore(server.database, copy);
       if (time % 2 === 0) await backUp(server.database, copy);
     }
     expect((await node.poll()).exitCode).toBe(0);

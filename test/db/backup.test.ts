@@ -2,7 +2,8 @@ import { existsSync, readdirSync, readFileSync, statSync, symlinkSync, writeFile
 import { dirname, join } from "node:path";
 import Database from "better-sqlite3";
 import { expect, onTestFinished, test, vi } from "vitest";
-import { backUp, restore } from "../../db/backup.ts";
+import { backUp } from "../../db/backup.ts";
+import { restore } from "../../db/restore.ts";
 import { openStore } from "../../db/sqlite.ts";
 import { wholeView } from "../../src/sync/view.ts";
 import { m25mail } from "../support/program.ts";
@@ -28,7 +29,7 @@ test("a backup of a running server, put back later, is what nodes then serve, wi
   await shell.must("add-domain", { domain: "mistake.nl" });
   await node.poll();
 
-  restore(server.database, file);
+  await restore(server.database, file);
   expect((await node.poll()).kind).toBe("snapshot");
   expect(node.state?.history).not.toBe(wanted?.history);
   expect([node.state?.users, node.state?.digest]).toEqual([wanted?.users, wanted?.digest]);
@@ -110,7 +111,7 @@ test("a backup ends although others keep writing", async () => {
   writing = false;
   await storm;
   const restored = testStore();
-  restore(restored.file, copy);
+  await restore(restored.file, copy);
   expect(await restored.must("list-domains")).toMatchObject({ total: 1 });
 });
 
@@ -122,7 +123,7 @@ test("a backup replaces an older backup, and says so", async () => {
   const again = await m25mail(["backup", copy, "--db", file]);
   expect(again).toMatchObject({ code: 0, stderr: expect.stringContaining("in place of the older backup") });
   const restored = testStore();
-  restore(restored.file, copy);
+  await restore(restored.file, copy);
   expect(await restored.must("list-domains")).toMatchObject({ total: 1 });
 });
 
@@ -175,7 +176,7 @@ test("neither a backup nor a restore takes the database itself for the file", as
   const { file, must } = testStore();
   await must("add-domain", { domain: "example.nl" });
   await expect(backUp(file, file)).rejects.toMatchObject({ code: "invalid_input" });
-  expect(() => restore(file, file)).toThrow(expect.objectContaining({ code: "invalid_input" }));
+  await expect(restore(file, file)).rejects.toMatchObject({ code: "invalid_input" });
   expect(await must("list-domains")).toMatchObject({ total: 1 });
 });
 
@@ -203,7 +204,7 @@ test("a restore makes no database where there is none", async () => {
   const copy = join(temporaryFolder(), "backup");
   await backUp(file, copy);
   const typo = join(temporaryFolder(), "typo.db");
-  expect(() => restore(typo, copy)).toThrow(expect.objectContaining({ code: "unavailable" }));
+  await expect(restore(typo, copy)).rejects.toMatchObject({ code: "unavailable" });
   expect(existsSync(typo)).toBe(false);
 });
 
@@ -219,7 +220,7 @@ test("a restore does not turn back who may ask: what was revoked stays so, and a
   const fresh = ((await answer.json()) as { sync_key: string }).sync_key;
   const node = new SyncingNode(server.url, fresh);
   await node.poll();
-  restore(server.database, copy);
+  await restore(server.database, copy);
   expect((await node.poll()).status).toBe(200);
   expect((await new SyncingNode(server.url, key).poll()).status).toBe(401);
 });

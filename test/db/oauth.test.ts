@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { backUp, restore } from "../../db/backup.ts";
+import { backUp } from "../../db/backup.ts";
+import { restore } from "../../db/restore.ts";
 import { openStore } from "../../db/sqlite.ts";
 import type { Store, Tables } from "../../db/store.ts";
 import { rawDatabase } from "../support/recount.ts";
@@ -98,7 +99,7 @@ test("a restored backup brings no revoked grant and no former password back", as
   await backUp(file, backup);
   await store.write((tables) => tables.oauth.endGrant("revoked later"));
   await store.write((tables) => tables.operator.setPasswordHash("the new", "2026-01-02T00:00:00.000Z"));
-  restore(file, backup);
+  await restore(file, backup);
   expect(await find(store, "Grant", "revoked later")).toBeUndefined();
   expect(await find(store, "Grant", "kept")).toBeDefined();
   expect(await store.read((tables) => tables.operator.passwordHash())).toBe("the new");
@@ -111,7 +112,7 @@ test("into an empty database a backup brings grants and the password as well", a
   await store.write((tables) => tables.operator.setPasswordHash("the hash", "2026-01-01T00:00:00.000Z"));
   await backUp(file, join(folder, "backup.db"));
   const other = openStore(join(folder, "other.db"), { create: true });
-  restore(join(folder, "other.db"), join(folder, "backup.db"));
+  await restore(join(folder, "other.db"), join(folder, "backup.db"));
   expect(await find(other, "Grant", "kept")).toBeDefined();
   expect(await other.read((tables) => tables.operator.passwordHash())).toBe("the hash");
   await other.close();

@@ -2,7 +2,8 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { backUp, restore } from "../../db/backup.ts";
+import { backUp } from "../../db/backup.ts";
+import { restore } from "../../db/restore.ts";
 import { callTool, clientKinds, connectHttp, connectStdio } from "../support/clients.ts";
 import { http } from "../support/http.ts";
 import { postCall } from "../support/mcp.ts";
@@ -89,7 +90,7 @@ test("what nodes and operators change without a tool is on record too", async ()
   await Promise.all([node.poll(), node.poll(), node.poll()]);
   const copy = join(temporaryFolder(), "copy.db");
   await backUp(database, copy);
-  restore(database, copy);
+  await restore(database, copy);
   expect((await audit(database)).map(({ principal, door, tool }) => `${principal} ${door} ${tool}`)).toEqual([
     "first rest add-node",
     "node pi sync rotate-key",

@@ -1,0 +1,204 @@
+import { randomBytes } from "node:crypto";
+import { existsSync, readdirSync, realpathSync, rmSync } from "node:fs";
+import { copyFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import type { Kysely } from "kysely";
+import { MailError } from "../src/mail/error.ts";
+import { createNew, isInUse, refuseItself } from "./backup.ts";
+import {
+  type Connection,
+  isDamage,
+  isDatabaseFile,
+  migrate,
+  noDatabase,
+  openConnection,
+  translated,
+  unavailable,
+} from "./file.ts";
+import { HiddenDomains } from "./hidden-domains.ts";
+import { lockRestore } from "./restore-lock.ts";
+import type { Schema } from "./schema.ts";
+import { StagedState } from "./staged-state.ts";
+import { Transactions } from "./transactions.ts";
+
+/** What a database has after a restore. */
+export interface Restored {
+  domains: number;
+  /** With those that are soft-deleted. */
+  mailboxes: number;
+  softDeleted: number;
+  /** When what nodes serve was last changed, RFC 3339 UTC: the backup is of that time or later. Null for never. */
+  changedAt: string | null;
+}
+
+export interface RestoreOptions {
+  /** Before the change-over, stops with nothing changed; after it, leaves the erasing to a server. */
+  stop?: AbortSignal;
+  /** Called between batches; `copied` equals `all` while the replaced state is erased. */
+  progress?: (copied: number, all: number) => void;
+}
+
+/**
+ * Puts a backup's content into the database, which may be in use: in batches that nobody sees, then in one short transaction
+ * that begins a new history. Nodes and tokens come from the backup only if the database has none; the audit log stays.
+ * Resolves when the replaced state is erased.
+ *
+ * @throws MailError unavailable: no such file, damaged, of another program, of a newer version, stopped; busy: another
+ * restore is under way; invalid_input when `file` is the database
+ */
+export async function restore(
+  database: string,
+  file: string,
+  options: RestoreOptions = {},
+): Promise<Restored> {
+  refuseFile(database, file);
+  const path = realpathSync(database);
+  const unlock = translated(() => lockRestore(path), database);
+  // Migrations run on a copy: the backup stays as it is.
+  const copy = `${path}.restore-${randomBytes(8).toString("hex")}`;
+  try {
+    removeCopies(path);
+    await copyTo(copy, file);
+    checkCopy(copy, file);
+    const connection = translated(() => connect(database, copy), database);
+    return await replaceState(connection, file, options);
+  } finally {
+    removeCopies(path);
+    unlock();
+  }
+}
+
+async function copyTo(copy: string, file: string): Promise<void> {
+  try {
+    createNew(copy);
+    await copyFile(file, copy);
+  } catch (error) {
+    throw unavailable(error, file) ?? error;
+  }
+}
+
+function refuseFile(database: string, file: string): void {
+  if (!existsSync(database)) throw noDatabase(database);
+  if (!existsSync(file)) {
+    throw new MailError("unavailable", `There is no file ${file}.`, "Name one that m25-mail backup wrote.");
+  }
+  refuseItself(database, file);
+  if (!translated(() => isDatabaseFile(file), file)) {
+    throw new MailError(
+      "unavailable",
+      `${file} is no backup of M25 Mail.`,
+      "Nothing was changed. Name a file that m25-mail backup wrote.",
+    );
+  }
+  if (isInUse(file)) {
+    throw new MailError(
+      "unavailable",
+      `${file} is in use by another program.`,
+      "Restore a file that m25-mail backup wrote.",
+    );
+  }
+}
+
+/** Those of killed restores too. */
+function removeCopies(path: string): void {
+  const folder = dirname(path);
+  for (const name of readdirSync(folder)) {
+    const isCopy =
+      name.startsWith(`${basename(path)}.restore-`) && /\.restore-[0-9a-f]{16}(-wal|-shm)?$/.test(name);
+    if (isCopy) rmSync(join(folder, name), { force: true });
+  }
+}
+
+async function replaceState(
+  connection: Connection,
+  file: string,
+  { stop, progress = () => {} }: RestoreOptions,
+): Promise<Restored> {
+  const transactions = new Transactions(connection, "IMMEDIATE");
+  const staged = new StagedState(connection);
+  const restored = contentOf(connection);
+  const goesOn = () => {
+    progress(staged.copied, restored.mailboxes);
+    return stop?.aborted !== true;
+  };
+  const inBatches = (batch: Parameters<Transactions["runInBatches"]>[0]) =>
+    transactions.runInBatches(batch, goesOn);
+  const discard = () => transactions.run(async () => staged.discard());
+  try {
+    // Erase first what a killed restore left: the file never holds more than one state beside the current one.
+    await discard();
+    await inBatches(erase);
+    await inBatches(async () => staged.copySome());
+    if (!goesOn()) throw stopped();
+    await transactions.run((db) => staged.changeOver(db, file));
+  } catch (error) {
+    await discard().catch(() => {}); // a server erases it after an hour anyway
+    await transactions.close();
+    throw error;
+  }
+  try {
+    await inBatches(erase);
+  } catch (error) {
+    if (!(error instanceof MailError)) throw error; // a full disk: the restore is done, and a server erases later
+  } finally {
+    await transactions.close();
+  }
+  return restored;
+}
+
+const erase = (db: Kysely<Schema>) => new HiddenDomains(db).erase();
+
+/** The database, with the copy of the backup attached as `backup`. */
+function connect(database: string, copy: string): Connection {
+  const connection = openConnection(database, { readonly: false });
+  try {
+    migrate(connection, database);
+    connection.prepare("ATTACH ? AS backup").run(copy);
+    connection.pragma("busy_timeout = 0"); // from here on patiently() waits, and blocks nobody
+    return connection;
+  } catch (error) {
+    connection.close();
+    throw error;
+  }
+}
+
+function contentOf(connection: Connection): Restored {
+  const content = connection
+    .prepare<[], Restored>(
+      `SELECT domain_count AS domains, user_count + inactive_user_count AS mailboxes,
+         inactive_user_count AS softDeleted,
+         (SELECT at FROM backup.revisions WHERE revision > 0 ORDER BY revision DESC LIMIT 1) AS changedAt
+       FROM backup.state`,
+    )
+    .get();
+  if (content === undefined) throw new Error("the state row is missing");
+  return content;
+}
+
+function checkCopy(copy: string, file: string): void {
+  const damaged = new MailError(
+    "unavailable",
+    `${file} is damaged.`,
+    "Nothing was changed. Restore another backup.",
+  );
+  try {
+    const connection = openConnection(copy, { readonly: false });
+    try {
+      migrate(connection, file);
+      if (connection.pragma("integrity_check", { simple: true }) !== "ok") throw damaged;
+    } finally {
+      connection.close();
+    }
+  } catch (error) {
+    throw isDamage(error) ? damaged : (unavailable(error, file) ?? error);
+  }
+}
+
+function stopped(): MailError {
+  return new MailError(
+    "unavailable",
+    "The restore was stopped.",
+    "Nothing was changed. Start it again, or leave it so.",
+    true,
+  );
+}

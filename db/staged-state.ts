@@ -1,0 +1,169 @@
+import { randomBytes } from "node:crypto";
+import { type Kysely, sql } from "kysely";
+import { MailError } from "../src/mail/error.ts";
+import { AuditTable } from "./audit.ts";
+import type { Connection } from "./file.ts";
+import type { Schema } from "./schema.ts";
+import { StateTable } from "./state.ts";
+
+/** Copied only into an empty table: a revoked token stays revoked, and a node keeps its current key. */
+const ACCESS = ["nodes", "tokens", "oauth", "operator"] as const;
+
+/** ms that one batch copies for: other writers wait that long. */
+const BATCH = 50;
+/** Rows that one statement reads. */
+const ROWS = 250;
+/** When a server erases what a killed restore left, and ms after which a live restore puts that off. */
+const KEPT = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '+1 hour')";
+const PUT_OFF_EVERY = 600_000;
+
+/** A staged domain is hidden until the change-over. Its name has the id of the backup's domain. */
+const NAME = "'restored '";
+const IS_STAGED = "name >= 'restored ' AND name < 'restored!'";
+const IS_KEPT = "erase_after > strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
+
+/**
+ * Copies a backup's state into hidden domains (hidden-domains.ts), then replaces the current state in one short transaction.
+ * Rows get new ids; a mailbox's home depends on its `mailbox` column only.
+ */
+export class StagedState {
+  readonly #connection: Connection;
+  readonly #copyDomains;
+  readonly #copyUsers;
+  #putOffAt = performance.now();
+  /** Mailboxes copied so far. */
+  copied = 0;
+
+  /** @param connection where the backup, of this program's version, is attached as `backup` */
+  constructor(connection: Connection) {
+    this.#connection = connection;
+    this.#copyDomains = copier(
+      connection,
+      "domains",
+      `INSERT INTO main.domains
+         (name, user_count, inactive_user_count, digest, mx_digest, revision, created_at, erase_after)
+       SELECT ${NAME} || id, user_count, inactive_user_count, digest, mx_digest, revision, created_at, ${KEPT}
+       FROM backup.domains WHERE erase_after IS NULL AND id > @last AND id <= @upTo ORDER BY id`,
+    );
+    // Revision 0: no delta reads these rows. Deltas of the new history begin at a higher revision.
+    this.#copyUsers = copier(
+      connection,
+      "users",
+      `INSERT INTO main.users
+         (domain_id, local_part, mailbox, password_hash, quota_mb, active, revision, created_at, updated_at)
+       SELECT staged.id, user.local_part, user.mailbox, user.password_hash, user.quota_mb, user.active, 0,
+         user.created_at, user.updated_at
+       FROM backup.users AS user CROSS JOIN main.domains AS staged
+       WHERE staged.name = ${NAME} || user.domain_id AND user.id > @last AND user.id <= @upTo ORDER BY user.id`,
+    );
+  }
+
+  /**
+   * Copies the next rows. Call it in a write transaction.
+   *
+   * @returns false when all rows are copied
+   */
+  copySome(): boolean {
+    const began = performance.now();
+    if (began - this.#putOffAt > PUT_OFF_EVERY) this.#putOff(began);
+    do {
+      if (this.#copyDomains() !== undefined) continue;
+      const users = this.#copyUsers();
+      if (users === undefined) return false;
+      this.copied += users;
+    } while (performance.now() - began < BATCH);
+    return true;
+  }
+
+  /** Only rows that nobody has begun to erase: this process may have been suspended for an hour. */
+  #putOff(now: number): void {
+    this.#connection.exec(`UPDATE main.domains SET erase_after = ${KEPT} WHERE ${IS_STAGED} AND ${IS_KEPT}`);
+    this.#putOffAt = now;
+  }
+
+  /** Has the staged domains of this restore, or of a killed one, erased from now on. */
+  discard(): void {
+    this.#connection.exec(
+      `UPDATE main.domains SET name = 'hidden ' || id, erase_after = '' WHERE ${IS_STAGED}`,
+    );
+  }
+
+  /**
+   * Hides the current domains and shows the staged ones. It writes one row for each domain and none for a mailbox. Earlier
+   * revisions and removals stay until they are forgotten: no delta of the new history reads them.
+   *
+   * @throws MailError unavailable
+   */
+  async changeOver(db: Kysely<Schema>, file: string): Promise<void> {
+    this.#checkWhole();
+    const at = new Date().toISOString();
+    this.#connection.exec(`
+      UPDATE main.domains SET name = 'hidden ' || id, erase_after = '' WHERE erase_after IS NULL;
+      UPDATE main.domains SET erase_after = NULL,
+        name = (SELECT original.name FROM backup.domains AS original
+          WHERE original.id = CAST(substr(domains.name, length(${NAME}) + 1) AS INTEGER))
+      WHERE ${IS_STAGED}`);
+    this.#connection
+      .prepare(
+        `UPDATE main.state SET history = ?, revision = max(state.revision, backup.revision) + 1, digest = backup.digest,
+           mx_digest = backup.mx_digest, domain_count = backup.domain_count, user_count = backup.user_count,
+           inactive_user_count = backup.inactive_user_count
+         FROM backup.state AS backup`,
+      )
+      .run(randomBytes(16).toString("hex"));
+    await sql`INSERT INTO revisions (revision, digest, at) SELECT revision, digest, ${at} FROM state`.execute(
+      db,
+    );
+    this.#restoreAccess();
+    // An acceptance was for the old history.
+    await db
+      .updateTable("nodes")
+      .set({ accepted_revision: null })
+      .where("accepted_revision", "is not", null)
+      .execute();
+    const audit = new AuditTable(db, new StateTable(db));
+    await audit.append({ at, principal: "operator", door: "cli", tool: "restore", arguments: { file } });
+  }
+
+  #checkWhole(): void {
+    const count = (domains: string) =>
+      this.#connection.prepare<[], number>(`SELECT count(*) FROM ${domains}`).pluck().get();
+    if (
+      count(`main.domains WHERE ${IS_STAGED} AND ${IS_KEPT}`) ===
+      count("backup.domains WHERE erase_after IS NULL")
+    ) {
+      return;
+    }
+    throw new MailError(
+      "unavailable",
+      "The restore stood still for an hour, and what it had copied is being erased.",
+      "Nothing was changed. Start it again.",
+      true,
+    );
+  }
+
+  #restoreAccess(): void {
+    for (const table of ACCESS) {
+      const isEmpty = this.#connection.prepare(`SELECT count(*) FROM main.${table}`).pluck().get() === 0;
+      if (isEmpty) this.#connection.exec(`INSERT INTO main.${table} SELECT * FROM backup.${table}`);
+    }
+  }
+}
+
+/** @returns copies the next rows by id and returns their number; undefined after the last */
+function copier(connection: Connection, table: string, insertion: string): () => number | undefined {
+  const window = connection
+    .prepare<[number], number | null>(
+      `SELECT max(id) FROM (SELECT id FROM backup.${table} WHERE id > ? ORDER BY id LIMIT ${ROWS})`,
+    )
+    .pluck();
+  const insert = connection.prepare<{ last: number; upTo: number }>(insertion);
+  let last = 0;
+  return () => {
+    const upTo = window.get(last);
+    if (upTo === undefined || upTo === null) return undefined;
+    const { changes } = insert.run({ last, upTo });
+    last = upTo;
+    return changes;
+  };
+}

@@ -1,0 +1,190 @@
+import { readdirSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import type Database from "better-sqlite3";
+import { expect, onTestFinished, test } from "vitest";
+import { backUp } from "../../db/backup.ts";
+import { restore } from "../../db/restore.ts";
+import { seedDatabase } from "../../db/seed.ts";
+import { openStore } from "../../db/sqlite.ts";
+import { m25mail, serveProcess, startM25mail } from "../support/program.ts";
+import { kept, rawDatabase, recount, servedState } from "../support/recount.ts";
+import { startServer } from "../support/server.ts";
+import { fakeHash, PASSWORD, temporaryFolder, testRuntime, testStore } from "../support/store.ts";
+import { SyncingNode } from "../support/syncing-node.ts";
+
+const AT = "2026-03-01T12:00:00.000Z";
+
+/** A database with this many mailboxes, a backup of it, and a domain that came after that. */
+async function changedSinceBackup(users: number, domains = 20) {
+  const file = join(temporaryFolder(), "m25-mail.db");
+  await seedDatabase(file, { users, domains, passwordHash: fakeHash(PASSWORD), at: AT });
+  const backup = join(temporaryFolder(), "backup");
+  await backUp(file, backup);
+  const store = openStore(file, { create: false });
+  onTestFinished(() => store.close());
+  const shell = testRuntime(store);
+  await shell.must("add-domain", { domain: "mistake.nl" });
+  return { file, backup, store, shell, database: rawDatabase(file), domains };
+}
+
+const count = (database: Database.Database, rows: string) =>
+  database.prepare<[], number>(`SELECT count(*) FROM ${rows}`).pluck().get() ?? 0;
+const hiddenDomains = (database: Database.Database) =>
+  count(database, "domains WHERE erase_after IS NOT NULL");
+const isStaging = (database: Database.Database) =>
+  count(database, "domains WHERE name LIKE 'restored %'") > 0;
+const besides = (file: string) =>
+  readdirSync(dirname(file)).filter((name) => name.startsWith(`${basename(file)}.`));
+
+test("during a restore of tens of thousands of mailboxes calls go on, and see the state of before or after, whole", async () => {
+  const { file, backup, store, shell, database, domains } = await changedSinceBackup(20_000);
+  const token = (await m25mail(["token", "create", "t", "--db", file])).stdout.trim();
+  const server = await serveProcess(file);
+  const ask = async (path: string, body?: object) => {
+    const answer = await fetch(`${server.url}/api/${path}`, {
+      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+      ...(body && { method: "POST", body: JSON.stringify(body) }),
+    });
+    expect(answer.status).toBe(200);
+    return (await answer.json()) as { total: number };
+  };
+  const restoring = startM25mail(["restore", backup, "--db", file]);
+  const ended = restoring.finished.then(() => true);
+  let during = 0;
+  let second: ReturnType<typeof m25mail> | undefined;
+  for (let turn = 0; !(await Promise.race([ended, Promise.resolve(false)])); turn += 1) {
+    const before = isStaging(database);
+    const { total } = await ask("list-domains");
+    await ask("add-domain", { domain: `server${turn}.nl` });
+    await shell.must("add-domain", { domain: `shell${turn}.nl` }); // by this process, a third one
+    expect(await ask("list-users?search=user00001&limit=1")).toMatchObject({ users: [{}] });
+    if (!before || !isStaging(database)) continue;
+    during += 1;
+    // What came before is all there, and nothing of what is staged.
+    expect(total).toBe(domains + 1 + 2 * turn);
+    second ??= m25mail(["restore", backup, "--db", file]);
+  }
+  expect((await restoring.finished).code).toBe(0);
+  expect(during).toBeGreaterThan(2);
+  expect(await second).toMatchObject({
+    code: 75,
+    stderr: expect.stringMatching(/^busy: Another restore into .* is under way\.\n.*Wait until it has ended/),
+  });
+  const names = [...servedState(store).domains.keys()];
+  expect(names.filter((name) => name.startsWith("domain"))).toHaveLength(domains);
+  expect(names).not.toContain("mistake.nl");
+  expect(names).not.toContain("server0.nl");
+  await store.eraseHidden();
+  expect(kept(database)).toEqual(recount(database));
+  expect(hiddenDomains(database)).toBe(0);
+  expect(database.pragma("foreign_key_check")).toEqual([]);
+});
+
+test("a restore wakes a waiting node once, and the next change reaches it as a delta", async () => {
+  const { file, backup, shell } = await changedSinceBackup(3000);
+  const server = await startServer({ db: file });
+  const { body } = await server.api("add-node", { name: "pi" });
+  const node = new SyncingNode(server.url, String(body.sync_key));
+  await node.poll();
+  let woken = 0;
+  const waiting = node.poll({ prefer: "wait=55" }).finally(() => {
+    woken += 1;
+  });
+  await restore(file, backup, {
+    progress: (copied) => {
+      if (copied < 3000) expect(woken).toBe(0);
+    },
+  });
+  expect((await waiting).kind).toBe("snapshot");
+  expect(node.state?.domains.has("mistake.nl")).toBe(false);
+  expect((await node.poll({ prefer: "wait=1" })).status).toBe(304);
+  await shell.must("add-domain", { domain: "new.nl" });
+  expect((await node.poll()).kind).toBe("delta");
+  expect((await node.everything()).digest).toBe(node.state?.digest);
+});
+
+test("a node gets deltas while what was replaced, of later revisions than the backup's, is still there", async () => {
+  const { file, shell, database } = await changedSinceBackup(3000);
+  const older = testStore();
+  await older.must("add-domain", { domain: "example.nl" });
+  await shell.must("add-domain", { domain: "example.nl" });
+  await shell.must("remove-domain", { domain: "example.nl" });
+  const backup = join(temporaryFolder(), "older");
+  await backUp(older.file, backup);
+  const server = await startServer({ db: file });
+  const { body } = await server.api("add-node", { name: "pi" });
+  const node = new SyncingNode(server.url, String(body.sync_key));
+  await node.poll();
+  const stop = new AbortController();
+  await restore(file, backup, {
+    stop: stop.signal,
+    progress: () => {
+      if (!isStaging(database) && hiddenDomains(database) !== 0) stop.abort(); // it erases
+    },
+  });
+  expect(count(database, "users")).toBeGreaterThan(1500);
+  expect((await node.poll()).kind).toBe("snapshot");
+  await shell.must("add-domain", { domain: "new.nl" });
+  expect((await node.poll()).kind).toBe("delta");
+  expect([...(node.state?.domains.keys() ?? [])].sort()).toEqual(["example.nl", "new.nl"]);
+});
+
+test("a backup of another database is put back as it is: same addresses, other passwords and homes, soft-deleted ones", async () => {
+  const [one, other] = [testStore(), testStore()];
+  const jan = "jan@example.nl";
+  for (const { must } of [one, other]) {
+    await must("add-domain", { domain: "example.nl" });
+    await must("add-user", { email: jan, password: PASSWORD });
+  }
+  await other.must("add-domain", { domain: "other.nl" });
+  await other.must("update-password", { email: jan, password: `${PASSWORD} 2` });
+  await other.must("add-user", { email: "piet@other.nl", password: PASSWORD });
+  await other.must("remove-user", { email: "piet@other.nl" });
+  const backup = join(temporaryFolder(), "backup");
+  await backUp(other.file, backup);
+  await restore(one.file, backup);
+  const database = rawDatabase(one.file);
+  expect(kept(database)).toEqual(kept(rawDatabase(other.file)));
+  expect(kept(database)).toEqual(recount(database));
+  expect(servedState(one.store).users).toEqual(servedState(other.store).users);
+  const columns = "name, local_part, mailbox, password_hash, quota_mb, active, users.created_at, updated_at";
+  const rows = (file: string) =>
+    rawDatabase(file).prepare(`SELECT ${columns} FROM users JOIN domains ON domains.id = domain_id`).all();
+  expect(rows(one.file)).toEqual(rows(other.file));
+  expect(await one.must("add-user", { email: "piet@other.nl", password: PASSWORD })).toMatchObject({
+    reactivated: true,
+  });
+});
+
+test("Ctrl-C ends a restore between two batches, with nothing changed", async () => {
+  const { file, backup, store, database } = await changedSinceBackup(20_000);
+  const before = kept(database);
+  const served = servedState(store);
+  const restoring = startM25mail(["restore", backup, "--db", file]);
+  await expect.poll(() => isStaging(database)).toBe(true);
+  restoring.child.kill("SIGINT");
+  expect(await restoring.finished).toEqual({
+    code: 75,
+    stdout: "",
+    stderr: "unavailable: The restore was stopped.\nNothing was changed. Start it again, or leave it so.\n",
+  });
+  expect(kept(database)).toEqual(before);
+  expect(servedState(store)).toEqual(served);
+  expect(besides(file).filter((name) => name.includes("restore"))).toEqual([]);
+  await store.eraseHidden(); // at once, and not in an hour
+  expect(hiddenDomains(database)).toBe(0);
+  expect(kept(database)).toEqual(recount(database));
+});
+
+test("a restore whose staged state is being erased, as it stood still for an hour, changes nothing", async () => {
+  const { file, backup, database } = await changedSinceBackup(10_000);
+  const before = kept(database);
+  const refused = restore(file, backup, {
+    progress: () => database.exec(`UPDATE domains SET erase_after = '${AT}' WHERE erase_after > ''`),
+  });
+  await expect(refused).rejects.toMatchObject({
+    code: "unavailable",
+    hint: "Nothing was changed. Start it again.",
+  });
+  expect(kept(database)).toEqual(before);
+});
