@@ -1,11 +1,12 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import Database from "better-sqlite3";
 import type { seedDatabase as Seed } from "../db/seed.ts";
-import { benchmark, cleanup, Program, temporaryFolder } from "./support.ts";
+import { benchmark, cleanup, Program, someHash, temporaryFolder } from "./support.ts";
 
-/** What a server does with all rows at once or bit by bit, and what others notice of it. FOLDER: another checkout, built. */
+/** What a server does with all rows at once or bit by bit, and what others notice of it. FOLDER: another checkout, built;
+ * then one of the names below, to measure that alone. */
 const folder = resolve(process.argv[2] ?? join(import.meta.dirname, ".."));
 const USERS = Number(process.env.USERS ?? 1_000_000);
 const program = join(folder, "dist/m25-mail.js");
@@ -145,20 +146,48 @@ async function remove(users: number): Promise<void> {
   await server.end();
 }
 
-async function restore(users: number): Promise<void> {
-  const file = join(temporaryFolder(), "m25-mail.db");
+/** @param others whether the backup is of another database, in which nothing is the same */
+async function restore(users: number, others: boolean): Promise<void> {
+  const [file, other] = [0, 1].map(() => join(temporaryFolder(), "m25-mail.db")) as [string, string];
   const at = new Date().toISOString();
-  await seedDatabase(file, { users, domains: 1000, passwordHash: `{BLF-CRYPT}${"x".repeat(60)}`, at });
+  for (const path of others ? [file, other] : [file]) {
+    await seedDatabase(path, { users, domains: 1000, passwordHash: someHash, at });
+  }
   const backup = join(temporaryFolder(), "backup");
-  await new Program([program, "backup", "--db", file, backup]).ended();
-  await measure(`restore of ${users}`, file, () =>
-    new Program([program, "restore", "--db", file, backup]).ended(),
+  await new Program([program, "backup", "--db", others ? other : file, backup]).ended();
+  const what = `restore of ${users}, ${others ? "a wholly different state" : "the same state"}`;
+  await measure(what, file, async () => {
+    const began = performance.now();
+    const changedOver = another("SELECT history FROM state", file).then(() => {
+      print(`… nodes are served it after ${((performance.now() - began) / 1000).toFixed(1)} s`);
+    });
+    await new Program([program, "restore", "--db", file, backup]).ended();
+    await changedOver;
+  });
+  print(
+    `… the database has ${Math.round(statSync(file).size / 2 ** 20)} MiB, the backup ${Math.round(statSync(backup).size / 2 ** 20)} MiB`,
   );
 }
 
+/** Resolves when this query answers something else. */
+async function another(query: string, file: string): Promise<void> {
+  const database = new Database(file, { readonly: true });
+  const value = database.prepare(query).pluck();
+  const first = value.get();
+  while (value.get() === first) await pause(20);
+  database.close();
+}
+
+/** One of these, or all. */
+const only = process.argv[3];
+const all: ReadonlyArray<[name: string, run: () => Promise<void>]> = [
+  ["purge", () => purge(USERS / 2)],
+  ["forget", () => forget(300_000)],
+  ["remove", () => remove(USERS)],
+  ["restore", () => restore(USERS, false)],
+  ["restore", () => restore(USERS, true)],
+];
+
 await benchmark(async () => {
-  await purge(USERS / 2);
-  await forget(300_000);
-  await remove(USERS);
-  await restore(USERS);
+  for (const [name, run] of all) if (only === undefined || only === name) await run();
 });
