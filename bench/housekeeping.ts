@@ -185,7 +185,7 @@ const all: ReadonlyArray<[name: string, run: () => Promise<void>]> = [
   ["forget", () => forget(300_000)],
   ["remove", () => remove(USERS)],
   ["restore", () => restore(USERS, false)],
-  ["restore", () => restore(USERS, true)],
+  ["restore-other", () => restore(USERS, true)],
 ];
 
 await benchmark(async () => {

@@ -2,8 +2,13 @@ import { type Kysely, sql } from "kysely";
 import type { Schema } from "./schema.ts";
 import { atMost } from "./statements.ts";
 
-/** Mailboxes that one transaction erases: others wait for it. */
+/** Mailboxes that a removal erases itself; a domain with more is hidden. */
 export const ERASED_AT_ONCE = 500;
+
+/** ms that one batch erases for: other writers wait that long. */
+const BATCH = 50;
+/** Mailboxes that one statement erases. */
+const ROWS = 100;
 
 /**
  * Domains with more mailboxes than one transaction should erase: out of sight, until they are gone. A restore hides
@@ -31,18 +36,24 @@ export class HiddenDomains {
   }
 
   /**
-   * Erases some mailboxes of one that is due, and then itself.
+   * Erases some mailboxes of domains that are due, then the domains themselves.
    *
-   * @returns false when there was none
+   * @returns false when none is left
    */
   async erase(): Promise<boolean> {
-    const id = await this.due();
-    if (id === undefined) return false;
-    const { numAffectedRows } = await sql`DELETE FROM users WHERE id IN
-      (SELECT id FROM users WHERE domain_id = ${id} LIMIT ${atMost(ERASED_AT_ONCE)})`.execute(this.#db);
-    if (numAffectedRows !== BigInt(ERASED_AT_ONCE)) {
-      await this.#db.deleteFrom("domains").where("id", "=", id).execute();
-    }
+    const began = performance.now();
+    do {
+      const id = await this.due();
+      if (id === undefined) return false;
+      await this.#eraseSome(id);
+    } while (performance.now() - began < BATCH);
     return true;
+  }
+
+  async #eraseSome(id: number): Promise<void> {
+    const { numAffectedRows } = await sql`DELETE FROM users WHERE id IN
+      (SELECT id FROM users WHERE domain_id = ${id} LIMIT ${atMost(ROWS)})`.execute(this.#db);
+    if (numAffectedRows === BigInt(ROWS)) return;
+    await this.#db.deleteFrom("domains").where("id", "=", id).execute();
   }
 }
