@@ -16,17 +16,21 @@ interface Bounds {
 }
 
 interface Line {
+  /** The number of its next turn; the lowest comes first. */
+  next: number;
   running: number;
   readonly waiting: Array<() => void>;
 }
 
 /**
  * Runs tasks of many keys, few of one key at a time. The others wait in a line of their key, and the keys take turns:
- * a long line of one makes no other wait. The event loop turns between those that waited.
+ * a long line of one makes no other wait. The event loop turns between those that waited. The turns of a
+ * key are numbered; a key that comes anew begins at the lowest number of those that run or wait, and the lowest comes
+ * first (start-time fair queuing).
  */
 export class Turns {
   readonly #bounds: Required<Bounds>;
-  /** Of the keys of which anything runs or waits; the one whose turn was longest ago comes first. */
+  /** Of the keys of which anything runs or waits, or has a next turn that is ahead of the others. */
   readonly #lines = new Map<string, Line>();
   #running = 0;
   #isTurning = false;
@@ -39,20 +43,27 @@ export class Turns {
 
   /** @throws MailError busy when too many of this key wait already */
   async run<T>(key: string, task: () => Promise<T>): Promise<T> {
-    const line = this.#lines.get(key) ?? { running: 0, waiting: [] };
-    if (this.#hasShare() && line.waiting.length === 0 && this.#mayStart(line)) this.#start(key, line);
-    else await this.#wait(key, line);
+    const line = this.#lineOf(key);
+    const mayStartNow = this.#hasShare() && this.#isFirst(line);
+    this.#lines.set(key, line);
+    if (mayStartNow) this.#start(line);
+    else await this.#wait(line);
     try {
       return await task();
     } finally {
       line.running -= 1;
       this.#running -= 1;
-      if (line.running === 0 && line.waiting.length === 0) this.#lines.delete(key);
       this.#turnSoon();
     }
   }
 
-  #wait(key: string, line: Line): Promise<void> {
+  #lineOf(key: string): Line {
+    const line = this.#lines.get(key) ?? { next: 0, running: 0, waiting: [] };
+    if (isIdle(line)) line.next = Math.max(line.next, this.#lowest() ?? 0);
+    return line;
+  }
+
+  #wait(line: Line): Promise<void> {
     if (line.waiting.length >= this.#bounds.line) {
       throw new MailError(
         "busy",
@@ -60,20 +71,25 @@ export class Turns {
         "Nothing was changed. Wait a few seconds, then try again.",
       );
     }
-    this.#lines.set(key, line);
     return new Promise((go) => {
       line.waiting.push(go);
       this.#turnSoon();
     });
   }
 
+  /** Whether a task of this line that comes now need not wait for any other. */
+  #isFirst(line: Line): boolean {
+    if (line.waiting.length > 0 || !this.#mayStart(line)) return false;
+    const next = this.#next();
+    return next === undefined || line.next < next.next;
+  }
+
   #mayStart({ running }: Line): boolean {
     return running < this.#bounds.ofOne && this.#running < this.#bounds.ofAll;
   }
 
-  #start(key: string, line: Line): void {
-    this.#lines.delete(key);
-    this.#lines.set(key, line);
+  #start(line: Line): void {
+    line.next += 1;
     line.running += 1;
     this.#running += 1;
   }
@@ -96,18 +112,35 @@ export class Turns {
       this.#isTurning = false;
       const next = this.#next();
       if (next === undefined) return;
-      const [key, line] = next;
-      this.#start(key, line);
-      line.waiting.shift()?.();
+      this.#start(next);
+      next.waiting.shift()?.();
       this.#turnSoon();
     });
   }
 
-  /** The key whose turn it is. */
-  #next(): [key: string, line: Line] | undefined {
-    for (const entry of this.#lines) {
-      if (entry[1].waiting.length > 0 && this.#mayStart(entry[1])) return entry;
+  /** The lowest number of a turn that runs or is waited for. */
+  #lowest(): number | undefined {
+    let lowest: number | undefined;
+    for (const line of this.#lines.values()) {
+      const own = line.next - line.running;
+      if (!isIdle(line) && (lowest === undefined || own < lowest)) lowest = own;
     }
-    return undefined;
+    return lowest;
   }
+
+  /** The line whose turn it is. Forgets those of which nothing need be known any more. */
+  #next(): Line | undefined {
+    const lowest = this.#lowest();
+    let first: Line | undefined;
+    for (const [key, line] of this.#lines) {
+      if (isIdle(line) && (lowest === undefined || line.next <= lowest)) this.#lines.delete(key);
+      if (line.waiting.length === 0 || !this.#mayStart(line)) continue;
+      if (first === undefined || line.next < first.next) first = line;
+    }
+    return first;
+  }
+}
+
+function isIdle({ running, waiting }: Line): boolean {
+  return running === 0 && waiting.length === 0;
 }

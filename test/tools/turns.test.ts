@@ -30,6 +30,53 @@ test("those who wait take turns, whatever the length of their lines", async () =
   }
 });
 
+const ONE_AT_A_TIME = { ...BOUNDS, ofOne: 1, ofAll: 1 };
+
+/** Tasks that end when told, by key: `begun` has the order of their turns. */
+function heldTasks(turns: Turns) {
+  const begun: string[] = [];
+  const ends: Array<() => void> = [];
+  const ask = (key: string) =>
+    turns.run(key, () => {
+      begun.push(key);
+      return new Promise<void>((resolve) => ends.push(resolve));
+    });
+  const end = () => ends.shift()?.();
+  return { begun, ask, end };
+}
+
+test("whoever comes while another's task runs comes next, before all of that other's line", async () => {
+  const { begun, ask, end } = heldTasks(new Turns(ONE_AT_A_TIME));
+  const asked = ["greedy", "greedy", "greedy"].map(ask);
+  for (let round = 0; round < 3; round += 1) {
+    await expect.poll(() => begun.length).toBe(2 * round + 1);
+    asked.push(ask("modest"));
+    end();
+    await expect.poll(() => begun.length).toBe(2 * round + 2);
+    end();
+  }
+  await Promise.all(asked);
+  expect(begun).toEqual(["greedy", "modest", "greedy", "modest", "greedy", "modest"]);
+});
+
+test("many who ask one at a time, each again at once, leave a line its turns", async () => {
+  const turns = new Turns(ONE_AT_A_TIME);
+  const begun: string[] = [];
+  const tasks = (key: string) =>
+    turns.run(key, async () => {
+      begun.push(key);
+    });
+  const modest = async (key: string) => {
+    for (let count = 0; count < 20; count += 1) await tasks(key);
+  };
+  await Promise.all([
+    ...Array.from({ length: 20 }, () => tasks("line")),
+    ...["a", "b", "c", "d"].map(modest),
+  ]);
+  const places = begun.flatMap((key, place) => (key === "line" ? [place] : []));
+  places.forEach((place, index) => void expect(place).toBeLessThanOrEqual(5 * (index + 1) + 5));
+});
+
 test("the event loop turns between calls that waited", async () => {
   let turned = 0;
   let isCounting = true;
