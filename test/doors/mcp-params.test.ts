@@ -85,7 +85,6 @@ const wrongParams: Array<[what: string, method: string, params: object, said: Re
   ["no capabilities", "initialize", { ...complete, capabilities: undefined }, /capabilities/],
   ["a revision that is a number", "initialize", { ...complete, protocolVersion: 2025 }, /protocolVersion/],
   ["no params", "initialize", {}, /It takes protocolVersion/],
-  ["a null cursor", "tools/list", { cursor: null }, /at most cursor, a text; leave it out/],
   ["a cursor that is a number", "tools/list", { cursor: 5 }, /at most cursor, a text; leave it out/],
   ["a cursor that is an object", "tools/list", { cursor: { [CANARY]: CANARY } }, /at most cursor, a text/],
   [
@@ -109,9 +108,20 @@ test.each(wrongParams)("%s is judged in plain words", async (_what, method, para
 
 test("as of 2026-07-28 too", async () => {
   const server = await startServer();
-  const message = rpc("tools/list", { cursor: null, _meta: envelope });
+  const message = rpc("tools/list", { cursor: 5, _meta: envelope });
   const { body } = await postMcp(server, message, modern);
   expect(JSON.parse(body).error.message).toMatch(/^The params of tools\/list .*leave it out/);
+});
+
+test.each([
+  ["before 2026-07-28", {}, {}],
+  ["as of 2026-07-28", { _meta: envelope }, modern],
+])("a cursor that is null is as good as none, %s", async (_when, meta, fields) => {
+  const server = await startServer();
+  const { body } = await postMcp(server, rpc("tools/list", { cursor: null, ...meta }), fields);
+  const without = await postMcp(server, rpc("tools/list", meta), fields);
+  expect(JSON.parse(body)).toEqual(JSON.parse(without.body));
+  expect(JSON.parse(body).result.tools).toHaveLength(9);
 });
 
 test("the first line of the instructions has the words that people search for", async () => {

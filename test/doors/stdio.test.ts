@@ -229,7 +229,7 @@ test("params that the protocol does not have are judged in plain words over stdi
   send({ ...initialize, params: nameless });
   await expect.poll(() => answers.length).toBe(1);
   send(initialize);
-  send({ jsonrpc: "2.0", id: 1, method: "tools/list", params: { cursor: null } });
+  send({ jsonrpc: "2.0", id: 1, method: "tools/list", params: { cursor: 5 } });
   await expect.poll(() => answers.length).toBe(3);
   const errors = answers.map((line) => JSON.parse(line).error?.message);
   expect(errors).toEqual([

@@ -57,7 +57,7 @@ export class ToolServer extends Server {
         return this.#callTool({ name: typeof name === "string" ? name : "", arguments: input }, context);
       }
       try {
-        const result = await wrapped(request, context);
+        const result = await wrapped(withoutNullCursor(request), context);
         if (method !== "tools/call") return result;
         const hasNoAnswer = this.#asking.delete(request.id) && !isInputRequiredResult(result);
         return hasNoAnswer
@@ -69,6 +69,13 @@ export class ToolServer extends Server {
       }
     };
   }
+}
+
+/** Hosts send null for what they leave out. */
+function withoutNullCursor(request: JSONRPCRequest): JSONRPCRequest {
+  if (!request.method.endsWith("/list") || request.params?.cursor !== null) return request;
+  const { cursor: _null, ...params } = request.params;
+  return { ...request, params };
 }
 
 /** What the SDK says of a client that answered its question with an error, or with nothing that can be read, is a dump. */
@@ -87,7 +94,7 @@ function isWordsOfAValidator(error: unknown, method: string): boolean {
 const params: Readonly<Record<string, string>> = {
   initialize:
     "protocolVersion (a text), capabilities (an object) and clientInfo (an object with name and version, both texts)",
-  "tools/list": "at most cursor, a text; leave it out (null is no text) for the first page",
+  "tools/list": "at most cursor, a text; leave it out for the first page",
   "tools/call":
     "name (a text) and arguments (an object), and after a question its inputResponses (an object) and requestState (the text that came with it)",
 };
