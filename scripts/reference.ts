@@ -80,8 +80,12 @@ function restPage(): string {
 }
 
 function commandLinePage(): string {
+  const withJson = usages.filter(({ options = [] }) => options.some(([flag]) => flag === "--json"));
+  const without = usages.filter((usage) => !withJson.includes(usage)).map(({ call }) => `\`${call}\``);
   const options = usages.flatMap(({ call, options: own = [] }) =>
-    own.map(([flag, meaning]) => [`\`m25-mail ${call}\``, `\`${flag}\``, meaning]),
+    own
+      .filter(([flag]) => flag !== "--json")
+      .map(([flag, meaning]) => [`\`m25-mail ${call}\``, `\`${flag}\``, meaning]),
   );
   return page(
     "The command `m25-mail`",
@@ -92,6 +96,7 @@ function commandLinePage(): string {
       usages.map(({ call, does }) => [`\`m25-mail ${call}\``, does]),
     ),
     "## Flags",
+    `All commands but ${without.join(", ")} take \`--json\`: the result as JSON, for programs.`,
     table(["command", "flag", "meaning"], options),
   );
 }

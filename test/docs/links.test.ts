@@ -24,6 +24,17 @@ test.each(pages)("every link in %s leads to a file and a heading that are there"
   expect(broken).toEqual([]);
 });
 
+test("the tests that the security page names are there", () => {
+  const rows = [...textOf("docs/security.md").matchAll(/^\|.*\| ([^|]+) \|$/gm)].map(
+    ([, names = ""]) => names,
+  );
+  const named = rows.slice(2).flatMap((names) => names.split(", "));
+  expect(named.length).toBeGreaterThan(13);
+  const isThere = (name: string) =>
+    ["test", "sweep"].some((kind) => existsSync(join(ROOT, "test", `${name}.${kind}.ts`)));
+  expect(named.filter((name) => !isThere(name))).toEqual([]);
+});
+
 describe("the pages of docs/", () => {
   const docs = pages.filter((page) => page.startsWith("docs/"));
 

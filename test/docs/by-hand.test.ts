@@ -1,0 +1,35 @@
+/** Commands of the pages whose answers the page tells of. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { http } from "../support/http.ts";
+import { m25mail } from "../support/program.ts";
+import { command } from "./pages.ts";
+import { shell } from "./shell.ts";
+
+test("the commands that try REST and MCP by hand are answered as the page says", async () => {
+  const { database, run } = await shell();
+  await m25mail(["call", "add-domain", "--domain", "butcher.example", "--db", database]);
+  const byHand = command("docs/assistants.md#by-hand").replaceAll(/^curl/gm, "echo; curl");
+  const [domains = "", offered = ""] = (await run(byHand)).trim().split("\n");
+  expect(JSON.parse(domains)).toMatchObject({ total: 1 });
+  expect(JSON.parse(offered).result.tools).toHaveLength(9);
+});
+
+test("the commands that give an assistant one domain do what the page says", async () => {
+  const { folder, database, url, run } = await shell();
+  await m25mail(["call", "add-domain", "--domain", "butcher.example", "--db", database]);
+  const heading = "docs/tokens-and-domains.md#give-an-assistant-only-one-domain";
+
+  expect(await run(command(heading))).toMatch(/bakery +read,write +bakery\.example /);
+  const used = await run(command(`${heading} 2`));
+  expect(used).toContain('"domain":"bakery.example"');
+  expect(used).toContain('"revision":null');
+  expect(used).toContain('"total":1');
+  expect(used).not.toContain("butcher");
+  const authorization = `Bearer ${readFileSync(join(folder, "bakery.token"), "utf8").trim()}`;
+  const status = async () => (await http(`${url}/api/list-users`, { headers: { authorization } })).status;
+  expect(await status()).toBe(200);
+  await run(command(`${heading} 3`));
+  expect(await status()).toBe(401);
+});
