@@ -18,17 +18,17 @@ export class ContactWriter {
   }
 
   /** @throws MailError unavailable */
-  async record({ nodes, tokens, refused = new Set(), at }: Contacts): Promise<void> {
+  async record({ nodes, tokens, refused = new Map(), at }: Contacts): Promise<void> {
     try {
       this.#opened ??= open(this.#path);
       const { node, token, refusal } = this.#opened;
-      for (const [statement, ids] of [
-        [node, nodes],
-        [token, tokens],
-        [refusal, refused],
+      for (const [statement, callers] of [
+        [node, [...nodes]],
+        [token, [...tokens].map((id): Caller => [id, null])],
+        [refusal, [...refused]],
       ] as const) {
-        for (const batch of batches(ids)) {
-          await patiently(async () => statement.run({ ids: JSON.stringify(batch), at }));
+        for (const batch of batches(callers)) {
+          await patiently(async () => statement.run({ callers: JSON.stringify(batch), at }));
           await nextTurn();
         }
       }
@@ -42,28 +42,33 @@ export class ContactWriter {
   }
 }
 
+/** An id, and the address where that is noted. */
+type Caller = [id: number, address: string | null];
+
 type Statements = ReturnType<typeof open>;
 
 function open(path: string) {
   const connection = openConnection(path, { readonly: false });
   connection.pragma("synchronous = NORMAL");
   connection.pragma("busy_timeout = 0"); // patiently() waits, and blocks nobody
-  const prepare = (text: string) => connection.prepare<{ ids: string; at: string }>(text);
+  const prepare = (text: string) => connection.prepare<{ callers: string; at: string }>(text);
   // By way of the nodes themselves: one may have been removed since it called.
   const noteIn = (table: string) =>
     prepare(
-      `INSERT INTO ${table} SELECT id, @at FROM nodes WHERE id IN (SELECT value FROM json_each(@ids))
-       ON CONFLICT (node_id) DO UPDATE SET at = @at`,
+      `INSERT INTO ${table} (node_id, at, address)
+       SELECT nodes.id, @at, value ->> 1 FROM json_each(@callers) JOIN nodes ON nodes.id = value ->> 0 WHERE true
+       ON CONFLICT (node_id) DO UPDATE SET at = excluded.at, address = excluded.address`,
     );
   return {
     connection,
     node: noteIn("contacts"),
     refusal: noteIn("refused_contacts"),
-    token: prepare("UPDATE tokens SET last_used_at = @at WHERE id IN (SELECT value FROM json_each(@ids))"),
+    token: prepare(
+      "UPDATE tokens SET last_used_at = @at WHERE id IN (SELECT value ->> 0 FROM json_each(@callers))",
+    ),
   };
 }
 
-function* batches(ids: ReadonlySet<number>): Generator<number[]> {
-  const all = [...ids];
+function* batches(all: readonly Caller[]): Generator<Caller[]> {
   for (let first = 0; first < all.length; first += BATCH) yield all.slice(first, first + BATCH);
 }

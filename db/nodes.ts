@@ -3,6 +3,7 @@ import { MailError } from "../src/mail/error.ts";
 import type { NodeRole } from "../src/sync/records.ts";
 import type { Report } from "../src/sync/report.ts";
 import { type View, viewOf } from "../src/sync/view.ts";
+import type { EndedKeyTable } from "./ended-keys.ts";
 import type { Schema } from "./schema.ts";
 
 /** What a node is, may have and said last. */
@@ -26,8 +27,18 @@ export interface MailNode {
   } | null;
 }
 
-/** With when it called last and when it was refused last for its address, or null when that never was. */
-export type SeenNode = MailNode & { lastSyncAt: string | null; refusedAt: string | null };
+/** When a node was heard last, and from which address; null where that was not noted, by an older program. */
+export interface Contact {
+  at: string;
+  address: string | null;
+}
+
+/** When it called last, was refused last for its address, and when one of its ended keys was presented; null for never. */
+export type SeenNode = MailNode & {
+  lastSync: Contact | null;
+  refused: Contact | null;
+  endedKeyUse: Contact | null;
+};
 
 /** A key as it is kept. */
 interface NewKey {
@@ -38,9 +49,11 @@ interface NewKey {
 /** Nodes, their sync keys (hashes only) and what they said last. */
 export class NodeTable {
   readonly #db: Kysely<Schema>;
+  readonly #endedKeys: EndedKeyTable;
 
-  constructor(db: Kysely<Schema>) {
+  constructor(db: Kysely<Schema>, endedKeys: EndedKeyTable) {
     this.#db = db;
+    this.#endedKeys = endedKeys;
   }
 
   async all(): Promise<SeenNode[]> {
@@ -61,16 +74,29 @@ export class NodeTable {
       .selectFrom("nodes")
       .leftJoin("contacts", "contacts.node_id", "nodes.id")
       .leftJoin("refused_contacts", "refused_contacts.node_id", "nodes.id")
+      .leftJoin(
+        // SQLite takes presented_from from the row that has the max().
+        ({ selectFrom }) =>
+          selectFrom("ended_keys")
+            .select(({ fn }) => ["node_id", fn.max("presented_at").as("at"), "presented_from as address"])
+            .where("presented_at", "is not", null)
+            .groupBy("node_id")
+            .as("ended"),
+        (join) => join.onRef("ended.node_id", "=", "nodes.id"),
+      )
       .selectAll("nodes")
-      .select(["contacts.at as last_sync_at", "refused_contacts.at as refused_at"])
+      .select(["contacts.at as last_sync_at", "contacts.address as last_address"])
+      .select(["refused_contacts.at as refused_at", "refused_contacts.address as refused_address"])
+      .select(["ended.at as ended_key_at", "ended.address as ended_key_address"])
       .where("name", ">", after)
       .orderBy("name")
       .limit(limit)
       .execute();
     return rows.map((row) => ({
       ...toNode(row),
-      lastSyncAt: row.last_sync_at,
-      refusedAt: row.refused_at,
+      lastSync: toContact(row.last_sync_at, row.last_address),
+      refused: toContact(row.refused_at, row.refused_address),
+      endedKeyUse: toContact(row.ended_key_at, row.ended_key_address),
     }));
   }
 
@@ -78,8 +104,7 @@ export class NodeTable {
   async serving(domain: string): Promise<number> {
     const nodes = await this.all();
     return nodes.filter(
-      ({ view, lastSyncAt }) =>
-        lastSyncAt !== null && (view.domains === null || view.domains.includes(domain)),
+      ({ view, lastSync }) => lastSync !== null && (view.domains === null || view.domains.includes(domain)),
     ).length;
   }
 
@@ -110,12 +135,17 @@ export class NodeTable {
   }
 
   /**
+   * Ends its keys.
+   *
    * @returns what it was
    * @throws MailError node_not_found
    */
-  async remove(name: string): Promise<MailNode> {
-    const row = await this.#db.deleteFrom("nodes").where("name", "=", name).returningAll().executeTakeFirst();
-    return toNode(found(name, row));
+  async remove(name: string, at: string): Promise<MailNode> {
+    const row = found(name, await this.#named(name));
+    await this.#endedKeys.addUsed(row, at);
+    await this.#endedKeys.addNext(row, at);
+    await this.#db.deleteFrom("nodes").where("id", "=", row.id).execute();
+    return toNode(row);
   }
 
   /**
@@ -132,7 +162,7 @@ export class NodeTable {
       ipAddress?: string | null | undefined;
     },
   ): Promise<MailNode> {
-    const row = await this.#db.selectFrom("nodes").selectAll().where("name", "=", name).executeTakeFirst();
+    const row = await this.#named(name);
     if (row !== undefined && change.ipAddress !== undefined) {
       // Its refusals were by another rule: whether this one lets it in, its next try tells.
       await this.#db.deleteFrom("refused_contacts").where("node_id", "=", row.id).execute();
@@ -158,9 +188,10 @@ export class NodeTable {
    * @returns when the first key ends at the latest
    * @throws MailError node_not_found
    */
-  async addOperatorsKey(name: string, key: NewKey, expiresAt: string): Promise<string> {
-    const row = await this.#setNextKey(key, expiresAt, true).where("name", "=", name).executeTakeFirst();
-    return found(name, row).end;
+  async addOperatorsKey(name: string, key: NewKey, expiresAt: string, at: string): Promise<string> {
+    const row = found(name, await this.#named(name));
+    await this.#endedKeys.addNext(row, at);
+    return this.#setNextKey(row.id, key, expiresAt, true);
   }
 
   /**
@@ -168,30 +199,33 @@ export class NodeTable {
    *
    * @throws MailError unauthorized: it is its key no more; forbidden: an operator's key waits to be used
    */
-  async exchangeKey(node: { id: number; keyHash: string }, key: NewKey, expiresAt: string): Promise<string> {
+  async exchangeKey(
+    node: { id: number; keyHash: string },
+    key: NewKey,
+    expiresAt: string,
+    at: string,
+  ): Promise<string> {
     const row = await this.#db
       .selectFrom("nodes")
-      .select("next_key_by_operator as byOperator")
+      .selectAll()
       .where("id", "=", node.id)
       .where("key_hash", "=", node.keyHash)
       .executeTakeFirst();
     if (row === undefined)
       throw new MailError("unauthorized", "This sync key has ended.", "Use the fresh one.");
-    if (row.byOperator !== 0) {
+    if (row.next_key_by_operator !== 0) {
       throw new MailError(
         "forbidden",
         "An operator has made a fresh key for this node, and this one gets no other.",
         "On the node, remove the key file and give that key to m25-mail-node join: its first use ends this one.",
       );
     }
-    const { end } = await this.#setNextKey(key, expiresAt, false)
-      .where("id", "=", node.id)
-      .executeTakeFirstOrThrow();
-    return end;
+    await this.#endedKeys.addNext(row, at);
+    return this.#setNextKey(row.id, key, expiresAt, false);
   }
 
-  #setNextKey(key: NewKey, expiresAt: string, byOperator: boolean) {
-    return this.#db
+  async #setNextKey(id: number, key: NewKey, expiresAt: string, byOperator: boolean): Promise<string> {
+    const { end } = await this.#db
       .updateTable("nodes")
       .set({
         next_key_id: key.id,
@@ -199,16 +233,29 @@ export class NodeTable {
         next_key_by_operator: Number(byOperator),
         key_expires_at: sql<string>`min(coalesce(key_expires_at, ${expiresAt}), ${expiresAt})`,
       })
-      .returning(sql<string>`key_expires_at`.as("end"));
+      .where("id", "=", id)
+      .returning(sql<string>`key_expires_at`.as("end"))
+      .executeTakeFirstOrThrow();
+    return end;
   }
 
   /**
-   * The second key was used: it is the only one from now on.
+   * The second key was used: it is the only one from now on. Where an operator made it after an ended key was presented, that
+   * theft is dealt with, and the first key, which may be the thief's, is not remembered.
    *
    * @returns false where it was that already
    */
-  async promoteKey(id: number, keyHash: string): Promise<boolean> {
+  async promoteKey(id: number, keyHash: string, at: string): Promise<boolean> {
     const row = await this.#db
+      .selectFrom("nodes")
+      .selectAll()
+      .where("id", "=", id)
+      .where("next_key_hash", "=", keyHash)
+      .executeTakeFirst();
+    if (row === undefined) return false;
+    const isSettled = row.next_key_by_operator !== 0 && (await this.#endedKeys.settle(id));
+    if (!isSettled) await this.#endedKeys.addUsed(row, at);
+    await this.#db
       .updateTable("nodes")
       .set({
         key_id: sql`next_key_id`,
@@ -219,10 +266,8 @@ export class NodeTable {
         key_expires_at: null,
       })
       .where("id", "=", id)
-      .where("next_key_hash", "=", keyHash)
-      .returning("id")
-      .executeTakeFirst();
-    return row !== undefined;
+      .execute();
+    return true;
   }
 
   /**
@@ -258,6 +303,14 @@ export class NodeTable {
       .where("id", "=", id)
       .execute();
   }
+
+  #named(name: string) {
+    return this.#db.selectFrom("nodes").selectAll().where("name", "=", name).executeTakeFirst();
+  }
+}
+
+function toContact(at: string | null, address: string | null): Contact | null {
+  return at === null ? null : { at, address };
 }
 
 /** @throws MailError node_not_found */

@@ -5,7 +5,7 @@ import { StateDigest } from "../src/sync/digest.ts";
 import type { NodeRole } from "../src/sync/records.ts";
 import { type View, viewOf } from "../src/sync/view.ts";
 import { type Connection, openConnection, translated } from "./file.ts";
-import type { PollingNode, PollReader, PollView, Reading, StateSummary } from "./store.ts";
+import type { EndedKey, PollingNode, PollReader, PollView, Reading, StateSummary } from "./store.ts";
 
 const PAGE_ROWS = 1000;
 
@@ -31,6 +31,13 @@ interface NodeRow {
   key_hash: string;
   is_next: number;
   key_expires_at: string | null;
+}
+
+interface EndedKeyRow {
+  key_hash: string;
+  node_id: number | null;
+  node: string;
+  ended_at: string;
 }
 
 /** The queries of the sync, prepared on one connection. */
@@ -91,6 +98,9 @@ export function pollReader(connection: Connection): PollReader {
        iif(key_id = @id, key_expires_at, NULL) AS key_expires_at
      FROM nodes WHERE key_id = @id OR next_key_id = @id`,
   );
+  const endedKey = connection.prepare<{ id: string }, EndedKeyRow>(
+    "SELECT key_hash, node_id, node, ended_at FROM ended_keys WHERE key_id = @id",
+  );
   const changes = { mail: changeQueries(connection, "mail"), mx: changeQueries(connection, "mx") };
   const visited = connection
     .prepare<{ revision: number; limit: number }, number>(
@@ -146,6 +156,7 @@ export function pollReader(connection: Connection): PollReader {
         if (found !== undefined) nodes.set(keyId, found);
         return found;
       }),
+    endedKey: (keyId) => translated(() => toEndedKey(keyId, endedKey.get({ id: keyId }))),
     cursorKey: () => translated(() => known().cursor_key),
     digestAt: (revision) => translated(() => digestAt.get(revision)),
     changes: (part, revision, limit) =>
@@ -200,6 +211,11 @@ function toPollingNode(row: NodeRow | undefined): PollingNode | undefined {
     view: viewOf(row.role, row.domains === null ? null : JSON.parse(row.domains)),
     accepted: row.accepted_revision === null ? null : acceptanceOf(row.accepted_revision, row.acceptances),
   };
+}
+
+function toEndedKey(id: string, row: EndedKeyRow | undefined): EndedKey | undefined {
+  if (row === undefined) return undefined;
+  return { id, hash: row.key_hash, node: { id: row.node_id, name: row.node }, endedAt: row.ended_at };
 }
 
 /** SQLite builds the lines, so that a million rows never become a million objects. The text equals canonicalLine's. */

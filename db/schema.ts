@@ -73,8 +73,19 @@ export interface Schema {
     program_version: string | null;
     reported_at: string | null;
   };
-  contacts: { node_id: Fixed<number>; at: string };
-  refused_contacts: { node_id: Fixed<number>; at: string };
+  contacts: { node_id: Fixed<number>; at: string; address: string | null };
+  refused_contacts: { node_id: Fixed<number>; at: string; address: string | null };
+  ended_keys: {
+    key_id: Fixed<string>;
+    key_hash: Fixed<string>;
+    /** null once the node is removed. */
+    node_id: number | null;
+    node: Fixed<string>;
+    ended_at: Fixed<string>;
+    /** When and from where it was presented last after it had ended; null where it was not. */
+    presented_at: string | null;
+    presented_from: string | null;
+  };
   tokens: {
     id: Generated<number>;
     name: Fixed<string>;

@@ -4,6 +4,7 @@ import { MailError } from "../src/mail/error.ts";
 import { AuditTable } from "./audit.ts";
 import { ContactWriter } from "./contacts.ts";
 import { DomainTable } from "./domains.ts";
+import { EndedKeyTable } from "./ended-keys.ts";
 import { type Connection, createFile, migrate, noDatabase, openConnection, translated } from "./file.ts";
 import { GrantTable } from "./grants.ts";
 import { HiddenDomains } from "./hidden-domains.ts";
@@ -119,13 +120,15 @@ function openConnections(path: string, create: boolean): [Connection, Connection
 function tablesOf(db: Kysely<Schema>, within: ReadonlySet<string> | undefined): Tables {
   const state = new StateTable(db);
   const domains = new DomainTable(db, state, within);
+  const endedKeys = new EndedKeyTable(db);
   const oauth = new OAuthTable(db);
   return {
     state,
     domains,
     hidden: new HiddenDomains(db),
     users: new UserTable(db, state, domains),
-    nodes: new NodeTable(db),
+    nodes: new NodeTable(db, endedKeys),
+    endedKeys,
     tokens: new TokenTable(db),
     oauth,
     grants: new GrantTable(db, oauth),

@@ -2,6 +2,7 @@ import type { Counts } from "../src/sync/answer.ts";
 import type { View } from "../src/sync/view.ts";
 import type { AuditTable } from "./audit.ts";
 import type { DomainTable } from "./domains.ts";
+import type { EndedKeyTable } from "./ended-keys.ts";
 import type { GrantTable } from "./grants.ts";
 import type { HiddenDomains } from "./hidden-domains.ts";
 import type { NodeTable } from "./nodes.ts";
@@ -18,6 +19,7 @@ export interface Tables {
   hidden: HiddenDomains;
   users: UserTable;
   nodes: NodeTable;
+  endedKeys: EndedKeyTable;
   tokens: TokenTable;
   oauth: OAuthTable;
   grants: GrantTable;
@@ -50,6 +52,14 @@ export interface PollingNode {
   accepted: string | null;
 }
 
+/** A sync key that has ended, and whose it was; the node's id is null once that is removed. */
+export interface EndedKey {
+  id: string;
+  hash: string;
+  node: { id: number | null; name: string };
+  endedAt: string;
+}
+
 /** Lines with line feeds, some hundred at a time. Close it soon: it keeps the write-ahead log from being reused. */
 export interface Reading {
   summary: StateSummary;
@@ -59,10 +69,11 @@ export interface Reading {
 
 /** Who called since contacts were written last, by id, and when the latest did. */
 export interface Contacts {
-  nodes: ReadonlySet<number>;
+  /** With the address that each called from. */
+  nodes: ReadonlyMap<number, string>;
   tokens: ReadonlySet<number>;
-  /** Nodes that were refused for the address that they called from. */
-  refused?: ReadonlySet<number>;
+  /** Nodes that were refused for the address that they called from, with that address. */
+  refused?: ReadonlyMap<number, string>;
   at: string;
 }
 
@@ -74,6 +85,8 @@ export interface PollView {
   commit(): number;
   state(view: View): StateSummary;
   node(keyId: string): PollingNode | undefined;
+  /** The key with this id, where it has ended. */
+  endedKey(keyId: string): EndedKey | undefined;
   /** The key under which this database's cursors are signed. */
   cursorKey(): string;
   /** The digest that the whole state had at a revision, while that is remembered. */

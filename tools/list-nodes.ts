@@ -1,6 +1,7 @@
 import * as z from "zod";
-import { decodeCursor, encodeCursor, NextCursor, pageFields, Timestamp } from "./fields.ts";
-import { allConditions, conditionsOf, type JudgedNode, nodeStatuses } from "./node-condition.ts";
+import { NextCursor, Timestamp } from "./fields.ts";
+import { nodeStatuses } from "./node-condition.ts";
+import { nodePage, nodePageFields } from "./node-page.ts";
 import { defineTool } from "./tool.ts";
 
 export const listNodes = defineTool({
@@ -15,13 +16,7 @@ export const listNodes = defineTool({
   effect: "read",
   scopes: ["nodes"],
   ofAllDomains: true,
-  input: z.strictObject({
-    status: z
-      .enum(nodeStatuses)
-      .optional()
-      .describe("Only nodes with this status, e.g. failing. Leave out for all nodes."),
-    ...pageFields,
-  }),
+  input: z.strictObject(nodePageFields),
   output: z.object({
     nodes: z.array(
       z.object({
@@ -44,6 +39,9 @@ export const listNodes = defineTool({
           .int()
           .nullable()
           .describe("How many the reason is about; null where there is nothing to count."),
+        ended_key_used_at: Timestamp.nullable().describe(
+          "When a sync key of the node was used last after it had ended, a sign of theft; else null.",
+        ),
         hint: z.string().nullable().describe("What to do about it; null when nothing is to be done."),
       }),
     ),
@@ -51,49 +49,20 @@ export const listNodes = defineTool({
     total: z.int().describe("All nodes that this list has, on every page."),
     next_cursor: NextCursor,
   }),
-  async run({ tables, at }, { status, limit, cursor }) {
-    const [after = ""] = cursor === undefined ? [] : decodeCursor(cursor, 1);
-    const { found, total } =
-      status === undefined
-        ? {
-            found: await conditionsOf(tables, at, await tables.nodes.page(limit + 1, after)),
-            total: await tables.nodes.count(),
-          }
-        : await withStatus(status, allConditions(tables, at), { after, most: limit + 1 });
-    const page = found.slice(0, limit);
-    const last = found.length > limit ? page.at(-1) : undefined;
+  async run({ tables, at }, input) {
+    const { page, total, nextCursor } = await nodePage(tables, at, input);
     const nodes = page.map(({ node, condition }) => ({
       name: node.name,
       ip_address: node.ipAddress,
       created_at: node.createdAt,
-      last_sync_at: node.lastSyncAt,
+      last_sync_at: node.lastSync?.at ?? null,
       applied_revision: condition.appliedRevision,
       status: condition.status,
       reason: condition.reason,
       reason_count: condition.reasonCount,
+      ended_key_used_at: condition.endedKeyUse?.at ?? null,
       hint: condition.hint,
     }));
-    return {
-      nodes,
-      revision: await tables.state.revision(),
-      total,
-      next_cursor: last === undefined ? null : encodeCursor([last.node.name]),
-    };
+    return { nodes, revision: await tables.state.revision(), total, next_cursor: nextCursor };
   },
 });
-
-/** The first nodes with the status that come after a name, and how many have it at all. */
-async function withStatus(
-  status: (typeof nodeStatuses)[number],
-  all: AsyncIterable<JudgedNode>,
-  { after, most }: { after: string; most: number },
-) {
-  const found: JudgedNode[] = [];
-  let total = 0;
-  for await (const judged of all) {
-    if (judged.condition.status !== status) continue;
-    total += 1;
-    if (judged.node.name > after && found.length < most) found.push(judged);
-  }
-  return { found, total };
-}

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { SeenNode } from "../db/nodes.ts";
+import type { Contact, SeenNode } from "../db/nodes.ts";
 import type { Tables } from "../db/store.ts";
 
 /** Nodes poll every minute; without contact for this long, something is wrong. In ms. */
@@ -7,6 +7,9 @@ const STALE_AFTER = 5 * 60_000;
 
 /** Nodes that are judged in one turn of the event loop: a few ms, with a view of its own each. */
 const JUDGED_AT_ONCE = 250;
+
+/** For how long it is told that an ended key was used, in ms: the operator may be away. */
+const ENDED_KEY_TOLD = 30 * 86_400_000;
 
 const ADDRESS_REFUSED = "address_refused";
 
@@ -23,6 +26,8 @@ export interface NodeCondition {
    */
   reason: string | null;
   reasonCount: number | null;
+  /** The last use of a key of the node that had ended, of the last 30 days, and before the operator renewed the key. */
+  endedKeyUse: Contact | null;
   hint: string | null;
 }
 
@@ -64,12 +69,15 @@ export async function conditionsOf(
     const refused = isRefused(node, at);
     const status = refused ? "failing" : statusOf(node, { agrees, differs }, at);
     const reason = refused ? ADDRESS_REFUSED : differs ? "digest_differs" : (report?.reason ?? null);
+    const endedKeyUse = endedKeyUseOf(node, at);
+    const hints = [endedKeyHint(node.name, endedKeyUse), hintOf(node, status, reason)];
     const condition: NodeCondition = {
       appliedRevision: applied,
       status,
       reason,
       reasonCount: refused ? null : (report?.count ?? null),
-      hint: hintOf(node, status, reason),
+      endedKeyUse,
+      hint: hints.filter((hint) => hint !== null).join(" ") || null,
     };
     judged.push({ node, condition });
   }
@@ -77,26 +85,40 @@ export async function conditionsOf(
 }
 
 /** True where the last that was heard of it within the time is that it may not call from where it is. */
-function isRefused({ lastSyncAt, refusedAt }: SeenNode, at: string): boolean {
-  if (refusedAt === null || (lastSyncAt !== null && lastSyncAt >= refusedAt)) return false;
-  return Math.abs(Date.parse(at) - Date.parse(refusedAt)) <= STALE_AFTER;
+function isRefused({ lastSync, refused }: SeenNode, at: string): boolean {
+  if (refused === null || (lastSync !== null && lastSync.at >= refused.at)) return false;
+  return Math.abs(Date.parse(at) - Date.parse(refused.at)) <= STALE_AFTER;
+}
+
+function endedKeyUseOf({ endedKeyUse }: SeenNode, at: string): Contact | null {
+  if (endedKeyUse === null) return null;
+  return Math.abs(Date.parse(at) - Date.parse(endedKeyUse.at)) <= ENDED_KEY_TOLD ? endedKeyUse : null;
 }
 
 function statusOf(
-  { lastSyncAt, report }: SeenNode,
+  { lastSync, report }: SeenNode,
   { agrees, differs }: { agrees: boolean; differs: boolean },
   at: string,
 ): NodeCondition["status"] {
-  if (lastSyncAt === null) return "never";
+  if (lastSync === null) return "never";
   // A time that is to come was noted before the clock was set back: no contact either.
-  if (Math.abs(Date.parse(at) - Date.parse(lastSyncAt)) > STALE_AFTER) return "stale";
+  if (Math.abs(Date.parse(at) - Date.parse(lastSync.at)) > STALE_AFTER) return "stale";
   if (differs || (report !== null && report.status !== "applied")) return "failing";
   return agrees ? "current" : "behind";
 }
 
+function endedKeyHint(name: string, use: Contact | null): string | null {
+  if (use === null) return null;
+  return (
+    `A sync key of the node was used from ${use.address} after it had ended: somebody else may have it. See which machine that is ` +
+    "and who has the old key file, such as a copy or a backup of the node. Then an operator gives the node a fresh key at the " +
+    `server's shell: m25-mail node rotate-key ${name}.`
+  );
+}
+
 /** Only an operator at a shell can let removals through: the mail of a whole company may hang on it. */
 function hintOf(
-  { name, report }: SeenNode,
+  { name, report, refused }: SeenNode,
   status: NodeCondition["status"],
   reason: string | null,
 ): string | null {
@@ -113,7 +135,7 @@ function hintOf(
   if (status !== "failing") return null;
   if (reason === ADDRESS_REFUSED) {
     return (
-      "It polls from another address than is registered, or somebody else has its key. If the address is right, an " +
+      `It polls from ${refused?.address ?? "an address"}, which is not registered for it, or somebody else has its key. If the address is right, an ` +
       `operator lets it in at the server's shell: m25-mail node set ${name} --ip CIDR. It then comes back within 5 minutes.`
     );
   }

@@ -54,7 +54,7 @@ sync.use(async (request, response, next) => {
   const id = credentialId("syncKey", key);
   const node = id === undefined ? undefined : polls.node(id);
   if (node === undefined || !credentialMatches(key, node.keyHash)) return response.sendStatus(401);
-  lastSeen.node(node.id, new Date());
+  lastSeen.node(node.id, request.socket.remoteAddress ?? "", new Date());
   response.locals.state = polls.state(wholeView);
   return next();
 });

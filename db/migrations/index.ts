@@ -13,6 +13,7 @@ import { acceptances } from "./0012-acceptances.ts";
 import { userSearch } from "./0013-user-search.ts";
 import { hiddenDomains } from "./0014-hidden-domains.ts";
 import { auditOrigin } from "./0015-audit-origin.ts";
+import { endedKeys } from "./0016-ended-keys.ts";
 
 /** Append-only. A database of version n has run the first n of these; user_version stores n. */
 export const migrations: readonly string[] = [
@@ -31,4 +32,5 @@ export const migrations: readonly string[] = [
   userSearch,
   hiddenDomains,
   auditOrigin,
+  endedKeys,
 ];

@@ -5,16 +5,16 @@ import { MailError } from "../mail/error.ts";
 const FLUSH_EVERY = 1_000;
 
 /**
- * When each node polled or was refused, and each token was used last. Kept in memory and written together once a second, all
+ * When, and from where, each node polled or was refused, and when each token was used last. Kept in memory and written together once a second, all
  * with the time of the latest: a transaction for each poll would cost ten times the poll.
  */
 export class LastSeen {
   readonly #store: Store;
   readonly #log: Log;
   readonly #timer: NodeJS.Timeout;
-  #nodes = new Set<number>();
+  #nodes = new Map<number, string>();
   #tokens = new Set<number>();
-  #refused = new Set<number>();
+  #refused = new Map<number, string>();
   #latest = new Date(0);
   #writing: Promise<void> = Promise.resolve();
   /** Why the last time they could not be written. */
@@ -26,14 +26,14 @@ export class LastSeen {
     this.#timer = setInterval(() => void this.flush(), FLUSH_EVERY).unref();
   }
 
-  node(id: number, at: Date): void {
-    this.#nodes.add(id);
+  node(id: number, address: string, at: Date): void {
+    this.#nodes.set(id, address);
     this.#latest = at;
   }
 
   /** The node was refused for the address that it calls from. */
-  refusedNode(id: number, at: Date): void {
-    this.#refused.add(id);
+  refusedNode(id: number, address: string, at: Date): void {
+    this.#refused.set(id, address);
     this.#latest = at;
   }
 
@@ -49,9 +49,9 @@ export class LastSeen {
     const refused = this.#refused;
     if (nodes.size + tokens.size + refused.size === 0) return this.#writing;
     const at = this.#latest.toISOString();
-    this.#nodes = new Set();
+    this.#nodes = new Map();
     this.#tokens = new Set();
-    this.#refused = new Set();
+    this.#refused = new Map();
     this.#writing = this.#writing
       .then(() => this.#store.recordContacts({ nodes, tokens, refused, at }))
       .then(

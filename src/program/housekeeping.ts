@@ -53,7 +53,7 @@ export class Housekeeping {
     }
   }
 
-  /** What is remembered for a while only: removals, and audit entries past their retention. */
+  /** What is remembered for a while only: removals, audit entries past their retention, and ended keys. */
   async #forgetOld(isPlausible: boolean): Promise<void> {
     const { store, now } = this.#runtime;
     const before = new Date(now().getTime() - REMOVALS_KEPT).toISOString();
@@ -61,9 +61,12 @@ export class Housekeeping {
       store.writeInBatches(batch, this.#stop.signal);
     try {
       await inBatches(({ state }) => state.forgetBefore(before));
-      if (isPlausible) await inBatches(({ audit }) => audit.forget(now()));
+      if (isPlausible) {
+        await inBatches(({ audit }) => audit.forget(now()));
+        await inBatches(({ endedKeys }) => endedKeys.forget(now()));
+      }
     } catch (error) {
-      this.#log.error("old removals and audit entries could not be forgotten", error);
+      this.#log.error("old removals, audit entries and keys could not be forgotten", error);
     }
   }
 }

@@ -37,7 +37,7 @@ export async function watchClock(store: Store, now: () => Date, log: Log): Promi
 async function lastSign({ audit, nodes, tokens }: Tables): Promise<number | undefined> {
   const contacts = [
     await audit.lastAt(),
-    ...(await nodes.all()).map((node) => node.lastSyncAt),
+    ...(await nodes.all()).map((node) => node.lastSync?.at ?? null),
     ...(await tokens.all()).map((token) => token.lastUsedAt),
   ];
   const times = contacts.filter((at) => at !== null).map((at) => Date.parse(at));

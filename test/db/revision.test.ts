@@ -72,8 +72,11 @@ test("contact and reports of nodes, and uses of tokens, leave the revision alone
     nodes: await tables.nodes.all(),
     tokens: await tables.tokens.all(),
   }));
-  const ids = (rows: Array<{ id: number }>) => new Set(rows.map(({ id }) => id));
-  await store.recordContacts({ nodes: ids(nodes), tokens: ids(tokens), at });
+  await store.recordContacts({
+    nodes: new Map(nodes.map(({ id }) => [id, "192.0.2.9"])),
+    tokens: new Set(tokens.map(({ id }) => id)),
+    at,
+  });
   expect(store.polls.now().state(wholeView)).toEqual(before);
   expect((await store.read((tables) => tables.tokens.all())).map(({ lastUsedAt }) => lastUsedAt)).toEqual([
     at,
@@ -87,7 +90,14 @@ test("what nodes are and may have has a version, which their calls and reports l
   const id = node?.id ?? 0;
   const before = version();
   const at = "2026-03-01T12:00:00.000Z";
-  await store.recordContacts({ nodes: new Set([id, 12_345]), tokens: new Set(), at });
+  await store.recordContacts({
+    nodes: new Map([
+      [id, "192.0.2.9"],
+      [12_345, "192.0.2.9"],
+    ]),
+    tokens: new Set(),
+    at,
+  });
   await store.write(({ nodes }) => nodes.recordReport(id, appliedReport(store), at));
   expect(version()).toBe(before);
   const seen = new Set([before]);

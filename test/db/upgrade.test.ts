@@ -172,10 +172,20 @@ test.each(migrations.map((_, index) => index + 1))(
     expect(kept(database)).toEqual(recount(database));
 
     // And it goes on from there.
+    await store.recordContacts({ nodes: new Map([[1, "192.0.2.1"]]), tokens: new Set(), at: day(5) });
+    await must("rotate-key", { name: "pi" });
+    await store.write(async ({ nodes }) => {
+      const next = database.prepare("SELECT next_key_hash FROM nodes").pluck().get();
+      expect(await nodes.promoteKey(1, String(next), day(5))).toBe(true);
+    });
+    expect(store.polls.now().endedKey(KEY_ID)).toMatchObject({ hash: "k", node: { id: 1, name: "pi" } });
+    expect(await must("list-fleet")).toMatchObject({
+      nodes: [{ last_sync_at: day(5), last_address: "192.0.2.1", ended_key_used_at: null }],
+    });
     await must("add-user", { email: "piet@example.nl", password: PASSWORD });
     await must("remove-user", { email: jan.user, hard_delete: true });
     expect(kept(database)).toEqual(recount(database));
-    expect(database.prepare("SELECT count(*) FROM audit_log").pluck().get()).toBe(3);
+    expect(database.prepare("SELECT count(*) FROM audit_log").pluck().get()).toBe(4);
     expect(database.pragma("integrity_check", { simple: true })).toBe("ok");
     expect(database.pragma("foreign_key_check")).toEqual([]);
     expect(bugs).toEqual([]);

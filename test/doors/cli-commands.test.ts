@@ -42,7 +42,7 @@ test("token create prints the token alone, and list shows it without itself", as
 test("nodes are listed and removed", async () => {
   const run = await shell();
   expect((await run("node", "list")).stdout).toMatch(
-    /^name +role.* version .*domains\npi +mail .*all\nrevision: \d+\npi: The node has not/,
+    /^name +role.* version .*domains\npi +mail .*all\nrevision: \d+\ntotal: 1\npi: The node has not/,
   );
   const { nodes } = JSON.parse((await run("node", "list", "--json")).stdout);
   expect(nodes).toMatchObject([{ name: "pi", domains: null, behind_by: null, hint: expect.any(String) }]);
@@ -103,6 +103,25 @@ test("node set shows all that then holds for the node, and refuses to set nothin
   const nothing = await run("node", "set", "pi");
   expect(nothing).toMatchObject({ code: 2, stdout: "" });
   expect(nothing.stderr).toMatch(/--domains, --role or --ip.*node list.*\nSee: m25-mail node set --help\n$/);
+});
+
+test("node list goes page by page, and shows the nodes of one status alone", async () => {
+  const run = await shell();
+  await run("call", "add-node", "--name", "mx1");
+  const first = JSON.parse((await run("node", "list", "--limit", "1", "--json")).stdout);
+  expect(first).toMatchObject({ nodes: [{ name: "mx1" }], total: 2, next_cursor: expect.any(String) });
+  const rest = await run("node", "list", "--limit", "1", "--cursor", first.next_cursor);
+  expect(rest.stdout).toMatch(/^pi .*\nrevision: 2\ntotal: 2\npi: The node has not polled yet/m);
+  expect((await run("node", "list", "--limit", "1")).stdout).toContain(`next_cursor: ${first.next_cursor}\n`);
+  expect((await run("node", "list", "--status", "failing")).stdout).toMatch(/^no nodes\n/);
+  for (const [flag, value] of [
+    ["--limit", "0"],
+    ["--status", "broken"],
+    ["--cursor", "?"],
+  ] as const) {
+    const { code, stderr } = await run("node", "list", flag, value);
+    expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining(`${flag}: `) });
+  }
 });
 
 test("a mailbox gets another quota, and comes back with its old password", async () => {

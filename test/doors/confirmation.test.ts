@@ -30,7 +30,11 @@ async function populate(store: Store): Promise<void> {
   await must("set-node", { name: "two", domains: ["example.nl"] });
   const nodes = await store.read((tables) => tables.nodes.all());
   const at = new Date().toISOString();
-  await store.recordContacts({ nodes: new Set(nodes.map(({ id }) => id)), tokens: new Set(), at });
+  await store.recordContacts({
+    nodes: new Map(nodes.map(({ id }) => [id, "192.0.2.9"])),
+    tokens: new Set(),
+    at,
+  });
   await must("add-node", { name: "never" });
 }
 

@@ -16,7 +16,11 @@ async function fleet(count: number): Promise<TestStore> {
   });
   const all = await made.store.read(({ nodes }) => nodes.all());
   const called = all.filter((_, index) => index % 3 === 0).map(({ id }) => id);
-  await made.store.recordContacts({ nodes: new Set(called), tokens: new Set(), at });
+  await made.store.recordContacts({
+    nodes: new Map(called.map((id) => [id, "192.0.2.9"])),
+    tokens: new Set(),
+    at,
+  });
   return made;
 }
 

@@ -126,7 +126,7 @@ async function listed({ contact, report }: Seen): Promise<Record<string, unknown
   const id = node?.id ?? 0;
   if (contact !== undefined) {
     const at = new Date(now.getTime() - contact * 60_000).toISOString();
-    await made.store.recordContacts({ nodes: new Set([id]), tokens: new Set(), at });
+    await made.store.recordContacts({ nodes: new Map([[id, "192.0.2.9"]]), tokens: new Set(), at });
   }
   if (report !== undefined) {
     await made.store.write(({ nodes }) => nodes.recordReport(id, { ...whole, ...report }, now.toISOString()));
@@ -164,7 +164,7 @@ test("a node is current when what it says fits its own part, and behind from whe
   const [node] = await store.read(({ nodes }) => nodes.all());
   const id = node?.id ?? 0;
   const at = new Date().toISOString();
-  await store.recordContacts({ nodes: new Set([id]), tokens: new Set(), at });
+  await store.recordContacts({ nodes: new Map([[id, "192.0.2.9"]]), tokens: new Set(), at });
   const status = async () => {
     const { nodes } = await must("list-nodes");
     return (nodes as Array<Record<string, unknown>>)[0]?.status;
@@ -212,7 +212,11 @@ test("in one list each node is judged by its own part, also where parts overlap 
   await must("remove-domain", { domain: "c.nl" });
   const at = new Date().toISOString();
   const nodes = await store.read((tables) => tables.nodes.all());
-  await store.recordContacts({ nodes: new Set(nodes.map(({ id }) => id)), tokens: new Set(), at });
+  await store.recordContacts({
+    nodes: new Map(nodes.map(({ id }) => [id, "192.0.2.9"])),
+    tokens: new Set(),
+    at,
+  });
   const statuses = async () =>
     Object.fromEntries(
       ((await must("list-nodes")).nodes as Array<Record<string, string>>).map(({ name, status }) => [
@@ -242,7 +246,7 @@ test("the shell's list of nodes tells what each is for, its program, and how far
   const pi = (await store.read(({ nodes }) => nodes.all())).find(({ name }) => name === "pi");
   const said = appliedReport(store, viewOf("mx", ["a.nl"]));
   await store.write(({ nodes }) => nodes.recordReport(pi?.id ?? 0, said, now.toISOString()));
-  const seen = { nodes: new Set([pi?.id ?? 0]), tokens: new Set<number>() };
+  const seen = { nodes: new Map([[pi?.id ?? 0, "192.0.2.9"]]), tokens: new Set<number>() };
   await store.recordContacts({ ...seen, at: now.toISOString() });
   const listedPi = async () => {
     const answer = await must("list-fleet");

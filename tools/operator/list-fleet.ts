@@ -1,16 +1,17 @@
 import * as z from "zod";
-import { Timestamp } from "../fields.ts";
-import { allConditions, nodeStatuses } from "../node-condition.ts";
+import { NextCursor, Timestamp } from "../fields.ts";
+import { nodeStatuses } from "../node-condition.ts";
+import { nodePage, nodePageFields } from "../node-page.ts";
 import { defineTool } from "../tool.ts";
 
-/** What list-nodes leaves to the shell: what each node is for, its program, and how far it is behind. */
+/** What list-nodes leaves to the shell: what each node is for, its program, from where it calls, and how far it is behind. */
 export const listFleet = defineTool({
   endpoint: "list-fleet",
   title: "List nodes with their lag",
   description: "Lists the nodes with their role, domains, program version and lag.",
   effect: "read",
   scopes: ["nodes"],
-  input: z.strictObject({}),
+  input: z.strictObject(nodePageFields),
   output: z.object({
     nodes: z.array(
       z.object({
@@ -29,16 +30,22 @@ export const listFleet = defineTool({
         behind_since: Timestamp.nullable().describe("When the first change that it lacks was made."),
         version: z.string().nullable().describe("Of its program."),
         last_sync_at: Timestamp.nullable(),
+        last_address: z.string().nullable().describe("From where it called then."),
+        ended_key_used_at: Timestamp.nullable(),
+        ended_key_used_from: z.string().nullable(),
         created_at: Timestamp,
         hint: z.string().nullable(),
       }),
     ),
     revision: z.int(),
+    total: z.int(),
+    next_cursor: NextCursor,
   }),
-  async run({ tables, at }) {
+  async run({ tables, at }, input) {
+    const { page, total, nextCursor } = await nodePage(tables, at, input);
     const revision = await tables.state.revision();
     const nodes = [];
-    for await (const { node, condition } of allConditions(tables, at)) {
+    for (const { node, condition } of page) {
       const applied = condition.appliedRevision;
       nodes.push({
         name: node.name,
@@ -52,11 +59,14 @@ export const listFleet = defineTool({
         behind_by: applied === null ? null : Math.max(0, revision - applied),
         behind_since: (applied === null ? undefined : await tables.state.changedAfter(applied)) ?? null,
         version: node.report?.version ?? null,
-        last_sync_at: node.lastSyncAt,
+        last_sync_at: node.lastSync?.at ?? null,
+        last_address: node.lastSync?.address ?? null,
+        ended_key_used_at: condition.endedKeyUse?.at ?? null,
+        ended_key_used_from: condition.endedKeyUse?.address ?? null,
         created_at: node.createdAt,
         hint: condition.hint,
       });
     }
-    return { nodes, revision };
+    return { nodes, revision, total, next_cursor: nextCursor };
   },
 });

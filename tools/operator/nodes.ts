@@ -67,7 +67,7 @@ export const rotateKey = defineTool({
   }),
   async run({ tables, at }, { name }) {
     const key = newCredential("syncKey");
-    const end = await tables.nodes.addOperatorsKey(name, key, keyEnd(new Date(at)));
+    const end = await tables.nodes.addOperatorsKey(name, key, keyEnd(new Date(at)), at);
     const next =
       "On the node, as root: rm /etc/m25-mail-node/key, then m25-mail-node join --server URL --key-file " +
       `/etc/m25-mail-node/key, and paste the key. The old key ends with that, and at the latest at ${end}.`;
@@ -147,8 +147,8 @@ export const removeNode = defineTool({
         "Limits it as it was, once it is added anew and before it joins; null where it was not limited.",
       ),
   }),
-  async run({ tables }, { name }) {
-    const node = await tables.nodes.remove(name);
+  async run({ tables, at }, { name }) {
+    const node = await tables.nodes.remove(name, at);
     const { view, ipAddress } = node;
     const domains = view.domains && [...view.domains];
     return { name, role: view.role, domains, ip_address: ipAddress, set_again: limitingCommand(node) };

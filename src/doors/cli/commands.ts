@@ -1,6 +1,7 @@
 import { Expiry } from "../../../tools/operator/expiry.ts";
 import { operatorTools } from "../../../tools/operator/index.ts";
 import { UsageError } from "../../program/config.ts";
+import { inputFromText } from "../input.ts";
 import { optionalText, parseArguments, SWITCHES } from "./arguments.ts";
 import { auditCommand } from "./audit.ts";
 import { runTool } from "./call.ts";
@@ -32,7 +33,7 @@ export function storeCommand(name: string, argv: readonly string[]): StoreComman
     case "token revoke":
       return toolCommand(operatorTools.revokeToken, rest, ["NAME"], ({ name }) => `${name} is revoked`);
     case "node list":
-      return toolCommand(operatorTools.listFleet, rest, [], showFleet);
+      return listNodesCommand(rest);
     case "node set":
       return setNodeCommand(rest);
     case "node rotate-key":
@@ -81,6 +82,16 @@ function createTokenCommand(argv: readonly string[]): StoreCommand {
   const present = presentation(values, ({ token }) => String(token));
   const words = { name: "NAME" };
   return { values, run: (runtime) => runTool(runtime, operatorTools.createToken, input, present, words) };
+}
+
+function listNodesCommand(argv: readonly string[]): StoreCommand {
+  const tool = operatorTools.listFleet;
+  const fields = Object.keys(tool.input.shape);
+  const { values } = parseArguments(argv, [...storeFlags, ...fields], SWITCHES, []);
+  const given = fields.filter((field) => values[field] !== undefined);
+  const input = inputFromText(tool, Object.fromEntries(given.map((field) => [field, values[field]])));
+  const words = Object.fromEntries(fields.map((field) => [field, `--${field}`]));
+  return { values, run: (runtime) => runTool(runtime, tool, input, presentation(values, showFleet), words) };
 }
 
 function setNodeCommand(argv: readonly string[]): StoreCommand {

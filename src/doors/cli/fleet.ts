@@ -8,14 +8,14 @@ type Row = Record<string, unknown> & Limits & { name: string; hint: string | nul
 
 /** The fleet for a person: a table, and below it what is to be done about whom. */
 export function showFleet(result: Record<string, unknown>): string {
-  const { nodes, revision } = result as { nodes: Row[]; revision: number };
-  // The domains stand last: they may be many.
-  const rows = nodes.map(({ created_at, hint, domains, ...row }) => ({
+  const { nodes, ...rest } = result as { nodes: Row[] };
+  // The domains stand last: they may be many. A hint tells of ended keys, which are rarely used.
+  const rows = nodes.map(({ created_at, hint, domains, ended_key_used_at, ended_key_used_from, ...row }) => ({
     ...row,
     ...inWords({ ...row, domains }),
   }));
   const hints = nodes.flatMap(({ name, hint }) => (hint === null ? [] : [`${name}: ${hint}`]));
-  return [show({ nodes: rows, revision }), ...hints].join("\n");
+  return [show({ nodes: rows, ...rest }), ...hints].join("\n");
 }
 
 /** All that holds for one node now. */

@@ -29,7 +29,16 @@ export const usages: readonly Usage[] = [
   },
   { call: "token list", does: "whose there are, for what and until when", options: [json] },
   { call: "token revoke NAME", does: "ends one at once", options: [json] },
-  { call: "node list", does: "what each node is, may have, and has applied", options: [json] },
+  {
+    call: "node list",
+    does: "what each node is, may have, has applied, and from where it calls",
+    options: [
+      ["--status STATUS", "only the nodes that are never, current, behind, stale or failing"],
+      ["--limit N", "how many at most, 1 to 1000; by default 100"],
+      ["--cursor CURSOR", "next_cursor of the page before, to go on where it ended"],
+      json,
+    ],
+  },
   {
     call: "node set NAME",
     does: "limits what a node gets",

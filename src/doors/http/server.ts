@@ -193,7 +193,7 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
     await oauth?.mount(scope);
   });
   await app.register((scope) =>
-    mountSync(scope, { store, publisher, changes, lastSeen, now }, answerNowhere),
+    mountSync(scope, { store, publisher, changes, lastSeen, now }, log, answerNowhere),
   );
   return app;
 }

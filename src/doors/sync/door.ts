@@ -2,6 +2,7 @@ import type { Store } from "../../../db/store.ts";
 import type { LastSeen } from "../../auth/last-seen.ts";
 import type { Publisher } from "../../sync/publisher.ts";
 import type { Changes } from "./changes.ts";
+import type { EndedKeyUses } from "./ended-keys.ts";
 import type { NodeLimits } from "./limits.ts";
 import type { Waits } from "./waits.ts";
 
@@ -11,6 +12,7 @@ export interface SyncDoor {
   publisher: Publisher;
   changes: Changes;
   lastSeen: LastSeen;
+  endedKeyUses: EndedKeyUses;
   limits: NodeLimits;
   waits: Waits;
   now(): Date;

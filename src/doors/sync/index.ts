@@ -1,7 +1,9 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { PollingNode } from "../../../db/store.ts";
+import type { Log } from "../../log/log.ts";
 import type { AnswerNowhere } from "../http/nowhere.ts";
 import type { SyncDoor } from "./door.ts";
+import { EndedKeyUses } from "./ended-keys.ts";
 import { sendKey } from "./key.ts";
 import { NodeLimits } from "./limits.ts";
 import { sendMaps } from "./maps.ts";
@@ -19,11 +21,18 @@ declare module "fastify" {
 /** Mounts the nodes' own routes. A sync key opens these and nothing else, and nothing else opens these. */
 export async function mountSync(
   scope: FastifyInstance,
-  parts: Omit<SyncDoor, "open" | "limits" | "waits">,
+  parts: Omit<SyncDoor, "open" | "limits" | "waits" | "endedKeyUses">,
+  log: Log,
   answerNowhere: AnswerNowhere,
 ): Promise<void> {
   let open = true;
-  const door: SyncDoor = { ...parts, limits: new NodeLimits(), waits: new Waits(), open: () => open };
+  const door: SyncDoor = {
+    ...parts,
+    limits: new NodeLimits(),
+    waits: new Waits(),
+    endedKeyUses: new EndedKeyUses(parts.store, log),
+    open: () => open,
+  };
   scope.addHook("preClose", (done) => {
     open = false;
     void door.changes.wakeAll();

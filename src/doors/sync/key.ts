@@ -14,10 +14,11 @@ export async function sendKey(
   door.limits.key(node);
   const key = newCredential("syncKey");
   const now = door.now();
+  const at = now.toISOString();
   const end = await door.store.write(async (tables) => {
-    const keyEnds = await tables.nodes.exchangeKey(node, key, keyEnd(now));
+    const keyEnds = await tables.nodes.exchangeKey(node, key, keyEnd(now), at);
     const call = { tool: "rotate-key", arguments: { name: node.name } };
-    await tables.audit.append({ ...byNode(request), at: now.toISOString(), ...call });
+    await tables.audit.append({ ...byNode(request), at, ...call });
     return keyEnds;
   });
   return reply.header("cache-control", "no-store").send({ sync_key: key.text, old_key_ends_at: end });

@@ -15,8 +15,12 @@ export function authenticateNode(door: SyncDoor, polls: PollView, request: Fasti
   const key = bearerCredential(request.headers.authorization);
   const id = credentialId("syncKey", key);
   const node = id === undefined ? undefined : polls.node(id);
+  const ended = id === undefined || node !== undefined ? undefined : polls.endedKey(id);
   const now = door.now();
-  if (!credentialMatches(key, node?.keyHash) || node === undefined || hasEnded(node, now)) {
+  const isRight = credentialMatches(key, node?.keyHash ?? ended?.hash);
+  // One whose time is over while its successor was never used is another matter: the node may not have got that one.
+  if (isRight && ended !== undefined) door.endedKeyUses.note(ended, request, now);
+  if (!isRight || node === undefined || hasEnded(node, now)) {
     throw new MailError(
       "unauthorized",
       "This is no valid sync key.",
@@ -24,14 +28,14 @@ export function authenticateNode(door: SyncDoor, polls: PollView, request: Fasti
     );
   }
   if (node.ipAddress !== null && !new Networks([node.ipAddress]).has(request.clientAddress)) {
-    door.lastSeen.refusedNode(node.id, now);
+    door.lastSeen.refusedNode(node.id, request.clientAddress, now);
     throw new MailError(
       "forbidden",
       "This sync key may not be used from this address.",
       "The operator registered another ip_address for this node: m25-mail node set NAME --ip CIDR changes it.",
     );
   }
-  door.lastSeen.node(node.id, now);
+  door.lastSeen.node(node.id, request.clientAddress, now);
   request.node = node;
   return node;
 }
@@ -48,7 +52,7 @@ export async function endOldKey(door: SyncDoor, request: FastifyRequest): Promis
   const at = door.now().toISOString();
   await door.store.write(async (tables) => {
     // Several of its requests may come before that is known here.
-    if (!(await tables.nodes.promoteKey(node.id, node.keyHash))) return;
+    if (!(await tables.nodes.promoteKey(node.id, node.keyHash, at))) return;
     const call = { tool: "end-old-key", arguments: { name: node.name } };
     await tables.audit.append({ ...byNode(request), at, ...call });
   });

@@ -1,0 +1,109 @@
+import { type Kysely, type Selectable, sql } from "kysely";
+import type { Schema } from "./schema.ts";
+import { atMost } from "./statements.ts";
+
+/** For how long a key that has ended is known, in ms: a copy of a key file may lie in a backup for months. */
+const KEPT_FOR = 365 * 86_400_000;
+/**
+ * Keys that are kept of one node. A thief gets at most 6 a minute (doors/sync/limits.ts): it takes almost three hours to
+ * push out the key that the node itself still presents.
+ */
+const MOST_OF_A_NODE = 1000;
+/** Rows that one transaction forgets: others wait for it. */
+const FORGET_ROWS = 1000;
+
+/** A node's keys, as they stand in its row. */
+type NodeKeys = Pick<
+  Selectable<Schema["nodes"]>,
+  "id" | "name" | "key_id" | "key_hash" | "next_key_id" | "next_key_hash"
+>;
+
+/** Sync keys that have ended, as hashes, and when each was presented after that. */
+export class EndedKeyTable {
+  readonly #db: Kysely<Schema>;
+
+  constructor(db: Kysely<Schema>) {
+    this.#db = db;
+  }
+
+  /** Remembers the key that the node had used. */
+  async addUsed(node: NodeKeys, at: string): Promise<void> {
+    await this.#add(node, { id: node.key_id, hash: node.key_hash }, at);
+  }
+
+  /** Remembers the key that the node was to use next, if there is one. */
+  async addNext(node: NodeKeys, at: string): Promise<void> {
+    const { next_key_id: id, next_key_hash: hash } = node;
+    if (id !== null && hash !== null) await this.#add(node, { id, hash }, at);
+  }
+
+  async #add({ id, name }: NodeKeys, key: { id: string; hash: string }, at: string): Promise<void> {
+    await this.#db
+      .insertInto("ended_keys")
+      .values({ key_id: key.id, key_hash: key.hash, node_id: id, node: name, ended_at: at })
+      .execute();
+    const tooMany = this.#db
+      .selectFrom("ended_keys")
+      .select("key_id")
+      .where("node_id", "=", id)
+      .orderBy(sql`presented_at IS NULL`)
+      .orderBy("ended_at", "desc")
+      .limit(-1)
+      .offset(MOST_OF_A_NODE);
+    await this.#db.deleteFrom("ended_keys").where("key_id", "in", tooMany).execute();
+  }
+
+  /**
+   * Forgets the node's keys where one of them was presented: the operator has renewed the key. Else a thief could make the
+   * same known theft look new, with one key after the other.
+   *
+   * @returns whether one was presented
+   */
+  async settle(nodeId: number): Promise<boolean> {
+    const presented = await this.#db
+      .selectFrom("ended_keys")
+      .select("key_id")
+      .where("node_id", "=", nodeId)
+      .where("presented_at", "is not", null)
+      .limit(1)
+      .executeTakeFirst();
+    if (presented === undefined) return false;
+    await this.#db.deleteFrom("ended_keys").where("node_id", "=", nodeId).execute();
+    return true;
+  }
+
+  /** @returns true the first time; undefined where the key is forgotten */
+  async notePresented(keyId: string, address: string, at: string): Promise<boolean | undefined> {
+    const known = await this.#db
+      .selectFrom("ended_keys")
+      .select("presented_at")
+      .where("key_id", "=", keyId)
+      .executeTakeFirst();
+    if (known === undefined) return undefined;
+    await this.#db
+      .updateTable("ended_keys")
+      .set({ presented_at: at, presented_from: address })
+      .where("key_id", "=", keyId)
+      .execute();
+    return known.presented_at === null;
+  }
+
+  /**
+   * Forgets the keys that ended a year ago, some rows at a time.
+   *
+   * @returns whether there is more to forget
+   */
+  async forget(now: Date): Promise<boolean> {
+    const before = new Date(now.getTime() - KEPT_FOR).toISOString();
+    const old = this.#db
+      .selectFrom("ended_keys")
+      .select("key_id")
+      .where("ended_at", "<", before)
+      .limit(atMost(FORGET_ROWS));
+    const { numDeletedRows } = await this.#db
+      .deleteFrom("ended_keys")
+      .where("key_id", "in", old)
+      .executeTakeFirstOrThrow();
+    return numDeletedRows === BigInt(FORGET_ROWS);
+  }
+}

@@ -1,0 +1,71 @@
+import type { FastifyRequest } from "fastify";
+import type { EndedKey, Store } from "../../../db/store.ts";
+import type { Log } from "../../log/log.ts";
+
+/**
+ * For how long a key may still be presented after it has ended, in ms. A node that is rotated may be about to: a poll that
+ * waits has the key that its file held a minute ago, a timer's run beside the resident program the one that it read at its
+ * start, and a machine that restarts then takes some minutes. Programs pause for 5 minutes at most between polls that fail.
+ */
+const GRACE = 10 * 60_000;
+/** How often the use of one key is reported at most, in ms. */
+const REPORTED_EVERY = 3_600_000;
+
+/** Reports that a key was used after it had ended: in the log, at its node, and the first time in the audit log. */
+export class EndedKeyUses {
+  readonly #store: Store;
+  readonly #log: Log;
+  /** When the use of a key was reported last, in ms since 1970. */
+  readonly #reported = new Map<string, number>();
+
+  constructor(store: Store, log: Log) {
+    this.#store = store;
+    this.#log = log;
+  }
+
+  note(key: EndedKey, request: FastifyRequest, now: Date): void {
+    const time = now.getTime();
+    if (time - Date.parse(key.endedAt) < GRACE || this.#wasReported(key.id, time)) return;
+    this.#reported.set(key.id, time);
+    const { clientAddress: address, id } = request;
+    const node = key.node.id === null ? "a removed node" : "a node";
+    this.#log.warn(`sync: a key of ${node} was used after it had ended: somebody else may have it`, {
+      node: key.node.name,
+      address,
+      request: id,
+    });
+    // Do not wait: the answer must not take longer because the key was once right. The store ends writes before it closes.
+    this.#record(key, { address, request: id }, now.toISOString()).catch((error: unknown) =>
+      this.#log.error("the use of an ended key could not be noted", error),
+    );
+  }
+
+  #wasReported(id: string, time: number): boolean {
+    for (const [key, at] of this.#reported) {
+      if (Math.abs(time - at) >= REPORTED_EVERY) this.#reported.delete(key);
+    }
+    return this.#reported.has(id);
+  }
+
+  async #record(
+    { id, node }: EndedKey,
+    origin: { address: string; request: string },
+    at: string,
+  ): Promise<void> {
+    await this.#store.write(async ({ endedKeys, audit }) => {
+      const isFirst = await endedKeys.notePresented(id, origin.address, at);
+      // The machine of a removed node may go on for as long as it runs.
+      if (isFirst !== true || node.id === null) return;
+      const call = { tool: "use-ended-key", arguments: { name: node.name } };
+      const outcome = "unauthorized";
+      await audit.appendRefusal({
+        ...origin,
+        ...call,
+        at,
+        principal: `node ${node.name}`,
+        door: "sync",
+        outcome,
+      });
+    });
+  }
+}

@@ -1,0 +1,64 @@
+import { expect, test } from "vitest";
+import { logTo } from "../../src/log/log.ts";
+import { Housekeeping } from "../../src/program/housekeeping.ts";
+import { rawDatabase } from "../support/recount.ts";
+import { testStore } from "../support/store.ts";
+
+const at = "2026-03-01T12:00:00.000Z";
+
+const daysAgo = (days: number) => new Date(Date.parse(at) - days * 86_400_000).toISOString();
+
+/** A store with the node pi, and what it remembers of ended keys. */
+async function withNode() {
+  const made = testStore();
+  await made.must("add-node", { name: "pi" });
+  const database = rawDatabase(made.file);
+  const insert = database.prepare(
+    "INSERT INTO ended_keys (key_id, key_hash, node_id, node, ended_at) VALUES (?, 'h', ?, 'pi', ?)",
+  );
+  return {
+    ...made,
+    id: (await made.store.read(({ nodes }) => nodes.all()))[0]?.id ?? 0,
+    /** Keys that ended one after the other in this order, the last at that many days ago. */
+    end: database.transaction((keys: readonly string[], days: number, node: number | null) => {
+      for (const [index, key] of keys.entries()) insert.run(key, node, daysAgo(days + keys.length - index));
+    }),
+    known: () => Number(database.prepare("SELECT count(*) FROM ended_keys").pluck().get()),
+    knows: (key: string) => made.store.polls.now().endedKey(key) !== undefined,
+  };
+}
+
+const numbered = (count: number) => Array.from({ length: count }, (_, index) => `k${index}`);
+
+test("a thousand ended keys of a node are remembered, the youngest, and first of all those that were used", async () => {
+  const { store, id, end, known, knows } = await withNode();
+  end(numbered(1000), 0, id);
+  end(["removed"], 2000, null);
+  await store.write(({ endedKeys }) => endedKeys.notePresented("k1", "192.0.2.1", at));
+  for (const key of ["new", "newer", "newest"]) {
+    await store.write(async ({ nodes }) => {
+      await nodes.addOperatorsKey("pi", { id: key, hash: key }, at, at);
+    });
+  }
+  // Each key that was not used yet made room for the next one.
+  expect(known()).toBe(1001);
+  const keys = ["removed", "k0", "k1", "k2", "k3", "k999", "new", "newer", "newest"];
+  expect(keys.filter(knows)).toEqual(["removed", "k1", "k3", "k999", "new", "newer"]);
+});
+
+test("keys that ended a year ago are forgotten in batches, and younger ones are not", async () => {
+  const { store, runtime, end, known, knows } = await withNode();
+  end(numbered(2500), 365, null);
+  end(["young"], 363, null);
+  expect(await store.write(({ endedKeys }) => endedKeys.forget(new Date(at)))).toBe(true);
+  expect(known()).toBe(1501);
+  const housekeeping = new Housekeeping(
+    { ...runtime, now: () => new Date(at) },
+    logTo(() => {}),
+    () => true,
+    undefined,
+  );
+  await expect.poll(known).toBe(1);
+  await housekeeping.stop();
+  expect(knows("young")).toBe(true);
+});

@@ -1,0 +1,238 @@
+import { expect, test } from "vitest";
+import { openStore } from "../../db/sqlite.ts";
+import { newCredential } from "../../tools/credential.ts";
+import { startServer } from "../support/server.ts";
+import { testRuntime } from "../support/store.ts";
+
+const GRACE = 10;
+const HOUR = 60;
+const DAY = 24 * HOUR;
+
+interface Listed {
+  name: string;
+  status: string;
+  ended_key_used_at: string | null;
+  hint: string | null;
+}
+
+/** A server behind a proxy, and a node that was rotated: `first` has ended, `second` is in use. */
+async function rotated() {
+  let now = new Date("2026-03-01T12:00:00Z");
+  const server = await startServer({ "trusted-proxies": "127.0.0.0/8" }, { now: () => now });
+  const first = String((await server.api("add-node", { name: "pi" })).body.sync_key);
+  const ask = (path: string, key: string, from = "192.0.2.1", method = "GET") =>
+    fetch(`${server.url}/sync/v1/${path}`, {
+      method,
+      headers: { authorization: `Bearer ${key}`, "x-forwarded-for": from },
+    });
+  const poll = async (key: string, from?: string) => (await ask("maps", key, from)).status;
+  const fresh = async (key: string) =>
+    String(((await (await ask("key", key, undefined, "POST")).json()) as { sync_key: string }).sync_key);
+  const { must } = testRuntime(server.store, { now: () => now });
+  const entries = async () =>
+    (await server.store.read(({ audit }) => audit.page(1000, {}, undefined))).filter(
+      ({ tool }) => tool === "use-ended-key",
+    );
+  const second = await fresh(first);
+  expect(await poll(second)).toBe(200);
+  return {
+    ...server,
+    first,
+    second,
+    poll,
+    fresh,
+    must,
+    entries,
+    rotate: async () => String((await must("rotate-key", { name: "pi" })).sync_key),
+    later: (minutes: number) => (now = new Date(now.getTime() + minutes * 60_000)),
+    listed: async () => ((await must("list-nodes")).nodes as Listed[])[0],
+    alarms: () => server.log.filter((line) => line.includes("was used after it had ended")),
+    /** Resolves when what was noted so far is written: writes are in order, and this is one. */
+    written: () => server.store.write(async () => {}),
+  };
+}
+
+const quiet = { ended_key_used_at: null, hint: expect.not.stringContaining("rotate-key") };
+const alarmed = (address: string, at: string) => ({
+  ended_key_used_at: at,
+  hint: expect.stringMatching(
+    new RegExp(
+      `used from ${address} after it had ended.*who has the old key file.*m25-mail node rotate-key pi`,
+    ),
+  ),
+});
+
+test("a key that is used after it has ended is a sign of theft: the list of nodes, the log and the audit log say so", async () => {
+  const { first, poll, later, listed, alarms, entries, log, must } = await rotated();
+  later(GRACE);
+  expect(await poll(first, "203.0.113.7")).toBe(401);
+  const at = "2026-03-01T12:10:00.000Z";
+  await expect.poll(listed).toMatchObject({ status: "stale", ...alarmed("203.0.113.7", at) });
+  const [fleet] = (await must("list-fleet")).nodes as object[];
+  expect(fleet).toMatchObject({ ended_key_used_at: at, ended_key_used_from: "203.0.113.7" });
+  expect(alarms()).toEqual([
+    expect.stringMatching(
+      /^sync: a key of a node .*somebody else may have it.*"node":"pi","address":"203\.0\.113\.7"/,
+    ),
+  ]);
+  expect(await entries()).toMatchObject([
+    { at, principal: "node pi", door: "sync", address: "203.0.113.7", outcome: "unauthorized" },
+  ]);
+  expect(JSON.stringify([log, await entries(), await listed()])).not.toContain(first.slice(0, 30));
+});
+
+test("a key that has ended may be used for ten minutes more, as by a node that is in the middle of a rotation", async () => {
+  const { first, poll, later, listed, alarms, written } = await rotated();
+  expect(await poll(first)).toBe(401);
+  later(GRACE - 0.1);
+  expect(await poll(first)).toBe(401);
+  await written();
+  expect(await listed()).toMatchObject(quiet);
+  expect(alarms()).toEqual([]);
+});
+
+test("the old key is no sign of theft while the fresh one was never used, also when its time is over", async () => {
+  const { second, poll, fresh, later, listed, alarms, written } = await rotated();
+  await fresh(second); // and the answer is lost
+  later(25 * HOUR);
+  expect(await poll(second)).toBe(401);
+  await written();
+  expect(await listed()).toMatchObject(quiet);
+  expect(alarms()).toEqual([]);
+});
+
+test("a key that was replaced before its first use has ended too", async () => {
+  const { second, poll, fresh, rotate, later, listed } = await rotated();
+  const thiefs = await fresh(second);
+  await rotate();
+  later(GRACE);
+  expect(await poll(thiefs, "203.0.113.7")).toBe(401);
+  await expect.poll(listed).toMatchObject(alarmed("203.0.113.7", "2026-03-01T12:10:00.000Z"));
+});
+
+test("the use of an ended key is logged once an hour, and is in the audit log once", async () => {
+  const { first, poll, later, listed, alarms, entries } = await rotated();
+  later(GRACE);
+  for (let minute = 0; minute < HOUR; minute += 6) {
+    await poll(first, `203.0.113.${minute}`);
+    later(6);
+  }
+  expect(alarms().length).toBe(1);
+  await poll(first, "203.0.113.200");
+  expect(alarms().length).toBe(2);
+  await expect.poll(listed).toMatchObject(alarmed("203.0.113.200", "2026-03-01T13:10:00.000Z"));
+  expect((await entries()).length).toBe(1);
+});
+
+test("keys that never were, right ids with wrong secrets, and an ended key once more are written nowhere", async () => {
+  const { first, second, poll, later, listed, alarms, store, written } = await rotated();
+  const commit = async () => {
+    await written();
+    return store.polls.now().commit();
+  };
+  later(GRACE);
+  await poll(second);
+  await expect.poll(listed).toMatchObject({ status: "behind" });
+  const quietly = await commit();
+  const ids = [first, second].map((key) => key.split("_")[1]);
+  for (const id of [...ids, "0123456789abcdef"]) {
+    expect(await poll(newCredential("syncKey").text.replace(/_[0-9a-f]+_/, `_${id}_`))).toBe(401);
+  }
+  expect(await commit()).toBe(quietly);
+  expect(alarms()).toEqual([]);
+  await poll(first);
+  const loudly = await commit();
+  expect(loudly).not.toBe(quietly);
+  for (let time = 0; time < 3; time += 1) expect(await poll(first)).toBe(401);
+  expect(await commit()).toBe(loudly);
+});
+
+test("an operator's fresh key ends the notice when it is first used, and no key from before brings it back", async () => {
+  const { first, second, poll, rotate, later, listed, alarms, written } = await rotated();
+  later(GRACE);
+  await poll(first, "203.0.113.7");
+  await expect.poll(listed).toMatchObject({ ended_key_used_at: "2026-03-01T12:10:00.000Z" });
+  const operators = await rotate();
+  expect(await listed()).toMatchObject({ ended_key_used_at: "2026-03-01T12:10:00.000Z" });
+  expect(await poll(operators)).toBe(200);
+  expect(await listed()).toMatchObject(quiet);
+  later(2 * HOUR);
+  for (const key of [first, second]) expect(await poll(key, "203.0.113.7")).toBe(401);
+  await written();
+  expect(await listed()).toMatchObject(quiet);
+  expect(alarms().length).toBe(1);
+});
+
+test("a key that the node exchanges itself leaves the notice: the thief may have exchanged it", async () => {
+  const { first, second, poll, fresh, later, listed } = await rotated();
+  later(GRACE);
+  await poll(first);
+  await expect.poll(listed).toMatchObject({ ended_key_used_at: "2026-03-01T12:10:00.000Z" });
+  expect(await poll(await fresh(second))).toBe(200);
+  expect(await listed()).toMatchObject({ ended_key_used_at: "2026-03-01T12:10:00.000Z" });
+});
+
+test("a stolen key that an operator's ended is told of when it is used after that", async () => {
+  const { second, poll, rotate, later, listed } = await rotated();
+  expect(await poll(await rotate())).toBe(200);
+  later(GRACE);
+  await poll(second, "203.0.113.7");
+  await expect.poll(listed).toMatchObject(alarmed("203.0.113.7", "2026-03-01T12:10:00.000Z"));
+});
+
+test("the list of nodes tells of an ended key for 30 days after its last use", async () => {
+  const { first, poll, later, listed } = await rotated();
+  later(GRACE);
+  await poll(first);
+  await expect.poll(listed).toMatchObject({ ended_key_used_at: "2026-03-01T12:10:00.000Z" });
+  later(30 * DAY);
+  expect(await listed()).toMatchObject({ ended_key_used_at: "2026-03-01T12:10:00.000Z" });
+  later(1);
+  expect(await listed()).toMatchObject(quiet);
+});
+
+test("of a removed node's key the log alone tells, also when a node of that name is there again", async () => {
+  const { second, poll, later, must, listed, alarms, entries, written } = await rotated();
+  await must("remove-node", { name: "pi" });
+  await must("add-node", { name: "pi" });
+  later(GRACE);
+  expect(await poll(second, "203.0.113.7")).toBe(401);
+  expect(alarms()).toEqual([
+    expect.stringMatching(/a key of a removed node .*"node":"pi","address":"203\.0\.113\.7"/),
+  ]);
+  await written();
+  expect(await listed()).toMatchObject(quiet);
+  expect(await entries()).toEqual([]);
+});
+
+test("a server that stops still writes down what it has just been shown", async () => {
+  const { first, poll, later, close, database } = await rotated();
+  later(GRACE);
+  await poll(first, "203.0.113.7");
+  await close();
+  const store = openStore(database, { create: false });
+  const [node] = await store.read(({ nodes }) => nodes.all());
+  expect(node?.endedKeyUse).toEqual({ at: "2026-03-01T12:10:00.000Z", address: "203.0.113.7" });
+  await store.close();
+});
+
+test("the shell's list shows from where a node called last, behind a proxy its own address", async () => {
+  const { second, poll, must, listed } = await rotated();
+  const address = async () =>
+    ((await must("list-fleet")).nodes as Array<Record<string, unknown>>)[0]?.last_address;
+  await expect.poll(address).toBe("192.0.2.1");
+  await poll(second, "2001:DB8::7");
+  await expect.poll(address).toBe("2001:db8::7");
+  expect(await listed()).not.toHaveProperty("last_address");
+});
+
+test("of a node that is refused for its address the list says which that is", async () => {
+  const { second, poll, must, later, listed } = await rotated();
+  await must("set-node", { name: "pi", ip_address: "192.0.2.0/24" });
+  await expect.poll(listed).toMatchObject({ status: "behind" });
+  later(1);
+  expect(await poll(second, "203.0.113.7")).toBe(403);
+  await expect
+    .poll(listed)
+    .toMatchObject({ status: "failing", hint: expect.stringContaining("It polls from 203.0.113.7, which") });
+});

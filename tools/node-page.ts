@@ -1,0 +1,56 @@
+import * as z from "zod";
+import type { Tables } from "../db/store.ts";
+import { decodeCursor, encodeCursor, pageFields } from "./fields.ts";
+import { allConditions, conditionsOf, type JudgedNode, nodeStatuses } from "./node-condition.ts";
+
+/** Input fields of the lists of nodes. */
+export const nodePageFields = {
+  status: z
+    .enum(nodeStatuses)
+    .optional()
+    .describe("Only nodes with this status, e.g. failing. Leave out for all nodes."),
+  ...pageFields,
+};
+
+interface NodePage {
+  page: JudgedNode[];
+  /** On every page. */
+  total: number;
+  nextCursor: string | null;
+}
+
+/** @throws MailError invalid_input: it is not a cursor of such a list */
+export async function nodePage(
+  tables: Tables,
+  at: string,
+  input: { status?: (typeof nodeStatuses)[number] | undefined; limit: number; cursor?: string | undefined },
+): Promise<NodePage> {
+  const { status, limit, cursor } = input;
+  const [after = ""] = cursor === undefined ? [] : decodeCursor(cursor, 1);
+  const { found, total } =
+    status === undefined
+      ? {
+          found: await conditionsOf(tables, at, await tables.nodes.page(limit + 1, after)),
+          total: await tables.nodes.count(),
+        }
+      : await withStatus(status, allConditions(tables, at), { after, most: limit + 1 });
+  const page = found.slice(0, limit);
+  const last = found.length > limit ? page.at(-1) : undefined;
+  return { page, total, nextCursor: last === undefined ? null : encodeCursor([last.node.name]) };
+}
+
+/** The first nodes with the status that come after a name, and how many have it at all. */
+async function withStatus(
+  status: (typeof nodeStatuses)[number],
+  all: AsyncIterable<JudgedNode>,
+  { after, most }: { after: string; most: number },
+) {
+  const found: JudgedNode[] = [];
+  let total = 0;
+  for await (const judged of all) {
+    if (judged.condition.status !== status) continue;
+    total += 1;
+    if (judged.node.name > after && found.length < most) found.push(judged);
+  }
+  return { found, total };
+}
