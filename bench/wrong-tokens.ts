@@ -1,50 +1,103 @@
 import { join } from "node:path";
+import type { FastifyRequest } from "fastify";
 import { openStore } from "../db/sqlite.ts";
+import type { Store } from "../db/store.ts";
 import { AccessTokens } from "../src/auth/access-tokens.ts";
 import type { LastSeen } from "../src/auth/last-seen.ts";
-import { newCredential } from "../tools/credential.ts";
+import type { SyncDoor } from "../src/doors/sync/door.ts";
+import { authenticateNode } from "../src/doors/sync/node.ts";
+import { type CredentialKind, newCredential } from "../tools/credential.ts";
 import { benchmark, median, print, printTable, quantile, temporaryFolder } from "./support.ts";
 
 const CHECKS = Number(process.env.CHECKS ?? 100_000);
 
 /**
  * Whether the time that a refusal takes tells a token whose id exists from one whose id does not, and a secret
- * that begins rightly from one that does not. In the process itself: what the network adds only hides it.
+ * that begins rightly from one that does not; likewise sync keys, and those that have ended. In the process itself: what
+ * the network adds only hides it.
  */
 await benchmark(async () => {
   const store = openStore(join(temporaryFolder(), "m25-mail.db"), { create: true });
+  await tokens(store);
+  await syncKeys(store);
+  await store.close();
+  print("50 % is chance: whoever sees one time guesses no better than by a coin.");
+});
+
+async function tokens(store: Store): Promise<void> {
   const right = newCredential("token");
-  const [prefix = "", id = "", secret = ""] = right.text.split("_");
+  const at = new Date().toISOString();
+  const limits = { scopes: ["read"], domains: null, expiresAt: null };
   await store.write(({ tokens }) =>
-    tokens.add(
-      { name: "t", tokenId: id, tokenHash: right.hash, scopes: ["read"], domains: null, expiresAt: null },
-      new Date().toISOString(),
-    ),
+    tokens.add({ name: "t", tokenId: right.id, tokenHash: right.hash, ...limits }, at),
   );
-  const last = secret.endsWith("0") ? "1" : "0";
-  const kinds = {
-    "unknown id": () => newCredential("token").text,
-    "wrong secret": () => `${prefix}_${id}_${newCredential("token").text.split("_")[2]}`,
-    "all but the last digit right": () => `${prefix}_${id}_${secret.slice(0, -1)}${last}`,
-  };
-  const names = Object.keys(kinds) as Array<keyof typeof kinds>;
-  const times = new Map<string, number[]>(names.map((name) => [name, []]));
+  const last = right.text.endsWith("0") ? "1" : "0";
   const never: Pick<LastSeen, "token"> = {
     token() {
       throw new Error("a wrong token was taken");
     },
   };
-  const tokens = new AccessTokens(store, never);
-  for (let check = -10_000; check < CHECKS * names.length; check += 1) {
-    const name = names[Math.floor(Math.random() * names.length)] ?? "unknown id";
+  const access = new AccessTokens(store, never);
+  await measure(
+    {
+      "unknown id": () => newCredential("token").text,
+      "wrong secret": () => withId("token", right.id),
+      "all but the last digit right": () => `${right.text.slice(0, -1)}${last}`,
+    },
+    (credential) => access.authenticate(credential, "rest", new Date()),
+  );
+}
+
+/** As the door judges them, without the request's way there; what is noted of a use once an hour is not measured. */
+async function syncKeys(store: Store): Promise<void> {
+  const [ended, right] = [newCredential("syncKey"), newCredential("syncKey")];
+  const at = new Date().toISOString();
+  await store.write(async ({ nodes }) => {
+    await nodes.add({ name: "pi", ipAddress: null, keyId: ended.id, keyHash: ended.hash }, at);
+    await nodes.addOperatorsKey("pi", right, at, at);
+    const [node] = await nodes.all();
+    await nodes.promoteKey(node?.id ?? 0, right.hash, at);
+  });
+  const door = { now: () => new Date(), endedKeyUses: { note() {} } } as unknown as SyncDoor;
+  await measure(
+    {
+      "unknown id": () => newCredential("syncKey").text,
+      "wrong secret": () => withId("syncKey", right.id),
+      "wrong secret of an ended key": () => withId("syncKey", ended.id),
+      "ended key": () => ended.text,
+    },
+    async (credential) => {
+      const headers = { authorization: `Bearer ${credential}` };
+      const polls = await store.polls.look();
+      try {
+        authenticateNode(door, polls, { headers } as FastifyRequest);
+      } catch {
+        return;
+      }
+      throw new Error("a wrong key was taken");
+    },
+  );
+}
+
+function withId(kind: CredentialKind, id: string): string {
+  return newCredential(kind).text.replace(/_[0-9a-f]+_/, `_${id}_`);
+}
+
+async function measure(
+  kinds: Record<string, () => string>,
+  check: (credential: string) => Promise<unknown>,
+): Promise<void> {
+  const names = Object.keys(kinds);
+  const times = new Map<string, number[]>(names.map((name) => [name, []]));
+  for (let turn = -10_000; turn < CHECKS * names.length; turn += 1) {
+    const name = names[Math.floor(Math.random() * names.length)] ?? "";
     // As a header comes: one flat text, however it was put together.
-    const credential = Buffer.from(kinds[name]()).toString("latin1");
+    const credential = Buffer.from(kinds[name]?.() ?? "").toString("latin1");
     const begin = process.hrtime.bigint();
-    await tokens.authenticate(credential, "rest", new Date());
+    await check(credential);
     const took = Number(process.hrtime.bigint() - begin) / 1000;
-    if (check >= 0) times.get(name)?.push(took);
+    if (turn >= 0) times.get(name)?.push(took);
   }
-  await store.close();
   const wrong = times.get("wrong secret") ?? [];
   printTable(
     ["refused", "checks", "median µs", "p90 µs", "guessed rightly against a wrong secret"],
@@ -54,8 +107,7 @@ await benchmark(async () => {
       return [name, String(own.length), median(own).toFixed(2), quantile(own, 0.9).toFixed(2), odds];
     }),
   );
-  print("50 % is chance: whoever sees one time guesses no better than by a coin.");
-});
+}
 
 /** How often the better guess, which of two times is whose, is right (the area under the ROC curve). */
 function separation(one: readonly number[], other: readonly number[]): number {
