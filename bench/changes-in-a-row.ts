@@ -1,4 +1,4 @@
-/** A thousand nodes that wait while changes come one after the other: answers, processor time, and how long a change takes. */
+/** Changes one after another while a thousand nodes wait: answers, processor time, and the time of a change. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { seedDatabase } from "../db/seed.ts";
@@ -33,7 +33,7 @@ await benchmark(async () => {
 
   const alone = await changes(server);
   await nodes.ask("follow");
-  // A program answers when it has done what it was asked before.
+  // The program answers after all earlier requests.
   await new Promise((resolve) => setTimeout(resolve, 2_000));
   const before = await nodes.ask<number>("followed");
   const busy = server.cpuSeconds();
@@ -61,7 +61,7 @@ await benchmark(async () => {
   );
 });
 
-/** The median of what one change took, in ms. */
+/** The median time of a change, in ms. */
 async function changes(server: Program): Promise<number> {
   const times: number[] = [];
   for (let change = 0; change < CHANGES; change += 1) {

@@ -1,4 +1,4 @@
-/** What a delta of one change costs the server, at 10,000 and at 1,000,000 users, beside a 304. */
+/** The server's cost of a delta of one change, at 10,000 and at 1,000,000 users, beside a 304. */
 import { Agent, get } from "node:http";
 import { join } from "node:path";
 import { createBrotliDecompress } from "node:zlib";
@@ -28,7 +28,7 @@ interface Case {
   server: Program;
   url: string;
   key: string;
-  /** Of the state before the one change, and of the current one. */
+  /** Cursors of the state before the change and of the current state. */
   before: string;
   current: string;
   reads: () => number;
@@ -95,7 +95,7 @@ async function prepare(users: number): Promise<Case> {
   return { users, server, url, key, before, current, reads };
 }
 
-/** The cursor of an answer, of which only the first line is read. */
+/** The cursor of an answer. Only the first line is read. */
 function cursor(url: string, key: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const headers = { authorization: `Bearer ${key}`, "accept-encoding": "br" };

@@ -9,7 +9,7 @@ import { poll } from "./wrk.ts";
 const ROUNDS = Number(process.env.ROUNDS ?? 7);
 const SECONDS = 3;
 
-/** What credentials, scopes and limits cost: polls answered 304 and lists, with and without them, in turn. */
+/** The cost of credentials, scopes and limits: 304 polls and lists with and without them, in turn. */
 await benchmark(async () => {
   const { folder, database } = await seededDatabase({ users: 1000, domains: 5 });
   const [key = ""] = await addNodes(database, 1000);

@@ -23,7 +23,7 @@ interface Result {
   p99: number;
 }
 
-/** What others wait for, over HTTP, while eight callers add mailboxes as fast as they can, and while nobody does. */
+/** Waiting times of other callers over HTTP while eight callers add mailboxes as fast as they can, and without them. */
 await benchmark(async () => {
   const { folder, database } = await seededDatabase({ users: 1000, domains: 10 });
   const keys = await addNodes(database, 100);
@@ -62,7 +62,7 @@ await benchmark(async () => {
     },
   };
 
-  /** ms of each call, by name; polls that got new maps (of a thousand users) apart from those answered 304. */
+  /** ms of each call, by name. Polls with new maps (of a thousand users) are apart from 304 polls. */
   async function time(who: string, seconds: number): Promise<Map<string, number[]>> {
     const times = new Map<string, number[]>();
     const until = performance.now() + seconds * 1000;

@@ -17,7 +17,7 @@ const ROUNDS = 400;
 
 interface Case {
   name: string;
-  /** The case whose median this one is divided by. */
+  /** The case to compare with. */
   base: string;
   tool: Tool;
   input: Record<string, unknown>;
@@ -25,7 +25,7 @@ interface Case {
   rows: number;
 }
 
-/** A page of 100 at any depth, by call(): without a door's own work. */
+/** A page of 100 at any depth, through call(), without a door. */
 await benchmark(async () => {
   const folder = temporaryFolder();
   const passwordHash = await new PasswordHasher(10).hash("a password of nobody");
@@ -47,14 +47,14 @@ await benchmark(async () => {
   const names = (await run({ tool: listDomains, input: { limit: 1000 }, users: USERS })).domains as Array<{
     domain: string;
   }>;
-  /** A page that begins after this many of all users, or of one domain's. */
+  /** A page after this many users, of all domains or of one. */
   const after = (position: number) => {
     const domain = names[Math.floor((position - 1) / perDomain)]?.domain ?? "";
     const number = ((position - 1) % perDomain) + 1;
     const cursor = encodeCursor([domain, `user${String(number).padStart(String(USERS).length, "0")}`]);
     return position === 0 ? {} : { cursor };
   };
-  /** The cursor of a search that goes on after this user of a domain in the middle. */
+  /** The cursor of a search after this user of a domain in the middle. */
   const found = (search: string, number: number) =>
     encodeCursor([search, "", domain, `user${String(number).padStart(String(USERS).length, "0")}`]);
   const domainAt = DOMAINS / 2;

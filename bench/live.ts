@@ -1,4 +1,4 @@
-/** From a tool's answer to a login that works, on a resident node with the real Dovecot, while a thousand other nodes wait. */
+/** Time from a tool's answer to a working login, on a resident node with the real Dovecot, while a thousand other nodes wait. */
 import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { seedDatabase } from "../db/seed.ts";
@@ -61,7 +61,7 @@ await benchmark(async () => {
     if (response.status !== 200) throw new Error(`add-user was answered ${response.status}`);
     await response.arrayBuffer();
   };
-  /** Not tried before the node has written the mailbox down: Dovecot holds each refusal back for half a second. */
+  /** Starts once the node has written the mailbox: Dovecot delays each refused login by half a second. */
   const login = async (email: string) => {
     const line = `${email}:`;
     while (!readFileSync(join(out, "users"), "latin1").includes(line)) {
@@ -94,7 +94,7 @@ await benchmark(async () => {
     if (index < 0) continue;
     times.push(performance.now() - begin);
     untilWritten.push((written.at(-1) ?? 0) - begin);
-    // The other nodes come back to wait, as they would between two changes.
+    // Let the other nodes wait again, as they would between two changes.
     await new Promise((resolve) => setTimeout(resolve, 300));
   }
   await node.end();

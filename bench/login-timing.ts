@@ -1,4 +1,4 @@
-/** Whether the time of a refused sign-in tells why: a wrong password, of which kind, or none set at all. */
+/** Does the time of a refused sign-in reveal the reason: which kind of wrong password, or no password set? */
 import { join } from "node:path";
 import { openStore } from "../db/sqlite.ts";
 import { OperatorLogin } from "../src/auth/operator-login.ts";
@@ -8,7 +8,7 @@ import { benchmark, median, now, printTable, temporaryFolder } from "./support.t
 const COST = 10;
 const PASSWORD = "the operator's own password";
 const ATTEMPTS = Number(process.env.ROUNDS ?? 120);
-/** Below the number of failures from which on everybody waits. */
+/** Below the number of failures that starts the delays. */
 const ATTEMPTS_OF_A_LOGIN = 40;
 
 const guesses: Record<string, { password: string; isSet: boolean }> = {
@@ -36,7 +36,7 @@ await benchmark(async () => {
     if (attempt % (ATTEMPTS_OF_A_LOGIN / Object.keys(guesses).length) === 0) {
       logins = stores.map(({ isSet, store }) => ({ isSet, login: new OperatorLogin(store, COST) }));
     }
-    // In another order each time: what came before weighs on all alike.
+    // A new order each time, so that the previous case affects all alike.
     for (const [what, { password, isSet }] of shuffled(Object.entries(guesses))) {
       const { login } = logins.find((candidate) => candidate.isSet === isSet) ?? {};
       const cpu = process.cpuUsage();
@@ -66,7 +66,7 @@ await benchmark(async () => {
   for (const { store } of stores) await store.close();
 });
 
-/** How often one of these takes longer than one of those (Mann and Whitney's U): half the time says nothing. */
+/** The share of pairs in which the first takes longer (Mann-Whitney U). One half reveals nothing. */
 function longerThan(these: readonly number[], those: readonly number[]): number {
   const longer = these.flatMap((one) => those.map((other) => Number(one > other)));
   return longer.reduce((sum, each) => sum + each, 0) / longer.length;

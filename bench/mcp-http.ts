@@ -17,7 +17,7 @@ const META = {
   "io.modelcontextprotocol/clientCapabilities": {},
 };
 
-/** A call of list_domains as clients of the two eras send it. */
+/** A call of list_domains in the form of each protocol era. */
 const eras = {
   "2025-11-25": { headers: { "mcp-protocol-version": "2025-11-25" }, meta: undefined },
   "2026-07-28": {
@@ -30,11 +30,11 @@ type Era = keyof typeof eras;
 interface Load {
   /** Calls a second. */
   rate: number;
-  /** Processor time of the server for one call, in µs. */
+  /** The server's processor time for a call, in µs. */
   cpu: number;
 }
 
-/** Calls over stateless HTTP, ten domains listed: the product, and the idioms of the SDK's two lines, in turn. */
+/** Calls over stateless HTTP that list ten domains: the product and the idioms of both SDK lines, in turn. */
 await benchmark(async () => {
   const { folder, database } = await seededDatabase({ users: 100, domains: 10 });
   const store = openStore(database, { create: false });
@@ -58,7 +58,7 @@ await benchmark(async () => {
   };
   type Name = keyof typeof servers;
   const names = Object.keys(servers) as Name[];
-  /** The 1.x line ends before 2026-07-28. */
+  /** The 1.x line does not support 2026-07-28. */
   const speaks = (name: Name, era: Era) => name !== "SDK 1.x, its idiom" || era === "2025-11-25";
   const loads = new Map<string, Load[]>();
   for (let round = -1; round < ROUNDS; round += 1) {
@@ -108,7 +108,7 @@ function message(token: string, era: Era): { headers: Record<string, string>; bo
   };
 }
 
-/** What is measured must be an answer and not a refusal, which comes with 200 as well. */
+/** Checks for a real answer: refusals have status 200 as well. */
 async function expectAnswer(url: string, token: string, era: Era): Promise<void> {
   const { headers, body } = message(token, era);
   const response = await fetch(`${url}/mcp`, { method: "POST", headers, body });

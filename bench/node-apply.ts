@@ -1,4 +1,4 @@
-/** What one change costs a node, at 10,000, 100,000 and 1,000,000 users, with real Postfix and Dovecot; and where the time goes. */
+/** A node's cost of one change at 10,000, 100,000 and 1,000,000 users, with real Postfix and Dovecot, by step. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { seedDatabase } from "../db/seed.ts";

@@ -11,7 +11,7 @@ export interface NameServer {
   stop(): Promise<void>;
 }
 
-/** NSD on a loopback port of its own, nothing shared with a system's service, with a zone of this many addresses. */
+/** NSD on its own loopback port, separate from any system service, with a zone of this many addresses. */
 export async function startNsd(folder: string, records: number): Promise<NameServer> {
   const program = ["/usr/sbin/nsd", "/usr/local/sbin/nsd"].find(existsSync);
   if (program === undefined) throw new Error("NSD is not installed (Debian: apt install nsd)");
@@ -43,7 +43,7 @@ zone:
   const child = spawn(program, ["-d", "-c", join(folder, "nsd.conf")], { stdio: "ignore" });
   const stop = () => ended(child);
   for (let attempt = 0; attempt < 600; attempt += 1) {
-    // It listens before its zone is loaded, and then refuses.
+    // NSD listens before it has loaded the zone, and refuses until then.
     if ((await transfer(port).catch(() => 0)) > records) return { port, stop };
     if (child.exitCode !== null) break;
     await new Promise((resolve) => setTimeout(resolve, 100));
@@ -52,7 +52,7 @@ zone:
   throw new Error("NSD does not serve its zone");
 }
 
-/** One AXFR (RFC 5936), read by a client that counts. @returns the number of records */
+/** Reads one AXFR (RFC 5936). @returns the number of records */
 export function transfer(port: number): Promise<number> {
   return new Promise((resolve, reject) => {
     const socket = connect(port, "127.0.0.1");
@@ -67,7 +67,7 @@ export function transfer(port: number): Promise<number> {
         if ((message.readUInt16BE(2) & 0xf) !== 0) return void socket.destroy(new Error("refused"));
         records += message.readUInt16BE(6);
         data = data.subarray(2 + length);
-        // The zone's SOA stands at the beginning and at the end: the last message holds an SOA record.
+        // The SOA record comes first and last: the last message contains one.
         if (endsWithSoa(message, records)) {
           socket.destroy();
           return resolve(records);
@@ -81,7 +81,7 @@ export function transfer(port: number): Promise<number> {
   });
 }
 
-/** The serial is one that no other bytes of this zone show. */
+/** No other bytes of this zone equal the serial. */
 const SERIAL = 0x7a7a7a7a;
 const SERIAL_BYTES = Buffer.from([0x7a, 0x7a, 0x7a, 0x7a]);
 

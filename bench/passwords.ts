@@ -14,12 +14,12 @@ import {
 const ROUNDS = Number(process.env.ROUNDS ?? 5);
 const CHANGES = 200;
 const NODES = 10;
-/** Each asks for everything after each change, of which the server gives one key 30 a minute. */
+/** Number of nodes. Each asks for a snapshot after each change, and the server gives one key 30 a minute. */
 const KEYS_EACH = 100;
 /** ms between two polls of one node. */
 const PAUSE = 5;
 
-/** How long polls take while 200 passwords are set at once, and how many of those are set. */
+/** Time of polls while 200 passwords are set at once, and how many of these are set. */
 await benchmark(async () => {
   const { folder, database } = await seededDatabase({ users: 1000, domains: 1 });
   const keys = await addNodes(database, NODES * KEYS_EACH);

@@ -8,7 +8,7 @@ const NODES = 5000;
 const ROUNDS = Number(process.env.ROUNDS ?? 9);
 const SECONDS = 3;
 
-/** Polls answered 304, contact recorded: the product, a bare node:http server and Express 5, in turn. */
+/** 304 polls with the contact recorded: the product, a bare node:http server and Express 5, in turn. */
 await benchmark(async () => {
   const { folder, database } = await seededDatabase({ users: 10_000, domains: 100 });
   const keys = await addNodes(database, NODES);

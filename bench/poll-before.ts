@@ -1,4 +1,4 @@
-/** The 304 poll of this checkout beside that of an earlier one: `node bench/poll-before.ts FOLDER`, with its node_modules. */
+/** The 304 poll of this checkout beside an earlier one: `node bench/poll-before.ts FOLDER`. FOLDER has its node_modules. */
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { benchmark, entryOf, median, Program, printTable, temporaryFolder } from "./support.ts";
@@ -51,7 +51,7 @@ await benchmark(async () => {
   );
 });
 
-/** By REST alone, which is the same in both. */
+/** Uses REST only, which both checkouts have. */
 async function start(folder: string): Promise<Server> {
   const database = join(temporaryFolder(), "m25-mail.db");
   const program = new Program([entryOf(folder), "serve", "--port", "0", "--db", database]);

@@ -7,10 +7,10 @@ import { poll } from "./wrk.ts";
 const USERS = Number(process.env.USERS ?? 1_000_000);
 const DOMAINS = 1000;
 const ROUNDS = Number(process.env.ROUNDS ?? 5);
-/** Long enough for the polls to go on during the whole rebuilding and hardly longer. */
+/** Long enough for polls during the whole rebuild, and hardly longer. */
 const SECONDS = Number(process.env.SECONDS ?? 4);
 
-/** A rebuild of the snapshot while 16 connections poll, 400 times a second together. */
+/** A rebuild of the snapshot while 16 connections poll, 400 times a second in total. */
 await benchmark(async () => {
   const folder = temporaryFolder();
   const database = join(folder, "m25-mail.db");
@@ -25,7 +25,7 @@ await benchmark(async () => {
     const etag = await server.ask<string>("change");
     await server.ask("watch");
     const polls = poll({ ...polling, etag });
-    // The first and the last round measure the same without rebuilding.
+    // The first and last rounds measure the same without a rebuild.
     const idle = round % (ROUNDS + 1) === 0;
     const build = idle ? undefined : await fetchMaps(url, keys[0] ?? "");
     const load = await polls;
@@ -60,7 +60,7 @@ await benchmark(async () => {
   );
 });
 
-/** @returns ms until the maps were ready: their header comes when the whole of them is built */
+/** @returns ms until the maps were ready: the header is sent when all of them are built */
 async function fetchMaps(url: string, key: string): Promise<number> {
   const before = performance.now();
   const headers = { authorization: `Bearer ${key}`, "accept-encoding": "br" };

@@ -1,4 +1,4 @@
-/** A snapshot that is ready, to a fast reader, beside NSD's AXFR of as many records; no client looks at what it reads. */
+/** A ready snapshot sent to a fast reader, beside NSD's AXFR of as many records. The clients do not parse. */
 import { get } from "node:http";
 import { join } from "node:path";
 import { seedDatabase } from "../db/seed.ts";
@@ -35,7 +35,7 @@ await benchmark(async () => {
   const [key = ""] = await addNodes(database, 1);
   const server = new Program(["bench/servers/product.ts", database], { ipc: true });
   const url = await server.until(/serves (http:\S+)/);
-  await readMaps(url, key, "br"); // the first reader waits for it to be built
+  await readMaps(url, key, "br"); // the first read waits for the build
 
   const snapshot = (encoding: "br" | "identity") => async (): Promise<Round> => {
     await server.ask("watch");
@@ -83,7 +83,7 @@ await benchmark(async () => {
   );
 });
 
-/** @returns the bytes of the body */
+/** @returns the size of the body in bytes */
 function readMaps(url: string, key: string, encoding: string): Promise<number> {
   return new Promise((resolve, reject) => {
     const headers = { authorization: `Bearer ${key}`, "accept-encoding": encoding };

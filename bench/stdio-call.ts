@@ -6,7 +6,7 @@ import { benchmark, median, printTable, quantile, seededDatabase } from "./suppo
 const ROUNDS = Number(process.env.ROUNDS ?? 20);
 const CALLS = 300;
 
-/** Calls by the SDK's client over stdio, one at a time, in turn: list_domains with ten domains, and an empty tool. */
+/** Calls by the SDK's client over stdio, one at a time: list_domains with ten domains and an empty tool, in turn. */
 await benchmark(async () => {
   const { database } = await seededDatabase({ users: 100, domains: 10 });
   const cases = [

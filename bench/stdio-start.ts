@@ -5,7 +5,7 @@ import { benchmark, median, peerRequire, printTable, quantile, temporaryFolder }
 
 const ROUNDS = Number(process.env.ROUNDS ?? 25);
 
-/** From the start of the process to the answer to `initialize`, over stdio, in turn. */
+/** Time from process start to the answer to `initialize`, over stdio, in turn. */
 await benchmark(async () => {
   const folder = temporaryFolder();
   const database = join(folder, "m25-mail.db");

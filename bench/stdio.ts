@@ -9,17 +9,17 @@ const INITIALIZE = {
   clientInfo: { name: "bench", version: "1" },
 };
 
-/** The program as it is shipped; M25_MAIL_PROGRAM names another build of it. */
+/** The shipped program; M25_MAIL_PROGRAM names another build. */
 export function shippedProgram(): string {
   const program = process.env.M25_MAIL_PROGRAM || join(import.meta.dirname, "../dist/m25-mail.js");
   if (!existsSync(program)) throw new Error("There is no dist/m25-mail.js: run npm run build first.");
   return program;
 }
 
-/** An MCP server on stdio, with a client so small that next to nothing of the time is its own. */
+/** An MCP server on stdio, with a client so small that its own time hardly counts. */
 export class StdioServer {
   readonly program: Program;
-  /** ms from the start of the process to the answer to `initialize`. */
+  /** ms from process start to the answer to `initialize`. */
   readonly started: Promise<number>;
   readonly #answers = new Map<number, (result: Record<string, unknown>) => void>();
   #id = 0;

@@ -16,7 +16,7 @@ const TICKS = 100;
 
 const cleanups: Array<() => void | Promise<void>> = [];
 
-/** Runs a benchmark; afterwards its processes are ended and its folders removed, whatever happened. */
+/** Runs a benchmark, then ends its processes and removes its folders, even after a failure. */
 export async function benchmark(run: () => Promise<void>): Promise<void> {
   const interrupted = () => process.exit(130);
   process.once("SIGINT", interrupted).once("SIGTERM", interrupted);
@@ -27,10 +27,10 @@ export async function benchmark(run: () => Promise<void>): Promise<void> {
   for (const end of cleanups.splice(0).reverse()) await end();
 }
 
-/** For servers that are to be asked as often as they can answer. */
+/** Flags that switch off the limits of calls. */
 export const unlimited = ["--limit-requests", "999999999", "--limit-passwords", "999999999"];
 
-/** Something that is to be ended with the benchmark. */
+/** Registers work for the end of the benchmark. */
 export function cleanup(end: () => void | Promise<void>): void {
   cleanups.push(end);
 }
@@ -41,12 +41,12 @@ export function temporaryFolder(): string {
   return folder;
 }
 
-/** `node FILE ARGUMENTS`, ended with the benchmark. stderr is kept for `until`, and shown when it fails. */
+/** `node FILE ARGUMENTS`, ended with the benchmark. `until` reads its stderr and shows it on failure. */
 export class Program {
   readonly child: ChildProcess;
   #stderr = "";
 
-  /** @param ipc for programs of bench/servers that are asked things */
+  /** @param ipc opens an IPC channel, for programs of bench/servers */
   constructor(args: readonly string[], { ipc = false } = {}) {
     this.child = spawn(process.execPath, ["--no-warnings", ...args], {
       stdio: ipc ? ["pipe", "pipe", "pipe", "ipc"] : ["pipe", "pipe", "pipe"],
@@ -58,7 +58,7 @@ export class Program {
     cleanups.push(() => this.end());
   }
 
-  /** The first group of `pattern` in what the program wrote to stderr. */
+  /** Waits for `pattern` on stderr and returns its first group. */
   async until(pattern: RegExp, timeout = 30_000): Promise<string> {
     const deadline = Date.now() + timeout;
     for (;;) {
@@ -71,7 +71,7 @@ export class Program {
     }
   }
 
-  /** Sends a message and waits for its answer: for programs of bench/servers. */
+  /** Sends an IPC message and waits for the answer. */
   ask<T>(message: string): Promise<T> {
     return new Promise((resolve) => {
       this.child.once("message", (answer) => resolve(answer as T));
@@ -79,7 +79,7 @@ export class Program {
     });
   }
 
-  /** Seconds of processor time so far; only on Linux. */
+  /** Seconds of processor time so far. Linux only. */
   cpuSeconds(): number {
     const stat = readFileSync(`/proc/${this.child.pid}/stat`, "utf8");
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
@@ -93,14 +93,14 @@ export class Program {
     clearTimeout(stubborn);
   }
 
-  /** Resolves when the program has ended by itself. */
+  /** Resolves when the program ends by itself. */
   async ended(): Promise<void> {
     if (this.child.exitCode !== null || this.child.signalCode !== null) return;
     await new Promise((resolve) => this.child.once("exit", resolve));
   }
 }
 
-/** A new database in a folder of its own; all mailboxes have one hash, of a password that nobody knows. */
+/** A new database in its own folder. All mailboxes share one hash of an unknown password. */
 export async function seededDatabase(size: { users: number; domains: number }) {
   const folder = temporaryFolder();
   const database = join(folder, "m25-mail.db");
@@ -109,7 +109,7 @@ export async function seededDatabase(size: { users: number; domains: number }) {
   return { folder, database };
 }
 
-/** A new database with this many nodes; the keys, in the nodes' order. */
+/** Adds this many nodes. Returns their keys in order. */
 export async function addNodes(database: string, count: number): Promise<string[]> {
   const store = openStore(database, { create: true });
   const keys = Array.from({ length: count }, () => newCredential("syncKey"));
@@ -125,7 +125,7 @@ export async function addNodes(database: string, count: number): Promise<string[
 const HASH_BYTES = 40;
 let spare = Buffer.alloc(0);
 
-/** Looks like a bcrypt hash, and like no other: equal ones would be compressed to next to nothing. */
+/** A unique text in the form of a bcrypt hash: equal ones would compress to almost nothing. */
 export function someHash(): string {
   if (spare.length < HASH_BYTES) spare = randomBytes(1000 * HASH_BYTES);
   const text = spare.subarray(0, HASH_BYTES).toString("base64").replaceAll("+", ".");
@@ -133,7 +133,7 @@ export function someHash(): string {
   return `{BLF-CRYPT}$2b$10$${text.slice(0, 53)}`;
 }
 
-/** What `m25-mail` itself gives to every call. */
+/** The runtime that `m25-mail` itself gives to every call. */
 export function runtimeOf(store: Store): Runtime {
   const hasher = new PasswordHasher(10);
   return {
@@ -148,7 +148,7 @@ export function now(): string {
   return new Date().toISOString();
 }
 
-/** For packages that are only measured against, and have no types here. */
+/** Imports a rival package, which has no types here. */
 export const peerRequire = createRequire(import.meta.url);
 
 export function quantile(values: readonly number[], q: number): number {
@@ -172,7 +172,7 @@ export function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-/** A table in Markdown, so that it can be copied into README.md. */
+/** Prints a Markdown table, ready for README.md. */
 export function printTable(header: readonly string[], rows: ReadonlyArray<readonly string[]>): void {
   const widths = header.map((title, column) =>
     Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)),
@@ -186,7 +186,7 @@ export function printTable(header: readonly string[], rows: ReadonlyArray<readon
   for (const row of rows) print(line(row));
 }
 
-/** The program's entry in a checkout; before it had a folder of its own it stood in src. */
+/** The program's entry in a checkout. Earlier checkouts have it in src. */
 export function entryOf(checkout: string): string {
   const entries = ["src/program/entry.ts", "src/entry.ts"].map((path) => join(checkout, path));
   return entries.find((path) => existsSync(path)) ?? join(checkout, "src/program/entry.ts");

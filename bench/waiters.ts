@@ -1,4 +1,4 @@
-/** Ten thousand nodes that wait: what they cost while nothing happens, and how long one change takes to reach all. */
+/** Ten thousand waiting nodes: their cost while nothing happens, and the time of one change to reach all. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { seedDatabase } from "../db/seed.ts";
@@ -7,9 +7,9 @@ import { addNodes, benchmark, now, Program, printTable, someHash, temporaryFolde
 
 const NODES = Number(process.env.NODES ?? 10_000);
 const ROUNDS = Number(process.env.ROUNDS ?? 3);
-/** How deploy/m25-mail starts it, and what the benchmark needs. */
+/** The flags of deploy/m25-mail, and those that the benchmark needs. */
 const NODE_FLAGS = ["--max-semi-space-size=2", "--expose-gc"];
-/** Seconds of watching the server do nothing. Below the 55 after which waits end. */
+/** Seconds to watch the idle server. Fewer than 55, when waits end. */
 const IDLE = 10;
 
 await benchmark(async () => {
@@ -31,13 +31,13 @@ await benchmark(async () => {
     return memory(server);
   };
   const alone = await settledMemory();
-  // The first half also pays for what the program needs once: compiled code, room for short-lived objects.
+  // The first half also pays one-time costs: compiled code, space for short-lived objects.
   await nodes.ask("connect half");
   await nodes.ask("wait half");
   const half = await settledMemory();
   await server.ask("change");
   await nodes.ask("woken");
-  // The others have not heard of that change yet.
+  // The other nodes do not have that change yet.
   await nodes.ask("connect all");
   await nodes.ask("wait rest");
   await nodes.ask("woken");
@@ -79,12 +79,12 @@ await benchmark(async () => {
   );
 });
 
-/** KB that the process occupies. */
+/** Resident memory of the process in KB. */
 function memory({ child }: Program): number {
   return Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${child.pid}/status`, "utf8"))?.[1]);
 }
 
-/** Waits until the server has done what it was asked: half a second without work. */
+/** Waits until the server is idle: half a second without work. */
 async function settled(server: Program): Promise<void> {
   for (let quiet = 0; quiet < 5; ) {
     const before = server.cpuSeconds();

@@ -16,17 +16,17 @@ export interface LoadOptions {
   url: string;
   /** Default: a poll. */
   path?: string;
-  /** Credentials, presented in turn. */
+  /** Credentials to use in turn. */
   keys: readonly string[];
   etag: string;
   seconds: number;
   connections?: number;
-  /** ms that each connection rests between two polls. */
+  /** ms between two polls of a connection. */
   pause?: number;
   folder: string;
 }
 
-/** Polls with wrk, one thread; every answer must be 304, or as short as one. */
+/** Polls with wrk in one thread. Every answer must be a 304, or as short as one. */
 export async function poll(options: LoadOptions): Promise<Load> {
   const { url, path = "/sync/v1/maps", keys, etag, seconds, connections = 32, pause = 0, folder } = options;
   const keyFile = join(folder, "keys");
@@ -38,7 +38,7 @@ export async function poll(options: LoadOptions): Promise<Load> {
   const result = /^poll (\d+) (\d+) (\d+) (\d+) (\d+) (\d+) (\d+)$/m.exec(stdout)?.slice(1).map(Number);
   if (result === undefined) throw new Error(`wrk said nothing of use:\n${stdout}`);
   const [requests = 0, microseconds = 0, bytes = 0, errors = 0, p50 = 0, p99 = 0, max = 0] = result;
-  // Maps instead of a 304 would be longer than any header.
+  // An answer with maps would be longer than any header.
   if (errors > 0 || bytes / requests > 1000)
     throw new Error(`not every poll was answered 304, or an answer was long:\n${stdout}`);
   return {

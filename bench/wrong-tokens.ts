@@ -12,9 +12,8 @@ import { benchmark, median, print, printTable, quantile, temporaryFolder } from 
 const CHECKS = Number(process.env.CHECKS ?? 100_000);
 
 /**
- * Whether the time that a refusal takes tells a token whose id exists from one whose id does not, and a secret
- * that begins rightly from one that does not; likewise sync keys, and those that have ended. In the process itself: what
- * the network adds only hides it.
+ * Does the time of a refusal reveal whether a token's id exists, whether a secret has the right beginning, or whether a
+ * sync key has ended? Measured inside the process, because a network only hides the difference.
  */
 await benchmark(async () => {
   const store = openStore(join(temporaryFolder(), "m25-mail.db"), { create: true });

@@ -1,7 +1,7 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 
-/** The floor: node:http, which looks at nothing and answers 304. */
+/** The lower bound: node:http that answers 304 and does nothing else. */
 const etag = process.argv[2] ?? "";
 const server = createServer({ keepAliveTimeout: 90_000 }, (_request, response) => {
   response.writeHead(304, { "cache-control": "no-store", etag });

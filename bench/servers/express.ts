@@ -11,7 +11,7 @@ import { wholeView } from "../../src/sync/view.ts";
 import { credentialId, credentialMatches } from "../../tools/credential.ts";
 import { peerRequire } from "../support.ts";
 
-/** The little of Express that is used here. */
+/** The part of Express that is used here. */
 interface Response extends ServerResponse {
   locals: Record<string, unknown>;
   status(code: number): Response;
@@ -33,7 +33,7 @@ interface Express {
   Router(): Router;
 }
 
-/** The same poll on Express 5, as one writes it: the product's own guard, store and functions in middleware. */
+/** The same poll on Express 5 in its usual style: the product's own guard, store and functions as middleware. */
 const express = peerRequire("express") as Express;
 const store = openStore(process.argv[2] ?? "", { create: false });
 const lastSeen = new LastSeen(store, stderrLog());

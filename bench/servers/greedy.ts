@@ -1,9 +1,9 @@
-/** One principal that does its worst in the way it is told by IPC, until told to stop: `greedy.ts FILE`. */
+/** One principal that overloads the server in the way that an IPC message names, until told to stop: `greedy.ts FILE`. */
 import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 
-/** What FILE holds, as JSON. */
+/** The JSON content of FILE. */
 export interface Greed {
   url: string;
   token: string;
@@ -19,7 +19,7 @@ const BATCH = Number(process.env.BATCH ?? 10);
 /** Polls that are sent ahead on one connection. */
 const PIPELINE = 90_000;
 const PASSWORDS_AT_ONCE = 100;
-/** ms after a refusal. */
+/** ms to wait after a refusal. */
 const PAUSE = 100;
 
 const greed = JSON.parse(readFileSync(process.argv[2] ?? "", "utf8")) as Greed;

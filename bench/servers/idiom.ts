@@ -2,7 +2,7 @@ import { call, type Runtime } from "../../tools/call.ts";
 import { operator } from "../../tools/principal.ts";
 import type { Tool } from "../../tools/tool.ts";
 
-/** A tool's handler as the SDK's documentation writes one: what is thrown is the SDK's to answer. */
+/** A tool's handler as in the SDK's documentation: the SDK answers for thrown errors. */
 export const handlerOf = (runtime: Runtime, tool: Tool) => async (args: unknown) => {
   const outcome = await call(runtime, operator("stdio"), tool, args);
   if (!outcome.ok) throw outcome.error;

@@ -8,22 +8,22 @@ import { stateTag } from "../../src/sync/answer.ts";
 import { wholeView } from "../../src/sync/view.ts";
 import { runtimeOf } from "../support.ts";
 
-/** What the server saw of itself between "watch" and "report". Times in ms, memory in MB. */
+/** Measurements between "watch" and "report". Times in ms, memory in MB. */
 export interface Watch {
   /** The event loop's longest delay of a 1 ms timer, as perf_hooks sees it. */
   timerStall: number;
-  /** The longest that another thread waited for the event loop to answer it. */
+  /** The longest time that another thread waited for an answer of the event loop. */
   echoStall: number;
-  /** The most processor time that the event loop's own thread used between two such answers. */
+  /** The most processor time of the event loop's thread between two such answers. */
   work: number;
   rssBefore: number;
   rssPeak: number;
 }
 
-/** m25-mail serve, in a process that can be asked over IPC how its event loop does. */
+/** m25-mail serve in a process that reports the delays of its event loop over IPC. */
 const [database = ""] = process.argv.slice(2);
 const store = openStore(database, { create: false });
-// Many nodes poll from this one address, as they do behind a proxy.
+// Many nodes poll from one address, as behind a proxy.
 const config = serveConfig({ db: database, port: "0", "trusted-proxies": "127.0.0.1" }, {});
 const server = await serve(config, store, runtimeOf(store), stderrLog());
 const delays = monitorEventLoopDelay({ resolution: 1 });
@@ -68,7 +68,7 @@ const answers: Record<string, () => Promise<unknown>> = {
     globalThis.gc?.();
     return {};
   },
-  /** A new revision of the state; its ETag. */
+  /** Makes a new revision of the state and returns its ETag. */
   async change() {
     await store.write(async ({ users }) => {
       const [user] = await users.page(1, undefined, undefined);

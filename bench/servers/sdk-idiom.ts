@@ -13,8 +13,8 @@ import { runtimeOf } from "../support.ts";
 import { handlerOf } from "./idiom.ts";
 
 /**
- * The nine tools as the SDK's documentation serves tools over HTTP: for each request a server on which all are
- * registered with their zod schemas, which makes their validators anew. Same store, same tokens, same call().
+ * The nine tools over HTTP as in the SDK's documentation: a server for each request, with all tools registered with their
+ * zod schemas, which makes the validators anew. Same store, same tokens, same call().
  */
 const store = openStore(process.argv[2] ?? "", { create: false });
 const runtime = runtimeOf(store);

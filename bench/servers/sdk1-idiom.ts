@@ -26,8 +26,8 @@ interface Express {
 }
 
 /**
- * The nine tools as the 1.x SDK's documentation serves tools without sessions: on Express, with a server, a schema
- * validator and a transport for each request. Same store, same tokens, same call().
+ * The nine tools without sessions as in the 1.x SDK's documentation: on Express, with a server, a schema validator and a
+ * transport for each request. Same store, same tokens, same call().
  */
 const express = peerRequire("express") as Express;
 const store = openStore(process.argv[2] ?? "", { create: false });

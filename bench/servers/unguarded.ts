@@ -2,15 +2,15 @@ import { registerHooks } from "node:module";
 import { fileURLToPath } from "node:url";
 
 /**
- * `m25-mail serve` from the same sources, but for what it asks of a caller: no credential is looked up or hashed, no
- * scope, no address and no limit checked. Whoever calls is the operator, or the node with this key's id.
+ * `m25-mail serve` from the same sources without its checks of callers: it looks up and hashes no credential, and checks
+ * no scope, address or limit. Every caller is the operator, or the node with this key's id.
  */
 const [keyId = "", ...argv] = process.argv.slice(2);
 
 const bypassed: Record<string, ReadonlyArray<readonly [code: string, instead: string]>> = {
   "src/auth/access-tokens.ts": [
     [
-      // After the look at the database: waiting for it lets requests go on together, which makes all the rest faster.
+      // After the look at the database: requests that wait for it continue together, which makes the rest faster.
       '    const key = hash("sha256", credential);',
       '    if (Date.now() > 0) return { name: "operator", door, scopes: everyScope };\n    const key = "";',
     ],

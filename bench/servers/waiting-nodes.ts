@@ -1,15 +1,15 @@
-/** Thousands of nodes that wait for changes, in a process that is told by IPC what to do: `waiting-nodes.ts URL KEYS CURSOR`. */
+/** Thousands of nodes that wait for changes, in a process that takes commands by IPC: `waiting-nodes.ts URL KEYS CURSOR`. */
 import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 
-/** What came of one wait of all nodes. Times are those of Date.now(). */
+/** The result of one wait of all nodes. Times are Date.now(). */
 export interface Woken {
   answers: Record<string, number>;
   first: number;
   last: number;
 }
 
-/** Connections that are made at a time: a listening socket's queue is short. */
+/** Connections to open at a time: the queue of a listening socket is short. */
 const AT_ONCE = 100;
 
 const [url = "", keyFile = "", first = ""] = process.argv.slice(2);
@@ -20,7 +20,7 @@ class WaitingNode {
   #socket: Socket | undefined;
   #cursor = first;
   #text = "";
-  /** Of an answer: its status. */
+  /** The status of an answer. */
   answered: (status: string) => void = () => {};
 
   constructor(key: string) {
@@ -100,7 +100,7 @@ const orders: Record<string, () => Promise<unknown>> = {
   async "wait all"() {
     woken = wait(nodes);
   },
-  /** Each waits again soon after every answer. */
+  /** Each node waits again after every answer. */
   async follow() {
     await connectThese(nodes);
     for (const node of nodes) {
@@ -111,7 +111,7 @@ const orders: Record<string, () => Promise<unknown>> = {
       node.wait();
     }
   },
-  /** How many answers those who follow have had. */
+  /** The number of answers to nodes that follow. */
   async followed() {
     return followed;
   },

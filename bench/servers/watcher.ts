@@ -1,8 +1,8 @@
 import { parentPort } from "node:worker_threads";
 
 /**
- * A thread beside the server's: asks the event loop for an answer, again 2 ms after each, and notes how long
- * the longest took. A timer in the loop itself cannot tell a stall from its own lateness.
+ * A second thread that asks the event loop for an answer, again 2 ms after each, and records the longest wait.
+ * A timer in the loop itself could not tell a stall from its own lateness.
  */
 const pause = new Int32Array(new SharedArrayBuffer(4));
 let asked = performance.now();
