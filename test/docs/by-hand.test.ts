@@ -1,10 +1,10 @@
 /** Commands of the pages whose answers the page tells of. */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { http } from "../support/http.ts";
 import { m25mail } from "../support/program.ts";
-import { command } from "./pages.ts";
+import { command, ROOT, textOf } from "./pages.ts";
 import { shell } from "./shell.ts";
 
 test("the commands that try REST and MCP by hand are answered as the page says", async () => {
@@ -33,3 +33,16 @@ test("the commands that give an assistant one domain do what the page says", asy
   await run(command(`${heading} 3`));
   expect(await status()).toBe(401);
 });
+
+test.each(["README.md", "docs/assistants.md"])(
+  "what %s gives to paste is valid, and starts a file that is there",
+  (page) => {
+    const pasted = [...textOf(page).matchAll(/`(\{ "(?:mcpServers|servers)".*?\})`/g)].map(
+      ([, text = ""]) => text,
+    );
+    expect(pasted.length).toBeGreaterThan(1);
+    for (const text of pasted) expect(() => JSON.parse(text), text).not.toThrow();
+    const started = [...textOf(page).matchAll(/\/opt\/m25-mail\/([\w./-]+)/g)].map(([, file = ""]) => file);
+    expect(started.filter((file) => !existsSync(join(ROOT, file)))).toEqual([]);
+  },
+);
