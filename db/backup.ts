@@ -14,11 +14,11 @@ import { MailError } from "../src/mail/error.ts";
 import { isDatabaseFile, noDatabase, openConnection, translated, unavailable } from "./file.ts";
 
 /**
- * Writes a consistent copy of the database to `file`, 0600, while others read and write it. An older backup there is
- * replaced, and nothing else.
+ * Writes a consistent copy of the database to `file`, 0600, while others read and write it. It replaces `file` only if
+ * that is an older backup.
  *
- * @returns true where it replaced one
- * @throws MailError unavailable, also where there is no database; invalid_input when `file` is the database, in use, or no backup
+ * @returns true if it replaced a backup
+ * @throws MailError unavailable, also without a database; invalid_input when `file` is the database, in use, or not a backup
  */
 export async function backUp(database: string, file: string): Promise<boolean> {
   if (!existsSync(database)) throw noDatabase(database);
@@ -36,7 +36,7 @@ export async function backUp(database: string, file: string): Promise<boolean> {
   const unfinished = `${file}.${randomBytes(8).toString("hex")}.tmp`;
   try {
     createNew(unfinished);
-    // Pins one state: the copy would begin anew at every commit of others, and one comes each second.
+    // Pin one state. Otherwise the copy would restart at every commit of another process, about one a second.
     connection.exec("BEGIN");
     connection.prepare("SELECT 1 FROM state").get();
     await connection.backup(unfinished);
@@ -51,17 +51,17 @@ export async function backUp(database: string, file: string): Promise<boolean> {
   }
 }
 
-/** Fails on whatever is there, a link too: the folder may be one where others write. */
+/** Fails if anything exists there, even a link: others may be able to write in the folder. */
 export function createNew(path: string): void {
   closeSync(openSync(path, "wx", 0o600));
 }
 
-/** True while the file has a write-ahead log with content: a program that writes to it has it open, or crashed. */
+/** True if the file's write-ahead log has content: a writer has it open, or crashed. */
 export function isInUse(file: string): boolean {
   return (statSync(`${realpathSync(file)}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0;
 }
 
-/** Whatever is not certainly a copy of ours may be all that there is of it. */
+/** Refuses to replace a file that is not certainly one of our backups. */
 function refuseToReplace(file: string): void {
   if (translated(() => isDatabaseFile(file), file) && !isInUse(file)) return;
   throw new MailError(
@@ -71,7 +71,7 @@ function refuseToReplace(file: string): void {
   );
 }
 
-/** Renaming over a database in use, or copying it onto itself, would destroy it. */
+/** Refuses a database in use, or the database itself: a rename would destroy it. */
 export function refuseItself(database: string, file: string): void {
   const [one, other] = [database, file].map((path) => statSync(path, { throwIfNoEntry: false }));
   if (one === undefined || other === undefined || one.ino !== other.ino || one.dev !== other.dev) return;

@@ -2,12 +2,12 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { openConnection, patiently, unavailable } from "./file.ts";
 import type { Contacts } from "./store.ts";
 
-/** Rows that are written at once, in about a millisecond: thousands of nodes may have called within a second. */
+/** Rows per transaction, about a millisecond: thousands of nodes may have called within a second. */
 const BATCH = 500;
 
 /**
- * Writes down who called, on a connection of its own that does not wait for the disk: an fsync each second would be
- * the longest stall of everybody else's requests, and no power cut makes the loss of a contact time hurt.
+ * Records contacts, on its own connection that does not wait for the disk: an fsync each second would be the longest stall
+ * of all other requests, and losing a contact time in a power cut does no harm.
  */
 export class ContactWriter {
   readonly #path: string;
@@ -42,7 +42,7 @@ export class ContactWriter {
   }
 }
 
-/** An id, and the address where that is noted. */
+/** An id, with the address if it is recorded. */
 type Caller = [id: number, address: string | null];
 
 type Statements = ReturnType<typeof open>;
@@ -50,9 +50,9 @@ type Statements = ReturnType<typeof open>;
 function open(path: string) {
   const connection = openConnection(path, { readonly: false });
   connection.pragma("synchronous = NORMAL");
-  connection.pragma("busy_timeout = 0"); // patiently() waits, and blocks nobody
+  connection.pragma("busy_timeout = 0"); // patiently() waits instead and blocks nobody
   const prepare = (text: string) => connection.prepare<{ callers: string; at: string }>(text);
-  // By way of the nodes themselves: one may have been removed since it called.
+  // Select from nodes, because a node may have been removed since its call.
   const noteIn = (table: string) =>
     prepare(
       `INSERT INTO ${table} (node_id, at, address)

@@ -2,23 +2,23 @@ import { type Kysely, type Selectable, sql } from "kysely";
 import type { Schema } from "./schema.ts";
 import { atMost } from "./statements.ts";
 
-/** For how long a key that has ended is known, in ms: a copy of a key file may lie in a backup for months. */
+/** ms to remember an ended key: a copy of a key file may lie in a backup for months. */
 const KEPT_FOR = 365 * 86_400_000;
 /**
- * Keys that are kept of one node. A thief gets at most 6 a minute (doors/sync/limits.ts): it takes almost three hours to
- * push out the key that the node itself still presents.
+ * Keys to remember for each node. A thief gets at most 6 a minute (doors/sync/limits.ts), so pushing out the key that the
+ * node itself still presents takes almost three hours.
  */
 const MOST_OF_A_NODE = 1000;
-/** Rows that one transaction forgets: others wait for it. */
+/** Rows to delete in one transaction. Other writers wait for it. */
 const FORGET_ROWS = 1000;
 
-/** A node's keys, as they stand in its row. */
+/** The keys in a node's row. */
 type NodeKeys = Pick<
   Selectable<Schema["nodes"]>,
   "id" | "name" | "key_id" | "key_hash" | "next_key_id" | "next_key_hash"
 >;
 
-/** Sync keys that have ended, as hashes, and when each was presented after that. */
+/** Hashes of ended sync keys, and the time of each one's last use after its end. */
 export class EndedKeyTable {
   readonly #db: Kysely<Schema>;
 
@@ -26,12 +26,12 @@ export class EndedKeyTable {
     this.#db = db;
   }
 
-  /** Remembers the key that the node had used. */
+  /** Remembers the node's current key. */
   async addUsed(node: NodeKeys, at: string): Promise<void> {
     await this.#add(node, { id: node.key_id, hash: node.key_hash }, at);
   }
 
-  /** Remembers the key that the node was to use next, if there is one. */
+  /** Remembers the node's next key, if there is one. */
   async addNext(node: NodeKeys, at: string): Promise<void> {
     const { next_key_id: id, next_key_hash: hash } = node;
     if (id !== null && hash !== null) await this.#add(node, { id, hash }, at);
@@ -54,8 +54,8 @@ export class EndedKeyTable {
   }
 
   /**
-   * Forgets the node's keys where one of them was presented: the operator has renewed the key. Else a thief could make the
-   * same known theft look new, with one key after the other.
+   * Forgets the node's keys if one of them was presented, after the operator has renewed the key. Otherwise a thief could
+   * make the same known theft look new with each older key.
    *
    * @returns whether one was presented
    */
@@ -72,7 +72,7 @@ export class EndedKeyTable {
     return true;
   }
 
-  /** @returns true the first time; undefined where the key is forgotten */
+  /** @returns true the first time; undefined if the key is forgotten */
   async notePresented(keyId: string, address: string, at: string): Promise<boolean | undefined> {
     const known = await this.#db
       .selectFrom("ended_keys")
@@ -89,7 +89,7 @@ export class EndedKeyTable {
   }
 
   /**
-   * Forgets the keys that ended a year ago, some rows at a time.
+   * Deletes some of the keys that ended a year ago.
    *
    * @returns whether there is more to forget
    */

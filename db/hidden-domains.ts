@@ -2,17 +2,17 @@ import { type Kysely, sql } from "kysely";
 import type { Schema } from "./schema.ts";
 import { atMost } from "./statements.ts";
 
-/** Mailboxes that a removal erases itself; a domain with more is hidden. */
+/** Maximum number of mailboxes that a removal erases itself. A domain with more is hidden. */
 export const ERASED_AT_ONCE = 500;
 
-/** ms that one batch erases for: other writers wait that long. */
+/** ms of erasing in one batch. Other writers wait that long. */
 const BATCH = 50;
-/** Mailboxes that one statement erases. */
+/** Mailboxes per statement. */
 const ROWS = 100;
 
 /**
- * Domains with more mailboxes than one transaction should erase: out of sight, until they are gone. A restore hides
- * its domains until the change-over (staged-state.ts).
+ * Removed domains with more mailboxes than one transaction should erase. They are invisible until batches have erased
+ * them. A restore also hides its domains until the change-over (staged-state.ts).
  */
 export class HiddenDomains {
   readonly #db: Kysely<Schema>;
@@ -21,12 +21,12 @@ export class HiddenDomains {
     this.#db = db;
   }
 
-  /** Frees its name, and shows it to nobody from here on. */
+  /** Hides a domain and frees its name. */
   async hide(id: number): Promise<void> {
     await sql`UPDATE domains SET name = 'hidden ' || id, erase_after = '' WHERE id = ${id}`.execute(this.#db);
   }
 
-  /** The id of one that is to be erased by now. */
+  /** The id of a domain that is due for erasing. */
   async due(): Promise<number | undefined> {
     const { rows } = await sql<{ id: number }>`SELECT id FROM domains
       WHERE erase_after IS NOT NULL AND erase_after <= strftime('%Y-%m-%dT%H:%M:%fZ', 'now') LIMIT 1`.execute(
@@ -38,7 +38,7 @@ export class HiddenDomains {
   /**
    * Erases some mailboxes of domains that are due, then the domains themselves.
    *
-   * @returns false when none is left
+   * @returns false when nothing is left
    */
   async erase(): Promise<boolean> {
     const began = performance.now();

@@ -6,18 +6,18 @@ import { type View, viewOf } from "../src/sync/view.ts";
 import type { EndedKeyTable } from "./ended-keys.ts";
 import type { Schema } from "./schema.ts";
 
-/** What a node is, may have and said last. */
+/** A node: its settings and its last report. */
 export interface MailNode {
   id: number;
   name: string;
   ipAddress: string | null;
   view: View;
   createdAt: string;
-  /** What the node said last, or null when it has said nothing yet. */
+  /** The last report; null before the first. */
   report: {
     revision: number;
     history: string;
-    /** null where it is of another part than the node is to serve now: it says nothing of this one. */
+    /** null when the report is about another role or other domains than the node has now. */
     digest: string | null;
     status: Report["status"];
     reason: Report["reason"];
@@ -27,26 +27,26 @@ export interface MailNode {
   } | null;
 }
 
-/** When a node was heard last, and from which address; null where that was not noted, by an older program. */
+/** A node's last contact. The address is null if an older program recorded it. */
 export interface Contact {
   at: string;
   address: string | null;
 }
 
-/** When it called last, was refused last for its address, and when one of its ended keys was presented; null for never. */
+/** Times of the last call, the last refusal for its address, and the last use of an ended key; null for never. */
 export type SeenNode = MailNode & {
   lastSync: Contact | null;
   refused: Contact | null;
   endedKeyUse: Contact | null;
 };
 
-/** A key as it is kept. */
+/** A stored key. */
 interface NewKey {
   id: string;
   hash: string;
 }
 
-/** Nodes, their sync keys (hashes only) and what they said last. */
+/** Nodes, the hashes of their sync keys, and their last reports. */
 export class NodeTable {
   readonly #db: Kysely<Schema>;
   readonly #endedKeys: EndedKeyTable;
@@ -68,14 +68,14 @@ export class NodeTable {
     return count;
   }
 
-  /** At most `limit` nodes in order of name, beginning after `after`; -1 is all. */
+  /** At most `limit` nodes by name, starting after `after`; -1 is all. */
   async page(limit: number, after = ""): Promise<SeenNode[]> {
     const rows = await this.#db
       .selectFrom("nodes")
       .leftJoin("contacts", "contacts.node_id", "nodes.id")
       .leftJoin("refused_contacts", "refused_contacts.node_id", "nodes.id")
       .leftJoin(
-        // SQLite takes presented_from from the row that has the max().
+        // SQLite takes presented_from from the row with the max().
         ({ selectFrom }) =>
           selectFrom("ended_keys")
             .select(({ fn }) => ["node_id", fn.max("presented_at").as("at"), "presented_from as address"])
@@ -100,7 +100,7 @@ export class NodeTable {
     }));
   }
 
-  /** How many nodes serve this domain; one that has never polled serves nothing. */
+  /** The number of nodes that serve this domain. A node that has never polled serves nothing. */
   async serving(domain: string): Promise<number> {
     const nodes = await this.all();
     return nodes.filter(
@@ -135,9 +135,9 @@ export class NodeTable {
   }
 
   /**
-   * Ends its keys.
+   * Removes a node and ends its keys.
    *
-   * @returns what it was
+   * @returns the removed node
    * @throws MailError node_not_found
    */
   async remove(name: string, at: string): Promise<MailNode> {
@@ -149,8 +149,8 @@ export class NodeTable {
   }
 
   /**
-   * Changes what a node gets and from where it may ask; what is undefined stays. A refusal for its address is
-   * forgotten with the address.
+   * Changes a node's role, domains and allowed address; undefined keeps a value. Changing the address forgets a refusal
+   * for it.
    *
    * @throws MailError node_not_found
    */
@@ -164,7 +164,7 @@ export class NodeTable {
   ): Promise<MailNode> {
     const row = await this.#named(name);
     if (row !== undefined && change.ipAddress !== undefined) {
-      // Its refusals were by another rule: whether this one lets it in, its next try tells.
+      // Earlier refusals were by the old rule; the next attempt shows whether the new one admits the node.
       await this.#db.deleteFrom("refused_contacts").where("node_id", "=", row.id).execute();
     }
     const { role = row?.role, domains, ipAddress = row?.ip_address } = change;
@@ -182,10 +182,10 @@ export class NodeTable {
   }
 
   /**
-   * Gives a node a second key, in the place of one that was not used. The first one ends when this one is used, or
-   * at `expiresAt`, or before that where its end was set before: whoever has it must not be able to put that off.
+   * Gives a node a second key, and replaces an unused second key. The first key ends when the second is used, at
+   * `expiresAt`, or at an earlier end that was set before: a thief must not be able to postpone it.
    *
-   * @returns when the first key ends at the latest
+   * @returns the latest end of the first key
    * @throws MailError node_not_found
    */
   async addOperatorsKey(name: string, key: NewKey, expiresAt: string, at: string): Promise<string> {
@@ -195,9 +195,9 @@ export class NodeTable {
   }
 
   /**
-   * The same for the node itself, which shows its first key.
+   * The same for a node that presents its first key.
    *
-   * @throws MailError unauthorized: it is its key no more; forbidden: an operator's key waits to be used
+   * @throws MailError unauthorized: the key has ended; forbidden: an operator's key waits for its first use
    */
   async exchangeKey(
     node: { id: number; keyHash: string },
@@ -240,10 +240,10 @@ export class NodeTable {
   }
 
   /**
-   * The second key was used: it is the only one from now on. Where an operator made it after an ended key was presented, that
-   * theft is dealt with, and the first key, which may be the thief's, is not remembered.
+   * Makes the second key, which was used, the only one. If an operator made it after an ended key was presented, the theft
+   * is settled, and the first key, which may be the thief's, is not remembered.
    *
-   * @returns false where it was that already
+   * @returns false if it was the only one already
    */
   async promoteKey(id: number, keyHash: string, at: string): Promise<boolean> {
     const row = await this.#db
@@ -271,7 +271,7 @@ export class NodeTable {
   }
 
   /**
-   * Lets the removals up to `revision` through that a node withholds; of all nodes when `name` is undefined.
+   * Accepts the removals up to `revision` that a node withholds; those of all nodes when `name` is undefined.
    *
    * @returns the nodes by name
    * @throws MailError node_not_found
@@ -323,7 +323,7 @@ function found<Row>(name: string, row: Row | undefined): Row {
   );
 }
 
-/** As SQL's concat(role, domains). */
+/** Equal to SQL's concat(role, domains). */
 function partOf({ role, domains }: Pick<Selectable<Schema["nodes"]>, "role" | "domains">): string {
   return `${role}${domains ?? ""}`;
 }

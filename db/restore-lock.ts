@@ -4,7 +4,7 @@ import { MailError } from "../src/mail/error.ts";
 import { isBusy } from "./file.ts";
 
 /**
- * Lets one process at a time restore into a database. It is a file lock of the system, so it ends with the process.
+ * Locks a database for one restore at a time. It is a file lock of the system, so it ends with the process.
  *
  * @returns releases the lock
  * @throws MailError busy

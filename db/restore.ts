@@ -21,26 +21,26 @@ import type { Schema } from "./schema.ts";
 import { StagedState } from "./staged-state.ts";
 import { Transactions } from "./transactions.ts";
 
-/** What a database has after a restore. */
+/** The content of the database after a restore. */
 export interface Restored {
   domains: number;
-  /** With those that are soft-deleted. */
+  /** Number of mailboxes, soft-deleted ones included. */
   mailboxes: number;
   softDeleted: number;
-  /** When what nodes serve was last changed, RFC 3339 UTC: the backup is of that time or later. Null for never. */
+  /** Time of the last change of the served state, RFC 3339 UTC. The backup is from that time or later. Null for never. */
   changedAt: string | null;
 }
 
 export interface RestoreOptions {
-  /** Before the change-over, stops with nothing changed; after it, leaves the erasing to a server. */
+  /** Stops the restore. Before the change-over nothing is changed; after it, a server does the erasing. */
   stop?: AbortSignal;
   /** Called between batches; `copied` equals `all` while the replaced state is erased. */
   progress?: (copied: number, all: number) => void;
 }
 
 /**
- * Puts a backup's content into the database, which may be in use: in batches that nobody sees, then in one short transaction
- * that begins a new history. Nodes and tokens come from the backup only if the database has none; the audit log stays.
+ * Restores a backup into the database, which may be in use: invisible batches first, then one short transaction that
+ * begins a new history. Nodes and tokens come from the backup only if the database has none; the audit log stays.
  * Resolves when the replaced state is erased.
  *
  * @throws MailError unavailable: no such file, damaged, of another program, of a newer version, stopped; busy: another
@@ -99,7 +99,7 @@ function refuseFile(database: string, file: string): void {
   }
 }
 
-/** Those of killed restores too. */
+/** Removes copies of killed restores as well. */
 function removeCopies(path: string): void {
   const folder = dirname(path);
   for (const name of readdirSync(folder)) {
@@ -125,7 +125,7 @@ async function replaceState(
     transactions.runInBatches(batch, goesOn);
   const discard = () => transactions.run(async () => staged.discard());
   try {
-    // Erase first what a killed restore left: the file never holds more than one state beside the current one.
+    // First erase the leftovers of a killed restore, so that the file never has more than one extra state.
     await discard();
     await inBatches(erase);
     await inBatches(async () => staged.copySome());
@@ -154,7 +154,7 @@ function connect(database: string, copy: string): Connection {
   try {
     migrate(connection, database);
     connection.prepare("ATTACH ? AS backup").run(copy);
-    connection.pragma("busy_timeout = 0"); // from here on patiently() waits, and blocks nobody
+    connection.pragma("busy_timeout = 0"); // patiently() waits instead and blocks nobody
     return connection;
   } catch (error) {
     connection.close();

@@ -1,10 +1,10 @@
 import type { ColumnType, Generated } from "kysely";
 import type { NodeRole } from "../src/sync/records.ts";
 
-/** A column that is written once, at insertion. */
+/** A column that is set at insertion only. */
 type Fixed<T> = ColumnType<T, T, never>;
 
-/** The tables as Kysely sees them; their meaning is in migrations/ and in the file of each table. */
+/** The tables for Kysely. Migrations and each table's file explain them. */
 export interface Schema {
   state: {
     id: Fixed<number>;
@@ -16,7 +16,7 @@ export interface Schema {
     domain_count: number;
     user_count: number;
     inactive_user_count: number;
-    /** Raised by triggers whenever what a node is or may have changes. */
+    /** Incremented by triggers when a node's settings change. */
     node_version: Generated<number>;
   };
   domains: {
@@ -28,7 +28,7 @@ export interface Schema {
     mx_digest: string;
     revision: number;
     created_at: Fixed<string>;
-    /** Not null: hidden-domains.ts. */
+    /** Set for hidden domains: see hidden-domains.ts. */
     erase_after: string | null;
   };
   users: {
@@ -59,13 +59,13 @@ export interface Schema {
     next_key_by_operator: Generated<number>;
     key_expires_at: string | null;
     accepted_revision: number | null;
-    /** How often removals were accepted. */
+    /** Number of acceptances of removals. */
     acceptances: Generated<number>;
     created_at: Fixed<string>;
     applied_revision: number | null;
     applied_history: string | null;
     applied_digest: string | null;
-    /** The role and domains that the node had when it said so. */
+    /** The node's role and domains at the report. */
     applied_part: string | null;
     report_status: string | null;
     report_reason: string | null;
@@ -82,7 +82,7 @@ export interface Schema {
     node_id: number | null;
     node: Fixed<string>;
     ended_at: Fixed<string>;
-    /** When and from where it was presented last after it had ended; null where it was not. */
+    /** Time and address of the last use after the key had ended; null without one. */
     presented_at: string | null;
     presented_from: string | null;
   };
@@ -100,7 +100,7 @@ export interface Schema {
   };
   oauth: {
     kind: Fixed<string>;
-    /** SHA-256 of what the other side holds, in hexadecimal digits. */
+    /** SHA-256, in hexadecimal, of the text that the client holds. */
     id: Fixed<string>;
     grant_id: string | null;
     uid: string | null;
@@ -109,7 +109,7 @@ export interface Schema {
     /** Seconds since 1970. */
     consumed_at: number | null;
     expires_at: number | null;
-    /** Who began a request that waits for the operator to sign in. */
+    /** The network that began a request that waits for the operator. */
     subscriber: string | null;
   };
   first_token: { at: Fixed<string> };

@@ -9,15 +9,15 @@ import { StateTable } from "./state.ts";
 /** Copied only into an empty table: a revoked token stays revoked, and a node keeps its current key. */
 const ACCESS = ["nodes", "tokens", "oauth", "operator"] as const;
 
-/** ms that one batch copies for: other writers wait that long. */
+/** ms of copying in one batch. Other writers wait that long. */
 const BATCH = 50;
-/** Rows that one statement reads. */
+/** Rows per statement. */
 const ROWS = 250;
-/** When a server erases what a killed restore left, and ms after which a live restore puts that off. */
+/** When a server erases the leftovers of a killed restore, and ms after which a live restore postpones that. */
 const KEPT = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '+1 hour')";
 const PUT_OFF_EVERY = 600_000;
 
-/** A staged domain is hidden until the change-over. Its name has the id of the backup's domain. */
+/** The name of a staged domain, which is hidden until the change-over. It contains the id of the backup's domain. */
 const NAME = "'restored '";
 const IS_STAGED = "name >= 'restored ' AND name < 'restored!'";
 const IS_KEPT = "erase_after > strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
@@ -34,7 +34,7 @@ export class StagedState {
   /** Mailboxes copied so far. */
   copied = 0;
 
-  /** @param connection where the backup, of this program's version, is attached as `backup` */
+  /** @param connection has the backup, of this program's version, attached as `backup` */
   constructor(connection: Connection) {
     this.#connection = connection;
     this.#copyDomains = copier(
@@ -75,13 +75,13 @@ export class StagedState {
     return true;
   }
 
-  /** Only rows that nobody has begun to erase: this process may have been suspended for an hour. */
+  /** True while no server has begun to erase the rows: this process may have been suspended for an hour. */
   #putOff(now: number): void {
     this.#connection.exec(`UPDATE main.domains SET erase_after = ${KEPT} WHERE ${IS_STAGED} AND ${IS_KEPT}`);
     this.#putOffAt = now;
   }
 
-  /** Has the staged domains of this restore, or of a killed one, erased from now on. */
+  /** Marks the staged domains of this restore, or of a killed one, for erasing now. */
   discard(): void {
     this.#connection.exec(
       `UPDATE main.domains SET name = 'hidden ' || id, erase_after = '' WHERE ${IS_STAGED}`,

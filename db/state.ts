@@ -5,17 +5,17 @@ import type { DomainRecord, MailRecord, UserRecord } from "../src/sync/records.t
 import type { View } from "../src/sync/view.ts";
 import type { Schema } from "./schema.ts";
 
-/** Revisions that one transaction forgets: others wait for it. */
+/** Revisions to delete in one transaction. Other writers wait for it. */
 const FORGET_ROWS = 1000;
 
-/** How many rows of each kind there are; kept by the transactions that change them, never counted. */
+/** Numbers of rows of each kind. Each change updates them; nothing counts rows. */
 export interface Totals {
   domains: number;
   users: number;
   inactiveUsers: number;
 }
 
-/** One change of what nodes serve: a record set (no `before`), replaced, or removed (no `after`). */
+/** One change of the served state: a record that is added (no `before`), replaced, or removed (no `after`). */
 export interface ServedChange {
   before?: ServedRecord | undefined;
   after?: ServedRecord | undefined;
@@ -24,7 +24,7 @@ export interface ServedChange {
 
 type ServedRecord = DomainRecord | UserRecord;
 
-/** What a change adds to the digests: of mailbox nodes, and of MX-only nodes, which see no more than addresses. */
+/** A change's addition to the digests of mailbox nodes and of MX-only nodes, which get addresses only. */
 export interface DigestDifference {
   mail: StateDigest;
   mx: StateDigest;
@@ -35,8 +35,8 @@ export function noDifference(): DigestDifference {
 }
 
 /**
- * The state that nodes must reach: its revision and digest. One instance belongs to one transaction, in
- * which all changes share one new revision.
+ * Revision and digest of the state that nodes must reach. One instance belongs to one transaction, whose
+ * changes share one new revision.
  */
 export class StateTable {
   readonly #db: Kysely<Schema>;
@@ -50,12 +50,12 @@ export class StateTable {
     return this.#bumped ?? (await this.#row()).revision;
   }
 
-  /** The id of this database's line of revisions: a node that reports another has applied something else. */
+  /** The id of this database's history. A node that reports another one has applied another state. */
   async history(): Promise<string> {
     return (await this.#row()).history;
   }
 
-  /** By view id, of the records that a node with that view must serve: the domains' digests add up to it. */
+  /** Digests by view id, of the records that a node with that view must serve. They are sums of domains' digests. */
   async digestsOf(views: readonly View[]): Promise<Map<string, string>> {
     const whole = await this.#row();
     const names = [...new Set(views.flatMap(({ domains }) => domains ?? []))];
@@ -67,7 +67,7 @@ export class StateTable {
     const parts = new Map(rows.map((row) => [row.name, row]));
     const digests = new Map<string, string>();
     for (const { id, role, domains } of views) {
-      if (digests.has(id)) continue; // nodes are many, views mostly few
+      if (digests.has(id)) continue; // many nodes share few views
       const column = role === "mx" ? "mx_digest" : "digest";
       if (domains === null) {
         digests.set(id, whole[column]);
@@ -83,7 +83,7 @@ export class StateTable {
     return digests;
   }
 
-  /** When the first change after `revision` was made; undefined when there is none, or it is forgotten. */
+  /** Time of the first change after `revision`; undefined without one, or when it is forgotten. */
   async changedAfter(revision: number): Promise<string | undefined> {
     const row = await this.#db
       .selectFrom("revisions")
@@ -95,7 +95,7 @@ export class StateTable {
     return row?.at;
   }
 
-  /** The revision that this transaction's changes carry. */
+  /** The revision of this transaction's changes. */
   async nextRevision(): Promise<number> {
     if (this.#bumped === undefined) {
       const row = await this.#db
@@ -108,7 +108,7 @@ export class StateTable {
     return this.#bumped;
   }
 
-  /** Enters a change of the served records into revision, digests and removals. */
+  /** Updates revision, digests and removals for a change of the served records. */
   async change({ before, after, at }: ServedChange): Promise<DigestDifference> {
     const difference = noDifference();
     if (before !== undefined) {
@@ -138,13 +138,13 @@ export class StateTable {
   }
 
   /**
-   * Begins another line of revisions: what nodes have applied then says nothing any more, and each takes the
-   * state as it is now.
+   * Begins a new history. Earlier reports and cursors of nodes become void, and each node fetches the current state
+   * whole.
    */
   async startHistory(at: string): Promise<void> {
     const history = randomBytes(16).toString("hex");
     await this.#db.updateTable("state").set({ history }).execute();
-    // What was accepted was accepted of another history.
+    // Acceptances belong to the former history.
     await this.#db.updateTable("nodes").set({ accepted_revision: null }).execute();
     await this.#db.deleteFrom("revisions").execute();
     const { revision, digest } = await this.#row();
@@ -152,8 +152,8 @@ export class StateTable {
   }
 
   /**
-   * Forgets what was removed before `time`, some revisions at a time: nodes that were away for longer get a whole
-   * snapshot. By revision and not by each row's time, so that a clock that jumped cannot leave a gap.
+   * Deletes some of the removals from before `time`. A node that was away for longer gets a snapshot. It deletes by
+   * revision, not by each row's time, so that a clock that jumped cannot leave a gap.
    *
    * @returns whether there is more to forget
    */
@@ -165,17 +165,17 @@ export class StateTable {
       .orderBy("revision")
       .limit(FORGET_ROWS)
       .execute();
-    // From the old end up to the first that is young enough, and never the newest.
+    // Delete from the oldest up to the first that is young enough, never the newest.
     const young = oldest.find((row) => row.at >= time || row.revision >= revision);
     const last = young === undefined ? oldest.at(-1)?.revision : young.revision - 1;
     if (last === undefined) return false;
-    // Both in one transaction: who comes from a revision that is remembered gets all removals since.
+    // Delete both in one transaction: a node at a remembered revision must get all removals since.
     await this.#db.deleteFrom("revisions").where("revision", "<=", last).execute();
     await this.#db.deleteFrom("removals").where("revision", "<=", last).execute();
     return young === undefined;
   }
 
-  /** What cursors are checked against: a node that knows this revision must know it with this digest. */
+  /** The digest at a revision. A cursor of this revision must have this digest. */
   async #logRevision(revision: number, digest: string, at: string): Promise<void> {
     await this.#db
       .insertInto("revisions")

@@ -12,7 +12,7 @@ import type { StateTable } from "./state.ts";
 import type { Token, TokenTable } from "./tokens.ts";
 import type { UserTable } from "./users.ts";
 
-/** The tables, as one transaction sees them. */
+/** The tables of one transaction. */
 export interface Tables {
   state: StateTable;
   domains: DomainTable;
@@ -27,32 +27,32 @@ export interface Tables {
   audit: AuditTable;
 }
 
-/** What the database says of the state that a node with this view must reach. */
+/** The state that a node with this view must reach. */
 export interface StateSummary {
   history: string;
   revision: number;
-  /** Of the view's records; `wholeDigest` is of all records, for cursors. */
+  /** Digest of the view's records. `wholeDigest` covers all records, for cursors. */
   digest: string;
   wholeDigest: string;
   counts: Counts;
 }
 
-/** A node as a poll needs it. */
+/** A node's data for a poll. */
 export interface PollingNode {
   id: number;
   name: string;
   ipAddress: string | null;
   keyHash: string;
-  /** True for a key that was made by rotation and is used for the first time. */
+  /** True at the first use of a rotated key. */
   keyIsNext: boolean;
-  /** When this key ends; null for never. */
+  /** End of this key; null for never. */
   keyExpiresAt: string | null;
   view: View;
-  /** An operator's word that removals may go: acceptance.ts. */
+  /** The operator's acceptance of removals: acceptance.ts. */
   accepted: string | null;
 }
 
-/** A sync key that has ended, and whose it was; the node's id is null once that is removed. */
+/** An ended sync key and its node's id, null once the node is removed. */
 export interface EndedKey {
   id: string;
   hash: string;
@@ -60,38 +60,38 @@ export interface EndedKey {
   endedAt: string;
 }
 
-/** Lines with line feeds, some hundred at a time. Close it soon: it keeps the write-ahead log from being reused. */
+/** Lines with line feeds, a few hundred a page. Close it soon: the write-ahead log cannot be reused meanwhile. */
 export interface Reading {
   summary: StateSummary;
   pages(): Generator<string>;
   close(): void;
 }
 
-/** Who called since contacts were written last, by id, and when the latest did. */
+/** Callers since the last recording of contacts, by id, and the time of the latest call. */
 export interface Contacts {
-  /** With the address that each called from. */
+  /** Each with the address of the call. */
   nodes: ReadonlyMap<number, string>;
   tokens: ReadonlySet<number>;
-  /** Nodes that were refused for the address that they called from, with that address. */
+  /** Nodes that were refused for their address, with that address. */
   refused?: ReadonlyMap<number, string>;
   at: string;
 }
 
-/** What polls are answered from, as it was at one look at the database. */
+/** The data that answers polls, from one look at the database. */
 export interface PollView {
-  /** Another one whenever the state has changed, or what any node is and may have. */
+  /** Changes with the state and with any node's settings. */
   version(): string;
-  /** Another number whenever anything at all was committed, by whatever process. */
+  /** Changes with every commit of any process. */
   commit(): number;
   state(view: View): StateSummary;
   node(keyId: string): PollingNode | undefined;
-  /** The key with this id, where it has ended. */
+  /** The ended key with this id. */
   endedKey(keyId: string): EndedKey | undefined;
-  /** The key under which this database's cursors are signed. */
+  /** The key that encrypts this database's cursors. */
   cursorKey(): string;
-  /** The digest that the whole state had at a revision, while that is remembered. */
+  /** The digest of the whole state at a revision, while it is remembered. */
   digestAt(revision: number): string | undefined;
-  /** What was set and removed after `revision`, as record lines with line feeds; undefined when more than `limit`. */
+  /** Changes after `revision` as record lines with line feeds; undefined if there are more than `limit`. */
   changes(
     view: View,
     revision: number,
@@ -100,41 +100,39 @@ export interface PollView {
 }
 
 /**
- * The hot path of the sync, answered from memory while nothing was committed, by this process or any other,
- * since the last look.
+ * The hot path of the sync. It answers from memory while no process has committed anything since the last look.
  */
 export interface PollReader {
   /** Looks at once. */
   now(): PollView;
-  /** One look for all that ask within one turn of the event loop, made after the last of them asked. */
+  /** One look for all callers within one turn of the event loop, after the last of them. */
   look(): Promise<PollView>;
 }
 
-/** What the program remembers. Every method throws MailError unavailable when the disk or the file fails. */
+/** The database. Every method throws MailError unavailable when the disk or the file fails. */
 export interface Store {
-  /** Runs `fn` in one read transaction, whose tables know no domains and mailboxes but those `within`. */
+  /** Runs `fn` in one read transaction. With `within`, its tables know only those domains and their mailboxes. */
   read<T>(fn: (tables: Tables) => Promise<T>, within?: ReadonlySet<string>): Promise<T>;
   /**
-   * Runs `fn` in one write transaction, likewise: all of it is durable when this resolves, nothing of it when it
-   * rejects.
+   * Runs `fn` in one write transaction with the same limit. When this resolves, all of it is durable; when it rejects,
+   * none.
    */
   write<T>(fn: (tables: Tables) => Promise<T>, within?: ReadonlySet<string>): Promise<T>;
   /**
-   * Runs `batch` again and again, each time in a write transaction of its own, until it answers false, as nothing is left,
-   * or the store closes, or `stop` says so. Between two batches, requests and other processes have their turn.
+   * Repeats `batch`, each time in its own write transaction, until it returns false because nothing is left, the store
+   * closes, or `stop` fires. Requests and other processes get their turn between two batches.
    */
   writeInBatches(batch: (tables: Tables) => Promise<boolean>, stop?: AbortSignal): Promise<void>;
   /**
-   * Erases what removals of domains have left, to its end. Without a call that happens by itself, within seconds,
-   * while the store is open.
+   * Erases all hidden domains. An open store also does it by itself, within seconds.
    */
   eraseHidden(): Promise<void>;
-  /** Written before long, and not waited for: a power cut may take the last of them. */
+  /** Records contacts soon, without waiting for the disk: a power cut may lose the last ones. */
   recordContacts(contacts: Contacts): Promise<void>;
   polls: PollReader;
-  /** The access token with this id, as it is committed at this moment. */
+  /** The access token with this id, as committed now. */
   token(tokenId: string): Token | undefined;
-  /** Reads everything that nodes with this view serve, in one state; with `since`, only what changed after it. */
+  /** Reads one state of all records for this view; with `since`, only the changes after it. */
   readState(view: View, since?: number): Reading;
   close(): Promise<void>;
 }
