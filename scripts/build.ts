@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { chmodSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "esbuild";
@@ -8,7 +8,7 @@ import packageJson from "../package.json" with { type: "json" };
 rmSync("dist", { recursive: true, force: true });
 
 /** The server: split, so that stdio never reads the HTTP stack; native code and CommonJS stay in node_modules. */
-await build({
+const { metafile } = await build({
   entryPoints: { "m25-mail": "src/program/entry.ts" },
   outdir: "dist",
   bundle: true,
@@ -19,8 +19,10 @@ await build({
   target: "node22",
   external: ["better-sqlite3", "bcrypt", "fastify", "oidc-provider", "pino", "prom-client"],
   banner: { js: "#!/usr/bin/env node" },
+  metafile: true,
   logLevel: "warning",
 });
+writeFileSync("dist/LICENSES.txt", bundledLicenses(Object.keys(metafile.inputs)));
 
 /** The node's program: one file, on whatever Node a Debian node has. A lone ESM file must end in .mjs there. */
 await build({
@@ -48,4 +50,18 @@ execFileSync(process.execPath, ["dist/m25-mail.js", "stdio", "--db", join(folder
 rmSync(folder, { recursive: true });
 for (const entry of readdirSync("dist/compile-cache", { recursive: true, withFileTypes: true })) {
   if (entry.isFile()) chmodSync(join(entry.parentPath, entry.name), 0o644);
+}
+
+/** The licences of the packages whose code is in the bundle: most ask for their text beside it. */
+function bundledLicenses(files: readonly string[]): string {
+  const found = files.map((file) => /^node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0]);
+  const folders = [...new Set(found.filter((folder) => folder !== undefined))].sort();
+  return folders
+    .map((folder) => {
+      const { name, version, license } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+      const file = readdirSync(folder).find((entry) => /^licen[cs]e/i.test(entry));
+      const text = file === undefined ? "" : readFileSync(join(folder, file), "utf8").trim();
+      return `${name} ${version} (${license})\n\n${text}\n`;
+    })
+    .join(`\n${"-".repeat(72)}\n\n`);
 }

@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { cursorLink, vscodeLink } from "./install-links.ts";
 import { referencePages, toolTable } from "./reference.ts";
 
 /** Writes what derives from the code into README.md and docs/reference; with --check, fails when it stands there otherwise. */
@@ -8,7 +9,10 @@ const pages = Object.entries(await referencePages()).map(
   ([name, text]) => [`docs/reference/${name}`, text] as const,
 );
 const files = new Map<string, string>([
-  ["README.md", withSection(read("README.md"), "tools", toolTable())],
+  [
+    "README.md",
+    withSection(withSection(read("README.md"), "tools", toolTable()), "install links", installLinks()),
+  ],
   ...pages,
 ]);
 
@@ -44,4 +48,8 @@ function splitOnce(text: string, separator: string): [string, string] {
   const at = text.indexOf(separator);
   if (at < 0) throw new Error(`README.md has no ${separator.trim()}`);
   return [text.slice(0, at), text.slice(at + separator.length)];
+}
+
+function installLinks(): string {
+  return `[Install in Cursor](${cursorLink()}) · [Install in VS Code](${vscodeLink()})\n`;
 }

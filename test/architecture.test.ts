@@ -3,7 +3,7 @@ import { globSync, readFileSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
 import { expect, test } from "vitest";
-import packageJson from "../package.json" with { type: "json" };
+import pinnedNode from "../scripts/pinned-node/package.json" with { type: "json" };
 import { refusedImports } from "./import-rules.ts";
 
 const root = join(import.meta.dirname, "..");
@@ -116,7 +116,7 @@ test("a server without OAuth does not load it", async () => {
   expect(ofOAuth).toMatchObject([{ path: "src/auth/oauth/index.ts", kind: "dynamic-import" }]);
 });
 
-const pinned = packageJson.optionalDependencies;
+const pinned = pinnedNode.optionalDependencies;
 
 test("package-lock.json pins the Node that runs: one version for all platforms, each with its hash", () => {
   const lock: { packages: Record<string, unknown> } = JSON.parse(
@@ -130,6 +130,8 @@ test("package-lock.json pins the Node that runs: one version for all platforms, 
       optional: true,
     });
     expect(lock.packages[`node_modules/${name}`]).not.toHaveProperty("hasInstallScript");
+    // Whoever installs the package has a Node, and need not fetch another one.
+    expect(lock.packages[`node_modules/${name}`]).toHaveProperty("dev", true);
   }
   expect(lock.packages).not.toHaveProperty("node_modules/node");
 });

@@ -1,3 +1,4 @@
+import { tmpdir } from "node:os";
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 import { Client as ClassicClient } from "@modelcontextprotocol/sdk/client/index.js";
@@ -80,6 +81,19 @@ export async function connectStdio(
   const transport = new StdioClientTransport(program);
   transport.stderr?.on("data", (chunk) => stderr.push(String(chunk)));
   const client = modernClient(kind, answer);
+  await client.connect(transport);
+  return closed(client);
+}
+
+/** A client that started an installed server as hosts do, by a command line and nowhere near the checkout. */
+export async function connectCommand(
+  command: string,
+  args: string[],
+  env: Record<string, string>,
+  cwd = tmpdir(),
+): Promise<McpClient> {
+  const transport = new StdioClientTransport({ command, args, env, cwd, stderr: "ignore" });
+  const client = modernClient("2.x legacy", undefined);
   await client.connect(transport);
   return closed(client);
 }
