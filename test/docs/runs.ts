@@ -28,12 +28,14 @@ export const runElsewhere: Readonly<Record<string, string>> = {
   "CONTRIBUTING.md#start": "as in README",
   "docs/install.md#start-it-from-a-checkout": "as in README",
   "docs/install.md#run-the-tests": "as in README",
+  "docs/install.md#from-the-npm-registry": "test/package/tarball.sweep.ts runs them with the tarball",
   "docs/install.md#the-m25-mail-command":
     "as-written.sweep.ts runs deploy/m25-mail by such a link, in a folder of its own",
 };
 
 /** By no test, and the page does not say otherwise. */
 export const notRun: Readonly<Record<string, string>> = {
+  "docs/install.md#in-a-container": "needs a container engine",
   "docs/server.md#run-it-as-a-service":
     "needs systemd as the first process; deploy-files.test.ts checks the unit",
   "docs/internet.md#behind-a-proxy": "needs systemd; proxies.test.ts runs Caddy with this file",

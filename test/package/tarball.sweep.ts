@@ -10,7 +10,7 @@ import {
   symlinkSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import packageJson from "../../package.json" with { type: "json" };
 import { callTool, connectCommand } from "../support/clients.ts";
@@ -69,7 +69,7 @@ describe.each([
 ])("installed from its tarball in an empty folder, on %s", (_name, nodeOf) => {
   test("npx starts it over stdio, and an MCP client makes a mailbox", async () => {
     const env = { ...shell(nodeOf()), M25_MAIL_DB: join(temporaryFolder(), "m25-mail.db") };
-    const client = await connectCommand("npx", ["-y", tarball, "stdio"], env, temporaryFolder());
+    const client = await connectCommand("npx", ["-y", `./${basename(tarball)}`, "stdio"], env, folder);
     expect((await client.listTools()).tools).toHaveLength(9);
     await callTool(client, "add-domain", { domain: "example.nl" });
     const user = { email: "jan@example.nl", password: "correct horse battery" };
@@ -101,7 +101,8 @@ describe.each([
     expect((await http(`${url}/api/list-domains`, { headers })).status).toBe(200);
     expect((await http(`${url}/.well-known/oauth-authorization-server`)).status).toBe(200);
     server.child.kill("SIGTERM");
-    expect(await server.finished).toMatchObject({ code: 0, stdout: "" });
+    const { code, stdout, stderr } = await server.finished;
+    expect({ code, stdout }, stderr).toEqual({ code: 0, stdout: "" });
   });
 });
 
