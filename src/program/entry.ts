@@ -6,9 +6,9 @@ import { join } from "node:path";
  * one with a segmentation fault instead of a word.
  */
 const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
-if (major < 22 || (major === 22 && minor < 14)) {
+if (major < 22 || (major === 22 && minor < 19)) {
   process.stderr.write(
-    `m25-mail needs Node.js 22.14 or later; this is ${process.version}. From a checkout, npm scripts bring their own.\n`,
+    `m25-mail needs Node.js 22.19 or later; this is ${process.version}. From a checkout, npm scripts bring their own.\n`,
   );
   process.exitCode = 1;
 } else {

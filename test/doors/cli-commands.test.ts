@@ -267,7 +267,7 @@ test.skipIf(old === undefined)(
     for (const args of [["serve"], ["stdio"], ["--version"]]) {
       const { status, stdout, stderr } = spawnSync(old ?? "", [ENTRY, ...args], { encoding: "utf8" });
       expect({ status, stdout }).toEqual({ status: 1, stdout: "" });
-      expect(stderr).toMatch(/^m25-mail needs Node\.js 22\.14 or later; this is v\d+\.\d+\.\d+\..*\n$/);
+      expect(stderr).toMatch(/^m25-mail needs Node\.js 22\.19 or later; this is v\d+\.\d+\.\d+\..*\n$/);
     }
   },
 );

@@ -58,13 +58,13 @@ function oldestNode(): string {
   const home = join(folder, "node-22");
   if (!existsSync(home)) {
     mkdirSync(home);
-    run("npm", ["install", "--prefix", home, `node-linux-${process.arch}@22.14.0`], home);
+    run("npm", ["install", "--prefix", home, `node-linux-${process.arch}@22.19.0`], home);
   }
   return join(home, `node_modules/node-linux-${process.arch}/bin/node`);
 }
 
 describe.each([
-  ["Node 22.14", oldestNode],
+  ["Node 22.19", oldestNode],
   ["Node 24", () => process.execPath],
 ])("installed from its tarball in an empty folder, on %s", (_name, nodeOf) => {
   test("npx starts it over stdio, and an MCP client makes a mailbox", async () => {
@@ -121,7 +121,7 @@ test.skipIf(tooOld === undefined)(
         encoding: "utf8",
       });
       expect({ status, stdout }).toEqual({ status: 1, stdout: "" });
-      expect(stderr).toMatch(/^m25-mail needs Node\.js 22\.14 or later; this is v\d+\S+ .*\n$/);
+      expect(stderr).toMatch(/^m25-mail needs Node\.js 22\.19 or later; this is v\d+\S+ .*\n$/);
     }
   },
 );
