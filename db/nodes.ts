@@ -102,10 +102,22 @@ export class NodeTable {
 
   /** The number of nodes that serve this domain. A node that has never polled serves nothing. */
   async serving(domain: string): Promise<number> {
-    const nodes = await this.all();
-    return nodes.filter(
-      ({ view, lastSync }) => lastSync !== null && (view.domains === null || view.domains.includes(domain)),
-    ).length;
+    const { count } = await this.#db
+      .selectFrom("nodes")
+      .innerJoin("contacts", "contacts.node_id", "nodes.id")
+      .select(({ fn }) => fn.countAll<number>().as("count"))
+      .where(sql<boolean>`nodes.domains IS NULL OR ${domain} IN (SELECT value FROM json_each(nodes.domains))`)
+      .executeTakeFirstOrThrow();
+    return count;
+  }
+
+  /** When any node called last; null when none ever has. */
+  async lastContact(): Promise<string | null> {
+    const { at } = await this.#db
+      .selectFrom("contacts")
+      .select(({ fn }) => fn.max<string | null>("at").as("at"))
+      .executeTakeFirstOrThrow();
+    return at;
   }
 
   /** @throws MailError node_exists */

@@ -139,15 +139,16 @@ export class StateTable {
 
   /**
    * Begins a new history. Earlier reports and cursors of nodes become void, and each node fetches the current state
-   * whole.
+   * whole. The former history's revisions stay until forgetBefore() deletes them in batches: no cursor of the new
+   * history is below the current revision.
    */
   async startHistory(at: string): Promise<void> {
     const history = randomBytes(16).toString("hex");
     await this.#db.updateTable("state").set({ history }).execute();
     // Acceptances belong to the former history.
     await this.#db.updateTable("nodes").set({ accepted_revision: null }).execute();
-    await this.#db.deleteFrom("revisions").execute();
     const { revision, digest } = await this.#row();
+    await this.#db.deleteFrom("revisions").where("revision", "=", revision).execute();
     await this.#logRevision(revision, digest, at);
   }
 

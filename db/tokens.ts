@@ -68,6 +68,15 @@ export class TokenTable {
     );
   }
 
+  /** When any token was used last; null when none ever was. */
+  async lastUse(): Promise<string | null> {
+    const { at } = await this.#db
+      .selectFrom("tokens")
+      .select(({ fn }) => fn.max<string | null>("last_used_at").as("at"))
+      .executeTakeFirstOrThrow();
+    return at;
+  }
+
   /** @throws MailError token_not_found */
   async remove(name: string): Promise<void> {
     const row = await this.#db

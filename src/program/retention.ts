@@ -35,13 +35,9 @@ export async function watchClock(store: Store, now: () => Date, log: Log): Promi
 
 /** When the last thing happened that the database knows of: a change, or a call of a node or a client. */
 async function lastSign({ audit, nodes, tokens }: Tables): Promise<number | undefined> {
-  const contacts = [
-    await audit.lastAt(),
-    ...(await nodes.all()).map((node) => node.lastSync?.at ?? null),
-    ...(await tokens.all()).map((token) => token.lastUsedAt),
-  ];
-  const times = contacts.filter((at) => at !== null).map((at) => Date.parse(at));
-  return times.length === 0 ? undefined : times.reduce((latest, at) => Math.max(latest, at));
+  const signs = [await audit.lastAt(), await nodes.lastContact(), await tokens.lastUse()];
+  const times = signs.filter((at) => at !== null).map((at) => Date.parse(at));
+  return times.length === 0 ? undefined : Math.max(...times);
 }
 
 /** Removes for good the mailboxes that were soft-deleted more than `days` ago. What fails is tried at the next time. */

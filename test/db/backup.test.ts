@@ -7,6 +7,7 @@ import { restore } from "../../db/restore.ts";
 import { openStore } from "../../db/sqlite.ts";
 import { wholeView } from "../../src/sync/view.ts";
 import { m25mail } from "../support/program.ts";
+import { rawDatabase } from "../support/recount.ts";
 import { startServer } from "../support/server.ts";
 import { PASSWORD, temporaryFolder, testRuntime, testStore } from "../support/store.ts";
 import { SyncingNode } from "../support/syncing-node.ts";
@@ -62,6 +63,20 @@ test("an older copy that was put back by hand is noticed by the first node that 
   expect((await follower.poll()).kind).toBe("snapshot");
   expect(follower.state?.history).not.toBe(history);
   expect(follower.state?.users.size).toBe(0);
+  await testRuntime(after.store).must("add-user", { email: "anna@example.nl", password: PASSWORD });
+  expect((await follower.poll()).kind).toBe("delta");
+});
+
+test("a new history of an old database forgets the former one in its time, and not what it began with", async () => {
+  const { file, store, runtime, must } = testStore();
+  runtime.now = () => new Date("2026-01-01T12:00:00Z");
+  for (const domain of ["a.nl", "b.nl", "c.nl"]) await must("add-domain", { domain });
+  await store.write(({ state }) => state.startHistory("2026-03-01T12:00:00.000Z"));
+  runtime.now = () => new Date("2026-03-02T12:00:00Z");
+  await must("add-domain", { domain: "d.nl" });
+  await store.write(({ state }) => state.forgetBefore("2026-02-01T12:00:00.000Z"));
+  const left = rawDatabase(file).prepare("SELECT revision FROM revisions ORDER BY revision").pluck();
+  expect(left.all()).toEqual([3, 4]);
 });
 
 test("an older copy that has gone its own way meanwhile is noticed as well", async () => {

@@ -93,6 +93,22 @@ test("a server that starts with a clock far ahead neither forgets nor purges, an
   expect(doubts()).toHaveLength(1);
 });
 
+test("a call of a node or of a client is a sign of the time too, also where nothing was changed for long", async () => {
+  for (const who of ["nodes", "tokens"] as const) {
+    const db = await withInactive();
+    await (await startServer({ db }, { now: () => daysAgo(29) })).close(); // it makes the first token
+    const store = openStore(db, { create: false });
+    await testRuntime(store, { now: () => daysAgo(29) }).must("add-node", { name: "pi" });
+    const seen = who === "nodes" ? { nodes: new Map([[1, "192.0.2.1"]]) } : { tokens: new Set([1]) };
+    const nobody = { nodes: new Map<number, string>(), tokens: new Set<number>() };
+    await store.recordContacts({ ...nobody, ...seen, at: daysAgo(-10).toISOString() });
+    await store.close();
+    const server = await startServer({ db, "purge-inactive-after": "30" }, { now: () => daysAgo(-35) });
+    const left = async () => emails((await server.api("list-users")).body);
+    await expect.poll(left).toEqual(["active@example.nl"]);
+  }
+});
+
 test("a clock that jumps far ahead while the server runs takes nothing either", async () => {
   const { entries, left, doubts, lookAgain } = await farAhead(noon);
   await expect.poll(left).toHaveLength(2);
