@@ -39,6 +39,8 @@ test.runIf(areInstalled())("mcp-remote signs in under a name that the operator r
       `${server.url}/mcp`,
       "--static-oauth-client-info",
       '{"client_id":"mcp-remote"}',
+      "--auth-timeout", // 30 s by default, which a busy machine may need for the operator's two pages
+      "600",
     ],
     cwd: home.folder,
     env: home.environment(),
