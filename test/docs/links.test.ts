@@ -1,6 +1,9 @@
 import { existsSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { describe, expect, test } from "vitest";
+import { commandNames } from "../../src/agent/flags.ts";
+import { nameOf, usages } from "../../src/doors/cli/usage.ts";
+import { tools } from "../../tools/index.ts";
 import { anchorsOf, pages, ROOT, textOf } from "./pages.ts";
 
 /** Where the links and pictures of a page lead, without those to other sites. */
@@ -64,4 +67,21 @@ describe("the pages of docs/", () => {
     );
     expect(indented).toEqual([]);
   });
+
+  test("blocks of commands are called sh, and the others by what they are", () => {
+    const languages = pages.flatMap((page) => [...textOf(page).matchAll(/^```(\w*)\n.*?^```$/gms)]);
+    const kinds = new Set(languages.map(([, language]) => language));
+    expect([...kinds].sort()).toEqual(["ini", "json", "sh", "text", "yaml"]);
+  });
+});
+
+test.each(pages)("the commands that %s names inside its text are there", (page) => {
+  const calls = ["call ENDPOINT", ...tools.map(({ endpoint }) => `call ${endpoint}`)];
+  const atServer = [...usages.map(nameOf).filter((name) => name !== "call"), ...calls];
+  const named = [...textOf(page).matchAll(/`m25-mail(-node)? ([a-z][^`]*)`/g)];
+  const unknown = named.filter(([, node, words = ""]) => {
+    const known = node === undefined ? atServer : commandNames;
+    return words !== "call" && !known.some((name) => `${words} `.startsWith(`${name} `));
+  });
+  expect(unknown.map(([text]) => text)).toEqual([]);
 });
