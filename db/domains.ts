@@ -1,5 +1,6 @@
 import { type Kysely, type RawBuilder, type Selectable, sql } from "kysely";
 import { MailError } from "../src/mail/error.ts";
+import { next, text } from "../src/mail/text.ts";
 import { StateDigest } from "../src/sync/digest.ts";
 import { ERASED_AT_ONCE, HiddenDomains } from "./hidden-domains.ts";
 import type { Schema } from "./schema.ts";
@@ -15,6 +16,8 @@ export interface Domain {
   /** The revision that added it. A domain of the same name that is added later has another. */
   addedIn: number;
 }
+
+const SEE_DOMAINS = text`See the registered ones with ${next("list-domains")}.`;
 
 type DomainRow = Selectable<Schema["domains"]>;
 
@@ -49,13 +52,13 @@ export class DomainTable {
    * @param hint next step if the domain is not registered
    * @throws MailError domain_not_found
    */
-  async get(name: string, hint = "See the registered ones with m25_mail_list_domains."): Promise<Domain> {
+  async get(name: string, hint = SEE_DOMAINS): Promise<Domain> {
     const domain = await this.find(name);
     if (domain !== undefined) return domain;
     throw new MailError(
       "domain_not_found",
       `The domain ${name} is not registered.`,
-      this.covers(name) ? hint : "See those that you may work with in m25_mail_list_domains.",
+      this.covers(name) ? hint : text`See those that you may work with: ${next("list-domains")}.`,
     );
   }
 
@@ -66,6 +69,14 @@ export class DomainTable {
       this.#db,
     );
     return rows.map(toDomain);
+  }
+
+  /** Which of these names are registered, some at most. */
+  async named(names: readonly string[], limit: number): Promise<string[]> {
+    const { rows } = await sql<{ name: string }>`SELECT name FROM domains
+      WHERE name IN (SELECT value FROM json_each(${JSON.stringify(names)}))${this.#andWithin()}
+      ORDER BY name LIMIT ${atMost(limit)}`.execute(this.#db);
+    return rows.map(({ name }) => name);
   }
 
   /** The numbers of domains and mailboxes. */
@@ -94,7 +105,7 @@ export class DomainTable {
       throw new MailError(
         "domain_exists",
         `The domain ${name} is registered already.`,
-        "Nothing needs to be done; add mailboxes to it with m25_mail_add_user.",
+        text`Nothing needs to be done; add mailboxes to it with ${next("add-user")}.`,
       );
     }
     const difference = await this.#state.change({ after: { domain: name }, at });

@@ -1,5 +1,6 @@
 import { type Kysely, sql } from "kysely";
 import { MailError } from "../src/mail/error.ts";
+import { operator, text } from "../src/mail/text.ts";
 import { type OAuthTable, type Payload, shortId } from "./oauth.ts";
 import type { Schema } from "./schema.ts";
 
@@ -64,7 +65,7 @@ export class GrantTable {
       throw new MailError(
         "grant_not_found",
         `There is no grant ${id}, or it has ended.`,
-        "See them with: m25-mail oauth grants list",
+        text`See them with: ${operator("oauth grants list")}`,
       );
     }
     await this.#oauth.endStoredGrant(grant.key);
@@ -85,7 +86,7 @@ export class GrantTable {
       throw new MailError(
         "client_exists",
         `A client named ${name} is registered already.`,
-        "Choose another name, or remove that one first: m25-mail oauth client remove NAME",
+        text`Choose another name, or remove that one first: ${operator("oauth client remove NAME")}`,
       );
     }
     const payload = { client_id: name, redirect_uris: redirectUris };
@@ -102,7 +103,7 @@ export class GrantTable {
       throw new MailError(
         "client_not_found",
         `No client named ${name} is registered here.`,
-        "See them with: m25-mail oauth client list",
+        text`See them with: ${operator("oauth client list")}`,
       );
     }
     await this.#oauth.remove("Client", name);

@@ -1,5 +1,6 @@
 import { type Kysely, type Selectable, sql } from "kysely";
 import { MailError } from "../src/mail/error.ts";
+import { next, operator, text } from "../src/mail/text.ts";
 import type { NodeRole } from "../src/sync/records.ts";
 import type { Report } from "../src/sync/report.ts";
 import { type View, viewOf } from "../src/sync/view.ts";
@@ -120,6 +121,16 @@ export class NodeTable {
     return at;
   }
 
+  /** Whether a node that may have this domain called between these times. */
+  async callsFor(domain: string, from: string, to: string): Promise<boolean> {
+    const { rows } = await sql<{ found: number }>`SELECT EXISTS (
+      SELECT 1 FROM contacts JOIN nodes ON nodes.id = contacts.node_id
+      WHERE contacts.at BETWEEN ${from} AND ${to}
+        AND (nodes.domains IS NULL OR ${domain} IN (SELECT value FROM json_each(nodes.domains)))
+    ) AS found`.execute(this.#db);
+    return rows[0]?.found === 1;
+  }
+
   /** @throws MailError node_exists */
   async add(
     node: { name: string; ipAddress: string | null; keyId: string; keyHash: string },
@@ -142,7 +153,7 @@ export class NodeTable {
     throw new MailError(
       "node_exists",
       `A node named ${node.name} is registered already.`,
-      "Choose another name, or see the nodes with m25_mail_list_nodes. Its sync key cannot be shown again.",
+      text`Nothing was changed. If it is the same machine and its key is lost, the operator gives it another: ${operator(`node rotate-key ${node.name}`)}. For another machine choose another name.`,
     );
   }
 
@@ -331,7 +342,7 @@ function found<Row>(name: string, row: Row | undefined): Row {
   throw new MailError(
     "node_not_found",
     `There is no node named ${name}.`,
-    "See the nodes with m25_mail_list_nodes.",
+    text`See the nodes with ${next("list-nodes")}.`,
   );
 }
 

@@ -1,5 +1,6 @@
 import type { Kysely, Selectable } from "kysely";
 import { MailError } from "../src/mail/error.ts";
+import { operator, text } from "../src/mail/text.ts";
 import { type Connection, translated } from "./file.ts";
 import type { Schema } from "./schema.ts";
 
@@ -64,7 +65,7 @@ export class TokenTable {
     throw new MailError(
       "token_exists",
       `A token named ${token.name} exists already.`,
-      "Choose another name, or revoke that one first: m25-mail token revoke NAME.",
+      text`Choose another name, or revoke that one first: ${operator("token revoke NAME")}.`,
     );
   }
 
@@ -88,7 +89,7 @@ export class TokenTable {
     throw new MailError(
       "token_not_found",
       `There is no token named ${name}.`,
-      "See them with: m25-mail token list",
+      text`See them with: ${operator("token list")}`,
     );
   }
 }

@@ -3,6 +3,7 @@ import type { Address } from "../src/mail/address.ts";
 import type { AddressStart } from "../src/mail/address-start.ts";
 import { MailError } from "../src/mail/error.ts";
 import { newMailboxId } from "../src/mail/mailbox.ts";
+import { next, text } from "../src/mail/text.ts";
 import type { UserRecord } from "../src/sync/records.ts";
 import type { Domain, DomainTable } from "./domains.ts";
 import type { Schema } from "./schema.ts";
@@ -45,13 +46,13 @@ export class UserTable {
       throw new MailError(
         "user_not_found",
         `There is no mailbox ${email}: the domain ${domain} is not registered.`,
-        "See the domains with m25_mail_list_domains.",
+        text`See the domains with ${next("list-domains")}.`,
       );
     }
     throw new MailError(
       "user_not_found",
       `There is no mailbox ${email}.`,
-      `See its domain's with m25_mail_list_users (domain: ${domain}); one that was hard-deleted is gone.`,
+      text`See its domain's with ${next("list-users", { domain })}; one that was hard-deleted is gone.`,
     );
   }
 

@@ -3,6 +3,7 @@ import { help as nodeHelp } from "../src/agent/help.ts";
 import { help, serveFlags, stdioFlags } from "../src/doors/cli/help.ts";
 import { usages } from "../src/doors/cli/usage.ts";
 import { statuses } from "../src/doors/http/problem.ts";
+import { overMcp } from "../src/doors/mcp/wording.ts";
 import { type FieldSchema, inputSchema, outputSchema } from "../src/doors/schema.ts";
 import { Metrics } from "../src/log/metrics.ts";
 import { environmentName, type FlagName, flags } from "../src/program/config.ts";
@@ -39,7 +40,7 @@ function toolSection(tool: Tool): string {
   const inputs = fields(input.properties, input.required ?? []);
   return paragraphs([
     `## ${mcpName(tool)}`,
-    tool.description,
+    overMcp(tool.description),
     `REST: \`${restCall(tool)}\`. Shell: \`m25-mail call ${tool.endpoint}\`.`,
     inputs.length === 0 ? "It takes no input." : table(["input", "type", "meaning"], inputs),
     table(["result", "type", "meaning"], fields(outputSchema(tool).properties, [])),

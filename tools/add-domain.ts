@@ -1,8 +1,14 @@
 import * as z from "zod";
+import { nearNames } from "../src/mail/near-names.ts";
 import { DomainName } from "../src/mail/schemas.ts";
-import { Revision, Timestamp } from "./fields.ts";
+import { next, text } from "../src/mail/text.ts";
+import { Timestamp } from "./fields.ts";
+import { liveFields, liveness } from "./liveness.ts";
 import { refusePublicProvider } from "./public-providers.ts";
 import { defineTool, type Tool } from "./tool.ts";
+
+/** Names that are told to be similar. */
+const MOST_SIMILAR = 5;
 
 export const addDomain = toolFor(refusePublicProvider);
 
@@ -13,18 +19,28 @@ function toolFor(refuse: (domain: string) => Promise<void>): Tool {
   return defineTool({
     endpoint: "add-domain",
     title: "Register a mail domain",
-    description:
-      "Registers a domain, once, so that mailboxes can be created in it with m25_mail_add_user. Within a minute mail from " +
-      "this system's own mailboxes to it stays here, whatever its MX records say, and is refused for addresses without " +
-      "a mailbox: register only a domain of the person's own, and create its mailboxes at once. Mail from elsewhere " +
-      "arrives when its MX records name a node; this changes no DNS. Fails with domain_exists when it is registered already.",
+    description: text`Registers a domain of the person's own, for mailboxes in it (${next("add-user")}): create them at once. First compare its spelling with ${next("list-domains")}. Within a minute mail to it from this system's mailboxes stays here, whatever its MX records say, and bounces where there is no mailbox: so never register a public provider's domain. Changes no DNS: mail from elsewhere arrives once its MX records name a node.`,
     effect: "write",
     input: z.strictObject({ domain: DomainName }),
-    output: z.object({ domain: z.string(), created_at: Timestamp, revision: Revision }),
+    output: z.object({
+      domain: z.string(),
+      created_at: Timestamp,
+      similar_to: z
+        .array(z.string())
+        .optional()
+        .describe("Registered domains one typing slip away: ask the person which is meant."),
+      ...liveFields,
+    }),
     async run({ tables, at }, { domain }) {
       await refuse(domain);
       const { name, createdAt } = await tables.domains.add(domain, at);
-      return { domain: name, created_at: createdAt, revision: await tables.state.revision() };
+      const similar = await tables.domains.named(nearNames(name), MOST_SIMILAR);
+      return {
+        domain: name,
+        created_at: createdAt,
+        ...(similar.length > 0 && { similar_to: similar }),
+        ...(await liveness(tables, at, name)),
+      };
     },
   });
 }

@@ -1,39 +1,35 @@
 import * as z from "zod";
 import { Network, NodeName } from "../src/mail/schemas.ts";
+import { operator, text } from "../src/mail/text.ts";
 import { newCredential } from "./credential.ts";
 import { Timestamp } from "./fields.ts";
+import { joinStep } from "./join-step.ts";
 import { defineTool } from "./tool.ts";
-
-const NEXT_STEP =
-  "On the node, as root: m25-mail-node join --server URL --key-file /etc/m25-mail-node/key, then paste the key. " +
-  "It is exchanged at once for another one and is worth nothing afterwards.";
 
 export const addNode = defineTool({
   endpoint: "add-node",
   title: "Register a mail node",
-  description:
-    "Registers a machine that runs Postfix and Dovecot, and returns its sync key. The key is shown this once and " +
-    "gives access to all domains and password hashes: hand it, with next_step, to the person who sets the node " +
-    "up, and repeat it nowhere else. See the nodes with m25_mail_list_nodes.",
+  description: text`Registers a machine that runs Postfix and Dovecot, and returns its sync key, shown only now. The key opens all domains and password hashes: give it, with next_step, to the person who sets the node up and to nobody else. If it is lost, the operator renews it (${operator("node rotate-key")}).`,
   effect: "write",
   scopes: ["nodes"],
   ofAllDomains: true,
   input: z.strictObject({
     name: NodeName,
     ip_address: Network.optional().describe(
-      "Only from this IP address or CIDR range may the node poll, e.g. 192.0.2.7 or 192.0.2.0/24. Leave out to allow any, and behind a reverse proxy, whose address is all that the server sees.",
+      "Only from this IP address or CIDR range may the node call. Leave out to allow any, and behind a reverse proxy.",
     ),
   }),
   output: z.object({
     name: z.string(),
     ip_address: z.string().nullable(),
-    sync_key: z.string().describe("Shown this once; stored only as a hash."),
+    sync_key: z.string().describe("Shown only now."),
     created_at: Timestamp,
-    next_step: z.string().describe("What to do on the node with the key."),
+    next_step: z.string().describe("What to do on the node."),
   }),
-  async run({ tables, at }, { name, ip_address = null }) {
+  async run({ tables, at, settings }, { name, ip_address = null }) {
     const key = newCredential("syncKey");
     await tables.nodes.add({ name, ipAddress: ip_address, keyId: key.id, keyHash: key.hash }, at);
-    return { name, ip_address, sync_key: key.text, created_at: at, next_step: NEXT_STEP };
+    const step = `${joinStep(settings)} It is exchanged at once for another one and is worth nothing afterwards.`;
+    return { name, ip_address, sync_key: key.text, created_at: at, next_step: step };
   },
 });

@@ -1,6 +1,7 @@
 import { MailError } from "../src/mail/error.ts";
+import { operator, text } from "../src/mail/text.ts";
 import type { Principal, Scope } from "./principal.ts";
-import { mcpName, type ParsedCall, type Tool } from "./tool.ts";
+import type { ParsedCall, Tool } from "./tool.ts";
 
 /** @throws MailError forbidden */
 export function authorise(principal: Principal, tool: Tool, parsed: ParsedCall): void {
@@ -8,17 +9,17 @@ export function authorise(principal: Principal, tool: Tool, parsed: ParsedCall):
     throw new MailError(
       "forbidden",
       "This access is for some domains only, and this concerns all of them.",
-      "Leave it to the operator. Changes of yours are live on the nodes within a minute.",
+      "Leave it to the operator. Your changes are live within a minute, unless their result has a note.",
     );
   }
   const missing = missingScope(principal, tool, parsed);
   if (missing !== undefined) {
     throw new MailError(
       "forbidden",
-      `This access lacks the scope "${missing}", which this call of ${mcpName(tool)} needs.`,
+      `This access lacks the scope "${missing}", which this call needs.`,
       principal.door === "stdio"
-        ? "Ask the operator to start this server with that scope (m25-mail stdio --scopes …)."
-        : "Ask the operator for a token with that scope (m25-mail token create NAME --scopes …).",
+        ? text`Ask the operator to start this server with that scope (${operator("stdio --scopes …")}).`
+        : text`Ask the operator for a token with that scope (${operator("token create NAME --scopes …")}).`,
     );
   }
 }

@@ -1,11 +1,12 @@
 import { hash, randomUUID } from "node:crypto";
 import type { Store } from "../db/store.ts";
 import { type ErrorCode, MailError } from "../src/mail/error.ts";
+import { operator, text } from "../src/mail/text.ts";
 import { authorise } from "./authorise.ts";
 import { refuseGuessable } from "./guessable.ts";
 import type { CallLimits } from "./limits.ts";
 import type { Principal } from "./principal.ts";
-import { type Loss, type ParsedCall, type Tool, validArguments } from "./tool.ts";
+import { type Loss, type ParsedCall, type Settings, type Tool, validArguments } from "./tool.ts";
 import type { Turns } from "./turns.ts";
 
 export type Outcome = { ok: true; value: Record<string, unknown> } | { ok: false; error: MailError };
@@ -18,6 +19,7 @@ export interface Runtime {
   hashPassword(password: string, principal: string): Promise<string>;
   /** How often each principal may call; nobody is limited at the shell. */
   limits?: CallLimits;
+  settings?: Settings;
   /** In which the principals' calls run; without it they run as they come. */
   turns?: Turns;
   /** Told of what nobody expected; `reference` is what the caller is shown of it. */
@@ -107,9 +109,10 @@ async function run(
   runtime.limits?.admit(principal, parsed);
   const passwordHash = await hashOf(runtime, principal, parsed);
   const at = runtime.now().toISOString();
+  const { settings = {} } = runtime;
   const transaction = tool.effect === "read" ? runtime.store.read : runtime.store.write;
   return transaction(async (tables) => {
-    const result = await parsed.run({ tables, principal, at, passwordHash });
+    const result = await parsed.run({ tables, principal, at, passwordHash, settings });
     if (tool.effect !== "read") {
       await tables.audit.append({
         at,
@@ -154,7 +157,8 @@ export async function lossOf(
     const at = runtime.now().toISOString();
     const loss = await inTurn(runtime, principal, () =>
       runtime.store.read(
-        (tables) => parsed.loss({ tables, principal, at, passwordHash: "" }),
+        (tables) =>
+          parsed.loss({ tables, principal, at, passwordHash: "", settings: runtime.settings ?? {} }),
         principal.domains,
       ),
     );
@@ -175,7 +179,7 @@ const NOT_CONFIRMED = {
   cancelled: new MailError(
     "cancelled",
     "The question whether to do this was closed without an answer: nobody has agreed, and nobody has said no. A host where no person can answer closes it by itself.",
-    "Nothing was changed. Ask the person yourself, and call again if they want it and can answer the question. Where nobody can, the operator does it at the shell (m25-mail call); a soft delete asks no question.",
+    text`Nothing was changed. Ask the person yourself, and call again if they want it and can answer the question. Where nobody can, the operator does it at the shell (${operator("call ENDPOINT")}); a soft delete asks no question.`,
   ),
 };
 

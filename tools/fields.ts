@@ -2,29 +2,19 @@ import * as z from "zod";
 import { MailError } from "../src/mail/error.ts";
 
 /** Output fields that several tools share. */
-export const Revision = z
-  .int()
-  .nullable()
-  .describe(
-    "The number of the state that nodes serve after this call: it is live on a node whose applied_revision is at least this. null where access is limited to some domains: it is live within a minute.",
-  );
-
 export const Timestamp = z.string().describe("RFC 3339, UTC.");
 
 /** Input fields of every list. */
 export const pageFields = {
-  limit: z.int().min(1).max(1000).default(100).describe("How many entries at most, 1 to 1000."),
+  limit: z.int().min(1).max(1000).default(100).describe("Most entries of one page."),
   cursor: z
     .string()
     .max(1000)
     .optional()
-    .describe("next_cursor of the page before, to go on where it ended. Leave out for the first page."),
+    .describe("next_cursor of the page before; leave out for the first."),
 };
 
-export const NextCursor = z
-  .string()
-  .nullable()
-  .describe("Pass it as cursor for the next page; null when this is the last one.");
+export const NextCursor = z.string().nullable().describe("Pass as cursor; null on the last page.");
 
 /** A position in a list, as an opaque text. */
 export function encodeCursor(position: readonly string[]): string {

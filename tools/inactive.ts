@@ -1,5 +1,6 @@
 import type { User } from "../db/user-rows.ts";
 import { MailError } from "../src/mail/error.ts";
+import { next, operator, text } from "../src/mail/text.ts";
 
 /** @throws MailError user_inactive */
 export function refuseInactive(user: User): void {
@@ -7,7 +8,6 @@ export function refuseInactive(user: User): void {
   throw new MailError(
     "user_inactive",
     `The mailbox ${user.email} is inactive (soft-deleted).`,
-    "Leave it so, unless you were asked to bring it back into service: then m25_mail_add_user with a new password, with " +
-      "which its old mail becomes readable, or the operator's m25-mail user restore with the old one.",
+    text`Leave it so, unless you were asked to bring it back into service: then ${next("add-user")} with a new password, with which its old mail becomes readable, or the operator's ${operator(`user restore ${user.email}`)} with the old one.`,
   );
 }

@@ -1,13 +1,12 @@
 import * as z from "zod";
+import { next, text } from "../src/mail/text.ts";
 import { decodeCursor, encodeCursor, NextCursor, pageFields, Timestamp } from "./fields.ts";
 import { defineTool } from "./tool.ts";
 
 export const listDomains = defineTool({
   endpoint: "list-domains",
   title: "List mail domains",
-  description:
-    "Lists the registered domains in alphabetical order, each with how many mailboxes it has. " +
-    "For the mailboxes themselves use m25_mail_list_users.",
+  description: text`Lists the domains alphabetically, with how many mailboxes each has. ${next("list-users")} lists the mailboxes.`,
   effect: "read",
   input: z.strictObject(pageFields),
   output: z.object({
@@ -15,11 +14,11 @@ export const listDomains = defineTool({
       z.object({
         domain: z.string(),
         user_count: z.int().describe("Active mailboxes."),
-        inactive_user_count: z.int().describe("Soft-deleted mailboxes, which can be re-activated."),
+        inactive_user_count: z.int().describe("Soft-deleted mailboxes."),
         created_at: Timestamp,
       }),
     ),
-    total: z.int().describe("All registered domains (that this access is for), on every page."),
+    total: z.int().describe("On all pages."),
     next_cursor: NextCursor,
   }),
   async run({ tables }, { limit, cursor }) {

@@ -3,6 +3,7 @@ import type { Domain } from "../db/domains.ts";
 import type { Tables } from "../db/store.ts";
 import type { User, UserPosition } from "../db/user-rows.ts";
 import { DomainName, SearchedAddress } from "../src/mail/schemas.ts";
+import { next, text } from "../src/mail/text.ts";
 import { decodeCursor, encodeCursor, foreignCursor, NextCursor, pageFields, Timestamp } from "./fields.ts";
 import { defineTool } from "./tool.ts";
 
@@ -12,14 +13,10 @@ const MOST_COUNTED = 10_000;
 export const listUsers = defineTool({
   endpoint: "list-users",
   title: "List mailboxes",
-  description:
-    "Lists and finds mailboxes, active and inactive (soft-deleted) ones. To find one, give search, the start of its " +
-    "address; to see only one domain's, give domain; without either, all are listed, a page at a time, in alphabetical " +
-    "order of domain, then address. Names of people are not stored. Passwords and their hashes are never shown. For " +
-    "counts by domain use m25_mail_list_domains.",
+  description: text`Lists and finds mailboxes, active and inactive (soft-deleted); with domain only that one's, with search those whose address begins so. Knows no people's names, passwords, space used or logins: updated_at is the last change of any kind. For counts use ${next("list-domains")}.`,
   effect: "read",
   input: z.strictObject({
-    domain: DomainName.optional().describe("Only mailboxes of this domain, e.g. example.nl."),
+    domain: DomainName.optional().describe("Only this domain's mailboxes."),
     search: SearchedAddress.optional(),
     ...pageFields,
   }),
@@ -27,18 +24,13 @@ export const listUsers = defineTool({
     users: z.array(
       z.object({
         email: z.string(),
-        domain: z.string(),
         quota_mb: z.int(),
-        active: z.boolean().describe("false: soft-deleted; can be re-activated."),
+        active: z.boolean().describe("false: soft-deleted."),
         created_at: Timestamp,
         updated_at: Timestamp,
       }),
     ),
-    total: z
-      .int()
-      .describe(
-        `All mailboxes that this list has, active and inactive, on every page. With search it counts to ${MOST_COUNTED}, which then means at least so many.`,
-      ),
+    total: z.int().describe(`On all pages. With search, ${MOST_COUNTED} means at least so many.`),
     next_cursor: NextCursor,
   }),
   async run({ tables }, { domain, search, limit, cursor }) {
@@ -80,7 +72,6 @@ async function listed({ domains }: Tables, within: Domain | undefined): Promise<
 function shown(user: User) {
   return {
     email: user.email,
-    domain: user.domain,
     quota_mb: user.quotaMb,
     active: user.active,
     created_at: user.createdAt,

@@ -3,7 +3,7 @@ import type { Contact, SeenNode } from "../db/nodes.ts";
 import type { Tables } from "../db/store.ts";
 
 /** Nodes poll every minute; without contact for this long, something is wrong. In ms. */
-const STALE_AFTER = 5 * 60_000;
+export const STALE_AFTER = 5 * 60_000;
 
 /** Nodes that are judged in one turn of the event loop: a few ms, with a view of its own each. */
 const JUDGED_AT_ONCE = 250;
@@ -122,8 +122,12 @@ function hintOf(
   status: NodeCondition["status"],
   reason: string | null,
 ): string | null {
-  if (status === "never")
-    return "The node has not polled yet: see that its key file and its server URL are right.";
+  if (status === "never") {
+    return (
+      "The node has not joined yet: on it, do the next_step that came with its key. If the key is lost, the operator " +
+      `makes another: m25-mail node rotate-key ${name}.`
+    );
+  }
   if (status === "stale")
     return "See on the node whether it runs and reaches the server: m25-mail-node status.";
   if (status === "behind" && report === null) {

@@ -5,10 +5,7 @@ import { allConditions, conditionsOf, type JudgedNode, nodeStatuses } from "./no
 
 /** Input fields of the lists of nodes. */
 export const nodePageFields = {
-  status: z
-    .enum(nodeStatuses)
-    .optional()
-    .describe("Only nodes with this status, e.g. failing. Leave out for all nodes."),
+  status: z.enum(nodeStatuses).optional().describe("Only nodes with this status."),
   ...pageFields,
 };
 

@@ -1,4 +1,5 @@
 import { MailError } from "../src/mail/error.ts";
+import { operator, text } from "../src/mail/text.ts";
 
 /**
  * Refuses a public mail provider's domain: mail to all its addresses from this system's mailboxes would stay here.
@@ -12,7 +13,6 @@ export async function refusePublicProvider(domain: string): Promise<void> {
   throw new MailError(
     "forbidden",
     `${domain} is the domain of a public mail provider: mail to all its addresses from mailboxes here would stay here.`,
-    "Nothing was changed. Register a domain of the person's own. If this one is theirs, the operator registers it at the " +
-      `server's shell: m25-mail call add-domain --domain ${domain} --public-provider.`,
+    text`Nothing was changed. Register a domain of the person's own. If this one is theirs, the operator registers it: ${operator(`call add-domain --domain ${domain} --public-provider`)}.`,
   );
 }

@@ -3,23 +3,20 @@ import type { Domain } from "../db/domains.ts";
 import type { Tables } from "../db/store.ts";
 import { MailError } from "../src/mail/error.ts";
 import { DomainName } from "../src/mail/schemas.ts";
-import { Revision } from "./fields.ts";
+import { next, text } from "../src/mail/text.ts";
+import { liveFields, liveness } from "./liveness.ts";
 import { defineTool } from "./tool.ts";
 
 export const removeDomain = defineTool({
   endpoint: "remove-domain",
   title: "Remove a mail domain",
-  description:
-    "Removes a domain that has no active mailboxes: the nodes stop accepting mail for it. Its inactive (soft-deleted) " +
-    "mailboxes are removed for good with it and cannot be re-activated afterwards. Fails with " +
-    "domain_has_active_users while it has active mailboxes; remove those first with m25_mail_remove_user. " +
-    "Confirm with the person who asked before calling this.",
+  description: text`Removes a domain: the nodes stop accepting mail for it, and its inactive mailboxes go with it for good. Confirm with the person first. Fails with domain_has_active_users while any mailbox is active: whether those are removed (${next("remove-user")}) is the person's choice too.`,
   effect: "destroy",
   input: z.strictObject({ domain: DomainName }),
   output: z.object({
     domain: z.string(),
     removed_inactive_users: z.int().describe("How many inactive mailboxes went with it."),
-    revision: Revision,
+    ...liveFields,
   }),
   async run({ tables, at }, { domain }) {
     const found = await removable(tables, domain);
@@ -27,7 +24,7 @@ export const removeDomain = defineTool({
     return {
       domain,
       removed_inactive_users: found.inactiveUserCount,
-      revision: await tables.state.revision(),
+      ...(await liveness(tables, at, domain)),
     };
   },
   async loss({ tables }, { domain }) {
@@ -49,7 +46,7 @@ async function removable(tables: Tables, domain: string): Promise<Domain> {
   throw new MailError(
     "domain_has_active_users",
     `The domain ${domain} still has ${found.userCount} active mailbox${found.userCount === 1 ? "" : "es"}.`,
-    `List them with m25_mail_list_users (domain: ${domain}) and remove each with m25_mail_remove_user first.`,
+    text`Nothing was changed. List them with ${next("list-users", { domain })} and ask the person. Only if these mailboxes are to go too, remove each with ${next("remove-user")} first.`,
   );
 }
 

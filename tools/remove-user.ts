@@ -1,43 +1,43 @@
 import * as z from "zod";
 import { EmailAddress } from "../src/mail/schemas.ts";
-import { Revision } from "./fields.ts";
+import { next, text } from "../src/mail/text.ts";
+import { Timestamp } from "./fields.ts";
+import { liveFields, liveness } from "./liveness.ts";
 import { defineTool } from "./tool.ts";
 
 export const removeUser = defineTool({
   endpoint: "remove-user",
   title: "Remove a mailbox",
-  description:
-    "Takes a mailbox out of service: within a minute its address bounces, its password stops working and open " +
-    "sessions end. By default this is a soft delete: the mailbox stays as inactive and m25_mail_add_user with the " +
-    "same address re-activates it with its mail. With hard_delete: true it is removed for good and a later mailbox " +
-    "of that address begins empty; confirm that with the person who asked. Works on inactive mailboxes too.",
+  description: text`Takes a mailbox, active or inactive, out of service: within a minute its address bounces, its password stops working and open sessions end. By default it becomes inactive (soft-deleted): ${next("add-user")} re-activates it with its mail. With hard_delete: true it is gone for good and a new mailbox of that address begins empty: only when the person has said so ("delete" alone has not). Mail files stay on the nodes' disks until the operator deletes them.`,
   effect: "destroy",
   scopes: ["write", "destroy"],
   scope: ({ hard_delete }) => (hard_delete ? "destroy" : "write"),
   input: z.strictObject({
     email: EmailAddress,
-    hard_delete: z
-      .boolean()
-      .default(false)
-      .describe("false (default): can be re-activated later. true: removed for good, cannot be undone."),
+    hard_delete: z.boolean().default(false).describe("true: gone for good, no undo."),
   }),
   output: z.object({
     email: z.string(),
     deleted: z.enum(["soft", "hard"]),
     already_inactive: z
       .boolean()
-      .describe("true: the mailbox was inactive before; a soft delete then changed nothing."),
-    revision: Revision,
+      .describe("true: it was inactive before; a soft delete then changed nothing."),
+    purge_at: Timestamp.optional().describe(
+      "When an inactive mailbox goes for good by itself, where that is set.",
+    ),
+    ...liveFields,
   }),
-  async run({ tables, at }, { email, hard_delete }) {
+  async run({ tables, at, settings }, { email, hard_delete }) {
     const user = await tables.users.get(email);
     if (hard_delete) await tables.users.remove(user, at);
     else if (user.active) await tables.users.update(user, { active: false }, at);
+    const days = hard_delete ? undefined : settings.purgeInactiveAfter;
     return {
       email: user.email,
       deleted: hard_delete ? ("hard" as const) : ("soft" as const),
       already_inactive: !user.active,
-      revision: await tables.state.revision(),
+      ...(days !== undefined && { purge_at: daysAfter(user.active ? at : user.updatedAt, days) }),
+      ...(await liveness(tables, at, user.domain)),
     };
   },
   async loss({ tables }, { email, hard_delete }) {
@@ -52,3 +52,7 @@ export const removeUser = defineTool({
     };
   },
 });
+
+function daysAfter(time: string, days: number): string {
+  return new Date(Date.parse(time) + days * 86_400_000).toISOString();
+}

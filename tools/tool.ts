@@ -1,6 +1,7 @@
 import * as z from "zod";
 import type { Tables } from "../db/store.ts";
 import { MailError } from "../src/mail/error.ts";
+import { field as fieldOf, joined, plainly, type Text, text, worded } from "../src/mail/text.ts";
 import { pageFields } from "./fields.ts";
 import type { Principal, Scope } from "./principal.ts";
 
@@ -15,6 +16,15 @@ export interface ToolContext {
   at: string;
   /** The stored form of the input's password, which the tool itself never sees; "" for tools without one. */
   passwordHash: string;
+  settings: Settings;
+}
+
+/** How the server is run, as far as results tell of it; undefined where it is not known. */
+export interface Settings {
+  /** The address by which nodes reach the server. */
+  publicUrl?: string | undefined;
+  /** In days: when inactive mailboxes are removed for good. */
+  purgeInactiveAfter?: number | undefined;
 }
 
 /** What a call would destroy, for a person to be asked about before. */
@@ -40,7 +50,7 @@ export interface ParsedCall {
 export interface Tool {
   endpoint: string;
   title: string;
-  description: string;
+  description: Text;
   effect: Effect;
   /** True for a write that overwrites what nobody can bring back. */
   replaces: boolean;
@@ -58,7 +68,7 @@ interface Definition<Input extends z.ZodObject, Output extends z.ZodObject> {
   /** The kebab-case name, e.g. add-domain; the MCP tool's name derives from it. */
   endpoint: string;
   title: string;
-  description: string;
+  description: string | Text;
   effect: Effect;
   /** The scopes that a call may need, where it is not the one of the effect; the first is needed unless `scope` says another. */
   scopes?: readonly [Scope, ...Scope[]];
@@ -75,7 +85,9 @@ interface Definition<Input extends z.ZodObject, Output extends z.ZodObject> {
 export function defineTool<Input extends z.ZodObject, Output extends z.ZodObject>(
   definition: Definition<Input, Output>,
 ): Tool {
-  const { endpoint, title, description, effect, replaces = false, ofAllDomains = false } = definition;
+  const { endpoint, title, effect, replaces = false, ofAllDomains = false } = definition;
+  const description =
+    typeof definition.description === "string" ? [definition.description] : definition.description;
   const { input, output, scopes = [effect] } = definition;
   return {
     endpoint,
@@ -143,19 +155,25 @@ function asText(value: unknown): unknown {
 /** Names every field that is wrong, and never repeats a value: it may be a password in the wrong place. */
 function invalidInput(error: z.ZodError, input: z.ZodObject): MailError {
   const fields = Object.keys(input.shape);
-  const known = fields.length === 0 ? "This call takes no input." : `The fields are: ${fields.join(", ")}.`;
-  const hints = new Set<string>();
-  const messages = error.issues.map((issue) => {
-    if (issue.code === "custom" && typeof issue.params?.hint === "string") hints.add(issue.params.hint);
-    else hints.add(known);
-    const field = issue.path
-      .map((step) => (typeof step === "number" ? `number ${step + 1}` : String(step)))
-      .join(", ");
-    if (issue.code === "unrecognized_keys") return unknownFields(issue.keys);
-    if (field === "") return "The input must be a JSON object.";
-    return `${field}: ${inPlainWords(issue)}`;
-  });
-  return new MailError("invalid_input", messages.join(" "), [...hints].join(" "));
+  const known: Text =
+    fields.length === 0
+      ? ["This call takes no input."]
+      : text`This call takes ${fields.flatMap((name, index) => [...(index === 0 ? [] : [", "]), fieldOf(name)])}.`;
+  const hints = new Map<string, Text>();
+  for (const issue of error.issues) {
+    const own = issue.code === "custom" ? (issue.params?.hint as Text | undefined) : undefined;
+    const hint = own ?? known;
+    hints.set(worded(hint, plainly), hint);
+  }
+  return new MailError("invalid_input", joined(error.issues.map(problemOf)), joined([...hints.values()]));
+}
+
+function problemOf(issue: z.core.$ZodIssue): Text {
+  if (issue.code === "unrecognized_keys") return [unknownFields(issue.keys)];
+  const [name, place] = issue.path;
+  if (name === undefined) return ["The input must be a JSON object."];
+  const number = typeof place === "number" ? `, number ${place + 1}` : "";
+  return text`${fieldOf(String(name))}${number}: ${inPlainWords(issue)}`;
 }
 
 /** Names some, where they look like names: what does not may be a secret in the wrong place. */

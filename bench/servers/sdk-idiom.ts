@@ -6,6 +6,7 @@ import { openStore } from "../../db/sqlite.ts";
 import { AccessTokens } from "../../src/auth/access-tokens.ts";
 import { bearerCredential } from "../../src/auth/bearer.ts";
 import { LastSeen } from "../../src/auth/last-seen.ts";
+import { overMcp } from "../../src/doors/mcp/wording.ts";
 import { stderrLog } from "../../src/log/log.ts";
 import { tools } from "../../tools/index.ts";
 import { mcpName } from "../../tools/tool.ts";
@@ -24,7 +25,8 @@ const handle = toNodeHandler(
   createMcpHandler(() => {
     const server = new McpServer({ name: "idiom", version: "1.0.0" });
     for (const tool of tools) {
-      const { title, description, input, output } = tool;
+      const { title, input, output } = tool;
+      const description = overMcp(tool.description);
       server.registerTool(
         mcpName(tool),
         { title, description, inputSchema: input, outputSchema: output },

@@ -1,5 +1,6 @@
 import type { Tool } from "../../tools/tool.ts";
 import { version } from "../program/version.ts";
+import { overRest } from "./http/wording.ts";
 import { inputSchema, outputSchema } from "./schema.ts";
 
 /** The REST door to these tools as an OpenAPI 3.1 document. */
@@ -28,7 +29,7 @@ function pathItem(tool: Tool) {
   const operation = {
     operationId: tool.endpoint,
     summary: tool.title,
-    description: tool.description,
+    description: overRest(tool.description),
     responses: {
       200: { description: "Done.", content: { "application/json": { schema: outputSchema(tool) } } },
       default: {

@@ -33,7 +33,8 @@ function madeOnce(make: (tool: Tool) => JsonSchema): (tool: Tool) => JsonSchema 
 }
 
 function toSchema(schema: z.ZodObject, io: "input" | "output"): JsonSchema {
-  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io, override: withoutSafeBounds });
+  const override = io === "input" ? withoutSafeBounds : openResult;
+  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io, override });
   return oneTypeEach(rest) as JsonSchema;
 }
 
@@ -41,6 +42,12 @@ function toSchema(schema: z.ZodObject, io: "input" | "output"): JsonSchema {
 function withoutSafeBounds({ jsonSchema }: { jsonSchema: z.core.JSONSchema.BaseSchema }): void {
   if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) delete jsonSchema.minimum;
   if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;
+}
+
+/** Results may get further fields: a client that keeps a schema must not refuse them. */
+function openResult(made: { jsonSchema: z.core.JSONSchema.BaseSchema }): void {
+  withoutSafeBounds(made);
+  delete made.jsonSchema.additionalProperties;
 }
 
 /** Some clients map schemas onto dialects in which a value has one type: a list of types becomes branches. */

@@ -1,6 +1,7 @@
 import { domainToASCII, domainToUnicode } from "node:url";
 import { contextualProblem } from "./contextual.ts";
 import { MailError } from "./error.ts";
+import { next, type Text, text } from "./text.ts";
 
 /** RFC 5321 4.5.3.1.3 without the angle brackets (RFC 3696 erratum 1690). */
 const MAX_ADDRESS = 254;
@@ -20,11 +21,11 @@ export interface Address {
   domain: string;
 }
 
-function refuse(message: string, hint: string): never {
+function refuse(message: string, hint: string | Text): never {
   throw new MailError("invalid_input", message, hint);
 }
 
-const DOMAIN_HINT = "Give a domain name of at least two labels, such as example.nl, and nothing else.";
+const DOMAIN_HINT = text`Give the whole name, such as example.nl, and nothing else. ${next("list-domains")} shows those that are registered.`;
 
 /**
  * Converts a domain name to its stored form: lower-case A-labels (UTS 46, non-transitional).
@@ -111,7 +112,7 @@ export function parseAddress(text: string): Address {
 }
 
 const LOCAL_PART_HINT =
-  "Use letters, digits, dots, hyphens and underscores before the @, such as jan.jansen@example.nl. " +
+  "Ask the person for another one, such as jan.jansen@example.nl. " +
   "Plus-addresses (jan+shop@example.nl) need no mailbox of their own: they reach jan@example.nl.";
 
 function localPartProblem(localPart: string): string | undefined {

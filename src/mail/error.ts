@@ -1,3 +1,5 @@
+import { plainly, type Text, worded } from "./text.ts";
+
 /** The codes of all expected failures. Each door maps them to its own form (REST status, exit code). */
 export type ErrorCode =
   | "invalid_input"
@@ -25,13 +27,14 @@ export type ErrorCode =
   | "unavailable";
 
 /**
- * An expected failure. `message` says what is wrong, `hint` what to do next.
- * Models and people read both: neither may contain a secret, a server path or SQL.
+ * An expected failure. `detail` says what is wrong, `hint` what to do next; each door words both.
+ * Models and people read them: neither may contain a secret, a server path or SQL.
  */
 export class MailError extends Error {
   override readonly name = "MailError";
   readonly code: ErrorCode;
-  readonly hint: string;
+  readonly detail: Text;
+  readonly hint: Text;
   /** True when a retry may succeed: a lock, a full disk, a long queue. */
   readonly temporary: boolean;
 
@@ -40,15 +43,21 @@ export class MailError extends Error {
 
   constructor(
     code: ErrorCode,
-    message: string,
-    hint: string,
+    detail: string | Text,
+    hint: string | Text,
     temporary = code === "busy",
     retryAfter?: number,
   ) {
-    super(message);
+    const said = asText(detail);
+    super(worded(said, plainly));
     this.code = code;
-    this.hint = hint;
+    this.detail = said;
+    this.hint = asText(hint);
     this.temporary = temporary;
     this.retryAfter = retryAfter;
   }
+}
+
+function asText(said: string | Text): Text {
+  return typeof said === "string" ? [said] : said;
 }

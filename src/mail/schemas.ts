@@ -7,7 +7,7 @@ import { parsePassword } from "./password.ts";
 import { DEFAULT_QUOTA_MB, MAX_QUOTA_MB, MIN_QUOTA_MB } from "./quota.ts";
 
 /** A zod string that `parse` converts to its stored form. A MailError of `parse` becomes the field's issue. */
-function parsed<T>(parse: (text: string) => T, bounds: { min: number; max: number }, description: string) {
+function parsed<T>(parse: (text: string) => T, bounds: { min?: number; max: number }, description: string) {
   return z
     .string()
     .transform((text, context): T => {
@@ -19,25 +19,17 @@ function parsed<T>(parse: (text: string) => T, bounds: { min: number; max: numbe
         return z.NEVER;
       }
     })
-    .meta({ description, minLength: bounds.min, maxLength: bounds.max });
+    .meta({ description, ...(bounds.min !== undefined && { minLength: bounds.min }), maxLength: bounds.max });
 }
 
-export const DomainName = parsed(
-  parseDomain,
-  { min: 3, max: 253 },
-  "Domain name, e.g. example.nl. International names are stored in ASCII (xn--…), the form that logins and mail programs use.",
-);
+export const DomainName = parsed(parseDomain, { max: 253 }, "Domain name, e.g. example.nl.");
 
-export const EmailAddress = parsed(
-  parseAddress,
-  { min: 5, max: 254 },
-  "Full mailbox address, e.g. jan@example.nl. Letters, digits, dots, hyphens and underscores before the @; stored in lower case.",
-);
+export const EmailAddress = parsed(parseAddress, { max: 254 }, "Full address, e.g. jan@example.nl.");
 
 export const SearchedAddress = parsed(
   parseAddressStart,
-  { min: 1, max: 254 },
-  "Only mailboxes whose address begins so, in upper or lower case, e.g. jan, or jan@example. After the @ a label with other letters than a to z must be whole: jan@bücher.",
+  { max: 254 },
+  "Start of the address, in any case, e.g. jan, or jan@example.",
 );
 
 /** Marked `writeOnly`: logs, the audit log and all output leave such fields out. */
@@ -50,17 +42,13 @@ function password(least: number, description: string) {
 
 export const Password = password(
   8,
-  "The mailbox owner's password: 8 characters to 72 bytes of UTF-8. Never shown again: ask for one, or make a random one of 16 or more characters and tell it to the person once.",
+  "8 characters to 72 bytes of UTF-8. Ask for one, or make a random one of 16 characters, another for each mailbox, and tell it once.",
 );
 
 /** Longer than a mailbox's password: the sign-in page is open to the internet, and this password opens everything. */
 export const OperatorPassword = password(12, "The operator's password: 12 characters to 72 bytes of UTF-8.");
 
-export const QuotaMb = z
-  .int()
-  .min(MIN_QUOTA_MB)
-  .max(MAX_QUOTA_MB)
-  .describe(`Mailbox size limit in MiB, ${MIN_QUOTA_MB} to ${MAX_QUOTA_MB}.`);
+export const QuotaMb = z.int().min(MIN_QUOTA_MB).max(MAX_QUOTA_MB).describe("Mailbox size limit in MiB.");
 
 export const defaultQuotaMb = DEFAULT_QUOTA_MB;
 
@@ -74,6 +62,6 @@ export const NodeName = z
 
 export const Network = parsed(
   parseNetwork,
-  { min: 2, max: 43 },
+  { max: 43 },
   "IP address or CIDR range the node polls from, e.g. 192.0.2.7 or 192.0.2.0/24.",
 );

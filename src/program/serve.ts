@@ -69,7 +69,8 @@ export async function serve(
     destructive: config["limit-destructive"],
   });
   const turns = new Turns({ ofOne: CALLS_AT_ONCE, line: MOST_CALLS_WAITING, what: "calls are under way" });
-  const runtime = { ...unlimited, limits, turns };
+  const settings = { publicUrl: config["public-url"], purgeInactiveAfter: config["purge-inactive-after"] };
+  const runtime = { ...unlimited, limits, turns, settings };
   const offered = config["read-only"] ? readingTools : tools;
   const mcp = { runtime, tools: offered, confirmations: new Confirmations() };
   const {

@@ -69,7 +69,7 @@ test("a database that is not there is named, and none is made", () => {
   const { code, message, hint } = refusal(path);
   expect(code).toBe("unavailable");
   expect(message).toContain(path);
-  expect(hint).toContain("--db");
+  expect(hint.join("")).toContain("--db");
   expect(readdirSync(dirname(path))).toEqual([]);
 });
 
@@ -83,7 +83,7 @@ test("a database of a newer version is refused and left as it is", async () => {
   const { code, message, hint } = refusal(file);
   expect(code).toBe("unavailable");
   expect(message).toContain("newer version of M25 Mail");
-  expect(hint).toContain("Install the newer version");
+  expect(hint.join("")).toContain("Install the newer version");
   expect(readFileSync(file).equals(before)).toBe(true);
 });
 

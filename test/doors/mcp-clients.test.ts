@@ -29,7 +29,6 @@ describe.each(Object.entries(waysIn))("%s", (_way, open) => {
     expect(tools).toHaveLength(9);
     for (const { annotations, outputSchema, inputSchema } of tools) {
       expect(annotations).toEqual({
-        title: expect.any(String),
         readOnlyHint: expect.any(Boolean),
         destructiveHint: expect.any(Boolean),
         idempotentHint: expect.any(Boolean),

@@ -51,7 +51,7 @@ test("clients are told which tools only look, and which overwrite or remove some
   const destroying = ["m25_mail_remove_domain", "m25_mail_update_password", "m25_mail_remove_user"];
   expect(hinted("readOnlyHint").sort()).toEqual(looking.toSorted());
   expect(hinted("destructiveHint").sort()).toEqual(destroying.toSorted());
-  expect(hinted("idempotentHint").sort()).toEqual([...looking, ...destroying].sort());
+  expect(hinted("idempotentHint").sort()).toEqual([...looking, "m25_mail_update_password"].sort());
 });
 
 test.each(["2025-06-18", "2025-11-25", "2026-07-28"])(
@@ -122,7 +122,7 @@ test("a call's arguments of a wrong shape are refused in the tool's own words, n
     );
     expect(message(body).result).toMatchObject({
       isError: true,
-      content: [{ type: "text", text: expect.stringMatching(/^invalid_input: .*The fields are: domain\.$/) }],
+      content: [{ type: "text", text: expect.stringMatching(/^invalid_input: .*This call takes domain\.$/) }],
     });
     expect(body).not.toContain(CANARY);
   }
@@ -193,8 +193,8 @@ test("arguments that are no object are invalid input of the call, in its answer 
           {
             text:
               input === null // as good as none, by every door
-                ? "invalid_input: domain: this field is required. The fields are: domain."
-                : "invalid_input: The input must be a JSON object. The fields are: domain.",
+                ? "invalid_input: domain: this field is required. This call takes domain."
+                : "invalid_input: The input must be a JSON object. This call takes domain.",
           },
         ],
       });
@@ -262,8 +262,8 @@ test("whoever may see some domains only is told so at once, and is offered no to
   expect(all.instructions).toContain("m25_mail_list_nodes");
   for (const { instructions } of [greeting, all]) {
     expect(instructions).toMatch(/user set-quota.*never remove and re-create/);
-    expect(instructions).toMatch(/Confirm hard deletes and m25_mail_remove_domain with the person/);
-    expect(instructions).toMatch(/Renaming, aliases.* do not exist: say so, and make no mailbox instead/);
+    expect(instructions).toMatch(/Ask the person before hard_delete: true and m25_mail_remove_domain/);
+    expect(instructions).toMatch(/no renaming, aliases.*: say so, and make no mailbox instead/);
   }
   const { tools } = message((await postMcp(server, rpc("tools/list"), as)).body).result as {
     tools: Array<{ name: string }>;

@@ -73,7 +73,7 @@ const doors: Record<string, () => Promise<Door>> = {
         reads ? `${endpoint}?${query}` : endpoint,
         reads ? undefined : input,
       );
-      expect(`${body.detail} ${body.hint}`).not.toMatch(/m25_mail_\w+(?! \((?:GET|POST) \/api\/)\b/);
+      expect(`${body.detail} ${body.hint}`).not.toContain("m25_mail_");
       return status === 200 ? body : String(body.code);
     };
   },

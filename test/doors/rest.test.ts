@@ -2,7 +2,6 @@ import { expect, test } from "vitest";
 import { http, rawHttp } from "../support/http.ts";
 import { rawDatabase } from "../support/recount.ts";
 import { startServer, type TestServer } from "../support/server.ts";
-import { testRuntime } from "../support/store.ts";
 
 const CANARY = "canary-Hunter22";
 
@@ -29,21 +28,14 @@ test("a refusal is problem details with a code for programs and a hint for whoev
   });
 });
 
-test("what a refusal says to do next is said by the tools' names and as requests", async () => {
+test("what a refusal says to do next is said as requests", async () => {
   const server = await startServer();
   const early = await server.api("add-user", { email: "jan@example.nl", password: "correct horse" });
-  expect(early.body.hint).toMatch(
-    /compare with m25_mail_list_domains \(GET \/api\/list-domains\), .*Register it with m25_mail_add_domain \(POST \/api\/add-domain\) only/,
-  );
+  expect(early.body.hint).toContain("compare with GET /api/list-domains, ");
   await server.api("add-domain", { domain: "example.nl" });
   await server.api("add-user", { email: "jan@example.nl", password: "correct horse" });
   const { body } = await server.api("remove-domain", { domain: "example.nl" });
-  expect(body.hint).toContain("m25_mail_list_users (GET /api/list-users?domain=example.nl) and");
-  const { must } = testRuntime(server.store);
-  const { token } = await must("create-token", { name: "reader", scopes: ["read"] });
-  expect((await server.api("add-node", { name: "pi" }, String(token))).body.detail).toContain(
-    "POST /api/add-node",
-  );
+  expect(body.hint).toContain("List them with GET /api/list-users?domain=example.nl and ");
 });
 
 test("results are JSON that no cache keeps", async () => {

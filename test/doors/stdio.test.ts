@@ -156,7 +156,7 @@ test("arguments that are no object are invalid input of the call, which does not
   for (const answer of answers.slice(1)) {
     expect(JSON.parse(answer).result).toMatchObject({
       isError: true,
-      content: [{ text: "invalid_input: The input must be a JSON object. The fields are: domain." }],
+      content: [{ text: "invalid_input: The input must be a JSON object. This call takes domain." }],
     });
   }
   expect(stdout + stderr).not.toContain("Hunter");

@@ -1,12 +1,19 @@
 import { expect } from "vitest";
 import type { ErrorCode } from "../../src/mail/error.ts";
+import type { Endpoint, Text } from "../../src/mail/text.ts";
 import type { Outcome } from "../../tools/call.ts";
 
-/** Expects a refusal with this code, whose hint holds `hint`; and gives its message. */
-export function expectRefusal(outcome: Outcome, code: ErrorCode, hint: string | RegExp = ""): string {
+/** Expects a refusal with this code, whose hint leads to these operations, if any are given; gives its message. */
+export function expectRefusal(outcome: Outcome, code: ErrorCode, leadsTo?: readonly Endpoint[]): string {
   if (outcome.ok) throw new Error(`expected ${code}, but it was done: ${JSON.stringify(outcome.value)}`);
   expect(outcome.error.code).toBe(code);
   expect(outcome.error.message).not.toBe("");
-  expect(outcome.error.hint).toMatch(hint);
+  expect(outcome.error.hint.join("")).not.toBe("");
+  if (leadsTo !== undefined) expect(endpointsIn(outcome.error.hint)).toEqual(leadsTo);
   return outcome.error.message;
+}
+
+/** The operations that a text leads to, in order. */
+export function endpointsIn(said: Text): Endpoint[] {
+  return said.flatMap((part) => (typeof part === "object" && "next" in part ? [part.next] : []));
 }

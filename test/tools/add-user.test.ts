@@ -13,16 +13,16 @@ test("a mailbox is created in a registered domain, with the default quota", asyn
     reactivated: false,
     created_at: "2026-03-01T12:00:00.000Z",
     revision: 2,
+    note: expect.any(String),
   });
 });
 
 test("a mailbox in a domain that is not registered is refused, and a typo is asked about before the domain is registered", async () => {
   const { run } = testStore();
-  expectRefusal(
-    await run("add-user", { email: "jan@exmaple.nl", password: PASSWORD }),
-    "domain_not_found",
-    /typo.*m25_mail_list_domains.*ask.*m25_mail_add_domain only if it is meant/,
-  );
+  expectRefusal(await run("add-user", { email: "jan@exmaple.nl", password: PASSWORD }), "domain_not_found", [
+    "list-domains",
+    "add-domain",
+  ]);
 });
 
 test("adding a soft-deleted mailbox again brings it back with the new password and its own quota, and says so", async () => {
@@ -44,17 +44,9 @@ test("an active mailbox is not overwritten by adding it again", async () => {
   expectRefusal(
     await run("add-user", { email: "jan@example.nl", password: "another password", quota_mb: 5000 }),
     "user_exists",
-    /^Nothing was changed.*password use m25_mail_update_password.*m25-mail user set-quota.*Never remove and re-create/,
+    ["update-password"],
   );
   expect(await must("list-users")).toMatchObject({ users: [{ quota_mb: 1024 }] });
-});
-
-test("whoever makes a mailbox is told before what there is not, who changes a quota, and how to come by a password", () => {
-  const { description, input } = toolOf("add-user");
-  expect(description).toMatch(/no aliases, forwards, catch-alls, autoresponders or renaming.*no substitute/);
-  expect(input.shape.quota_mb?.description).toMatch(/m25-mail user set-quota.*never remove and re-create it/);
-  for (const { input } of [toolOf("add-user"), toolOf("update-password")])
-    expect(input.shape.password?.description).toMatch(/ask for one, or make a random one of 16 or more/);
 });
 
 test("a re-activated mailbox gets another quota when one is given, and the old password is gone", async () => {

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { encodeCursor } from "../../tools/fields.ts";
 import { type Principal, scopes } from "../../tools/principal.ts";
 import { rawDatabase } from "../support/recount.ts";
-import { expectRefusal } from "../support/reply.ts";
+import { endpointsIn, expectRefusal } from "../support/reply.ts";
 import { PASSWORD, type TestStore, testStore } from "../support/store.ts";
 
 const NOON = new Date("2026-03-01T12:00:00Z");
@@ -78,9 +78,9 @@ test("another's domain is refused in the very words of one that nobody has", asy
 
 test("a token may register a domain that it is for, and no other", async () => {
   const { run } = await withTwoDomains();
-  expectRefusal(await run("add-domain", { domain: "c.nl" }, limited), "forbidden", "operator");
+  expectRefusal(await run("add-domain", { domain: "c.nl" }, limited), "forbidden", []);
   const jan = { email: "jan@own.nl", password: PASSWORD };
-  expectRefusal(await run("add-user", jan, limited), "domain_not_found", "m25_mail_add_domain");
+  expectRefusal(await run("add-user", jan, limited), "domain_not_found", ["list-domains", "add-domain"]);
   expect(await run("add-domain", { domain: "own.nl" }, limited)).toMatchObject({ ok: true });
   expect(await run("add-user", jan, limited)).toMatchObject({ ok: true });
 });
@@ -94,13 +94,14 @@ test("no hint tells a token to register a domain that it may not register", asyn
     await run("remove-domain", { domain: "x.nl" }, reader),
     await run("remove-user", { email: "jan@x.nl", hard_delete: true }, reader),
   ]) {
-    expectRefusal(outcome, outcome.ok ? "internal" : outcome.error.code, /^(?!.*m25_mail_add)/);
+    if (outcome.ok) throw new Error("it was done");
+    expect(endpointsIn(outcome.error.hint)).not.toContain("add-domain");
   }
 });
 
 test("nodes are not for a token of some domains, whatever its scopes say", async () => {
   const { run, file } = await withTwoDomains();
-  expectRefusal(await run("add-node", { name: "pi" }, limited), "forbidden", "operator");
+  expectRefusal(await run("add-node", { name: "pi" }, limited), "forbidden", []);
   expectRefusal(await run("list-nodes", {}, limited), "forbidden");
   expect(rawDatabase(file).prepare("SELECT count(*) FROM nodes").pluck().get()).toBe(0);
 });

@@ -14,10 +14,10 @@ test.each([
   const { must, run } = testStore();
   await must("add-domain", { domain: "example.nl" });
   const refused = await run("add-user", { email: JAN, password });
-  expectRefusal(refused, "invalid_input", "Choose another");
+  expectRefusal(refused, "invalid_input");
   expect(JSON.stringify(refused)).not.toContain(password);
   await must("add-user", { email: JAN, password: "correct horse" });
-  expectRefusal(await run("update-password", { email: JAN, password }), "invalid_input", "Choose another");
+  expectRefusal(await run("update-password", { email: JAN, password }), "invalid_input");
 });
 
 test("a password that only has the address in it is accepted", async () => {

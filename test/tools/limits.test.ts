@@ -39,7 +39,7 @@ test("so many passwords a minute may be set; the excess is told when to go on, a
   const store = await withJan({ passwords: 6 });
   expect(await setPasswords(8, store)).toBe(6);
   const refused = await store.run("update-password", { email: "jan@example.nl", password: PASSWORD }, claude);
-  expectRefusal(refused, "busy", /after 10 seconds/);
+  expectRefusal(refused, "busy");
   expect(refused).toMatchObject({ error: { retryAfter: 10 } });
   expect(await setPasswords(1, store, cursor)).toBe(1);
   expect((await store.run("list-users", {}, claude)).ok).toBe(true);
@@ -69,11 +69,7 @@ test("what cannot be taken back is limited by itself, and a soft delete is none 
   }
   expect((await store.run("remove-user", hard, claude)).ok).toBe(true);
   expectRefusal(await store.run("remove-user", hard, claude), "user_not_found");
-  expectRefusal(
-    await store.run("remove-domain", { domain: "example.nl" }, claude),
-    "busy",
-    /after 30 seconds/,
-  );
+  expectRefusal(await store.run("remove-domain", { domain: "example.nl" }, claude), "busy");
   expect(await store.must("list-domains")).toMatchObject({ total: 1 });
   store.later(30);
   expect((await store.run("remove-domain", { domain: "example.nl" }, claude)).ok).toBe(true);
@@ -99,10 +95,10 @@ test("a list counts as a call for each hundred of its rows, an empty one and a s
   const list = (limit: number) => store.run("list-domains", { limit }, claude);
   expect((await list(250)).ok).toBe(true);
   for (const limit of [1, 100, 100]) expect((await list(limit)).ok).toBe(true);
-  expectRefusal(await list(1), "busy", /after 10 seconds/);
+  expectRefusal(await list(1), "busy");
   store.later(10);
   expect((await list(250)).ok).toBe(true);
-  expectRefusal(await list(1), "busy", /after 30 seconds/);
+  expectRefusal(await list(1), "busy");
 });
 
 test("in no minute is there more than twice the limit, and whoever waits as long as told is served", () => {

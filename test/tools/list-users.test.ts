@@ -41,7 +41,6 @@ test("mailboxes are listed with what they are, and never with a hash", async () 
     users: [
       {
         email: "jan@example.nl",
-        domain: "example.nl",
         quota_mb: 5,
         active: false,
         created_at: "2026-03-01T12:00:00.000Z",
@@ -66,11 +65,7 @@ test("a list of one domain has its mailboxes only, and its total", async () => {
 
 test("a domain that is not registered is an error, not an empty list", async () => {
   const { run } = testStore();
-  expectRefusal(
-    await run("list-users", { domain: "example.nl" }),
-    "domain_not_found",
-    "m25_mail_list_domains",
-  );
+  expectRefusal(await run("list-users", { domain: "example.nl" }), "domain_not_found", ["list-domains"]);
 });
 
 test("whatever the size of the pages, they have every mailbox once, by domain and then by name", async () => {
@@ -112,7 +107,7 @@ test.each(["nonsense", cursorOf(["a.nl"]), cursorOf([1, 2]), cursorOf({ length: 
   "the cursor %j, which is none of this list's, is refused",
   async (cursor) => {
     const { run } = testStore();
-    expectRefusal(await run("list-users", { cursor }), "invalid_input", "next_cursor of the page before");
+    expectRefusal(await run("list-users", { cursor }), "invalid_input");
   },
 );
 

@@ -15,7 +15,7 @@ async function withJan(now = () => new Date()): Promise<TestStore> {
 test("a quota is changed, and only where it was another", async () => {
   const { must } = await withJan();
   const changed = await must("set-quota", { ...jan, quota_mb: 5 });
-  expect(changed).toEqual({ ...jan, quota_mb: 5, revision: 3 });
+  expect(changed).toEqual({ ...jan, quota_mb: 5, revision: 3, note: expect.any(String) });
   toolOf("set-quota").output.strict().parse(changed);
   expect(await must("set-quota", { ...jan, quota_mb: 5 })).toMatchObject({ revision: 3 });
   expect(await must("list-users")).toMatchObject({ users: [{ quota_mb: 5 }] });
@@ -26,7 +26,7 @@ test("a quota of nothing, and one of an inactive or unknown mailbox, are refused
   expectRefusal(await run("set-quota", { ...jan, quota_mb: 0 }), "invalid_input");
   expectRefusal(await run("set-quota", { email: "piet@example.nl", quota_mb: 5 }), "user_not_found");
   await must("remove-user", jan);
-  expectRefusal(await run("set-quota", { ...jan, quota_mb: 5 }), "user_inactive", "m25_mail_add_user");
+  expectRefusal(await run("set-quota", { ...jan, quota_mb: 5 }), "user_inactive", ["add-user"]);
 });
 
 test("a soft-deleted mailbox comes back with the password that it had", async () => {
@@ -34,7 +34,7 @@ test("a soft-deleted mailbox comes back with the password that it had", async ()
   expectRefusal(await run("restore-user", jan), "user_active");
   await must("remove-user", jan);
   const restored = await must("restore-user", jan);
-  expect(restored).toEqual({ ...jan, active: true, revision: 4 });
+  expect(restored).toEqual({ ...jan, active: true, revision: 4, note: expect.any(String) });
   toolOf("restore-user").output.strict().parse(restored);
   expect(rawDatabase(file).prepare("SELECT password_hash FROM users").pluck().get()).toBe(fakeHash(PASSWORD));
   await must("remove-user", { ...jan, hard_delete: true });
@@ -43,7 +43,7 @@ test("a soft-deleted mailbox comes back with the password that it had", async ()
 
 test("a soft-deleted mailbox is purged for good, and an active one never", async () => {
   const { must, run, file } = await withJan();
-  expectRefusal(await run("purge-user", jan), "user_active", "m25_mail_remove_user");
+  expectRefusal(await run("purge-user", jan), "user_active", ["remove-user"]);
   await must("remove-user", jan);
   const purged = await must("purge-user", jan);
   expect(purged).toEqual(jan);
@@ -87,9 +87,9 @@ test("a token for some domains may do everything in them unless told otherwise, 
 test("a token's name is taken once, and is free again when it is revoked", async () => {
   const { must, run } = testStore();
   await must("create-token", { name: "claude" });
-  expectRefusal(await run("create-token", { name: "claude" }), "token_exists", "token revoke");
+  expectRefusal(await run("create-token", { name: "claude" }), "token_exists");
   await must("revoke-token", { name: "claude" });
-  expectRefusal(await run("revoke-token", { name: "claude" }), "token_not_found", "token list");
+  expectRefusal(await run("revoke-token", { name: "claude" }), "token_not_found");
   await must("create-token", { name: "claude" });
 });
 

@@ -6,7 +6,12 @@ test("a domain without mailboxes is removed", async () => {
   const { must } = testStore();
   await must("add-domain", { domain: "example.nl" });
   const removed = await must("remove-domain", { domain: "EXAMPLE.nl" });
-  expect(removed).toEqual({ domain: "example.nl", removed_inactive_users: 0, revision: 2 });
+  expect(removed).toEqual({
+    domain: "example.nl",
+    removed_inactive_users: 0,
+    revision: 2,
+    note: expect.any(String),
+  });
   toolOf("remove-domain").output.strict().parse(removed);
   expect(await must("list-domains")).toMatchObject({ domains: [], total: 0 });
 });
@@ -16,7 +21,7 @@ test("a domain with active mailboxes stays, and the hint says which tools empty 
   await must("add-domain", { domain: "example.nl" });
   await must("add-user", { email: "jan@example.nl", password: PASSWORD });
   const one = await run("remove-domain", { domain: "example.nl" });
-  expect(expectRefusal(one, "domain_has_active_users", /list_users.*remove_user/)).toContain(
+  expect(expectRefusal(one, "domain_has_active_users", ["list-users", "remove-user"])).toContain(
     "1 active mailbox.",
   );
   await must("add-user", { email: "piet@example.nl", password: PASSWORD });
@@ -43,9 +48,5 @@ test("inactive mailboxes go with their domain, and cannot come back with it", as
 
 test("a domain that is not registered is refused, and the hint says where to look", async () => {
   const { run } = testStore();
-  expectRefusal(
-    await run("remove-domain", { domain: "example.nl" }),
-    "domain_not_found",
-    "m25_mail_list_domains",
-  );
+  expectRefusal(await run("remove-domain", { domain: "example.nl" }), "domain_not_found", ["list-domains"]);
 });

@@ -14,7 +14,13 @@ async function withJan(): Promise<TestStore> {
 test("by default a mailbox is only made inactive, and stays in the list", async () => {
   const { must } = await withJan();
   const removed = await must("remove-user", { email: "JAN@example.nl" });
-  expect(removed).toEqual({ ...jan, deleted: "soft", already_inactive: false, revision: 3 });
+  expect(removed).toEqual({
+    ...jan,
+    deleted: "soft",
+    already_inactive: false,
+    revision: 3,
+    note: expect.any(String),
+  });
   toolOf("remove-user").output.strict().parse(removed);
   expect(await must("list-users")).toMatchObject({ users: [{ ...jan, active: false }], total: 1 });
 });
@@ -28,6 +34,7 @@ test("removing an inactive mailbox again changes nothing and says so", async () 
     deleted: "soft",
     already_inactive: true,
     revision: 3,
+    note: expect.any(String),
   });
   expect(await must("list-users")).toEqual(before);
 });
@@ -39,6 +46,7 @@ test("a hard delete takes the mailbox out of the list, active or inactive", asyn
     deleted: "hard",
     already_inactive: false,
     revision: 3,
+    note: expect.any(String),
   });
   await must("add-user", { ...jan, password: PASSWORD });
   await must("remove-user", jan);
@@ -52,17 +60,15 @@ test("a hard delete takes the mailbox out of the list, active or inactive", asyn
 test("a mailbox that does not exist is refused, and the hint says where to look", async () => {
   const { run } = await withJan();
   const piet = await run("remove-user", { email: "piet@example.nl" });
-  expect(expectRefusal(piet, "user_not_found", "m25_mail_list_users (domain: example.nl)")).not.toContain(
-    "registered",
-  );
+  expect(expectRefusal(piet, "user_not_found", ["list-users"])).not.toContain("registered");
   const typo = await run("remove-user", { email: "jan@exmaple.nl" });
-  expect(expectRefusal(typo, "user_not_found", "m25_mail_list_domains")).toContain(
+  expect(expectRefusal(typo, "user_not_found", ["list-domains"])).toContain(
     "the domain exmaple.nl is not registered",
   );
 });
 
 test.each(["true", 1, null, "yes"])("hard_delete %j is refused and removes nothing", async (hard_delete) => {
   const { run, must } = await withJan();
-  expectRefusal(await run("remove-user", { ...jan, hard_delete }), "invalid_input", "hard_delete");
+  expectRefusal(await run("remove-user", { ...jan, hard_delete }), "invalid_input");
   expect(await must("list-users")).toMatchObject({ users: [{ active: true }] });
 });

@@ -1,10 +1,9 @@
 import { expect, test } from "vitest";
 import { wholeView } from "../../src/sync/view.ts";
 import { type Principal, type Scope, scopes } from "../../tools/principal.ts";
-import { mcpName } from "../../tools/tool.ts";
 import { rawDatabase } from "../support/recount.ts";
 import { expectRefusal } from "../support/reply.ts";
-import { PASSWORD, testStore, toolOf } from "../support/store.ts";
+import { PASSWORD, testStore } from "../support/store.ts";
 
 const jan = { email: "jan@example.nl" };
 
@@ -47,8 +46,8 @@ test.each(needs)(
     const { run, store, file } = await populated();
     const before = store.polls.now().state(wholeView);
     const outcome = await run(endpoint, input, token(scopes.filter((other) => other !== scope)));
-    expect(expectRefusal(outcome, "forbidden", "--scopes")).toBe(
-      `This access lacks the scope "${scope}", which this call of ${mcpName(toolOf(endpoint))} needs.`,
+    expect(expectRefusal(outcome, "forbidden")).toBe(
+      `This access lacks the scope "${scope}", which this call needs.`,
     );
     expect(store.polls.now().state(wholeView)).toEqual(before);
     expect(rawDatabase(file).prepare("SELECT count(*) FROM nodes").pluck().get()).toBe(0);

@@ -170,9 +170,7 @@ test.each([
   ["an empty text", "", "letters"],
 ])("a search for %s is refused, and it says what a search is for", async (_what, search, said) => {
   const { run } = testStore();
-  expect(expectRefusal(await run("list-users", { search }), "invalid_input", "such as jan")).toContain(
-    "search: ",
-  );
+  expect(expectRefusal(await run("list-users", { search }), "invalid_input")).toContain("search: ");
   const outcome = await run("list-users", { search });
   expect(JSON.stringify(outcome.ok ? "" : [outcome.error.message, outcome.error.hint])).toContain(said);
 });
@@ -193,7 +191,7 @@ test("a cursor goes on with its own search in its own domain, and is refused els
     for (const used of lists) {
       const outcome = await run("list-users", { ...used, cursor: await cursorOf(made) });
       if (made === used) expect(outcome.ok).toBe(true);
-      else expectRefusal(outcome, "invalid_input", "next_cursor");
+      else expectRefusal(outcome, "invalid_input");
     }
   }
   const same = { search: "JAN", cursor: await cursorOf({ search: "jan" }) };

@@ -2,8 +2,10 @@ import * as z from "zod";
 import type { MailNode } from "../../db/nodes.ts";
 import { MailError } from "../../src/mail/error.ts";
 import { DomainName, Network, NodeName } from "../../src/mail/schemas.ts";
+import { operator, text } from "../../src/mail/text.ts";
 import { newCredential } from "../credential.ts";
 import { Timestamp } from "../fields.ts";
+import { joinStep } from "../join-step.ts";
 import { keyEnd } from "../rotation.ts";
 import { defineTool } from "../tool.ts";
 
@@ -65,13 +67,11 @@ export const rotateKey = defineTool({
     old_key_ends_at: Timestamp,
     next_step: z.string(),
   }),
-  async run({ tables, at }, { name }) {
+  async run({ tables, at, settings }, { name }) {
     const key = newCredential("syncKey");
     const end = await tables.nodes.addOperatorsKey(name, key, keyEnd(new Date(at)), at);
-    const next =
-      "On the node, as root: rm /etc/m25-mail-node/key, then m25-mail-node join --server URL --key-file " +
-      `/etc/m25-mail-node/key, and paste the key. The old key ends with that, and at the latest at ${end}.`;
-    return { name, sync_key: key.text, old_key_ends_at: end, next_step: next };
+    const step = `${joinStep(settings, "rm /etc/m25-mail-node/key, then ")} The old key ends with that, and at the latest at ${end}.`;
+    return { name, sync_key: key.text, old_key_ends_at: end, next_step: step };
   },
 });
 
@@ -98,7 +98,7 @@ export const acceptRemovals = defineTool({
       throw new MailError(
         "invalid_input",
         "Give the name of a node, or --all.",
-        "m25-mail node list shows the nodes.",
+        text`${operator("node list")} shows the nodes.`,
       );
     }
     const revision = await tables.state.revision();

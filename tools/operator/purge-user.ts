@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { MailError } from "../../src/mail/error.ts";
 import { EmailAddress } from "../../src/mail/schemas.ts";
+import { next, text } from "../../src/mail/text.ts";
 import { defineTool } from "../tool.ts";
 
 export const purgeUser = defineTool({
@@ -16,7 +17,7 @@ export const purgeUser = defineTool({
       throw new MailError(
         "user_active",
         `The mailbox ${user.email} is active.`,
-        "Nothing was changed. Only soft-deleted mailboxes are purged: remove it first with m25_mail_remove_user.",
+        text`Nothing was changed. Only soft-deleted mailboxes are purged: remove it first with ${next("remove-user")}.`,
       );
     }
     await tables.users.remove(user, at);

@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { MailError } from "../../src/mail/error.ts";
 import { EmailAddress } from "../../src/mail/schemas.ts";
-import { Revision } from "../fields.ts";
+import { liveFields, liveness } from "../liveness.ts";
 import { defineTool } from "../tool.ts";
 
 export const restoreUser = defineTool({
@@ -10,7 +10,7 @@ export const restoreUser = defineTool({
   description: "Re-activates a soft-deleted mailbox with the password that it had.",
   effect: "write",
   input: z.strictObject({ email: EmailAddress }),
-  output: z.object({ email: z.string(), active: z.boolean(), revision: Revision }),
+  output: z.object({ email: z.string(), active: z.boolean(), ...liveFields }),
   async run({ tables, at }, { email }) {
     const user = await tables.users.get(email);
     if (user.active) {
@@ -21,6 +21,6 @@ export const restoreUser = defineTool({
       );
     }
     await tables.users.update(user, { active: true }, at);
-    return { email: user.email, active: true, revision: await tables.state.revision() };
+    return { email: user.email, active: true, ...(await liveness(tables, at, user.domain)) };
   },
 });

@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { EmailAddress, QuotaMb } from "../../src/mail/schemas.ts";
-import { Revision } from "../fields.ts";
 import { refuseInactive } from "../inactive.ts";
+import { liveFields, liveness } from "../liveness.ts";
 import { defineTool } from "../tool.ts";
 
 export const setQuota = defineTool({
@@ -10,11 +10,11 @@ export const setQuota = defineTool({
   description: "Changes the size limit of an active mailbox.",
   effect: "write",
   input: z.strictObject({ email: EmailAddress, quota_mb: QuotaMb }),
-  output: z.object({ email: z.string(), quota_mb: z.int(), revision: Revision }),
+  output: z.object({ email: z.string(), quota_mb: z.int(), ...liveFields }),
   async run({ tables, at }, { email, quota_mb }) {
     const user = await tables.users.get(email);
     refuseInactive(user);
     if (user.quotaMb !== quota_mb) await tables.users.update(user, { quotaMb: quota_mb }, at);
-    return { email: user.email, quota_mb, revision: await tables.state.revision() };
+    return { email: user.email, quota_mb, ...(await liveness(tables, at, user.domain)) };
   },
 });

@@ -4,7 +4,7 @@ import { removeDomain } from "../../../tools/remove-domain.ts";
 import type { Tool } from "../../../tools/tool.ts";
 import type { MailError } from "../../mail/error.ts";
 import { OutputFailure, writeOut } from "./output.ts";
-import { atTheShell, flagName } from "./wording.ts";
+import { atTheShell } from "./wording.ts";
 
 /** Exit codes after sysexits.h: 75 invites cron to try again. */
 export const exitCodes = { done: 0, refused: 1, usage: 2, output: 74, temporary: 75 } as const;
@@ -38,8 +38,7 @@ export async function runTool(
     if (tool === removeDomain) await runtime.store.eraseHidden();
     return code;
   }
-  const flags = Object.keys(tool.input.shape).map((field) => [field, `--${flagName(field)}`]);
-  return showRefusal(outcome.error, { ...Object.fromEntries(flags), password: "password", ...words });
+  return showRefusal(outcome.error, { password: "password", ...words });
 }
 
 /** @throws OutputFailure where no secret is lost by it */
@@ -57,9 +56,9 @@ async function show({ endpoint }: Tool, text: string): Promise<number> {
 
 /** Shows a refusal on stderr, in the words of the command line, and gives its exit code. */
 export function showRefusal(
-  { code, message, hint, temporary }: MailError,
+  { code, detail, hint, temporary }: MailError,
   words: Readonly<Record<string, string>> = {},
 ): number {
-  process.stderr.write(`${code}: ${atTheShell(message, words)}\n${atTheShell(hint, words)}\n`);
+  process.stderr.write(`${code}: ${atTheShell(detail, words)}\n${atTheShell(hint, words)}\n`);
   return temporary ? exitCodes.temporary : exitCodes.refused;
 }

@@ -143,7 +143,7 @@ function endpointHelp(tool: Tool): string {
   });
   const own = switchesOf(tool).map(([name, meaning]) => `  ${`--${name}`.padEnd(24)} ${meaning}`);
   const flags = [...lines, ...own, flagTable(flagsFor(tool))].join("\n");
-  return atTheShell(`m25-mail call ${tool.endpoint} [--json]\n\n${tool.description}\n\n${flags}\n`);
+  return `m25-mail call ${tool.endpoint} [--json]\n\n${atTheShell(tool.description)}\n\n${flags}\n`;
 }
 
 function flagTable(names: readonly FlagName[]): string {

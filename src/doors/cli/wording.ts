@@ -1,29 +1,24 @@
-import { withTools } from "../wording.ts";
+import { type Reference, type Text, worded } from "../../mail/text.ts";
 
 /**
- * What a tool says to every caller, as the command line calls things: m25_mail_add_user is `m25-mail call add-user`
- * here, and quota_mb --quota-mb. A field is known by what stands around it, for some are words of the language too.
+ * A text in the commands of the shell: m25-mail call list-users --domain example.nl.
  *
- * @param words what each field is called
+ * @param fields what each field is called, where that is not the flag of the same name
  */
-export function atTheShell(text: string, words: Readonly<Record<string, string>> = {}): string {
-  const wordFor = (field: string) => words[field] ?? field;
-  return withTools(
-    text,
-    (endpoint, field, value) =>
-      `m25-mail call ${endpoint}${field === undefined ? "" : ` --${flagName(field)} ${value}`}`,
-  )
-    .replace(
-      /(^|\. )([a-z_]+)(?=(?:, number \d+)?: )/g,
-      (_all, before: string, field: string) => before + wordFor(field),
-    )
-    .replace(
-      /\bThe fields are: ([a-z_, ]+)\./g,
-      (_all, fields: string) => `The arguments are: ${fields.split(", ").map(wordFor).join(", ")}.`,
-    );
+export function atTheShell(said: Text, fields: Readonly<Record<string, string>> = {}): string {
+  return worded(said, (reference) => name(reference, fields));
+}
+
+function name(reference: Reference, fields: Readonly<Record<string, string>>): string {
+  if ("field" in reference) return fields[reference.field] ?? `--${flagName(reference.field)}`;
+  if ("operator" in reference) return `m25-mail ${reference.operator}`;
+  const given = Object.entries(reference.arguments ?? {}).map(
+    ([field, value]) => ` --${flagName(field)} ${value}`,
+  );
+  return `m25-mail call ${reference.next}${given.join("")}`;
 }
 
 /** What a field is called as a flag. */
-export function flagName(name: string): string {
-  return name.replaceAll("_", "-");
+export function flagName(field: string): string {
+  return field.replaceAll("_", "-");
 }

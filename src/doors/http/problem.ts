@@ -1,6 +1,8 @@
 import { STATUS_CODES } from "node:http";
 import type { FastifyReply } from "fastify";
 import { type ErrorCode, MailError } from "../../mail/error.ts";
+import { operator, type Text, text } from "../../mail/text.ts";
+import { overRest } from "./wording.ts";
 
 /** The HTTP status of each code. */
 export const statuses: Record<ErrorCode, number> = {
@@ -51,15 +53,15 @@ export function sendProblem(
       title: STATUS_CODES[status] ?? "Error",
       status,
       code: error.code,
-      detail: error.message,
-      hint: error.hint,
+      detail: overRest(error.detail),
+      hint: overRest(error.hint),
     });
 }
 
-export const unauthorized = (what: string, how: string) => new MailError("unauthorized", what, how);
+export const unauthorized = (what: string, how: string | Text) => new MailError("unauthorized", what, how);
 
 export const noToken = () =>
   unauthorized(
     "A valid access token is needed.",
-    "Send Authorization: Bearer TOKEN; the operator makes one with: m25-mail token create NAME",
+    text`Send Authorization: Bearer TOKEN; the operator makes one with: ${operator("token create NAME")}`,
   );

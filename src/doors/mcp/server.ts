@@ -12,7 +12,7 @@ import { toolsFor } from "../../../tools/authorise.ts";
 import { call, lossOf, type Origin, type Runtime, unconfirmed } from "../../../tools/call.ts";
 import { listNodes } from "../../../tools/list-nodes.ts";
 import type { Principal } from "../../../tools/principal.ts";
-import { mcpName, type Tool } from "../../../tools/tool.ts";
+import { mcpName, type Settings, type Tool } from "../../../tools/tool.ts";
 import { MailError } from "../../mail/error.ts";
 import { version } from "../../program/version.ts";
 import { clientName } from "../client-name.ts";
@@ -20,6 +20,7 @@ import { plainArguments } from "../input.ts";
 import { inputSchema, outputSchema } from "../schema.ts";
 import { type Confirmations, canAsk } from "./confirmation.ts";
 import { type Called, PlainRefusal, ToolServer } from "./tool-server.ts";
+import { overMcp } from "./wording.ts";
 
 /** What all connections of a process share. */
 export interface McpParts {
@@ -38,29 +39,36 @@ export interface Connection {
 
 const SUBJECT = "on real mail servers (nodes), with M25 Mail.";
 
+const NOT_KNOWN =
+  "Server names, ports, DNS records, space used and last logins are not known here: say so, do not guess.";
+
 const READ_ONLY = `List and find e-mail domains, mailboxes (users, accounts), their quota and status, ${SUBJECT}
-Its operator has left out whatever changes something: here you can only look. Tell whoever wants a change to ask the operator.`;
+Its operator has left out whatever changes something: here you can only look. Tell whoever wants a change to ask the operator.
+${NOT_KNOWN}`;
 
 /** Hosts that hide tools behind a search show this line alone: it has the words that people search for. */
 const FIRST_LINE = `Create a mailbox (e-mail account, user) with its quota, reset a password, delete, restore, list and find mailboxes and e-mail domains, ${SUBJECT}`;
 
 const OF_ALL_DOMAINS =
-  "m25_mail_list_nodes shows each node's applied_revision, to compare with the revision that a change returned.";
+  "Call no change live before m25_mail_list_nodes shows it: a node's applied_revision reaches the change's revision within a minute.";
 
-const WITHOUT_NODES = "you need not check that.";
+const WITHOUT_NODES = "A change is live within a minute, unless its result has a note.";
 
-const OF_SOME_DOMAINS =
-  "you need not check that. Your access is for some domains only: of others, and of the nodes, the operator knows.";
+const OF_SOME_DOMAINS = `${WITHOUT_NODES} Your access is for some domains only: others, and the nodes, are the operator's.`;
 
 /** What a model is told of what it may do here, before anything else. */
-function instructionsFor(tools: readonly Tool[], { domains }: Principal): string {
+function instructionsFor(
+  tools: readonly Tool[],
+  { domains }: Principal,
+  { purgeInactiveAfter: days }: Settings = {},
+): string {
   if (tools.every(({ effect }) => effect === "read")) return READ_ONLY;
   return `${FIRST_LINE}
-To create a mailbox: m25_mail_add_domain once for its domain, then m25_mail_add_user. Changes are live on the nodes within a minute: ${liveOn(tools, domains)}
-m25_mail_remove_user is reversible; with hard_delete: true it is not, nor is m25_mail_remove_domain. Confirm hard deletes and m25_mail_remove_domain with the person you work for.
-To change a quota, or to bring a mailbox back with its old password, ask the operator (m25-mail user set-quota, m25-mail user restore): never remove and re-create a mailbox for that.
-Renaming, aliases, forwarding, catch-alls and autoresponders do not exist: say so, and make no mailbox instead.
-Every error names its cause and what to do next. Never repeat a password or a sync key except to the person who needs it.`;
+To create a mailbox: m25_mail_add_domain once for its domain, then m25_mail_add_user. ${liveOn(tools, domains)}
+Ask the person before hard_delete: true and m25_mail_remove_domain: neither can be undone. m25_mail_remove_user without it can${days === undefined ? "" : `, for ${days} days`}. Nothing else has an undo: a replaced password is gone.
+Only the operator can change a quota, bring a mailbox back with its old password, tell who changed what, or remove a node (m25-mail user set-quota, user restore, audit, node remove): say so, and never remove and re-create a mailbox for it.
+There are no renaming, aliases, forwarding, catch-alls or autoresponders: say so, and make no mailbox instead. ${NOT_KNOWN}
+Errors, notes and hints say what to do next. Never repeat a password or a sync key except to the person who needs it.`;
 }
 
 function liveOn(tools: readonly Tool[], domains: Principal["domains"]): string {
@@ -84,20 +92,19 @@ function advertisement(tool: Tool): McpTool {
   return {
     name: mcpName(tool),
     title: tool.title,
-    description: tool.description,
+    description: overMcp(tool.description),
     inputSchema: inputSchema(tool) as McpTool["inputSchema"],
     outputSchema: outputSchema(tool) as McpTool["outputSchema"],
     annotations: annotations(tool),
   };
 }
 
-function annotations({ title, effect, replaces }: Tool): McpTool["annotations"] {
+function annotations({ effect, replaces }: Tool): McpTool["annotations"] {
   return {
-    title,
     readOnlyHint: effect === "read",
     destructiveHint: effect === "destroy" || replaces,
-    // Reading, removing or replacing twice is doing it once; adding twice is an error.
-    idempotentHint: effect !== "write" || replaces,
+    // Reading or replacing twice is doing it once; adding, and removing for good, twice is an error.
+    idempotentHint: effect === "read" || replaces,
     openWorldHint: false,
   };
 }
@@ -111,7 +118,7 @@ export function mcpServer(parts: McpParts, principal: Principal, origin: Origin 
   const server: Server = new ToolServer(
     (params, context) => callTool(parts, { server, principal, origin }, params, context),
     { name: "m25-mail", title: "M25 Mail", version },
-    { capabilities: { tools: {} }, instructions: instructionsFor(usable, principal) },
+    { capabilities: { tools: {} }, instructions: instructionsFor(usable, principal, parts.runtime.settings) },
   );
   server.setRequestHandler("tools/list", () => ({ tools: advertisedTools(usable) }));
   return server;
@@ -159,8 +166,8 @@ function refused(error: unknown): MailError {
   throw error;
 }
 
-function refusal({ code, message, hint }: MailError): CallToolResult {
-  return { content: [{ type: "text", text: `${code}: ${message} ${hint}` }], isError: true };
+function refusal({ code, detail, hint }: MailError): CallToolResult {
+  return { content: [{ type: "text", text: `${code}: ${overMcp(detail)} ${overMcp(hint)}` }], isError: true };
 }
 
 /** As of 2026-07-28 each request names its client; before, the first one did, which over HTTP is another one. */

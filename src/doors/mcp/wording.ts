@@ -1,0 +1,14 @@
+import { mcpName } from "../../../tools/tool.ts";
+import { type Reference, type Text, worded } from "../../mail/text.ts";
+
+/** A text in the names of MCP's tools: m25_mail_list_users (domain: example.nl). */
+export function overMcp(said: Text): string {
+  return worded(said, name);
+}
+
+function name(reference: Reference): string {
+  if ("field" in reference) return reference.field;
+  if ("operator" in reference) return `m25-mail ${reference.operator}`;
+  const given = Object.entries(reference.arguments ?? {}).map(([field, value]) => `${field}: ${value}`);
+  return `${mcpName({ endpoint: reference.next })}${given.length === 0 ? "" : ` (${given.join(", ")})`}`;
+}

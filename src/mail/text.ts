@@ -1,0 +1,61 @@
+/** The operations that a text may send its reader to. */
+export type Endpoint =
+  | "add-domain"
+  | "remove-domain"
+  | "list-domains"
+  | "add-user"
+  | "remove-user"
+  | "list-users"
+  | "update-password"
+  | "list-nodes"
+  | "add-node";
+
+/** Each door has its own words for these. */
+export type Reference =
+  | { next: Endpoint; arguments?: Readonly<Record<string, string>> }
+  | { field: string }
+  /** A command at the server's shell, which only the operator has. */
+  | { operator: string };
+
+/** What callers are told: words, and references that each door words. */
+export type Text = ReadonlyArray<string | Reference>;
+
+/** A text with references or other texts in it: text`Call ${next("add-user")}.` */
+export function text(
+  words: TemplateStringsArray,
+  ...parts: ReadonlyArray<string | number | Reference | Text>
+): Text {
+  return words.flatMap((word, index) => {
+    const part = parts[index];
+    if (part === undefined) return [word];
+    return [word, ...(Array.isArray(part) ? part : [typeof part === "number" ? String(part) : part])];
+  });
+}
+
+export function next(endpoint: Endpoint, given?: Readonly<Record<string, string>>): Reference {
+  return { next: endpoint, ...(given !== undefined && { arguments: given }) };
+}
+
+export function field(name: string): Reference {
+  return { field: name };
+}
+
+export function operator(command: string): Reference {
+  return { operator: command };
+}
+
+/** Texts one after the other, with spaces between them. */
+export function joined(texts: readonly Text[]): Text {
+  return texts.flatMap((one, index) => (index === 0 ? one : [" ", ...one]));
+}
+
+/** A text in one door's words. */
+export function worded(said: Text, words: (reference: Reference) => string): string {
+  return said.map((part) => (typeof part === "string" ? part : words(part))).join("");
+}
+
+/** The names that the program itself uses, for logs and tests. */
+export function plainly(reference: Reference): string {
+  if ("field" in reference) return reference.field;
+  return "next" in reference ? reference.next : `m25-mail ${reference.operator}`;
+}

@@ -1,0 +1,121 @@
+import { Tiktoken } from "js-tiktoken/lite";
+import o200k from "js-tiktoken/ranks/o200k_base";
+import { expect, test } from "vitest";
+import { nameOf, usages } from "../../src/doors/cli/usage.ts";
+import { atTheShell } from "../../src/doors/cli/wording.ts";
+import { overRest } from "../../src/doors/http/wording.ts";
+import { advertisedTools } from "../../src/doors/mcp/server.ts";
+import { overMcp } from "../../src/doors/mcp/wording.ts";
+import type { MailError } from "../../src/mail/error.ts";
+import type { Text } from "../../src/mail/text.ts";
+import { unconfirmed } from "../../tools/call.ts";
+import { tools } from "../../tools/index.ts";
+import { operator, type Principal } from "../../tools/principal.ts";
+import { PASSWORD, testStore, toolOf } from "../support/store.ts";
+
+const jan = "jan@example.nl";
+const piet = "piet@example.nl";
+const password = PASSWORD;
+const reader: Principal = { name: "r", door: "mcp", scopes: new Set(["read"]) };
+const tenant: Principal = { ...operator("cli"), name: "t", door: "mcp", domains: new Set(["example.nl"]) };
+
+/** One of each kind of refusal, on a database with one of each thing; piet's mailbox is inactive. */
+const refused: ReadonlyArray<[endpoint: string, input: object, principal?: Principal]> = [
+  ["add-domain", {}],
+  ["add-domain", { domain: "bakery" }],
+  ["add-domain", { domain: "bakery.nl." }],
+  ["add-domain", { domain: "example.nl" }],
+  ["add-domain", { domain: "gmail.com" }],
+  ["add-domain", { domain: "other.nl" }, reader],
+  ["add-domain", { domain: "other.nl" }, tenant],
+  ["remove-domain", { domain: "example.nl" }],
+  ["remove-domain", { domain: "other.nl" }],
+  ["remove-domain", { domain: "other.nl" }, tenant],
+  ["list-domains", { limit: 0 }],
+  ["list-domains", { cursor: "nonsense" }],
+  ["add-user", { email: jan }],
+  ["add-user", { email: jan, password }],
+  ["add-user", { email: "jan@other.nl", password }],
+  ["add-user", { email: "o'brien@example.nl", password }],
+  ["add-user", { email: "jan", password: "short" }],
+  ["add-user", { email: "kees@example.nl", password: "password" }],
+  ["add-user", { email: "kees@example.nl", password, quota_mb: 0, colour: 1 }],
+  ["remove-user", { email: "kees@example.nl" }],
+  ["remove-user", { email: "kees@other.nl" }],
+  ["list-users", { search: "jan@a@b" }],
+  ["update-password", { email: piet, password }],
+  ["add-node", { name: "pi" }],
+  ["add-node", { name: "Pi 1" }],
+  ["add-node", { name: "pi2", ip_address: "999" }],
+  ["list-nodes", {}, tenant],
+  ["set-node", { name: "other", role: "mx" }],
+  ["accept-removals", {}],
+  ["purge-user", { email: jan }],
+  ["restore-user", { email: jan }],
+  ["create-token", { name: "claude" }],
+  ["revoke-token", { name: "other" }],
+  ["add-oauth-client", { name: "app", redirect_uris: ["https://example.nl/"] }],
+  ["remove-oauth-client", { name: "other" }],
+  ["revoke-oauth-grant", { id: "00000000" }],
+];
+
+async function refusals(): Promise<Array<[call: string, error: MailError]>> {
+  const { must, run, runtime } = testStore();
+  await must("add-domain", { domain: "example.nl" });
+  for (const email of [jan, piet]) await must("add-user", { email, password });
+  await must("remove-user", { email: piet });
+  await must("add-node", { name: "pi" });
+  await must("create-token", { name: "claude" });
+  await must("add-oauth-client", { name: "app", redirect_uris: ["https://example.nl/"] });
+  const found: Array<[string, MailError]> = [];
+  for (const [endpoint, input, principal] of refused) {
+    const outcome = await run(endpoint, input, principal);
+    if (outcome.ok) throw new Error(`${endpoint} was done`);
+    found.push([`${endpoint} ${JSON.stringify(input)}`, outcome.error]);
+  }
+  for (const answer of ["declined", "cancelled"] as const) {
+    const call = { input: { domain: "example.nl" }, answer };
+    const error = await unconfirmed(runtime, operator("cli"), toolOf("remove-domain"), call, {});
+    found.push([`remove-domain, ${answer}`, error]);
+  }
+  return found;
+}
+
+const doors: ReadonlyArray<[name: string, words: (said: Text) => string]> = [
+  ["mcp", overMcp],
+  ["rest", overRest],
+  ["shell", (said) => atTheShell(said, { password: "password" })],
+];
+
+test.each(doors)("what the tools say is worded for %s as it was read and found good", async (name, words) => {
+  const described = tools.map(({ endpoint, description }) => `${endpoint}\n  ${words(description)}\n`);
+  const answers = (await refusals()).map(
+    ([call, { code, detail, hint }]) => `${call}\n  ${code}: ${words(detail)}\n  ${words(hint)}\n`,
+  );
+  const text = [...described, ...answers].join("\n");
+  await expect(text).toMatchFileSnapshot(`golden/${name}.txt`);
+  for (const [, command = ""] of text.matchAll(/\bm25-mail ([a-z]+(?: [a-z-]+)*)/g)) {
+    expect(
+      usages.some((usage) => `${command} `.startsWith(`${nameOf(usage)} `)),
+      command,
+    ).toBe(true);
+  }
+});
+
+test("each door has its own names for tools and fields, and none of another's", async () => {
+  for (const [, { detail, hint }] of await refusals()) {
+    for (const said of [detail, hint]) {
+      expect(overRest(said)).not.toContain("m25_mail_");
+      expect(atTheShell(said)).not.toMatch(/m25_mail_|\/api\//);
+    }
+  }
+});
+
+test("the tools cost a model at most 1,600 tokens", () => {
+  const shown = advertisedTools(tools).map(({ name, description, inputSchema }) => ({
+    name,
+    description,
+    inputSchema,
+  }));
+  expect(new Tiktoken(o200k).encode(JSON.stringify(shown)).length).toBeLessThanOrEqual(1600);
+});

@@ -1,0 +1,78 @@
+import { expect, test } from "vitest";
+import { PASSWORD, type TestStore, testStore } from "../support/store.ts";
+
+const NOON = Date.parse("2026-03-01T12:00:00Z");
+const MINUTE = 60_000;
+const jan = { email: "jan@example.nl" };
+
+/** A store with a node that called so many minutes ago. */
+async function withNode(called: number | undefined, limits: object = {}): Promise<TestStore> {
+  const made = testStore({ now: () => new Date(NOON) });
+  await made.must("add-domain", { domain: "example.nl" });
+  await made.must("add-domain", { domain: "other.nl" });
+  await made.must("add-node", { name: "pi" });
+  if ("domains" in limits) await made.must("set-node", { name: "pi", ...limits });
+  if (called === undefined) return made;
+  const at = new Date(NOON - called * MINUTE).toISOString();
+  await made.store.recordContacts({ nodes: new Map([[1, "192.0.2.7"]]), tokens: new Set(), at });
+  return made;
+}
+
+const changes: ReadonlyArray<[endpoint: string, input: object]> = [
+  ["add-domain", { domain: "new.nl" }],
+  ["add-user", { ...jan, password: PASSWORD }],
+  ["update-password", { ...jan, password: PASSWORD }],
+  ["remove-user", jan],
+  ["restore-user", jan],
+  ["set-quota", { ...jan, quota_mb: 5 }],
+  ["remove-domain", { domain: "new.nl" }],
+];
+
+test.each([
+  ["no node has joined", undefined],
+  ["the only node has been silent for six minutes", 6],
+  ["the only node called at a time that is to come", -6],
+])("while %s, each change says that it is not live", async (_what, called) => {
+  const { must } = await withNode(called);
+  for (const [endpoint, input] of changes) {
+    expect(await must(endpoint, input), endpoint).toMatchObject({ note: expect.stringMatching(/not live/) });
+  }
+});
+
+test("where a node calls, no change says anything of that", async () => {
+  const { must } = await withNode(4);
+  for (const [endpoint, input] of changes) {
+    expect(await must(endpoint, input), endpoint).not.toHaveProperty("note");
+  }
+});
+
+test("a node that may not have the domain makes no change of it live", async () => {
+  const { must } = await withNode(0, { domains: ["other.nl"] });
+  expect(await must("add-user", { ...jan, password: PASSWORD })).toHaveProperty("note");
+  const piet = { email: "piet@other.nl", password: PASSWORD };
+  expect(await must("add-user", piet)).not.toHaveProperty("note");
+});
+
+test("a soft delete says when the mailbox goes for good, where that is set, counted from when it became inactive", async () => {
+  const { must, runtime } = testStore({ now: () => new Date(clock) });
+  let clock = NOON;
+  await must("add-domain", { domain: "example.nl" });
+  await must("add-user", { ...jan, password: PASSWORD });
+  expect(await must("remove-user", jan)).not.toHaveProperty("purge_at");
+  runtime.settings = { purgeInactiveAfter: 30 };
+  clock += 60 * MINUTE;
+  expect(await must("remove-user", jan)).toMatchObject({ purge_at: "2026-03-31T12:00:00.000Z" });
+  expect(await must("remove-user", { ...jan, hard_delete: true })).not.toHaveProperty("purge_at");
+});
+
+test("the next step of a new node names the server's public address, and without one who knows it", async () => {
+  const { must, runtime } = testStore();
+  expect((await must("add-node", { name: "one" })).next_step).toContain("the operator knows it");
+  runtime.settings = { publicUrl: "https://mail-admin.example.nl/m25" };
+  for (const { next_step } of [
+    await must("add-node", { name: "two" }),
+    await must("rotate-key", { name: "one" }),
+  ]) {
+    expect(next_step).toContain("--server https://mail-admin.example.nl.");
+  }
+});
