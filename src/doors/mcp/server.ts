@@ -65,8 +65,8 @@ function instructionsFor(
   if (tools.every(({ effect }) => effect === "read")) return READ_ONLY;
   return `${FIRST_LINE}
 To create a mailbox: m25_mail_add_domain once for its domain, then m25_mail_add_user. ${liveOn(tools, domains)}
-Ask the person before hard_delete: true and m25_mail_remove_domain: neither can be undone. m25_mail_remove_user without it can${days === undefined ? "" : `, for ${days} days`}. Nothing else has an undo: a replaced password is gone.
-Only the operator can change a quota, bring a mailbox back with its old password, tell who changed what, or remove a node (m25-mail user set-quota, user restore, audit, node remove): say so, and never remove and re-create a mailbox for it.
+Ask the person before hard_delete: true and m25_mail_remove_domain: neither can be undone. m25_mail_remove_user without it can be${days === undefined ? "" : `, for ${days} days`}. Nothing else has an undo: a replaced password is gone.
+Only the operator can change a quota, bring a mailbox back with its old password, tell who changed what, limit or remove a node, or give others access (m25-mail user set-quota, user restore, audit, node set, node remove, token create): say so, and never remove and re-create a mailbox for it.
 There are no renaming, aliases, forwarding, catch-alls or autoresponders: say so, and make no mailbox instead. ${NOT_KNOWN}
 Errors, notes and hints say what to do next. Never repeat a password or a sync key except to the person who needs it.`;
 }
