@@ -77,7 +77,7 @@ test("node rotate-key prints the key alone, and beside it how the key gets onto 
   const { stdout, stderr } = await run("node", "rotate-key", "pi");
   expect(stdout).toMatch(/^m25key_[0-9a-f]{16}_[0-9a-f]{64}\n$/);
   expect(stderr).toMatch(
-    /rm \/etc\/m25-mail-node\/key.*m25-mail-node join --server URL --key-file.*ends.*20\d\d-/,
+    /rm \/etc\/m25-mail-node\/key.*m25-mail-node join --key-file.*--server URL.*ends.*20\d\d-/,
   );
   expect(stderr).not.toContain("m25key_");
   const json = await run("node", "rotate-key", "pi", "--json");
