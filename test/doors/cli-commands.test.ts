@@ -111,7 +111,7 @@ test("node list goes page by page, and shows the nodes of one status alone", asy
   const first = JSON.parse((await run("node", "list", "--limit", "1", "--json")).stdout);
   expect(first).toMatchObject({ nodes: [{ name: "mx1" }], total: 2, next_cursor: expect.any(String) });
   const rest = await run("node", "list", "--limit", "1", "--cursor", first.next_cursor);
-  expect(rest.stdout).toMatch(/^pi .*\nrevision: 2\ntotal: 2\npi: The node has not polled yet/m);
+  expect(rest.stdout).toMatch(/^pi .*\nrevision: 2\ntotal: 2\npi: The node has not joined yet/m);
   expect((await run("node", "list", "--limit", "1")).stdout).toContain(`next_cursor: ${first.next_cursor}\n`);
   expect((await run("node", "list", "--status", "failing")).stdout).toMatch(/^no nodes\n/);
   for (const [flag, value] of [
