@@ -105,15 +105,19 @@ export class Turns {
     return now - this.#began < SHARE;
   }
 
+  /** Starts the task whose turn it is: now, while this turn of the event loop has time left, else in the next. */
   #turnSoon(): void {
-    if (this.#isTurning || this.#next() === undefined) return;
+    if (this.#isTurning) return;
+    const next = this.#next();
+    if (next === undefined) return;
+    if (this.#hasShare()) {
+      this.#start(next);
+      next.waiting.shift()?.();
+      return;
+    }
     this.#isTurning = true;
     setImmediate(() => {
       this.#isTurning = false;
-      const next = this.#next();
-      if (next === undefined) return;
-      this.#start(next);
-      next.waiting.shift()?.();
       this.#turnSoon();
     });
   }
