@@ -23,8 +23,7 @@ export const copyMail = "docs/move.md#3-copy-the-mail";
 export const runElsewhere: Readonly<Record<string, string>> = {
   "README.md#two-commands": "test/doors/npm.test.ts runs npm start; npm ci would install again",
   "README.md#two-commands 2": "it runs these tests",
-  "docs/internet.md#what-a-sign-in-allows":
-    "cli-oauth.test.ts ends a grant of its own: these have another id",
+  "docs/internet.md#grants": "cli-oauth.test.ts ends a grant of its own: these have another id",
   "CONTRIBUTING.md#start": "as in README",
   "docs/install.md#start-it-from-a-checkout": "as in README",
   "docs/install.md#run-the-tests": "as in README",
