@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { MailError } from "../src/mail/error.ts";
+import { field, text } from "../src/mail/text.ts";
 
 /** Output fields that several tools share. */
 export const Timestamp = z.string().describe("RFC 3339, UTC.");
@@ -45,7 +46,7 @@ export function decodeCursor(cursor: string, length: number): string[] {
 export function foreignCursor(): MailError {
   return new MailError(
     "invalid_input",
-    "cursor: this is not a cursor of this list.",
-    "Pass next_cursor of the page before unchanged, with the same other fields, or leave cursor out to begin again.",
+    text`${field("cursor")}: this is not a cursor of this list.`,
+    text`Pass next_cursor of the page before unchanged, with the same other fields, or leave ${field("cursor")} out to begin again.`,
   );
 }
