@@ -1,6 +1,6 @@
 import { needs } from "./support/needs.ts";
 
-/** The first line of a run: how long it takes on two quiet cores, and what it skips. */
+/** The first line of a run: the time that the suite takes on two idle cores, and the tests that it skips. */
 const minutes = { tests: 5, sweeps: 10 };
 
 const kind = process.argv[2] === "sweeps" ? "sweeps" : "tests";

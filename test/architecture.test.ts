@@ -69,7 +69,7 @@ test.each([
   expect(refusedImports(file, planted(specifier))).toEqual([]);
 });
 
-/** The files, of ours and of packages, that `entry` runs; what is imported for its types only is not among them. */
+/** Returns the files, ours and those of packages, that `entry` runs. Imports of types do not count. */
 async function modulesOf(entry: string): Promise<string[]> {
   const { inputs, outputs } = await bundled(entry);
   const packages = Object.values(outputs).flatMap((output) => output.imports.map(({ path }) => path));
@@ -91,24 +91,24 @@ async function bundled(entry: string) {
   return metafile;
 }
 
-test("the tools carry no code of the database", async () => {
+test("the bundle of the tools contains no database code", async () => {
   expect((await modulesOf("tools/index.ts")).filter((path) => path.startsWith("db/"))).toEqual([]);
 });
 
-test("the doors carry no code of the database", async () => {
+test("the bundle of the doors contains no database code", async () => {
   expect((await modulesOf("src/program/serve.ts")).filter((path) => path.startsWith("db/"))).toEqual([]);
 });
 
-test("the node's program carries the vocabulary, the protocol and itself, and no package", async () => {
+test("the node's program contains the vocabulary, the protocol and itself, and no package", async () => {
   const modules = await modulesOf("src/agent-main.ts");
   expect(modules.filter((path) => !/^src\/(mail|sync|agent)\/|^src\/agent-main\.ts$/.test(path))).toEqual([]);
 });
 
-test("a server on stdio carries no HTTP", async () => {
+test("a server on stdio loads no HTTP code", async () => {
   expect((await modulesOf("src/doors/mcp/stdio.ts")).filter((path) => /fastify|http/.test(path))).toEqual([]);
 });
 
-test("a server without OAuth does not load it", async () => {
+test("a server without OAuth does not load OAuth code", async () => {
   const { inputs } = await bundled("src/program/main.ts");
   const importers = Object.entries(inputs).filter(([file]) => !file.startsWith("src/auth/oauth/"));
   const imports = importers.flatMap(([, input]) => input.imports);
@@ -118,7 +118,7 @@ test("a server without OAuth does not load it", async () => {
 
 const pinned = pinnedNode.optionalDependencies;
 
-test("package-lock.json pins the Node that runs: one version for all platforms, each with its hash", () => {
+test("package-lock.json pins one version of Node for all platforms, each with its hash", () => {
   const lock: { packages: Record<string, unknown> } = JSON.parse(
     readFileSync(join(root, "package-lock.json"), "utf8"),
   );
@@ -136,7 +136,7 @@ test("package-lock.json pins the Node that runs: one version for all platforms, 
   expect(lock.packages).not.toHaveProperty("node_modules/node");
 });
 
-/** npm names the platform of Windows differently from Node. */
+/** npm's name for this platform. It says "win" where Node says "win32". */
 const platform = `node-${process.platform === "win32" ? "win" : process.platform}-${process.arch}`;
 
 test.skipIf(!(platform in pinned))("npm scripts, and these tests, run on the pinned Node", () => {

@@ -7,7 +7,7 @@ import { openaiModel } from "./openai-model.ts";
 
 const TASK = "Add a mailbox for Jan.";
 
-/** Codex's models write null where they have nothing to say; Gemini CLI itself refuses that. */
+/** Codex's models write null for an omitted argument. Gemini CLI itself refuses null. */
 const written = calls.map((call) =>
   call.name === "m25_mail_add_user" ? { ...call, arguments: { ...call.arguments, quota_mb: null } } : call,
 );
@@ -16,7 +16,7 @@ test.runIf(areInstalled()).each(transports)(
   "Gemini CLI makes a mailbox over %s and its model reads why a second one is refused",
   async (transport) => {
     const { server, settings } = await startFor(transport);
-    // Its prompt tells the model to say with each call whether it waits for the one before.
+    // Gemini CLI's prompt makes the model say with each call whether it waits for the one before.
     const model = await geminiModel(
       calls.map((call) => ({ ...call, arguments: { ...call.arguments, wait_for_previous: true } })),
     );
@@ -68,7 +68,7 @@ function geminiSettings(server: ServerSettings): string {
   });
 }
 
-/** TOML's strings, lists and inline tables of strings are JSON's but for the colon. */
+/** Builds Codex's settings. TOML's strings, lists and inline tables are JSON's except for the colon. */
 function codexSettings(server: ServerSettings, model: string): string {
   const lines =
     "url" in server
@@ -90,7 +90,7 @@ function codexSettings(server: ServerSettings, model: string): string {
     'wire_api = "responses"',
     "[mcp_servers.m25-mail]",
     ...lines,
-    "required = true", // on a busy machine its model would be asked before the tools are there
+    "required = true", // else, on a busy machine, the model would be asked before the tools are there
     "startup_timeout_sec = 300",
     "tool_timeout_sec = 300",
     "",

@@ -8,14 +8,14 @@ import { startServer, type TestServer } from "../support/server.ts";
 import { temporaryFolder } from "../support/store.ts";
 import { packages } from "./installed.ts";
 
-/** How a client reaches the server, in the words that most of them use in their settings. */
+/** How a client reaches the server, in the terms that most clients use in their settings. */
 export type ServerSettings =
   | { url: string; headers: Record<string, string> }
   | { command: string; args: string[]; env: Record<string, string> };
 
 export const transports = ["stdio", "http"] as const;
 
-/** A server, and how a client reaches it: by HTTP, or its database by a process that the client starts. */
+/** Starts a server. Returns how a client reaches it: over HTTP, or as a stdio process of the client's. */
 export async function startFor(
   transport: (typeof transports)[number],
 ): Promise<{ server: TestServer; settings: ServerSettings }> {
@@ -27,7 +27,7 @@ export async function startFor(
   return { server, settings };
 }
 
-/** A person's home folder of its own: where clients keep their settings. */
+/** A home folder of its own, where clients keep their settings. */
 export class Home {
   readonly folder = temporaryFolder();
 
@@ -37,7 +37,7 @@ export class Home {
     writeFileSync(file, content);
   }
 
-  /** Starts a client. It may call nobody but loopback: the sweeps run without a network too. */
+  /** Starts a client. It may connect to loopback only: the sweeps also run without a network. */
   start(
     [command, ...args]: readonly [string, ...string[]],
     { input = "", environment = {} }: { input?: string; environment?: Record<string, string> } = {},
@@ -65,12 +65,12 @@ export class Home {
     return { said: () => stdout + stderr, finished };
   }
 
-  /** Runs a client to its end. */
+  /** Runs a client until it ends. */
   run(...client: Parameters<Home["start"]>): ReturnType<Home["start"]>["finished"] {
     return this.start(...client).finished;
   }
 
-  /** Runs one of the scripts in libraries/, which finds its packages where they are installed. */
+  /** Runs one of the scripts in libraries/, with the packages of the installed clients. */
   async library(name: string, question: object, environment: Record<string, string> = {}): Promise<unknown> {
     const folder = join(this.folder, "libraries");
     cpSync(join(import.meta.dirname, "libraries"), folder, { recursive: true });
@@ -89,7 +89,7 @@ export class Home {
       PATH: `${join(this.folder, "bin")}:${dirname(process.execPath)}:/usr/bin:/bin`,
       TMPDIR: this.folder,
       NO_COLOR: "1",
-      // Telemetry and looking for updates, by the names that each of them knows.
+      // Telemetry and update checks, by the variable that each client reads.
       DO_NOT_TRACK: "1",
       DISABLE_TELEMETRY: "1",
       DISABLE_AUTOUPDATER: "1",
@@ -102,10 +102,10 @@ export class Home {
 const PASSWORD = "brown hen in a tall tree";
 const add = { name: "m25_mail_add_user", arguments: { email: "jan@client.example", password: PASSWORD } };
 
-/** What each client does: a domain, a mailbox, and the same mailbox again, which is an error. */
+/** The calls of each client: a domain, a mailbox, and the same mailbox again, which is an error. */
 export const calls = [{ name: "m25_mail_add_domain", arguments: { domain: "client.example" } }, add, add];
 
-/** What the model has to read of each call. */
+/** Patterns that the model must read in each call's result. */
 export const expected = [
   /client\.example/,
   /jan@client\.example/,

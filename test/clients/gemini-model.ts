@@ -10,7 +10,7 @@ const Request = z.looseObject({
     .default([]),
 });
 
-/** Gemini's API, as a stream or at once, as much of it as Gemini CLI uses. */
+/** Gemini's API, streamed or not, as far as Gemini CLI uses it. */
 const generateContent: Dialect = {
   results: (body) =>
     Request.parse(body)

@@ -3,7 +3,7 @@ import { copyFileSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { areInstalled, installed } from "./installed.ts";
 
-/** Installs other people's clients, each at the version of package-lock.json here. None of their scripts runs. */
+/** Installs the clients at the versions of package-lock.json here, without their install scripts. */
 if (!areInstalled()) {
   const folder = `${installed}.${process.pid}`;
   mkdirSync(folder, { recursive: true });

@@ -6,7 +6,7 @@ import { join } from "node:path";
 const lock = readFileSync(join(import.meta.dirname, "package-lock.json"));
 const version = createHash("sha256").update(lock).digest("hex").slice(0, 12);
 
-/** Where `npm run clients` puts other people's clients: over a gigabyte, so once for all checkouts. */
+/** The folder in which `npm run clients` puts the clients: over a gigabyte, so all checkouts share it. */
 export const installed = join(
   process.env.XDG_CACHE_HOME || join(homedir(), ".cache"),
   `m25-mail-clients-${version}`,

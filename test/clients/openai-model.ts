@@ -16,7 +16,7 @@ const usage = {
   total_tokens: 2,
 };
 
-/** The Responses API, as a stream or at once, as much of it as Codex and the Agents SDK use. */
+/** The Responses API, streamed or not, as far as Codex and the Agents SDK use it. */
 const responses: Dialect = {
   results: (body) =>
     Request.parse(body)
@@ -67,7 +67,7 @@ const responses: Dialect = {
   },
 };
 
-/** The tool by the name that the client gave it, which may have the server's before it or be in a group of its own. */
+/** Finds a tool by the client's name for it, which may have a prefix or stand in a group. */
 function named(tools: z.infer<typeof Request>["tools"], name: string): { name: string; namespace?: string } {
   for (const tool of tools) {
     if (tool.name?.endsWith(name)) return { name: tool.name };

@@ -10,21 +10,21 @@ export interface Call {
 
 export interface ScriptedModel {
   url: string;
-  /** Fails unless the model was told something of this kind after each of its calls. */
+  /** Fails unless the result of each call matched its pattern. */
   expectRead(patterns: readonly RegExp[]): void;
-  /** Each request that came, for a failing test's eyes. */
+  /** All requests, to show when a test fails. */
   requests: string[];
 }
 
-/** How the API of one vendor puts a conversation. */
+/** The message format of one vendor's API. */
 export interface Dialect {
-  /** What came of each tool call so far, as text. */
+  /** Returns the results of the tool calls so far, as text. */
   results(body: unknown): string[];
-  /** Answers with this call, or without one with a last word. */
+  /** Answers with this call, or with a final text if there is none. */
   reply(body: unknown, call: Call | undefined, response: ServerResponse, path: string): void;
 }
 
-/** Stands in for a vendor's model, on loopback: it makes these calls one after the other, whatever it is told. */
+/** Starts a stand-in for a vendor's model, on loopback. It makes these calls in order, whatever it reads. */
 export async function scriptedModel(calls: readonly Call[], dialect: Dialect): Promise<ScriptedModel> {
   let read: string[] = [];
   const requests: string[] = [];

@@ -8,7 +8,7 @@ import { Browser, choose, goBack, type OAuthServer, signIn, startOAuthServer } f
 import { Home } from "./client.ts";
 import { areInstalled, packages } from "./installed.ts";
 
-/** Waits for the address that a client wants opened in a browser, allows the client there, and goes back to it. */
+/** Waits for the address that a client wants opened, allows the client there, and follows the way back. */
 async function allow(server: OAuthServer, said: () => string): Promise<URL> {
   const address = await vi.waitFor(
     () => {
@@ -25,7 +25,7 @@ async function allow(server: OAuthServer, said: () => string): Promise<URL> {
   return new URL(address);
 }
 
-test.runIf(areInstalled())("mcp-remote signs in under a name that the operator registered", async () => {
+test.runIf(areInstalled())("mcp-remote signs in as a client that the operator registered", async () => {
   const server = await startOAuthServer();
   await server.must("add-oauth-client", {
     name: "mcp-remote",
@@ -62,7 +62,7 @@ test.runIf(areInstalled())("mcp-remote signs in under a name that the operator r
   expect((await callTool(client, "list-domains")).structuredContent).toMatchObject({ total: 2 });
 });
 
-test.runIf(areInstalled())("mcpc signs in under a name that the operator registered", async () => {
+test.runIf(areInstalled())("mcpc signs in as a client that the operator registered", async () => {
   const server = await startOAuthServer();
   await server.must("add-oauth-client", { name: "mcpc", redirect_uris: ["http://localhost:8000/callback"] });
   const home = new Home();
@@ -75,11 +75,11 @@ test.runIf(areInstalled())("mcpc signs in under a name that the operator registe
   const asked = await allow(server, login.said);
   expect(asked.searchParams.get("client_id")).toBe("mcpc");
   expect((await login.finished).code, login.said()).toBe(0);
-  // It is not asked for more: its background process has 5 seconds to start, which a busy machine may not keep.
+  // No call follows: mcpc's background process has 5 seconds to start, too few for a busy machine.
   expect(server.log.join("\n")).toMatch(/the operator allowed a client.*mcpc/);
 });
 
-test.runIf(areInstalled())("Codex signs in by the document that it names", async () => {
+test.runIf(areInstalled())("Codex signs in with its client metadata document", async () => {
   const server = await startOAuthServer();
   const home = new Home();
   home.write(

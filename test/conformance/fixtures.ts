@@ -16,7 +16,7 @@ import {
   type Tool,
 } from "@modelcontextprotocol/server";
 
-/** A tool that only the conformance suite calls, under the name that the suite gives it. */
+/** A tool for the conformance suite only, under the name that the suite expects. */
 export interface FixtureTool {
   inputSchema?: Tool["inputSchema"];
   run(
@@ -51,7 +51,7 @@ const sample = (prompt: string) =>
     maxTokens: 50,
   });
 
-/** Seals what a tool asks a client to send back; made for one run of the suite. */
+/** Seals the state that a tool asks a client to send back. The key lasts for one run of the suite. */
 const states = createRequestStateCodec<{ round: number }>({
   key: crypto.getRandomValues(new Uint8Array(32)),
 });
@@ -250,7 +250,7 @@ const resources = [
   { name: "static-binary", uri: "test://static-binary", mimeType: "image/png", blob: PNG },
 ];
 
-/** Adds to a server the resources, prompts and completions that the suite expects; M25 Mail has none of its own. */
+/** Adds the resources, prompts and completions that the suite expects. M25 Mail has none of its own. */
 export function addFixtures(server: Server): void {
   server.registerCapabilities({ resources: {}, prompts: {}, completions: {}, logging: {} });
   server.setRequestHandler("resources/list", () => ({

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { conformanceServer } from "./server.ts";
 
-/** Runs the official conformance suite of MCP against the product's own HTTP stack, once for each era of the protocol. */
+/** Runs MCP's official conformance suite against the product's HTTP stack, once for each revision. */
 const REVISIONS = ["2025-11-25", "2026-07-28"];
 
 const suite = fileURLToPath(import.meta.resolve("@modelcontextprotocol/conformance/dist/index.js"));

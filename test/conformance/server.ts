@@ -14,7 +14,7 @@ import { operatorTools } from "../../tools/operator/index.ts";
 import { operator, type Principal } from "../../tools/principal.ts";
 import { addFixtures, fixtureTools } from "./fixtures.ts";
 
-/** The product's own server on a loopback port, with the suite's fixtures beside the nine tools. */
+/** Starts the product's server on a loopback port, with the suite's fixtures beside the nine tools. */
 export async function conformanceServer(database: string): Promise<RunningServer> {
   const config = serveConfig({ db: database, port: "0" }, {});
   const store = openStore(database, { create: true });
@@ -35,7 +35,7 @@ export async function conformanceServer(database: string): Promise<RunningServer
   });
 }
 
-/** The suite cannot send a token. */
+/** Adds the token to every request, because the suite cannot send one. */
 function authoriseEveryRequest(token: string): void {
   subscribe("http.server.request.start", (message) => {
     const { request } = message as { request: IncomingMessage };

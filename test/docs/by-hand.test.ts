@@ -1,4 +1,4 @@
-/** Commands of the pages whose answers the page tells of. */
+/** Commands whose answers the pages describe. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -35,7 +35,7 @@ test("the commands that give an assistant one domain do what the page says", asy
 });
 
 test.each(["README.md", "docs/assistants.md"])(
-  "what %s gives to paste is valid, and starts a file that is there",
+  "the JSON to paste from %s is valid, and the file that it starts exists",
   (page) => {
     const pasted = [...textOf(page).matchAll(/`(\{ "(?:mcpServers|servers)".*?\})`/g)].map(
       ([, text = ""]) => text,

@@ -1,4 +1,4 @@
-/** The commands of the pages, as they are written, at a server's shell. */
+/** Runs the commands of the pages, as written, in a shell on a server. */
 
 import { describe, expect, test } from "vitest";
 import { startM25mail } from "../support/program.ts";
@@ -15,7 +15,7 @@ const elsewhere: readonly string[] = [
 ];
 const all = pages.flatMap(commandsIn);
 
-/** What must be there before a page's commands. */
+/** The state that a page's commands need. */
 const before: Readonly<Record<string, string>> = {
   "docs/nodes.md": `m25-mail call add-node --name pi-amsterdam; m25-mail call add-node --name mx2
     m25-mail call add-domain --domain example.nl; m25-mail call add-domain --domain example.org`,
@@ -27,8 +27,8 @@ const byPage = Map.groupBy(
   ({ name }) => name.split("#")[0] ?? "",
 );
 
-describe("the commands that stand in", () => {
-  test.each([...byPage])("%s are taken, one after the other", async (page, blocks) => {
+describe("the commands of", () => {
+  test.each([...byPage])("%s all work, one after the other", async (page, blocks) => {
     const { run, variables } = await shell();
     await run(before[page] ?? "");
     for (const { name, script } of blocks) {
@@ -41,7 +41,7 @@ describe("the commands that stand in", () => {
   });
 });
 
-test("the reasons why a test does not run commands as written are about commands that are there", () => {
+test("the list of commands that tests do not run as written names only blocks that exist", () => {
   const names = all.map(({ name }) => name);
   expect(elsewhere.filter((name) => !names.includes(name))).toEqual([]);
 });

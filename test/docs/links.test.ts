@@ -6,7 +6,7 @@ import { nameOf, usages } from "../../src/doors/cli/usage.ts";
 import { tools } from "../../tools/index.ts";
 import { anchorsOf, pages, ROOT, textOf } from "./pages.ts";
 
-/** Where the links and pictures of a page lead, without those to other sites. */
+/** Returns the targets of a page's links and pictures, without links to other sites. */
 function linksOf(page: string): string[] {
   const text = textOf(page).replaceAll(/^```.*?^```$/gms, "");
   const links = [...text.matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = ""]) => target);
@@ -18,7 +18,7 @@ function targetOf(page: string, link: string): { file: string; anchor: string | 
   return { file: path === "" ? page : relative(ROOT, join(ROOT, dirname(page), path)), anchor };
 }
 
-test.each(pages)("every link in %s leads to a file and a heading that are there", (page) => {
+test.each(pages)("every link in %s leads to a file and a heading that exist", (page) => {
   const broken = linksOf(page).filter((link) => {
     const { file, anchor } = targetOf(page, link);
     if (!existsSync(join(ROOT, file))) return true;
@@ -27,7 +27,7 @@ test.each(pages)("every link in %s leads to a file and a heading that are there"
   expect(broken).toEqual([]);
 });
 
-test("the tests that the security page names are there", () => {
+test("the tests that the security page names exist", () => {
   const rows = [...textOf("docs/security.md").matchAll(/^\|.*\| ([^|]+) \|$/gm)].map(
     ([, names = ""]) => names,
   );
@@ -41,7 +41,7 @@ test("the tests that the security page names are there", () => {
 describe("the pages of docs/", () => {
   const docs = pages.filter((page) => page.startsWith("docs/"));
 
-  test("are all named by their folder's index", () => {
+  test("are all listed in the folder's index", () => {
     const unnamed = docs.filter((page) => {
       if (page === "docs/README.md") return false;
       const folder = page.endsWith("/README.md") ? dirname(dirname(page)) : dirname(page);
@@ -51,7 +51,7 @@ describe("the pages of docs/", () => {
     expect(unnamed).toEqual([]);
   });
 
-  test.each(docs)("%s has less than 250 lines", (page) => {
+  test.each(docs)("%s has fewer than 250 lines", (page) => {
     expect(textOf(page).split("\n").length).toBeLessThan(250);
   });
 
@@ -60,7 +60,7 @@ describe("the pages of docs/", () => {
   });
 
   test("commands stand in blocks that a test can find", () => {
-    // bench/ has a list of its scripts, which take minutes each.
+    // bench/ lists its scripts, which take minutes each.
     const readers = pages.filter((page) => !page.startsWith("bench/"));
     const indented = readers.filter((page) =>
       /^ {4}\S/m.test(textOf(page).replaceAll(/^```.*?^```$/gms, "")),

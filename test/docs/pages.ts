@@ -1,10 +1,10 @@
-/** The pages that people read, and the commands in them. */
+/** The documentation pages and the commands in them. */
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 export const ROOT = join(import.meta.dirname, "../..");
 
-/** Paths from the project's root. */
+/** Paths relative to the project's root. */
 export const pages: readonly string[] = globSync(
   ["*.md", "{docs,deploy,bench}/**/*.md", "test/clients/*.md"],
   {
@@ -16,14 +16,14 @@ export function textOf(page: string): string {
   return readFileSync(join(ROOT, page), "utf8");
 }
 
-/** A block of commands, below the heading that is next before it. */
+/** A block of commands below a heading. */
 export interface Block {
-  /** `docs/nodes.md#register-it`; with ` 2` for the second block below that heading. */
+  /** Page and heading, as in `docs/nodes.md#register-it`. The second block below a heading has ` 2`. */
   readonly name: string;
   readonly script: string;
 }
 
-/** The blocks of commands in a page, in their order. */
+/** Returns the blocks of commands in a page, in order. */
 export function commandsIn(page: string): Block[] {
   const blocks: Block[] = [];
   for (const section of sectionsOf(textOf(page))) {
@@ -35,7 +35,7 @@ export function commandsIn(page: string): Block[] {
   return blocks;
 }
 
-/** The script of this name. Throws where the page has moved on and the test has not. */
+/** Returns the script of this name. Throws if the page no longer has it. */
 export function command(name: string): string {
   const [page = ""] = name.split("#");
   const block = commandsIn(page).find((one) => one.name === name);
@@ -43,7 +43,7 @@ export function command(name: string): string {
   return block.script;
 }
 
-/** The anchors of a page's headings, as GitHub makes them. */
+/** Returns the anchors of a page's headings as GitHub generates them. */
 export function anchorsOf(page: string): string[] {
   return sectionsOf(textOf(page)).map(({ anchor }) => anchor);
 }

@@ -1,6 +1,6 @@
-/** Where each block of commands in the pages is run, unless commands.test.ts runs it; and why some are run nowhere. */
+/** Lists the blocks of commands that commands.test.ts does not run: another test runs them, or none does. */
 
-/** By test/mail/as-written.sweep.ts, in a fresh Debian 12 and 13. */
+/** Run by test/mail/as-written.sweep.ts, in a fresh Debian 12 and 13. */
 export const mailboxNode = {
   atServer: "docs/nodes.md#register-it",
   toJoin: "docs/nodes.md#install-the-program",
@@ -16,10 +16,10 @@ export const mxNode = {
   setUp: "docs/nodes.md#an-mx-only-node 2",
 } as const;
 
-/** By test/mail/move.sweep.ts, from one lab to another. */
+/** Run by test/mail/move.sweep.ts, from one lab to another. */
 export const copyMail = "docs/move.md#3-copy-the-mail";
 
-/** By other tests, with other words: what they run is named here. */
+/** Run by other tests with other arguments: the value says which. */
 export const runElsewhere: Readonly<Record<string, string>> = {
   "README.md#two-commands": "test/doors/npm.test.ts runs npm start; npm ci would install again",
   "README.md#two-commands 2": "it runs these tests",
@@ -32,7 +32,7 @@ export const runElsewhere: Readonly<Record<string, string>> = {
     "as-written.sweep.ts runs deploy/m25-mail by such a link, in a folder of its own",
 };
 
-/** By no test, and the page does not say otherwise. */
+/** Run by no test: the value says why. */
 export const notRun: Readonly<Record<string, string>> = {
   "docs/install.md#in-a-container": "needs a container engine",
   "docs/server.md#run-it-as-a-service":

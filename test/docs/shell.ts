@@ -5,14 +5,15 @@ import { promisify } from "node:util";
 import { ENTRY, environmentOf, serveProcess } from "../support/program.ts";
 import { temporaryFolder } from "../support/store.ts";
 
-/** A server, and a shell in which `m25-mail` and the pages' address and folders lead to it. */
+/** Returns a server and a shell in which `m25-mail`, the pages' addresses and their folders lead to it. */
 export async function shell() {
   const folder = temporaryFolder();
   const database = join(folder, "m25-mail.db");
   const { url } = await serveProcess(database);
   mkdirSync(join(folder, "backups"));
   writeFileSync(join(folder, "password"), "a passphrase for these pages\n");
-  // What asks for a password reads it from standard input; a pipe of the page's own goes before.
+  // A command that asks for a password reads it from standard input, unless the page itself pipes something
+  // in.
   const program = `#!/bin/sh\n[ -p /dev/stdin ] || exec <'${join(folder, "password")}'\nexec '${process.execPath}' '${ENTRY}' "$@"\n`;
   writeFileSync(join(folder, "m25-mail"), program, { mode: 0o755 });
   const variables = { M25_MAIL_DB: database, M25_MAIL_PORT: "0", PATH: `${folder}:${process.env.PATH}` };

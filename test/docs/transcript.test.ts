@@ -1,4 +1,4 @@
-/** What README shows: an assistant's calls, the mail that then arrives, and the picture of a terminal. */
+/** Checks README's transcript: an assistant's calls, the mail that arrives, and the picture of a terminal. */
 import { execFile } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -18,7 +18,7 @@ import { ROOT, textOf } from "./pages.ts";
 
 const PASSWORD = "a long passphrase for Jan";
 
-/** The calls of README's transcript, each with the part of its answer that stands there. */
+/** The calls of README's transcript, each with the part of its answer that README shows. */
 const calls = [
   ...textOf("README.md").matchAll(/^Assistant +m25_mail_(\w+) (\{.*\})\nServer +(\{.*\})$/gm),
 ].map(([, tool = "", input = "", answer = ""]) => ({
@@ -27,7 +27,7 @@ const calls = [
   answer: JSON.parse(answer),
 }));
 
-/** What is typed at the terminal of README's picture. */
+/** The commands in README's picture of a terminal. */
 const typed = [
   "m25-mail node list",
   "m25-mail audit --since 1h",
@@ -88,7 +88,7 @@ describe.skipIf(!mailDaemons().available)("README's transcript", () => {
     }
     expect(terminal).toContain("current");
     expect(terminal).toContain("Welcome, Jan");
-    // M25_MAIL_SCREENSHOT=docs/terminal.png renews README's picture.
+    // M25_MAIL_SCREENSHOT=docs/terminal.png updates README's picture.
     const path = process.env.M25_MAIL_SCREENSHOT;
     if (path !== undefined) await picture(terminal.trimEnd(), path);
   });

@@ -5,26 +5,26 @@ import { reportReasons } from "../../src/sync/report.ts";
 import { nodeStatuses } from "../../tools/node-condition.ts";
 import { textOf } from "./pages.ts";
 
-/** The first column of the table below a heading. */
+/** Returns the first column of the table below a heading. */
 function named(heading: string): string[] {
   const [, section = ""] = textOf("docs/troubleshooting.md").split(`\n## ${heading}\n`);
   const [text = ""] = section.split(/^## /m);
   return [...text.matchAll(/^\| (\w+) \|/gm)].map(([, name = ""]) => name).slice(1);
 }
 
-test("the page says what each error code means, and names no other", () => {
+test("the page explains every error code, and no other", () => {
   expect(named("Error codes").sort()).toEqual(Object.keys(statuses).sort());
 });
 
-test("the page says what each status of a node means, and names no other", () => {
+test("the page explains every status of a node, and no other", () => {
   expect(named("Node status").sort()).toEqual([...nodeStatuses].sort());
 });
 
-test("the page says what each reason of a node means, and names no other", () => {
+test("the page explains every reason of a node, and no other", () => {
   const reasons = [...reportReasons, "digest_differs", "address_refused"];
   expect(named("Node reasons").sort()).toEqual(reasons.sort());
 });
 
-test("the page says what each exit code of the node's program means, and names no other", () => {
+test("the page explains every exit code of the node's program, and no other", () => {
   expect(named("The node's program ends").map(Number)).toEqual(Object.values(exitCodes));
 });

@@ -13,7 +13,7 @@ test.each([
   expect(parseAddress(typed).email).toBe(stored);
 });
 
-test("an address comes apart into its local part and its domain", () => {
+test("an address splits into its local part and its domain", () => {
   expect(parseAddress("Jan@Bücher.example")).toEqual({
     email: "jan@xn--bcher-kva.example",
     localPart: "jan",
@@ -71,7 +71,7 @@ const anything = fc.oneof(
   fc.tuple(part, fc.stringMatching(/^[A-Za-z0-9-]{1,9}$/)).map(([local, label]) => `${local}@${label}.nl`),
 );
 
-test("any text is refused, or has one stored form that a node accepts and that stays itself", () => {
+test("any text is either refused or has one stored form, which nodes accept and which stores as itself", () => {
   let accepted = 0;
   fc.assert(
     fc.property(anything, (text) => {
@@ -84,10 +84,10 @@ test("any text is refused, or has one stored form that a node accepts and that s
     }),
     { numRuns: 3000 },
   );
-  expect(accepted).toBeGreaterThan(50); // else the property says nothing
+  expect(accepted).toBeGreaterThan(50); // else the property proves nothing
 });
 
-test("a node takes an address in its stored form only", () => {
+test("a node accepts an address only in its stored form", () => {
   for (const other of [
     "Jan@example.nl",
     "jan@Example.nl",

@@ -79,13 +79,13 @@ test.each([
   ["an emoji", "😀.nl"],
   ["a mark without a letter", "\u0301e.nl"],
   ["half a surrogate pair", "ex\uD800ample.nl"],
-])("a domain with %s is refused, and the hint shows a good one", (_what, typed) => {
+])("a domain with %s is refused, and the hint shows a valid one", (_what, typed) => {
   const refusal = refusalOf(() => parseDomain(typed));
   expect(refusal).toMatchObject({ code: "invalid_input" });
   expect(refusal.hint.join("")).toContain("example.nl");
 });
 
-test("a trailing dot is said to be one", () => {
+test("the refusal of a trailing dot names the dot", () => {
   for (const typed of ["example.nl.", "bücher.example."]) {
     const { message, hint } = refusalOf(() => parseDomain(typed));
     expect(message).toContain("without a dot at its end");
@@ -93,7 +93,7 @@ test("a trailing dot is said to be one", () => {
   }
 });
 
-test("both forms of any accepted domain are one domain", () => {
+test("the Unicode and the ASCII form of an accepted domain are one domain", () => {
   const letters = fc.constantFrom(..."al·Lאב׳״αβ͵日本・クक्षب٠۰\u200C\u200Düß-7");
   const typed = fc.string({ unit: letters, minLength: 1, maxLength: 6 }).map((text) => `${text}.example`);
   fc.assert(
@@ -124,7 +124,7 @@ const anything = fc.oneof(
   label.map((text) => `xn--${text}.nl`),
 );
 
-test("any text is refused, or has one stored form that a node accepts and that stays itself", () => {
+test("any text is either refused or has one stored form, which nodes accept and which stores as itself", () => {
   fc.assert(
     fc.property(anything, (text) => {
       const stored = attempt(() => parseDomain(text));

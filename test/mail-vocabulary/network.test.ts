@@ -45,11 +45,11 @@ test.each([
   "fe80::1%eth0",
   "[2001:db8::7]",
   "::ffff:192.0.2.0/120",
-])("%j is no network", (typed) => {
+])("%j is not a network", (typed) => {
   expect(refusalOf(() => parseNetwork(typed))).toMatchObject({ code: "invalid_input" });
 });
 
-/** Whether a caller with this address, as a socket gives it, may use what is registered for `network`. */
+/** Returns whether a caller with this address, as a socket reports it, is inside `network`. */
 function inNetwork(caller: string, network: string): boolean {
   return new Networks([network]).has(plainAddress(caller) ?? "");
 }
@@ -78,7 +78,7 @@ test.each([
   expect(inNetwork(caller, parseNetwork(network))).toBe(allowed);
 });
 
-test("any address is in its own network, whose written form is the same for all that are in it", () => {
+test("every address is in its own network, and all addresses of a network give it one written form", () => {
   const address = fc.oneof(fc.ipV4(), fc.ipV6());
   const pair = fc.oneof(fc.tuple(fc.ipV4(), fc.ipV4()), fc.tuple(fc.ipV6(), fc.ipV6()));
   fc.assert(
@@ -98,7 +98,7 @@ test("any address is in its own network, whose written form is the same for all 
   );
 });
 
-test("an address has one written form, whatever it is written like", () => {
+test("an address has one written form, however it was typed", () => {
   fc.assert(
     fc.property(fc.ipV4(), fc.ipV6(), fc.string(), (four, six, other) => {
       expect(plainAddress(four)).toBe(four);
@@ -112,7 +112,7 @@ test("an address has one written form, whatever it is written like", () => {
   );
 });
 
-test("all addresses of an IPv6 /64 are one subscriber, and no others", () => {
+test("all addresses of an IPv6 /64 count as one subscriber, and no others do", () => {
   expect(subscriberOf("192.0.2.7")).toBe("192.0.2.7");
   expect(subscriberOf("2001:db8::7")).toBe("2001:db8:0:0::/64");
   expect(subscriberOf("::1")).toBe("0:0:0:0::/64");

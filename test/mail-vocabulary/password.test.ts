@@ -12,7 +12,7 @@ test.each([
   ["18 emoji, of 72 bytes", "😀".repeat(18)],
   ["spaces at its edges", "  correct horse  "],
   ["characters that mean something to a shell or a mail server", "a:b{c}%d'\"\\$#e"],
-])("a password of %s is accepted as it is", (_what, password) => {
+])("a password of %s is accepted unchanged", (_what, password) => {
   expect(parsePassword(password)).toBe(password);
 });
 
@@ -30,7 +30,7 @@ test.each([
   ["a C1 control character", "correct\u0085horse", "control character"],
   ["half a surrogate pair", "correct\uD800horse", "not valid Unicode"],
   ["the other half", "correct\uDC00horse", "not valid Unicode"],
-])("a password of %s is refused, and none of it is repeated", (_what, password, reason) => {
+])("a password of %s is refused, and the refusal repeats none of it", (_what, password, reason) => {
   const { code, message, hint } = refusalOf(() => parsePassword(password));
   expect(code).toBe("invalid_input");
   expect(message).toContain(reason);
@@ -50,12 +50,12 @@ test.each([
   ["a character of private use", "correct\uE000horse"],
   ["an old Hangul letter", "correct\u1100horse"],
   ["a middle dot that is not between two l", "correct\u00B7horse"],
-])("a password with %s is refused: the owner would not see why it does not work", (_what, password) => {
+])("a password with %s is refused, because its owner could not see why it fails", (_what, password) => {
   const { message } = refusalOf(() => parsePassword(password));
   expect(message).toContain("cannot be seen");
 });
 
-test("a space of another keyboard is a space", () => {
+test("a no-break, em or ideographic space counts as a plain space", () => {
   for (const space of ["\u00A0", "\u2003", "\u3000"])
     expect(parsePassword(`correct${space}horse`)).toBe("correct horse");
 });
@@ -70,22 +70,22 @@ test.each([
   "$y$j9T$salt$hash",
   "$argon2id$v=19$m=65536,t=3,p=1$c2FsdA$aGFzaA",
   `$6$salt$${"x".repeat(86)}`,
-])("the stored hash %s is no password: nobody could log in", (hash) => {
+])("a stored hash %s is refused as a password", (hash) => {
   const { message, hint } = refusalOf(() => parsePassword(hash));
   expect(message).toContain("stored hash");
   expect(hint.join("")).toContain("the password itself");
 });
 
-test("a password that only has the characters of a hash is one", () => {
+test("text that only has the characters of a hash is accepted as a password", () => {
   for (const password of ["$ecret$ of mine", "{not a scheme} of mine", "a $6$ in the middle"])
     expect(parsePassword(password)).toBe(password);
 });
 
-test("letters typed as one character or as two are the same password", () => {
+test("composed and decomposed letters are the same password", () => {
   expect(parsePassword("Zoe\u0308 kookt vandaag")).toBe(parsePassword("Zo\u00eb kookt vandaag"));
 });
 
-test("bcrypt reads every byte of an accepted password, the 72nd too", async () => {
+test("bcrypt reads every byte of an accepted password, including the 72nd", async () => {
   const password = parsePassword(`${"ü".repeat(35)}ab`);
   expect(Buffer.byteLength(password)).toBe(72);
   const hash = await bcrypt.hash(password, 4);
@@ -93,7 +93,7 @@ test("bcrypt reads every byte of an accepted password, the 72nd too", async () =
   expect(await bcrypt.compare(`${"ü".repeat(35)}ac`, hash)).toBe(false);
 });
 
-test("any text is refused, or normalised to what is accepted as itself", () => {
+test("any text is either refused or normalised to a password that is accepted unchanged", () => {
   fc.assert(
     fc.property(fc.string({ unit: "binary", minLength: 4, maxLength: 40 }), (text) => {
       const password = attempt(() => parsePassword(text));
@@ -105,7 +105,7 @@ test("any text is refused, or normalised to what is accepted as itself", () => {
   );
 });
 
-test("stored hashes are bcrypt's with a cost that a node can bear", async () => {
+test("stored hashes are bcrypt's, with a cost that a node can afford", async () => {
   const hash = `{BLF-CRYPT}${await bcrypt.hash("correct horse", 4)}`;
   expect(hash).toMatch(STORED_HASH);
   for (const bad of [
@@ -121,7 +121,7 @@ test("stored hashes are bcrypt's with a cost that a node can bear", async () => 
   }
 });
 
-test("the vocabulary of mail brings no native code along, for nodes use it too", () => {
+test("the mail vocabulary loads no native code, because nodes use it too", () => {
   for (const file of [
     "address",
     "contextual",

@@ -4,7 +4,7 @@ import { join } from "node:path";
 
 const root = join(import.meta.dirname, "../..");
 
-/** Builds before a run what has changed since it was built: tests start the programs as they are shipped. */
+/** Builds, before a run, what has changed since the last build: tests start the programs as shipped. */
 export default function setup(): void {
   const sources = globSync("{src,db,tools,scripts}/**/*", { cwd: root });
   const changed = ["package.json", ...sources].map((file) => statSync(join(root, file)).mtimeMs);

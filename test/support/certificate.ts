@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { temporaryFolder } from "./store.ts";
 
-/** A certificate that signed itself, and its key, as files in a folder of their own. */
+/** Creates a self-signed certificate and its key, as files in a folder of their own. */
 export function certificate(name = "localhost"): { cert: string; key: string; folder: string } {
   const folder = temporaryFolder();
   const cert = join(folder, "cert.pem");

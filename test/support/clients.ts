@@ -8,13 +8,13 @@ import { ElicitRequestSchema } from "@modelcontextprotocol/sdk/types.js";
 import { onTestFinished } from "vitest";
 import { ENTRY, environmentOf } from "./program.ts";
 
-/** The real clients: the 1.x SDK's, and the 2.x line's speaking as of 2025 and as of 2026-07-28. */
+/** Real clients: the 1.x SDK's, and the 2.x SDK's speaking revision 2025 or 2026-07-28. */
 export const clientKinds = ["1.x", "2.x legacy", "2.x 2026-07-28"] as const;
 
 export type ClientKind = (typeof clientKinds)[number];
 export type McpClient = Client | ClassicClient;
 
-/** What the person at the client does with a form that is put before them. */
+/** How the person at the client answers a form. */
 export type Answer = (question: string) => {
   action: "accept" | "decline" | "cancel";
   content?: Record<string, string | number | boolean>;
@@ -38,7 +38,7 @@ function classicClient(answer: Answer | undefined): ClassicClient {
   return client;
 }
 
-/** A client that is connected over HTTP; closed when the test ends. With `answer` it can put forms before a person. */
+/** Returns a client connected over HTTP until the test ends. With `answer` it can show forms to a person. */
 export async function connectHttp(
   kind: ClientKind,
   url: string,
@@ -57,7 +57,7 @@ export async function connectHttp(
   return closed(client);
 }
 
-/** A client that started `m25-mail stdio` itself. `stderr` gets what the server writes there. */
+/** Returns a client that started `m25-mail stdio` itself. `stderr` receives what the server writes there. */
 export async function connectStdio(
   kind: ClientKind,
   database: string,
@@ -103,7 +103,7 @@ function closed<C extends McpClient>(client: C): C {
   return client;
 }
 
-/** A tool's answer, as clients of every line see it. */
+/** A tool's answer, as every client sees it. */
 export interface ToolAnswer {
   content: Array<{ type: string; text: string }>;
   structuredContent?: Record<string, unknown>;

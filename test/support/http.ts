@@ -15,11 +15,11 @@ interface Request {
   body?: string;
   /** A certificate to trust, for https. */
   ca?: string | Buffer;
-  /** Where the caller is: any IPv4 address of this machine. */
+  /** The caller's address: any IPv4 address of this machine. */
   localAddress?: string;
 }
 
-/** One HTTP request as node:http makes it: unlike fetch, it says whatever Host it is told to. */
+/** Sends one HTTP request with node:http, which, unlike fetch, sends any Host. */
 export async function http(
   url: string,
   { method = "GET", headers = {}, body, ca, localAddress }: Request = {},
@@ -42,7 +42,7 @@ export async function http(
   });
 }
 
-/** Sends these bytes and gives everything that comes back until the server hangs up. */
+/** Sends these bytes and returns everything that the server sends before it closes the connection. */
 export function rawHttp(url: string, bytes: string): Promise<string> {
   const { hostname, port } = new URL(url);
   return new Promise((resolve, reject) => {

@@ -13,23 +13,23 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 
-/** On a busy machine even a process that was told to end needs its time. */
+/** The longest wait for processes that were told to end: on a busy machine they need time. */
 const PATIENCE_MS = 30_000;
 
 const CACHE = "compile-cache";
 
-/** A run's folder for files that are better kept in memory, where fsync is no wait; undefined where there is none. */
+/** A run's folder in memory, where fsync costs nothing; undefined if there is none. */
 export function memoryFolder(): string | undefined {
   const folder = join("/dev/shm", basename(tmpdir()));
   return existsSync(folder) ? folder : undefined;
 }
 
-/** Gives a run temporary folders of its own; after it, no file, no mount and no process may be left of them. */
+/** Gives a run its own temporary folders. The run fails if it leaves files, mounts or processes there. */
 export default function setup(): () => Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "m25-run-"));
   chmodSync(folder, 0o1777); // daemons of other users work in it
   process.env.TMPDIR = folder;
-  // Programs that were started before start in half the time.
+  // Programs start in half the time once they have started before.
   process.env.NODE_COMPILE_CACHE = join(folder, CACHE);
   const folders = [folder];
   if (existsSync("/dev/shm")) {
@@ -57,7 +57,7 @@ interface Left {
   remove: () => void;
 }
 
-/** In the order in which they can be removed. */
+/** Returns what is left, in the order in which it can be removed. */
 function leftIn(folders: readonly string[]): Left[] {
   return [
     ...processesOf(folders),
@@ -80,13 +80,13 @@ function mountsIn(folders: readonly string[]): Left[] {
   }));
 }
 
-/** Processes that have a run's folder in their environment or arguments, or work in it. */
+/** Returns the processes that work in a run's folder or have it in their environment or arguments. */
 function processesOf(folders: readonly string[]): Left[] {
   const found: Left[] = [];
   for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
     try {
       const read = (file: string) => readFileSync(join("/proc", pid, file), "utf8");
-      if (read("status").includes(`\nPPid:\t${process.pid}\n`)) continue; // the runner's own
+      if (read("status").includes(`\nPPid:\t${process.pid}\n`)) continue; // a child of the test runner
       const command = read("cmdline").replaceAll("\0", " ");
       const known = [command, read("environ"), readlinkSync(join("/proc", pid, "cwd"))];
       if (folders.some((folder) => known.some((text) => text.includes(folder))))
@@ -94,7 +94,7 @@ function processesOf(folders: readonly string[]): Left[] {
           what: `the process ${pid} ${command}`,
           remove: () => process.kill(Number(pid), "SIGKILL"),
         });
-    } catch {} // it ended meanwhile, or is another user's
+    } catch {} // it has ended, or belongs to another user
   }
   return found;
 }

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 
-/** What a mailbox is, to somebody who only remembers what was asked for. */
+/** A mailbox as the model keeps it. */
 export interface Mailbox {
   password: string;
   quota: number;
@@ -14,9 +14,8 @@ export interface Call {
 }
 
 /**
- * Enters a call into the model.
- *
- * @returns the code of the refusal, or whether nodes must serve something else after it
+ * Applies a call to the model. Returns the code of the refusal, or whether nodes must serve something else
+ * now.
  */
 export function expected(model: Model, { endpoint, input }: Call): "changed" | "unchanged" | string {
   const [localPart = "", domain = String(input.domain)] = String(input.email ?? "").split("@");
@@ -67,7 +66,7 @@ export function expected(model: Model, { endpoint, input }: Call): "changed" | "
 
 const domain = fc.constantFrom("a.nl", "b.nl");
 const email = fc.tuple(fc.constantFrom("jan", "piet", "x.y"), domain).map((parts) => parts.join("@"));
-/** Long enough that no two are the same: a password set to itself is a question of its own. */
+/** Long enough that no two are the same, because setting a password to itself is a case of its own. */
 const password = fc.stringMatching(/^[a-z]{24}$/);
 const quota_mb = fc.constantFrom(1, 5, 1024);
 const call = (endpoint: string, input: fc.Arbitrary<Record<string, unknown>>) =>
@@ -89,7 +88,7 @@ export const mailCall: fc.Arbitrary<Call> = fc.oneof(
   { weight: 1, arbitrary: call("add-node", fc.record({ name: fc.stringMatching(/^n[0-9a-f]{12}$/) })) },
 );
 
-/** The active mailboxes by address. */
+/** Returns the active mailboxes by address. */
 export function activeUsers(model: Model): Map<string, Mailbox> {
   return new Map(
     [...model].flatMap(([domain, mailboxes]) =>

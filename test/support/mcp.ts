@@ -1,12 +1,12 @@
 import { type HttpAnswer, http } from "./http.ts";
 
-/** Whom a message goes to, and by which token. */
+/** The server to send a message to, and the token to use. */
 export interface Recipient {
   url: string;
   token: string;
 }
 
-/** Sends what no client would, or gives an answer as it came: a message to /mcp, or any other text. */
+/** Sends a message or any other text to /mcp, also what no client would. Returns the raw answer. */
 export function postMcp(
   { url, token }: Recipient,
   message: unknown,
@@ -26,7 +26,7 @@ export function postMcp(
 
 export const rpc = (method: string, params: object = {}) => ({ jsonrpc: "2.0", id: 1, method, params });
 
-/** A call as of 2026-07-28, in which each request says again who the client is and what it can do. */
+/** Sends a call of revision 2026-07-28, in which each request names the client and its capabilities. */
 export function postCall(
   recipient: Recipient,
   { name, ...call }: { name: string; arguments: object },

@@ -7,7 +7,7 @@ export const CHROMIUM = "/usr/bin/chromium";
 export const SLOWHTTPTEST = "/usr/bin/slowhttptest";
 
 interface Need {
-  /** The word for it in the line on what is skipped. */
+  /** The name in the line that lists what is skipped. */
   readonly name: string;
   readonly of: "tests" | "sweeps";
   readonly met: () => boolean;
@@ -15,7 +15,7 @@ interface Need {
 
 const runs = (program: string, ...args: string[]) => spawnSync(program, args).status === 0;
 
-/** Every other Node of this machine that the program promises to run on, by its version. */
+/** Returns every other Node on this machine that the program supports, with its version. */
 export function otherNodes(): { path: string; version: string }[] {
   const found = new Map<string, string>();
   for (const path of [
@@ -30,7 +30,7 @@ export function otherNodes(): { path: string; version: string }[] {
   return [...found].map(([version, path]) => ({ path, version }));
 }
 
-/** What some tests cannot do without: where one is missing they are skipped, and the first line of a run names it. */
+/** Needs of some tests. If one is missing, the tests are skipped and the first line of a run names it. */
 export const needs: readonly Need[] = [
   { name: "Postfix and Dovecot (as root)", of: "tests", met: () => mailDaemons().available },
   { name: "root", of: "tests", met: () => process.geteuid?.() === 0 },

@@ -14,11 +14,11 @@ import { CLAUDE_CODE } from "./oauth.ts";
 type Tokens = NonNullable<Awaited<ReturnType<OAuthClientProvider["tokens"]>>>;
 type ClientInformation = NonNullable<Awaited<ReturnType<OAuthClientProvider["clientInformation"]>>>;
 
-/** A program on this machine, of the 2.x SDK, that identifies itself as Claude Code and signs in by a browser. */
+/** A program with the 2.x SDK that identifies itself as Claude Code and signs in through a browser. */
 export interface SigningIn {
-  /** Where the SDK wants the person to go, after the server's latest 401 or 403. */
+  /** The address that the SDK wants opened, after the server's latest 401 or 403. */
   authorizationUrl(): URL;
-  /** Where the browser was sent back to. */
+  /** The address that the browser was sent back to. */
   answered: Promise<URL>;
   /** Redeems the code and connects. */
   finish(): Promise<Client>;

@@ -10,7 +10,7 @@ import { testRuntime } from "./store.ts";
 
 export const OPERATOR_PASSWORD = "the operator's own password";
 
-/** Metadata documents of the shape that the real ones have. */
+/** Metadata documents with the fields of the real ones. */
 export const documents: Record<string, Record<string, unknown>> = {
   "https://claude.ai/oauth/mcp-oauth-client-metadata": {
     client_id: "https://claude.ai/oauth/mcp-oauth-client-metadata",
@@ -88,20 +88,20 @@ export const CLAUDE_CODE = "https://claude.ai/oauth/claude-code-client-metadata"
 export const CHATGPT = "https://chatgpt.com/oauth/client.json";
 export const VSCODE = "https://vscode.dev/oauth/client-metadata.json";
 
-/** Where the stand-in sends who asks for what it serves as a number: another place on the same host. */
+/** The stand-in redirects here if it has a number, a status, to serve: another path on the same host. */
 const MOVED = "/moved";
 
 export interface StandIn {
   fetch: (url: string, options: RequestInit) => Promise<Response>;
-  /** Every address that was asked for. */
+  /** Every address that was requested. */
   asked: string[];
-  /** What it serves at which address; tests change it. */
+  /** The documents by address. Tests change it. */
   serves: Record<string, unknown>;
-  /** True to leave oidc-provider's guard on, which refuses addresses such as the stand-in's own. */
+  /** Set to true to keep oidc-provider's guard, which refuses private addresses such as the stand-in's. */
   isGuarded: boolean;
 }
 
-/** A web server on loopback that stands in for those where the clients' documents are. */
+/** Starts a web server on loopback in place of those that serve the clients' documents. */
 export async function standIn(): Promise<StandIn> {
   const asked: string[] = [];
   const serves: Record<string, unknown> = structuredClone(documents);
@@ -136,7 +136,7 @@ export async function standIn(): Promise<StandIn> {
   return self;
 }
 
-/** The issuer's address has to be known before the server has one; any other program may take the port meanwhile. */
+/** Starts a server on a free port that is known before, as the issuer's address must be. Repeats if it is taken. */
 async function onSomePort<T>(start: (port: string) => Promise<T>): Promise<T> {
   for (;;) {
     const server = createServer().listen(0, "127.0.0.1");
@@ -158,7 +158,7 @@ export interface OAuthServer extends TestServer {
   must: ReturnType<typeof testRuntime>["must"];
 }
 
-/** The real server with OAuth on, an operator's password set (unless told otherwise) and two domains. */
+/** Starts the real server with OAuth, two domains and (by default) an operator's password. */
 export async function startOAuthServer(
   flags: Record<string, string> = {},
   { now, password = OPERATOR_PASSWORD }: { now?: () => Date; password?: string | null } = {},
@@ -180,15 +180,15 @@ export async function startOAuthServer(
   return { ...server, standIn: documentsServer, must };
 }
 
-/** A browser without a screen: follows redirects of this server, keeps its cookies, sees TLS where a proxy ends it. */
+/** A browser without a display: follows this server's redirects, keeps cookies, sees a TLS proxy as HTTPS. */
 export class Browser {
   readonly #server: string;
   readonly #origin: string;
   readonly cookies = new Map<string, string>();
-  /** Every Set-Cookie header that came. */
+  /** Every Set-Cookie header received. */
   readonly set: string[] = [];
 
-  /** @param origin the server's public one, where a proxy gives it another than its own */
+  /** @param origin the server's public origin, if a proxy gives it another than its own */
   constructor(server: string, origin = new URL(server).origin) {
     this.#server = server;
     this.#origin = origin;
@@ -247,7 +247,7 @@ export interface Flow {
   redirectUri: string;
   scope?: string;
   resource?: string;
-  /** Changes of the authorization request. */
+  /** Changes to the authorization request. */
   request?: Record<string, string | undefined>;
 }
 
@@ -263,7 +263,7 @@ export interface Begun {
   page: HttpAnswer & { url: string };
 }
 
-/** Sends a browser to /authorize; `page` is where it lands. */
+/** Opens /authorize in a browser. `page` is the page that it ends on. */
 export async function begin(
   server: OAuthServer,
   flow: Flow,
@@ -286,7 +286,7 @@ export async function begin(
   return { browser, verifier, page: await browser.get(`/authorize?${query}`) };
 }
 
-/** Signs in at the page that `begin` landed on; gives the consent page. */
+/** Signs in at the page that `begin` ended on. Returns the consent page. */
 export async function signIn({ browser, page }: Begun, password = OPERATOR_PASSWORD) {
   const answer = await browser.post(page.url, [
     ["csrf", field(page.body, "csrf")],
@@ -298,7 +298,7 @@ export async function signIn({ browser, page }: Begun, password = OPERATOR_PASSW
 
 export interface Choice {
   scopes?: readonly string[];
-  /** Undefined is all of them. */
+  /** Undefined means all domains. */
   domains?: readonly string[] | undefined;
 }
 
@@ -312,7 +312,7 @@ export function choose(browser: Browser, page: HttpAnswer & { url: string }, cho
   ]);
 }
 
-/** Follows the page that sends the browser back; gives what the client is told. */
+/** Follows the redirect back to the client. Returns the address with the answer. */
 export async function goBack(browser: Browser, page: HttpAnswer): Promise<URL> {
   const [, next = ""] = /http-equiv="refresh" content="0;url=([^"]+)"/.exec(page.body) ?? [];
   const answer = await browser.get(next.replaceAll("&#38;", "&"));
@@ -343,7 +343,7 @@ export async function tokenRequest(
   return { status: answer.status, body: (await answer.json()) as TokenAnswer["body"] };
 }
 
-/** The whole flow to an authorization code, and what to send to get tokens for it. */
+/** Runs the flow up to an authorization code. Returns what to send to exchange it for tokens. */
 export async function authorize(server: OAuthServer, flow: Flow = claudeFlow, choice: Choice = {}) {
   const begun = await begin(server, flow);
   const consent = await signIn(begun);
@@ -378,7 +378,7 @@ export function refresh(server: OAuthServer, refreshToken: string, flow: Flow = 
   });
 }
 
-/** What /mcp answers to a list of tools with this token. */
+/** Returns the status with which /mcp answers tools/list for this token. */
 export async function mcpStatus({ url }: TestServer, token: string): Promise<number> {
   return (await postMcp({ url, token }, rpc("tools/list"))).status;
 }

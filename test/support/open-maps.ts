@@ -1,12 +1,12 @@
 import { readdirSync, readlinkSync } from "node:fs";
 
-/** The nameless files with maps that this process has open; each state has two, plain and compressed. Linux only. */
+/** Returns this process's open, unlinked map files: per state one plain and one compressed. Linux only. */
 export function openMaps(): string[] {
   const links = readdirSync("/proc/self/fd").map((fd) => {
     try {
       return readlinkSync(`/proc/self/fd/${fd}`);
     } catch {
-      return ""; // closed meanwhile
+      return ""; // closed in the meantime
     }
   });
   return links.filter((link) => link.includes("/.maps-"));

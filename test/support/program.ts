@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
 
-/** The program as it is built: it starts in a quarter of the time that its sources take. */
+/** The built program: it starts in a quarter of the time that the sources need. */
 export const ENTRY = join(import.meta.dirname, "../../dist/m25-mail.js");
 
 export interface Finished {
@@ -13,14 +13,14 @@ export interface Finished {
 }
 
 interface Options {
-  /** Everything that standard input says; it is closed after it. */
+  /** All of standard input, which is then closed. */
   input?: string;
   environment?: Record<string, string>;
-  /** Another program than ours, for a command line that only leads to it. */
+  /** Another program to start, for a command line that leads to ours. */
   command?: readonly [string, ...string[]];
 }
 
-/** This process's environment without settings of ours. */
+/** Returns this process's environment without our settings. */
 export function environmentOf(extra: Record<string, string> = {}): Record<string, string> {
   const kept = Object.entries(process.env).filter(
     (entry): entry is [string, string] => entry[1] !== undefined && !entry[0].startsWith("M25_MAIL_"),
@@ -28,7 +28,7 @@ export function environmentOf(extra: Record<string, string> = {}): Record<string
   return { ...Object.fromEntries(kept), ...extra };
 }
 
-/** Runs `m25-mail` with these arguments to its end. */
+/** Runs `m25-mail` with these arguments until it ends. */
 export async function m25mail(args: readonly string[], options: Options = {}): Promise<Finished> {
   const program = startM25mail(args, options);
   program.child.stdin.end(options.input ?? "");
@@ -38,11 +38,11 @@ export async function m25mail(args: readonly string[], options: Options = {}): P
 export interface Running {
   child: ChildProcessWithoutNullStreams;
   finished: Promise<Finished>;
-  /** The first match in what stderr has said, waiting for it; fails when the program ends without it. */
+  /** Returns the first match in stderr and waits for it. Fails if the program ends without it. */
   says(pattern: RegExp): Promise<RegExpExecArray>;
 }
 
-/** Starts `m25-mail`; it is killed when the test ends. */
+/** Starts `m25-mail`, which is killed when the test ends. */
 export function startM25mail(args: readonly string[], options: Options = {}): Running {
   const [command, ...first] = options.command ?? [process.execPath, ENTRY];
   const child = spawn(command, [...first, ...args], { env: environmentOf(options.environment) });
@@ -70,7 +70,7 @@ export function startM25mail(args: readonly string[], options: Options = {}): Ru
   return { child, finished, says };
 }
 
-/** `m25-mail serve` as a process of its own, on a port that the system chose. */
+/** Starts `m25-mail serve` as a process of its own, on a port that the system chooses. */
 export async function serveProcess(
   database: string,
   args: readonly string[] = [],

@@ -9,14 +9,14 @@ import { shipped } from "../mail/shipped.ts";
 import { certificate } from "./certificate.ts";
 import { temporaryFolder } from "./store.ts";
 
-/** The reverse proxies for which deploy/ has a configuration, and where Debian has their programs. */
+/** The reverse proxies that deploy/ has a configuration for, and the paths of their programs on Debian. */
 export const proxies = { nginx: "/usr/sbin/nginx", caddy: "/usr/bin/caddy" } as const;
 
 export type ProxyKind = keyof typeof proxies;
 
 export interface ReverseProxy {
   url: string;
-  /** Its certificate, which signed itself. */
+  /** The proxy's self-signed certificate. */
   ca: Buffer;
 }
 
@@ -27,8 +27,8 @@ export function isInstalled(kind: ProxyKind): boolean {
 }
 
 /**
- * A proxy with the configuration as it is shipped, before the server at `upstream`; ended when the test ends. Only
- * the name, the certificate and the ports are replaced, and everything is on loopback.
+ * Starts a proxy with the shipped configuration in front of the server at `upstream`, until the test ends.
+ * Only the name, the certificate and the ports are replaced, and everything is on loopback.
  */
 export function startProxy(kind: ProxyKind, upstream: string): Promise<ReverseProxy> {
   const { cert, key } = certificate();
@@ -98,7 +98,7 @@ function start(program: string, args: readonly string[], environment: Record<str
   return child;
 }
 
-/** Waits until something answers at the port; throws with what the program said when it ends instead. */
+/** Waits until something answers on the port. Throws the program's output if it ends instead. */
 async function listening(child: ChildProcess, port: number): Promise<void> {
   let said = "";
   child.stderr?.setEncoding("utf8").on("data", (text: string) => {

@@ -22,7 +22,7 @@ export const mailRecord: fc.Arbitrary<MailRecord> = fc.oneof(
 
 export const HISTORY = "0123456789abcdef".repeat(2);
 
-/** A whole answer with these records, line by line, as the server sends it. */
+/** Returns a complete answer with these records, line by line, as the server sends it. */
 export function answerOf(records: readonly MailRecord[], revision = 7): string[] {
   const digest = new StateDigest();
   for (const record of records) digest.add(record);
@@ -42,7 +42,7 @@ export function answerOf(records: readonly MailRecord[], revision = 7): string[]
   ];
 }
 
-/** Three records of two domains and a user, as a small state. */
+/** A small state: three records, which are two domains and a user. */
 export const SMALL: readonly MailRecord[] = [
   { domain: "example.nl" },
   { domain: "xn--bcher-kva.example" },

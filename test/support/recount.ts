@@ -6,7 +6,7 @@ import { StateDigest } from "../../src/sync/digest.ts";
 import { AnswerReader } from "../../src/sync/reader.ts";
 import { wholeView } from "../../src/sync/view.ts";
 
-/** A second look at a database, past the program: it knows only the tables. */
+/** Opens a database without the program, to look at its tables. */
 export function rawDatabase(file: string): Database.Database {
   const database = new Database(file);
   onTestFinished(() => void database.close());
@@ -15,12 +15,12 @@ export function rawDatabase(file: string): Database.Database {
 
 export interface Recount {
   digest: string;
-  /** Of what MX-only nodes get: addresses alone. */
+  /** The digest for MX-only nodes, which covers addresses alone. */
   mxDigest: string;
   domains: number;
   users: number;
   inactiveUsers: number;
-  /** By domain, as its own columns should say. */
+  /** The figures by domain, as the domains' own columns should have them. */
   each: Record<string, { users: number; inactiveUsers: number; digest: string; mxDigest: string }>;
 }
 
@@ -33,7 +33,7 @@ interface UserRow {
   active: number;
 }
 
-/** Counts and digests from the rows themselves. */
+/** Computes counts and digests from the rows. */
 export function recount(database: Database.Database): Recount {
   const whole = new StateDigest();
   const wholeMx = new StateDigest();
@@ -75,7 +75,7 @@ export function recount(database: Database.Database): Recount {
   return { ...digests, domains: names.length, users: active, inactiveUsers: inactive, each };
 }
 
-/** The same figures as the program keeps them. */
+/** Returns the same figures as the program has stored them. */
 export function kept(database: Database.Database): Recount {
   const state = database
     .prepare<[], { digest: string; mxDigest: string; domains: number; users: number; inactiveUsers: number }>(
@@ -92,7 +92,7 @@ export function kept(database: Database.Database): Recount {
   return { ...state, each };
 }
 
-/** Has the program's figures say what the rows do, after a test has changed these by itself. */
+/** Sets the program's figures to those of the rows, after a test has changed the rows itself. */
 export function keepRecount(database: Database.Database): void {
   const { each, ...state } = recount(database);
   const setDomain = database.prepare(
@@ -108,7 +108,7 @@ export function keepRecount(database: Database.Database): void {
     .run(state);
 }
 
-/** What the store would send to a node, read as a node reads it. */
+/** Returns the state that the store would serve to a node, as the node reads it. */
 export function servedState(store: Store): MailState {
   const reading = store.readState(wholeView);
   const reader = new AnswerReader();

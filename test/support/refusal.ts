@@ -1,6 +1,6 @@
 import { MailError } from "../../src/mail/error.ts";
 
-/** The MailError that `fn` throws. */
+/** Returns the MailError that `fn` throws. */
 export function refusalOf(fn: () => unknown): MailError {
   try {
     fn();
@@ -11,7 +11,7 @@ export function refusalOf(fn: () => unknown): MailError {
   throw new Error("it was accepted");
 }
 
-/** What `fn` returns, or undefined when it refuses; anything else that it throws is a bug. */
+/** Returns the result of `fn`, or undefined if it throws a MailError. Any other error is a bug. */
 export function attempt<T>(fn: () => T): T | undefined {
   try {
     return fn();

@@ -3,7 +3,7 @@ import type { ErrorCode } from "../../src/mail/error.ts";
 import type { Endpoint, Text } from "../../src/mail/text.ts";
 import type { Outcome } from "../../tools/call.ts";
 
-/** Expects a refusal with this code, whose hint leads to these operations, if any are given; gives its message. */
+/** Expects a refusal with this code and, if operations are given, a hint to them. Returns its message. */
 export function expectRefusal(outcome: Outcome, code: ErrorCode, leadsTo?: readonly Endpoint[]): string {
   if (outcome.ok) throw new Error(`expected ${code}, but it was done: ${JSON.stringify(outcome.value)}`);
   expect(outcome.error.code).toBe(code);

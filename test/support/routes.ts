@@ -6,13 +6,13 @@ import { startServer, type TestServer } from "./server.ts";
 export type Route = readonly [method: string, path: string];
 
 export interface OpenServer extends TestServer {
-  /** Every route that it really has; what stands for a part of a path is filled in. */
+  /** Every route that the server has, with its path parameters filled in. */
   routes: Route[];
-  /** How many connections are open. */
+  /** Returns the number of open connections. */
   connections(): Promise<number>;
 }
 
-/** A server that can be looked into. */
+/** Starts a server whose routes and connections can be read. */
 export async function serverWithRoutes(
   flags: Record<string, string> = {},
   options: ServeOptions = {},

@@ -11,13 +11,13 @@ import { temporaryFolder } from "./store.ts";
 
 export interface TestServer {
   url: string;
-  /** An access token that may do everything. */
+  /** An access token with all scopes. */
   token: string;
   database: string;
   store: Store;
-  /** Every line that the server logged. */
+  /** Every line that the server has logged. */
   log: string[];
-  /** Calls a REST endpoint: POST with a body, else GET. */
+  /** Calls a REST endpoint: POST if there is a body, else GET. */
   api(
     endpoint: string,
     body?: unknown,
@@ -26,7 +26,7 @@ export interface TestServer {
   close(): Promise<void>;
 }
 
-/** The real server on a loopback port that the system chose, with real hashing; stopped when the test ends. */
+/** Starts the real server, with real hashing, on a port that the system chooses, until the test ends. */
 export async function startServer(
   flags: Record<string, string> = {},
   { now = () => new Date(), ...options }: ServeOptions & { now?: () => Date } = {},

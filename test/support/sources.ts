@@ -3,7 +3,7 @@ import { join } from "node:path";
 
 const ROOT = join(import.meta.dirname, "../..");
 
-/** The TypeScript files below these top-level folders. */
+/** Returns the TypeScript files below these top-level folders. */
 export function sourceFiles(...folders: readonly string[]): Array<{ path: string; text: string }> {
   return folders.flatMap((folder) =>
     readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" })

@@ -12,7 +12,7 @@ import { operator, type Principal } from "../../tools/principal.ts";
 /** A password and a hash of it, for tests that need a hash but no hashing. */
 export const PASSWORD = "correct horse battery";
 
-/** A folder that is removed when the test ends. */
+/** Creates a folder, which is removed when the test ends. */
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), "m25-mail-test-"));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
@@ -23,15 +23,15 @@ export interface TestStore {
   store: Store;
   runtime: Runtime;
   file: string;
-  /** Bugs that call() reported: a test that expects none sees none. */
+  /** Bugs that call() reported. A test that expects none fails on one. */
   bugs: unknown[];
-  /** Runs one of the nine tools, or an operator's, by its endpoint; as the operator unless told otherwise. */
+  /** Runs a tool, one of the nine or an operator's, by its endpoint; as the operator by default. */
   run(endpoint: string, input?: unknown, principal?: Principal): Promise<Outcome>;
-  /** The same, and fails the test when the call is refused. */
+  /** The same, but fails the test if the call is refused. */
   must(endpoint: string, input?: unknown): Promise<Record<string, unknown>>;
 }
 
-/** A store in a folder of its own, with a hash that costs nothing, at a time that the test sets. */
+/** Creates a store in its own folder, with a fake hash that costs nothing and a clock that the test sets. */
 export function testStore(options: { now?: () => Date } = {}): TestStore {
   const file = join(temporaryFolder(), "m25-mail.db");
   const store = openStore(file, { create: true });
@@ -57,7 +57,7 @@ export function testRuntime(store: Store, { now = () => new Date() }: { now?: ()
   return { store, runtime, bugs, run, must };
 }
 
-/** Looks like a bcrypt hash and differs by password, in no time. */
+/** Returns at once text that looks like a bcrypt hash and differs by password. */
 export function fakeHash(password: string): string {
   const text = Buffer.from(password)
     .toString("base64")

@@ -2,7 +2,7 @@ import { expect } from "vitest";
 import type { Header, MailState } from "../../src/sync/answer.ts";
 import { AnswerReader } from "../../src/sync/reader.ts";
 
-/** What one poll brought. */
+/** The answer to one poll. */
 export interface Polled {
   status: number;
   kind?: Header["kind"] | undefined;
@@ -10,7 +10,7 @@ export interface Polled {
   body: string;
 }
 
-/** A node as the protocol's page describes one, without files or daemons. */
+/** A node as the protocol page describes it, without files or daemons. */
 export class SyncingNode {
   readonly #url: string;
   key: string;
@@ -21,7 +21,7 @@ export class SyncingNode {
     this.key = key;
   }
 
-  /** Polls with the cursor of what it has, and takes what comes. */
+  /** Polls with the cursor of its state and applies the answer. */
   async poll(headers: Record<string, string> = {}): Promise<Polled> {
     const since = this.state === undefined ? "" : `?since=${this.state.cursor}`;
     const answer = await fetch(`${this.#url}/sync/v1/maps${since}`, {
@@ -37,7 +37,7 @@ export class SyncingNode {
     return { ...polled, kind: JSON.parse(lines[0] ?? "").kind };
   }
 
-  /** Every line that this node would get if it knew nothing. */
+  /** Returns the whole state that the server serves this node. */
   async everything(): Promise<MailState> {
     const other = new SyncingNode(this.#url, this.key);
     expect((await other.poll()).kind).toBe("snapshot");

@@ -1,4 +1,4 @@
-/** A process of its own that adds users: `node writer.ts DATABASE PREFIX COUNT`. */
+/** A process that adds users: `node writer.ts DATABASE PREFIX COUNT`. */
 import { openStore } from "../../db/sqlite.ts";
 import { addUser } from "../../tools/add-user.ts";
 import { call } from "../../tools/call.ts";

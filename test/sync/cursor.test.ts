@@ -12,7 +12,7 @@ const position = fc.record({
   view: fc.stringMatching(/^[a-z0-9]{1,40}$/),
 });
 
-test("a cursor gives back the position that it was made of, and a position has one cursor", () => {
+test("a cursor decodes to the position that it was made from, and each position has one cursor", () => {
   fc.assert(
     fc.property(position, hex(32), (given, key) => {
       const cursor = encodeCursor(given, key);
@@ -23,7 +23,7 @@ test("a cursor gives back the position that it was made of, and a position has o
   );
 });
 
-test("a cursor shows nothing of the digest, nor that the digest is an earlier one again", () => {
+test("a cursor reveals neither the digest nor that an earlier digest is back", () => {
   fc.assert(
     fc.property(position, hex(32), (given, key) => {
       const cursor = encodeCursor(given, key);
@@ -37,7 +37,7 @@ test("a cursor shows nothing of the digest, nor that the digest is an earlier on
   );
 });
 
-test("a cursor that is changed in any place, or is another database's, is not genuine", () => {
+test("a cursor that was altered anywhere, or that comes from another database, is rejected", () => {
   fc.assert(
     fc.property(
       position,
@@ -56,7 +56,7 @@ test("a cursor that is changed in any place, or is another database's, is not ge
   );
 });
 
-test("any text may be given for a cursor", () => {
+test("any text may be passed as a cursor", () => {
   fc.assert(
     fc.property(fc.string(), hex(32), (text, key) => {
       expect(decodeCursor(text, key)).toBeUndefined();

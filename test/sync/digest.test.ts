@@ -14,7 +14,7 @@ function digestOf(some: readonly MailRecord[]): StateDigest {
   return digest;
 }
 
-test("nothing has the digest zero, and one record its own SHA-256", () => {
+test("the digest of no records is zero, and that of one record is its SHA-256", () => {
   expect(new StateDigest().toString()).toBe(EMPTY);
   const hash = createHash("sha256").update('{"domain":"example.nl"}').digest("hex");
   expect(digestOf([{ domain: "example.nl" }]).toString()).toBe(hash);
@@ -44,7 +44,7 @@ test("the order of the records does not matter", () => {
   );
 });
 
-test("taking a record out undoes adding it", () => {
+test("removing a record undoes adding it", () => {
   fc.assert(
     fc.property(records, mailRecord, (some, record) => {
       expect(`${digestOf(some).add(record).remove(record)}`).toBe(`${digestOf(some)}`);
@@ -53,7 +53,7 @@ test("taking a record out undoes adding it", () => {
   );
 });
 
-test("the digests of parts add up to the digest of the whole, and can be taken off again", () => {
+test("the digests of parts add up to the digest of the whole, and can be subtracted again", () => {
   fc.assert(
     fc.property(records, records, (some, others) => {
       const whole = digestOf([...some, ...others]);
@@ -63,7 +63,7 @@ test("the digests of parts add up to the digest of the whole, and can be taken o
   );
 });
 
-test("a digest is read back from its text", () => {
+test("a digest is parsed back from its text", () => {
   fc.assert(
     fc.property(records, (some) => {
       expect(`${StateDigest.fromHex(`${digestOf(some)}`)}`).toBe(`${digestOf(some)}`);
@@ -74,7 +74,7 @@ test("a digest is read back from its text", () => {
   }
 });
 
-test("a different record has a different digest, for each of its fields", () => {
+test("a change of any field of a record changes the digest", () => {
   const one = { user: "jan@example.nl", password: "x", quota_mb: 1, mailbox: "m" };
   const others = [
     { ...one, user: "piet@example.nl" },

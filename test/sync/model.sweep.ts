@@ -1,4 +1,4 @@
-/** The real server and the real node's program, over a line that fails, against a model of what was asked for. */
+/** Compares the real server and node's program, over an unreliable connection, with a model of the calls. */
 import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, request, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -13,14 +13,14 @@ import { m25mail } from "../support/program.ts";
 import { startServer, type TestServer } from "../support/server.ts";
 import { fakeHash, temporaryFolder, testRuntime } from "../support/store.ts";
 
-/** What a node is asked to serve, and what it may have. */
+/** The state that a node must serve, and the part of the mail that it may have. */
 interface Wanted {
   mail: Model;
   role: "mail" | "mx";
   domains: string[] | null;
 }
 
-/** What happens to the answers about the maps. */
+/** Faults in the answers about the maps. */
 type Fault = "lost before the server" | "lost" | "cut short" | "repeated";
 
 interface Answer {
@@ -29,12 +29,12 @@ interface Answer {
   body: Buffer;
 }
 
-/** What stands between node and server. */
+/** The connection between node and server. */
 class Line {
   readonly server: Server;
   to = "";
   fault: Fault | undefined;
-  /** Answers that the node was given. */
+  /** Answers that reached the node. */
   given: Answer[] = [];
 
   constructor() {
@@ -84,7 +84,7 @@ class Line {
   }
 }
 
-/** Everything real. */
+/** The real server, node and files. */
 class World {
   readonly line = new Line();
   readonly folder = temporaryFolder();
@@ -92,12 +92,12 @@ class World {
   server!: TestServer;
   node!: Node;
   copies: Array<{ file: string; wanted: Wanted }> = [];
-  /** What the node may be found serving after a fault: what it has served before. */
+  /** States that the node may serve after a fault: those that it has served before. */
   served: Wanted[] = [];
   putBack = false;
-  /** What came to pass, so that the test can say that it saw enough. */
+  /** The cases that occurred, so that the test can check that it covered enough. */
   readonly seen: Set<string>;
-  /** Withholds each removal, until it is accepted. */
+  /** True for a node that withholds each removal until it is accepted. */
   readonly cautious: boolean;
 
   constructor(seen: Set<string>, cautious: boolean) {
@@ -136,7 +136,7 @@ class World {
   }
 }
 
-/** What the node's files say, and what they should say for `wanted`; an mx keeps its former users and senders. */
+/** The node's files, and the expected ones for `wanted`. An mx keeps its former users and senders. */
 function filesOf({ node }: World, role: Wanted["role"]): unknown {
   const { out } = node.config;
   const keys = (map: string) => [...(mapContent(out, map)?.keys() ?? [])].sort();
@@ -177,7 +177,7 @@ async function ask(call: Call, wanted: Wanted, world: World): Promise<void> {
   );
 }
 
-/** A node that serves a handful may lose them all. */
+/** Many users at once, because a node that serves only a few may lose them all. */
 const manyUsers: Call[] = [
   { endpoint: "add-domain", input: { domain: "many.nl" } },
   ...Array.from({ length: 8 }, (_, n) => ({
@@ -188,7 +188,7 @@ const manyUsers: Call[] = [
 
 const oneOfMany = fc.nat(7).map((n) => ({ endpoint: "remove-user", input: { email: `u${n}@many.nl` } }));
 
-const asking = fc
+const changeCall = fc
   .oneof({ arbitrary: mailCall, weight: 9 }, { arbitrary: oneOfMany, weight: 1 })
   .map((call) => step(`call ${JSON.stringify(call)}`, (wanted, world) => ask(call, wanted, world)));
 
@@ -196,21 +196,21 @@ const poll = step("poll", async (wanted, world) => {
   world.line.fault = undefined;
   let { exitCode } = await world.node.poll();
   const isWithheld = () => exitCode === 65 && withheldBy(world) > 0;
-  // A history that the node has left is taken once nothing else is heard.
+  // A history that the node has left is accepted once no other is offered.
   for (let time = 0; time < 10 && world.putBack && exitCode === 65 && !isWithheld(); time += 1)
     ({ exitCode } = await world.node.poll());
   if (world.cautious && isWithheld()) {
-    expect(await world.run(accepting)).toMatchObject({ ok: true });
+    expect(await world.run(acceptance)).toMatchObject({ ok: true });
     ({ exitCode } = await world.node.poll());
     world.seen.add("withheld");
   }
   expect(exitCode).toBe(0);
   expect(filesOf(world, wanted.role)).toEqual(filesFor(wanted));
   world.served.push(structuredClone(wanted));
-  // Both sides agree, and know that they do.
+  // Both sides agree and know it.
   const fleet = await testRuntime(world.server.store).must("list-fleet");
   const pi = (fleet.nodes as Array<{ name: string }>).find(({ name }) => name === "pi");
-  // A file that was put back has forgotten reports; the node repeats them within the hour.
+  // A restored file has lost reports. The node repeats them within the hour.
   if (!world.putBack) expect(pi).toMatchObject({ reason: null, behind_by: 0 });
 });
 
@@ -218,11 +218,11 @@ function withheldBy({ node }: World): number {
   return JSON.parse(readFileSync(join(node.config.out, "state.json"), "utf8")).withheld?.users ?? 0;
 }
 
-const accepting = { endpoint: "accept-removals", input: { name: "pi" } };
+const acceptance = { endpoint: "accept-removals", input: { name: "pi" } };
 
-/** In advance, too, when nothing is withheld or known of it. */
+/** Also in advance, when nothing is withheld yet. */
 const accept = step("accept", async (_wanted, world) => {
-  expect(await world.run(accepting)).toMatchObject({ ok: true });
+  expect(await world.run(acceptance)).toMatchObject({ ok: true });
 });
 
 const faults: Fault[] = ["lost before the server", "lost", "cut short", "repeated"];
@@ -232,7 +232,7 @@ const faultyPoll = fc.constantFrom(...faults).map((fault) =>
     world.line.fault = fault;
     await world.node.poll();
     if (world.served.length === 0 || world.cautious) return;
-    // Where there is nothing to be repeated yet, the answer is as it should be.
+    // With nothing to repeat yet, the answer is unchanged.
     world.served.push(structuredClone(wanted));
     const possible = world.served.map((each) => JSON.stringify([each.role, filesFor(each)]));
     const found = (["mail", "mx"] as const).map((role) => JSON.stringify([role, filesOf(world, role)]));
@@ -253,19 +253,20 @@ const backup = step("backup", async (wanted, world) => {
 
 const copyOf = (world: World, which: number) => world.copies[which % Math.max(world.copies.length, 1)];
 
-const restoring = fc.nat(5).map((which) =>
+const restoreCopy = fc.nat(5).map((which) =>
   step("restore", async (wanted, world) => {
     const copy = copyOf(world, which);
     if (copy === undefined) return;
-    // A process of its own: in this one it would keep the server from ending the transaction that it waits for.
+    // In a process of its own: in this one it would block the server, which must end the transaction that it
+    // waits for.
     expect(await m25mail(["restore", copy.file, "--db", world.database])).toMatchObject({ code: 0 });
     wanted.mail = structuredClone(copy.wanted.mail);
     world.line.given = [];
   }),
 );
 
-/** A file that was copied over the database while the server was stopped, and that goes its own way from there. */
-const puttingBack = fc.tuple(fc.nat(5), fc.array(mailCall, { maxLength: 4 })).map(([which, calls]) =>
+/** A file copied over the database while the server was stopped, and then changed further. */
+const copyOver = fc.tuple(fc.nat(5), fc.array(mailCall, { maxLength: 4 })).map(([which, calls]) =>
   step(`put-back and ${JSON.stringify(calls)}`, async (wanted, world) => {
     const copy = copyOf(world, which);
     if (copy === undefined) return;
@@ -295,25 +296,25 @@ const limiting = fc
   );
 
 test.each([
-  ["after each poll that ends well the node's files are the model", false],
-  ["a node that withholds each removal comes to the model as soon as somebody accepts that", true],
+  ["after each successful poll the node's files equal the model", false],
+  ["a node that withholds every removal equals the model once somebody accepts them", true],
 ])(
-  "whatever is asked for, put back, lost or repeated: %s",
+  "after any calls, restores, losses and repeats: %s",
   async (_, cautious) => {
     const seen = new Set<string>();
     const steps = fc.commands(
       [
-        asking,
-        asking,
-        asking,
-        asking,
+        changeCall,
+        changeCall,
+        changeCall,
+        changeCall,
         fc.constant(poll),
         fc.constant(poll),
         faultyPoll,
         fc.constant(restart),
         fc.constant(backup),
-        restoring,
-        puttingBack,
+        restoreCopy,
+        copyOver,
         limiting,
         fc.constant(accept),
       ],

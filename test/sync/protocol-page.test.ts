@@ -46,28 +46,28 @@ const delta = [
   encodeEnd(2),
 ];
 
-/** What stands in the table of a report's reasons: status and name. */
+/** Returns the page's table of report reasons: status and name. */
 function reasons(): string[] {
   const rows = page.matchAll(/^\| (refused|failed|withheld) \| (\w+) \| [^|]+ \| [^|]*\|$/gm);
   return [...rows].map(([, status, reason]) => `${status} ${reason}`);
 }
 
-/** The lines of the block that follows the marker. */
+/** Returns the lines of the block that follows the marker. */
 function example(name: string): string[] {
   const [, rest = ""] = page.split(`<!-- example: ${name} -->\n\n\`\`\`json\n`);
   const [block = ""] = rest.split("\n```");
   return block.split("\n");
 }
 
-test("the page's example of a snapshot is what the protocol says, byte for byte", () => {
+test("the page's example of a snapshot is the protocol's, byte for byte", () => {
   expect(example("snapshot")).toEqual(snapshot);
 });
 
-test("the page's example of a delta is what the protocol says, byte for byte", () => {
+test("the page's example of a delta is the protocol's, byte for byte", () => {
   expect(example("delta")).toEqual(delta);
 });
 
-test("the page names every reason of a report, under its status, and no other", () => {
+test("the page lists every reason of a report under its status, and no other", () => {
   expect(reasons()).toEqual([
     ...Object.keys(refusalReasons).map((reason) => `refused ${reason}`),
     ...failureReasons.map((reason) => `failed ${reason}`),
@@ -75,7 +75,7 @@ test("the page names every reason of a report, under its status, and no other", 
   ]);
 });
 
-test("a node that reads the page's examples one after the other ends with the mailbox that was added", () => {
+test("a node that reads the page's examples in order ends with the added mailbox", () => {
   const first = new AnswerReader();
   for (const line of example("snapshot")) first.push(line);
   const second = new AnswerReader(first.finish());

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { canonicalLine, parseRecord } from "../../src/sync/records.ts";
 import { mailRecord, SMALL } from "../support/records.ts";
 
-test("a record's line reads back as the record", () => {
+test("a record's line parses back to the record", () => {
   fc.assert(
     fc.property(mailRecord, (record) => {
       expect(parseRecord(canonicalLine(record), "mail")).toEqual(record);
@@ -44,11 +44,11 @@ test.each([
   ["a domain with a slash", '{"domain":"example.nl/x"}'],
   ["a domain that is no text", '{"domain":["example.nl"]}'],
   ["a domain and a user in one", '{"domain":"example.nl","user":"jan@example.nl"}'],
-])("a line with %s is no record", (_what, line) => {
+])("a line with %s is not a record", (_what, line) => {
   expect(parseRecord(line, "mail")).toBeUndefined();
 });
 
-test("any text is no record, or the one line of a record", () => {
+test("any text is either no record or the only form of a record", () => {
   fc.assert(
     fc.property(fc.oneof(fc.json(), fc.string({ unit: "binary" })), (line) => {
       const record = parseRecord(line, "mail");

@@ -25,13 +25,13 @@ function refusal(lines: readonly string[]): string {
 const header = JSON.parse(GOOD[0] ?? "");
 const withHeader = (change: object) => [JSON.stringify({ ...header, ...change }), ...GOOD.slice(1)];
 
-test("a whole answer becomes the state that it tells of", () => {
+test("a complete answer becomes the state that it describes", () => {
   const state = read(GOOD);
   expect(state).toMatchObject({ history: HISTORY, revision: 7 });
   expect([...state.domains.values(), ...state.users.values()]).toEqual(SMALL);
 });
 
-test("a state without any domain is a state too", () => {
+test("a state without domains is valid", () => {
   expect(read(answerOf([])).domains.size).toBe(0);
 });
 
@@ -66,7 +66,7 @@ test.each([
   expect(Object.keys(refusalReasons)).toContain(reason);
 });
 
-/** A body with one byte changed, put in or taken out, or cut off, or with two lines exchanged. */
+/** A body with one byte changed, inserted or removed, with its end cut off, or with two lines swapped. */
 function damaged(body: Buffer): fc.Arbitrary<Buffer> {
   const position = fc.integer({ min: 0, max: body.length - 1 });
   const byte = fc.integer({ min: 0, max: 255 });
@@ -89,7 +89,7 @@ function damaged(body: Buffer): fc.Arbitrary<Buffer> {
   );
 }
 
-test("whatever happens to one place of an answer, it is refused or tells of the same state", () => {
+test("an answer that is damaged in one place is refused or still describes the same state", () => {
   const bodies = fc
     .uniqueArray(userRecord, { maxLength: 4, selector: ({ user }) => user })
     .map((users) => {
@@ -116,7 +116,7 @@ test("whatever happens to one place of an answer, it is refused or tells of the 
   expect(refused).toBeGreaterThan(1000);
 });
 
-test("the tag of a state tells revision and content apart", () => {
+test("the tag of a state differs by revision and by content", () => {
   const digest = "a".repeat(64);
   expect(stateTag({ revision: 7, digest })).toBe(`"7-${digest}"`);
   expect(stateTag({ revision: 8, digest })).not.toBe(stateTag({ revision: 7, digest }));

@@ -9,7 +9,7 @@ const tools = await client.getTools();
 const results = [];
 for (const { name, arguments: input } of calls) {
   const tool = tools.find((one) => one.name === name);
-  // An agent of LangChain shows its model the message of what a tool throws.
+  // A LangChain agent shows its model the message of the error that a tool throws.
   results.push(await tool.invoke(input).catch((error) => ({ error: error.message })));
 }
 await client.close();
