@@ -4,7 +4,7 @@ import { LastSeen } from "../../src/auth/last-seen.ts";
 import { logTo } from "../../src/log/log.ts";
 import { testStore } from "../support/store.ts";
 
-test("that contact times cannot be written is said once in plain words while it lasts, and that it is over", async () => {
+test("the log says once that contact times cannot be written, and once that they can be again", async () => {
   const { store, file } = testStore();
   const logged: unknown[] = [];
   const lastSeen = new LastSeen(

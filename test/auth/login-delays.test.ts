@@ -19,13 +19,13 @@ function delays() {
   return { clock, tested, fail };
 }
 
-test("mistyping a password costs nothing; going on guessing doubles the wait each time, to twenty seconds", () => {
+test("a few wrong passwords cost nothing, then each failure doubles the wait, up to twenty seconds", () => {
   const { fail } = delays();
   const waits = Array.from({ length: 10 }, () => fail("192.0.2.1"));
   expect(waits).toEqual([0, 0, 0, 1000, 2000, 4000, 8000, 16_000, 20_000, 20_000]);
 });
 
-test("others do not wait for one who guesses, and who gets it right begins anew", () => {
+test("one address's failures do not delay others, and a right password resets its own delay", () => {
   const { tested, fail } = delays();
   for (let attempt = 0; attempt < 8; attempt += 1) fail("192.0.2.1");
   expect(tested.begin("192.0.2.2")).toBe(0);
@@ -35,20 +35,20 @@ test("others do not wait for one who guesses, and who gets it right begins anew"
   expect(tested.begin("192.0.2.1")).toBe(0);
 });
 
-test("attempts made at once wait as if they came one after another, and are no more than ten", () => {
+test("attempts made at once wait as if they came one after another, and at most ten are let in", () => {
   const { tested } = delays();
   const waits = Array.from({ length: 12 }, () => tested.begin("192.0.2.1"));
   expect(waits).toEqual([0, 0, 0, 1000, 2000, 4000, 8000, 16_000, 20_000, 20_000, undefined, undefined]);
 });
 
-test("whoever has a network of IPv6 addresses has one of these waits for all of them", () => {
+test("all addresses of an IPv6 network share one delay", () => {
   const { fail, tested } = delays();
   for (let attempt = 0; attempt < 5; attempt += 1) fail(`2001:db8:1:2::${attempt + 1}`);
   expect(tested.begin("2001:db8:1:2:ffff::1")).toBe(4000);
   expect(tested.begin("2001:db8:1:3::1")).toBe(0);
 });
 
-test("many failures from everywhere make everybody wait two seconds, for a quarter of an hour", () => {
+test("many failures from many addresses make everybody wait two seconds, for a quarter of an hour", () => {
   const { clock, fail, tested } = delays();
   for (let host = 0; host < 50; host += 1) fail(`192.0.2.${host}`);
   expect(tested.begin("198.51.100.1")).toBe(2000);
@@ -57,7 +57,7 @@ test("many failures from everywhere make everybody wait two seconds, for a quart
   expect(tested.begin("198.51.100.2")).toBe(0);
 });
 
-test("failures are forgotten one a minute, and whatever was tried, the last delay is over after a quarter of an hour", () => {
+test("one failure is forgotten each minute, and no delay lasts longer than a quarter of an hour", () => {
   const { clock, fail } = delays();
   for (let attempt = 0; attempt < 6; attempt += 1) fail("192.0.2.1");
   clock.now += MINUTE;
@@ -67,7 +67,7 @@ test("failures are forgotten one a minute, and whatever was tried, the last dela
   expect(fail("192.0.2.1")).toBe(0);
 });
 
-test("whoever has sixty thousand IPv6 networks waits as if they were one, after some more failures", () => {
+test("sixty thousand IPv6 networks of one owner share a delay, after a few more failures", () => {
   const { fail, tested } = delays();
   const waits = Array.from({ length: 30 }, (_, network) => fail(`2001:db8:1:${network.toString(16)}::1`));
   expect(waits.slice(0, 20)).toEqual(Array(20).fill(0));
@@ -77,7 +77,7 @@ test("whoever has sixty thousand IPv6 networks waits as if they were one, after 
   expect(atOnce.filter((wait) => wait !== undefined)).toHaveLength(30);
 });
 
-test("of those who wait for their turn, who has failed least comes first, and who has failed most is sent away", async () => {
+test("in the queue the caller with the fewest failures comes first, and the one with the most is sent away", async () => {
   const lane = new Lane(3);
   const looked: string[] = [];
   const { promise, resolve: finish } = Promise.withResolvers<void>();
@@ -102,7 +102,7 @@ test("of those who wait for their turn, who has failed least comes first, and wh
   expect(looked).toEqual(["operator", "somebody", "another guesser"]);
 });
 
-test("nobody is locked out: whatever others have tried, an address that waits for nothing is let try", () => {
+test("nobody is locked out: whatever was tried, an address waits twenty seconds at most", () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.integer({ min: 0, max: 5 }), fc.nat(20 * MINUTE))), (attempts) => {
       const { clock, fail, tested } = delays();
@@ -116,13 +116,13 @@ test("nobody is locked out: whatever others have tried, an address that waits fo
   );
 });
 
-test("the operator's password is right, wrong, or nothing at all while none is set", async () => {
+test("the operator's password is right, wrong, or not set", async () => {
   const { store } = testStore();
   const login = new OperatorLogin(store, 10);
   expect(await login.hasPassword()).toBe(false);
   expect(await login.check("", "192.0.2.1")).toBe("wrong");
   expect(await login.check("u".repeat(31), "192.0.2.1")).toBe("wrong");
-  // Typed on another system, the same letters are other code points (NFC against NFD).
+  // The same letters are other code points (NFC, NFD) when typed on another system.
   const hash = await new PasswordHasher(10).hash("correct h\u00f6rse battery");
   await store.write((tables) => tables.operator.setPasswordHash(hash, new Date().toISOString()));
   expect(await login.hasPassword()).toBe(true);
@@ -130,7 +130,7 @@ test("the operator's password is right, wrong, or nothing at all while none is s
   expect(await login.check("correct ho\u0308rse battery", "192.0.2.3")).toBe("right");
 });
 
-test("who has mistyped the operator's password three times waits for the answer to the fourth", async () => {
+test("after three wrong operator passwords the answer to the fourth is delayed", async () => {
   const login = new OperatorLogin(testStore().store, 4);
   for (let times = 0; times < 3; times += 1) await login.check("wrong", "192.0.2.1");
   const answered: string[] = [];
@@ -142,7 +142,7 @@ test("who has mistyped the operator's password three times waits for the answer 
   expect(answered).toEqual(["192.0.2.2", "192.0.2.1"]);
 });
 
-test("guessers who wait for their turn do not keep the operator, who has not failed, from theirs", async () => {
+test("waiting guessers do not delay an operator without failures", async () => {
   const { store } = testStore();
   const hash = await new PasswordHasher(10).hash("correct horse battery");
   await store.write((tables) => tables.operator.setPasswordHash(hash, new Date().toISOString()));
@@ -160,7 +160,7 @@ test("guessers who wait for their turn do not keep the operator, who has not fai
   expect(order.indexOf("operator")).toBeLessThan(3);
 });
 
-test("the right password gets through while others guess", async () => {
+test("the right password is accepted while others guess", async () => {
   const { store } = testStore();
   const hash = await new PasswordHasher(10).hash("correct horse battery");
   await store.write((tables) => tables.operator.setPasswordHash(hash, new Date().toISOString()));

@@ -22,7 +22,9 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
   });
   afterAll(() => browser.close());
 
-  /** A page in a browser profile of its own. `refused` is what the browser itself refused to load or run. */
+  /**
+   * Opens a page in a browser profile of its own. `refused` lists what the browser refused to load or run.
+   */
   async function newPage(options: { javaScriptEnabled?: boolean } = {}) {
     const context = await browser.newContext({ viewport: { width: 640, height: 480 }, ...options });
     onTestFinished(() => context.close());
@@ -34,7 +36,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
     return { page, refused };
   }
 
-  /** A client that sent the operator to the page, and the page after the right password. */
+  /** Returns the sign-in page that a client opened, and the page after the right password. */
   async function signedIn(server: OAuthServer) {
     const signingIn = await beginSigningIn(server.url);
     const { page } = await newPage();
@@ -45,7 +47,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
   }
 
   test.each([true, false])(
-    "a client finds out how to sign in, the operator allows it one domain, and it works (scripts: %s)",
+    "a client discovers the sign-in, the operator allows it one domain, and it works (scripts: %s)",
     async (javaScriptEnabled) => {
       const server = await startOAuthServer();
       await server.must("add-user", { email: "jan@example.org", password: "correct horse battery" });
@@ -55,7 +57,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
       expect(wanted.searchParams.get("resource")).toBe(`${server.url}/mcp`);
 
       const { page, refused } = await newPage({ javaScriptEnabled });
-      // Clients that do not go by the 401 ask for all that the metadata names.
+      // Clients that do not read the 401 ask for every scope in the metadata.
       wanted.searchParams.set("scope", "read write destroy nodes");
       await page.goto(wanted.href);
       await expect.poll(() => page.getByText("asks to administer mail").isVisible()).toBe(true);
@@ -72,14 +74,14 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
       expect(await page.getByRole("checkbox", { name: /mail servers/ }).isChecked()).toBe(false);
       await page.getByRole("radio", { name: "Only these:" }).check();
       await page.getByRole("checkbox", { name: "example.nl" }).check();
-      // M25_MAIL_SCREENSHOT=docs/consent.png renews the picture in docs/internet.md.
+      // M25_MAIL_SCREENSHOT=docs/consent.png updates the picture in docs/internet.md.
       const path = process.env.M25_MAIL_SCREENSHOT;
       if (path !== undefined && javaScriptEnabled) await page.screenshot({ path, fullPage: true });
       await page.getByRole("button", { name: "Allow" }).click();
       const answer = await signingIn.answered;
       expect(answer.searchParams.get("iss")).toBe(server.url);
       await page.waitForURL(/localhost:\d+\/callback/);
-      // The wrong password's 403 is the one thing that a browser has to complain about.
+      // The browser reports only the 403 of the wrong password.
       expect(refused.filter((text) => !text.includes("403"))).toEqual([]);
 
       const client = await signingIn.finish();
@@ -99,7 +101,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
     },
   );
 
-  test("what an operator revokes is refused at the client's next call", async () => {
+  test("a client that the operator revokes is refused at its next call", async () => {
     const server = await startOAuthServer();
     const { signingIn, page } = await signedIn(server);
     await page.getByRole("radio", { name: /All domains/ }).check();
@@ -112,7 +114,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
     expect(await mcpStatus(server, access_token)).toBe(401);
   });
 
-  test("nothing is allowed until it is chosen for which domains, and who denies sends the client away", async () => {
+  test('"Allow" needs a choice of domains, and "Deny" sends the client away', async () => {
     const server = await startOAuthServer();
     const { signingIn, page } = await signedIn(server);
     await page.getByRole("button", { name: "Allow" }).click(); // the browser itself asks for a choice

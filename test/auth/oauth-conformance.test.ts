@@ -8,8 +8,8 @@ import { Browser, choose, goBack, type OAuthServer, signIn, startOAuthServer } f
 
 const SUITE = fileURLToPath(import.meta.resolve("@modelcontextprotocol/conformance/dist/index.js"));
 
-/** The suite says where to sign in and listens for what comes back. */
-test("the official suite's authorization command finds nothing wrong with the metadata and a grant", async () => {
+/** The suite prints the address to sign in at and listens for the redirect. */
+test("the official suite's authorization command accepts the metadata and a grant", async () => {
   const server = await startOAuthServer();
   const port = await freePort();
   const redirect = `http://127.0.0.1:${port}/callback`;

@@ -15,7 +15,7 @@ import {
   tokensFor,
 } from "../support/oauth.ts";
 
-test("the page says who asks, what for and where it goes back to, and shows no domain before the password", async () => {
+test("the page names the client, its scopes and its redirect address, and lists no domain before the password", async () => {
   const server = await startOAuthServer();
   const begun = await begin(server, { ...claudeFlow, scope: "read destroy" });
   const { body, headers } = begun.page;
@@ -30,11 +30,11 @@ test("the page says who asks, what for and where it goes back to, and shows no d
   const consent = await signIn(begun);
   expect(consent.body).toContain("example.nl");
   expect(consent.body).toMatch(/value="read" checked/);
-  expect(consent.body).toMatch(/value="destroy">/); // asked for, and yet to be wanted
+  expect(consent.body).toMatch(/value="destroy">/); // requested, but not ticked yet
   expect(consent.body).not.toMatch(/value="(write|nodes)"/);
 });
 
-test("a program on the person's own computer and a client that an operator registered are called so", async () => {
+test("the page tells a program on the same computer from a client that the operator registered", async () => {
   const server = await startOAuthServer();
   const code = await begin(server, { clientId: CLAUDE_CODE, redirectUri: "http://localhost:4711/callback" });
   expect(code.page.body).toContain("a program on your own computer (localhost:4711)");
@@ -45,7 +45,7 @@ test("a program on the person's own computer and a client that an operator regis
   expect(mine.page.body).toContain("the app that opens myapp: links");
 });
 
-test("the page cannot be framed, runs no script, loads nothing and is not kept", async () => {
+test("the page forbids framing, scripts, other resources and caching", async () => {
   const server = await startOAuthServer();
   const begun = await begin(server, claudeFlow);
   const consent = await signIn(begun);
@@ -77,7 +77,7 @@ test("a client's name cannot become markup", async () => {
 
 test.each([
   ["without the page's token", () => []],
-  ["with a token of one's own", () => [["csrf", "x".repeat(43)]]],
+  ["with an invented token", () => [["csrf", "x".repeat(43)]]],
   ["with the token of another request", (other: string) => [["csrf", other]]],
 ] as Array<[string, (other: string) => Array<[string, string]>]>)(
   "a form %s is refused",
@@ -100,7 +100,7 @@ test.each([
   },
 );
 
-test("a form from another site's page is refused, though it had the right token", async () => {
+test("a form from another site's page is refused, even with the right token", async () => {
   const server = await startOAuthServer();
   const begun = await begin(server, claudeFlow);
   const consent = await signIn(begun);
@@ -116,7 +116,7 @@ test("a form from another site's page is refused, though it had the right token"
   expect((await begun.browser.post(consent.url, form)).status).toBe(200);
 });
 
-test("a request that was begun in one browser cannot be looked at or approved in another", async () => {
+test("a request that began in one browser cannot be viewed or approved in another", async () => {
   const server = await startOAuthServer();
   const begun = await begin(server, claudeFlow);
   const other = new Browser(server.url);
@@ -133,7 +133,7 @@ test("a request that was begun in one browser cannot be looked at or approved in
 
 test.each([
   ["a scope that the client did not ask for", { scopes: ["read", "destroy"] }, "More was ticked"],
-  ["a scope that there is not", { scopes: ["read", "root"] }, "More was ticked"],
+  ["a scope that does not exist", { scopes: ["read", "root"] }, "More was ticked"],
   ["nothing", { scopes: [] }, "Tick what it may do"],
   ["a domain that is not registered", { domains: ["evil.example"] }, "not registered"],
   ["no domain", { domains: [] }, "at least one domain"],
@@ -148,7 +148,7 @@ test.each([
   expect((await server.must("list-oauth-grants")).grants).toEqual([]);
 });
 
-test("mail servers serve all domains: nodes are never allowed together with a list of domains", async () => {
+test("nodes are never allowed together with a list of domains, because mail servers serve all domains", async () => {
   const server = await startOAuthServer();
   const flow = { ...claudeFlow, scope: "read nodes" };
   const begun = await begin(server, flow);
@@ -163,7 +163,7 @@ test("mail servers serve all domains: nodes are never allowed together with a li
   expect(scope).toBe("read nodes");
 });
 
-test("what was chosen is still chosen when the form comes back", async () => {
+test("the choices are kept when the form comes back", async () => {
   const server = await startOAuthServer();
   const begun = await begin(server, claudeFlow);
   const consent = await signIn(begun);
@@ -174,7 +174,7 @@ test("what was chosen is still chosen when the form comes back", async () => {
   expect(body).not.toMatch(/value="read" checked/);
 });
 
-test("who has too many domains for a list types their names", async () => {
+test("an operator with too many domains for a list types their names", async () => {
   const server = await startOAuthServer();
   for (let number = 0; number < 100; number += 1)
     await server.must("add-domain", { domain: `d${number}.nl` });
@@ -187,7 +187,7 @@ test("who has too many domains for a list types their names", async () => {
   expect(grants).toMatchObject([{ domains: ["d1.nl", "d2.nl", "d3.nl"] }]);
 });
 
-test("who says no sends the client back with that", async () => {
+test("a denial is reported to the client", async () => {
   const server = await startOAuthServer();
   for (const signsInFirst of [false, true]) {
     const begun = await begin(server, claudeFlow);
@@ -204,7 +204,7 @@ test("who says no sends the client back with that", async () => {
   }
 });
 
-test("a wrong password is refused, and nothing can be approved with it", async () => {
+test("a wrong password is refused and approves nothing", async () => {
   const server = await startOAuthServer();
   const begun = await begin(server, claudeFlow);
   const answer = await signIn(begun, "a wrong password");
@@ -217,7 +217,7 @@ test("a wrong password is refused, and nothing can be approved with it", async (
   expect(forged.body).not.toContain('http-equiv="refresh"');
 });
 
-test("going on without an approval begins again instead", async () => {
+test("continuing without an approval starts again", async () => {
   const server = await startOAuthServer();
   const begun = await begin(server, claudeFlow);
   await signIn(begun);
@@ -228,7 +228,7 @@ test("going on without an approval begins again instead", async () => {
   expect(page.body).toContain('type="password"');
 });
 
-test("each approval takes the password anew, even for the same client in the same browser", async () => {
+test("each approval needs the password again, even for the same client in the same browser", async () => {
   const server = await startOAuthServer();
   const begun = await begin(server, claudeFlow);
   const consent = await signIn(begun);
@@ -238,7 +238,7 @@ test("each approval takes the password anew, even for the same client in the sam
   expect(again.page.body).not.toContain("example.nl");
 });
 
-test("while no password is set, the page says how to set one, and nobody gets in", async () => {
+test("while no password is set, the page says how to set one and lets nobody in", async () => {
   const server = await startOAuthServer({}, { password: null });
   const begun = await begin(server, claudeFlow);
   expect(begun.page.body).toContain("m25-mail operator set-password");
@@ -248,7 +248,7 @@ test("while no password is set, the page says how to set one, and nobody gets in
   }
 });
 
-test("behind a proxy that ends TLS, cookies are for HTTPS and this server's pages alone, and it all works", async () => {
+test("behind a TLS proxy the sign-in works, and its cookies are for HTTPS and this host only", async () => {
   const origin = "https://mail.example.nl";
   const server = await startOAuthServer({ "public-url": origin });
   const browser = new Browser(server.url, origin);

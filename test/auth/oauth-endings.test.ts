@@ -17,7 +17,7 @@ import {
 } from "../support/oauth.ts";
 import { m25mail } from "../support/program.ts";
 
-/** Runs `meanwhile` right after the server's next write, before it goes on with what it is at. */
+/** Runs `meanwhile` right after the server's next write, before the request continues. */
 function afterNextWrite(server: OAuthServer, meanwhile: () => Promise<unknown>): void {
   const write = server.store.write;
   server.store.write = async (fn, within) => {
@@ -36,14 +36,14 @@ async function revokeOnly(server: OAuthServer): Promise<void> {
 const MINUTE = 60_000;
 const DAY = 86_400_000;
 
-/** Stops the clock, here and in the library; what is returned moves it on. */
+/** Stops the clock of the server and of the library. Returns a function that moves it on. */
 function stopClock(): (ms: number) => void {
   vi.useFakeTimers({ toFake: ["Date"] });
   onTestFinished(() => void vi.useRealTimers());
   return (ms) => void vi.setSystemTime(Date.now() + ms);
 }
 
-test("a code is good for a minute", async () => {
+test("a code expires after a minute", async () => {
   const later = stopClock();
   const server = await startOAuthServer();
   const [one, another] = [await authorize(server), await authorize(server)];
@@ -53,7 +53,7 @@ test("a code is good for a minute", async () => {
   expect((await tokenRequest(server, another.exchange)).body.error).toBe("invalid_grant");
 });
 
-test("a refresh token is good for thirty days, and a grant for a year, however often it was refreshed", async () => {
+test("a refresh token expires after thirty days, and a grant after a year, however often it was refreshed", async () => {
   const later = stopClock();
   const server = await startOAuthServer();
   const unused = await tokensFor(server);
@@ -69,7 +69,7 @@ test("a refresh token is good for thirty days, and a grant for a year, however o
   expect((await refresh(server, refresh_token)).body.error).toBe("invalid_grant");
 });
 
-test("a page that was opened ten minutes ago signs nobody in", async () => {
+test("a sign-in page expires ten minutes after it was opened", async () => {
   const later = stopClock();
   const server = await startOAuthServer();
   const [one, another] = [await begin(server, claudeFlow), await begin(server, claudeFlow)];
@@ -83,16 +83,16 @@ test("a page that was opened ten minutes ago signs nobody in", async () => {
 
 const NEW_PASSWORD = "another password entirely";
 
-test("a grant that is revoked while its token is refreshed gives no further token", async () => {
+test("a grant that is revoked during a refresh gives no further token", async () => {
   const server = await startOAuthServer();
   const { refresh_token } = await tokensFor(server);
-  afterNextWrite(server, () => revokeOnly(server)); // that write uses the refresh token up
+  afterNextWrite(server, () => revokeOnly(server)); // this write marks the refresh token as used
   const { status, body } = await refresh(server, refresh_token);
   expect([status, body.error]).toEqual([400, "invalid_grant"]);
   expect((await server.must("list-oauth-grants")).grants).toEqual([]);
 });
 
-test("the operator learns of a refresh token that was used twice: once on record, and in the log", async () => {
+test("a refresh token that is used twice appears once in the audit log, and in the log", async () => {
   const server = await startOAuthServer();
   const { refresh_token } = await tokensFor(server);
   const [{ id }] = (await server.must("list-oauth-grants")).grants as [{ id: string }];
@@ -114,11 +114,11 @@ test("the operator learns of a refresh token that was used twice: once on record
   const told = server.log.filter((line) => line.includes("a refresh token was used twice"));
   expect(told).toEqual([expect.stringContaining(`{"grant":"${id}","client":"Claude"}`)]);
   expect(JSON.stringify([await ended(), server.log])).not.toContain(refresh_token);
-  expect((await refresh(server, body.refresh_token)).status).toBe(400); // of a grant that is gone: no second entry
+  expect((await refresh(server, body.refresh_token)).status).toBe(400); // its grant has ended: no second entry
   expect(await ended()).toHaveLength(1);
 });
 
-test("a client that revokes its own token has ended its grant, and nothing was used twice", async () => {
+test("a client that revokes its own token ends its grant, and this is not logged as reuse", async () => {
   const server = await startOAuthServer();
   const { refresh_token } = await tokensFor(server);
   const form = new URLSearchParams({ token: refresh_token, client_id: claudeFlow.clientId });
@@ -127,7 +127,7 @@ test("a client that revokes its own token has ended its grant, and nothing was u
   expect(JSON.stringify([(await server.must("read-audit")).entries, server.log])).not.toContain("used twice");
 });
 
-test("a client cannot end what another was allowed, though it holds its token", async () => {
+test("a client cannot end another client's grant, even with its token", async () => {
   const server = await startOAuthServer();
   const { access_token, refresh_token } = await tokensFor(server);
   for (const token of [access_token, refresh_token]) {
@@ -138,7 +138,7 @@ test("a client cannot end what another was allowed, though it holds its token", 
   expect((await refresh(server, refresh_token)).status).toBe(200);
 });
 
-test("of a refresh token that is used twice, the one who was in time holds nothing either", async () => {
+test("after a refresh token was used twice, the tokens of its first use are void too", async () => {
   const server = await startOAuthServer();
   const { refresh_token } = await tokensFor(server);
   let second: Awaited<ReturnType<typeof refresh>> | undefined;
@@ -151,7 +151,7 @@ test("of a refresh token that is used twice, the one who was in time holds nothi
   }
 });
 
-test("of a code that is used twice, the one who was in time holds nothing either", async () => {
+test("after a code was used twice, the tokens of its first use are void too", async () => {
   const server = await startOAuthServer();
   const { exchange } = await authorize(server);
   afterNextWrite(server, () => tokenRequest(server, exchange));
@@ -159,7 +159,7 @@ test("of a code that is used twice, the one who was in time holds nothing either
   expect([status, body.error]).toEqual([400, "invalid_grant"]);
 });
 
-test("an access token opens nothing once its grant is gone, however it outlived it", async () => {
+test("an access token is void once its grant has ended, even before it expires", async () => {
   const server = await startOAuthServer();
   const { access_token } = await tokensFor(server);
   expect(await mcpStatus(server, access_token)).toBe(200);
@@ -190,19 +190,19 @@ test("a page that was signed in with a former password allows nothing more", asy
   expect((await signIn(again, NEW_PASSWORD)).status).toBe(200);
 });
 
-test("a password that is changed while the page is being allowed ends that request as well", async () => {
+test("a password change while a page is being allowed ends that request too", async () => {
   const server = await startOAuthServer();
   const begun = await begin(server, claudeFlow);
   const consent = await signIn(begun);
   const change = () => server.must("set-operator-password", { password: NEW_PASSWORD });
-  afterNextWrite(server, change); // that write records the consent
+  afterNextWrite(server, change); // this write records the consent
   const answer = await choose(begun.browser, consent);
   expect(answer.status).toBe(400);
   expect((await goBack(begun.browser, answer)).searchParams.get("code")).toBeNull();
   expect((await server.must("list-oauth-grants")).grants).toEqual([]);
 });
 
-test("one address begins thirty requests a minute, and those end no page that the operator has open", async () => {
+test("one address begins thirty requests a minute, and they close no page that the operator has open", async () => {
   const server = await startOAuthServer({ "trusted-proxies": "127.0.0.1" });
   const mine = await begin(server, claudeFlow);
   const query = new URLSearchParams({
@@ -233,6 +233,6 @@ test("one address begins thirty requests a minute, and those end no page that th
     ["198.51.100.7", statuses.filter((status) => status === 303).length],
   ]);
   expect((await signIn(mine)).status).toBe(200);
-  expect(waiting.raw().all()).toHaveLength(1); // who has signed in makes room for nobody
+  expect(waiting.raw().all()).toHaveLength(1); // a signed-in request is never pushed out
   database.close();
 });

@@ -28,7 +28,7 @@ import { testStore } from "../support/store.ts";
 
 const HOUR = 3_600_000;
 
-test("a client gets tokens for what the operator ticked, and calls tools with them", async () => {
+test("a client gets tokens for the scopes that the operator ticked, and calls tools with them", async () => {
   const server = await startOAuthServer();
   const { back, exchange } = await authorize(server, claudeFlow, {
     scopes: ["read"],
@@ -51,7 +51,7 @@ test("a client gets tokens for what the operator ticked, and calls tools with th
   expect((await callTool(again, "list-domains")).structuredContent).toMatchObject({ total: 1 });
 });
 
-test("a refresh can ask for less than was allowed, and never for more", async () => {
+test("a refresh can ask for fewer scopes than allowed, never for more", async () => {
   const server = await startOAuthServer();
   const { refresh_token } = await tokensFor(server);
   const ask = (token: string, scope: string) =>
@@ -67,7 +67,7 @@ test("a refresh can ask for less than was allowed, and never for more", async ()
 });
 
 test.each(["login", "consent", "login consent"])(
-  "a client may insist on what is done anyway: prompt=%s",
+  "a client may ask for a prompt that the server shows anyway: prompt=%s",
   async (prompt) => {
     const server = await startOAuthServer();
     const { back } = await authorize(server, { ...claudeFlow, request: { prompt } });
@@ -75,7 +75,7 @@ test.each(["login", "consent", "login consent"])(
   },
 );
 
-test("a refresh token works once and gives the next; the access token before it stays good for its hour", async () => {
+test("a refresh token works once and gives the next, and the earlier access token stays valid for its hour", async () => {
   const server = await startOAuthServer();
   const first = await tokensFor(server);
   const second = await refresh(server, first.refresh_token);
@@ -88,7 +88,7 @@ test("a refresh token works once and gives the next; the access token before it 
   expect(third.status).toBe(200);
 });
 
-test("a refresh token that is used twice ends everything that came of its grant", async () => {
+test("a refresh token that is used twice ends its grant and all its tokens", async () => {
   const server = await startOAuthServer();
   const bystander = await tokensFor(server);
   const first = await tokensFor(server);
@@ -104,7 +104,7 @@ test("a refresh token that is used twice ends everything that came of its grant"
   expect(await mcpStatus(server, bystander.access_token)).toBe(200);
 });
 
-test("of the same refresh token sent many times at once, no more than one is answered, and the grant ends", async () => {
+test("of many refreshes at once with one token, at most one is answered, and the grant ends", async () => {
   const server = await startOAuthServer();
   const { refresh_token } = await tokensFor(server);
   const answers = await Promise.all(Array.from({ length: 8 }, () => refresh(server, refresh_token)));
@@ -117,7 +117,7 @@ test("of the same refresh token sent many times at once, no more than one is ans
   expect((await server.must("list-oauth-grants")).grants).toEqual([]);
 });
 
-test("of two that use up the same token at once one is told that it was used, and its grant ends", async () => {
+test("of two uses of one token at once, one is told that it was used, and the grant ends", async () => {
   const { store } = testStore();
   const adapter = adapterFor(store, () => 1, stderrLog());
   const tokens = adapter("RefreshToken");
@@ -130,7 +130,7 @@ test("of two that use up the same token at once one is told that it was used, an
   expect(await tokens.find("another of the grant")).toBeUndefined();
 });
 
-test("a code works once; a second time it ends the tokens that it gave", async () => {
+test("a code works once, and its second use ends the tokens that it gave", async () => {
   const server = await startOAuthServer();
   const { exchange } = await authorize(server);
   const { body } = await tokenRequest(server, exchange);
@@ -146,7 +146,7 @@ test.each([
   ["another address to go back to", { redirect_uri: "https://claude.com/api/mcp/auth_callback" }],
   ["another client", { client_id: CLAUDE_CODE }],
   ["another resource", { resource: "https://other.example/mcp" }],
-])("a code with %s gives nothing", async (_what, change) => {
+])("a code with %s gives no token", async (_what, change) => {
   const server = await startOAuthServer();
   const { exchange } = await authorize(server);
   const parameters = Object.entries({ ...exchange, ...change }).filter(
@@ -157,7 +157,7 @@ test.each([
   expect(answer.body.access_token).toBeUndefined();
 });
 
-test("an access token ends after an hour", async () => {
+test("an access token expires after an hour", async () => {
   let now = new Date();
   const server = await startOAuthServer({}, { now: () => now });
   const { access_token } = await tokensFor(server);
@@ -167,7 +167,7 @@ test("an access token ends after an hour", async () => {
   expect(await mcpStatus(server, access_token)).toBe(401);
 });
 
-test("a token that was made for another resource is refused", async () => {
+test("a token for another resource is refused", async () => {
   const server = await startOAuthServer();
   const { access_token } = await tokensFor(server);
   expect(await mcpStatus(server, access_token)).toBe(200);
@@ -177,7 +177,7 @@ test("a token that was made for another resource is refused", async () => {
   expect(await mcpStatus(server, access_token)).toBe(401);
 });
 
-test("each kind of credential is refused at the doors of the others", async () => {
+test("each kind of credential is refused where another kind belongs", async () => {
   const server = await startOAuthServer();
   const { access_token, refresh_token } = await tokensFor(server);
   const { sync_key } = await server.must("add-node", { name: "pi" });
@@ -197,7 +197,7 @@ test("each kind of credential is refused at the doors of the others", async () =
   expect((await refresh(server, server.token)).status).toBe(400);
 });
 
-test("a server without OAuth takes no OAuth token, even of its own database", async () => {
+test("a server without OAuth accepts no OAuth token, even of its own database", async () => {
   const server = await startOAuthServer();
   const { access_token } = await tokensFor(server);
   await server.close();
@@ -210,7 +210,7 @@ test("a server without OAuth takes no OAuth token, even of its own database", as
   expect(answer.headers.get("www-authenticate")).toBe('Bearer realm="m25-mail"');
 });
 
-test("an operator sees what clients were allowed, and ends it at once", async () => {
+test("an operator sees the grants of clients and ends one at once", async () => {
   const server = await startOAuthServer();
   const tokens = await tokensFor(server, claudeFlow, { scopes: ["read"], domains: ["example.org"] });
   const other = await tokensFor(server);
@@ -235,7 +235,7 @@ test("an operator sees what clients were allowed, and ends it at once", async ()
   });
 });
 
-test("a client gives back its token, and the grant ends", async () => {
+test("a client revokes its token, and the grant ends", async () => {
   const server = await startOAuthServer();
   const { access_token, refresh_token } = await tokensFor(server);
   const answer = await fetch(`${server.url}/revoke`, {
@@ -247,7 +247,7 @@ test("a client gives back its token, and the grant ends", async () => {
   expect((await refresh(server, refresh_token)).status).toBe(400);
 });
 
-test("what a client does stands in the audit log under its name and its grant's id", async () => {
+test("a client's calls are in the audit log under its name and its grant's id", async () => {
   const server = await startOAuthServer();
   const { access_token } = await tokensFor(server);
   const client = await connectHttp("2.x legacy", server.url, access_token);
@@ -259,7 +259,7 @@ test("what a client does stands in the audit log under its name and its grant's 
   expect(entry).toEqual({ principal: `oauth:Claude/${grants[0]?.id}`, door: "mcp" });
 });
 
-test("grants and requests under way survive a restart", async () => {
+test("grants and pending requests survive a restart", async () => {
   const server = await startOAuthServer();
   const tokens = await tokensFor(server);
   const begun = await begin(server, claudeFlow);
@@ -288,11 +288,11 @@ test.each([
 ])("%s gets tokens", async (_who, clientId, redirectUri) => {
   const server = await startOAuthServer();
   const tokens = await tokensFor(server, { clientId, redirectUri });
-  expect(tokens.scope).toBe("read write"); // it named none
+  expect(tokens.scope).toBe("read write"); // it asked for none
   expect(await mcpStatus(server, tokens.access_token)).toBe(200);
 });
 
-test("a client that an operator registered gets tokens, until it is removed", async () => {
+test("a registered client gets tokens until it is removed", async () => {
   const server = await startOAuthServer();
   await server.must("add-oauth-client", {
     name: "cursor",
@@ -307,7 +307,7 @@ test("a client that an operator registered gets tokens, until it is removed", as
   expect((await begin(server, flow)).page.status).toBe(400);
 });
 
-test("ChatGPT proves with its key who it is, and nobody else's key will do", async () => {
+test("ChatGPT identifies itself with its key, and another key is refused", async () => {
   const server = await startOAuthServer();
   const its = generateKeyPairSync("rsa", { modulusLength: 2048 });
   const others = generateKeyPairSync("rsa", { modulusLength: 2048 });

@@ -23,7 +23,7 @@ const PATHS = [
   "/.well-known/openid-configuration",
 ];
 
-test("from a 401 a client learns where and how to sign in", async () => {
+test("a 401 tells a client where and how to sign in", async () => {
   const server = await startOAuthServer();
   const refused = await http(`${server.url}/mcp`, { method: "POST" });
   expect(refused.status).toBe(401);
@@ -59,7 +59,7 @@ test("from a 401 a client learns where and how to sign in", async () => {
   expect(JSON.parse((await http(server.url + PATHS[3])).body)).toEqual(authorization);
 });
 
-test("a wrong token is called wrong, with the same directions", async () => {
+test("a wrong token is reported as wrong, with the same directions", async () => {
   const server = await startOAuthServer();
   const { headers } = await http(`${server.url}/mcp`, {
     method: "POST",
@@ -68,7 +68,7 @@ test("a wrong token is called wrong, with the same directions", async () => {
   expect(headers["www-authenticate"]).toMatch(/error="invalid_token".*resource_metadata=/);
 });
 
-test("the other doors do not send anybody to OAuth", async () => {
+test("the other doors send nobody to OAuth", async () => {
   const server = await startOAuthServer();
   for (const path of ["/api/list-domains", "/sync/v1/maps"]) {
     const { status, headers } = await http(server.url + path);
@@ -76,7 +76,7 @@ test("the other doors do not send anybody to OAuth", async () => {
   }
 });
 
-test("with OAuth off its paths are not there", async () => {
+test("with OAuth off its paths do not exist", async () => {
   const { url, token } = await startServer();
   for (const path of PATHS) expect((await http(url + path)).status, path).toBe(404);
   const headers = { authorization: `Bearer ${token}` };
@@ -87,7 +87,7 @@ test("with OAuth off its paths are not there", async () => {
   }
 });
 
-test("the addresses in the metadata are the public ones, whatever a proxy or a caller says", async () => {
+test("the metadata has the public addresses, whatever a proxy or a caller says", async () => {
   const server = await startServer({ oauth: "true", "public-url": "https://mail.example.nl" });
   const callers: Array<Record<string, string>> = [
     {},
@@ -126,7 +126,7 @@ test.each([
   expect(page.headers["content-security-policy"]).toContain("frame-ancestors 'none'");
 });
 
-test("a client that has one way back has to name it as well", async () => {
+test("a client with a single redirect address must name it too", async () => {
   const server = await startOAuthServer();
   await server.must("add-oauth-client", { name: "mine", redirect_uris: ["myapp://back"] });
   const flow = { clientId: "mine", redirectUri: "myapp://back" };
@@ -143,19 +143,19 @@ test.each([
   ["a token instead of a code", { response_type: "token" }],
   ["another resource", { resource: "https://other.example/mcp" }],
   ["the code in a form", { response_mode: "form_post" }],
-  ["the code behind a #", { response_mode: "fragment" }],
+  ["the code in a fragment", { response_mode: "fragment" }],
   ["no question to the operator", { prompt: "none" }],
-])("a client that asks for %s is told that it cannot have it", async (_what, request) => {
+])("a client that asks for %s is told that it is refused", async (_what, request) => {
   const server = await startOAuthServer();
   const { page } = await begin(server, { ...claudeFlow, request });
-  if (page.status === 400) return expect(page.body).not.toContain("password"); // shown, for want of a way to answer
+  if (page.status === 400) return expect(page.body).not.toContain("password"); // as a page, because no redirect address can be trusted
   const back = new URL(String(page.headers.location));
   expect(back.origin).toBe("https://claude.ai");
   expect(`${back.search}${back.hash}`).toMatch(/error=/);
   expect(`${back.search}${back.hash}`).not.toMatch(/code=/);
 });
 
-test("a client that is on no list is refused, and its address is never asked for anything", async () => {
+test("an unlisted client is refused, and its address is never fetched", async () => {
   const server = await startOAuthServer();
   for (const clientId of [
     "https://evil.example/oauth/client.json",
@@ -174,7 +174,7 @@ test("a client that is on no list is refused, and its address is never asked for
   expect(server.standIn.asked).toEqual([]);
 });
 
-test("the page and the log say which flag admits a client whose document is on no list", async () => {
+test("the page and the log name the flag that admits a client with an unlisted document", async () => {
   const server = await startOAuthServer();
   const clientId = "https://client.example/oauth/client.json";
   const { page } = await begin(server, { ...claudeFlow, clientId });
@@ -204,7 +204,7 @@ test.each([
   ["letters that look like others", "https://cl\u0430ude.ai/client.json"],
   ["text that runs backwards", "https://client.example/\u202egpj.tneilc"],
   ["more than anybody would read", `https://client.example/${"a/".repeat(200)}`],
-])("an address with %s is repeated neither on the page nor in the log", async (_what, clientId) => {
+])("an address with %s appears neither on the page nor in the log", async (_what, clientId) => {
   const server = await startOAuthServer();
   const { page } = await begin(server, { ...claudeFlow, clientId });
   expect(page.status).toBe(400);
@@ -216,7 +216,7 @@ test.each([
   }
 });
 
-test("the address that the page repeats is always one that a shell takes as it stands", async () => {
+test("an address that the page repeats is safe to paste into a shell", async () => {
   await fc.assert(
     fc.property(
       fc.oneof(fc.webUrl({ validSchemes: ["https"], withFragments: true }), fc.string()),
@@ -242,29 +242,29 @@ const claudes = documents[CLAUDE];
 
 test.each([
   ["leads elsewhere", 302],
-  ["is not there", 404],
-  ["is no JSON", "<html>"],
+  ["does not exist", 404],
+  ["is not JSON", "<html>"],
   ["is huge", JSON.stringify({ ...claudes, padding: "x".repeat(20_000) })],
   ["is another client's", { ...claudes, client_id: CLAUDE_CODE }],
-  ["has no way back", { ...claudes, redirect_uris: [] }],
-  ["has a way back without HTTPS", { ...claudes, redirect_uris: ["http://claude.ai/back"] }],
-  ["has a script as its way back", { ...claudes, redirect_uris: ["javascript:alert(1)"] }],
+  ["has no redirect address", { ...claudes, redirect_uris: [] }],
+  ["has a redirect address without HTTPS", { ...claudes, redirect_uris: ["http://claude.ai/back"] }],
+  ["has a script as its redirect address", { ...claudes, redirect_uris: ["javascript:alert(1)"] }],
   ["wants a shared secret", { ...claudes, token_endpoint_auth_method: "client_secret_post" }],
   ["names no client", { ...claudes, client_name: "" }],
   ["would write to a terminal", { ...claudes, client_name: "Cl\u001b[2Jaude" }],
-  ["turns the text around its name", { ...claudes, client_name: "Claude\u202e" }],
+  ["reverses the text around its name", { ...claudes, client_name: "Claude\u202e" }],
   ["has a name in two lines", { ...claudes, client_name: "Claude\u2028of yours" }],
 ])("a client whose document %s is refused", async (_what, document) => {
   const server = await startOAuthServer();
   server.standIn.serves[CLAUDE] = document;
-  server.standIn.serves["https://claude.ai/moved"] = claudes; // where the first of these leads
+  server.standIn.serves["https://claude.ai/moved"] = claudes; // the target of the first row
   const { page } = await begin(server, claudeFlow);
   expect(page.status).toBe(400);
   expect(page.headers.location).toBeUndefined();
   expect(new Set(server.standIn.asked)).toEqual(new Set([CLAUDE]));
 });
 
-test("of a document's ways back those are left out that nobody may be sent to", async () => {
+test("of a document's redirect addresses the unsafe ones are ignored", async () => {
   const server = await startOAuthServer();
   const mixed = ["http://claude.ai/back", "javascript:alert(1)", claudeFlow.redirectUri];
   server.standIn.serves[CLAUDE] = { ...claudes, redirect_uris: mixed };
@@ -275,7 +275,7 @@ test("of a document's ways back those are left out that nobody may be sent to", 
   }
 });
 
-test("a name on the list that leads into a private network is not followed there", async () => {
+test("a listed name that resolves to a private network is not fetched", async () => {
   const server = await startOAuthServer();
   server.standIn.isGuarded = true;
   const { page } = await begin(server, claudeFlow);
@@ -286,7 +286,7 @@ test("a name on the list that leads into a private network is not followed there
   expect((await begin(server, claudeFlow)).page.status).toBe(200);
 });
 
-test("a document cannot name keys elsewhere", async () => {
+test("a document cannot name keys on another site", async () => {
   const server = await startOAuthServer();
   const redirectUri = "https://chatgpt.com/connector_platform_oauth_redirect";
   expect((await begin(server, { clientId: CHATGPT, redirectUri })).page.status).toBe(200);
@@ -297,7 +297,7 @@ test("a document cannot name keys elsewhere", async () => {
   expect(new Set(another.standIn.asked)).toEqual(new Set([CHATGPT]));
 });
 
-test("a client that asks for scopes of other programs too is not turned away for it", async () => {
+test("a client that also asks for unknown scopes is not refused", async () => {
   const server = await startOAuthServer();
   const begun = await begin(server, { ...claudeFlow, scope: "openid profile read offline_access" });
   const consent = await signIn(begun);
@@ -305,7 +305,7 @@ test("a client that asks for scopes of other programs too is not turned away for
   expect(consent.body).not.toContain('value="write"');
 });
 
-test("web pages of others and other names are refused at every path of OAuth", async () => {
+test("foreign origins and foreign host names are refused at every path of OAuth", async () => {
   const server = await startOAuthServer();
   const callers: Array<Record<string, string>> = [
     { host: "evil.example" },
@@ -323,7 +323,7 @@ test("web pages of others and other names are refused at every path of OAuth", a
   }
 });
 
-test("a request to the token endpoint of any size or form gets an answer of its kind", async () => {
+test("the token endpoint answers a request of any size or form with a client error", async () => {
   const server = await startOAuthServer();
   const post = async (body: string, type: string) => {
     const answer = await http(`${server.url}/token`, {
@@ -343,7 +343,7 @@ test("a request to the token endpoint of any size or form gets an answer of its 
   ).toBeGreaterThanOrEqual(400);
 });
 
-test("a form of the page that is not UTF-8 is refused, and not repaired", async () => {
+test("a form that is not UTF-8 is refused and not repaired", async () => {
   const server = await startOAuthServer();
   for (const body of ["password=a%FFb", Buffer.from([0x70, 0x3d, 0xff])]) {
     const answer = await fetch(`${server.url}/interaction/x`, {

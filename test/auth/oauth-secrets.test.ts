@@ -14,7 +14,7 @@ import {
 } from "../support/oauth.ts";
 import { rawDatabase } from "../support/recount.ts";
 
-/** Everything that the server keeps on disk. */
+/** Returns everything that the server keeps on disk. */
 function filesOf(database: string): string {
   return ["", "-wal", "-shm"]
     .map((suffix) => database + suffix)
@@ -23,7 +23,7 @@ function filesOf(database: string): string {
     .join();
 }
 
-test("no password, code or token of a sign-in stands in the database, its log, or what the server says", async () => {
+test("no password, code or token of a sign-in appears in the database, its write-ahead log or the server's output", async () => {
   const server = await startOAuthServer();
   const secrets = new Set([OPERATOR_PASSWORD, "a canary of a guess"]);
   const begun = await begin(server, claudeFlow);
@@ -44,13 +44,13 @@ test("no password, code or token of a sign-in stands in the database, its log, o
   const said = server.log.join("\n");
   expect(said).toContain("OAuth: refused");
   for (const secret of secrets) {
-    const part = secret.slice(0, 20); // what was cut short would get past the log's filter
+    const part = secret.slice(0, 20); // a truncated secret would pass the log's filter
     expect(kept).not.toContain(part);
     expect(said).not.toContain(part);
   }
 });
 
-test("nothing that stands in the database opens /mcp or gives a token", async () => {
+test("nothing stored in the database opens /mcp or gives a token", async () => {
   const server = await startOAuthServer();
   const { exchange } = await authorize(server);
   const { body } = await tokenRequest(server, (await authorize(server)).exchange);

@@ -1,4 +1,4 @@
-/** What a call gets for which a scope is missing: the client may ask the operator for more, where that would do. */
+/** Answers to a call that lacks a scope: the client may ask the operator for it, if that can help. */
 import { expect, test } from "vitest";
 import { callTool, connectHttp } from "../support/clients.ts";
 import { postMcp, rpc } from "../support/mcp.ts";
@@ -19,7 +19,7 @@ async function callRaw({ url }: OAuthServer, token: string, name: string, input:
   return { ...answer, challenge: answer.headers["www-authenticate"] };
 }
 
-test("a call beyond a token's scopes is a 403 that says which scope to ask for, and is recorded", async () => {
+test("a call beyond a token's scopes is a 403 that names the scope to ask for, and is recorded", async () => {
   const server = await startOAuthServer();
   const { access_token } = await tokensFor(server);
   const call = (name: string, input: unknown) => callRaw(server, access_token, name, input);
@@ -31,7 +31,7 @@ test("a call beyond a token's scopes is a 403 that says which scope to ask for, 
   expect((await server.must("list-domains")).total).toBe(2);
   const { entries } = (await server.must("read-audit")) as { entries: Array<Record<string, unknown>> };
   expect(JSON.stringify(entries)).toContain("remove-domain");
-  // Soft is write, hard is destroy: the scope depends on the input.
+  // A soft delete needs write, a hard one destroy: the scope depends on the input.
   expect((await call("m25_mail_remove_user", { email: "x@example.nl" })).status).toBe(200);
   expect((await call("m25_mail_remove_user", { email: "x@example.nl", hard_delete: true })).status).toBe(403);
   const fromGemini = { email: "x@example.nl", hard_delete: true, wait_for_previous: true };
@@ -39,7 +39,7 @@ test("a call beyond a token's scopes is a 403 that says which scope to ask for, 
   expect((await call("m25_mail_remove_domain", {})).status).toBe(200); // wrong input: call() explains
 });
 
-test("who was allowed some domains is never asked to sign in again for nodes, which no consent can add", async () => {
+test("a client with some domains is never sent to sign in for nodes, because no consent can add them", async () => {
   const server = await startOAuthServer();
   const limited = await tokensFor(server, claudeFlow, { domains: ["example.nl"] });
   for (const [name, input] of [
@@ -65,7 +65,7 @@ test("who was allowed some domains is never asked to sign in again for nodes, wh
   expect([nodes.status, nodes.challenge]).toEqual([403, expect.stringContaining('scope="read write nodes"')]);
 });
 
-test("the SDK's client, refused for its scope, asks the operator for that scope and those that it has", async () => {
+test("the SDK's client, refused for a scope, asks the operator for that scope besides its own", async () => {
   const server = await startOAuthServer();
   const signingIn = await beginSigningIn(server.url);
   const browser = new Browser(server.url);
@@ -79,7 +79,7 @@ test("the SDK's client, refused for its scope, asks the operator for that scope 
   expect((await server.must("list-domains")).total).toBe(2);
 });
 
-test("an access token of the command line is told in words, for it cannot ask for more", async () => {
+test("a token from the command line is refused in words, because it cannot ask for more", async () => {
   const server = await startOAuthServer();
   const { token } = await server.must("create-token", { name: "reader", scopes: ["read"] });
   const client = await connectHttp("2.x legacy", server.url, String(token));

@@ -136,7 +136,7 @@ export async function standIn(): Promise<StandIn> {
   return self;
 }
 
-/** Starts a server on a free port that is known before, as the issuer's address must be. Repeats if it is taken. */
+/** Calls `start` with a free port, which the issuer's address needs beforehand. Repeats if it is taken. */
 async function onSomePort<T>(start: (port: string) => Promise<T>): Promise<T> {
   for (;;) {
     const server = createServer().listen(0, "127.0.0.1");
