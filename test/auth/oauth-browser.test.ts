@@ -22,9 +22,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
   });
   afterAll(() => browser.close());
 
-  /**
-   * Opens a page in a browser profile of its own. `refused` lists what the browser refused to load or run.
-   */
+  /** Opens a page in a browser profile of its own. `refused` lists the browser's errors. */
   async function newPage(options: { javaScriptEnabled?: boolean } = {}) {
     const context = await browser.newContext({ viewport: { width: 640, height: 480 }, ...options });
     onTestFinished(() => context.close());
