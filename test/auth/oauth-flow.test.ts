@@ -104,7 +104,7 @@ test("a refresh token that is used twice ends its grant and all its tokens", asy
   expect(await mcpStatus(server, bystander.access_token)).toBe(200);
 });
 
-test("of many refreshes at once with one token, at most one is answered, and the grant ends", async () => {
+test("when one refresh token is sent many times at once, at most one is answered, and the grant ends", async () => {
   const server = await startOAuthServer();
   const { refresh_token } = await tokensFor(server);
   const answers = await Promise.all(Array.from({ length: 8 }, () => refresh(server, refresh_token)));
@@ -117,7 +117,7 @@ test("of many refreshes at once with one token, at most one is answered, and the
   expect((await server.must("list-oauth-grants")).grants).toEqual([]);
 });
 
-test("of two uses of one token at once, one is told that it was used, and the grant ends", async () => {
+test("when one token is used twice at once, one of the two is refused as used, and the grant ends", async () => {
   const { store } = testStore();
   const adapter = adapterFor(store, () => 1, stderrLog());
   const tokens = adapter("RefreshToken");

@@ -264,7 +264,7 @@ test.each([
   expect(new Set(server.standIn.asked)).toEqual(new Set([CLAUDE]));
 });
 
-test("of a document's redirect addresses the unsafe ones are ignored", async () => {
+test("unsafe redirect addresses in a document are ignored", async () => {
   const server = await startOAuthServer();
   const mixed = ["http://claude.ai/back", "javascript:alert(1)", claudeFlow.redirectUri];
   server.standIn.serves[CLAUDE] = { ...claudes, redirect_uris: mixed };

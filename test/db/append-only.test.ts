@@ -4,7 +4,7 @@ import { testStore } from "../support/store.ts";
 
 const DAY = 86_400_000;
 
-/** A database with entries that are 100, 50 and no days old, and a second connection to it. */
+/** A database with entries that are 100, 50 and 0 days old, and a second connection to it. */
 async function auditedDatabase() {
   let now = Date.now() - 100 * DAY;
   const { must, store, file } = testStore({ now: () => new Date(now) });
@@ -47,7 +47,7 @@ test.each([
   }
 });
 
-test("ids rise, also after the newest entries were forgotten", async () => {
+test("ids keep rising, even after the newest entries were removed", async () => {
   const { database, ids, must } = await auditedDatabase();
   database.exec("UPDATE audit_retention SET days = 1");
   database.exec("DELETE FROM audit_log WHERE id < 3");
@@ -57,11 +57,11 @@ test("ids rise, also after the newest entries were forgotten", async () => {
   expect(ids()).toEqual([3, 4]);
 });
 
-test("entries past the retention can be forgotten, and no younger ones", async () => {
+test("entries older than the retention can be removed, younger ones cannot", async () => {
   const { database, ids, store } = await auditedDatabase();
   const forget = () => store.write(({ audit }) => audit.forget(new Date()));
   await forget();
-  expect(ids()).toEqual([1, 2, 3]); // no retention is set: all are kept
+  expect(ids()).toEqual([1, 2, 3]); // without a retention all are kept
   await store.write(({ audit }) => audit.setRetention(70));
   expect(() => database.exec("DELETE FROM audit_log WHERE id < 3")).toThrow("append-only");
   expect(await forget()).toBe(false);

@@ -7,7 +7,7 @@ import { PASSWORD, type TestStore, testStore } from "../support/store.ts";
 
 const assistant: Principal = { name: "claude", door: "mcp", scopes: new Set(["write"]) };
 
-test("every change says who asked for it, by which door, with what, and which revision it made", async () => {
+test("every change is recorded with its principal, door, input and revision", async () => {
   const { run, file } = testStore({ now: () => new Date("2026-03-01T12:00:00Z") });
   await run("add-domain", { domain: "Example.NL" }, assistant);
   await run("add-user", { email: "Jan@example.nl", password: PASSWORD, quota_mb: 5 }, assistant);
@@ -30,7 +30,7 @@ test("every change says who asked for it, by which door, with what, and which re
 const entries = async (must: TestStore["must"], input = {}) =>
   (await must("read-audit", input)).entries as Array<Record<string, unknown>>;
 
-test("a refused call is recorded with its reason, a list that was given is not", async () => {
+test("a refused call is recorded with its reason, and a served list is not recorded", async () => {
   const { run, must } = testStore();
   await must("list-domains");
   await run("remove-domain", { domain: "Example.nl" }, assistant);
@@ -43,7 +43,7 @@ test("a refused call is recorded with its reason, a list that was given is not",
   ]);
 });
 
-test("of input that is refused only valid fields that are no secret are recorded, never what stands in the wrong place", async () => {
+test("a refused input is recorded with its valid and non-secret fields only", async () => {
   const { run, must } = testStore();
   const secret = "Hunter2!Hunter2";
   await run("add-user", { email: "jan@example.nl", password: "short" });
@@ -65,7 +65,7 @@ test("of input that is refused only valid fields that are no secret are recorded
   ]);
 });
 
-test("who is refused in a loop gets two hundred entries an hour, and others theirs", async () => {
+test("a principal that is refused in a loop gets two hundred entries an hour, and others get theirs", async () => {
   let now = Date.parse("2026-03-01T12:00:00Z");
   const { run, must } = testStore({ now: () => new Date(now) });
   for (let n = 0; n < 210; n += 1) await run("remove-domain", { domain: "none.nl" });
@@ -78,7 +78,7 @@ test("who is refused in a loop gets two hundred entries an hour, and others thei
   expect(await count()).toBe(203);
 });
 
-test("a call that came too fast leaves no entry: it would cost what the limit is to save", async () => {
+test("a call over a rate limit leaves no entry, which would cost what the limit saves", async () => {
   const { runtime, run, must } = testStore();
   runtime.hashPassword = async () => {
     throw new MailError("busy", "Too many passwords are being set at once.", "Wait a few seconds.");
@@ -87,7 +87,7 @@ test("a call that came too fast leaves no entry: it would cost what the limit is
   expect(await entries(must)).toEqual([]);
 });
 
-test("a refusal is shown though it cannot be recorded", async () => {
+test("a refusal is shown even if it cannot be recorded", async () => {
   const { run, file, bugs } = testStore();
   rawDatabase(file).exec(
     "CREATE TRIGGER no_audit BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ABORT, 'secret internals'); END",
@@ -97,7 +97,7 @@ test("a refusal is shown though it cannot be recorded", async () => {
   expect(bugs).toHaveLength(1);
 });
 
-test("what was done in a domain stays on record when the domain is gone", async () => {
+test("entries about a domain stay after the domain is removed", async () => {
   const { must } = testStore();
   await must("add-domain", { domain: "example.nl" });
   await must("add-user", { email: "jan@example.nl", password: PASSWORD });
@@ -124,7 +124,7 @@ test.each([
   ["remove-node", { name: "node" }],
   ["create-token", { name: "new-token" }],
   ["revoke-token", { name: "token" }],
-])("%s does not happen when its audit entry cannot be written", async (endpoint, input) => {
+])("%s does not happen if its audit entry cannot be written", async (endpoint, input) => {
   const { must, run, store, file, bugs } = testStore();
   await must("add-domain", { domain: "example.nl" });
   await must("add-domain", { domain: "empty.nl" });
@@ -148,7 +148,7 @@ test.each([
 
   expect(outcome).toMatchObject({ ok: false, error: { code: "internal" } });
   expect(JSON.stringify(outcome)).not.toContain("secret internals");
-  expect(bugs).toHaveLength(2); // of the change, and of its refusal
+  expect(bugs).toHaveLength(2); // for the change and for its refusal
   expect(everything()).toEqual(before);
   expect(store.polls.now().state(wholeView)).toEqual(poll);
   expect(recount(database).digest).toBe(poll.digest);

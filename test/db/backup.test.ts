@@ -12,7 +12,7 @@ import { startServer } from "../support/server.ts";
 import { PASSWORD, temporaryFolder, testRuntime, testStore } from "../support/store.ts";
 import { SyncingNode } from "../support/syncing-node.ts";
 
-test("a backup of a running server, put back later, is what nodes then serve, without a human", async () => {
+test("nodes follow a restored backup of a running server without human help", async () => {
   const server = await startServer();
   const shell = testRuntime(server.store);
   await shell.must("add-domain", { domain: "example.nl" });
@@ -39,7 +39,7 @@ test("a backup of a running server, put back later, is what nodes then serve, wi
   expect((await node.poll()).kind).toBe("delta");
 });
 
-test("an older copy that was put back by hand is noticed by the first node that has seen more", async () => {
+test("a node that has seen more notices an older copy that somebody put back by hand", async () => {
   const first = testStore();
   await first.must("add-domain", { domain: "example.nl" });
   const copy = join(temporaryFolder(), "m25-mail.db");
@@ -47,7 +47,7 @@ test("an older copy that was put back by hand is noticed by the first node that 
   await first.must("add-user", { email: "jan@example.nl", password: PASSWORD });
   await first.must("add-node", { name: "unused" });
 
-  // The node follows a server on the file itself, then one on the copy.
+  // The node follows a server on the original file, then one on the copy.
   const before = await startServer({ db: first.file });
   const key = String((await before.api("add-node", { name: "pi" })).body.sync_key);
   const node = new SyncingNode(before.url, key);
@@ -79,7 +79,7 @@ test("a new history of an old database forgets the former one in its time, and n
   expect(left.all()).toEqual([3, 4]);
 });
 
-test("an older copy that has gone its own way meanwhile is noticed as well", async () => {
+test("a node also notices an older copy that has changed since", async () => {
   const first = testStore();
   await first.must("add-domain", { domain: "example.nl" });
   const copy = join(temporaryFolder(), "m25-mail.db");
@@ -130,7 +130,7 @@ test("a backup ends although others keep writing", async () => {
   expect(await restored.must("list-domains")).toMatchObject({ total: 1 });
 });
 
-test("a backup replaces an older backup, and says so", async () => {
+test("a backup overwrites an older backup, and says so", async () => {
   const { file, must } = testStore();
   const copy = join(temporaryFolder(), "backup");
   expect(await backUp(file, copy)).toBe(false);
@@ -177,7 +177,7 @@ function linkTo(file: string): string {
   return link;
 }
 
-/** It looks like a backup, but for its write-ahead log. */
+/** Returns a file that looks like a backup, except for its write-ahead log. */
 async function databaseInUse(): Promise<string> {
   const path = join(temporaryFolder(), "m25-mail.db");
   await openStore(path, { create: true }).close();
@@ -187,7 +187,7 @@ async function databaseInUse(): Promise<string> {
   return path;
 }
 
-test("neither a backup nor a restore takes the database itself for the file", async () => {
+test("a backup or restore refuses the database itself as its file", async () => {
   const { file, must } = testStore();
   await must("add-domain", { domain: "example.nl" });
   await expect(backUp(file, file)).rejects.toMatchObject({ code: "invalid_input" });
@@ -195,7 +195,7 @@ test("neither a backup nor a restore takes the database itself for the file", as
   expect(await must("list-domains")).toMatchObject({ total: 1 });
 });
 
-test("a restore says how many domains and mailboxes are back, and when they were last changed", async () => {
+test("a restore says how many domains and mailboxes are back, and when they last changed", async () => {
   const made = testStore({ now: () => new Date("2026-03-01T12:00:00Z") });
   const backup = join(temporaryFolder(), "backup");
   const restored = async () => {
@@ -214,7 +214,7 @@ test("a restore says how many domains and mailboxes are back, and when they were
   );
 });
 
-test("a restore makes no database where there is none", async () => {
+test("a restore does not create a database", async () => {
   const { file } = testStore();
   const copy = join(temporaryFolder(), "backup");
   await backUp(file, copy);
@@ -223,7 +223,7 @@ test("a restore makes no database where there is none", async () => {
   expect(existsSync(typo)).toBe(false);
 });
 
-test("a restore does not turn back who may ask: what was revoked stays so, and a node keeps its newer key", async () => {
+test("a restore keeps revocations and a node's newer key", async () => {
   const server = await startServer();
   const key = String((await server.api("add-node", { name: "pi" })).body.sync_key);
   const copy = join(temporaryFolder(), "backup");
@@ -240,7 +240,7 @@ test("a restore does not turn back who may ask: what was revoked stays so, and a
   expect((await new SyncingNode(server.url, key).poll()).status).toBe(401);
 });
 
-test("a backup of a database that is not there says so as every command does, and makes no file", async () => {
+test("a backup of a missing database says so as every command does, and makes no file", async () => {
   const database = join(temporaryFolder(), "typo.db");
   const file = join(dirname(database), "backup");
   const refused = await m25mail(["backup", file, "--db", database]);
@@ -274,12 +274,12 @@ test.each([
   expect(message).toMatch(words);
   expect(message).toContain(`unavailable: `);
   expect(message).toContain(backup);
-  expect(hint).not.toContain("--db"); // which names the database, not the file
+  expect(hint).not.toContain("--db"); // it names the database, not the file
   expect(store.polls.now().state(wholeView)).toEqual(before);
   expect(readdirSync(dirname(file)).filter((name) => name.includes("restore"))).toEqual([]);
 });
 
-/** A backup of which these bytes were made. */
+/** Returns a backup with these changes to its bytes. */
 async function changedBackup(change: (bytes: Buffer) => Buffer): Promise<string> {
   const { file } = testStore();
   const path = join(temporaryFolder(), "backup");
@@ -288,7 +288,7 @@ async function changedBackup(change: (bytes: Buffer) => Buffer): Promise<string>
   return path;
 }
 
-test("a backup is written under a name that nobody can foresee, and never into a file that is there", async () => {
+test("a backup is first written under an unpredictable name, and never into an existing file", async () => {
   const { file: database } = testStore();
   const folder = temporaryFolder();
   const file = join(folder, "backup");

@@ -6,10 +6,10 @@ import { serveProcess } from "../support/program.ts";
 import { kept, rawDatabase, recount } from "../support/recount.ts";
 import { PASSWORD, temporaryFolder } from "../support/store.ts";
 
-/** Changes at a time, so that the kill meets some in the middle. */
+/** Concurrent changes, so that the kill interrupts some. */
 const WRITERS = 6;
 
-test("a server that is killed in a storm of changes has every change that it acknowledged, and is sound", async () => {
+test("a server killed during many changes keeps each acknowledged change, and its database is sound", async () => {
   const database = join(temporaryFolder(), "m25-mail.db");
   const acknowledged = new Set<string>();
   for (let round = 0; round < 3; round += 1) {
@@ -44,7 +44,7 @@ test("a server that is killed in a storm of changes has every change that it ack
         acknowledged.add(domain);
       }
     };
-    // Once enough has happened, the server dies at whatever it is doing; its callers fail, as they must.
+    // The server is killed at any point once enough has happened. Its callers must fail.
     const before = acknowledged.size;
     const writers = [
       ...Array.from({ length: WRITERS }, (_, writer) => overHttp(writer).catch(() => {})),
@@ -54,7 +54,7 @@ test("a server that is killed in a storm of changes has every change that it ack
     server.child.kill("SIGKILL");
     storming = false;
     const outcomes = await Promise.all(writers);
-    expect(outcomes.at(-1)).toBeUndefined(); // the stdio process is another one, and lives
+    expect(outcomes.at(-1)).toBeUndefined(); // the stdio process is another one and lives on
     await stdio.close();
   }
   const raw = rawDatabase(database);

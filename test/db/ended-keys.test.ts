@@ -8,7 +8,7 @@ const at = "2026-03-01T12:00:00.000Z";
 
 const daysAgo = (days: number) => new Date(Date.parse(at) - days * 86_400_000).toISOString();
 
-/** A store with the node pi, and what it remembers of ended keys. */
+/** Returns a store with the node pi, and what the store remembers of ended keys. */
 async function withNode() {
   const made = testStore();
   await made.must("add-node", { name: "pi" });
@@ -19,7 +19,7 @@ async function withNode() {
   return {
     ...made,
     id: (await made.store.read(({ nodes }) => nodes.all()))[0]?.id ?? 0,
-    /** Keys that ended one after the other in this order, the last at that many days ago. */
+    /** Adds keys that ended in this order, the last one `days` ago. */
     end: database.transaction((keys: readonly string[], days: number, node: number | null) => {
       for (const [index, key] of keys.entries()) insert.run(key, node, daysAgo(days + keys.length - index));
     }),
@@ -30,7 +30,7 @@ async function withNode() {
 
 const numbered = (count: number) => Array.from({ length: count }, (_, index) => `k${index}`);
 
-test("a thousand ended keys of a node are remembered, the youngest, and first of all those that were used", async () => {
+test("the youngest thousand ended keys of a node are remembered, and used ones before unused ones", async () => {
   const { store, id, end, known, knows } = await withNode();
   end(numbered(1000), 0, id);
   end(["removed"], 2000, null);
@@ -40,13 +40,13 @@ test("a thousand ended keys of a node are remembered, the youngest, and first of
       await nodes.addOperatorsKey("pi", { id: key, hash: key }, at, at);
     });
   }
-  // Each key that was not used yet made room for the next one.
+  // Each unused key made room for the next.
   expect(known()).toBe(1001);
   const keys = ["removed", "k0", "k1", "k2", "k3", "k999", "new", "newer", "newest"];
   expect(keys.filter(knows)).toEqual(["removed", "k1", "k3", "k999", "new", "newer"]);
 });
 
-test("keys that ended a year ago are forgotten in batches, and younger ones are not", async () => {
+test("keys that ended a year ago are forgotten in batches, younger ones are not", async () => {
   const { store, runtime, end, known, knows } = await withNode();
   end(numbered(2500), 365, null);
   end(["young"], 363, null);

@@ -7,18 +7,18 @@ import { fakeHash, PASSWORD, type TestStore, testStore } from "../support/store.
 const SECRET = "the-former-password";
 const jan = { email: "jan@example.nl" };
 
-// The log is emptied by the clock, which the tests turn themselves.
+// A timer empties the write-ahead log. The tests move its clock.
 beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }));
 afterEach(() => void vi.useRealTimers());
 
-/** Whether the bytes of the hash of SECRET stand in the database or its log. */
+/** Returns whether the hash of SECRET is in the bytes of the database or its write-ahead log. */
 function standsIn(file: string): boolean {
   return [file, `${file}-wal`].some(
     (path) => existsSync(path) && readFileSync(path).includes(fakeHash(SECRET).slice(20)),
   );
 }
 
-/** Jan among many others, so that his row stands in the middle of a page. */
+/** Jan among many others, so that his row is in the middle of a page. */
 async function withJan(): Promise<TestStore> {
   const made = testStore();
   for (const domain of ["example.nl", "other.nl"]) await made.must("add-domain", { domain });
@@ -56,7 +56,7 @@ test.each([
     ],
   ],
 ] as const)(
-  "half a minute after %s, no byte of the hash is left in the database or its log",
+  "half a minute after %s, no byte of the hash is left in the database or its write-ahead log",
   async (_what, calls) => {
     const { must, file } = await withJan();
     for (const [endpoint, input] of calls) await must(endpoint, input);
@@ -65,7 +65,7 @@ test.each([
   },
 );
 
-test("a snapshot that is being read holds the log, which is emptied a second after its end", async () => {
+test("an open snapshot holds the write-ahead log, which is emptied a second after it ends", async () => {
   const { must, file, store } = await withJan();
   const reading = store.readState(wholeView);
   await must("remove-user", { ...jan, hard_delete: true });
@@ -76,7 +76,7 @@ test("a snapshot that is being read holds the log, which is emptied a second aft
   expect(standsIn(file)).toBe(false);
 });
 
-test("lists are answered while a change, and the emptying of the log behind it, wait for another program", async () => {
+test("lists are answered while a change and the emptying of the log wait for another program", async () => {
   const { must, file } = await withJan();
   await must("remove-user", { ...jan, hard_delete: true });
   const other = rawDatabase(file);
@@ -90,7 +90,7 @@ test("lists are answered while a change, and the emptying of the log behind it, 
   expect(await must("list-domains")).toMatchObject({ total: 3 });
 });
 
-test("calls go on while the log is emptied, and nothing of theirs is lost", async () => {
+test("calls continue while the log is emptied, and none is lost", async () => {
   const { must, bugs } = await withJan();
   const adding = Array.from({ length: 30 }, (_, index) =>
     must("add-user", { email: `late${index}@example.nl`, password: PASSWORD }),

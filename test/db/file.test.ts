@@ -21,7 +21,7 @@ function refusal(path: string, create = false): MailError {
   throw new Error("it was opened");
 }
 
-test("under umask 000 the database, its companions and the first token are for their owner alone", async () => {
+test("under umask 000 only the owner can read the database, its companion files and the first token", async () => {
   const folder = join(temporaryFolder(), "deep", "state");
   const file = join(folder, "m25-mail.db");
   const shell = ["/bin/sh", "-c", 'umask 000; exec "$0" "$@"', process.execPath, ENTRY] as const;
@@ -37,7 +37,7 @@ test("under umask 000 the database, its companions and the first token are for t
   for (const name of readdirSync(folder)) expect(mode(join(folder, name)), name).toBe("600");
 });
 
-test("a new database is never anybody else's, not even for the moment until it is opened", () => {
+test("a new database is never readable for others, not even for a moment", () => {
   const path = join(temporaryFolder(), "m25-mail.db");
   const umask = process.umask(0);
   try {
@@ -48,7 +48,7 @@ test("a new database is never anybody else's, not even for the moment until it i
   expect(mode(path)).toBe("600");
 });
 
-test("a program that ends leaves one file, with everything in it", async () => {
+test("a program that ends leaves one file with all data", async () => {
   const folder = temporaryFolder();
   const file = join(folder, "m25-mail.db");
   await m25mail(["stdio", "--db", file]);
@@ -56,7 +56,7 @@ test("a program that ends leaves one file, with everything in it", async () => {
   expect(readdirSync(folder)).toEqual(["m25-mail.db"]);
 });
 
-test("a database that others could read is closed to them when it is opened", async () => {
+test("opening a database that others can read makes it private", async () => {
   const { file, store } = testStore();
   await store.close();
   execFileSync("chmod", ["644", file]);
@@ -64,7 +64,7 @@ test("a database that others could read is closed to them when it is opened", as
   expect(mode(file)).toBe("600");
 });
 
-test("a database that is not there is named, and none is made", () => {
+test("a missing database is reported by its path, and none is created", () => {
   const path = join(temporaryFolder(), "typo.db");
   const { code, message, hint } = refusal(path);
   expect(code).toBe("unavailable");
@@ -73,7 +73,7 @@ test("a database that is not there is named, and none is made", () => {
   expect(readdirSync(dirname(path))).toEqual([]);
 });
 
-test("a database of a newer version is refused and left as it is", async () => {
+test("a database of a newer version is refused and unchanged", async () => {
   const { file, store } = testStore();
   await store.close();
   const database = new Database(file);
@@ -87,7 +87,7 @@ test("a database of a newer version is refused and left as it is", async () => {
   expect(readFileSync(file).equals(before)).toBe(true);
 });
 
-test("a database of another program is refused and left as it is", () => {
+test("a database of another program is refused and unchanged", () => {
   const path = join(temporaryFolder(), "other.db");
   const database = new Database(path);
   database.exec("CREATE TABLE theirs (x); INSERT INTO theirs VALUES (1)");
@@ -99,7 +99,7 @@ test("a database of another program is refused and left as it is", () => {
   expect(mode(path)).toBe("644"); // others may have to read it
 });
 
-test("a file that is no database is refused and left as it is", () => {
+test("a file that is not a database is refused and unchanged", () => {
   const path = join(temporaryFolder(), "letter.txt");
   writeFileSync(path, "Dear reader, ".repeat(1000), { mode: 0o644 });
   expect(refusal(path)).toMatchObject({ code: "unavailable" });
@@ -108,7 +108,7 @@ test("a file that is no database is refused and left as it is", () => {
   expect(mode(path)).toBe("644"); // it may be /etc/passwd
 });
 
-test("a database whose pages are damaged is refused, or its calls are, in plain words", async () => {
+test("a database with damaged pages is refused in plain words, at the start or by its calls", async () => {
   const { must, file, store } = testStore();
   for (let index = 0; index < 50; index += 1) await must("add-domain", { domain: `d${index}.nl` });
   await store.close();
@@ -124,13 +124,13 @@ test("a database whose pages are damaged is refused, or its calls are, in plain 
 test.each([
   ["a folder", (folder: string) => folder],
   [
-    "a file in what is no folder",
+    "a file below another file",
     (folder: string) => {
       writeFileSync(join(folder, "file"), "");
       return join(folder, "file", "m25-mail.db");
     },
   ],
-])("%s as database is refused in plain words", (_what, made) => {
+])("a database path that is %s is refused in plain words", (_what, made) => {
   const path = made(temporaryFolder());
   for (const create of [false, true]) {
     const { code, message } = refusal(path, create);
@@ -161,7 +161,7 @@ test.skipIf(!root)(
 );
 
 test.skipIf(process.platform !== "linux")(
-  "a database where no folder can be made, as below /proc, is refused in plain words",
+  "a database where no folder can be created, as below /proc, is refused in plain words",
   async () => {
     const { code, stderr } = await m25mail(["stdio", "--db", "/proc/no-folder/deep/m25-mail.db"]);
     expect(code).toBe(1);

@@ -11,7 +11,7 @@ import { PASSWORD, temporaryFolder, testRuntime } from "../support/store.ts";
 
 const root = process.getuid?.() === 0;
 
-/** A folder on a small disk; `fill` leaves no room on it. */
+/** A folder on a small disk. `fill` uses up its space. */
 function smallDisk(size = "2m") {
   const folder = join(temporaryFolder(), "disk");
   mkdirSync(folder);
@@ -29,7 +29,7 @@ function smallDisk(size = "2m") {
 }
 
 test.skipIf(!root)(
-  "on a full disk a change is refused whole, and done after space was freed (needs root)",
+  "on a full disk a change is refused as a whole, and works once space is free (needs root)",
   async () => {
     const disk = smallDisk();
     const file = join(disk.folder, "m25-mail.db");
@@ -61,7 +61,7 @@ test.skipIf(!root)(
 );
 
 test.skipIf(!root)(
-  "on a full disk a command ends with 75, for run again, and lists still work (needs root)",
+  'on a full disk a command ends with 75, which means "run again", and lists still work (needs root)',
   async () => {
     const disk = smallDisk();
     const file = join(disk.folder, "m25-mail.db");
@@ -81,7 +81,7 @@ test.skipIf(!root)(
 );
 
 test.skipIf(!root)(
-  "on a full disk a node is asked to come again, and gets its maps once there is room (needs root)",
+  "on a full disk a node is told to retry, and gets its maps once there is room (needs root)",
   async () => {
     const disk = smallDisk("16m");
     const server = await startServer({ db: join(disk.folder, "m25-mail.db") });

@@ -12,7 +12,7 @@ import { fakeHash, PASSWORD, temporaryFolder, testRuntime } from "../support/sto
 const REMOVED = "domain1.example";
 const KEPT = "domain2.example";
 
-/** A database with as many soft-deleted mailboxes in one domain, and as many active ones in another. */
+/** A database with this many soft-deleted mailboxes in one domain, and as many active ones in another. */
 async function withInactive(count: number) {
   const file = join(temporaryFolder(), "m25-mail.db");
   const hashes = { [REMOVED]: fakeHash("of the removed"), [KEPT]: fakeHash(PASSWORD) };
@@ -27,7 +27,7 @@ async function withInactive(count: number) {
 const rows = (database: Database.Database) =>
   database.prepare<[], number>("SELECT count(*) FROM users").pluck().get() ?? 0;
 
-test("a domain with many soft-deleted mailboxes is gone at once for everybody, and they never come back", async () => {
+test("a removed domain with many soft-deleted mailboxes is gone at once for everybody, and they never return", async () => {
   const count = 1200;
   const { file, database } = await withInactive(count);
   const store = openStore(file, { create: false });
@@ -66,7 +66,7 @@ test("a domain with many soft-deleted mailboxes is gone at once for everybody, a
   expect(bugs).toEqual([]);
 });
 
-test("a server that is killed while it erases a removed domain's mailboxes goes on with it when it starts again", async () => {
+test("a server killed while it erases a removed domain's mailboxes continues when it starts again", async () => {
   const count = 10_000;
   const { file, database } = await withInactive(count);
   const token = (await m25mail(["token", "create", "t", "--db", file])).stdout.trim();
@@ -89,7 +89,7 @@ test("a server that is killed while it erases a removed domain's mailboxes goes 
   expect(kept(database)).toEqual(recount(database));
 });
 
-test("without a server, the command that removes a domain ends when no byte of its hashes is left", async () => {
+test("without a server, the command that removes a domain ends once no byte of its hashes is left", async () => {
   const { file, database, hash } = await withInactive(2000);
   database.close();
   expect(readFileSync(file).includes(hash)).toBe(true);

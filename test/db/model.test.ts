@@ -5,9 +5,9 @@ import { activeUsers, expected, type Model, mailCall } from "../support/mail-mod
 import { kept, rawDatabase, recount, servedState } from "../support/recount.ts";
 import { fakeHash, testStore } from "../support/store.ts";
 
-const calls = fc.array(mailCall, { minLength: 5, maxLength: 40, size: "max" }); // long enough to come by everything
+const calls = fc.array(mailCall, { minLength: 5, maxLength: 40, size: "max" }); // long enough to cover every answer
 
-test("after any sequence of calls, counts and digests are those of the rows, and nodes are served the model", async () => {
+test("after any calls, counts and digests match the rows, and nodes are served the model's state", async () => {
   const answers = new Set<string>();
   await fc.assert(
     fc.asyncProperty(calls, async (sequence) => {
@@ -40,6 +40,6 @@ test("after any sequence of calls, counts and digests are those of the rows, and
     }),
     { numRuns: 25 },
   );
-  // The sequences must have come by everything that can be answered, or they prove little.
+  // The sequences must have covered every kind of answer, or they prove little.
   expect(answers.size).toBeGreaterThan(15);
 });

@@ -18,7 +18,7 @@ const find = (store: Store, kind: string, text: string) =>
 const beginRequest = (tables: Tables, text: string, subscriber: string, expiresAt: number) =>
   tables.oauth.beginRequest(text, { payload: {}, subscriber, expiresAt });
 
-test("whoever begins sign-ins without end pushes out their own, and nobody else's", async () => {
+test("a flood of sign-in requests pushes out only its own, never another address's", async () => {
   const { store } = testStore();
   await save(store, "Grant", "a grant", 1);
   await store.write(async (tables) => {
@@ -34,7 +34,7 @@ test("whoever begins sign-ins without end pushes out their own, and nobody else'
   expect(await find(store, "Grant", "a grant")).toBeDefined();
 });
 
-test("a request whose operator has signed in makes no room, even for a thousand others from everywhere", async () => {
+test("a signed-in request is kept, even through a thousand others from everywhere", async () => {
   const { store } = testStore();
   await store.write(async (tables) => {
     await beginRequest(tables, "signed in", "198.51.100.1", 0);
@@ -50,7 +50,7 @@ test("a request whose operator has signed in makes no room, even for a thousand 
 });
 
 test.each(["AuthorizationCode", "AccessToken", "RefreshToken"])(
-  "nothing is saved, and nothing found, of a grant that has ended: %s",
+  "after a grant has ended, none of its tokens is saved or found: %s",
   async (kind) => {
     const { store } = testStore();
     await save(store, "Grant", "ended", 100);
@@ -62,7 +62,7 @@ test.each(["AuthorizationCode", "AccessToken", "RefreshToken"])(
   },
 );
 
-test("what has expired is forgotten, and what has not stays", async () => {
+test("expired entries are removed, others stay", async () => {
   const { store } = testStore();
   await save(store, "Grant", "one", 101);
   await save(store, "AccessToken", "old", 100, "one");
@@ -74,7 +74,7 @@ test("what has expired is forgotten, and what has not stays", async () => {
   expect(await find(store, "Client", "cursor")).toBeDefined();
 });
 
-test("the end of a grant is the end of all that came of it, and of no other's", async () => {
+test("the end of a grant ends all its tokens, and those of no other grant", async () => {
   const { store, file } = testStore();
   for (const grant of ["one", "another"]) await save(store, "Grant", grant, 100);
   for (const kind of ["AuthorizationCode", "AccessToken", "RefreshToken"]) {
@@ -90,7 +90,7 @@ test("the end of a grant is the end of all that came of it, and of no other's", 
   expect(rawDatabase(file).prepare("SELECT count(*) FROM oauth").pluck().get()).toBe(4);
 });
 
-test("a restored backup brings no revoked grant and no former password back", async () => {
+test("a restored backup restores no revoked grant and no former password", async () => {
   const { store, file } = testStore();
   const backup = join(temporaryFolder(), "backup.db");
   await save(store, "Grant", "revoked later", 100);
@@ -105,7 +105,7 @@ test("a restored backup brings no revoked grant and no former password back", as
   expect(await store.read((tables) => tables.operator.passwordHash())).toBe("the new");
 });
 
-test("into an empty database a backup brings grants and the password as well", async () => {
+test("into an empty database a backup also restores grants and the password", async () => {
   const { store, file } = testStore();
   const folder = temporaryFolder();
   await save(store, "Grant", "kept", 100);

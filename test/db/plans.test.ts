@@ -8,7 +8,7 @@ import { viewOf } from "../../src/sync/view.ts";
 import { rawDatabase } from "../support/recount.ts";
 import { PASSWORD, temporaryFolder, testStore } from "../support/store.ts";
 
-/** Every statement that is prepared, as SQLite is given it. */
+/** The SQL of every prepared statement. */
 const prepared = new Set<string>();
 
 beforeEach(() => {
@@ -22,7 +22,7 @@ beforeEach(() => {
 
 const views = [viewOf("mail", null), viewOf("mx", null), viewOf("mail", ["a.nl"]), viewOf("mx", ["a.nl"])];
 
-test("what changed since a revision is found by the indexes on revision, and nothing is sorted", async () => {
+test("changes since a revision are found by the indexes on revision, without a sort", async () => {
   const { store, must, file } = testStore();
   await must("add-domain", { domain: "a.nl" });
   await must("add-user", { email: "jan@a.nl", password: PASSWORD });
@@ -44,14 +44,14 @@ test("what changed since a revision is found by the indexes on revision, and not
     expect(details.filter((detail) => /SCAN (users|removals|domains)/.test(detail))).toEqual([]);
     return details.filter((detail) => /_revision \(revision>\?\)/.test(detail));
   });
-  // Domains, users for either role, removals twice, and the count of what would be looked at.
+  // Domains, users for either role, removals twice, and the count of rows to look at.
   for (const table of ["domains", "users", "removals"]) {
     expect(searches.join("\n")).toMatch(new RegExp(`SEARCH ${table} .*${table}_revision`));
   }
   expect(searches.length).toBeGreaterThanOrEqual(queries.length);
 });
 
-test("a snapshot is read along its tables and one index, whatever the node is limited to, and nothing is sorted", async () => {
+test("a snapshot is read along its tables and one index, for any view, without a sort", async () => {
   const { store, must, file } = testStore();
   await must("add-domain", { domain: "a.nl" });
   await must("add-user", { email: "jan@a.nl", password: PASSWORD });
@@ -72,7 +72,7 @@ test("a snapshot is read along its tables and one index, whatever the node is li
   }
 });
 
-test("the mailboxes to be purged are found by their own index, however many others there are", async () => {
+test("mailboxes to be purged are found by an index of their own, among any number of others", async () => {
   const { store, file } = testStore();
   prepared.clear();
   await store.write(({ users }) => users.purge("2026-03-01T12:00:00.000Z", 10));
@@ -85,7 +85,7 @@ test("the mailboxes to be purged are found by their own index, however many othe
   ]);
 });
 
-test("what becomes of a node's key, and of the lag of all nodes, is found by an index too", async () => {
+test("the queries on a node's key and on the lag of all nodes use an index", async () => {
   const { store, must, file } = testStore();
   await must("add-node", { name: "pi" });
   prepared.clear();
@@ -103,9 +103,9 @@ test("what becomes of a node's key, and of the lag of all nodes, is found by an 
   }
 });
 
-test("a search finds its mailboxes and their number by the indexes on users, whatever it is limited to", async () => {
+test("a search finds and counts its mailboxes by the indexes on users, with any limits", async () => {
   const file = join(temporaryFolder(), "m25-mail.db");
-  // As many of one name as make it a common one.
+  // This many make the name a common one.
   await seedDatabase(file, { users: 1000, domains: 1000, passwordHash: "x", at: "2026-03-01T12:00:00.000Z" });
   const database = rawDatabase(file);
   const within = new Set(["a.nl", "b.nl"]);
@@ -127,7 +127,7 @@ test("a search finds its mailboxes and their number by the indexes on users, wha
   ];
   for (const [text, domain, limitedTo, planned] of searches) {
     prepared.clear();
-    const store = openStore(file, { create: false }); // keeps no statement of those before
+    const store = openStore(file, { create: false }); // has no prepared statements of before
     onTestFinished(() => store.close());
     await store.read(async ({ users }) => {
       const search = users.startingWith(parseAddressStart(text), domain);
@@ -146,7 +146,7 @@ test("a search finds its mailboxes and their number by the indexes on users, wha
       const countsName = looksForName && !query.includes("domains");
       expect(details.join("\n"), query).toMatch(countsName ? byLocalPart : planned);
       expect(details.filter((detail) => /SCAN (users|domains)/.test(detail))).toEqual([]);
-      // Of a rare name, the few that there are.
+      // A rare name matches only a few rows.
       if (!isRareName) expect(details.filter((detail) => /TEMP B-TREE/.test(detail))).toEqual([]);
     }
   }

@@ -16,7 +16,7 @@ async function writer(file: string, prefix: string, count: number): Promise<numb
   return stdout.trim().split("\n").map(Number);
 }
 
-test("two processes that add 200 mailboxes each through one file lose none of them", async () => {
+test("two processes that add 200 mailboxes each to one file lose none", async () => {
   const { must, store, file } = testStore();
   await must("add-domain", { domain: "example.nl" });
   const revisions = (await Promise.all([writer(file, "a", 200), writer(file, "b", 200)])).flat();
@@ -33,7 +33,7 @@ test("two processes that add 200 mailboxes each through one file lose none of th
   expect(database.pragma("integrity_check", { simple: true })).toBe("ok");
 });
 
-test("what one process changes, the next look of another sees", async () => {
+test("a change by one process is visible to another at once", async () => {
   const { must, store, file } = testStore();
   const other = openStore(file, { create: false });
   const elsewhere = testRuntime(other);
@@ -51,7 +51,7 @@ test("what one process changes, the next look of another sees", async () => {
   await other.close();
 });
 
-test("several programs that start at once on a new database all begin to work", async () => {
+test("several programs can start at once on a new database", async () => {
   const file = join(temporaryFolder(), "new", "m25-mail.db");
   const all = await Promise.all(Array.from({ length: 4 }, () => m25mail(["stdio", "--db", file])));
   for (const { code, stderr } of all) {
@@ -62,7 +62,7 @@ test("several programs that start at once on a new database all begin to work", 
   }
 });
 
-test("a write waits for another program's transaction, and the lists go on meanwhile", async () => {
+test("a write waits for another program's transaction, and lists continue meanwhile", async () => {
   const { must, file } = testStore();
   await must("add-domain", { domain: "example.nl" });
   const other = new Database(file);
@@ -88,7 +88,7 @@ test("a database that another program keeps locked is unavailable, and works onc
   expect(bugs).toEqual([]);
 });
 
-test("a command can read and start while another program writes for long", async () => {
+test("a command can start and read during another program's long transaction", async () => {
   const { must, file } = testStore();
   await must("add-domain", { domain: "example.nl" });
   const other = new Database(file);
@@ -99,7 +99,7 @@ test("a command can read and start while another program writes for long", async
   expect(listed).toMatchObject({ code: 0, stderr: "" });
 });
 
-test("while one process reads the whole state for a node, changes go on and are not in what it reads", async () => {
+test("changes continue while a process reads the whole state for a node, and are not part of it", async () => {
   const { must, store } = testStore();
   await must("add-domain", { domain: "example.nl" });
   const reading = store.readState(wholeView);

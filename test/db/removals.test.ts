@@ -8,7 +8,7 @@ function removals(file: string): unknown[] {
 
 const jan = { email: "jan@example.nl" };
 
-test("what is no longer served is remembered with the revision of its removal, until it is served again", async () => {
+test("a removal is remembered with its revision until the address is served again", async () => {
   const { must, file } = testStore();
   await must("add-domain", { domain: "example.nl" });
   await must("add-user", { ...jan, password: PASSWORD });
@@ -31,7 +31,7 @@ test("what is no longer served is remembered with the revision of its removal, u
   expect(removals(file)).toEqual([{ kind: "user", name: jan.email, revision: 5 }]);
 });
 
-test("a mailbox keeps its id through a soft delete, and whoever gets the address after a hard delete has another", async () => {
+test("a mailbox keeps its id through a soft delete, and an address gets a new id after a hard delete", async () => {
   const { must, file } = testStore();
   const database = rawDatabase(file);
   const mailbox = () => database.prepare("SELECT mailbox FROM users").pluck().get();

@@ -18,7 +18,7 @@ const history = (database: Database.Database) =>
   database.prepare<[], string>("SELECT history FROM state").pluck().get();
 const besides = (file: string) => readdirSync(dirname(file)).filter((name) => name.includes("restore"));
 
-/** A database in which a domain was removed and others came after its backup. */
+/** A database in which a domain was removed and others were added after its backup. */
 async function world() {
   const file = join(temporaryFolder(), "m25-mail.db");
   await seedDatabase(file, {
@@ -50,7 +50,7 @@ test.each<[step: string, reached: (world: World) => boolean]>([
     "it has erased half of what was there before",
     ({ database, first }) => history(database) !== first && users(database) < 1.5 * USERS,
   ],
-])("a restore that is killed when %s leaves the old state or the new one, whole", async (_, reached) => {
+])("a restore killed when %s leaves the whole old state or the whole new one", async (_, reached) => {
   const all = await world();
   const { file, backup, database, inBackup, before, first } = all;
   const restoring = startM25mail(["restore", backup, "--db", file]);
@@ -62,7 +62,7 @@ test.each<[step: string, reached: (world: World) => boolean]>([
   expect(kept(database)).toEqual(recount(database));
   expect(database.pragma("integrity_check", { simple: true })).toBe("ok");
 
-  // A backup of it has what is served, and no more.
+  // A backup of it has the served state and no more.
   const copy = join(temporaryFolder(), "copy");
   await backUp(file, copy);
   const elsewhere = join(temporaryFolder(), "m25-mail.db");
@@ -72,7 +72,7 @@ test.each<[step: string, reached: (world: World) => boolean]>([
   expect(kept(found)).toEqual(kept(database));
   expect([count(found, "domains"), users(found)]).toEqual([Object.keys(kept(database).each).length, USERS]);
 
-  // What is left is erased in an hour, with no other restore.
+  // The rest is erased within an hour, without another restore.
   const store = openStore(file, { create: false });
   expect([...servedState(store).domains.keys()].sort()).toEqual(Object.keys(kept(database).each));
   database.exec("UPDATE domains SET erase_after = '2026-01-01T00:00:00.000Z' WHERE erase_after > ''");
@@ -82,7 +82,7 @@ test.each<[step: string, reached: (world: World) => boolean]>([
   expect(count(database, "domains WHERE erase_after IS NOT NULL")).toBe(0);
 });
 
-test("the next restore takes away what a killed one has left, in the database and beside it", async () => {
+test("the next restore removes what a killed one left in the database and beside it", async () => {
   const { file, backup, database, inBackup } = await world();
   for (let time = 0; time < 2; time += 1) {
     const restoring = startM25mail(["restore", backup, "--db", file]);

@@ -14,7 +14,7 @@ import { SyncingNode } from "../support/syncing-node.ts";
 
 const AT = "2026-03-01T12:00:00.000Z";
 
-/** A database with this many mailboxes, a backup of it, and a domain that came after that. */
+/** A database with this many mailboxes, a backup of it, and a domain that was added later. */
 async function changedSinceBackup(users: number, domains = 20) {
   const file = join(temporaryFolder(), "m25-mail.db");
   await seedDatabase(file, { users, domains, passwordHash: fakeHash(PASSWORD), at: AT });
@@ -36,7 +36,7 @@ const isStaging = (database: Database.Database) =>
 const besides = (file: string) =>
   readdirSync(dirname(file)).filter((name) => name.startsWith(`${basename(file)}.`));
 
-test("during a restore of tens of thousands of mailboxes calls go on, and see the state of before or after, whole", async () => {
+test("calls continue during a restore of tens of thousands of mailboxes and see either the old or the new state", async () => {
   const { file, backup, store, shell, database, domains } = await changedSinceBackup(20_000);
   const token = (await m25mail(["token", "create", "t", "--db", file])).stdout.trim();
   const server = await serveProcess(file);
@@ -60,7 +60,7 @@ test("during a restore of tens of thousands of mailboxes calls go on, and see th
     expect(await ask("list-users?search=user00001&limit=1")).toMatchObject({ users: [{}] });
     if (!before || !isStaging(database)) continue;
     during += 1;
-    // What came before is all there, and nothing of what is staged.
+    // All earlier domains are there, and none of the staged ones.
     expect(total).toBe(domains + 1 + 2 * turn);
     second ??= m25mail(["restore", backup, "--db", file]);
   }
@@ -103,7 +103,7 @@ test("a restore wakes a waiting node once, and the next change reaches it as a d
   expect((await node.everything()).digest).toBe(node.state?.digest);
 });
 
-test("a node gets deltas while what was replaced, of later revisions than the backup's, is still there", async () => {
+test("a node gets deltas while replaced rows of revisions later than the backup's still exist", async () => {
   const { file, shell, database } = await changedSinceBackup(3000);
   const older = testStore();
   await older.must("add-domain", { domain: "example.nl" });
@@ -119,7 +119,7 @@ test("a node gets deltas while what was replaced, of later revisions than the ba
   await restore(file, backup, {
     stop: stop.signal,
     progress: () => {
-      if (!isStaging(database) && hiddenDomains(database) !== 0) stop.abort(); // it erases
+      if (!isStaging(database) && hiddenDomains(database) !== 0) stop.abort(); // the erasure has begun
     },
   });
   expect(count(database, "users")).toBeGreaterThan(1500);
@@ -129,7 +129,7 @@ test("a node gets deltas while what was replaced, of later revisions than the ba
   expect([...(node.state?.domains.keys() ?? [])].sort()).toEqual(["example.nl", "new.nl"]);
 });
 
-test("a backup of another database is put back as it is: same addresses, other passwords and homes, soft-deleted ones", async () => {
+test("a backup of another database is restored as it is, with its passwords, homes and soft-deleted mailboxes", async () => {
   const [one, other] = [testStore(), testStore()];
   const jan = "jan@example.nl";
   for (const { must } of [one, other]) {
@@ -156,7 +156,7 @@ test("a backup of another database is put back as it is: same addresses, other p
   });
 });
 
-test("Ctrl-C ends a restore between two batches, with nothing changed", async () => {
+test("Ctrl-C ends a restore between two batches and changes nothing", async () => {
   const { file, backup, store, database } = await changedSinceBackup(20_000);
   const before = kept(database);
   const served = servedState(store);
@@ -171,12 +171,12 @@ test("Ctrl-C ends a restore between two batches, with nothing changed", async ()
   expect(kept(database)).toEqual(before);
   expect(servedState(store)).toEqual(served);
   expect(besides(file).filter((name) => name.includes("restore"))).toEqual([]);
-  await store.eraseHidden(); // at once, and not in an hour
+  await store.eraseHidden(); // at once instead of in an hour
   expect(hiddenDomains(database)).toBe(0);
   expect(kept(database)).toEqual(recount(database));
 });
 
-test("a restore whose staged state is being erased, as it stood still for an hour, changes nothing", async () => {
+test("a restore that stood still for an hour, and whose staged state is being erased, changes nothing", async () => {
   const { file, backup, database } = await changedSinceBackup(10_000);
   const before = kept(database);
   const refused = restore(file, backup, {

@@ -3,7 +3,7 @@ import { wholeView } from "../../src/sync/view.ts";
 import { appliedReport } from "../support/applied-report.ts";
 import { PASSWORD, type TestStore, testStore } from "../support/store.ts";
 
-/** example.nl with the active jan and the inactive piet, and a node. */
+/** Returns a store with example.nl, the active jan, the inactive piet and a node. */
 async function populated(): Promise<TestStore> {
   const made = testStore();
   await made.must("add-domain", { domain: "example.nl" });
@@ -57,14 +57,14 @@ test.each([
   ["a call is refused: the mailbox exists", "add-user", { ...jan, password: PASSWORD }],
   ["a call is refused: the mailbox is inactive", "update-password", { ...piet, password: PASSWORD }],
   ["a call is refused: the mailbox does not exist", "remove-user", kees],
-])("the revision stays when %s", async (_what, endpoint, input) => {
+])("the revision stays the same when %s", async (_what, endpoint, input) => {
   const { run, store } = await populated();
   const before = store.polls.now().state(wholeView);
   await run(endpoint, input);
   expect(store.polls.now().state(wholeView)).toEqual(before);
 });
 
-test("contact and reports of nodes, and uses of tokens, leave the revision alone", async () => {
+test("contacts and reports of nodes, and uses of tokens, do not change the revision", async () => {
   const { store } = await populated();
   const before = store.polls.now().state(wholeView);
   const at = "2026-03-01T12:00:00.000Z";
@@ -83,7 +83,7 @@ test("contact and reports of nodes, and uses of tokens, leave the revision alone
   ]);
 });
 
-test("what nodes are and may have has a version, which their calls and reports leave alone", async () => {
+test("the version of the nodes' settings rises with them, not with calls or reports", async () => {
   const { store, must } = await populated();
   const version = () => store.polls.now().version();
   const [node] = await store.read(({ nodes }) => nodes.all());
@@ -116,7 +116,7 @@ test("what nodes are and may have has a version, which their calls and reports l
   expect(seen.size).toBe(1 + changes.length);
 });
 
-test("every database has a history of its own", () => {
+test("every database has a history id of its own", () => {
   expect(testStore().store.polls.now().state(wholeView).history).not.toBe(
     testStore().store.polls.now().state(wholeView).history,
   );

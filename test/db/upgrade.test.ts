@@ -9,7 +9,7 @@ import { wholeView } from "../../src/sync/view.ts";
 import { kept, rawDatabase, recount, servedState } from "../support/recount.ts";
 import { fakeHash, PASSWORD, temporaryFolder, testRuntime } from "../support/store.ts";
 
-/** Of the schema that OAuth came with, and later ones. */
+/** The first schema with OAuth's tables. */
 const OAUTH = 6;
 
 const at = "2026-03-01T12:00:00.000Z";
@@ -36,7 +36,7 @@ const served = {
 const counts = { user_count: 1, inactive_user_count: 1 };
 const user = { domain_id: 1, quota_mb: 2048, created_at: day(1), mailbox: jan.mailbox };
 
-/** Rows as every schema had them; a column that a schema lacks is left out. */
+/** Rows for every schema. Columns that a schema lacks are left out. */
 const rows: ReadonlyArray<[table: string, row: Record<string, string | number | null>]> = [
   ["domains", { id: 1, name: "example.nl", revision: 1, created_at: day(1), ...counts, ...served }],
   [
@@ -99,7 +99,7 @@ const rows: ReadonlyArray<[table: string, row: Record<string, string | number | 
   ["operator", { id: 1, password_hash: "o", changed_at: at }],
 ];
 
-/** A file as the program of that schema left it. */
+/** Returns a file as the program of that schema left it. */
 function databaseOf(version: number): string {
   const file = join(temporaryFolder(), "m25-mail.db");
   const database = new Database(file);
@@ -110,7 +110,7 @@ function databaseOf(version: number): string {
   for (const [table, row] of rows) {
     const columns = database.pragma(`table_info(${table})`) as Array<{ name: string }>;
     const names = columns.map(({ name }) => name).filter((name) => name in row);
-    if (names.length === 0) continue; // no such table yet
+    if (names.length === 0) continue; // the table does not exist yet
     const values = names.map((name) => `:${name}`);
     database.prepare(`INSERT INTO ${table} (${names.join()}) VALUES (${values.join()})`).run(row);
   }
@@ -125,7 +125,7 @@ function databaseOf(version: number): string {
 }
 
 test.each(migrations.map((_, index) => index + 1))(
-  "a database of schema %i is opened with all that it has, for tools and for nodes",
+  "a database of schema %i opens with all its data, for tools and for nodes",
   async (version) => {
     const file = databaseOf(version);
     const history = rawDatabase(file).prepare("SELECT history FROM state").pluck().get();
@@ -171,7 +171,7 @@ test.each(migrations.map((_, index) => index + 1))(
     const database = rawDatabase(file);
     expect(kept(database)).toEqual(recount(database));
 
-    // And it goes on from there.
+    // Work continues from there.
     await store.recordContacts({ nodes: new Map([[1, "192.0.2.1"]]), tokens: new Set(), at: day(5) });
     await must("rotate-key", { name: "pi" });
     await store.write(async ({ nodes }) => {

@@ -17,7 +17,7 @@ test("a mailbox is created in a registered domain, with the default quota", asyn
   });
 });
 
-test("a mailbox in a domain that is not registered is refused, and a typo is asked about before the domain is registered", async () => {
+test("a mailbox in an unregistered domain is refused, and the hint asks about a typo before registering the domain", async () => {
   const { run } = testStore();
   expectRefusal(await run("add-user", { email: "jan@exmaple.nl", password: PASSWORD }), "domain_not_found", [
     "list-domains",
@@ -25,7 +25,7 @@ test("a mailbox in a domain that is not registered is refused, and a typo is ask
   ]);
 });
 
-test("adding a soft-deleted mailbox again brings it back with the new password and its own quota, and says so", async () => {
+test("adding a soft-deleted mailbox restores it with the new password and its old quota, and says so", async () => {
   const { must } = testStore();
   await must("add-domain", { domain: "example.nl" });
   await must("add-user", { email: "jan@example.nl", password: PASSWORD, quota_mb: 50 });
@@ -37,7 +37,7 @@ test("adding a soft-deleted mailbox again brings it back with the new password a
   });
 });
 
-test("an active mailbox is not overwritten by adding it again", async () => {
+test("adding an active mailbox again does not overwrite it", async () => {
   const { must, run } = testStore();
   await must("add-domain", { domain: "example.nl" });
   await must("add-user", { email: "jan@example.nl", password: PASSWORD });
@@ -49,7 +49,7 @@ test("an active mailbox is not overwritten by adding it again", async () => {
   expect(await must("list-users")).toMatchObject({ users: [{ quota_mb: 1024 }] });
 });
 
-test("a re-activated mailbox gets another quota when one is given, and the old password is gone", async () => {
+test("a restored mailbox gets a given quota, and its old password stops working", async () => {
   const { must, file } = testStore();
   await must("add-domain", { domain: "example.nl" });
   await must("add-user", { email: "jan@example.nl", password: PASSWORD, quota_mb: 50 });
@@ -60,7 +60,7 @@ test("a re-activated mailbox gets another quota when one is given, and the old p
   expect(hashes).toEqual([fakeHash("another password")]);
 });
 
-test("the answer to adding a mailbox is what the tool promised", async () => {
+test("the result of adding a mailbox matches the tool's output schema", async () => {
   const { must } = testStore();
   await must("add-domain", { domain: "example.nl" });
   const added = await must("add-user", { email: "jan@example.nl", password: PASSWORD });
@@ -69,7 +69,7 @@ test("the answer to adding a mailbox is what the tool promised", async () => {
 });
 
 test.each([0, -1, 1_000_000_000, 1_048_577, 1.5, "5", "", null, true, [5]])(
-  "a quota of %j is refused, and no mailbox is made",
+  "a quota of %j is refused, and no mailbox is created",
   async (quota_mb) => {
     const { must, run } = testStore();
     await must("add-domain", { domain: "example.nl" });
@@ -95,13 +95,13 @@ test.each([
   expect(await must("list-users")).toMatchObject({ total: 0 });
 });
 
-test("everything that is wrong is told at once", async () => {
+test("one refusal lists everything that is wrong", async () => {
   const { run } = testStore();
   const outcome = await run("add-user", { email: "jan", password: "short", quota_mb: 0 });
   expect(expectRefusal(outcome, "invalid_input")).toMatch(/email: .*password: .*quota_mb: /);
 });
 
-test("a refusal never repeats a value: it may be a password in the wrong field", async () => {
+test("a refusal never repeats a value, which may be a password in the wrong field", async () => {
   const { run } = testStore();
   const secret = "canary-Hunter22!";
   for (const input of [

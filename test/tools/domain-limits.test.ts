@@ -8,7 +8,7 @@ import { PASSWORD, type TestStore, testStore } from "../support/store.ts";
 
 const NOON = new Date("2026-03-01T12:00:00Z");
 
-/** A token for a.nl, and for own.nl which nobody has registered yet. */
+/** A token for a.nl and own.nl. Nobody has registered own.nl yet. */
 const limited: Principal = {
   name: "a",
   door: "mcp",
@@ -26,7 +26,7 @@ async function withTwoDomains(): Promise<TestStore> {
   return made;
 }
 
-test("lists, counts and totals are of the token's domains only", async () => {
+test("lists, counts and totals cover the token's domains only", async () => {
   const { run } = await withTwoDomains();
   expect(await run("list-domains", {}, limited)).toMatchObject({
     value: { domains: [{ domain: "a.nl", user_count: 2 }], total: 1, next_cursor: null },
@@ -39,7 +39,7 @@ test("lists, counts and totals are of the token's domains only", async () => {
   });
 });
 
-test("pages of a limited list lead from one of its domains to the next, past those of others", async () => {
+test("a limited list's pages skip the domains of others", async () => {
   const { must, run } = await withTwoDomains();
   await must("add-domain", { domain: "c.nl" });
   await must("add-user", { email: "kees@c.nl", password: PASSWORD });
@@ -55,7 +55,7 @@ test("pages of a limited list lead from one of its domains to the next, past tho
   expect(seen).toEqual(["jan@a.nl", "piet@a.nl", "kees@c.nl"]);
 });
 
-test("another's domain is refused in the very words of one that nobody has", async () => {
+test("a domain of others is refused in the same words as a domain that does not exist", async () => {
   const { run } = await withTwoDomains();
   const calls: ReadonlyArray<[endpoint: string, input: (domain: string) => object]> = [
     ["add-domain", (domain) => ({ domain })],
@@ -99,14 +99,14 @@ test("no hint tells a token to register a domain that it may not register", asyn
   }
 });
 
-test("nodes are not for a token of some domains, whatever its scopes say", async () => {
+test("a token for some domains cannot see nodes, whatever its scopes", async () => {
   const { run, file } = await withTwoDomains();
   expectRefusal(await run("add-node", { name: "pi" }, limited), "forbidden", []);
   expectRefusal(await run("list-nodes", {}, limited), "forbidden");
   expect(rawDatabase(file).prepare("SELECT count(*) FROM nodes").pluck().get()).toBe(0);
 });
 
-test("the revision, which others' changes raise, is told to no token of some domains", async () => {
+test("the revision is hidden from a token for some domains, because others' changes raise it", async () => {
   const { run } = await withTwoDomains();
   const jan = { email: "jan@a.nl" };
   expect(await run("update-password", { ...jan, password: PASSWORD }, limited)).toMatchObject({
@@ -117,7 +117,7 @@ test("the revision, which others' changes raise, is told to no token of some dom
   });
 });
 
-/** What stands in the tables about b.nl and c.nl. */
+/** Returns the rows about b.nl and c.nl. */
 function rowsOfOthers(database: ReturnType<typeof rawDatabase>): string {
   const others = "name IN ('b.nl', 'c.nl')";
   return JSON.stringify([
@@ -131,7 +131,7 @@ function rowsOfOthers(database: ReturnType<typeof rawDatabase>): string {
 }
 
 interface Step {
-  /** null: by the token. Else by the operator, in these worlds only and on other domains. */
+  /** null: called with the token in all worlds; else by the operator in these worlds, on other domains. */
   worlds: readonly number[] | null;
   endpoint: string;
   input: Record<string, unknown>;
@@ -168,7 +168,7 @@ const steps = (domains: readonly string[], worlds: fc.Arbitrary<Step["worlds"]>)
   );
 };
 
-/** Two worlds that differ in everything but a.nl and own.nl, and in what happens meanwhile. */
+/** Runs the calls in two worlds that differ in everything except a.nl and own.nl. */
 test("no sequence of calls with a token for domain A changes or reveals anything of B", async () => {
   const sequence = fc.array(
     fc.oneof(
@@ -210,6 +210,6 @@ test("no sequence of calls with a token for domain A changes or reveals anything
     }),
     { numRuns: 30 },
   );
-  // The sequences must have come by everything that can be answered, or they prove little.
+  // The sequences must have covered every kind of answer, or they prove little.
   expect(answers.size).toBeGreaterThan(20);
 });

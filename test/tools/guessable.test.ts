@@ -10,7 +10,7 @@ test.each([
   ["the address", JAN],
   ["the address in capitals", JAN.toUpperCase()],
   ["what stands before the @", "Jan.Jansen"],
-])("a password that is %s is refused at both tools, and none of it is repeated", async (_what, password) => {
+])("a password that is %s is refused by both tools, and none of it is repeated", async (_what, password) => {
   const { must, run } = testStore();
   await must("add-domain", { domain: "example.nl" });
   const refused = await run("add-user", { email: JAN, password });
@@ -20,7 +20,7 @@ test.each([
   expectRefusal(await run("update-password", { email: JAN, password }), "invalid_input");
 });
 
-test("a password that only has the address in it is accepted", async () => {
+test("a password that merely contains the address is accepted", async () => {
   const { must } = testStore();
   await must("add-domain", { domain: "example.nl" });
   await must("add-user", { email: JAN, password: `${JAN} likes bread` });

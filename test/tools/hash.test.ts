@@ -5,7 +5,7 @@ import { STORED_HASH } from "../../src/mail/password.ts";
 import { PasswordHasher, passwordMatches } from "../../tools/hash.ts";
 import { PASSWORD, testStore } from "../support/store.ts";
 
-test("a hash is what Dovecot reads, at the cost that was set, and another each time", async () => {
+test("a hash is readable for Dovecot, has the configured cost and differs each time", async () => {
   const hasher = new PasswordHasher(10);
   const [one, two] = await Promise.all([hasher.hash(PASSWORD), hasher.hash(PASSWORD)]);
   expect(one).toMatch(STORED_HASH);
@@ -15,7 +15,7 @@ test("a hash is what Dovecot reads, at the cost that was set, and another each t
   expect(await new PasswordHasher(11).hash(PASSWORD)).toContain("$2b$11$");
 });
 
-test("passwords are hashed in the order in which they came", async () => {
+test("passwords are hashed in order of arrival", async () => {
   const hasher = new PasswordHasher(4);
   const order: number[] = [];
   let finished = 0;
@@ -27,11 +27,11 @@ test("passwords are hashed in the order in which they came", async () => {
   );
   await Promise.all(all);
   expect(finished).toBe(12);
-  // Two run side by side, so neighbours may change places, and no more than that.
+  // Two run side by side, so neighbours may change places.
   order.forEach((index, place) => void expect(Math.abs(index - place)).toBeLessThanOrEqual(1));
 });
 
-test("64 passwords of a principal wait; who comes then is told to come again, and the others are served", async () => {
+test("a principal has at most 64 waiting passwords, and the next is told to retry while others are served", async () => {
   const hasher = new PasswordHasher(4);
   const outcomes = await Promise.allSettled(Array.from({ length: 80 }, () => hasher.hash(PASSWORD)));
   const refused = outcomes.filter(({ status }) => status === "rejected") as PromiseRejectedResult[];
@@ -44,7 +44,7 @@ test("64 passwords of a principal wait; who comes then is told to come again, an
   expect(await hasher.hash(PASSWORD)).toMatch(STORED_HASH);
 });
 
-test("one principal's line of passwords neither refuses another's nor makes it wait for its end", async () => {
+test("one principal's waiting passwords neither refuse another's nor make it wait for all of them", async () => {
   const hasher = new PasswordHasher(4);
   const order: string[] = [];
   const hash = (principal: string) => hasher.hash(PASSWORD, principal).then(() => order.push(principal));
@@ -54,7 +54,7 @@ test("one principal's line of passwords neither refuses another's nor makes it w
   expect(order.slice(0, 15).filter((principal) => principal === "modest")).toHaveLength(5);
 });
 
-test("a hash that fails gives its place to the next", async () => {
+test("a hash that fails lets the next one start", async () => {
   const hasher = new PasswordHasher(4);
   const bad = Array.from({ length: 4 }, () => hasher.hash(undefined as unknown as string));
   const good = Array.from({ length: 4 }, () => hasher.hash(PASSWORD));
@@ -62,7 +62,7 @@ test("a hash that fails gives its place to the next", async () => {
   expect(await Promise.all(good)).toHaveLength(4);
 });
 
-test("that there is no hash to compare with takes as long to find out as a wrong password", async () => {
+test("a comparison without a stored hash takes as long as a wrong password", async () => {
   const hash = await new PasswordHasher(10).hash(PASSWORD);
   const quickest = async (compared: string | undefined) => {
     const times: number[] = [];
@@ -73,11 +73,11 @@ test("that there is no hash to compare with takes as long to find out as a wrong
     }
     return Math.min(...times);
   };
-  // How alike they are bench/login-timing.ts tells; a comparison that is left out takes next to no time.
+  // bench/login-timing.ts measures how alike they are. A comparison that is left out takes next to no time.
   expect(await quickest(undefined)).toBeGreaterThan((await quickest(hash)) / 10);
 });
 
-test("while passwords are hashed, lists are answered first", async () => {
+test("lists are answered while passwords are hashed", async () => {
   const { must, run, runtime } = testStore();
   const hasher = new PasswordHasher(10);
   runtime.hashPassword = (password) => hasher.hash(password);
@@ -94,7 +94,7 @@ test("while passwords are hashed, lists are answered first", async () => {
   expect(await must("list-users")).toMatchObject({ total: 8 });
 });
 
-test("passwords are hashed outside of the transaction: other changes do not wait for them", async () => {
+test("passwords are hashed outside the transaction, so that other changes do not wait", async () => {
   const { must, run, runtime } = testStore();
   await must("add-domain", { domain: "example.nl" });
   let release = (_hash: string) => {};

@@ -10,7 +10,7 @@ import { PASSWORD, testStore } from "../support/store.ts";
 const claude: Principal = { ...operator("cli"), name: "claude", door: "mcp" };
 const cursor: Principal = { ...claude, name: "cursor" };
 
-/** A store with these limits, on a clock that stands still until it is set forward. */
+/** A store with these limits and a clock that only the test moves. */
 function limited(perMinute: CallsPerMinute) {
   let ms = 0;
   const store = testStore();
@@ -35,7 +35,7 @@ async function withJan(perMinute: CallsPerMinute) {
   return store;
 }
 
-test("so many passwords a minute may be set; the excess is told when to go on, and others are served", async () => {
+test("passwords above the limit per minute are refused with the time to wait, and others are served", async () => {
   const store = await withJan({ passwords: 6 });
   expect(await setPasswords(8, store)).toBe(6);
   const refused = await store.run("update-password", { email: "jan@example.nl", password: PASSWORD }, claude);
@@ -49,7 +49,7 @@ test("so many passwords a minute may be set; the excess is told when to go on, a
   expect(await setPasswords(8, store)).toBe(6);
 });
 
-test("passwords that are refused as input do not count, nor do those that the principal may not set", async () => {
+test("passwords that are invalid or forbidden do not count", async () => {
   const store = await withJan({ passwords: 2 });
   for (let index = 0; index < 10; index += 1) {
     const short = { email: "jan@example.nl", password: "short" };
@@ -61,7 +61,7 @@ test("passwords that are refused as input do not count, nor do those that the pr
   expect(await setPasswords(3, store)).toBe(2);
 });
 
-test("what cannot be taken back is limited by itself, and a soft delete is none of it", async () => {
+test("hard deletes and removed domains have a limit of their own, and soft deletes do not count", async () => {
   const store = await withJan({ destructive: 2 });
   const hard = { email: "jan@example.nl", hard_delete: true };
   for (let index = 0; index < 5; index += 1) {
@@ -75,7 +75,7 @@ test("what cannot be taken back is limited by itself, and a soft delete is none 
   expect((await store.run("remove-domain", { domain: "example.nl" }, claude)).ok).toBe(true);
 });
 
-test("calls of any kind are limited together, and those without a limit never", async () => {
+test("calls of all kinds share one limit, and without limits nothing is refused", async () => {
   const store = limited({ calls: 2 });
   expect((await store.run("list-domains", {}, claude)).ok).toBe(true);
   expect((await store.run("add-domain", { domain: "a.nl" }, claude)).ok).toBe(true);
@@ -87,7 +87,7 @@ test("calls of any kind are limited together, and those without a limit never", 
   for (let index = 0; index < 50; index += 1) await free.must("list-domains");
 });
 
-test("a list counts as a call for each hundred of its rows, an empty one and a single change as one", async () => {
+test("a list counts as one call per hundred rows, and a change or an empty list as one", async () => {
   const store = limited({ calls: 6 });
   await store.store.write(async ({ domains }) => {
     for (let index = 0; index < 250; index += 1) await domains.add(`d${index}.nl`, new Date().toISOString());
@@ -101,7 +101,7 @@ test("a list counts as a call for each hundred of its rows, an empty one and a s
   expectRefusal(await list(1), "busy");
 });
 
-test("in no minute is there more than twice the limit, and whoever waits as long as told is served", () => {
+test("no minute has more calls than twice the limit, and a caller that waits as told is served", () => {
   const arrivals = fc.array(fc.nat(20_000), { maxLength: 200 });
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 40 }), arrivals, (limit, pauses) => {
@@ -124,7 +124,7 @@ test("in no minute is there more than twice the limit, and whoever waits as long
   );
 });
 
-test("however many callers there are, few are remembered: those that came last", () => {
+test("the counts keep ten thousand callers at most, the most recent ones", () => {
   const counts = new LeakyCounts(1, () => 0);
   for (let index = 0; index < 10; index += 1) counts.add("first");
   for (let index = 0; index < 9_999; index += 1) counts.add(`other ${index}`);
@@ -136,7 +136,7 @@ test("however many callers there are, few are remembered: those that came last",
   expect(counts.level("first")).toBe(0);
 });
 
-test("that a principal reached a limit is on record once a minute, however often it went on", async () => {
+test("a principal that stays over a limit is recorded once a minute", async () => {
   const store = await withJan({ passwords: 1 });
   const recorded = async () => {
     const { entries } = (await store.must("read-audit")) as { entries: Array<{ outcome: string }> };

@@ -2,12 +2,12 @@ import { expect, test } from "vitest";
 import { expectRefusal } from "../support/reply.ts";
 import { PASSWORD, testStore, toolOf } from "../support/store.ts";
 
-test("no domains are an empty list, not an error", async () => {
+test("without domains the list is empty, not an error", async () => {
   const { must } = testStore();
   expect(await must("list-domains")).toEqual({ domains: [], total: 0, next_cursor: null });
 });
 
-test("each domain tells its active and its inactive mailboxes", async () => {
+test("each domain shows its active and inactive mailboxes", async () => {
   const { must } = testStore({ now: () => new Date("2026-03-01T12:00:00Z") });
   await must("add-domain", { domain: "example.nl" });
   await must("add-domain", { domain: "empty.nl" });
@@ -28,7 +28,7 @@ test("each domain tells its active and its inactive mailboxes", async () => {
   toolOf("list-domains").output.strict().parse(listed);
 });
 
-test("pages follow each other in alphabetical order, each domain on one of them, and the last has no cursor", async () => {
+test("pages are in alphabetical order, list each domain once, and the last has no cursor", async () => {
   const { must } = testStore();
   const names = ["a.nl", "a-b.nl", "aa.nl", "b.nl", "xn--bcher-kva.nl", "z.nl", "1.nl"];
   for (const domain of names) await must("add-domain", { domain });
@@ -43,7 +43,7 @@ test("pages follow each other in alphabetical order, each domain on one of them,
   expect(seen).toEqual([...names].sort());
 });
 
-test("a page that is exactly full is the last when nothing follows", async () => {
+test("a full page is the last if nothing follows", async () => {
   const { must } = testStore();
   for (const domain of ["a.nl", "b.nl"]) await must("add-domain", { domain });
   expect(await must("list-domains", { limit: 2 })).toMatchObject({ next_cursor: null });
@@ -67,13 +67,10 @@ test.each([
   cursorOf([5]),
   cursorOf(["a.nl", "b"]),
   cursorOf("a"),
-])(
-  "the cursor %j, which is none of this list's, is refused, and the hint says how to begin again",
-  async (cursor) => {
-    const { run } = testStore();
-    expectRefusal(await run("list-domains", { cursor }), "invalid_input");
-  },
-);
+])("the cursor %j, which no list gave, is refused, and the hint says how to start again", async (cursor) => {
+  const { run } = testStore();
+  expectRefusal(await run("list-domains", { cursor }), "invalid_input");
+});
 
 test("a cursor of a megabyte is refused", async () => {
   const { run } = testStore();

@@ -29,7 +29,7 @@ async function withUsers(emails: readonly string[]): Promise<TestStore> {
   return made;
 }
 
-test("mailboxes are listed with what they are, and never with a hash", async () => {
+test("mailboxes are listed with all their fields, and never with a hash", async () => {
   const now = new Date("2026-03-01T12:00:00Z");
   const { must } = testStore({ now: () => now });
   await must("add-domain", { domain: "example.nl" });
@@ -54,7 +54,7 @@ test("mailboxes are listed with what they are, and never with a hash", async () 
   expect(JSON.stringify(listed)).not.toMatch(/BLF|\$2/);
 });
 
-test("a list of one domain has its mailboxes only, and its total", async () => {
+test("a list of one domain has only its mailboxes and its total", async () => {
   const { must } = await withUsers(["jan@a.nl", "piet@a.nl", "jan@b.nl"]);
   expect(await must("list-users", { domain: "A.nl" })).toMatchObject({
     users: [{ email: "jan@a.nl" }, { email: "piet@a.nl" }],
@@ -68,7 +68,7 @@ test("a domain that is not registered is an error, not an empty list", async () 
   expectRefusal(await run("list-users", { domain: "example.nl" }), "domain_not_found", ["list-domains"]);
 });
 
-test("whatever the size of the pages, they have every mailbox once, by domain and then by name", async () => {
+test("with any page size the pages list every mailbox once, by domain and then by name", async () => {
   const emails = ["b.nl", "a.nl", "a-a.nl", "c.nl"].flatMap((domain) =>
     ["x", "a", "a.b", "a-b", "a_b", "0", "ab"].map((name) => `${name}@${domain}`),
   );
@@ -86,7 +86,7 @@ test("whatever the size of the pages, they have every mailbox once, by domain an
   );
 });
 
-test("who pages while others add and remove sees each mailbox that stayed exactly once", async () => {
+test("a reader of pages sees each lasting mailbox exactly once while others are added and removed", async () => {
   const stay = Array.from({ length: 20 }, (_, index) => `stay${String(index).padStart(2, "0")}@a.nl`);
   const go = Array.from({ length: 10 }, (_, index) => `go${index}@a.nl`);
   const { must } = await withUsers([...stay, ...go]);
@@ -104,14 +104,14 @@ test("who pages while others add and remove sees each mailbox that stayed exactl
 const cursorOf = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
 
 test.each(["nonsense", cursorOf(["a.nl"]), cursorOf([1, 2]), cursorOf({ length: 2 })])(
-  "the cursor %j, which is none of this list's, is refused",
+  "the cursor %j, which no list gave, is refused",
   async (cursor) => {
     const { run } = testStore();
     expectRefusal(await run("list-users", { cursor }), "invalid_input");
   },
 );
 
-test("a cursor behind the last mailbox is an empty last page", async () => {
+test("a cursor after the last mailbox gives an empty last page", async () => {
   const { must } = await withUsers(["jan@a.nl"]);
   expect(await must("list-users", { cursor: cursorOf(["z.nl", "z"]) })).toMatchObject({
     users: [],

@@ -31,7 +31,7 @@ const changes: ReadonlyArray<[endpoint: string, input: object]> = [
 test.each([
   ["no node has joined", undefined],
   ["the only node has been silent for six minutes", 6],
-  ["the only node called at a time that is to come", -6],
+  ["the only node called at a time in the future", -6],
 ])("while %s, each change says that it is not live", async (_what, called) => {
   const { must } = await withNode(called);
   for (const [endpoint, input] of changes) {
@@ -39,21 +39,21 @@ test.each([
   }
 });
 
-test("where a node calls, no change says anything of that", async () => {
+test("while a node calls, no change has such a note", async () => {
   const { must } = await withNode(4);
   for (const [endpoint, input] of changes) {
     expect(await must(endpoint, input), endpoint).not.toHaveProperty("note");
   }
 });
 
-test("a node that may not have the domain makes no change of it live", async () => {
+test("a node without the domain makes none of its changes live", async () => {
   const { must } = await withNode(0, { domains: ["other.nl"] });
   expect(await must("add-user", { ...jan, password: PASSWORD })).toHaveProperty("note");
   const piet = { email: "piet@other.nl", password: PASSWORD };
   expect(await must("add-user", piet)).not.toHaveProperty("note");
 });
 
-test("a soft delete says when the mailbox goes for good, where that is set, counted from when it became inactive", async () => {
+test("with a retention, a soft delete says when the mailbox is purged, counted from when it became inactive", async () => {
   const { must, runtime } = testStore({ now: () => new Date(clock) });
   let clock = NOON;
   await must("add-domain", { domain: "example.nl" });
@@ -65,7 +65,7 @@ test("a soft delete says when the mailbox goes for good, where that is set, coun
   expect(await must("remove-user", { ...jan, hard_delete: true })).not.toHaveProperty("purge_at");
 });
 
-test("the next step of a new node names the server's public address, and without one who knows it", async () => {
+test("a new node's next step names the server's public address, or says that the operator knows it", async () => {
   const { must, runtime } = testStore();
   expect((await must("add-node", { name: "one" })).next_step).toContain("the operator knows it");
   runtime.settings = { publicUrl: "https://mail-admin.example.nl/m25" };

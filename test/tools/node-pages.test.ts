@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { expectRefusal } from "../support/reply.ts";
 import { type TestStore, testStore } from "../support/store.ts";
 
-/** A store with nodes of views of their own, every third of which has called. */
+/** A store whose nodes have views of their own. Every third node has called. */
 async function fleet(count: number): Promise<TestStore> {
   const made = testStore();
   const names = Array.from({ length: count }, (_, index) => `n${String(index).padStart(5, "0")}`);
@@ -24,7 +24,7 @@ async function fleet(count: number): Promise<TestStore> {
   return made;
 }
 
-/** The names on each page, and the total that each page gives. */
+/** Returns the names on each page, and the total of each page. */
 async function pages({ must }: TestStore, input: Record<string, unknown>) {
   const names: string[][] = [];
   const totals = new Set<unknown>();
@@ -38,7 +38,7 @@ async function pages({ must }: TestStore, input: Record<string, unknown>) {
   return { names, totals: [...totals] };
 }
 
-test("many nodes come page by page, each once, in order of name", async () => {
+test("the pages list many nodes once each, in order of name", async () => {
   const made = await fleet(700);
   const { names, totals } = await pages(made, { limit: 300 });
   expect(names.map(({ length }) => length)).toEqual([300, 300, 100]);
@@ -47,7 +47,7 @@ test("many nodes come page by page, each once, in order of name", async () => {
   expect(((await made.must("list-nodes")).nodes as unknown[]).length).toBe(100);
 });
 
-test("only the nodes of one status are listed and counted, on every page", async () => {
+test("only nodes of the given status are listed and counted, on every page", async () => {
   const made = await fleet(700);
   const behind = await pages(made, { status: "behind", limit: 100 });
   expect(behind.names.map(({ length }) => length)).toEqual([100, 100, 34]);
@@ -60,14 +60,14 @@ test("only the nodes of one status are listed and counted, on every page", async
   expect(await pages(made, { status: "failing" })).toEqual({ names: [[]], totals: [0] });
 });
 
-test("a limit, cursor or status that cannot be is refused", async () => {
+test("an invalid limit, cursor or status is refused", async () => {
   const { run } = testStore();
   for (const input of [{ limit: 0 }, { limit: 1001 }, { cursor: "?" }, { status: "broken" }]) {
     expectRefusal(await run("list-nodes", input), "invalid_input");
   }
 });
 
-test("while one status among many nodes is looked for, others are served", async () => {
+test("other calls are served during a search for one status among many nodes", async () => {
   const made = await fleet(2000);
   let turns = 0;
   let running = true;

@@ -7,7 +7,7 @@ import { rawDatabase } from "../support/recount.ts";
 import { expectRefusal } from "../support/reply.ts";
 import { PASSWORD, type TestStore, testStore, toolOf } from "../support/store.ts";
 
-test("a node is registered with a key that is shown once and stored as a hash only", async () => {
+test("a node is registered with a key that is shown once and stored only as a hash", async () => {
   const { must, file } = testStore({ now: () => new Date("2026-03-01T12:00:00Z") });
   const added = await must("add-node", { name: "pi-amsterdam", ip_address: "2001:DB8::7" });
   expect(added).toEqual({
@@ -25,7 +25,7 @@ test("a node is registered with a key that is shown once and stored as a hash on
   expect(JSON.stringify(await must("list-nodes"))).not.toMatch(/m25key|key_hash/);
 });
 
-test("every key is another, and an address is not needed", async () => {
+test("each node's key is different, and an address is optional", async () => {
   const { must } = testStore();
   const one = await must("add-node", { name: "one" });
   const two = await must("add-node", { name: "two" });
@@ -35,7 +35,7 @@ test("every key is another, and an address is not needed", async () => {
   );
 });
 
-test("a name that is taken is refused, and the key of the first stays", async () => {
+test("a taken name is refused, and the first node keeps its key", async () => {
   const { must, run, file } = testStore();
   await must("add-node", { name: "pi" });
   const hash = () => rawDatabase(file).prepare("SELECT key_hash FROM nodes").pluck().all();
@@ -61,7 +61,7 @@ test.each([
   expectRefusal(await run("add-node", input), "invalid_input");
 });
 
-test("whoever lets removals through is told how many are withheld, or that none are, and of whom to say it again", async () => {
+test("accepting removals tells how many were withheld and on which nodes to repeat it", async () => {
   const { must, store } = testStore();
   await must("add-domain", { domain: "a.nl" });
   for (const name of ["mx", "pi"]) await must("add-node", { name });
@@ -105,12 +105,12 @@ test("whoever lets removals through is told how many are withheld, or that none 
 });
 
 interface Seen {
-  /** Minutes since the node's last contact, or never. */
+  /** Minutes since the node's last contact; undefined if it never called. */
   contact?: number;
   report?: Partial<Report>;
 }
 
-/** What list_nodes says of a node in a state of revision 2. */
+/** Returns the list's entry for a node in a state of revision 2. */
 async function listed({ contact, report }: Seen): Promise<Record<string, unknown>> {
   const now = new Date("2026-03-01T12:00:00Z");
   const made: TestStore = testStore({ now: () => now });
@@ -133,26 +133,26 @@ async function listed({ contact, report }: Seen): Promise<Record<string, unknown
   return (answer.nodes as Array<Record<string, unknown>>)[0] ?? {};
 }
 
-test("a node that serves other records than the server has at that revision is failing, and told what to do", async () => {
+test("a node with another digest than the server at that revision is failing, with a next step", async () => {
   expect(await listed({ contact: 1, report: { digest: "f".repeat(64) } })).toMatchObject({
     status: "failing",
     applied_revision: 2,
     reason: "digest_differs",
     hint: expect.stringContaining("take everything anew"),
   });
-  // Of an earlier revision nobody can say.
+  // The server cannot judge the digest of an earlier revision.
   expect(await listed({ contact: 1, report: { revision: 1, digest: "f".repeat(64) } })).toMatchObject({
     status: "behind",
     reason: null,
   });
 });
 
-test("a contact that is yet to come, from before the clock was set back, is none", async () => {
+test("a contact in the future, from before the clock was set back, does not count", async () => {
   expect(await listed({ contact: -60, report: {} })).toMatchObject({ status: "stale" });
   expect(await listed({ contact: -1, report: {} })).toMatchObject({ status: "current" });
 });
 
-test("a node is current when what it says fits its own part, and behind from when its part was set", async () => {
+test("a node is current if its report fits its own part, and behind once that part changes", async () => {
   const { must, store } = testStore();
   for (const domain of ["a.nl", "b.nl"]) await must("add-domain", { domain });
   await must("add-user", { email: "jan@a.nl", password: PASSWORD });
@@ -180,7 +180,7 @@ test("a node is current when what it says fits its own part, and behind from whe
     expect(await status()).toBe("current");
     await must("set-node", { name: "pi", ip_address: "192.0.2.0/24" });
     expect(await status()).toBe("current");
-    // Set and set back while it was away: it never knew, and has nothing new to tell.
+    // The part changed and changed back while the node was away, so it has nothing new to report.
     await must("set-node", { name: "pi", role: role === "mx" ? "mail" : "mx" });
     expect(await status()).toBe("behind");
     await must("set-node", { name: "pi", role });
@@ -188,7 +188,7 @@ test("a node is current when what it says fits its own part, and behind from whe
   }
 });
 
-test("in one list each node is judged by its own part, also where parts overlap and a domain is gone", async () => {
+test("each node in a list is judged by its own part, also if parts overlap or a domain is gone", async () => {
   const { must, store } = testStore();
   for (const domain of ["a.nl", "b.nl", "c.nl"]) await must("add-domain", { domain });
   for (const email of ["jan@a.nl", "piet@b.nl"]) await must("add-user", { email, password: PASSWORD });
@@ -224,7 +224,7 @@ test("in one list each node is judged by its own part, also where parts overlap 
     await store.write((tables) => tables.nodes.recordReport(id, appliedReport(store, view), at));
   }
   expect(await statuses()).toEqual(Object.fromEntries(parts.map(({ name }) => [name, "current"])));
-  // Each says what its neighbour should.
+  // Each node reports its neighbour's state.
   for (const [index, { id }] of nodes.entries()) {
     const { view } = nodes[(index + 1) % nodes.length] ?? {};
     await store.write((tables) => tables.nodes.recordReport(id, appliedReport(store, view), at));
@@ -233,7 +233,7 @@ test("in one list each node is judged by its own part, also where parts overlap 
   expect(await statuses()).toEqual({ ...failing, a: "current" });
 });
 
-test("the shell's list of nodes tells what each is for, its program, and how far behind it is since when", async () => {
+test("the shell's list of nodes shows each node's part, its program, and how far behind it is and since when", async () => {
   let now = new Date("2026-03-01T12:00:00Z");
   const { must, store } = testStore({ now: () => now });
   await must("add-domain", { domain: "a.nl" });
@@ -285,11 +285,11 @@ test.each<[string, Seen, Record<string, unknown>]>([
   ],
   ["behind", { contact: 1, report: { revision: 0, history: "", digest: "" } }, { applied_revision: null }],
   ["behind", { contact: 1, report: { revision: 9, history: "f".repeat(32) } }, { applied_revision: null }],
-])("a node is %s when it was last seen as %j", async (status, seen, more) => {
+])("a node is %s when its last contact and report are %j", async (status, seen, more) => {
   expect(await listed(seen)).toMatchObject({ name: "pi", status, ...more });
 });
 
-test("whoever removes a node is told what it was limited to, and how to limit it so again before it joins", async () => {
+test("removing a node shows its limits and how to set them again before it joins again", async () => {
   const { must } = testStore();
   for (const domain of ["a.nl", "b.nl"]) await must("add-domain", { domain });
   const limits = { role: "mx", domains: ["a.nl", "b.nl"], ip_address: "192.0.2.0/24" };
@@ -327,11 +327,11 @@ test.each<[string, Seen, RegExp | null]>([
     { contact: 1, report: { status: "refused", reason: "returned_history" } },
     /restore FILE there, at their next try, within 5 minutes/,
   ],
-])("of a node that %s the list says what is to be done, if anything is", async (_, seen, hint) => {
+])("the list's hint for a node that %s names the next step, if any", async (_, seen, hint) => {
   expect((await listed(seen)).hint).toEqual(hint === null ? null : expect.stringMatching(hint));
 });
 
-test("nodes are listed by name, and a removed one is gone", async () => {
+test("nodes are listed by name, without removed ones", async () => {
   const { must, run } = testStore();
   for (const name of ["b", "a", "c"]) await must("add-node", { name });
   await must("remove-node", { name: "c" });

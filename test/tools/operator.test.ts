@@ -12,7 +12,7 @@ async function withJan(now = () => new Date()): Promise<TestStore> {
   return made;
 }
 
-test("a quota is changed, and only where it was another", async () => {
+test("a quota is changed, unless it is already the same", async () => {
   const { must } = await withJan();
   const changed = await must("set-quota", { ...jan, quota_mb: 5 });
   expect(changed).toEqual({ ...jan, quota_mb: 5, revision: 3, note: expect.any(String) });
@@ -21,7 +21,7 @@ test("a quota is changed, and only where it was another", async () => {
   expect(await must("list-users")).toMatchObject({ users: [{ quota_mb: 5 }] });
 });
 
-test("a quota of nothing, and one of an inactive or unknown mailbox, are refused", async () => {
+test("a quota of zero, and a quota for an inactive or unknown mailbox, are refused", async () => {
   const { must, run } = await withJan();
   expectRefusal(await run("set-quota", { ...jan, quota_mb: 0 }), "invalid_input");
   expectRefusal(await run("set-quota", { email: "piet@example.nl", quota_mb: 5 }), "user_not_found");
@@ -29,7 +29,7 @@ test("a quota of nothing, and one of an inactive or unknown mailbox, are refused
   expectRefusal(await run("set-quota", { ...jan, quota_mb: 5 }), "user_inactive", ["add-user"]);
 });
 
-test("a soft-deleted mailbox comes back with the password that it had", async () => {
+test("a restored mailbox has its old password", async () => {
   const { must, run, file } = await withJan();
   expectRefusal(await run("restore-user", jan), "user_active");
   await must("remove-user", jan);
@@ -41,7 +41,7 @@ test("a soft-deleted mailbox comes back with the password that it had", async ()
   expectRefusal(await run("restore-user", jan), "user_not_found");
 });
 
-test("a soft-deleted mailbox is purged for good, and an active one never", async () => {
+test("a soft-deleted mailbox can be purged for good, an active one never", async () => {
   const { must, run, file } = await withJan();
   expectRefusal(await run("purge-user", jan), "user_active", ["remove-user"]);
   await must("remove-user", jan);
@@ -53,7 +53,7 @@ test("a soft-deleted mailbox is purged for good, and an active one never", async
   expect(await must("list-domains")).toMatchObject({ domains: [{ inactive_user_count: 0 }] });
 });
 
-test("an access token is shown once, may do everything unless told otherwise, and is listed without itself", async () => {
+test("an access token is shown once, has every scope by default, and the list does not contain it", async () => {
   const { must } = testStore({ now: () => new Date("2026-03-01T12:00:00Z") });
   const created = await must("create-token", { name: "claude" });
   expect(created).toEqual({
@@ -75,7 +75,7 @@ test("an access token is shown once, may do everything unless told otherwise, an
   expect(JSON.stringify(listed)).not.toContain("m25tok");
 });
 
-test("a token for some domains may do everything in them unless told otherwise, and never sees nodes", async () => {
+test("a token for some domains may do everything in them by default, and never sees nodes", async () => {
   const { must } = testStore({ now: () => new Date("2026-03-01T12:00:00Z") });
   const input = { name: "claude", domains: ["Z.nl", "a.nl", "z.nl"], expires: "2026-03-01" };
   expect(await must("create-token", input)).toMatchObject({ expires_at: "2026-03-01T23:59:59.999Z" });
@@ -84,7 +84,7 @@ test("a token for some domains may do everything in them unless told otherwise, 
   ]);
 });
 
-test("a token's name is taken once, and is free again when it is revoked", async () => {
+test("a token's name is unique, and free again once the token is revoked", async () => {
   const { must, run } = testStore();
   await must("create-token", { name: "claude" });
   expectRefusal(await run("create-token", { name: "claude" }), "token_exists");

@@ -11,7 +11,7 @@ import { toolOf } from "../support/store.ts";
 
 const names = tools.map(mcpName);
 
-test("there are nine tools, in one order, under the names of the contract", () => {
+test("there are nine tools, in a fixed order, with the promised names", () => {
   expect(names).toEqual([
     "m25_mail_add_domain",
     "m25_mail_remove_domain",
@@ -26,7 +26,7 @@ test("there are nine tools, in one order, under the names of the contract", () =
 });
 
 describe.each(tools.map((tool) => [mcpName(tool), tool] as const))("%s", (_name, tool) => {
-  test("says what it does in a way that helps a model that has never seen it", () => {
+  test("has a description for a model that has never seen it", () => {
     expect(overMcp(tool.description).length).toBeGreaterThan(100);
     expect(overMcp(tool.description).length).toBeLessThan(600);
     expect(tool.title.length).toBeGreaterThan(5);
@@ -39,7 +39,7 @@ describe.each(tools.map((tool) => [mcpName(tool), tool] as const))("%s", (_name,
     }
   });
 
-  test("takes an object with nothing but these fields, and each text has a longest form", () => {
+  test("takes an object with these fields only, and every text has a maximum length", () => {
     const schema = inputSchema(tool);
     expect(schema).toMatchObject({ type: "object", additionalProperties: false });
     for (const [field, text] of Object.entries(schema.properties)) {
@@ -50,7 +50,7 @@ describe.each(tools.map((tool) => [mcpName(tool), tool] as const))("%s", (_name,
     }
   });
 
-  test("answers with an object that clients can check", () => {
+  test("answers with an object that clients can validate", () => {
     expect(outputSchema(tool)).toMatchObject({ type: "object" });
     expect(() => JSON.stringify(outputSchema(tool))).not.toThrow();
     expect(Object.keys(tool.output.shape)).not.toContain("password");
@@ -60,7 +60,7 @@ describe.each(tools.map((tool) => [mcpName(tool), tool] as const))("%s", (_name,
 test.each([
   ["read-only", readingTools],
   ["for some domains only", toolsFor({ ...operator("cli"), domains: new Set(["a.nl"]) }, tools)],
-])("where access is %s, no text names a tool that is not there", (_what, offered) => {
+])("with %s access no text names a tool that is missing", (_what, offered) => {
   expect(offered.length).toBeGreaterThan(2);
   for (const tool of offered) {
     const text = JSON.stringify([overMcp(tool.description), inputSchema(tool), outputSchema(tool)]);
@@ -70,7 +70,7 @@ test.each([
   }
 });
 
-test("passwords are marked as secret, and no other field of an input is called one", () => {
+test("only passwords are marked as secret", () => {
   for (const tool of [...tools, ...Object.values(operatorTools)]) {
     for (const [field, schema] of Object.entries(tool.input.shape)) {
       expect(isSecret(schema), `${tool.endpoint} ${field}`).toBe(/password|secret|key|token$/.test(field));
@@ -78,14 +78,14 @@ test("passwords are marked as secret, and no other field of an input is called o
   }
 });
 
-test("every number that a tool takes is a whole one, as its refusals say", () => {
+test("every number that a tool takes is an integer, as its refusals say", () => {
   const all = [...tools, ...Object.values(operatorTools)];
   const types = all.flatMap((tool) => Object.values(inputSchema(tool).properties).map(({ type }) => type));
   expect(types).toContain("integer");
   expect(types).not.toContain("number");
 });
 
-test("numbers have the bounds that they were given, and none that are JavaScript's own", () => {
+test("numbers have explicit bounds, never JavaScript's default ones", () => {
   for (const tool of [...tools, ...Object.values(operatorTools)]) {
     expect(JSON.stringify([inputSchema(tool), outputSchema(tool)])).not.toContain("9007199254740991");
   }
@@ -96,7 +96,7 @@ test("numbers have the bounds that they were given, and none that are JavaScript
   });
 });
 
-test("tools that only read are read, and those that take away say so", () => {
+test("read-only tools are marked as such, and destructive ones too", () => {
   const effects = Object.fromEntries(tools.map((tool) => [tool.endpoint, tool.effect]));
   expect(effects).toEqual({
     "add-domain": "write",
@@ -111,7 +111,7 @@ test("tools that only read are read, and those that take away say so", () => {
   });
 });
 
-test("no tool of an operator hides behind the name of one of the nine", () => {
+test("no operator's tool has the name of one of the nine", () => {
   const all = [...tools, ...Object.values(operatorTools)].map((tool) => tool.endpoint);
   expect(new Set(all).size).toBe(all.length);
   expect(tools.every((tool) => tool.input instanceof z.ZodObject)).toBe(true);

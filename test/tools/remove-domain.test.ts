@@ -16,7 +16,7 @@ test("a domain without mailboxes is removed", async () => {
   expect(await must("list-domains")).toMatchObject({ domains: [], total: 0 });
 });
 
-test("a domain with active mailboxes stays, and the hint says which tools empty it", async () => {
+test("a domain with active mailboxes stays, and the hint names the tools that empty it", async () => {
   const { must, run } = testStore();
   await must("add-domain", { domain: "example.nl" });
   await must("add-user", { email: "jan@example.nl", password: PASSWORD });
@@ -30,7 +30,7 @@ test("a domain with active mailboxes stays, and the hint says which tools empty 
   expect(await must("list-users")).toMatchObject({ total: 2 });
 });
 
-test("inactive mailboxes go with their domain, and cannot come back with it", async () => {
+test("inactive mailboxes are removed with their domain and do not return with it", async () => {
   const { must } = testStore();
   await must("add-domain", { domain: "example.nl" });
   await must("add-domain", { domain: "other.nl" });
@@ -46,7 +46,7 @@ test("inactive mailboxes go with their domain, and cannot come back with it", as
   });
 });
 
-test("a domain that is not registered is refused, and the hint says where to look", async () => {
+test("an unregistered domain is refused, and the hint says where to look", async () => {
   const { run } = testStore();
   expectRefusal(await run("remove-domain", { domain: "example.nl" }), "domain_not_found", ["list-domains"]);
 });

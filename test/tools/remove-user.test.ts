@@ -11,7 +11,7 @@ async function withJan(): Promise<TestStore> {
   return made;
 }
 
-test("by default a mailbox is only made inactive, and stays in the list", async () => {
+test("by default a mailbox becomes inactive and stays in the list", async () => {
   const { must } = await withJan();
   const removed = await must("remove-user", { email: "JAN@example.nl" });
   expect(removed).toEqual({
@@ -39,7 +39,7 @@ test("removing an inactive mailbox again changes nothing and says so", async () 
   expect(await must("list-users")).toEqual(before);
 });
 
-test("a hard delete takes the mailbox out of the list, active or inactive", async () => {
+test("a hard delete removes an active or inactive mailbox from the list", async () => {
   const { must } = await withJan();
   expect(await must("remove-user", { ...jan, hard_delete: true })).toEqual({
     ...jan,
@@ -57,7 +57,7 @@ test("a hard delete takes the mailbox out of the list, active or inactive", asyn
   expect(await must("list-users")).toMatchObject({ total: 0 });
 });
 
-test("a mailbox that does not exist is refused, and the hint says where to look", async () => {
+test("an unknown mailbox is refused, and the hint says where to look", async () => {
   const { run } = await withJan();
   const piet = await run("remove-user", { email: "piet@example.nl" });
   expect(expectRefusal(piet, "user_not_found", ["list-users"])).not.toContain("registered");

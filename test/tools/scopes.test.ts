@@ -7,7 +7,7 @@ import { PASSWORD, testStore } from "../support/store.ts";
 
 const jan = { email: "jan@example.nl" };
 
-/** What each kind of call needs, as the contract has it. */
+/** The scope that each kind of call needs, as promised. */
 const needs: ReadonlyArray<[endpoint: string, input: object, scope: Scope]> = [
   ["add-domain", { domain: "new.nl" }, "write"],
   ["remove-domain", { domain: "empty.nl" }, "destroy"],
@@ -35,13 +35,13 @@ async function populated() {
   return made;
 }
 
-test.each(needs)("%s %j is done with the one scope that it needs: %s", async (endpoint, input, scope) => {
+test.each(needs)("%s %j needs only the scope %s", async (endpoint, input, scope) => {
   const { run } = await populated();
   expect(await run(endpoint, input, token([scope]))).toMatchObject({ ok: true });
 });
 
 test.each(needs)(
-  "%s %j is forbidden to a token with every scope but %s, and changes nothing",
+  "%s %j is forbidden to a token with every scope except %s, and changes nothing",
   async (endpoint, input, scope) => {
     const { run, store, file } = await populated();
     const before = store.polls.now().state(wholeView);
@@ -54,7 +54,7 @@ test.each(needs)(
   },
 );
 
-test("whoever may not do it is told so before any password is hashed", async () => {
+test("a forbidden call is refused before any password is hashed", async () => {
   const { runtime, run } = await populated();
   let hashed = 0;
   runtime.hashPassword = async () => {

@@ -18,7 +18,7 @@ interface Page {
 const DOMAINS = ["a.nl", "ab.nl", "a.b.nl", "a-b.nl", "bücher.nl", "büro.nl", "büroœ.nl", "пример.рф"];
 const NAMES = ["jan", "jan.j", "jan_j", "jan-j", "ja", "j", "janna", "k", "0jan"];
 
-/** Every name at every domain, one of them inactive. */
+/** Every name in every domain. One of them is inactive. */
 async function populated() {
   const made = testStore();
   const emails: string[] = [];
@@ -50,13 +50,13 @@ async function found(
   }
 }
 
-/** In each form of its domain. */
+/** Returns the address in each form of its domain. */
 const forms = (email: string) => [
   email,
   email.replace(/@.*/, (domain) => `@${domainToUnicode(domain.slice(1))}`),
 ];
 
-test("a search finds every address that begins so, once, whatever the case and the size of the pages", async () => {
+test("a search finds every address with the prefix once, in any case and with any page size", async () => {
   const { must, emails } = await populated();
   await fc.assert(
     fc.asyncProperty(
@@ -80,7 +80,7 @@ test("a search finds every address that begins so, once, whatever the case and t
   );
 });
 
-test("a domain in other letters is found by whole labels, and by the ASCII that follows them", async () => {
+test("a Unicode domain is found by whole labels and by the ASCII after them", async () => {
   const { must, emails } = await populated();
   for (const email of emails) {
     const [stored = "", typed = ""] = forms(email);
@@ -101,7 +101,7 @@ test("a domain in other letters is found by whole labels, and by the ASCII that 
   expect(await of("jan@пример.рф")).toEqual(["jan@xn--e1afmkfd.xn--p1ai"]);
 });
 
-test("a search counts to ten thousand, and its pages are right beyond that", async () => {
+test("a search counts up to ten thousand, and its later pages are right too", async () => {
   const file = join(temporaryFolder(), "m25-mail.db");
   await seedDatabase(file, { users: 10_300, domains: 3, passwordHash: "x", at: "2026-03-01T12:00:00.000Z" });
   const store = openStore(file, { create: false });
@@ -120,7 +120,7 @@ test("a search counts to ten thousand, and its pages are right beyond that", asy
   expect(await must("list-users", { search: one })).toMatchObject({ users: [{ email: one }], total: 1 });
 });
 
-test("a name that a thousand domains have is found in those that begin as they should", async () => {
+test("a name that a thousand domains have is found in the domains with the prefix", async () => {
   const file = join(temporaryFolder(), "m25-mail.db");
   await seedDatabase(file, { users: 1100, domains: 1100, passwordHash: "x", at: "2026-03-01T12:00:00.000Z" });
   const store = openStore(file, { create: false });
@@ -137,7 +137,7 @@ test("a name that a thousand domains have is found in those that begin as they s
   expect((await found(must, { search: "user0001@domain", limit: 1000 })).total).toBe(1100);
 });
 
-test("a search that is refused is on record as it was meant", async () => {
+test("a refused search is recorded as it was meant", async () => {
   const { runtime, must } = await populated();
   const principal = { ...operator("cli"), scopes: new Set<Scope>(["write"]) };
   const outcome = await call(runtime, principal, toolOf("list-users"), { search: "Jan@bÜro" });
@@ -146,7 +146,7 @@ test("a search that is refused is on record as it was meant", async () => {
   expect(entries.at(-1)?.arguments).toEqual({ search: "jan@xn--bro-hoa" });
 });
 
-test("inactive mailboxes are found too, and what is not there is an empty list", async () => {
+test("inactive mailboxes are found too, and a search without matches is an empty list", async () => {
   const { must } = await populated();
   expect(await must("list-users", { search: "jan@a.nl" })).toMatchObject({
     users: [{ email: "jan@a.nl", active: false }],
@@ -168,14 +168,17 @@ test.each([
   ["two @", "jan@a@b", "one @"],
   ["a wildcard", "jan%", "letters"],
   ["an empty text", "", "letters"],
-])("a search for %s is refused, and it says what a search is for", async (_what, search, said) => {
-  const { run } = testStore();
-  expect(expectRefusal(await run("list-users", { search }), "invalid_input")).toContain("search: ");
-  const outcome = await run("list-users", { search });
-  expect(JSON.stringify(outcome.ok ? "" : [outcome.error.message, outcome.error.hint])).toContain(said);
-});
+])(
+  "a search for %s is refused, and the refusal explains what a search takes",
+  async (_what, search, said) => {
+    const { run } = testStore();
+    expect(expectRefusal(await run("list-users", { search }), "invalid_input")).toContain("search: ");
+    const outcome = await run("list-users", { search });
+    expect(JSON.stringify(outcome.ok ? "" : [outcome.error.message, outcome.error.hint])).toContain(said);
+  },
+);
 
-test("a cursor goes on with its own search in its own domain, and is refused elsewhere", async () => {
+test("a cursor continues its own search in its own domain, and is refused elsewhere", async () => {
   const { must, run } = await populated();
   const cursorOf = async (input: object) =>
     String(((await must("list-users", { ...input, limit: 1 })) as unknown as Page).next_cursor);
@@ -198,7 +201,7 @@ test("a cursor goes on with its own search in its own domain, and is refused els
   expect((await run("list-users", same)).ok).toBe(true);
 });
 
-test("pages of a search go on where mailboxes and whole domains came and went between them", async () => {
+test("a search's pages stay right while mailboxes and domains are added and removed", async () => {
   const { must } = await populated();
   const first = (await must("list-users", { search: "jan", limit: 3 })) as unknown as Page;
   await must("remove-user", { email: first.users.at(-1)?.email, hard_delete: true });
@@ -209,7 +212,7 @@ test("pages of a search go on where mailboxes and whole domains came and went be
   expect(seen).toContain("jana@a.nl");
 });
 
-test("access for some domains finds their mailboxes alone, and counts them alone", async () => {
+test("access to some domains finds and counts their mailboxes only", async () => {
   const { runtime, emails } = await populated();
   const domains = new Set(["ab.nl", "xn--bro-hoa.nl", "other.nl"]);
   const principal = { ...operator("cli"), domains };

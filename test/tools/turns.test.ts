@@ -4,7 +4,7 @@ import { Turns } from "../../tools/turns.ts";
 
 const BOUNDS = { ofOne: 2, line: 64, what: "calls are under way" };
 
-/** Asks for a turn of this key for each entry, all at once; the keys in the order in which they got theirs. */
+/** Requests a turn for each key, all at once. Returns the keys in the order of their turns. */
 async function turnsOf(keys: readonly string[], turns = new Turns(BOUNDS)): Promise<string[]> {
   const begun: string[] = [];
   await Promise.all(
@@ -17,12 +17,12 @@ async function turnsOf(keys: readonly string[], turns = new Turns(BOUNDS)): Prom
   return begun;
 }
 
-test("whoever asks once does not wait for the line of another", async () => {
+test("a single request does not wait for another's queue", async () => {
   const keys = [...Array<string>(60).fill("greedy"), "modest"];
   expect((await turnsOf(keys)).slice(0, 4)).toContain("modest");
 });
 
-test("those who wait take turns, whatever the length of their lines", async () => {
+test("waiting principals take turns, however long their queues are", async () => {
   const keys = ["a", "b", "c"].flatMap((key) => Array<string>(20).fill(key));
   const begun = await turnsOf(keys);
   for (let length = 6; length <= 60; length += 1) {
@@ -33,7 +33,7 @@ test("those who wait take turns, whatever the length of their lines", async () =
 
 const ONE_AT_A_TIME = { ...BOUNDS, ofOne: 1, ofAll: 1 };
 
-/** Tasks that end when told, by key: `begun` has the order of their turns. */
+/** Tasks that end when told, by key. `begun` has the order of their turns. */
 function heldTasks(turns: Turns) {
   const begun: string[] = [];
   const ends: Array<() => void> = [];
@@ -46,7 +46,7 @@ function heldTasks(turns: Turns) {
   return { begun, ask, end };
 }
 
-test("whoever comes while another's task runs comes next, before all of that other's line", async () => {
+test("a newcomer comes right after another's running task, before the rest of that queue", async () => {
   const { begun, ask, end } = heldTasks(new Turns(ONE_AT_A_TIME));
   const asked = ["greedy", "greedy", "greedy"].map(ask);
   for (let round = 0; round < 3; round += 1) {
@@ -60,7 +60,7 @@ test("whoever comes while another's task runs comes next, before all of that oth
   expect(begun).toEqual(["greedy", "modest", "greedy", "modest", "greedy", "modest"]);
 });
 
-test("many who ask one at a time, each again at once, leave a line its turns", async () => {
+test("many principals that repeat single requests leave a queue its turns", async () => {
   const turns = new Turns(ONE_AT_A_TIME);
   const begun: string[] = [];
   const tasks = (key: string) =>
@@ -78,7 +78,7 @@ test("many who ask one at a time, each again at once, leave a line its turns", a
   places.forEach((place, index) => void expect(place).toBeLessThanOrEqual(5 * (index + 1) + 5));
 });
 
-test("the event loop turns after 2 ms of calls that waited", async () => {
+test("the event loop turns after each 2 ms of waiting calls", async () => {
   let turned = 0;
   let isCounting = true;
   const count = () => {
@@ -96,7 +96,7 @@ test("the event loop turns after 2 ms of calls that waited", async () => {
   expect(turned).toBeGreaterThanOrEqual(17);
 });
 
-test("a task that fails gives its place to the next, and a line that is full refuses with what to do", async () => {
+test("a failed task gives its place to the next, and a full queue refuses with the next step", async () => {
   const turns = new Turns(BOUNDS);
   const failing = Array.from({ length: 70 }, () => turns.run("a", () => Promise.reject(new Error("no"))));
   const outcomes = await Promise.allSettled(failing);
@@ -107,7 +107,7 @@ test("a task that fails gives its place to the next, and a line that is full ref
   expect(await turnsOf(["a"], turns)).toEqual(["a"]);
 });
 
-test("whatever comes and however long it takes: never more at a time than the bounds, and all have their turn", async () => {
+test("with any tasks of any length, the bounds hold and all get their turn", async () => {
   const task = fc.record({ key: fc.constantFrom("a", "b", "c"), pause: fc.nat(3), lasts: fc.nat(4) });
   const bounds = fc.record({ ofOne: fc.integer({ min: 1, max: 3 }), ofAll: fc.integer({ min: 1, max: 4 }) });
   const tick = () => new Promise((resolve) => setImmediate(resolve));

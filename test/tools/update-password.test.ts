@@ -5,7 +5,7 @@ import { fakeHash, PASSWORD, testStore, toolOf } from "../support/store.ts";
 
 const jan = { email: "jan@example.nl" };
 
-test("a password is replaced, and nothing else of the mailbox changes", async () => {
+test("a new password changes nothing else of the mailbox", async () => {
   const now = new Date("2026-03-01T12:00:00Z");
   const { must, file } = testStore({ now: () => now });
   await must("add-domain", { domain: "example.nl" });
@@ -29,7 +29,7 @@ test("a password is replaced, and nothing else of the mailbox changes", async ()
   });
 });
 
-test("letters typed as one character or as two make the same stored password", async () => {
+test("composed and decomposed letters make the same stored password", async () => {
   const { must, file } = testStore();
   await must("add-domain", { domain: "example.nl" });
   await must("add-user", { ...jan, password: "Zoe\u0308 kookt" });
@@ -38,7 +38,7 @@ test("letters typed as one character or as two make the same stored password", a
   );
 });
 
-test("an inactive mailbox is refused and left so, and the hint says how one comes back that is wanted", async () => {
+test("an inactive mailbox is refused and unchanged, and the hint says how to restore it", async () => {
   const { must, run } = testStore();
   await must("add-domain", { domain: "example.nl" });
   await must("add-user", { ...jan, password: PASSWORD });
@@ -47,7 +47,7 @@ test("an inactive mailbox is refused and left so, and the hint says how one come
   expectRefusal(outcome, "user_inactive", ["add-user"]);
 });
 
-test("a mailbox that does not exist is refused, and a bad password before anything is looked up", async () => {
+test("an unknown mailbox is refused, but a bad password is refused first", async () => {
   const { must, run } = testStore();
   await must("add-domain", { domain: "example.nl" });
   expectRefusal(await run("update-password", { ...jan, password: PASSWORD }), "user_not_found", [
