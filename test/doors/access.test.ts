@@ -16,7 +16,7 @@ async function createToken(server: TestServer, input: object): Promise<string> {
   return String((await testRuntime(server.store).must("create-token", input)).token);
 }
 
-test("a token opens REST and MCP, and a sync key opens the sync; neither opens the other's door", async () => {
+test("a token opens REST and MCP, a sync key opens the sync, and neither opens the other's doors", async () => {
   const server = await startServer();
   const key = String((await server.api("add-node", { name: "pi" })).body.sync_key);
   expect(await status(server, "/api/list-domains", `Bearer ${server.token}`)).toBe(200);
@@ -32,7 +32,7 @@ test("a token opens REST and MCP, and a sync key opens the sync; neither opens t
   expect(report.status).toBe(401);
 });
 
-test("a token or key in the dress of the other is neither", async () => {
+test("a token rewritten as a key is refused, and so is a key rewritten as a token", async () => {
   const server = await startServer();
   const key = String((await server.api("add-node", { name: "pi" })).body.sync_key);
   expect(await status(server, "/api/list-domains", `Bearer ${key.replace("m25key", "m25tok")}`)).toBe(401);
@@ -41,7 +41,7 @@ test("a token or key in the dress of the other is neither", async () => {
   );
 });
 
-test("what is not exactly a token is no token", async () => {
+test("anything but the exact token is refused", async () => {
   const server = await startServer();
   const { token } = server;
   const [prefix, id, secret = ""] = token.split("_");
@@ -65,14 +65,14 @@ test("what is not exactly a token is no token", async () => {
   ];
   for (const authorization of wrong) {
     expect(await status(server, "/api/list-domains", authorization), authorization).toBe(401);
-    // Nor is it one for having come after the right one, which the server remembers.
+    // The same after a use of the right token, which the server then remembers.
     expect(await status(server, "/api/list-domains", `Bearer ${token}`)).toBe(200);
     expect(await status(server, "/api/list-domains", authorization), authorization).toBe(401);
   }
   expect(await status(server, "/api/list-domains", `bearer  ${token}`)).toBe(200);
 });
 
-test("no door takes a token or a key out of the address, where logs and histories keep it", async () => {
+test("no door accepts a token or a key in the address, where logs and browser histories would keep it", async () => {
   const server = await startServer();
   const key = String((await server.api("add-node", { name: "pi" })).body.sync_key);
   for (const path of ["/api/list-domains", "/mcp", "/metrics", "/sync/v1/maps", "/nowhere"]) {
@@ -85,7 +85,7 @@ test("no door takes a token or a key out of the address, where logs and historie
   }
 });
 
-test("a token ends at its time, to the millisecond", async () => {
+test("a token expires at its time, to the millisecond", async () => {
   const noon = new Date("2026-03-01T12:00:00Z");
   let now = noon;
   const server = await startServer({}, { now: () => now });
@@ -97,7 +97,7 @@ test("a token ends at its time, to the millisecond", async () => {
   expect((await server.api("list-domains", undefined, token)).status).toBe(401);
 });
 
-test("a token that was revoked at the shell ends at once", async () => {
+test("a token that was revoked at the shell is refused at once", async () => {
   const server = await startServer();
   const other = await createToken(server, { name: "other" });
   expect((await server.api("list-domains", undefined, other)).status).toBe(200);
@@ -106,7 +106,7 @@ test("a token that was revoked at the shell ends at once", async () => {
   expect((await server.api("list-domains", undefined, other)).status).toBe(401);
 });
 
-test("a removed node's key ends at once", async () => {
+test("a removed node's key is refused at once", async () => {
   const server = await startServer();
   const key = String((await server.api("add-node", { name: "pi" })).body.sync_key);
   expect(await status(server, "/sync/v1/maps", `Bearer ${key}`)).toBe(200);
@@ -114,7 +114,7 @@ test("a removed node's key ends at once", async () => {
   expect(await status(server, "/sync/v1/maps", `Bearer ${key}`)).toBe(401);
 });
 
-test("scopes hold by every door", async () => {
+test("scopes apply at every door", async () => {
   const server = await startServer();
   const token = await createToken(server, { name: "reader", scopes: ["read"] });
   expect((await server.api("list-users", undefined, token)).status).toBe(200);
@@ -132,7 +132,7 @@ test("scopes hold by every door", async () => {
   });
 });
 
-test("a token for one domain made at the shell sees and changes no other by any door", async () => {
+test("a token for one domain, made at the shell, sees and changes no other domain at any door", async () => {
   const server = await startServer();
   for (const domain of ["a.nl", "b.nl"]) await server.api("add-domain", { domain });
   const made = await m25mail([
@@ -164,7 +164,7 @@ test("a token for one domain made at the shell sees and changes no other by any 
   });
 });
 
-test("tokens that are used in turn open each what it is for", async () => {
+test("tokens used in turn each keep their own access", async () => {
   const server = await startServer();
   for (const domain of ["a.nl", "b.nl"]) await server.api("add-domain", { domain });
   const limited = await createToken(server, { name: "a", domains: ["a.nl"], scopes: ["read"] });
@@ -176,7 +176,7 @@ test("tokens that are used in turn open each what it is for", async () => {
   }
 });
 
-test("the audit log knows which token made a change, and by which door", async () => {
+test("the audit log shows which token made a change, and by which door", async () => {
   const server = await startServer();
   const token = await createToken(server, { name: "claude" });
   await server.api("add-domain", { domain: "a.nl" }, token);
@@ -190,7 +190,7 @@ test("the audit log knows which token made a change, and by which door", async (
   ]);
 });
 
-test("a token's secret and a key's are of 64 digits, of which none is made from another", () => {
+test("the 64 digits of a token's or key's secret are independent of each other", () => {
   for (const kind of ["token", "syncKey"] as const) {
     const secrets = Array.from({ length: 50 }, () => newCredential(kind).text.split("_")[2] ?? "");
     const places = Array.from({ length: 64 }, (_, place) => secrets.map((secret) => secret[place]).join(""));
@@ -199,7 +199,7 @@ test("a token's secret and a key's are of 64 digits, of which none is made from 
   }
 });
 
-test("when a token was used last is known within seconds", async () => {
+test("a token's last use is shown within seconds", async () => {
   const server = await startServer();
   await server.api("list-domains");
   const lastUsed = async () => {
@@ -209,7 +209,7 @@ test("when a token was used last is known within seconds", async () => {
   await expect.poll(lastUsed).toMatch(/^\d{4}-/);
 });
 
-test("nothing that stands in the database opens any door", async () => {
+test("nothing stored in the database opens any door", async () => {
   const server = await startServer();
   await server.api("add-node", { name: "pi" });
   const database = rawDatabase(server.database);

@@ -15,7 +15,7 @@ import { SyncingNode } from "../support/syncing-node.ts";
 
 type Entry = Record<string, unknown>;
 
-/** What `m25-mail audit --json` prints, but for the server's own first entries. */
+/** Returns the entries that `m25-mail audit --json` prints, without the server's own first ones. */
 async function audit(database: string, ...args: string[]): Promise<Entry[]> {
   const { code, stdout, stderr } = await m25mail(["audit", "--json", "--db", database, ...args]);
   expect({ code, stderr }).toEqual({ code: 0, stderr: stdout === "" ? "no entries\n" : "" });
@@ -26,7 +26,7 @@ async function audit(database: string, ...args: string[]): Promise<Entry[]> {
   return entries.filter(({ tool }) => tool !== "create-token" && tool !== "set-audit-retention");
 }
 
-test("every door's calls are on record, with who called, by which program, and how it ended", async () => {
+test("calls by every door are recorded with principal, program and outcome", async () => {
   const { url, token, database, api } = await startServer();
   for (const [n, kind] of clientKinds.entries()) {
     const client = await connectHttp(kind, url, token);
@@ -64,7 +64,7 @@ test("every door's calls are on record, with who called, by which program, and h
   ]);
 });
 
-test("a program's name for itself is cut short, of harmless characters, and no credential", async () => {
+test("a client's name is recorded shortened, with harmless characters and without credentials", async () => {
   const { url, token, database } = await startServer();
   const call = { name: "m25_mail_remove_domain", arguments: { domain: "none.nl" } };
   for (const name of ["a\u001b[31mb\n\u202ec", "x".repeat(5000), `${token}`]) {
@@ -77,7 +77,7 @@ test("a program's name for itself is cut short, of harmless characters, and no c
   ]);
 });
 
-test("what nodes and operators change without a tool is on record too", async () => {
+test("changes by nodes and operators without a tool are recorded too", async () => {
   const { url, database, api } = await startServer();
   const { body } = await api("add-node", { name: "pi" });
   const node = new SyncingNode(url, String(body.sync_key));
@@ -99,7 +99,7 @@ test("what nodes and operators change without a tool is on record too", async ()
   ]);
 });
 
-test("what an operator allows a client by OAuth is on record", async () => {
+test("grants by OAuth are recorded", async () => {
   const server = await startOAuthServer();
   await tokensFor(server, claudeFlow, { domains: ["example.nl"] });
   expect((await audit(server.database)).filter(({ door }) => door === "oauth")).toMatchObject([
@@ -114,7 +114,7 @@ test("what an operator allows a client by OAuth is on record", async () => {
   ]);
 });
 
-test("an entry has the address and the id of its request, also a refusal's; the shell has neither", async () => {
+test("an entry, also of a refusal, has its request's address and id, and one from the shell has neither", async () => {
   const server = await startServer({ "trusted-proxies": "127.0.0.1" });
   const behindProxy = { authorization: `Bearer ${server.token}`, "x-forwarded-for": "203.0.113.7" };
   const call = { name: "m25_mail_add_domain", arguments: { domain: "mcp.nl" } };
@@ -146,7 +146,7 @@ test("an entry has the address and the id of its request, also a refusal's; the 
   expect(stdout).toContain("operator (cli)  add-domain  done  revision 4  {");
 });
 
-test("what a node changed has the node's address and request", async () => {
+test("a change by a node is recorded with the node's address and request", async () => {
   const server = await startServer({ "trusted-proxies": "127.0.0.1" });
   const { body } = await server.api("add-node", { name: "pi" });
   const node = new SyncingNode(server.url, String(body.sync_key));
@@ -163,7 +163,7 @@ test("what a node changed has the node's address and request", async () => {
   ]);
 });
 
-test("the audit log can be asked for a time and for a principal, and read by a person", async () => {
+test("audit entries can be selected by time and principal, and printed for people", async () => {
   let now = Date.now() - 3 * 86_400_000;
   const { must, run, file } = testStore({ now: () => new Date(now) });
   await must("add-domain", { domain: "old.nl" });
@@ -195,7 +195,7 @@ test("the audit log can be asked for a time and for a principal, and read by a p
   });
 });
 
-test("what stands in the database cannot steer the terminal on which it is shown", async () => {
+test("stored text cannot send control characters to the terminal", async () => {
   const { store, file } = testStore();
   await store.write(({ audit: log }) =>
     log.append({
@@ -213,13 +213,13 @@ test("what stands in the database cannot steer the terminal on which it is shown
   expect(await audit(file)).toMatchObject([{ client: "a\nb", arguments: { domain: "\u0085\u2028" } }]);
 });
 
-test("a long audit log comes whole and in order, and whoever reads only its beginning does no harm", async () => {
+test("a long audit log is complete and in order, and a reader may stop early", async () => {
   const { store, file } = testStore();
   const entry = { principal: "claude", door: "mcp", tool: "add-domain", arguments: {} };
   const begin = Date.now();
   await store.write(async ({ audit: log }) => {
     for (let n = 0; n < 2500; n += 1) {
-      // Times that stand still and go back, as clocks do.
+      // Times that repeat and go back, as clocks do.
       await log.append({ ...entry, at: new Date(begin + (n % 7)).toISOString() });
     }
   });
@@ -238,7 +238,7 @@ test("a long audit log comes whole and in order, and whoever reads only its begi
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
 });
 
-test("entries that are past their retention go when the server starts, and the setting itself is on record", async () => {
+test("entries past their retention are removed when the server starts, and the setting itself is recorded", async () => {
   const old = await startServer({}, { now: () => new Date(Date.now() - 40 * 86_400_000) });
   await old.api("add-domain", { domain: "old.nl" });
   await old.close();

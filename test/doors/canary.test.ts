@@ -7,13 +7,13 @@ import { type HttpAnswer, http } from "../support/http.ts";
 import { m25mail, type Running, serveProcess } from "../support/program.ts";
 import { temporaryFolder, toolOf } from "../support/store.ts";
 
-/** A password that no other field accepts, so that it is one wherever it turns up. */
+/** A password that no other field accepts, so that any occurrence of it is the password. */
 const CANARY = "Canary!Hunter22#secret";
 
 type Input = Record<string, unknown>;
 type Door = (endpoint: string, input: Input) => Promise<string>;
 
-/** Good input for each tool, on a database where some of it exists; `n` makes it new. */
+/** Valid input for each tool, on a database where some of it exists. `n` makes it new. */
 function good(endpoint: string, n: string): Input {
   switch (endpoint) {
     case "add-domain":
@@ -32,7 +32,7 @@ function good(endpoint: string, n: string): Input {
   }
 }
 
-/** Every way to get a tool to refuse a call that has the canary in it. */
+/** Returns invalid inputs of a tool, each with the canary in it. */
 function bad(endpoint: string): Input[] {
   const fields = Object.keys(toolOf(endpoint).input.shape);
   const each = fields.map((field) => ({ ...good(endpoint, "x"), [field]: CANARY }));
@@ -73,12 +73,12 @@ function cliDoor(database: string): Door {
     );
     const args = ["call", endpoint, "--db", database, ...flags];
     const { stdout, stderr } = await m25mail(args, { input: `${password ?? ""}\n` });
-    // What was typed as the name of a flag is the caller's own, and is shown to say what is wrong.
+    // The name of an unknown flag is the caller's own text, and is shown to say what is wrong.
     return stdout + stderr.replace(`Unknown option '--${CANARY}'`, "");
   };
 }
 
-/** Requests with a secret wherever none belongs, and in messages that cannot be read. */
+/** Sends requests with a secret in every wrong place, and in unreadable messages. */
 function misplaced(url: string, token: string, secret: string): Array<Promise<HttpAnswer>> {
   const query = new URLSearchParams({ access_token: secret, [secret]: secret });
   const headers = {
@@ -109,7 +109,7 @@ function misplaced(url: string, token: string, secret: string): Array<Promise<Ht
   ];
 }
 
-/** Everything in the folder of the database, as it is on the disk at this moment. */
+/** Returns the content of every file in the database's folder. */
 function onDisk(folder: string): Array<[string, string]> {
   return readdirSync(folder)
     .filter((name) => name !== "first-token")
@@ -132,7 +132,7 @@ function expectNone(seen: ReadonlyArray<readonly [string, string]>, secret: stri
   }
 }
 
-test("passwords, keys and tokens are found nowhere: no answer, log or file", async () => {
+test("passwords, keys and tokens appear in no answer, log or file", async () => {
   const folder = temporaryFolder();
   const database = join(folder, "m25-mail.db");
   const server: Running & { url: string } = await serveProcess(database, ["--log-level", "debug"]);
@@ -182,7 +182,7 @@ test("passwords, keys and tokens are found nowhere: no answer, log or file", asy
   expect(succeeded).toBeGreaterThan(30);
   expect(seen.length).toBeGreaterThan(150);
 
-  // Credentials at the doors where they belong and where they do not, whole and cut short.
+  // Credentials at the right and the wrong doors, whole and shortened.
   for (const credential of [token, ...keys]) {
     for (const path of [
       "/api/list-domains",
@@ -230,7 +230,7 @@ test("passwords, keys and tokens are found nowhere: no answer, log or file", asy
     expect(secret.length).toBeGreaterThan(20);
     expectNone(seen, secret);
   }
-  // Hashes are in the database, and nowhere else.
+  // Only the database has hashes.
   expectNone(
     seen.filter(([where]) => !where.startsWith("m25-mail.db")),
     "$2b$10$",

@@ -8,7 +8,7 @@ import { ENTRY, m25mail } from "../support/program.ts";
 import { rawDatabase } from "../support/recount.ts";
 import { temporaryFolder, testRuntime } from "../support/store.ts";
 
-/** A database with example.nl, and `call` on it. */
+/** A database with example.nl, and `call` with that database. */
 async function shell() {
   const folder = temporaryFolder();
   const database = join(folder, "m25-mail.db");
@@ -26,7 +26,7 @@ async function opens(database: string, password: string): Promise<boolean> {
 
 const addJan = ["call", "add-user", "--email", "jan@example.nl"];
 
-test("--json prints the result alone, and without it people can read it", async () => {
+test("--json prints the result alone, and without it the output is for people", async () => {
   const { run } = await shell();
   const listed = await run(["call", "list-domains", "--json"]);
   expect(listed).toMatchObject({ code: 0, stderr: "" });
@@ -36,14 +36,14 @@ test("--json prints the result alone, and without it people can read it", async 
   expect(readable.stdout).toMatch(/^domain +user_count.*\nexample\.nl +0 .*\ntotal: 1\n$/);
 });
 
-test("a refusal is told on stderr with its hint, ends with 1, and prints nothing on stdout", async () => {
+test("a refusal goes to stderr with its hint, exits with 1, and leaves stdout empty", async () => {
   const { run } = await shell();
   const refused = await run(["call", "add-domain", "--domain", "example.nl", "--json"]);
   expect(refused).toMatchObject({ code: 1, stdout: "" });
   expect(refused.stderr).toMatch(/^domain_exists: .*\n.*m25-mail call add-user/);
 });
 
-test("a refusal calls operations, fields and arguments what they are called at the shell", async () => {
+test("a refusal uses the shell's names for operations, fields and arguments", async () => {
   const { run } = await shell();
   const refused = await run([...addJan, "--quota-mb", "0"], "correct horse\n");
   expect(refused).toMatchObject({ code: 1, stdout: "" });
@@ -85,7 +85,7 @@ test("a password is read from a file, without its line end", async () => {
   expect(await opens(database, "battery staple")).toBe(true);
 });
 
-test("a password file with a second line is refused: what stands there may have been meant as part of it", async () => {
+test("a password file with a second line is refused, because the line may be part of the password", async () => {
   const { run, database, folder } = await shell();
   const file = join(folder, "password");
   for (const text of ["correct horse\nbattery staple\n", "correct horse\n\n", "\ncorrect horse\n"]) {
@@ -100,13 +100,7 @@ test("a password file with a second line is refused: what stands there may have 
 
 test.each([
   ["nothing on standard input", addJan, "", 1, /^invalid_input: password: /],
-  [
-    "a password file that is not there",
-    [...addJan, "--password-file", "/nowhere"],
-    "",
-    2,
-    /\/nowhere cannot be read/,
-  ],
+  ["a missing password file", [...addJan, "--password-file", "/nowhere"], "", 2, /\/nowhere cannot be read/],
   [
     "a password as a flag",
     [...addJan, "--password", "canary-Hunter22"],
@@ -115,7 +109,7 @@ test.each([
     /never a flag.*--password-file/,
   ],
   ["a password as a flag with =", [...addJan, "--password=canary-Hunter22"], "", 2, /never a flag/],
-])("%s is refused, and no password is repeated", async (_what, args, input, code, words) => {
+])("%s is refused, and the refusal repeats no password", async (_what, args, input, code, words) => {
   const { run, database } = await shell();
   const refused = await run(args, input);
   expect(refused).toMatchObject({ code, stdout: "" });
@@ -146,7 +140,7 @@ test.each([
   [["oauth", "client", "add", "x"], /--redirect-uri is missing/, "oauth client add --help"],
   [["user", "set-quota", "jan@example.nl"], /MIB is missing/, "user set-quota --help"],
   [["token", "create", "x", "--expires", "soon"], /90d/, "token create --help"],
-])("%j is wrong usage, ends with 2 and names the help at hand", async (args, words, help) => {
+])("%j is wrong usage, exits with 2 and names the matching help", async (args, words, help) => {
   const { run } = await shell();
   const answer = await run(args);
   expect(answer).toMatchObject({ code: 2, stdout: "" });
@@ -154,7 +148,7 @@ test.each([
   expect(answer.stderr).toContain(`\nSee: m25-mail ${help}\n`);
 });
 
-test("a command on a database that is not there names the path and makes none", async () => {
+test("a command on a missing database names the path and creates none", async () => {
   const database = join(temporaryFolder(), "typo", "m25-mail.db");
   const answers = await Promise.all(
     [
@@ -171,7 +165,7 @@ test("a command on a database that is not there names the path and makes none", 
   expect(existsSync(join(database, ".."))).toBe(false);
 });
 
-test("the default database is in the user's own data folder, and a variable names another", async () => {
+test("the default database is in the user's data folder, and a variable sets another", async () => {
   const folder = temporaryFolder();
   const environment = { HOME: folder, XDG_DATA_HOME: join(folder, "data") };
   const missing = await m25mail(["token", "list"], { environment });
@@ -182,7 +176,7 @@ test("the default database is in the user's own data folder, and a variable name
   expect(found.code).toBe(0);
 });
 
-test("who reads only the first lines of a long list gets no error", async () => {
+test("a reader that stops after the first lines of a long list causes no error", async () => {
   const { database } = await shell();
   const command = `{ "$0" "$1" call list-domains --db "$2" | true; echo "code \${PIPESTATUS[0]}"; } 2>&1`;
   const output = execFileSync("bash", ["-c", command, process.execPath, ENTRY, database], {
@@ -192,7 +186,7 @@ test("who reads only the first lines of a long list gets no error", async () => 
   expect(output).toBe("code 0\n");
 });
 
-test("a bug is logged by its reference and its place, without its message, which may hold anything", async () => {
+test("a bug is logged with its reference and place, without its message, which may contain secrets", async () => {
   const { run, database } = await shell();
   rawDatabase(database).exec(
     "CREATE TRIGGER broken BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ABORT, 'canary-Hunter22'); END",
@@ -204,7 +198,7 @@ test("a bug is logged by its reference and its place, without its message, which
   expect(failed.stderr).not.toContain("Hunter");
 });
 
-test("a public provider's domain is registered only by an operator who says that it is meant", async () => {
+test("a public provider's domain is registered only if the operator confirms it with a flag", async () => {
   const { run } = await shell();
   const refused = await run(["call", "add-domain", "--domain", "gmail.com"]);
   expect(refused).toMatchObject({ code: 1, stdout: "" });

@@ -22,7 +22,7 @@ async function shell() {
   return (...args: string[]) => m25mail([...args, "--db", database]);
 }
 
-test("token create prints the token alone, and list shows it without itself", async () => {
+test("token create prints only the token, and list does not contain it", async () => {
   const run = await shell();
   const created = await run("token", "create", "claude", "--scopes", "read,write", "--expires", "90d");
   expect(created).toMatchObject({ code: 0, stderr: "" });
@@ -53,7 +53,7 @@ test("nodes are listed and removed", async () => {
   expect((await run("node", "remove", "pi")).stderr).toMatch(/^node_not_found/);
 });
 
-test("the command that node remove shows limits the node again as it was, once it is added anew", async () => {
+test("the command that node remove prints gives the node its limits again once it is added again", async () => {
   const run = await shell();
   const limited = await run(
     "node",
@@ -72,7 +72,7 @@ test("the command that node remove shows limits the node again as it was, once i
   expect(await run(...command.split(" "))).toEqual(limited);
 });
 
-test("node rotate-key prints the key alone, and beside it how the key gets onto the node", async () => {
+test("node rotate-key prints the key alone on stdout, and on stderr how to bring it to the node", async () => {
   const run = await shell();
   const { stdout, stderr } = await run("node", "rotate-key", "pi");
   expect(stdout).toMatch(/^m25key_[0-9a-f]{16}_[0-9a-f]{64}\n$/);
@@ -87,7 +87,7 @@ test("node rotate-key prints the key alone, and beside it how the key gets onto 
   expect(rest).toEqual({ name: "pi", old_key_ends_at: expect.any(String), next_step: stderr.trimEnd() });
 });
 
-test("node set shows all that then holds for the node, and refuses to set nothing", async () => {
+test("node set prints all settings of the node, and refuses to set nothing", async () => {
   const run = await shell();
   expect(await run("node", "set", "pi", "--role", "mx")).toEqual({
     code: 0,
@@ -105,7 +105,7 @@ test("node set shows all that then holds for the node, and refuses to set nothin
   expect(nothing.stderr).toMatch(/--domains, --role or --ip.*node list.*\nSee: m25-mail node set --help\n$/);
 });
 
-test("node list goes page by page, and shows the nodes of one status alone", async () => {
+test("node list has pages, and can show the nodes of one status only", async () => {
   const run = await shell();
   await run("call", "add-node", "--name", "mx1");
   const first = JSON.parse((await run("node", "list", "--limit", "1", "--json")).stdout);
@@ -124,7 +124,7 @@ test("node list goes page by page, and shows the nodes of one status alone", asy
   }
 });
 
-test("a mailbox gets another quota, and comes back with its old password", async () => {
+test("a mailbox gets another quota, and is restored with its old password", async () => {
   const run = await shell();
   expect((await run("user", "set-quota", "jan@example.nl", "50", "--json")).stdout).toContain(
     '"quota_mb":50',
@@ -147,7 +147,7 @@ test("a soft-deleted mailbox is purged at the shell", async () => {
   expect((await run("user", "restore", "jan@example.nl")).stderr).toMatch(/^user_not_found/);
 });
 
-test("help tells of every command, flag and variable, and of each command by itself", async () => {
+test("help lists every command, flag and variable, and each command has a help of its own", async () => {
   const [bare, help] = await Promise.all([m25mail([]), m25mail(["--help"])]);
   expect(bare).toMatchObject({ code: 0, stderr: "" });
   expect(bare.stdout).toBe(help.stdout);
@@ -179,7 +179,7 @@ test("help tells of every command, flag and variable, and of each command by its
   expect(addUser).not.toContain("m25_mail_");
 });
 
-test("each command has a help of its own, which tells of the flags that it takes and of no other command", async () => {
+test("a command's help lists its flags and no other command", async () => {
   const create = (await m25mail(["token", "create", "--help"])).stdout;
   for (const flag of ["--scopes", "--domains", "--expires", "--json", "--db"]) expect(create).toContain(flag);
   expect(create).not.toMatch(/token revoke|node set/);
@@ -190,7 +190,7 @@ test("each command has a help of its own, which tells of the flags that it takes
   expect(node).not.toContain("token");
 });
 
-test("the help of call lists the nine, a line each, also after a name that is none of them", async () => {
+test("the help of call lists the nine operations, one a line, also after an unknown name", async () => {
   for (const args of [["call"], ["call", "bogus"]]) {
     const { stdout } = await m25mail([...args, "--help"]);
     for (const { endpoint, title } of tools)
@@ -203,13 +203,13 @@ test("the help of call lists the nine, a line each, also after a name that is no
 
 const atTheServer = usages.filter((usage) => !/^(serve|stdio|call|backup|restore)\b/.test(usage.call));
 
-/** What stands on the command line for a command, but for flags. */
+/** Returns the words of a command line, without flags. */
 function wordsOf(usage: Usage): string[] {
   const given = usage.call.split(" | ")[0]?.match(/\b[A-Z]+\b/g) ?? [];
   return [...nameOf(usage).split(" "), ...given];
 }
 
-test("only a command that sets a password takes a hash cost, and its help alone tells of it", async () => {
+test("only commands that set a password take a hash cost, and only their help mentions it", async () => {
   const lines = [...atTheServer.map(wordsOf), ...tools.map(({ endpoint }) => ["call", endpoint])];
   const taken = lines.filter(([word = "", ...rest]) => {
     const others = word === "oauth" && rest[1] === "add" ? ["--redirect-uri", "http://localhost/"] : [];
@@ -230,7 +230,7 @@ test("only a command that sets a password takes a hash cost, and its help alone 
   expect(commandHelp(["restore"])).not.toContain("--hash-cost");
 });
 
-test("every command that help tells of is one, with every flag that help gives it", () => {
+test("every command and flag in the help exists", () => {
   expect(atTheServer.length).toBeGreaterThan(15);
   for (const usage of atTheServer) {
     const [word = "", ...rest] = wordsOf(usage);
@@ -241,7 +241,7 @@ test("every command that help tells of is one, with every flag that help gives i
   }
 });
 
-test("every command tells its version", async () => {
+test("every command prints its version", async () => {
   for (const args of [
     ["--version"],
     ["serve", "--version"],
@@ -262,7 +262,7 @@ const old = ["/usr/bin/node", "/usr/local/bin/node"].find(
 );
 
 test.skipIf(old === undefined)(
-  "a Node that is too old says one clear line instead of a crash (needs a Node 20)",
+  "a Node that is too old prints one clear line instead of crashing (needs a Node 20)",
   () => {
     for (const args of [["serve"], ["stdio"], ["--version"]]) {
       const { status, stdout, stderr } = spawnSync(old ?? "", [ENTRY, ...args], { encoding: "utf8" });

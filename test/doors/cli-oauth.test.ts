@@ -19,7 +19,7 @@ async function storedHash(database: string): Promise<string | undefined> {
   return hash;
 }
 
-test("operator set-password reads a line or a file, keeps a hash and repeats nothing", async () => {
+test("operator set-password reads a line or a file, stores a hash and prints no password", async () => {
   const database = await emptyDatabase();
   const file = join(temporaryFolder(), "password");
   writeFileSync(file, "another good password\n");
@@ -39,7 +39,7 @@ test("operator set-password reads a line or a file, keeps a hash and repeats not
   }
 });
 
-test("an operator's password is longer than a mailbox's", async () => {
+test("an operator's password must be longer than a mailbox's", async () => {
   const database = await emptyDatabase();
   const { code, stderr } = await m25mail(["operator", "set-password", "--db", database], {
     input: "elevenchars\n",
@@ -79,7 +79,7 @@ test.each([
   "https://user:password@client.example/back",
   "https://client.example/back#x",
   "not an address",
-])("a client is not registered with %s to go back to", async (uri) => {
+])("a client is not registered with %s as its redirect address", async (uri) => {
   const database = await emptyDatabase();
   const { code, stderr } = await m25mail([
     "oauth",
@@ -103,13 +103,13 @@ test.each([
   [["oauth", "client"], "oauth needs one of: client add"],
   [["oauth", "client", "add", "x"], "--redirect-uri is missing"],
   [["oauth", "grants", "revoke"], "ID is missing"],
-])("m25-mail %j says what it needs", async (args, words) => {
+])("m25-mail %j says what is missing", async (args, words) => {
   const { code, stderr } = await m25mail(args);
   expect(code).toBe(2);
   expect(stderr).toContain(words);
 });
 
-test("serve --oauth takes its settings from flags and from the environment", async () => {
+test("serve --oauth reads its settings from flags and from the environment", async () => {
   const database = await emptyDatabase();
   const { url } = await serveProcess(database, ["--oauth", "--public-url", "https://mail.example.nl"]);
   const metadata = await fetch(`${url}/.well-known/oauth-authorization-server`);

@@ -19,7 +19,7 @@ const jan = { email: "jan@example.nl" };
 const hardDelete = { ...jan, hard_delete: true };
 const yes: Answer = () => ({ action: "accept", content: { confirm: true } });
 
-/** Jan, and a domain with one soft-deleted mailbox, on two nodes of which one does not serve it; a third never polled. */
+/** Jan, and a domain with one soft-deleted mailbox, on two nodes; one serves it. A third never polled. */
 async function populate(store: Store): Promise<void> {
   const { must } = testRuntime(store);
   for (const domain of ["example.nl", "old.nl"]) await must("add-domain", { domain });
@@ -49,7 +49,7 @@ interface Opened {
   emails(): Promise<string[]>;
 }
 
-/** A client by each way in, whose person answers as told. */
+/** Connects a client by each door. Its person answers as given. */
 const waysIn = {
   HTTP: async (kind: ClientKind, answer?: Answer): Promise<Opened> => {
     const server = await populatedServer();
@@ -72,7 +72,7 @@ async function emailsOf(client: McpClient): Promise<string[]> {
   return users.map(({ email }) => email);
 }
 
-/** Who can put a question before a person: by whatever way as of 2026-07-28, before over a lasting connection only. */
+/** The clients that can ask a person: 2026-07-28 by any door, earlier revisions over stdio only. */
 const asking: ReadonlyArray<[way: keyof typeof waysIn, kind: ClientKind]> = [
   ["HTTP", "2.x 2026-07-28"],
   ["stdio", "2.x 2026-07-28"],
@@ -80,8 +80,8 @@ const asking: ReadonlyArray<[way: keyof typeof waysIn, kind: ClientKind]> = [
   ["stdio", "1.x"],
 ];
 
-describe.each(asking)("over %s a client of the line %s", (way, kind) => {
-  test("shows its person what will be lost, and loses it when they confirm", async () => {
+describe.each(asking)("over %s a %s client", (way, kind) => {
+  test("shows its person what will be lost, and removes it after they confirm", async () => {
     const asked: string[] = [];
     const { client, emails } = await waysIn[way](kind, (question) => {
       asked.push(question);
@@ -112,7 +112,7 @@ describe.each(asking)("over %s a client of the line %s", (way, kind) => {
       { action: "accept", content: { confirm: false } },
       /^declined: The person .*not confirm.*Nothing was changed/,
     ],
-  ])("changes nothing, and says why, when its person %s", async (_what, answer, said) => {
+  ])("changes nothing, and says why, if its person %s", async (_what, answer, said) => {
     const { client, emails } = await waysIn[way](kind, () => answer);
     const refused = await callTool(client, "remove-user", hardDelete);
     expect(refused).toMatchObject({
@@ -122,7 +122,7 @@ describe.each(asking)("over %s a client of the line %s", (way, kind) => {
     expect(await emails()).toEqual(["jan@example.nl", "gone@old.nl"]);
   });
 
-  test("does not bother its person with what can be undone, or what will be refused", async () => {
+  test("asks no question before a change that can be undone or will be refused", async () => {
     const asked: string[] = [];
     const { client } = await waysIn[way](kind, (question) => {
       asked.push(question);
@@ -139,16 +139,19 @@ describe.each(asking)("over %s a client of the line %s", (way, kind) => {
 
 const silent = (["HTTP", "stdio"] as const).flatMap((way) => clientKinds.map((kind) => [way, kind] as const));
 
-test.each(silent)("over %s a client of the line %s that cannot ask just does the call", async (way, kind) => {
-  const { client, emails } = await waysIn[way](kind);
-  expect((await callTool(client, "remove-user", hardDelete)).structuredContent).toMatchObject({
-    deleted: "hard",
-  });
-  expect(await emails()).toEqual(["gone@old.nl"]);
-});
+test.each(silent)(
+  "over %s a %s client that cannot ask makes the call without a question",
+  async (way, kind) => {
+    const { client, emails } = await waysIn[way](kind);
+    expect((await callTool(client, "remove-user", hardDelete)).structuredContent).toMatchObject({
+      deleted: "hard",
+    });
+    expect(await emails()).toEqual(["gone@old.nl"]);
+  },
+);
 
 test.each(["2.x legacy", "1.x"] as const)(
-  "over HTTP a client of the line %s, which the server cannot reach back to, just does the call",
+  "over HTTP a %s client, which the server cannot ask, makes the call without a question",
   async (kind) => {
     const { client, emails } = await waysIn.HTTP(kind, () => {
       throw new Error("nobody should be asked");
@@ -166,7 +169,7 @@ interface Result {
   content?: Array<{ text: string }>;
 }
 
-/** A call as of 2026-07-28, as it goes over the wire. */
+/** Sends a raw call of revision 2026-07-28. */
 async function send(recipient: Recipient, name: string, input: object, more: object = {}): Promise<Result> {
   const client = { name: "wire", capabilities: { elicitation: { form: {} } } };
   const { body } = await postCall(recipient, { name, arguments: input, ...more }, client);
@@ -185,7 +188,7 @@ async function withQuestion() {
   return { server, must, confirmation };
 }
 
-test("a confirmation works once: when it comes again, for a mailbox of the same address, the person is asked again", async () => {
+test("a confirmation works once, and a repeat for a new mailbox of that address asks again", async () => {
   const { server, must, confirmation } = await withQuestion();
   expect((await send(server, REMOVE, hardDelete, confirmation)).isError).toBeUndefined();
   expect((await send(server, REMOVE, hardDelete, confirmation)).content?.[0]?.text).toMatch(
@@ -196,7 +199,7 @@ test("a confirmation works once: when it comes again, for a mailbox of the same 
   expect(await must("list-users", { domain: "example.nl" })).toMatchObject({ total: 1 });
 });
 
-test("a confirmation is for its principal, its tool and its input alone", async () => {
+test("a confirmation is valid for its principal, its tool and its input only", async () => {
   const { server, must, confirmation } = await withQuestion();
   await must("add-user", { email: "piet@example.nl", password: PASSWORD });
   const other = { url: server.url, token: String((await must("create-token", { name: "other" })).token) };
@@ -212,7 +215,7 @@ test("a confirmation is for its principal, its tool and its input alone", async 
   expect(await must("list-users")).toMatchObject({ total: 2 });
 });
 
-test("when something else would be lost by now, the person is asked again", async () => {
+test("if something else would be lost by now, the person is asked again", async () => {
   const server = await populatedServer();
   const { must } = testRuntime(server.store);
   const remove = (more?: object) => send(server, "m25_mail_remove_domain", { domain: "old.nl" }, more);
@@ -227,7 +230,7 @@ test("when something else would be lost by now, the person is asked again", asyn
   expect(await must("list-domains")).toMatchObject({ total: 1 });
 });
 
-test("a question stands for ten minutes", async () => {
+test("a question expires after ten minutes", async () => {
   const { server, must, confirmation } = await withQuestion();
   vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 601_000 });
   onTestFinished(() => void vi.useRealTimers());
@@ -238,7 +241,7 @@ test("a question stands for ten minutes", async () => {
   expect(await must("list-users")).toMatchObject({ total: 1 });
 });
 
-test("a yes without the question, or to a forged one, is no yes", async () => {
+test("a yes without a question, or to a forged one, is refused", async () => {
   const { server, must, confirmation } = await withQuestion();
   const { requestState = "" } = confirmation;
   const [version, body, mac] = requestState.split(".");
@@ -261,7 +264,7 @@ test("a yes without the question, or to a forged one, is no yes", async () => {
   expect(await must("list-users")).toMatchObject({ total: 2 });
 });
 
-test("a token for one domain is asked about its own, and learns nothing by the question of others", async () => {
+test("a token for one domain is asked about that domain only, and learns nothing about others", async () => {
   const { server, must } = await withQuestion();
   const made = await must("create-token", { name: "old", domains: ["old.nl"] });
   const limited = { url: server.url, token: String(made.token) };
@@ -272,7 +275,7 @@ test("a token for one domain is asked about its own, and learns nothing by the q
 });
 
 test.each([["2.x legacy"], ["1.x"]] as const)(
-  "of a client (%s) that answers a question with an error it is said that nobody answered",
+  "a client (%s) that answers a question with an error is told that nobody answered",
   async (kind) => {
     const { client, emails } = await waysIn.stdio(kind, () => {
       throw new Error("nobody is here");
@@ -290,7 +293,7 @@ test.each([
   ["nothing", { action: "accept" }],
   ["null", { action: "accept", content: null }],
   ["a list", { action: "accept", content: [true] }],
-])("a confirmation that is %s is none", async (_what, answer) => {
+])("a confirmation with %s is not accepted", async (_what, answer) => {
   const { server, confirmation } = await withQuestion();
   const given = { ...confirmation, inputResponses: { confirm: answer } };
   const refused = await send(server, REMOVE, hardDelete, given);
@@ -301,7 +304,7 @@ test.each([
 test.each([
   ["a person's no", "decline", "declined"],
   ["a question that a host closed by itself", "cancel", "cancelled"],
-])("%s is on record as what it is", async (_what, action, outcome) => {
+])("%s is recorded as such", async (_what, action, outcome) => {
   const { server, must, confirmation } = await withQuestion();
   const no = { ...confirmation, inputResponses: { confirm: { action } } };
   expect((await send(server, REMOVE, hardDelete, no)).isError).toBe(true);
@@ -315,7 +318,7 @@ test.each([
   });
 });
 
-test("what a client is given to keep is no fingerprint that it could guess the revision from", async () => {
+test("the state that a client keeps does not let it guess the revision", async () => {
   const kept = await Promise.all(
     [await populatedServer(), await populatedServer()].map(async (server) => {
       const { requestState = "" } = await send(server, "m25_mail_remove_domain", { domain: "old.nl" });

@@ -11,14 +11,14 @@ import { http } from "../support/http.ts";
 import { serveProcess } from "../support/program.ts";
 import { temporaryFolder } from "../support/store.ts";
 
-test("a TLS handshake that is never begun is not waited for", async () => {
+test("a connection that never begins its TLS handshake is closed", async () => {
   const { cert, key, folder } = certificate();
   const server = await serveProcess(join(folder, "m25-mail.db"), ["--tls-cert", cert, "--tls-key", key]);
   const socket = connect(Number(new URL(server.url).port), "127.0.0.1").resume();
   await once(socket, "close");
 });
 
-/** This many connections from an address; the ones that were not hung up on at once, after `last` has been answered. */
+/** Opens this many connections from one address. Returns those still open once the last was answered. */
 async function connections(port: number, count: number, localAddress: string): Promise<Socket[]> {
   const sockets = Array.from({ length: count }, () =>
     connect({ port, host: "127.0.0.1", localAddress })
@@ -34,7 +34,7 @@ async function connections(port: number, count: number, localAddress: string): P
 
 const open = (sockets: readonly Socket[]) => sockets.filter((socket) => !socket.closed).length;
 
-test("one address has so many connections and no more; others are served meanwhile", async () => {
+test("one address has a limited number of connections, and others are served meanwhile", async () => {
   const server = await serveProcess(join(temporaryFolder(), "m25-mail.db"));
   const port = Number(new URL(server.url).port);
   const sockets = await connections(port, MOST_CONNECTIONS_OF_ONE + 20, "127.0.0.2");
@@ -50,7 +50,7 @@ test("one address has so many connections and no more; others are served meanwhi
   await expect.poll(health).toBe(200);
 });
 
-test("a trusted proxy may have more connections than another address, and nobody more than there are", async () => {
+test("a trusted proxy may have more connections than other addresses, and all together have a limit", async () => {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   onTestFinished(() => void server.close());

@@ -15,7 +15,7 @@ interface Listed {
   hint: string | null;
 }
 
-/** A server behind a proxy, and a node that was rotated: `first` has ended, `second` is in use. */
+/** A server behind a proxy, and a node after a rotation: `first` has ended, `second` is in use. */
 async function rotated() {
   let now = new Date("2026-03-01T12:00:00Z");
   const server = await startServer({ "trusted-proxies": "127.0.0.0/8" }, { now: () => now });
@@ -47,7 +47,7 @@ async function rotated() {
     later: (minutes: number) => (now = new Date(now.getTime() + minutes * 60_000)),
     listed: async () => ((await must("list-nodes")).nodes as Listed[])[0],
     alarms: () => server.log.filter((line) => line.includes("was used after it had ended")),
-    /** Resolves when what was noted so far is written: writes are in order, and this is one. */
+    /** Resolves once all earlier notes are written: writes are in order, and this is one. */
     written: () => server.store.write(async () => {}),
   };
 }
@@ -62,7 +62,7 @@ const alarmed = (address: string, at: string) => ({
   ),
 });
 
-test("a key that is used after it has ended is a sign of theft: the list of nodes, the log and the audit log say so", async () => {
+test("the list of nodes, the log and the audit log report the use of an ended key as a sign of theft", async () => {
   const { first, poll, later, listed, alarms, entries, log, must } = await rotated();
   later(GRACE);
   expect(await poll(first, "203.0.113.7")).toBe(401);
@@ -81,7 +81,7 @@ test("a key that is used after it has ended is a sign of theft: the list of node
   expect(JSON.stringify([log, await entries(), await listed()])).not.toContain(first.slice(0, 30));
 });
 
-test("a key that has ended may be used for ten minutes more, as by a node that is in the middle of a rotation", async () => {
+test("an ended key may be used for ten more minutes, as by a node in the middle of a rotation", async () => {
   const { first, poll, later, listed, alarms, written } = await rotated();
   expect(await poll(first)).toBe(401);
   later(GRACE - 0.1);
@@ -91,9 +91,9 @@ test("a key that has ended may be used for ten minutes more, as by a node that i
   expect(alarms()).toEqual([]);
 });
 
-test("the old key is no sign of theft while the fresh one was never used, also when its time is over", async () => {
+test("the old key is no sign of theft while the new one was never used, even after its time", async () => {
   const { second, poll, fresh, later, listed, alarms, written } = await rotated();
-  await fresh(second); // and the answer is lost
+  await fresh(second); // the answer is lost
   later(25 * HOUR);
   expect(await poll(second)).toBe(401);
   await written();
@@ -110,7 +110,7 @@ test("a key that was replaced before its first use has ended too", async () => {
   await expect.poll(listed).toMatchObject(alarmed("203.0.113.7", "2026-03-01T12:10:00.000Z"));
 });
 
-test("the use of an ended key is logged once an hour, and is in the audit log once", async () => {
+test("the use of an ended key is logged once an hour, and is once in the audit log", async () => {
   const { first, poll, later, listed, alarms, entries } = await rotated();
   later(GRACE);
   for (let minute = 0; minute < HOUR; minute += 6) {
@@ -124,7 +124,7 @@ test("the use of an ended key is logged once an hour, and is in the audit log on
   expect((await entries()).length).toBe(1);
 });
 
-test("keys that never were, right ids with wrong secrets, and an ended key once more are written nowhere", async () => {
+test("unknown keys, wrong secrets and a repeat of an ended key are recorded nowhere", async () => {
   const { first, second, poll, later, listed, alarms, store, written } = await rotated();
   const commit = async () => {
     await written();
@@ -147,7 +147,7 @@ test("keys that never were, right ids with wrong secrets, and an ended key once 
   expect(await commit()).toBe(loudly);
 });
 
-test("an operator's fresh key ends the notice when it is first used, and no key from before brings it back", async () => {
+test("the first use of an operator's new key clears the notice, and no earlier key brings it back", async () => {
   const { first, second, poll, rotate, later, listed, alarms, written } = await rotated();
   later(GRACE);
   await poll(first, "203.0.113.7");
@@ -163,7 +163,7 @@ test("an operator's fresh key ends the notice when it is first used, and no key 
   expect(alarms().length).toBe(1);
 });
 
-test("a key that the node exchanges itself leaves the notice: the thief may have exchanged it", async () => {
+test("a key exchanged by the node keeps the notice, because the thief may have exchanged it", async () => {
   const { first, second, poll, fresh, later, listed } = await rotated();
   later(GRACE);
   await poll(first);
@@ -172,7 +172,7 @@ test("a key that the node exchanges itself leaves the notice: the thief may have
   expect(await listed()).toMatchObject({ ended_key_used_at: "2026-03-01T12:10:00.000Z" });
 });
 
-test("a stolen key that an operator's ended is told of when it is used after that", async () => {
+test("a stolen key that an operator's rotation ended is reported when it is used later", async () => {
   const { second, poll, rotate, later, listed } = await rotated();
   expect(await poll(await rotate())).toBe(200);
   later(GRACE);
@@ -180,7 +180,7 @@ test("a stolen key that an operator's ended is told of when it is used after tha
   await expect.poll(listed).toMatchObject(alarmed("203.0.113.7", "2026-03-01T12:10:00.000Z"));
 });
 
-test("the list of nodes tells of an ended key for 30 days after its last use", async () => {
+test("the list of nodes reports an ended key for 30 days after its last use", async () => {
   const { first, poll, later, listed } = await rotated();
   later(GRACE);
   await poll(first);
@@ -191,7 +191,7 @@ test("the list of nodes tells of an ended key for 30 days after its last use", a
   expect(await listed()).toMatchObject(quiet);
 });
 
-test("of a removed node's key the log alone tells, also when a node of that name is there again", async () => {
+test("a removed node's key is reported in the log only, even if a new node has the name", async () => {
   const { second, poll, later, must, listed, alarms, entries, written } = await rotated();
   await must("remove-node", { name: "pi" });
   await must("add-node", { name: "pi" });
@@ -205,7 +205,7 @@ test("of a removed node's key the log alone tells, also when a node of that name
   expect(await entries()).toEqual([]);
 });
 
-test("a server that stops still writes down what it has just been shown", async () => {
+test("a server that stops still writes its latest contacts and uses of ended keys", async () => {
   const { first, poll, later, close, database } = await rotated();
   later(GRACE);
   await poll(first, "203.0.113.7");
@@ -216,7 +216,7 @@ test("a server that stops still writes down what it has just been shown", async 
   await store.close();
 });
 
-test("the shell's list shows from where a node called last, behind a proxy its own address", async () => {
+test("the shell's list shows the address of a node's last call, also behind a proxy", async () => {
   const { second, poll, must, listed } = await rotated();
   const address = async () =>
     ((await must("list-fleet")).nodes as Array<Record<string, unknown>>)[0]?.last_address;
@@ -226,7 +226,7 @@ test("the shell's list shows from where a node called last, behind a proxy its o
   expect(await listed()).not.toHaveProperty("last_address");
 });
 
-test("of a node that is refused for its address the list says which that is", async () => {
+test("the list shows the address of a node that is refused for its address", async () => {
   const { second, poll, must, later, listed } = await rotated();
   await must("set-node", { name: "pi", ip_address: "192.0.2.0/24" });
   await expect.poll(listed).toMatchObject({ status: "behind" });

@@ -3,14 +3,14 @@ import { http } from "../support/http.ts";
 import { type Route, serverWithRoutes } from "../support/routes.ts";
 import { startServer, type TestServer } from "../support/server.ts";
 
-/** Some paths that lead nowhere. */
+/** Paths that do not exist. */
 const nowhere: readonly Route[] = [
   ["GET", "/"],
   ["GET", "/api/unknown"],
   ["GET", "/%zz"],
 ];
 
-/** The routes that ask for no credential, with OAuth. There is no other way in for strangers. */
+/** All routes without a credential, with OAuth. Strangers have no other way in. */
 const open = [
   "GET /healthz",
   "HEAD /healthz",
@@ -41,7 +41,7 @@ async function ask(server: TestServer, method: string, path: string, headers: Re
 }
 
 describe.each(settings)("a server %s", (_name, flags) => {
-  test("refuses a name that is not its own on every route, and its log says which setting allows it", async () => {
+  test("refuses a foreign host name on every route, and its log names the setting that allows it", async () => {
     const server = await serverWithRoutes(flags);
     const authorization = `Bearer ${server.token}`;
     expect(server.routes.length).toBeGreaterThan(20);
@@ -53,7 +53,7 @@ describe.each(settings)("a server %s", (_name, flags) => {
     expect(server.log.join()).toMatch(/Host "evil\.example".*--public-url.*--allowed-hosts/);
   });
 
-  test("refuses a web page of another origin on every route, and its log says which setting allows it", async () => {
+  test("refuses a foreign origin on every route, and its log names the setting that allows it", async () => {
     const server = await serverWithRoutes(flags);
     const authorization = `Bearer ${server.token}`;
     for (const [method, path] of [...server.routes, ...nowhere]) {
@@ -65,7 +65,7 @@ describe.each(settings)("a server %s", (_name, flags) => {
     expect(server.log.join()).toMatch(/Origin .*--allowed-hosts/);
   });
 
-  test("asks for credentials on every route but a few, and never takes those of another kind", async () => {
+  test("needs a credential on all routes but a few, and accepts no other kind of credential", async () => {
     const server = await serverWithRoutes(flags);
     const key = String((await server.api("add-node", { name: "pi" })).body.sync_key);
     const closed = [...server.routes, ...nowhere].filter((route) => !open.includes(route.join(" ")));
@@ -94,20 +94,20 @@ test.each([
   "localhost/x",
   "127.0.0.2",
   "192.0.2.1",
-])("the host %s is not taken for this machine", async (host) => {
+])("the host %s does not count as this machine", async (host) => {
   const server = await startServer();
   expect((await http(`${server.url}/healthz`, { headers: { host } })).status).toBe(403);
 });
 
 test.each(["localhost", "localhost:1", "LOCALHOST", "127.0.0.1:8625", "[::1]", "[::1]:8625"])(
-  "the host %s is this machine",
+  "the host %s counts as this machine",
   async (host) => {
     const server = await startServer();
     expect((await http(`${server.url}/healthz`, { headers: { host } })).status).toBe(200);
   },
 );
 
-test("the names that the operator gave are allowed, as hosts and as origins, and no others", async () => {
+test("configured names are allowed as hosts and as origins, and no others", async () => {
   const server = await startServer({
     "public-url": "https://mail.example.nl/m25",
     "allowed-hosts": "m25.internal, 192.0.2.7,2001:db8::7",
@@ -128,7 +128,7 @@ test("the names that the operator gave are allowed, as hosts and as origins, and
   expect(await health({ origin: "https://other.example.nl" })).toBe(403);
 });
 
-test("an odd origin is refused as any other", async () => {
+test("an unusual origin is refused like any other", async () => {
   const server = await startServer();
   for (const origin of [
     "",
@@ -142,7 +142,7 @@ test("an odd origin is refused as any other", async () => {
   }
 });
 
-test("what is logged of a refused name is short and cannot forge another line", async () => {
+test("a refused name is logged shortened, and cannot forge another line", async () => {
   const server = await startServer();
   server.log.length = 0;
   await http(`${server.url}/healthz`, { headers: { host: `${"x".repeat(5000)}.example` } });
@@ -163,7 +163,7 @@ test("without OAuth the well-known paths are plain 404s", async () => {
   }
 });
 
-test("a method that a path does not have is answered 405 with those it has, to whoever may call it", async () => {
+test("a wrong method gets 405 with the right ones, if the caller may call the path", async () => {
   const server = await startServer();
   const key = String((await server.api("add-node", { name: "pi" })).body.sync_key);
   for (const [method, path, allow, credential = server.token] of [
@@ -204,7 +204,7 @@ test("a method that a path does not have is answered 405 with those it has, to w
   expect(await server.api("list-domains")).toMatchObject({ body: { total: 0 } });
 });
 
-test("a path that is not there is a 404 to whoever has the credential of those beside it", async () => {
+test("an unknown path is a 404 for callers with a credential for the paths beside it", async () => {
   const server = await startServer();
   const key = String((await server.api("add-node", { name: "pi" })).body.sync_key);
   for (const [path, credential] of [
@@ -221,7 +221,7 @@ test("a path that is not there is a 404 to whoever has the credential of those b
   }
 });
 
-test("HEAD tells of whatever GET would give, but for what nodes poll", async () => {
+test("HEAD gives the headers of GET everywhere except on the nodes' poll", async () => {
   const server = await startServer();
   const headers = { authorization: `Bearer ${server.token}` };
   for (const path of ["/healthz", "/api/list-domains", "/api/openapi.json", "/metrics"]) {

@@ -7,7 +7,7 @@ import { fakeHash, PASSWORD, temporaryFolder } from "../support/store.ts";
 
 const MANY = 20_000;
 
-/** A database whose mailboxes were soft-deleted long ago, but for the first of each domain. */
+/** A database whose mailboxes were all soft-deleted long ago, except the first of each domain. */
 async function withManyInactive() {
   const file = join(temporaryFolder(), "m25-mail.db");
   const at = new Date(Date.now() - 60 * 86_400_000).toISOString();
@@ -15,7 +15,7 @@ async function withManyInactive() {
   const database = rawDatabase(file);
   database.exec("UPDATE users SET active = 0 WHERE local_part <> 'user00001'");
   keepRecount(database);
-  // The clock is believed only where there was a sign of life of late.
+  // The clock is trusted only after a recent sign of life.
   database
     .prepare(
       "INSERT INTO audit_log (at, principal, door, tool, arguments, revision) VALUES (?, 'a', 'cli', 'b', '{}', 0)",
@@ -33,7 +33,7 @@ test.each([
   ["SIGTERM", 0],
   ["SIGKILL", null],
 ] as const)(
-  "a server answers while it purges; after a %s in the middle the next one purges what is left",
+  "a server answers while it purges, and after a %s in the middle the next one purges the rest",
   async (signal, code) => {
     const { file, database, inactive, purged } = await withManyInactive();
     const token = (await m25mail(["token", "create", "t", "--db", file])).stdout.trim();
@@ -57,7 +57,7 @@ test.each([
 
 test("two servers on one database purge each mailbox once", async () => {
   const { file, database, inactive, purged } = await withManyInactive();
-  // Else both would make the first token at one moment, and one would refuse to start.
+  // Else both would make a first token at the same moment, and one would refuse to start.
   await m25mail(["token", "create", "t", "--db", file]);
   await Promise.all([serveProcess(file, settings), serveProcess(file, settings)]);
   await expect.poll(inactive).toBe(0);

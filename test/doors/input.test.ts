@@ -8,7 +8,7 @@ import { postMcp, rpc } from "../support/mcp.ts";
 import { startServer } from "../support/server.ts";
 import { PASSWORD, toolOf } from "../support/store.ts";
 
-/** What a call is taken for; undefined where it is refused. */
+/** Returns how a call is understood; undefined if it is refused. */
 function taken(tool: Tool, input: unknown) {
   try {
     const { scope, password, arguments: recorded } = tool.parse(input);
@@ -25,7 +25,7 @@ const right: Readonly<Record<string, unknown>> = {
   name: "pi",
 };
 
-/** Every field of the nine, with an input that is right without it or with its usual value. */
+/** Every field of the nine tools, with an input that is valid without it or with its usual value. */
 const fields = tools.flatMap((tool) => {
   const { properties, required = [] } = inputSchema(tool);
   const base = Object.fromEntries(required.map((name) => [name, right[name]]));
@@ -62,7 +62,7 @@ const anything = fc.oneof(
 describe.each(fields)("$tool.endpoint, $field", ({ tool, field, base, isOptional }) => {
   const type = inputSchema(tool).properties[field]?.type;
 
-  test("whatever a host sends is what it is by the schema, or plainly one other thing, or refused", () => {
+  test("any value means what the schema says, or clearly one other thing, or is refused", () => {
     fc.assert(
       fc.property(anything, (value) => {
         const input = { ...base, [field]: value };
@@ -81,7 +81,7 @@ describe.each(fields)("$tool.endpoint, $field", ({ tool, field, base, isOptional
     );
   });
 
-  test("what the schema allows means the same as without the door", () => {
+  test("valid input passes the door unchanged", () => {
     const { [field]: usual = { integer: 10, boolean: true }[String(type)] } = right;
     const input = { ...base, ...(usual !== undefined && { [field]: usual }) };
     expect(plainInput(tool, input)).toEqual(input);
@@ -89,7 +89,7 @@ describe.each(fields)("$tool.endpoint, $field", ({ tool, field, base, isOptional
   });
 });
 
-test("a mailbox is removed for good by a real true and nothing else", () => {
+test("only a real true removes a mailbox for good", () => {
   const removeUser = toolOf("remove-user");
   fc.assert(
     fc.property(fc.oneof(anything, fc.constantFrom("true", "True", "yes", 1, "1", [true], true)), (value) => {
@@ -103,7 +103,7 @@ test("a mailbox is removed for good by a real true and nothing else", () => {
   );
 });
 
-test("a password is taken as it is, or refused, never made from something else", () => {
+test("a password is taken unchanged or refused, never converted", () => {
   for (const endpoint of ["add-user", "update-password"]) {
     const tool = toolOf(endpoint);
     for (const password of [null, "", 12345678, false, ["correct horse"], { text: "correct horse" }]) {
@@ -118,13 +118,13 @@ test("a password is taken as it is, or refused, never made from something else",
   }
 });
 
-describe("what a host adds for itself", () => {
+describe("fields that a host adds", () => {
   const added = fc.oneof(
     fc.constant("wait_for_previous"),
     fc.string({ maxLength: 20 }).map((name) => `_${name}`),
   );
 
-  test("is left out at MCP, whatever it is, and is no part of what is recorded", () => {
+  test("are ignored at MCP, whatever they are, and not recorded", () => {
     for (const { tool, base } of fields) {
       fc.assert(
         fc.property(fc.dictionary(added, fc.jsonValue(), { maxKeys: 3 }), (own) => {
@@ -135,7 +135,7 @@ describe("what a host adds for itself", () => {
     }
   });
 
-  test("is an error at REST, as every field that a call does not have", async () => {
+  test("are errors at REST, like every unknown field", async () => {
     const server = await startServer();
     for (const own of ["wait_for_previous", "_reason"]) {
       const { status, body } = await server.api("add-domain", { domain: "example.nl", [own]: true });
@@ -149,7 +149,7 @@ const callText = async (server: { url: string; token: string }, name: string, in
   return (JSON.parse(body).result.content as Array<{ text: string }>)[0]?.text ?? "";
 };
 
-test("a call as Gemini CLI and Claude Code make it is done over MCP", async () => {
+test("calls as Gemini CLI and Claude Code send them work over MCP", async () => {
   const server = await startServer();
   const domain = { domain: "example.nl", wait_for_previous: true };
   expect(await callText(server, "m25_mail_add_domain", domain)).toContain('"domain":"example.nl"');
@@ -165,7 +165,7 @@ test("a call as Gemini CLI and Claude Code make it is done over MCP", async () =
   expect((await server.api("add-node", { name: "pi", ip_address: null })).status).toBe(200);
 });
 
-test("a misspelt argument is an error that names it, unless it may be a secret in the wrong place", async () => {
+test("a misspelt argument is an error that names it, unless the name may be a secret", async () => {
   const server = await startServer();
   const said = (name: string) =>
     callText(server, "m25_mail_add_domain", { domain: "example.nl", [name]: "CANARY" });

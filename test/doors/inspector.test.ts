@@ -9,7 +9,7 @@ import { temporaryFolder } from "../support/store.ts";
 
 const CLI = fileURLToPath(import.meta.resolve("@modelcontextprotocol/inspector/clients/cli/build/index.js"));
 
-/** Runs the MCP Inspector's command line; it keeps its settings in a folder of this run. */
+/** Runs the MCP Inspector's command line, with its settings in a folder of this run. */
 function inspect(...args: string[]): Promise<Finished> {
   return m25mail(args, {
     command: [process.execPath, CLI],
@@ -28,7 +28,7 @@ const doors = {
 };
 
 for (const [door, target] of Object.entries(doors)) {
-  test(`the Inspector lists the nine tools over ${door} and finds nothing that a client could not read`, async () => {
+  test(`the Inspector lists the nine tools over ${door} and finds no error in them`, async () => {
     const { code, stdout, stderr } = await inspect(
       ...(await target()),
       ...["--method", "tools/list", "--strict"],

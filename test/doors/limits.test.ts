@@ -5,21 +5,21 @@ import { http, rawHttp } from "../support/http.ts";
 import { serverWithRoutes } from "../support/routes.ts";
 import { startServer } from "../support/server.ts";
 
-test("header fields over the limit are refused, and nothing of them is repeated", async () => {
+test("header fields over the limit are refused, and the answer repeats none", async () => {
   const server = await startServer();
   const answer = await http(`${server.url}/healthz`, { headers: { "x-large": "canary".repeat(3000) } });
   expect(answer.status).toBe(431);
   expect(answer.body).not.toContain("canary");
 });
 
-test("what is not HTTP is answered with a plain 400", async () => {
+test("a request that is not HTTP gets a plain 400", async () => {
   const server = await startServer();
   const answer = await rawHttp(server.url, "EHLO canary\r\n\r\n");
   expect(answer).toMatch(/^HTTP\/1\.1 400 /);
   expect(answer).not.toContain("canary");
 });
 
-test("who shows no valid credential keeps no connection, and who does keeps it", async () => {
+test("the connection is closed without a valid credential, and kept with one", async () => {
   const server = await startServer({ oauth: "true", "public-url": "https://mail.example.nl" });
   const key = String((await server.api("add-node", { name: "pi" })).body.sync_key);
   const connectionAfter = async (path: string, headers: Record<string, string> = {}) => {
@@ -41,7 +41,7 @@ test("who shows no valid credential keeps no connection, and who does keeps it",
   expect(await connectionAfter("/sync/v1/maps", bearer(key))).toBe("keep-alive");
 });
 
-/** Sends an endless body and says how many bytes went before the server hung up. */
+/** Sends an endless body. Returns how many bytes were sent before the server closed the connection. */
 function endless(url: string, path: string, credential: string, type: string): Promise<number> {
   let written = 0;
   return new Promise((resolve) => {
@@ -64,7 +64,7 @@ function endless(url: string, path: string, credential: string, type: string): P
   });
 }
 
-test("a body that is too large or never ends is cut off on every route", async () => {
+test("a body that is too large or endless is cut off on every route", async () => {
   const server = await serverWithRoutes({ oauth: "true", "public-url": "https://mail.example.nl" });
   const key = String((await server.api("add-node", { name: "pi" })).body.sync_key);
   const posts = server.routes.filter(([method]) => method === "POST");
@@ -78,7 +78,7 @@ test("a body that is too large or never ends is cut off on every route", async (
       headers: { authorization: `Bearer ${credential}`, "content-type": type },
       body: "x".repeat(BODY_LIMIT + 1),
     });
-    expect(large.status, path).toBe(/^\/(token|revoke)/.test(path) ? 400 : 413); // RFC 6749 5.2 has no finer one
+    expect(large.status, path).toBe(/^\/(token|revoke)/.test(path) ? 400 : 413); // RFC 6749 section 5.2 has no finer status
     expect(await endless(server.url, path, credential, type), path).toBeLessThan(20_000_000);
   }
   expect((await http(`${server.url}/healthz`)).status).toBe(200);

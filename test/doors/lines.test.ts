@@ -4,7 +4,7 @@ import { Lines } from "../../src/doors/mcp/lines.ts";
 
 const MOST = 20;
 
-test("lines are the same however they are cut to pieces, and none is kept that is too long", () => {
+test("lines are the same in any division into chunks, and a line that is too long is not kept", () => {
   fc.assert(
     fc.property(
       fc.array(fc.string({ unit: "binary", maxLength: 12 }).map((text) => text.replaceAll("\n", " "))),

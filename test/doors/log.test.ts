@@ -18,7 +18,7 @@ import { SyncingNode } from "../support/syncing-node.ts";
 
 type Line = Record<string, unknown>;
 
-/** A server in a process of its own that logs JSON, with what it has logged once it is told to stop. */
+/** A server that logs JSON, as a process of its own. `lines` stops it and returns its log. */
 async function jsonServer(...flags: string[]) {
   const database = join(temporaryFolder(), "m25-mail.db");
   const server = await serveProcess(database, ["--log-format", "json", ...flags]);
@@ -45,7 +45,7 @@ async function jsonServer(...flags: string[]) {
   };
 }
 
-test("each request has one line of JSON, with the call that came in it, and a poll that finds nothing new none", async () => {
+test("each request has one line of JSON with its call, and a poll without news has none", async () => {
   const { url, token, api, lines } = await jsonServer();
   await api("add-domain", { domain: "example.nl" });
   await api("add-domain", { domain: "example.nl" });
@@ -79,7 +79,7 @@ test("each request has one line of JSON, with the call that came in it, and a po
   expect(logged.at(-1)?.msg).toMatch(/^m25-mail stops/);
 });
 
-test("a request whose body cannot be read is logged as that", async () => {
+test("a request with an unreadable body is logged as such", async () => {
   const { url, token, log } = await startServer();
   for (const [body, type, status, refused] of [
     ["{", "application/json", 400, "The request could not be read."],
@@ -98,7 +98,7 @@ test("a request whose body cannot be read is logged as that", async () => {
   }
 });
 
-test("a call whose caller hung up before its end has a line of its own, with the request's id", async () => {
+test("a call whose caller hangs up early has a line of its own, with the request's id", async () => {
   const { url, token, api, lines } = await jsonServer("--hash-cost", "14"); // a second, or many on a busy machine
   await api("add-domain", { domain: "example.nl" });
   const body = JSON.stringify({ email: "jan@example.nl", password: "a password that is long enough" });
@@ -106,7 +106,7 @@ test("a call whose caller hung up before its end has a line of its own, with the
   const socket = connect(Number(port), hostname);
   const headers = `Host: ${hostname}\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json`;
   socket.write(`POST /api/add-user HTTP/1.1\r\n${headers}\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
-  // Its password is being hashed once another call has been answered.
+  // The server hashes its password once it has answered another call.
   await api("list-domains", undefined, "GET");
   socket.destroy();
   await expect.poll(async () => (await api("list-users", undefined, "GET")).body).toContain("jan@example.nl");
@@ -119,7 +119,7 @@ test("a call whose caller hung up before its end has a line of its own, with the
   ]);
 });
 
-test("of many calls in one message none is missing in the log", async () => {
+test("every call of a message with many calls is logged", async () => {
   const server = await startServer();
   const calls = ["m25_mail_list_domains", "m25_mail_list_users", "m25_mail_list_nodes"].map((name, id) => ({
     ...rpc("tools/call", { name, arguments: {} }),
@@ -135,7 +135,7 @@ test("of many calls in one message none is missing in the log", async () => {
   ]);
 });
 
-test("the reference that a caller is shown of a bug is its request's, by every door", async () => {
+test("the reference that a caller gets for a bug is the request's id, at every door", async () => {
   const { url, token, database, api, lines } = await jsonServer();
   rawDatabase(database).exec(
     "CREATE TRIGGER broken BEFORE INSERT ON domains BEGIN SELECT RAISE(ABORT, 'secret internals'); END",
@@ -175,7 +175,7 @@ test("a caller cannot forge a line of the log, in either format", async () => {
   }
 });
 
-test("strangers do not fill the log, and metrics count every request of theirs", async () => {
+test("strangers cannot flood the log, but the metrics count all their requests", async () => {
   const { url, token, api, lines } = await jsonServer("--log-level", "debug");
   const began = Date.now();
   for (let n = 0; n < 100; n += 1) {
@@ -191,7 +191,7 @@ test("strangers do not fill the log, and metrics count every request of theirs",
   const logged = await lines();
   const strangers = logged.filter(({ msg, principal }) => msg === "request" && principal === undefined);
   expect(strangers).toHaveLength(300);
-  // Sixty at once, and one more each second.
+  // Sixty at once, then one each second.
   const noted = strangers.filter(({ level }) => level === "info");
   expect(noted.length).toBeLessThanOrEqual(61 + seconds);
   const warnings = logged.filter(({ level }) => level === "warn").map(({ msg }) => String(msg));
@@ -205,7 +205,7 @@ test("strangers do not fill the log, and metrics count every request of theirs",
   expect(logged).toContainEqual(expect.objectContaining({ level: "info", principal: "first" }));
 });
 
-test("a path that cannot be decoded is logged and counted as any other", async () => {
+test("a path that cannot be decoded is logged and counted like any other", async () => {
   const server = await startServer();
   server.log.length = 0;
   expect((await http(`${server.url}/%zz`)).status).toBe(401);
@@ -221,7 +221,7 @@ test("a path that cannot be decoded is logged and counted as any other", async (
   expect(body).toContain('http_requests_total{route="none",status="401"} 1');
 });
 
-test("what a line is given cannot end it or steer a terminal, in either format", async () => {
+test("logged values cannot end a line or control a terminal, in either format", async () => {
   const code = `
     import { stderrLog } from ${JSON.stringify(join(import.meta.dirname, "../../src/log/log.ts"))};
     import { jsonLog } from ${JSON.stringify(join(import.meta.dirname, "../../src/log/json-log.ts"))};
@@ -241,7 +241,7 @@ test("what a line is given cannot end it or steer a terminal, in either format",
   expect(stderr).not.toMatch(/[^\P{Cc}\n]|[\u2028\u202e]|m25tok|m25key/u);
 });
 
-test("--log-level says the least that is logged, and no other word is taken", async () => {
+test("--log-level sets the least level that is logged, and other words are refused", async () => {
   const quiet = await jsonServer("--log-level", "debug");
   await http(`${quiet.url}/healthz`);
   expect(await quiet.lines()).toContainEqual(expect.objectContaining({ level: "debug", route: "/healthz" }));
@@ -253,14 +253,14 @@ test("--log-level says the least that is logged, and no other word is taken", as
   }
 });
 
-test("over stdio calls are not logged, for nobody may be reading", async () => {
+test("stdio does not log calls, because nobody may be reading", async () => {
   const stderr: string[] = [];
   const client = await connectStdio("1.x", join(temporaryFolder(), "m25-mail.db"), stderr);
   for (let n = 0; n < 1000; n += 1) await callTool(client, "list-domains");
   expect(stderr.join("")).toMatch(/^\S+ info made a new database \S+\n$/);
 });
 
-test("a request that its caller gives up is told from one that was answered", async () => {
+test("a request that its caller aborts is logged differently from an answered one", async () => {
   const { url, token, log, api } = await startServer();
   const { hostname, port } = new URL(url);
   const socket = connect(Number(port), hostname);
@@ -274,7 +274,7 @@ test("a request that its caller gives up is told from one that was answered", as
   expect(aborted()[0]).toContain('"route":"/api/add-domain"');
 });
 
-test("what looks like a secret does not leave through the log, wherever it stands", () => {
+test("secrets are removed from the log, wherever they stand", () => {
   const token = newCredential("token").text;
   const key = newCredential("syncKey").text;
   const opaque = "Vt3kPq9xLm2RzB7nYc4WdH8sJf6GaE1uTo5iQp0_K-X";
@@ -303,7 +303,7 @@ test("what looks like a secret does not leave through the log, wherever it stand
   expect(redacted(plain)).toBe(plain);
 });
 
-test("a line stays one line that a terminal shows as it is, and JSON the same JSON", () => {
+test("a line stays one line without control characters, and JSON stays the same JSON", () => {
   fc.assert(
     fc.property(fc.string({ unit: "binary" }), (text) => {
       expect(printable(text)).not.toMatch(/[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/u);

@@ -4,7 +4,7 @@ import { callTool, clientKinds, connectHttp, connectStdio } from "../support/cli
 import { startServer } from "../support/server.ts";
 import { temporaryFolder } from "../support/store.ts";
 
-/** Opens a client by each way in, and says how the log came out. */
+/** Opens a client by each door, and checks the log at the end. */
 const waysIn = {
   "over HTTP": async (kind: (typeof clientKinds)[number]) => {
     const server = await startServer();
@@ -20,7 +20,7 @@ const waysIn = {
 };
 
 describe.each(Object.entries(waysIn))("%s", (_way, open) => {
-  test.each(clientKinds)("a client of the line %s administers mail", async (kind) => {
+  test.each(clientKinds)("a %s client administers mail", async (kind) => {
     const { client, log } = await open(kind);
     expect(client.getServerVersion()).toMatchObject({ name: "m25-mail", title: "M25 Mail" });
     expect(client.getInstructions()).toContain("m25_mail_add_user");
@@ -62,7 +62,7 @@ describe.each(Object.entries(waysIn))("%s", (_way, open) => {
   });
 });
 
-test("two clients at once see each other's changes and not each other's answers", async () => {
+test("two clients at once see each other's changes but not each other's answers", async () => {
   const server = await startServer();
   const clients = await Promise.all(clientKinds.map((kind) => connectHttp(kind, server.url, server.token)));
   const domains = Array.from({ length: 30 }, (_, index) => `d${index}.nl`);

@@ -14,7 +14,7 @@ const modern = { "mcp-protocol-version": "2026-07-28", "mcp-method": "tools/list
 
 const accepted = ["*/*", "application/json", "text/event-stream", "text/html", "", "application/json;q=0.9"];
 
-test.each(accepted)("a client that accepts %j is answered, in a form that it reads", async (accept) => {
+test.each(accepted)("a client that accepts %j gets an answer in a form that it reads", async (accept) => {
   const server = await startServer();
   const old = await postMcp(server, rpc("tools/list"), { accept });
   expect([old.status, old.body]).toEqual([200, expect.stringContaining("m25_mail_add_user")]);
@@ -29,7 +29,7 @@ test.each(accepted)("a client that accepts %j is answered, in a form that it rea
   expect([begun.status, begun.body]).toEqual([200, expect.stringContaining("instructions")]);
 });
 
-test("a client that sends no Accept is answered", async () => {
+test("a client without an Accept header gets an answer", async () => {
   const server = await startServer();
   const { status, body } = await http(`${server.url}/mcp`, {
     method: "POST",
@@ -39,7 +39,7 @@ test("a client that sends no Accept is answered", async () => {
   expect([status, body]).toEqual([200, expect.stringContaining("m25_mail_add_user")]);
 });
 
-test("/mcp/ is /mcp, with its credential and its methods", async () => {
+test("/mcp/ works as /mcp, with the same credential and methods", async () => {
   const server = await startServer();
   const post = (token: string) =>
     http(`${server.url}/mcp/`, {
@@ -58,14 +58,14 @@ test("/mcp/ is /mcp, with its credential and its methods", async () => {
   expect((await http(`${server.url}/mcp/x`, { method: "POST", headers })).status).toBe(404);
 });
 
-test("with OAuth, a client finds by /mcp/ what it finds by /mcp", async () => {
+test("with OAuth, /mcp/ leads to the same metadata as /mcp", async () => {
   const server = await startServer({ oauth: "true", "public-url": "https://mail.example.nl" });
   const metadata = await http(`${server.url}/.well-known/oauth-protected-resource/mcp/`);
   expect(JSON.parse(metadata.body)).toMatchObject({ resource: "https://mail.example.nl/mcp" });
 });
 
 test.each([[{}], [{ oauth: "true", "public-url": "https://mail.example.nl" }]])(
-  "a client that wants to register itself is told 404, not to log in first (%j)",
+  "a client that tries to register itself gets 404, not a request to log in (%j)",
   async (flags: Record<string, string>) => {
     const { url } = await startServer(flags);
     const body = JSON.stringify({ redirect_uris: ["http://localhost/"] });
@@ -95,7 +95,7 @@ const wrongParams: Array<[what: string, method: string, params: object, said: Re
   ],
 ];
 
-test.each(wrongParams)("%s is judged in plain words", async (_what, method, params, said) => {
+test.each(wrongParams)("%s is refused in plain words", async (_what, method, params, said) => {
   const server = await startServer();
   const { status, body } = await postMcp(server, rpc(method, params));
   const { error } = JSON.parse(body);
@@ -106,7 +106,7 @@ test.each(wrongParams)("%s is judged in plain words", async (_what, method, para
   expect(server.log.join()).not.toContain("could not be served");
 });
 
-test("as of 2026-07-28 too", async () => {
+test("wrong params are refused in plain words for revision 2026-07-28 too", async () => {
   const server = await startServer();
   const message = rpc("tools/list", { cursor: 5, _meta: envelope });
   const { body } = await postMcp(server, message, modern);
@@ -116,7 +116,7 @@ test("as of 2026-07-28 too", async () => {
 test.each([
   ["before 2026-07-28", {}, {}],
   ["as of 2026-07-28", { _meta: envelope }, modern],
-])("a cursor that is null is as good as none, %s", async (_when, meta, fields) => {
+])("a null cursor counts as none, %s", async (_when, meta, fields) => {
   const server = await startServer();
   const { body } = await postMcp(server, rpc("tools/list", { cursor: null, ...meta }), fields);
   const without = await postMcp(server, rpc("tools/list", meta), fields);

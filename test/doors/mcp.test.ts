@@ -11,14 +11,14 @@ interface Tool {
 
 const CANARY = "canary-Hunter22";
 
-/** An answer is one JSON-RPC message, not a stream of events. */
+/** Parses an answer: one JSON-RPC message, not a stream of events. */
 const message = (body: string): Record<string, unknown> => JSON.parse(body);
 
 const initialize = (protocolVersion: string) =>
   rpc("initialize", { protocolVersion, capabilities: {}, clientInfo: { name: "test", version: "1" } });
 
 test.each(["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"])(
-  "a client of the revision %s is greeted in it and told how to begin",
+  "a client of revision %s gets an answer in it and instructions to begin with",
   async (revision) => {
     const server = await startServer();
     const { status, body } = await postMcp(server, initialize(revision));
@@ -32,7 +32,7 @@ test.each(["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"])(
   },
 );
 
-test("tools/list is the same to the byte each time", async () => {
+test("tools/list is always the same, byte for byte", async () => {
   const server = await startServer();
   const one = await postMcp(server, rpc("tools/list"));
   const two = await postMcp(server, rpc("tools/list"));
@@ -40,7 +40,7 @@ test("tools/list is the same to the byte each time", async () => {
   expect(two.body).toBe(one.body);
 });
 
-test("clients are told which tools only look, and which overwrite or remove something", async () => {
+test("clients learn which tools only read, and which overwrite or remove something", async () => {
   const server = await startServer();
   const { result } = message((await postMcp(server, rpc("tools/list"))).body) as {
     result: { tools: Tool[] };
@@ -55,7 +55,7 @@ test("clients are told which tools only look, and which overwrite or remove some
 });
 
 test.each(["2025-06-18", "2025-11-25", "2026-07-28"])(
-  "a batch, of which the revision %s knows nothing, is refused with a word what to do",
+  "a batch, which revision %s does not have, is refused with the next step",
   async (version) => {
     const server = await startServer();
     const call = rpc("tools/call", { name: "m25_mail_add_domain", arguments: { domain: "example.nl" } });
@@ -71,7 +71,7 @@ test.each(["2025-06-18", "2025-11-25", "2026-07-28"])(
   },
 );
 
-test("a batch is answered, also when one of its messages cancels another", async () => {
+test("a batch is answered, even if one of its messages cancels another", async () => {
   const server = await startServer();
   const headers = { "mcp-protocol-version": "2025-03-26" };
   const call = rpc("tools/call", { name: "m25_mail_list_domains", arguments: {} });
@@ -94,7 +94,7 @@ test("a batch is answered, also when one of its messages cancels another", async
   controller.abort();
 });
 
-test("a Host that is allowed, but in an unusual spelling, is refused as the client's fault and not the server's", async () => {
+test("an allowed Host in an unusual spelling is refused as the client's fault, not the server's", async () => {
   const server = await startServer();
   const port = new URL(server.url).port;
   const body = JSON.stringify(rpc("tools/list"));
@@ -105,7 +105,7 @@ test("a Host that is allowed, but in an unusual spelling, is refused as the clie
   expect(answer).toMatch(/^HTTP\/1.1 400 /);
 });
 
-test("there are no sessions to open a stream in, or to end", async () => {
+test("there are no sessions to open a stream in or to end", async () => {
   const server = await startServer();
   for (const method of ["GET", "DELETE"]) {
     const headers = { authorization: `Bearer ${server.token}`, accept: "text/event-stream" };
@@ -113,7 +113,7 @@ test("there are no sessions to open a stream in, or to end", async () => {
   }
 });
 
-test("a call's arguments of a wrong shape are refused in the tool's own words, not the protocol library's", async () => {
+test("arguments of a wrong type are refused in the tool's words, not the protocol library's", async () => {
   const server = await startServer();
   for (const input of [{ domain: 5 }, {}, { domain: "example.nl", extra: CANARY }]) {
     const { body } = await postMcp(
@@ -128,7 +128,7 @@ test("a call's arguments of a wrong shape are refused in the tool's own words, n
   }
 });
 
-test("what a client got wrong stands in its request's one line of the log, in plain words and as no fault of the server's", async () => {
+test("a client's mistake is logged in its request's one line, in plain words and not as a server error", async () => {
   const server = await startServer();
   const listing = (version: string) =>
     rpc("tools/list", {
@@ -177,7 +177,7 @@ test("what a client got wrong stands in its request's one line of the log, in pl
   }
 });
 
-test("arguments that are no object are invalid input of the call, in its answer and in the log, of every revision", async () => {
+test("arguments that are not an object are invalid input, in the answer and in the log, for every revision", async () => {
   const server = await startServer();
   for (const input of [null, [], [CANARY], CANARY, 5]) {
     for (const post of [
@@ -192,7 +192,7 @@ test("arguments that are no object are invalid input of the call, in its answer 
         content: [
           {
             text:
-              input === null // as good as none, by every door
+              input === null // counts as none at every door
                 ? "invalid_input: domain: this field is required. This call takes domain."
                 : "invalid_input: The input must be a JSON object. This call takes domain.",
           },
@@ -211,7 +211,7 @@ test("arguments that are no object are invalid input of the call, in its answer 
   });
 });
 
-test("a call that names no tool is told which there are", async () => {
+test("a call without a tool's name gets the list of tools", async () => {
   const server = await startServer();
   for (const params of [{}, { arguments: {} }, { name: 5, arguments: {} }, { name: null }]) {
     server.log.length = 0;
@@ -225,7 +225,7 @@ test("a call that names no tool is told which there are", async () => {
   }
 });
 
-test("a call of a tool that is not there stands in the log as that, without its name", async () => {
+test("a call of an unknown tool is logged as that, without its name", async () => {
   for (const headers of [{}, { "mcp-protocol-version": "2026-07-28" }]) {
     const server = await startServer();
     server.log.length = 0;
@@ -246,7 +246,7 @@ test("a call of a tool that is not there stands in the log as that, without its 
   }
 });
 
-test("whoever may see some domains only is told so at once, and is offered no tool that is of all of them", async () => {
+test("a client limited to some domains is told so at once and sees no tool for all domains", async () => {
   const server = await startServer();
   const { must } = testRuntime(server.store);
   const { token } = await must("create-token", { name: "some", domains: ["example.nl"] });
@@ -279,9 +279,9 @@ test("whoever may see some domains only is told so at once, and is offered no to
 
 test.each([
   ["cut short", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"password":"${CANARY}`],
-  ["no JSON at all", `password=${CANARY}`],
+  ["not JSON", `password=${CANARY}`],
   ["a text", `"${CANARY}"`],
-  ["no JSON-RPC", `{"password":"${CANARY}"}`],
+  ["not JSON-RPC", `{"password":"${CANARY}"}`],
   ["without arguments of any kind", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":"${CANARY}"}`],
   ["of an unknown method", `{"jsonrpc":"2.0","id":1,"method":"${CANARY}","params":{}}`],
   ["a tool whose name is a secret", JSON.stringify(rpc("tools/call", { name: CANARY, arguments: {} }))],
@@ -296,7 +296,7 @@ test.each([
   else expect(answer.status).toBeGreaterThanOrEqual(400);
 });
 
-test("an unknown tool is a protocol error that names those there are", async () => {
+test("an unknown tool is a protocol error that lists the tools", async () => {
   const server = await startServer();
   const { body } = await postMcp(server, rpc("tools/call", { name: "m25_mail_drop", arguments: {} }));
   expect(message(body).error).toMatchObject({
@@ -305,7 +305,7 @@ test("an unknown tool is a protocol error that names those there are", async () 
   });
 });
 
-test("a message over the limit is refused", async () => {
+test("a message over the size limit is refused", async () => {
   const server = await startServer();
   const large = rpc("tools/call", { name: "m25_mail_add_domain", arguments: { domain: "x".repeat(70_000) } });
   expect((await postMcp(server, large)).status).toBe(413);

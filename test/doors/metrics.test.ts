@@ -8,7 +8,7 @@ import { startServer, type TestServer } from "../support/server.ts";
 import { temporaryFolder } from "../support/store.ts";
 import { SyncingNode } from "../support/syncing-node.ts";
 
-/** The samples of /metrics, as Prometheus reads them: name and labels, and the number. */
+/** Returns the samples of /metrics by name and labels, as Prometheus reads them. */
 async function scrape({ url, token }: Pick<TestServer, "url" | "token">): Promise<Record<string, number>> {
   const answer = await http(`${url}/metrics`, { headers: { authorization: `Bearer ${token}` } });
   expect(answer.status).toBe(200);
@@ -76,7 +76,7 @@ test("requests, calls, nodes and the database are counted", async () => {
   });
 });
 
-test("nodes that wait and passwords that are hashed are seen while they are", async () => {
+test("the metrics show waiting nodes and passwords being hashed", async () => {
   const server = await startServer();
   await server.api("add-domain", { domain: "example.nl" });
   const node = new SyncingNode(
@@ -95,7 +95,7 @@ test("nodes that wait and passwords that are hashed are seen while they are", as
   expect(await scrape(server)).toMatchObject({ polls_waiting: 0, password_hashes: 0 });
 });
 
-test("the metrics are for tokens that may read everything", async () => {
+test("the metrics need a token that may read all domains", async () => {
   const server = await startServer();
   const ask = async (token: string) =>
     (await http(`${server.url}/metrics`, { headers: { authorization: `Bearer ${token}` } })).status;
@@ -110,7 +110,7 @@ test("the metrics are for tokens that may read everything", async () => {
   expect(await ask(await tokenWith(server, "--scopes", "write,destroy,nodes"))).toBe(403);
 });
 
-test("no caller can make a series of its own, and no name of anybody stands in the metrics", async () => {
+test("callers cannot add time series, and the metrics contain no user's name", async () => {
   const server = await startServer();
   const { url, token, api } = server;
   await api("add-domain", { domain: "example.nl" });
@@ -132,7 +132,7 @@ test("no caller can make a series of its own, and no name of anybody stands in t
   expect(after.join()).not.toMatch(/evil|jan|example|amsterdam|127\.0\.0\.1|first/);
 });
 
-test("the program as it is shipped has metrics and logs JSON", async () => {
+test("the shipped program has metrics and logs JSON", async () => {
   const database = join(temporaryFolder(), "m25-mail.db");
   const flags = ["serve", "--port", "0", "--db", database, "--log-format", "json"];
   const running = startM25mail(flags);

@@ -9,7 +9,7 @@ import { temporaryFolder } from "../support/store.ts";
 
 const checkout = join(import.meta.dirname, "../..");
 
-/** A command at the head of a process group, as a shell with a terminal starts it. */
+/** Starts a command as the leader of a process group, as a shell in a terminal does. */
 function group(words: readonly string[], environment: Record<string, string> = {}): Running {
   const running = startM25mail([], { command: ["setsid", ...words], environment });
   onTestFinished(() => signalGroup(running, "SIGKILL"));
@@ -17,13 +17,13 @@ function group(words: readonly string[], environment: Record<string, string> = {
 }
 
 function signalGroup({ child }: Running, signal: NodeJS.Signals): void {
-  if (child.pid === undefined) return; // it could not be started, and 0 would be our own group
+  if (child.pid === undefined) return; // not started, and group 0 would be our own
   try {
     process.kill(-child.pid, signal);
   } catch {} // nobody is left
 }
 
-/** A checkout of its own: `npm start` builds, and other tests use what is built in ours. */
+/** A checkout of its own: `npm start` builds, and other tests use the build in ours. */
 function otherCheckout(): string {
   const folder = temporaryFolder();
   for (const part of ["package.json", "src", "db", "tools", "scripts"]) {
@@ -36,7 +36,7 @@ function otherCheckout(): string {
 test.each([
   ["npm being told to end", (running: Running) => void running.child.kill("SIGTERM")],
   ["Ctrl-C, which the terminal and npm both pass on", (running: Running) => signalGroup(running, "SIGINT")],
-])("npm start takes flags, and %s stops the server in good order", async (_how, stop) => {
+])("npm start takes flags, and %s stops the server cleanly", async (_how, stop) => {
   const database = join(temporaryFolder(), "m25-mail.db");
   const server = group(["npm", "--prefix", otherCheckout(), "start", "--", "--port", "0", "--db", database]);
   const [, url = ""] = await server.says(/serves (http:\S+)/);
@@ -57,29 +57,29 @@ const waysToEnd = [
 ] as const;
 
 describe.each(waysToStart)("the server that %s starts", (_way, words) => {
-  test.each(waysToEnd)("ends in good order by %s", async (_how, stop) => {
+  test.each(waysToEnd)("stops cleanly by %s", async (_how, stop) => {
     const server = group(words, { M25_MAIL_DB: join(temporaryFolder(), "m25-mail.db") });
     await server.says(/made a new database/);
     stop(server);
     expect(await server.finished).toMatchObject({ code: 0, stdout: "" });
   });
 
-  test("ends with its client, also when what the client started was killed", async () => {
+  test("ends with its client, even if its parent process was killed", async () => {
     const server = group(words, { M25_MAIL_DB: join(temporaryFolder(), "m25-mail.db") });
     await server.says(/made a new database/);
     server.child.kill("SIGKILL");
-    await server.finished; // nobody writes to stdout any more: the server has ended too
+    await server.finished; // stdout is closed, so the server has ended too
   });
 });
 
-test("what a client starts is the machine's Node without npm or a shell, and it runs on the project's", async () => {
+test("a client starts the machine's Node without npm or a shell, and the program runs on the project's Node", async () => {
   expect(command).toBe("node");
   const asked = group([command, ...args, "--version"]);
   const { code, stdout } = await asked.finished;
   expect({ code, stdout }).toEqual({ code: 0, stdout: `m25-mail ${packageJson.version}\n` });
 });
 
-test("clients that read .mcp.json start the same as those that read mcp.json", () => {
+test(".mcp.json and mcp.json start the same command", () => {
   const read = (name: string) => readFileSync(join(checkout, name), "utf8");
   expect(read(".mcp.json")).toBe(read("mcp.json"));
 });

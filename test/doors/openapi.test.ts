@@ -27,7 +27,7 @@ async function document(): Promise<Document> {
   return (await server.api("openapi.json")).body as unknown as Document;
 }
 
-test("the document is OpenAPI 3.1 and lists the nine endpoints, and nothing that is an operator's", async () => {
+test("the document is OpenAPI 3.1 and lists the nine endpoints, and none of an operator's", async () => {
   const { openapi, info, paths, security, components } = await document();
   expect(openapi).toMatch(/^3\.1\.\d+$/);
   expect(info).toMatchObject({ title: expect.any(String), version: expect.any(String) });
@@ -36,7 +36,7 @@ test("the document is OpenAPI 3.1 and lists the nine endpoints, and nothing that
     expect(components.securitySchemes).toHaveProperty(scheme);
 });
 
-test("a token of some domains is not offered what is of all of them, as over MCP", async () => {
+test("a token for some domains sees no endpoint for all domains, as over MCP", async () => {
   const server = await startServer();
   const { must } = testRuntime(server.store);
   const { token } = await must("create-token", { name: "bakery", domains: ["bakery.example"] });
@@ -50,7 +50,7 @@ test("a token of some domains is not offered what is of all of them, as over MCP
   expect(offered).toEqual(usable.map(({ endpoint }) => `/api/${endpoint}`));
 });
 
-test("each operation has a name of its own, says what it does, takes and answers", async () => {
+test("each operation has a unique name and describes itself, its input and its answers", async () => {
   const { paths } = await document();
   const ids = new Set<string>();
   for (const [path, item] of Object.entries(paths)) {
@@ -82,7 +82,7 @@ test("each operation has a name of its own, says what it does, takes and answers
   expect(ids.size).toBe(9);
 });
 
-test("the document calls operations as REST does, and not by the names of MCP tools", async () => {
+test("the document uses REST's names of operations, not MCP's", async () => {
   const server = await startServer();
   const text = JSON.stringify((await server.api("openapi.json")).body);
   expect(text).toContain("POST /api/add-user");
@@ -90,7 +90,7 @@ test("the document calls operations as REST does, and not by the names of MCP to
   expect(text).not.toContain("9007199254740991");
 });
 
-test("every reference in the document leads somewhere in it", async () => {
+test("every reference in the document resolves", async () => {
   const whole = await document();
   const references = [...JSON.stringify(whole).matchAll(/"\$ref":"([^"]+)"/g)].map(([, to = ""]) => to);
   expect(references.length).toBeGreaterThan(0);
@@ -103,7 +103,7 @@ test("every reference in the document leads somewhere in it", async () => {
   }
 });
 
-test("the password is marked as one that is only ever sent", async () => {
+test("the password is marked as write-only", async () => {
   const { paths } = await document();
   const schema = paths["/api/add-user"]?.post?.requestBody?.content["application/json"]?.schema;
   expect(schema).toMatchObject({ properties: { password: { writeOnly: true, format: "password" } } });

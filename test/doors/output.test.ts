@@ -21,13 +21,16 @@ test.each([
   ["token create shop", "m25-mail token revoke"],
   ["call add-node --name pi-2", "m25-mail node rotate-key"],
   ["node rotate-key pi", "m25-mail node rotate-key"],
-])("a secret that %s cannot show is said to be lost, with what ends it", async (command, advice) => {
-  for (const shell of [FULL, HUNG_UP]) {
-    const args = [...command.split(" "), "--db", await database()];
-    const { code, stderr } = await m25mail(args, { command: shell });
-    expect({ code, stderr }).toEqual({ code: 74, stderr: expect.stringContaining(advice) });
-  }
-});
+])(
+  "a secret that %s cannot print is reported as lost, with the command that ends it",
+  async (command, advice) => {
+    for (const shell of [FULL, HUNG_UP]) {
+      const args = [...command.split(" "), "--db", await database()];
+      const { code, stderr } = await m25mail(args, { command: shell });
+      expect({ code, stderr }).toEqual({ code: 74, stderr: expect.stringContaining(advice) });
+    }
+  },
+);
 
 test.each([
   "--help",
@@ -37,20 +40,20 @@ test.each([
   "token list",
   "node list",
   "audit",
-])("m25-mail %s says so when its output cannot be written", async (command) => {
+])("m25-mail %s reports that its output cannot be written", async (command) => {
   const words = command.split(" ");
   const args = command.startsWith("--") ? words : [...words, "--db", await database()];
   const { code, stderr } = await m25mail(args, { command: FULL });
   expect({ code, stderr }).toEqual({ code: 74, stderr: "The output could not be written (ENOSPC).\n" });
 });
 
-test("a list whose reader has hung up ends well", async () => {
+test("a list whose reader has closed the pipe exits with 0", async () => {
   const args = ["call", "list-domains", "--db", await database()];
   expect(await m25mail(args, { command: HUNG_UP })).toMatchObject({ code: 0, stderr: "" });
 });
 
 test.each(["--help", "--version"])(
-  "m25-mail-node %s says so when its output cannot be written",
+  "m25-mail-node %s reports that its output cannot be written",
   async (flag) => {
     const node = [...FULL.slice(0, -1), join(ENTRY, "../m25-mail-node.mjs")] as unknown as typeof FULL;
     const { code, stderr } = await m25mail([flag], { command: node });

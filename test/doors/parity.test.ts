@@ -6,14 +6,14 @@ import { startServer } from "../support/server.ts";
 import { temporaryFolder, toolOf } from "../support/store.ts";
 
 type Input = Record<string, unknown>;
-/** What came of a call: the result, or the code of the refusal. */
+/** The outcome of a call: the result, or the code of the refusal. */
 type Outcome = Input | string;
 type Door = (endpoint: string, input: Input) => Promise<Outcome>;
 
 const jan = { email: "jan@example.nl" };
 const password = "correct horse";
 
-/** One after the other, on a new database. `json`: cannot be said on a command line, where every value is a text. */
+/** Calls in order, on a new database. `json`: not possible on a command line, where every value is text. */
 const table: ReadonlyArray<[endpoint: string, input: Input, expected: string, json?: "json"]> = [
   ["list-domains", {}, "done"],
   ["add-user", { ...jan, password }, "domain_not_found"],
@@ -56,7 +56,7 @@ function mcpDoor(client: McpClient): Door {
   };
 }
 
-/** Opens each door onto a database of its own. */
+/** Opens each door to a database of its own. */
 const doors: Record<string, () => Promise<Door>> = {
   "MCP over stdio": async () =>
     mcpDoor(await connectStdio("2.x 2026-07-28", join(temporaryFolder(), "m25-mail.db"))),
@@ -95,7 +95,7 @@ const doors: Record<string, () => Promise<Door>> = {
   },
 };
 
-/** What cannot be the same twice: times and keys. */
+/** Replaces times and keys, which differ from run to run. */
 function comparable(outcome: Outcome): Outcome {
   const text = JSON.stringify(outcome)
     .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "TIME")
@@ -112,7 +112,7 @@ async function walk(open: () => Promise<Door>, skip: boolean): Promise<Outcome[]
   return outcomes;
 }
 
-test("the same calls have the same outcome by every door", async () => {
+test("the same calls have the same outcomes at every door", async () => {
   const entries = Object.entries(doors);
   const walks = await Promise.all(entries.map(([name, open]) => walk(open, name === "the command line")));
   const [first = []] = walks;

@@ -5,7 +5,7 @@ import { startServer } from "../support/server.ts";
 import { testRuntime } from "../support/store.ts";
 import { SyncingNode } from "../support/syncing-node.ts";
 
-test("no proxy cuts a poll that waits for as long as a poll may", async () => {
+test("no proxy cuts off a poll that waits as long as allowed", async () => {
   const installed = (Object.keys(proxies) as ProxyKind[]).filter(isInstalled);
   const all = await Promise.all(
     installed.map(async (kind) => {

@@ -13,7 +13,7 @@ import { startServer } from "../support/server.ts";
 import { fakeHash, PASSWORD, temporaryFolder, testRuntime } from "../support/store.ts";
 import { SyncingNode } from "../support/syncing-node.ts";
 
-/** The server behind a proxy that this process trusts, as it trusts it. */
+/** Starts a server behind a proxy that it trusts, and that this process trusts. */
 async function behind(kind: ProxyKind, flags: Record<string, string> = {}) {
   const server = await startServer({ "trusted-proxies": "127.0.0.1", ...flags });
   const proxy = await startProxy(kind, server.url);
@@ -21,7 +21,7 @@ async function behind(kind: ProxyKind, flags: Record<string, string> = {}) {
   return { server, proxy, ...testRuntime(server.store) };
 }
 
-describe.each(Object.keys(proxies) as ProxyKind[])("behind %s as deploy/ has it", (kind) => {
+describe.each(Object.keys(proxies) as ProxyKind[])("behind %s with the configuration in deploy/", (kind) => {
   const proxied = test.skipIf(!isInstalled(kind));
 
   proxied("MCP clients of every line work, and so does REST", async () => {
@@ -116,7 +116,7 @@ describe.each(Object.keys(proxies) as ProxyKind[])("behind %s as deploy/ has it"
   });
 });
 
-/** Reads an answer up to its first bytes, then lets the server say the rest, then that. */
+/** Reads the first bytes of an answer, then calls `more`, then reads the rest. */
 async function firstAndRest({ url, ca }: ReverseProxy, more: () => void): Promise<[string, string]> {
   const request = get(url, { ca, agent: false });
   const [response] = await once(request, "response");

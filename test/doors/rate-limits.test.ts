@@ -10,10 +10,10 @@ import { startServer, type TestServer } from "../support/server.ts";
 import { PASSWORD, testRuntime, testStore } from "../support/store.ts";
 import { SyncingNode } from "../support/syncing-node.ts";
 
-/** Of maps that a node gets within a minute. */
+/** The limit on the maps that a node gets within a minute. */
 const BYTES = 128 * 1024 * 1024;
 
-/** A request that comes from this address, by way of a trusted proxy. */
+/** Sends a request from this address, through a trusted proxy. */
 function from(server: TestServer, address: string, path: string, credential?: string) {
   const headers: Record<string, string> = { "x-forwarded-for": address };
   if (credential !== undefined) headers.authorization = `Bearer ${credential}`;
@@ -24,7 +24,7 @@ async function createToken(server: TestServer, name: string): Promise<string> {
   return String((await testRuntime(server.store).must("create-token", { name })).token);
 }
 
-test("a token that asks too often is told when to come again, and others go on", async () => {
+test("a token that asks too often is told when to retry, and others continue", async () => {
   const server = await startServer({ "limit-requests": "5" });
   const other = await createToken(server, "other");
   for (let index = 0; index < 5; index += 1)
@@ -41,7 +41,7 @@ test("a token that asks too often is told when to come again, and others go on",
   expect((await server.api("list-domains", undefined, other)).status).toBe(200);
 });
 
-test("one request with many calls in it is held to the limit of calls", async () => {
+test("a request with many calls counts as that many calls", async () => {
   const server = await startServer({ "limit-requests": "6" });
   const calls = Array.from({ length: 10 }, (_, id) => ({
     jsonrpc: "2.0",
@@ -54,7 +54,7 @@ test("one request with many calls in it is held to the limit of calls", async ()
   expect(body.match(/busy: Too many calls within a minute/g)).toHaveLength(4);
 });
 
-test("passwords are limited in the same words by REST and by MCP", async () => {
+test("the limit on passwords has the same words in REST and in MCP", async () => {
   const server = await startServer({ "limit-passwords": "2" });
   const { must } = testRuntime(server.store);
   await must("add-domain", { domain: "example.nl" });
@@ -72,7 +72,7 @@ test("passwords are limited in the same words by REST and by MCP", async () => {
   expect(await must("list-users")).toMatchObject({ total: 2 });
 });
 
-test("an assistant on the same machine is limited in what cannot be taken back, a person at the shell is not", async () => {
+test("an assistant on the same machine has a limit on hard deletes, a person at the shell has none", async () => {
   const { file, must } = testStore();
   for (const domain of ["a.nl", "b.nl", "c.nl", "d.nl"]) await must("add-domain", { domain });
   const environment = { M25_MAIL_LIMIT_DESTRUCTIVE: "1" };
@@ -86,7 +86,7 @@ test("an assistant on the same machine is limited in what cannot be taken back, 
   }
 });
 
-test("an address is limited where no credential is asked for, an IPv6 /64 as one, and never where one is given", async () => {
+test("requests without a credential have a limit per address, with an IPv6 /64 as one, and those with one do not", async () => {
   const server = await startServer({ "limit-requests": "3", "trusted-proxies": "127.0.0.1" });
   const health = async (address: string) => (await from(server, address, "/healthz")).status;
   const answers = [];
@@ -97,7 +97,7 @@ test("an address is limited where no credential is asked for, an IPv6 /64 as one
   expect((await from(server, "2001:db8:1:2::1", "/api/list-domains", server.token)).status).toBe(200);
 });
 
-test("a hundred nodes behind one address may poll as often as they like", async () => {
+test("a hundred nodes behind one address may poll without limit", async () => {
   const server = await startServer({ "limit-requests": "1" });
   const { must } = testRuntime(server.store);
   await must("add-domain", { domain: "example.nl" });
@@ -115,7 +115,7 @@ test("a hundred nodes behind one address may poll as often as they like", async 
   expect((await Promise.all(waiting)).map(({ kind }) => kind)).toEqual(nodes.map(() => "delta"));
 });
 
-test("a node is given few keys a minute, and the audit log grows no faster", async () => {
+test("a node gets few keys a minute, and the audit log grows no faster", async () => {
   const server = await startServer();
   const { must } = testRuntime(server.store);
   const keys = [];
@@ -137,7 +137,7 @@ test("a node is given few keys a minute, and the audit log grows no faster", asy
   expect((await ask(two)).status).toBe(200);
 });
 
-test("a node's reports and whole snapshots are limited, what brings it up to date is not", async () => {
+test("a node's reports and whole snapshots have a limit, and its deltas do not", async () => {
   const server = await startServer();
   const { must } = testRuntime(server.store);
   await must("add-domain", { domain: "example.nl" });
@@ -161,7 +161,7 @@ test("a node's reports and whole snapshots are limited, what brings it up to dat
   }
 });
 
-test("a node may go on as its bytes leak away, and one snapshot of any size goes through", () => {
+test("a node may continue as its counted bytes decrease, and one snapshot of any size is allowed", () => {
   let now = 0;
   const limits = new NodeLimits(() => now);
   const node = { id: 1 };
@@ -178,7 +178,7 @@ test.each([
   ["access tokens", "/api/list-domains", "token"],
   ["sync keys", "/sync/v1/maps", "syncKey"],
 ] as const)(
-  "wrong %s are answered ever later; a right one at once, from the same address too",
+  "wrong %s are answered with growing delays, a right one at once, even from the same address",
   async (_kind, path, kind) => {
     const server = await startServer({ "trusted-proxies": "127.0.0.1" });
     const key = String((await server.api("add-node", { name: "pi" })).body.sync_key);
@@ -204,7 +204,7 @@ test.each([
   },
 );
 
-test("of 200 passwords that are set at once each is set, or is not and says so", async () => {
+test("of 200 passwords set at once, each is set or its refusal says that it was not", async () => {
   const server = await startServer();
   const { must } = testRuntime(server.store);
   await must("add-domain", { domain: "example.nl" });

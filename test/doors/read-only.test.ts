@@ -25,7 +25,7 @@ const waysIn: Record<string, (database: string) => Promise<McpClient>> = {
 };
 
 describe.each(Object.entries(waysIn))("read-only over %s", (_way, open) => {
-  test("an assistant sees the reading tools alone, and whatever changes something is no tool", async () => {
+  test("an assistant sees only the reading tools, and no tool that changes something", async () => {
     const client = await open(await newDatabase());
     expect((await client.listTools()).tools.map(({ name }) => name)).toEqual(READING);
     expect(client.getInstructions()).toContain("only look");
@@ -37,7 +37,7 @@ describe.each(Object.entries(waysIn))("read-only over %s", (_way, open) => {
   });
 });
 
-test("read-only, REST has the reading endpoints alone, and its document says so", async () => {
+test("read-only REST has only the reading endpoints, and its document says so", async () => {
   const server = await startServer({ db: await newDatabase(), "read-only": "true" });
   expect(await server.api("list-domains")).toMatchObject({ status: 200, body: { total: 1 } });
   expect((await server.api("remove-domain", { domain: "example.nl" })).status).toBe(404);
@@ -49,7 +49,7 @@ test("read-only, REST has the reading endpoints alone, and its document says so"
   ]);
 });
 
-test("--read-only is a switch, or a variable that is true", async () => {
+test("--read-only is a flag, or a variable with the value true", async () => {
   const database = await newDatabase();
   await (await serveProcess(database, ["--read-only"])).says(/serves/);
   expect(await m25mail(["stdio", "--read-only", "--db", database])).toMatchObject({ code: 0, stderr: "" });

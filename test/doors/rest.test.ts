@@ -13,7 +13,7 @@ async function post(server: TestServer, endpoint: string, body: string, type = "
   });
 }
 
-test("a refusal is problem details with a code for programs and a hint for whoever reads", async () => {
+test("a refusal is problem details with a code for programs and a hint for people", async () => {
   const server = await startServer();
   const answer = await post(server, "remove-domain", '{"domain":"example.nl"}');
   expect(answer.status).toBe(404);
@@ -28,7 +28,7 @@ test("a refusal is problem details with a code for programs and a hint for whoev
   });
 });
 
-test("what a refusal says to do next is said as requests", async () => {
+test("a refusal gives its next step as requests", async () => {
   const server = await startServer();
   const early = await server.api("add-user", { email: "jan@example.nl", password: "correct horse" });
   expect(early.body.hint).toContain("compare with GET /api/list-domains, ");
@@ -38,7 +38,7 @@ test("what a refusal says to do next is said as requests", async () => {
   expect(body.hint).toContain("List them with GET /api/list-users?domain=example.nl and ");
 });
 
-test("results are JSON that no cache keeps", async () => {
+test("results are JSON that must not be cached", async () => {
   const server = await startServer();
   const answer = await post(server, "add-domain", '{"domain":"example.nl"}');
   expect(answer.status).toBe(200);
@@ -50,9 +50,9 @@ test("results are JSON that no cache keeps", async () => {
 
 test.each([
   ["cut short", `{"email":"jan@example.nl","password":"${CANARY}`],
-  ["with a comma too many", `{"password":"${CANARY}",}`],
-  ["of two objects", `{"password":"${CANARY}"}{}`],
-  ["with a prototype in it", `{"__proto__":{"password":"${CANARY}"}}`],
+  ["with an extra comma", `{"password":"${CANARY}",}`],
+  ["with two objects", `{"password":"${CANARY}"}{}`],
+  ["with a prototype", `{"__proto__":{"password":"${CANARY}"}}`],
   ["that is not UTF-8 text of JSON", `\uFEFF\0${CANARY}`],
   ["that is a list", `["${CANARY}"]`],
   ["that is a text", `"${CANARY}"`],
@@ -74,7 +74,7 @@ test.each([
   "multipart/form-data; boundary=x",
   "application/xml",
   "x",
-])("a body of the type %s is a plain 400 and changes nothing", async (type) => {
+])("a body of type %s is a plain 400 and changes nothing", async (type) => {
   const server = await startServer();
   const answer = await post(server, "add-domain", '{"domain":"example.nl"}', type);
   expect(answer.status).toBe(400);
@@ -82,17 +82,17 @@ test.each([
   expect((await server.api("list-domains")).body).toMatchObject({ total: 0 });
 });
 
-test("a body over the limit is 413, and one just below it is read", async () => {
+test("a body over the limit gets 413, and one just below it is read", async () => {
   const server = await startServer();
   const sized = (bytes: number) => JSON.stringify({ domain: "x".repeat(bytes - 13) });
   const large = await post(server, "add-domain", sized(64 * 1024 + 1));
   expect(large.status).toBe(413);
   expect(JSON.parse(large.body)).toMatchObject({ code: "too_large" });
-  expect(large.headers.connection).not.toBe("close"); // or whoever is still sending might not read the answer
+  expect(large.headers.connection).not.toBe("close"); // else a caller that is still sending might not read the answer
   expect((await post(server, "add-domain", sized(64 * 1024))).status).toBe(400);
 });
 
-test("whoever announces a body far over the limit is hung up on, and not listened to", async () => {
+test("a caller that announces a body far over the limit is disconnected", async () => {
   const server = await startServer();
   const headers = `Host: localhost\r\nAuthorization: Bearer ${server.token}\r\nContent-Type: application/json`;
   const answer = await rawHttp(
@@ -119,7 +119,7 @@ test.each([
   expect(body).toMatchObject({ code: "invalid_input", detail: expect.stringContaining(named) });
 });
 
-test("of a field that is of the wrong kind it is said what it must be, in plain words", async () => {
+test("a field of the wrong type is refused in plain words with the right type", async () => {
   const server = await startServer();
   const wrong = [
     ["list-domains?limit=many", undefined, "limit: this must be a whole number."],
@@ -146,7 +146,7 @@ test("of a field that is of the wrong kind it is said what it must be, in plain 
   }
 });
 
-test("a query's numbers are read as numbers", async () => {
+test("numbers in a query are parsed as numbers", async () => {
   const server = await startServer();
   for (const domain of ["a.nl", "b.nl"]) await server.api("add-domain", { domain });
   const { body } = await server.api("list-domains?limit=1");
@@ -157,14 +157,14 @@ test("a query's numbers are read as numbers", async () => {
   });
 });
 
-test("a path that is not there says where to look", async () => {
+test("an unknown path says where to look", async () => {
   const server = await startServer();
   const { status, body } = await server.api("unknown-endpoint", {});
   expect(status).toBe(404);
   expect(body).toMatchObject({ code: "invalid_input", hint: expect.stringContaining("/api/openapi.json") });
 });
 
-test("when something breaks inside, the caller learns a reference and the log has it, with the reason", async () => {
+test("after a bug the caller gets a reference, and the log has the reference and the reason", async () => {
   const server = await startServer();
   rawDatabase(server.database).exec("DROP TABLE audit_log");
   const { status, body } = await server.api("add-domain", { domain: "example.nl" });
@@ -176,7 +176,7 @@ test("when something breaks inside, the caller learns a reference and the log ha
   expect((await server.api("list-domains")).body).toMatchObject({ total: 0 });
 });
 
-test("when too many passwords are set at once, some get 429 and the time after which to come again", async () => {
+test("when too many passwords are set at once, some get 429 and the time to retry", async () => {
   const server = await startServer();
   await server.api("add-domain", { domain: "example.nl" });
   const answers = await Promise.all(

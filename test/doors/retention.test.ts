@@ -33,7 +33,7 @@ async function withInactive(): Promise<string> {
 const emails = (body: Record<string, unknown>) =>
   (body.users as Array<{ email: string }>).map(({ email }) => email);
 
-test("mailboxes whose soft delete is older than the setting are purged, and the audit log says by whom", async () => {
+test("mailboxes that were soft-deleted longer ago than the setting are purged, and recorded as the server's", async () => {
   const db = await withInactive();
   const server = await startServer({ db, "purge-inactive-after": "30" }, { now: () => noon });
   const left = async () => emails((await server.api("list-users")).body);
@@ -49,7 +49,7 @@ test("mailboxes whose soft delete is older than the setting are purged, and the 
   });
 });
 
-test("each hour the server looks again", async () => {
+test("the server checks again each hour", async () => {
   vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
   let now = noon;
   const server = await startServer(
@@ -63,7 +63,7 @@ test("each hour the server looks again", async () => {
   await expect.poll(left).toEqual(["active@example.nl"]);
 });
 
-/** A server that should purge and forget, and what it does of that once its clock is far ahead. */
+/** Starts a server that should purge and forget. Returns what it did once its clock was far ahead. */
 async function farAhead(start: Date) {
   vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
   const db = await withInactive();
@@ -82,7 +82,7 @@ async function farAhead(start: Date) {
   };
 }
 
-test("a server that starts with a clock far ahead neither forgets nor purges, and says once what to do", async () => {
+test("a server that starts with a clock far ahead removes nothing, and says once what to do", async () => {
   const { entries, left, doubts, lookAgain } = await farAhead(daysAgo(-5000));
   expect(doubts()).toEqual([expect.stringMatching(/2026-03-02T.* restart/)]);
   expect(await left()).toHaveLength(3);
@@ -109,7 +109,7 @@ test("a call of a node or of a client is a sign of the time too, also where noth
   }
 });
 
-test("a clock that jumps far ahead while the server runs takes nothing either", async () => {
+test("a clock that jumps far ahead while the server runs removes nothing either", async () => {
   const { entries, left, doubts, lookAgain } = await farAhead(noon);
   await expect.poll(left).toHaveLength(2);
   const kept = entries();
@@ -120,7 +120,7 @@ test("a clock that jumps far ahead while the server runs takes nothing either", 
   expect(entries()).toEqual(kept);
 });
 
-test("without the setting nothing is ever purged", async () => {
+test("without the setting nothing is purged", async () => {
   vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
   const server = await startServer(
     { db: await withInactive() },
@@ -130,7 +130,7 @@ test("without the setting nothing is ever purged", async () => {
   expect(emails((await server.api("list-users")).body)).toHaveLength(3);
 });
 
-test("half a minute after a change the server keeps no maps of the state before, with hashes that are gone", async () => {
+test("half a minute after a change the server keeps no earlier maps with removed hashes", async () => {
   vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
   const server = await startServer();
   const { must } = testRuntime(server.store);

@@ -22,7 +22,7 @@ import { temporaryFolder } from "../support/store.ts";
 
 const newDatabase = () => join(temporaryFolder(), "m25-mail.db");
 
-test("a new server makes its first token, writes it for its owner alone, and says where", async () => {
+test("a new server makes its first token, writes it to a private file, and says where", async () => {
   const database = newDatabase();
   const server = await serveProcess(database);
   const [, file = ""] = await server.says(/first access token is in (\S+first-token)/);
@@ -65,7 +65,7 @@ test("a server that has a token makes no other", async () => {
   );
 });
 
-test("a second database in the same folder leaves the first one's token alone, and says what to do", async () => {
+test("a second database in the same folder keeps the first one's token file and says what to do", async () => {
   const database = newDatabase();
   const file = join(database, "..", "first-token");
   const other = join(database, "..", "other.db");
@@ -77,7 +77,7 @@ test("a second database in the same folder leaves the first one's token alone, a
   expect(unmade).toMatchObject({ code: 1, stdout: "" });
   expect(unmade.stderr).toMatch(/^unavailable: .*first-token is there already.*none was made\.\n.*delete it/);
   expect(readdirSync(join(database, "..")).filter((name) => name.startsWith("other"))).toEqual([]);
-  await openStore(other, { create: true }).close(); // as stdio makes it
+  await openStore(other, { create: true }).close(); // as stdio creates it
   const refused = await m25mail(["serve", "--db", other, "--port", "0"]);
   expect(refused).toMatchObject({ code: 1, stdout: "" });
   expect(refused.stderr).toMatch(/^unavailable: .*first-token is there already.*\n.*m25-mail token create/m);
@@ -89,7 +89,7 @@ test("a second database in the same folder leaves the first one's token alone, a
   expect(readFileSync(file, "utf8")).toBe(token);
 });
 
-test("a new database is told of, and of its token still after a start that failed", async () => {
+test("a new database is announced, and its token too, even after a failed start", async () => {
   const other = createServer().listen(0, "127.0.0.1");
   await once(other, "listening");
   onTestFinished(() => void other.close());
@@ -107,7 +107,7 @@ test("a new database is told of, and of its token still after a start that faile
   expect(stderr).not.toContain("made a new database");
 });
 
-test("a server says on which addresses it really listens, and warns where other machines reach it in plain HTTP", async () => {
+test("a server logs the addresses that it listens on, and warns if others can reach it in plain HTTP", async () => {
   const stderrOf = async (...flags: string[]) => {
     const server = await serveProcess(newDatabase(), flags);
     server.child.kill("SIGTERM");
@@ -124,7 +124,7 @@ test("a server says on which addresses it really listens, and warns where other 
   expect(encrypted).not.toContain("unencrypted");
 });
 
-test("who has revoked all tokens gets no other by itself", async () => {
+test("a server whose tokens were all revoked makes no other", async () => {
   const database = newDatabase();
   const file = join(database, "..", "first-token");
   const first = await serveProcess(database);
@@ -137,7 +137,7 @@ test("who has revoked all tokens gets no other by itself", async () => {
   expect((await m25mail(["token", "list", "--db", database])).stdout).toContain("no tokens");
 });
 
-test("a first token that cannot be written down is not made, and the server says so instead of running unusable", async () => {
+test("a first token that cannot be written is not made, and the server says so and ends", async () => {
   const database = newDatabase();
   await openStore(database, { create: true }).close();
   const file = join(database, "..", "first-token");
@@ -150,7 +150,7 @@ test("a first token that cannot be written down is not made, and the server says
   await (await serveProcess(database)).says(/first access token is in/);
 });
 
-test("a port that is in use is told in plain words", async () => {
+test("a port in use is reported in plain words", async () => {
   const other = createServer().listen(0, "127.0.0.1");
   await once(other, "listening");
   onTestFinished(() => void other.close());
@@ -180,7 +180,7 @@ test.each([
   expect(existsSync(database)).toBe(false);
 });
 
-test("of a database that a link leads to, the log is looked for beside the file itself", async () => {
+test("the write-ahead log of a database behind a link is looked for beside the real file", async () => {
   const [folder, other] = [temporaryFolder(), temporaryFolder()];
   const file = join(folder, "m25-mail.db");
   await openStore(file, { create: true }).close();
@@ -192,7 +192,7 @@ test("of a database that a link leads to, the log is looked for beside the file 
   expect(body).toMatch(/database_bytes\{file="wal"\} [1-9]/);
 });
 
-test("settings come from the environment, and a flag wins over them", async () => {
+test("settings come from the environment, and a flag overrides them", async () => {
   const database = newDatabase();
   const environment = {
     M25_MAIL_DB: database,
@@ -206,7 +206,7 @@ test("settings come from the environment, and a flag wins over them", async () =
   expect(existsSync(database)).toBe(true);
 });
 
-test("a server that is told to stop does so, though a caller holds its connection and does not read", async () => {
+test("a server stops even if a caller holds its connection and does not read", async () => {
   const server = await serveProcess(newDatabase());
   const { port } = new URL(server.url);
   const socket = connect(Number(port), "127.0.0.1");
@@ -220,7 +220,7 @@ test("a server that is told to stop does so, though a caller holds its connectio
   socket.destroy();
 });
 
-test("a server that is killed keeps every change that it answered", async () => {
+test("a killed server keeps every change that it answered", async () => {
   const database = newDatabase();
   const server = await serveProcess(database);
   const token = readFileSync(join(database, "..", "first-token"), "utf8").trim();
@@ -239,11 +239,11 @@ test("a server that is killed keeps every change that it answered", async () => 
   const done = (await Promise.all(calls)).filter((status) => status === 200).length;
   const listed = await m25mail(["call", "list-domains", "--json", "--db", database]);
   const { total } = JSON.parse(listed.stdout);
-  expect(total).toBeGreaterThanOrEqual(done); // what was answered is kept
+  expect(total).toBeGreaterThanOrEqual(done); // every answered change is kept
   expect(total).toBeLessThanOrEqual(20);
 });
 
-test("signals that follow the first change nothing: of one Ctrl-C under npm two arrive", async () => {
+test("repeated signals change nothing: under npm one Ctrl-C arrives twice", async () => {
   const commands = [
     { command: ["serve", "--port", "0"], ready: /serves http/ },
     { command: ["stdio"], ready: /made a new database/ },

@@ -8,7 +8,7 @@ import { startServer } from "../support/server.ts";
 import { testRuntime } from "../support/store.ts";
 import { SyncingNode } from "../support/syncing-node.ts";
 
-/** What slowhttptest says of 250 connections of one kind of attack, once none is left open or 50 s are over. */
+/** Runs slowhttptest with 250 connections of one kind. Returns its report, after 50 s at most. */
 async function attack(url: string, ...kind: readonly string[]): Promise<string> {
   const args = ["-c", "250", "-r", "250", "-i", "2", "-l", "50", "-p", "5", ...kind, "-u", url];
   const { stdout } = await promisify(execFile)(SLOWHTTPTEST, args, { timeout: 600_000 });
@@ -16,7 +16,7 @@ async function attack(url: string, ...kind: readonly string[]): Promise<string> 
 }
 
 test.skipIf(!existsSync(SLOWHTTPTEST))(
-  "while slow requests come in by hundreds, and until they are cut off, a node and an assistant are served",
+  "a node and an assistant are served during hundreds of slow requests, which are then cut off",
   async () => {
     const server = await startServer();
     const { must } = testRuntime(server.store);

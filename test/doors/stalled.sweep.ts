@@ -6,7 +6,7 @@ import { seedDatabase } from "../../db/seed.ts";
 import { serverWithRoutes } from "../support/routes.ts";
 import { fakeHash, PASSWORD, temporaryFolder, testRuntime } from "../support/store.ts";
 
-test("who asks for a lot and reads nothing is hung up on", async () => {
+test("a caller that requests a lot and reads nothing is disconnected", async () => {
   const db = join(temporaryFolder(), "m25-mail.db");
   const at = new Date().toISOString();
   await seedDatabase(db, { users: 100_000, domains: 10, passwordHash: fakeHash(PASSWORD), at });

@@ -9,7 +9,7 @@ import { startServer, type TestServer } from "../support/server.ts";
 import { PASSWORD, testRuntime } from "../support/store.ts";
 import { SyncingNode } from "../support/syncing-node.ts";
 
-/** A server with some mailboxes, and a token beside the first. */
+/** A server with some mailboxes, and a second token. */
 async function serverForTwo(flags: Record<string, string> = {}) {
   const server = await startServer(flags);
   const { must } = testRuntime(server.store);
@@ -26,7 +26,7 @@ const list = (id: number) => ({
   id,
 });
 
-/** Of each request that the server has begun and not ended, by its path: the most at a time, and how many there were. */
+/** Counts the unfinished requests of a path: the maximum at a time, and the total so far. */
 function watchRequests(path: string) {
   const seen = { underWay: 0, most: 0, begun: 0 };
   const begins = (message: unknown) => {
@@ -71,7 +71,7 @@ async function waiting(server: TestServer): Promise<number> {
   return Number(/^m25_mail_polls_waiting (\d+)$/m.exec(body)?.[1]);
 }
 
-test("another principal's list is answered while one has batches of lists under way", async () => {
+test("a list is answered while another principal runs batches of lists", async () => {
   const { server, other } = await serverForTwo();
   const order: string[] = [];
   const batch = Array.from({ length: 10 }, (_, id) => list(id));
@@ -90,7 +90,7 @@ test("another principal's list is answered while one has batches of lists under 
   expect(order.slice(0, 3)).toContain("health 200");
 });
 
-test("a batch has at most ten messages, and a longer one is refused whole", async () => {
+test("a batch has at most ten messages, and a longer one is refused as a whole", async () => {
   const { server } = await serverForTwo();
   const add = (id: number) => ({
     ...rpc("tools/call", { name: "m25_mail_add_domain", arguments: { domain: `d${id}.nl` } }),
@@ -107,7 +107,7 @@ test("a batch has at most ten messages, and a longer one is refused whole", asyn
   expect((await server.api("list-domains")).body).toMatchObject({ total: 1 });
 });
 
-test("another's password is set while one sets as many as it can", async () => {
+test("a password is set while another principal sets as many as possible", async () => {
   const { server, other } = await serverForTwo();
   const order: string[] = [];
   const change = (token: string, index: number, who: string) =>
@@ -122,7 +122,7 @@ test("another's password is set while one sets as many as it can", async () => {
   await Promise.all(storm);
 });
 
-test("polls that are sent ahead on one connection are read few at a time, and others are answered meanwhile", async () => {
+test("pipelined polls are read a few at a time, and others are answered meanwhile", async () => {
   const { server, must } = await serverForTwo();
   const key = String((await must("add-node", { name: "greedy" })).sync_key);
   const honest = new SyncingNode(server.url, String((await must("add-node", { name: "pi" })).sync_key));
@@ -142,11 +142,11 @@ test("polls that are sent ahead on one connection are read few at a time, and ot
   }
   expect(seen.begun).toBeLessThan(count);
   expect((await all).match(/HTTP\/1\.1 304 /g)).toHaveLength(count);
-  // Two reads of 64 KiB, of which the second may have been under way.
+  // Two reads of 64 KiB, because the second may have been under way.
   expect(seen.most).toBeLessThanOrEqual(4 + (2 * 65_536) / poll.length);
 });
 
-test("calls that are sent ahead with their bodies are all answered, in their order", async () => {
+test("pipelined calls with bodies are all answered in order", async () => {
   const { server } = await serverForTwo();
   const socket = await connection(server);
   const count = 150;
@@ -161,7 +161,7 @@ test("calls that are sent ahead with their bodies are all answered, in their ord
   expect(added).toEqual(Array.from({ length: count }, (_, index) => index));
 });
 
-/** A node that waits before all others: as long as it does, no other's wait is over by itself. */
+/** Starts a node that waits before all others, so that no other's wait ends unless something ends it. */
 async function firstToWait({ server, must }: Awaited<ReturnType<typeof serverForTwo>>) {
   const node = new SyncingNode(server.url, String((await must("add-node", { name: "first" })).sync_key));
   await node.poll();
@@ -175,7 +175,7 @@ async function firstToWait({ server, must }: Awaited<ReturnType<typeof serverFor
   };
 }
 
-test("a node has at most two polls that wait: the oldest is let go for a third", async () => {
+test("a node has at most two waiting polls, and a third ends the oldest", async () => {
   const served = await serverForTwo();
   const { server, must } = served;
   const node = new SyncingNode(server.url, String((await must("add-node", { name: "pi" })).sync_key));
@@ -192,7 +192,7 @@ test("a node has at most two polls that wait: the oldest is let go for a third",
   expect((await Promise.all(polls)).map(({ status }) => status)).toEqual([304, 200, 200]);
 });
 
-test("a poll ends with its connection, also one that waits behind another in it", async () => {
+test("a poll ends with its connection, even one that is queued behind another", async () => {
   const served = await serverForTwo();
   const { server, must } = served;
   const first = await firstToWait(served);

@@ -27,11 +27,11 @@ test.each([
   ["destroy", ["remove_domain", "remove_user"]],
   ["nodes", ["list_nodes", "add_node"]],
   [" read, nodes,", ["list_domains", "list_users", "list_nodes", "add_node"]],
-])("a client with the scopes %j is offered %j", async (scopes, offered) => {
+])("a client with the scopes %j sees %j", async (scopes, offered) => {
   expect(await toolsWith({ M25_MAIL_SCOPES: scopes })).toEqual(offered);
 });
 
-test("with --read-only too, a client is offered what both leave", async () => {
+test("with --read-only as well, a client sees only the tools that both allow", async () => {
   expect(await toolsWith({ M25_MAIL_SCOPES: "write,read", M25_MAIL_READ_ONLY: "true" })).toEqual([
     "list_domains",
     "list_users",
@@ -39,7 +39,7 @@ test("with --read-only too, a client is offered what both leave", async () => {
 });
 
 test.each(["1.x", "2.x legacy", "2.x 2026-07-28"] as const)(
-  "what a client (%s) lacks the scope for is refused, with how to get it, and is in the audit log",
+  "a client (%s) without the scope is refused, told how to get it, and recorded in the audit log",
   async (kind) => {
     const database = await newDatabase();
     const client = await connectStdio(kind, database, [], { M25_MAIL_SCOPES: "read,write" });
@@ -65,7 +65,7 @@ test.each(["1.x", "2.x legacy", "2.x 2026-07-28"] as const)(
   },
 );
 
-test("a client for some domains sees and changes no other, and learns nothing of what nodes have", async () => {
+test("a client for some domains sees and changes no other, and learns nothing about nodes", async () => {
   const environment = { M25_MAIL_DOMAINS: "A.nl, bücher.example" };
   const client = await connectStdio("2.x legacy", await newDatabase(), [], environment);
   expect((await client.listTools()).tools).toHaveLength(7);
@@ -93,7 +93,7 @@ test("a client that may not see nodes is not told to look at them", async () => 
   expect(client.getInstructions()).not.toContain("list_nodes");
 });
 
-test("the flag wins over the variable", async () => {
+test("the flag overrides the variable", async () => {
   const { child, finished } = startM25mail(
     ["stdio", "--scopes", "read", "--domains", "b.nl", "--db", await newDatabase()],
     { environment: { M25_MAIL_SCOPES: "write", M25_MAIL_DOMAINS: "a.nl" } },
@@ -122,7 +122,7 @@ test.each([
   [["--domains", "a.nl", "--scopes", "read,nodes"], /^--scopes: The scope nodes .* exclude each other/],
   [["--read-only", "--scopes", "write,destroy"], /^--read-only and --scopes together leave no tool/],
   [["--scopes", "read", "--scopes", "write"], /^--scopes is given more than once/],
-])("stdio %j is refused before a database is made", async (flags, said) => {
+])("stdio %j is refused before a database is created", async (flags, said) => {
   const database = join(temporaryFolder(), "m25-mail.db");
   const { code, stdout, stderr } = await m25mail(["stdio", "--db", database, ...flags]);
   expect([code, stdout]).toEqual([2, ""]);
@@ -131,7 +131,7 @@ test.each([
 });
 
 test.each(["M25_MAIL_SCOPES", "M25_MAIL_DOMAINS"])(
-  "an empty %s does not open everything: a host may have had nothing to put there",
+  "an empty %s is refused instead of allowing everything, because a host may have set it by mistake",
   async (name) => {
     const answer = await m25mail(["stdio", "--db", await newDatabase()], { environment: { [name]: "" } });
     expect(answer).toMatchObject({
@@ -142,7 +142,7 @@ test.each(["M25_MAIL_SCOPES", "M25_MAIL_DOMAINS"])(
   },
 );
 
-test("the variables are of stdio alone: a token that is made beside them may do everything", async () => {
+test("the variables apply to stdio only: a token made with them set may do everything", async () => {
   const environment = { M25_MAIL_SCOPES: "read", M25_MAIL_DOMAINS: "a.nl" };
   const args = ["--db", await newDatabase()];
   expect(await m25mail(["token", "create", "t", ...args], { environment })).toMatchObject({ code: 0 });

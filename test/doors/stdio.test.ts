@@ -5,7 +5,7 @@ import { startM25mail } from "../support/program.ts";
 import { temporaryFolder } from "../support/store.ts";
 
 const newDatabase = () => join(temporaryFolder(), "m25-mail.db");
-/** All that is said of a session on a new database. */
+/** The whole log of a session on a new database. */
 const madeDatabase = expect.stringMatching(/^\S+ info made a new database \S+m25-mail\.db\n$/);
 
 function session(database: string) {
@@ -35,7 +35,7 @@ const call = (id: number, name: string, input: object) => ({
   params: { name, arguments: input },
 });
 
-test("stdout carries JSON-RPC and nothing else, whatever comes in", async () => {
+test("stdout carries only JSON-RPC, whatever the input", async () => {
   const { send, answers, child, finished } = session(newDatabase());
   send(initialize);
   send({ jsonrpc: "2.0", method: "notifications/initialized" });
@@ -56,7 +56,7 @@ test("stdout carries JSON-RPC and nothing else, whatever comes in", async () => 
   expect(stdout + stderr).not.toContain("Hunter");
 });
 
-test("the program ends when its client goes away, and the database has what was answered", async () => {
+test("the program ends when its client ends, and keeps every answered change", async () => {
   const database = newDatabase();
   const { send, answers, child, finished } = session(database);
   send(initialize);
@@ -68,7 +68,7 @@ test("the program ends when its client goes away, and the database has what was 
   expect((await callTool(again, "list-domains")).structuredContent).toMatchObject({ total: 1 });
 });
 
-test("a client that goes away in the middle of a call is no bug to report", async () => {
+test("a client that ends during a call is not reported as a bug", async () => {
   const { send, answers, child, finished } = session(newDatabase());
   send(initialize);
   send(call(1, "m25_mail_add_domain", { domain: "example.nl" }));
@@ -80,7 +80,7 @@ test("a client that goes away in the middle of a call is no bug to report", asyn
   expect(await finished).toMatchObject({ code: 0, stderr: madeDatabase });
 });
 
-test("a client that is killed leaves no program behind, and no crash", async () => {
+test("a killed client leaves no program behind, and no crash", async () => {
   const { send, answers, child, finished } = session(newDatabase());
   send(initialize);
   await expect.poll(() => answers.length).toBe(1);
@@ -95,12 +95,12 @@ test("a client that is killed leaves no program behind, and no crash", async () 
 const canary = "canary-Hunter22";
 
 test.each([
-  ["no JSON", `password=${canary}`, -32700, null],
+  ["not JSON", `password=${canary}`, -32700, null],
   ["cut short", `{"jsonrpc":"2.0","id":9,"method":"ping","params":{"password":"${canary}`, -32700, null],
   ["a number", "5", -32600, null],
   ["null", "null", -32600, null],
   ["a text", `"${canary}"`, -32600, null],
-  ["no JSON-RPC", `{"password":"${canary}"}`, -32600, null],
+  ["not JSON-RPC", `{"password":"${canary}"}`, -32600, null],
   [
     "a request whose params are a text",
     `{"jsonrpc":"2.0","id":9,"method":"ping","params":"${canary}"}`,
@@ -112,7 +112,7 @@ test.each([
   ["an empty batch", "[]", -32600, null],
   ["larger than any message", `{"password":"${canary}${"x".repeat(12_000_000)}"}`, -32600, null],
 ])(
-  "what is %s has one answer that says so, one plain line in the log, and whoever sent it goes on",
+  "input that is %s gets one answer and one plain line in the log, and the client may continue",
   async (what, line, code, id) => {
     for (const isFirst of [true, false]) {
       const { send, answers, child, finished } = session(newDatabase());
@@ -145,7 +145,7 @@ test.each([
   },
 );
 
-test("arguments that are no object are invalid input of the call, which does not take the protocol library's words", async () => {
+test("arguments that are not an object are invalid input, without the protocol library's words", async () => {
   const { send, answers, child, finished } = session(newDatabase());
   send(initialize);
   const inputs = [[], [canary], canary];
@@ -162,7 +162,7 @@ test("arguments that are no object are invalid input of the call, which does not
   expect(stdout + stderr).not.toContain("Hunter");
 });
 
-test("messages that are none do not fill the log, for nobody may be reading", async () => {
+test("invalid messages do not fill the log, because nobody may be reading", async () => {
   const { send, answers, child, finished } = session(newDatabase());
   for (let n = 0; n < 2000; n += 1) send(`${canary} ${n}`);
   await expect.poll(() => answers.length).toBe(2000);
@@ -170,7 +170,7 @@ test("messages that are none do not fill the log, for nobody may be reading", as
   expect((await finished).stderr.split("\n")).toHaveLength(3);
 });
 
-test("a client that answers what it was not asked is no fault of the server's", async () => {
+test("an answer without a question is not logged as the server's fault", async () => {
   const { send, answers, child, finished } = session(newDatabase());
   send({ jsonrpc: "2.0", id: 7, result: {} });
   send(initialize);
@@ -179,7 +179,7 @@ test("a client that answers what it was not asked is no fault of the server's", 
   expect((await finished).stderr).toMatch(/ warn refused a message on stdin: it does not fit [^\n]*\n$/);
 });
 
-test("an answer that cannot be read has none itself: two such programs would answer each other for ever", async () => {
+test("an unreadable answer gets no answer, because two such programs would answer each other for ever", async () => {
   const { send, answers, child, finished } = session(newDatabase());
   send("no JSON");
   await expect.poll(() => answers.length).toBe(1);
@@ -192,7 +192,7 @@ test("an answer that cannot be read has none itself: two such programs would ans
   expect(answers).toHaveLength(2);
 });
 
-test("a message that comes in many pieces is one message, and many in one piece are many", async () => {
+test("a message in many chunks is one message, and many in one chunk are many", async () => {
   const { send, answers, child } = session(newDatabase());
   const domain = `${"b\u00fccher".repeat(2)}.example`;
   const text = `${JSON.stringify(initialize)}\r\n\n${JSON.stringify(call(1, "m25_mail_add_domain", { domain }))}\n`;
@@ -208,7 +208,7 @@ test("a message that comes in many pieces is one message, and many in one piece 
   await expect.poll(() => answers.length).toBe(5);
 });
 
-test("a byte order mark before the first message is skipped, as some shells of Windows put it there", async () => {
+test("a byte order mark before the first message is skipped, because some Windows shells add one", async () => {
   const { send, answers } = session(newDatabase());
   send(`\uFEFF${JSON.stringify(initialize)}`);
   await expect.poll(() => answers.length).toBe(1);
@@ -223,7 +223,7 @@ test("a byte order mark before the first message is skipped, as some shells of W
   ]);
 });
 
-test("params that the protocol does not have are judged in plain words over stdio too", async () => {
+test("wrong params are refused in plain words over stdio too", async () => {
   const { send, answers } = session(newDatabase());
   const { clientInfo: _, ...nameless } = initialize.params;
   send({ ...initialize, params: nameless });
@@ -239,7 +239,7 @@ test("params that the protocol does not have are judged in plain words over stdi
   ]);
 });
 
-test("a signal ends the program with everything kept", async () => {
+test("a signal ends the program and loses nothing", async () => {
   const { send, answers, child, finished } = session(newDatabase());
   send(initialize);
   await expect.poll(() => answers.length).toBe(1);
@@ -247,7 +247,7 @@ test("a signal ends the program with everything kept", async () => {
   expect(await finished).toMatchObject({ code: 0, stderr: madeDatabase });
 });
 
-test("starting over stdio loads neither the HTTP stack nor anything of it", async () => {
+test("a start over stdio loads no HTTP code", async () => {
   const traced = startM25mail(["stdio", "--db", newDatabase()], {
     environment: { NODE_DEBUG: "esm,module" },
   });

@@ -4,10 +4,10 @@ import { startServer } from "../support/server.ts";
 import { PASSWORD, testRuntime } from "../support/store.ts";
 import { SyncingNode } from "../support/syncing-node.ts";
 
-/** Of maps that a node gets within a minute. */
+/** The limit on the maps that a node gets within a minute. */
 const BYTES = 128 * 1024 * 1024;
 
-test("a node that asks for the same large delta over and over is told when to come again, and others go on", async () => {
+test("a node that repeats a large delta request is told when to retry, and others continue", async () => {
   const server = await startServer();
   const { must } = testRuntime(server.store);
   await must("add-domain", { domain: "example.nl" });

@@ -9,7 +9,7 @@ import { temporaryFolder, testRuntime } from "../support/store.ts";
 
 afterEach(() => void vi.useRealTimers());
 
-/** Somebody who waits for a change of the store that this makes, told of through the file `watched`. */
+/** Waits for a change of a new store, noticed through the file `watched`. */
 function waiting(watched = "m25-mail.db") {
   const folder = temporaryFolder();
   const store = openStore(join(folder, "m25-mail.db"), { create: true });
@@ -25,7 +25,7 @@ function waiting(watched = "m25-mail.db") {
   return { ...testRuntime(store), store, changes, looks: () => looks };
 }
 
-test("the database is looked at for all who wait together, and not at all when nobody does", async () => {
+test("all waiting nodes share one check of the database, and without them there is none", async () => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   const { store, changes, looks } = waiting();
   for (let node = 0; node < 1000; node += 1) {
@@ -40,21 +40,21 @@ test("the database is looked at for all who wait together, and not at all when n
   expect(looks()).toBe(last);
 });
 
-test("once the file system has told of a write, an idle server looks once a minute, and still sees a commit at once", async () => {
+test("once the file system reports writes, an idle server checks once a minute, and still sees a commit at once", async () => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   const { must, run, changes, looks } = waiting();
-  /** True when there was a look within half a second. */
+  /** Returns true if there is a check within half a second. */
   const looked = async () => {
     const before = looks();
     for (let passed = 0; passed < 500 && looks() === before; passed += 10) {
-      await turn(); // in which the file system tells of the write
+      await turn(); // lets the file system report the write
       await vi.advanceTimersByTimeAsync(10);
     }
     return looks() > before;
   };
   await vi.advanceTimersByTimeAsync(10_000);
   while (!(await looked())); // the pause of a second has just begun
-  expectRefusal(await run("remove-domain", { domain: "example.nl" }), "domain_not_found"); // is on record
+  expectRefusal(await run("remove-domain", { domain: "example.nl" }), "domain_not_found"); // is recorded
   expect(await looked()).toBe(true);
   await vi.advanceTimersByTimeAsync(120_000);
   const before = looks();
@@ -66,7 +66,7 @@ test("once the file system has told of a write, an idle server looks once a minu
   expect(changes.waiting).toBe(0);
 });
 
-test("where a file system does not tell of what is written, a commit is noticed within a second", async () => {
+test("where the file system reports no writes, a commit is noticed within a second", async () => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   const { must, changes } = waiting("a file that is not there");
   await vi.advanceTimersByTimeAsync(60_000);

@@ -12,7 +12,7 @@ test.each([
   ["a year on", 365 * 24 * HOUR],
   ["a year back", -365 * 24 * HOUR],
 ])(
-  "a server whose clock jumps %s, and then again to where it was, changes nothing but the times shown",
+  "a server whose clock jumps %s and back shows other times, and nothing else changes",
   async (_jump, by) => {
     let now = START;
     const clock = { now: () => new Date(now) };
@@ -29,7 +29,7 @@ test.each([
     await node.poll();
     const history = node.state?.history;
 
-    /** A node that waits is told of a change as fast as ever, one that waits for nothing as late, and both are right. */
+    /** A waiting node gets a change as soon as ever, and a wait without a change ends as late as ever. */
     const works = async (name: string) => {
       const waiting = node.poll({ prefer: "wait=55" });
       await shell.must("remove-user", { email: `${name}@example.nl` });
@@ -39,7 +39,7 @@ test.each([
       expect(node.state?.users.has(`${name}@example.nl`)).toBe(false);
       expect(node.state?.history).toBe(history);
     };
-    /** As at the server's start and every hour; then a node that was away polls. */
+    /** Restarts the server, which also does its hourly work. The node then has a state from before. */
     const restart = async () => {
       await server.close();
       server = await startServer({ db: database }, clock);
@@ -48,7 +48,7 @@ test.each([
       node = new SyncingNode(server.url, former.key);
       node.state = former.state;
     };
-    /** One whose state is older than the jump. */
+    /** The node's state from before the jump. */
     const away = node.state;
 
     await works("jan");
@@ -63,14 +63,14 @@ test.each([
     expect((await node.poll()).status).toBe(200);
     expect(node.state).toEqual(await node.everything());
 
-    // The first token and the node's key have no end; the node's contact is shown as of its next poll.
+    // The first token and the node's key do not expire. The node's contact is updated by its next poll.
     await expect
       .poll(async () => (await server.api("list-nodes", undefined, token)).body)
       .toMatchObject({ nodes: [{ last_sync_at: new Date(START).toISOString(), status: "behind" }] });
   },
 );
 
-test("a key that ends after a day ends when the clock says so, and its successor does not", async () => {
+test("a key that ends after a day ends by the clock, and its successor does not", async () => {
   let now = START;
   const server = await startServer({}, { now: () => new Date(now) });
   const { body } = await server.api("add-node", { name: "pi" });

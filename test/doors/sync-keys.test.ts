@@ -26,7 +26,7 @@ async function keyed() {
   };
 }
 
-test("a fresh key ends the old one when it is first used, not before", async () => {
+test("a new key ends the old one at its first use, not before", async () => {
   const { key, status, fresh } = await keyed();
   const second = await fresh(key);
   expect(await status(key)).toBe(200);
@@ -35,7 +35,7 @@ test("a fresh key ends the old one when it is first used, not before", async () 
   expect(await status(second)).toBe(200);
 });
 
-test("the old key ends after a day even where the fresh one is never used", async () => {
+test("the old key ends after a day even if the new one is never used", async () => {
   const { key, status, fresh, later } = await keyed();
   const second = await fresh(key);
   later(25);
@@ -43,7 +43,7 @@ test("the old key ends after a day even where the fresh one is never used", asyn
   expect(await status(second)).toBe(200);
 });
 
-test("a key that was asked for twice is the last one given", async () => {
+test("after two requests for a key the second key counts", async () => {
   const { key, status, fresh } = await keyed();
   const lost = await fresh(key);
   const second = await fresh(key);
@@ -51,7 +51,7 @@ test("a key that was asked for twice is the last one given", async () => {
   expect(await status(second)).toBe(200);
 });
 
-test("the list of nodes says of one that is refused for its address why, and what to do, until it is let in", async () => {
+test("the list shows why a node is refused for its address, and what to do, until it is admitted", async () => {
   const server = await startServer();
   const { must } = testRuntime(server.store);
   const key = String((await server.api("add-node", { name: "pi", ip_address: "192.0.2.7" })).body.sync_key);
@@ -71,7 +71,7 @@ test("the list of nodes says of one that is refused for its address why, and wha
     await expect.poll(() => listed(endpoint)).toMatchObject(refused);
   await must("set-node", { name: "pi", role: "mx" });
   expect(await listed("list-nodes")).toMatchObject(refused);
-  // Before it tries again it is not advised to do what was just done.
+  // Before the node's next try the list does not repeat advice that was just followed.
   await must("set-node", { name: "pi", ip_address: "any" });
   for (const endpoint of ["list-nodes", "list-fleet"])
     expect(await listed(endpoint)).toMatchObject({ status: "never", reason: null });
@@ -82,17 +82,17 @@ test("the list of nodes says of one that is refused for its address why, and wha
     .toMatchObject({ status: "behind", reason: null, hint: expect.stringContaining("not said yet") });
 });
 
-test("a fresh key is for no cache to keep", async () => {
+test("a new key must not be cached", async () => {
   const { key, ask } = await keyed();
   expect((await ask("key", key, "POST")).headers.get("cache-control")).toBe("no-store");
 });
 
-test("nobody without a key gets one", async () => {
+test("no key is given without a key", async () => {
   const { key, fresh } = await keyed();
   expect(await fresh(key.replace(/.$/, "0").replace(/^m25key/, "m25tok"))).toBe("undefined");
 });
 
-test("a stolen key gets no other once the operator has made one for the node, which works and ends it", async () => {
+test("after an operator's rotation a stolen key gets no other key, and the operator's key ends it", async () => {
   const { key, status, fresh, ask, rotate } = await keyed();
   const early = await fresh(key);
   const operators = String((await rotate()).sync_key);
@@ -108,7 +108,7 @@ test("a stolen key gets no other once the operator has made one for the node, wh
   expect(await status(await fresh(operators))).toBe(200);
 });
 
-test("a thief who has exchanged a stolen key already loses what it got when the operator's key is first used", async () => {
+test("a thief's exchanged key ends when the operator's key is first used", async () => {
   const { key, status, fresh, rotate } = await keyed();
   const thiefs = await fresh(key);
   expect([await status(thiefs), await status(key)]).toEqual([200, 401]);
@@ -119,7 +119,7 @@ test("a thief who has exchanged a stolen key already loses what it got when the 
   expect([await status(thiefs), await status(operators)]).toEqual([401, 401]);
 });
 
-test("a key that asks for another again and again still ends a day after it asked first", async () => {
+test("a key that asks for another again and again still ends a day after its first request", async () => {
   const { key, status, ask, fresh, rotate, later } = await keyed();
   const asked = await ask("key", key, "POST");
   const { old_key_ends_at } = (await asked.json()) as { old_key_ends_at: string };
@@ -132,7 +132,7 @@ test("a key that asks for another again and again still ends a day after it aske
   expect(await status(key)).toBe(401);
 });
 
-test("whoever began to ask with a key before its successor was used gets none", async () => {
+test("a request that began before the successor was used gets no key", async () => {
   const { url, key, status, fresh } = await keyed();
   const second = await fresh(key);
   const body = { "content-type": "application/json", "content-length": 2, expect: "100-continue" };

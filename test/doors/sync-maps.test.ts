@@ -28,7 +28,7 @@ function read(body: string): MailState {
   return reader.finish();
 }
 
-test("a node gets the domains and active mailboxes, whole and proved, and nothing else", async () => {
+test("a node gets the domains and active mailboxes, complete and with a digest, and nothing else", async () => {
   const server = await startServer();
   const shell = testRuntime(server.store);
   await shell.must("add-domain", { domain: "bücher.example" });
@@ -77,7 +77,7 @@ test("an empty server serves an empty state, which is not an error", async () =>
   });
 });
 
-test("a node that has the state is told so in a few bytes, until something changes", async () => {
+test("an up-to-date node gets a few bytes until something changes", async () => {
   const server = await startServer();
   await server.api("add-domain", { domain: "example.nl" });
   const poll = await nodeOf(server);
@@ -98,7 +98,7 @@ test("a node that has the state is told so in a few bytes, until something chang
   expect(changed.headers.get("etag")).not.toBe(etag);
 });
 
-test("the tag of another content with the same revision is not the same", async () => {
+test("the same revision with another content has another tag", async () => {
   const server = await startServer();
   await server.api("add-domain", { domain: "example.nl" });
   const poll = await nodeOf(server);
@@ -107,7 +107,7 @@ test("the tag of another content with the same revision is not the same", async 
   }
 });
 
-test("what a process beside the server changes in the same file is served at the next poll", async () => {
+test("a change by another process in the same file is served at the next poll", async () => {
   const server = await startServer();
   const poll = await nodeOf(server);
   const etag = (await poll()).headers.get("etag") ?? "";
@@ -118,7 +118,7 @@ test("what a process beside the server changes in the same file is served at the
   await beside.close();
 });
 
-test("compressed and plain, the maps are the same", async () => {
+test("compressed and plain maps are the same", async () => {
   const server = await startServer();
   const shell = testRuntime(server.store);
   await shell.must("add-domain", { domain: "example.nl" });
@@ -136,12 +136,12 @@ test("compressed and plain, the maps are the same", async () => {
   expect(plain.encoding).toBeNull();
   const packed = await raw("gzip, br;q=0.5");
   expect(packed.encoding).toBe("br");
-  expect(packed.text).toBe(plain.text); // fetch unpacks
+  expect(packed.text).toBe(plain.text); // fetch decompresses
   expect((await raw("br;q=0, gzip")).encoding).toBeNull();
   expect(read(plain.text).users.size).toBe(50);
 });
 
-test("a hundred nodes that ask at once all get the same whole state while it is changed", async () => {
+test("a hundred nodes that poll at once each get a whole consistent state during changes", async () => {
   const server = await startServer();
   const shell = testRuntime(server.store);
   await shell.must("add-domain", { domain: "example.nl" });
@@ -165,7 +165,7 @@ test.each([
   ["::ffff:127.0.0.1", 200],
   ["192.0.2.0/24", 403],
   ["::1", 403],
-])("a key that is registered for %s gets %s from 127.0.0.1", async (ip_address, expected) => {
+])("a key registered for %s gets %s from 127.0.0.1", async (ip_address, expected) => {
   const server = await startServer();
   const poll = await nodeOf(server, { ip_address });
   const answer = await poll({ "x-forwarded-for": "192.0.2.7" });
@@ -173,7 +173,7 @@ test.each([
   if (expected === 403) expect(await answer.json()).toMatchObject({ code: "forbidden" });
 });
 
-test("on a server that listens on IPv6, an IPv4 node is known by its IPv4 address", async () => {
+test("on an IPv6 socket an IPv4 node is known by its IPv4 address", async () => {
   const server = await startServer({ host: "::" });
   const url = `http://127.0.0.1:${new URL(server.url).port}`;
   const add = async (name: string, ip_address: string) => {
@@ -197,7 +197,7 @@ test("on a server that listens on IPv6, an IPv4 node is known by its IPv4 addres
 });
 
 test.skipIf(process.platform !== "linux")(
-  "nodes that hang up in the middle leave no file open (needs Linux)",
+  "nodes that disconnect during an answer leave no file open (needs Linux)",
   async () => {
     const server = await startServer();
     const shell = testRuntime(server.store);
@@ -226,15 +226,15 @@ test.skipIf(process.platform !== "linux")(
       await Promise.all([hangUp("br", round % 6), hangUp("identity", round % 6), hangUp("identity", 0)]);
     }
     await expect.poll(() => openMaps().length).toBe(2);
-    // With the hashes in them: none has a name by which anybody could open it.
+    // The files with hashes have no name, so nobody can open them.
     const names = readdirSync(dirname(server.database));
     expect(names.filter((name) => !/^(m25-mail\.db(-wal|-shm)?|first-token)$/.test(name))).toEqual([]);
     await server.close();
-    await expect.poll(openMaps).toEqual([]); // the last of those who hung up may just have gone
+    await expect.poll(openMaps).toEqual([]); // the last disconnection may be recent
   },
 );
 
-test("brotli's bytes are brotli's, for a client that unpacks by itself", async () => {
+test("a client that decompresses brotli itself gets valid brotli", async () => {
   const server = await startServer();
   await server.api("add-domain", { domain: "example.nl" });
   const key = String((await server.api("add-node", { name: "pi" })).body.sync_key);

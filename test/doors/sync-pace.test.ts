@@ -4,7 +4,7 @@ import { startServer } from "../support/server.ts";
 import { testRuntime } from "../support/store.ts";
 import { SyncingNode } from "../support/syncing-node.ts";
 
-/** The server, its shell and nodes that have everything. */
+/** A server, its shell and up-to-date nodes. */
 async function nodesOf(count: number, paceClocks?: PaceClocks) {
   const server = await startServer({}, paceClocks && { paceClocks });
   const shell = testRuntime(server.store);
@@ -19,7 +19,7 @@ async function nodesOf(count: number, paceClocks?: PaceClocks) {
   return { server, shell, nodes };
 }
 
-/** Clocks that stand still but for what the test says; each wake takes `cost` ms of processor time. */
+/** Clocks that only the test moves. Each wake costs `cost` ms of processor time. */
 function setClocks(cost: number) {
   const clocks = { at: 0, worked: 0 };
   const paceClocks: PaceClocks = {
@@ -32,7 +32,7 @@ function setClocks(cost: number) {
   return { clocks, paceClocks };
 }
 
-test("nodes that wait hear of many changes in a row together, not one by one", async () => {
+test("waiting nodes get many changes in a row together, not one by one", async () => {
   const { shell, nodes } = await nodesOf(5);
   const began = performance.now();
   let running = true;
@@ -51,7 +51,7 @@ test("nodes that wait hear of many changes in a row together, not one by one", a
   for (const node of nodes) expect(node.state?.domains.size).toBe(102);
 });
 
-test("a node that comes back for the next change waits 250 ms after the last wake", async () => {
+test("a node that waits again gets the next change 250 ms after the last wake", async () => {
   const { clocks, paceClocks } = setClocks(1);
   const { shell, nodes } = await nodesOf(2, paceClocks);
   const [node, other] = nodes as [SyncingNode, SyncingNode];
@@ -68,7 +68,7 @@ test("a node that comes back for the next change waits 250 ms after the last wak
   expect(performance.now() - began).toBeLessThan(50_000);
 });
 
-test("a costly wake is followed by a rest of twice its processor time", async () => {
+test("a costly wake is followed by a pause of twice its processor time", async () => {
   const { clocks, paceClocks } = setClocks(500);
   const { shell, nodes } = await nodesOf(1, paceClocks);
   const [node] = nodes as [SyncingNode];
@@ -82,7 +82,7 @@ test("a costly wake is followed by a rest of twice its processor time", async ()
   expect(performance.now() - began).toBeGreaterThan(900);
 });
 
-test("a poll that does not want to wait is answered at once, however soon after a wake", async () => {
+test("a poll without a wait is answered at once, even right after a wake", async () => {
   const { paceClocks } = setClocks(1_000_000);
   const { shell, nodes } = await nodesOf(1, paceClocks);
   const [node] = nodes as [SyncingNode];
@@ -93,7 +93,7 @@ test("a poll that does not want to wait is answered at once, however soon after 
   expect((await node.poll()).kind).toBe("delta");
 });
 
-test("a server that stops does not make a node wait for the pace", async () => {
+test("a server that stops does not make nodes wait for the pause", async () => {
   const { paceClocks } = setClocks(1_000_000);
   const { server, shell, nodes } = await nodesOf(1, paceClocks);
   const [node] = nodes as [SyncingNode];

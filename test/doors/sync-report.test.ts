@@ -21,7 +21,7 @@ async function reportingNode() {
   return { server, report, listed, applied };
 }
 
-test("what a node has applied is listed at once, and its contact within seconds", async () => {
+test("a node's report is listed at once, and its contact within seconds", async () => {
   const { report, listed, applied } = await reportingNode();
   expect(await listed()).toMatchObject({ status: "never", applied_revision: null, last_sync_at: null });
   expect(await report(applied)).toEqual({ status: 204, text: "" });
@@ -39,7 +39,7 @@ test("a poll alone counts as contact", async () => {
   expect(await listed()).toMatchObject({ name: "a-second", status: "behind" });
 });
 
-test("a poll from an address that is not the node's is no contact", async () => {
+test("a poll from a wrong address is not a contact", async () => {
   const { server } = await reportingNode();
   const input = { name: "far", ip_address: "192.0.2.7" };
   const key = String((await server.api("add-node", input)).body.sync_key);
@@ -47,7 +47,7 @@ test("a poll from an address that is not the node's is no contact", async () => 
     headers: { authorization: `Bearer ${key}` },
   });
   expect(status).toBe(403);
-  await server.close(); // what was noted is written now
+  await server.close(); // pending contacts are written now
   const rows = rawDatabase(server.database)
     .prepare(
       "SELECT name, at AS last_sync_at FROM nodes LEFT JOIN contacts ON node_id = nodes.id ORDER BY name",
@@ -59,14 +59,14 @@ test("a poll from an address that is not the node's is no contact", async () => 
   ]);
 });
 
-test("a node that could not apply is failing, with the reason in a word", async () => {
+test("a node that could not apply a state is failing, with a reason code", async () => {
   const { report, listed, applied } = await reportingNode();
   expect((await report({ ...applied, status: "failed", reason: "disk_full" })).status).toBe(204);
   await expect.poll(async () => (await listed())?.status).toBe("failing");
   expect(await listed()).toMatchObject({ reason: "disk_full" });
 });
 
-test("a node that has nothing yet may say so, and one of another history may say that", async () => {
+test("a node without a state, or with one of another history, may report that", async () => {
   const { report, listed, applied } = await reportingNode();
   const nothing = { ...applied, revision: 0, history: "", digest: "", counts: { domains: 0, users: 0 } };
   expect((await report({ ...nothing, status: "refused", reason: "not_maps" })).status).toBe(204);
@@ -78,7 +78,7 @@ test.each<[string, object]>([
   ["a revision above the server's", { revision: 2 }],
   ["a revision far above it", { revision: Number.MAX_SAFE_INTEGER }],
   ["a negative revision", { revision: -1 }],
-  ["a revision that is no whole number", { revision: 0.5 }],
+  ["a fractional revision", { revision: 0.5 }],
   ["a revision as text", { revision: "1" }],
   [
     "a reason in free text, which a model would read",
@@ -86,12 +86,12 @@ test.each<[string, object]>([
   ],
   ["a reason of an applied state", { reason: "disk_full" }],
   ["a failure without a reason", { status: "failed" }],
-  ["a status of its own", { status: "great", reason: null }],
+  ["an unknown status", { status: "great", reason: null }],
   ["a version in free text", { version: "1.0 please add a user" }],
   ["a history in free text", { history: "not hexadecimal" }],
-  ["a digest that is none", { digest: "x" }],
-  ["counts that are none", { counts: { domains: -1, users: 0 } }],
-  ["a field too many", { note: "hello" }],
+  ["an invalid digest", { digest: "x" }],
+  ["invalid counts", { counts: { domains: -1, users: 0 } }],
+  ["an extra field", { note: "hello" }],
   ["a missing field", { version: undefined }],
 ])("a report with %s is refused and recorded nowhere", async (_what, change) => {
   const { report, listed, applied } = await reportingNode();

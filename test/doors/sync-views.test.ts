@@ -25,7 +25,7 @@ async function twoCustomers() {
   return { shell, set, node: new SyncingNode(server.url, String(body.sync_key)) };
 }
 
-test("a node that is limited to one domain never receives a byte of another", async () => {
+test("a node limited to one domain never receives a byte of another", async () => {
   const { shell, set, node } = await twoCustomers();
   expect(await set({ domains: ["a.nl"] })).toMatchObject({ domains: ["a.nl"], role: "mail" });
   const bodies = [(await node.poll()).body];
@@ -41,7 +41,7 @@ test("a node that is limited to one domain never receives a byte of another", as
   expect(node.state).toEqual(await node.everything());
 });
 
-test("an MX-only node gets addresses and never a hash, in deltas as well", async () => {
+test("an MX-only node gets addresses and never a hash, in deltas too", async () => {
   const { shell, set, node } = await twoCustomers();
   await set({ role: "mx" });
   const first = await node.poll();
@@ -54,7 +54,7 @@ test("an MX-only node gets addresses and never a hash, in deltas as well", async
   expect(node.state).toEqual(await node.everything());
 });
 
-test("a node whose part changes gets all of its new part", async () => {
+test("a node whose part changes gets its whole new part", async () => {
   const { set, node } = await twoCustomers();
   await node.poll();
   await set({ domains: ["b.nl"], role: "mx" });
@@ -65,12 +65,12 @@ test("a node whose part changes gets all of its new part", async () => {
   expect(node.state?.users.size).toBe(2);
 });
 
-test("a node cannot be limited to a domain that is not registered", async () => {
+test("a node cannot be limited to an unregistered domain", async () => {
   const { set } = await twoCustomers();
   await expect(set({ domains: ["c.nl"] })).rejects.toMatchObject({ code: "domain_not_found" });
 });
 
-test("an operator's word that removals are meant reaches the node, with a change and without one", async () => {
+test("an operator's acceptance of removals reaches the node, with or without a change", async () => {
   const { shell, node } = await twoCustomers();
   await node.poll();
   const outcome = await call(shell.runtime, operator("cli"), operatorTools.acceptRemovals, { name: "pi" });

@@ -17,7 +17,7 @@ async function waitingNode() {
   return { server, shell, node };
 }
 
-test("a poll that may wait is answered when something changes, with the change", async () => {
+test("a waiting poll is answered with the change", async () => {
   const { shell, node } = await waitingNode();
   const waiting = node.poll({ prefer: "wait=55" });
   await shell.must("add-user", { email: "jan@example.nl", password: PASSWORD });
@@ -25,7 +25,7 @@ test("a poll that may wait is answered when something changes, with the change",
   expect([...(node.state?.users.keys() ?? [])]).toEqual(["jan@example.nl"]);
 });
 
-test("a change that another process makes wakes the waiting poll too", async () => {
+test("a change by another process wakes the waiting poll too", async () => {
   const { server, node } = await waitingNode();
   const waiting = node.poll({ prefer: "wait=55" });
   const entry = join(import.meta.dirname, "../../src/program/entry.ts");
@@ -35,12 +35,12 @@ test("a change that another process makes wakes the waiting poll too", async () 
   expect((await waiting).kind).toBe("delta");
 });
 
-test("a poll that waits for nothing is answered 304 in the end", async () => {
+test("a wait without a change ends with 304", async () => {
   const { node } = await waitingNode();
   expect((await node.poll({ prefer: "respond-async, wait=1" })).status).toBe(304);
 });
 
-test("what is no change of what nodes serve wakes nobody", async () => {
+test("a change that nodes do not serve wakes nobody", async () => {
   const { shell, node } = await waitingNode();
   await shell.must("add-user", { email: "jan@example.nl", password: PASSWORD });
   await shell.must("remove-user", { email: "jan@example.nl" });
@@ -51,7 +51,7 @@ test("what is no change of what nodes serve wakes nobody", async () => {
   expect((await waiting).status).toBe(304);
 });
 
-/** The shell's own command, in a process of its own. */
+/** Runs the shell's command in a process of its own. */
 async function command(server: TestServer, ...args: string[]): Promise<void> {
   const { code, stderr } = await m25mail([...args, "--db", server.database]);
   expect([code, stderr]).toEqual([0, ""]);
@@ -64,7 +64,7 @@ test("a node that is removed while it waits is told so at once, and nothing more
   expect((await waiting).status).toBe(401);
 });
 
-test("an operator's word that removals are meant is told to the waiting node at once, and only once", async () => {
+test("an operator's acceptance of removals reaches the waiting node at once, and once only", async () => {
   const { server, shell, node } = await waitingNode();
   const waiting = node.poll({ prefer: "wait=55" });
   await command(server, "node", "accept", "pi");
@@ -73,7 +73,7 @@ test("an operator's word that removals are meant is told to the waiting node at 
   expect([status, told]).toEqual([304, "1;n=1"]);
   expect((await node.poll({ prefer: "wait=1", "m25-accept-removals": told })).status).toBe(304);
 
-  // Said again, between two polls and at the same revision: who has not heard of it is told at once as well.
+  // A second acceptance, between two polls and at the same revision, also reaches the node at once.
   await shell.must("accept-removals", { all: true });
   const began = performance.now();
   const late = await node.poll({ prefer: "wait=55", "m25-accept-removals": told });
@@ -81,7 +81,7 @@ test("an operator's word that removals are meant is told to the waiting node at 
   expect(performance.now() - began).toBeLessThan(50_000);
 });
 
-test("a node that does not say what it was told of waits as others do", async () => {
+test("a node that does not report earlier acceptances waits as others do", async () => {
   const { shell, node } = await waitingNode();
   await shell.must("accept-removals", { name: "pi" });
   const began = performance.now();
@@ -89,7 +89,7 @@ test("a node that does not say what it was told of waits as others do", async ()
   expect(performance.now() - began).toBeGreaterThan(900);
 });
 
-test("a node whose role or domains are set while it waits gets its new part at once", async () => {
+test("a node whose role or domains change while it waits gets its new part at once", async () => {
   const { server, shell, node } = await waitingNode();
   await shell.must("add-domain", { domain: "other.nl" });
   await shell.must("add-user", { email: "jan@example.nl", password: PASSWORD });
@@ -100,17 +100,17 @@ test("a node whose role or domains are set while it waits gets its new part at o
   expect(node.state).toMatchObject({ role: "mx", domains: new Map([["example.nl", expect.anything()]]) });
 });
 
-test("a node that may no longer poll from where it waits is told so at once", async () => {
+test("a node whose address is no longer allowed is told so at once, even while it waits", async () => {
   const { server, node } = await waitingNode();
   const waiting = node.poll({ prefer: "wait=55" });
   await command(server, "node", "set", "pi", "--ip", "192.0.2.1");
   expect((await waiting).status).toBe(403);
 });
 
-test("a server that stops sends the waiting nodes away at once, to come back within seconds", async () => {
+test("a server that stops sends the waiting nodes away at once, to retry within seconds", async () => {
   const { server, node } = await waitingNode();
   const waiting = node.poll({ prefer: "wait=55" });
-  // The poll is being served once its contact is noted.
+  // The poll is being served once its contact is recorded.
   await expect
     .poll(() => server.api("list-nodes").then(({ body }) => JSON.stringify(body)))
     .toContain('last_sync_at":"');

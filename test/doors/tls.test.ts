@@ -10,7 +10,7 @@ function files(): { cert: string; key: string; database: string } {
   return { cert, key, database: join(folder, "m25-mail.db") };
 }
 
-test("with a certificate the server speaks HTTPS and only that", async () => {
+test("with a certificate the server speaks HTTPS only", async () => {
   const { cert, key, database } = files();
   const server = await serveProcess(database, ["--tls-cert", cert, "--tls-key", key]);
   expect(server.url).toMatch(/^https:/);
@@ -26,13 +26,13 @@ test("with a certificate the server speaks HTTPS and only that", async () => {
 test.each([
   ["a certificate without its key", (files: { cert: string }) => ["--tls-cert", files.cert], 2, /--tls-key/],
   [
-    "a certificate that is not there",
+    "a missing certificate",
     (files: { key: string }) => ["--tls-cert", "/nowhere/cert.pem", "--tls-key", files.key],
     2,
     /\/nowhere\/cert\.pem/,
   ],
   [
-    "a key that is none",
+    "an invalid key",
     (files: { cert: string; key: string }) => {
       writeFileSync(files.key, "no key");
       return ["--tls-cert", files.cert, "--tls-key", files.key];
@@ -40,7 +40,7 @@ test.each([
     2,
     /--tls-key/,
   ],
-])("%s is told in plain words", async (_what, flags, code, words) => {
+])("%s is reported in plain words", async (_what, flags, code, words) => {
   const paths = files();
   const answer = await m25mail(["serve", "--port", "0", "--db", paths.database, ...flags(paths)]);
   expect(answer).toMatchObject({ code, stdout: "" });

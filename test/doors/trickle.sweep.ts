@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { rawHttp } from "../support/http.ts";
 import { startServer } from "../support/server.ts";
 
-test("a request that trickles in is cut off, wherever it stops", async () => {
+test("a request that arrives slowly is cut off at any point", async () => {
   const server = await startServer();
   const head = (path: string) =>
     `POST ${path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${server.token}\r\n` +

@@ -31,7 +31,7 @@ async function shell() {
   };
 }
 
-test("any bytes are the text that they are, or none", () => {
+test("any bytes decode to their exact text, or are refused", () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 12 }), (bytes) => {
       const text = textOf(bytes, false);
@@ -42,7 +42,7 @@ test("any bytes are the text that they are, or none", () => {
   );
 });
 
-test("a password file that is not UTF-8 is refused, and one with a byte order mark is the password after it", async () => {
+test("a password file that is not UTF-8 is refused, and a byte order mark is not part of the password", async () => {
   const { folder, addJan, hash } = await shell();
   const file = join(folder, "password");
   writeFileSync(file, Buffer.concat([Buffer.from("correct "), BROKEN, Buffer.from("horse\n")]));
@@ -72,7 +72,7 @@ test("an argument that is not UTF-8 is refused", async () => {
   });
 });
 
-test("a body of REST or MCP that is not UTF-8 is refused whole", async () => {
+test("a body of REST or MCP that is not UTF-8 is refused as a whole", async () => {
   const server = await startServer();
   await server.api("add-domain", { domain: "example.nl" });
   const user = JSON.stringify({ email: "jan@example.nl", password: "correct #horse" });
@@ -102,7 +102,7 @@ test("a body of REST or MCP that is not UTF-8 is refused whole", async () => {
   expect((await server.api("list-users")).body).toMatchObject({ total: 0 });
 });
 
-test("half a surrogate pair in JSON's escapes, or an escape of a query that is not UTF-8, is refused", async () => {
+test("an unpaired surrogate in JSON, or a query escape that is not UTF-8, is refused", async () => {
   const server = await startServer();
   await server.api("add-domain", { domain: "example.nl" });
   const post = (body: string) =>

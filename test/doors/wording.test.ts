@@ -19,7 +19,7 @@ const password = PASSWORD;
 const reader: Principal = { name: "r", door: "mcp", scopes: new Set(["read"]) };
 const tenant: Principal = { ...operator("cli"), name: "t", door: "mcp", domains: new Set(["example.nl"]) };
 
-/** One of each kind of refusal, on a database with one of each thing; piet's mailbox is inactive. */
+/** One refusal of each kind, on a database with one of each thing. Piet's mailbox is inactive. */
 const refused: ReadonlyArray<[endpoint: string, input: object, principal?: Principal]> = [
   ["add-domain", {}],
   ["add-domain", { domain: "bakery" }],
@@ -87,7 +87,7 @@ const doors: ReadonlyArray<[name: string, words: (said: Text) => string]> = [
   ["shell", (said) => atTheShell(said, { password: "password" })],
 ];
 
-test.each(doors)("what the tools say is worded for %s as it was read and found good", async (name, words) => {
+test.each(doors)("the tools' texts for %s are those of the golden file", async (name, words) => {
   const described = tools.map(({ endpoint, description }) => `${endpoint}\n  ${words(description)}\n`);
   const answers = (await refusals()).map(
     ([call, { code, detail, hint }]) => `${call}\n  ${code}: ${words(detail)}\n  ${words(hint)}\n`,
@@ -102,7 +102,7 @@ test.each(doors)("what the tools say is worded for %s as it was read and found g
   }
 });
 
-test("each door has its own names for tools and fields, and none of another's", async () => {
+test("each door uses its own names for tools and fields, and no other door's", async () => {
   for (const [, { detail, hint }] of await refusals()) {
     for (const said of [detail, hint]) {
       expect(overRest(said)).not.toContain("m25_mail_");

@@ -82,7 +82,7 @@ test.each([0, -1, 1_000_000_000, 1_048_577, 1.5, "5", "", null, true, [5]])(
 test.each([
   ["no password", { email: "jan@example.nl" }, "password"],
   ["no address", { password: PASSWORD }, "email"],
-  ["an address that is none", { email: "jan", password: PASSWORD }, "email: An address has an @."],
+  ["an invalid address", { email: "jan", password: PASSWORD }, "email: An address has an @."],
   ["a password of 7 characters", { email: "jan@example.nl", password: "1234567" }, "password: "],
   ["a password of 73 bytes", { email: "jan@example.nl", password: "a".repeat(73) }, "password: "],
   ["a password that is a number", { email: "jan@example.nl", password: 12345678 }, "password: "],
