@@ -11,7 +11,7 @@ import {
   refresh,
   startOAuthServer,
 } from "../support/oauth.ts";
-import { beginSigningIn } from "../support/oauth-client.ts";
+import { beginSignIn } from "../support/oauth-client.ts";
 
 const flow = { clientId: CLAUDE_CODE, redirectUri: "" };
 
@@ -36,7 +36,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
 
   /** Returns the sign-in page that a client opened, and the page after the right password. */
   async function signedIn(server: OAuthServer) {
-    const signingIn = await beginSigningIn(server.url);
+    const signingIn = await beginSignIn(server.url);
     const { page } = await newPage();
     await page.goto(signingIn.authorizationUrl().href);
     await page.getByLabel("Operator’s password").fill(OPERATOR_PASSWORD);
@@ -49,7 +49,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
     async (javaScriptEnabled) => {
       const server = await startOAuthServer();
       await server.must("add-user", { email: "jan@example.org", password: "correct horse battery" });
-      const signingIn = await beginSigningIn(server.url);
+      const signingIn = await beginSignIn(server.url);
       const wanted = signingIn.authorizationUrl();
       expect(wanted.searchParams.get("client_id")).toBe(CLAUDE_CODE);
       expect(wanted.searchParams.get("resource")).toBe(`${server.url}/mcp`);

@@ -12,7 +12,7 @@ import {
   startOAuthServer,
   tokensFor,
 } from "../support/oauth.ts";
-import { beginSigningIn } from "../support/oauth-client.ts";
+import { beginSignIn } from "../support/oauth-client.ts";
 
 async function callRaw({ url }: OAuthServer, token: string, name: string, input: unknown) {
   const answer = await postMcp({ url, token }, rpc("tools/call", { name, arguments: input }));
@@ -67,7 +67,7 @@ test("a client with some domains is never sent to sign in for nodes, because no 
 
 test("the SDK's client, refused for a scope, asks the operator for that scope besides its own", async () => {
   const server = await startOAuthServer();
-  const signingIn = await beginSigningIn(server.url);
+  const signingIn = await beginSignIn(server.url);
   const browser = new Browser(server.url);
   const page = await browser.get(signingIn.authorizationUrl().href);
   const consent = await signIn({ browser, page, verifier: "" });

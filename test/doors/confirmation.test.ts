@@ -73,14 +73,14 @@ async function emailsOf(client: McpClient): Promise<string[]> {
 }
 
 /** The clients that can ask a person: 2026-07-28 by any door, earlier revisions over stdio only. */
-const asking: ReadonlyArray<[way: keyof typeof waysIn, kind: ClientKind]> = [
+const clientsThatAsk: ReadonlyArray<[way: keyof typeof waysIn, kind: ClientKind]> = [
   ["HTTP", "2.x 2026-07-28"],
   ["stdio", "2.x 2026-07-28"],
   ["stdio", "2.x legacy"],
   ["stdio", "1.x"],
 ];
 
-describe.each(asking)("over %s a %s client", (way, kind) => {
+describe.each(clientsThatAsk)("over %s a %s client", (way, kind) => {
   test("shows its person what will be lost, and removes it after they confirm", async () => {
     const asked: string[] = [];
     const { client, emails } = await waysIn[way](kind, (question) => {
@@ -137,9 +137,11 @@ describe.each(asking)("over %s a %s client", (way, kind) => {
   });
 });
 
-const silent = (["HTTP", "stdio"] as const).flatMap((way) => clientKinds.map((kind) => [way, kind] as const));
+const allClients = (["HTTP", "stdio"] as const).flatMap((way) =>
+  clientKinds.map((kind) => [way, kind] as const),
+);
 
-test.each(silent)(
+test.each(allClients)(
   "over %s a %s client that cannot ask makes the call without a question",
   async (way, kind) => {
     const { client, emails } = await waysIn[way](kind);

@@ -64,7 +64,7 @@ function request(method: string, path: string, credential: string, body = "", fi
   return `${method} ${path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${credential}\r\n${fields}${length}\r\n${body}`;
 }
 
-async function waiting(server: TestServer): Promise<number> {
+async function waitingPolls(server: TestServer): Promise<number> {
   const { body } = await http(`${server.url}/metrics`, {
     headers: { authorization: `Bearer ${server.token}` },
   });
@@ -166,7 +166,7 @@ async function firstToWait({ server, must }: Awaited<ReturnType<typeof serverFor
   const node = new SyncingNode(server.url, String((await must("add-node", { name: "first" })).sync_key));
   await node.poll();
   const poll = node.poll({ prefer: "wait=55" });
-  await expect.poll(() => waiting(server)).toBe(1);
+  await expect.poll(() => waitingPolls(server)).toBe(1);
   return {
     async stillWaits(): Promise<boolean> {
       await must("add-domain", { domain: "news.nl" });
@@ -184,10 +184,10 @@ test("a node has at most two waiting polls, and a third ends the oldest", async 
   const polls = [];
   for (let index = 0; index < 3; index += 1) {
     polls.push(node.poll({ prefer: "wait=55" }));
-    await expect.poll(() => waiting(server)).toBe(Math.min(index + 2, 3));
+    await expect.poll(() => waitingPolls(server)).toBe(Math.min(index + 2, 3));
   }
   expect((await polls[0])?.status).toBe(304);
-  expect(await waiting(server)).toBe(3);
+  expect(await waitingPolls(server)).toBe(3);
   expect(await first.stillWaits()).toBe(true);
   expect((await Promise.all(polls)).map(({ status }) => status)).toEqual([304, 200, 200]);
 });
@@ -205,8 +205,8 @@ test("a poll ends with its connection, even one that is queued behind another", 
       request("GET", "/sync/v1/maps", key, "", `If-None-Match: ${headers.etag}\r\nPrefer: wait=55\r\n`),
     );
   }
-  await expect.poll(() => waiting(server)).toBe(4);
+  await expect.poll(() => waitingPolls(server)).toBe(4);
   socket.destroy();
-  await expect.poll(() => waiting(server)).toBe(1);
+  await expect.poll(() => waitingPolls(server)).toBe(1);
   expect(await first.stillWaits()).toBe(true);
 });

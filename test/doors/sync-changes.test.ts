@@ -9,8 +9,8 @@ import { temporaryFolder, testRuntime } from "../support/store.ts";
 
 afterEach(() => void vi.useRealTimers());
 
-/** Waits for a change of a new store, noticed through the file `watched`. */
-function waiting(watched = "m25-mail.db") {
+/** Returns a new store with one waiter for its next change, which shows in the file `watched`. */
+function storeWithWaiter(watched = "m25-mail.db") {
   const folder = temporaryFolder();
   const store = openStore(join(folder, "m25-mail.db"), { create: true });
   let looks = 0;
@@ -27,7 +27,7 @@ function waiting(watched = "m25-mail.db") {
 
 test("all waiting nodes share one check of the database, and without them there is none", async () => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-  const { store, changes, looks } = waiting();
+  const { store, changes, looks } = storeWithWaiter();
   for (let node = 0; node < 1000; node += 1) {
     void changes.wait(store.polls.now().version(), 600_000, changes.turn(), () => {});
   }
@@ -42,7 +42,7 @@ test("all waiting nodes share one check of the database, and without them there 
 
 test("once the file system reports writes, an idle server checks once a minute, and still sees a commit at once", async () => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-  const { must, run, changes, looks } = waiting();
+  const { must, run, changes, looks } = storeWithWaiter();
   /** Returns true if there is a check within half a second. */
   const looked = async () => {
     const before = looks();
@@ -68,7 +68,7 @@ test("once the file system reports writes, an idle server checks once a minute, 
 
 test("where the file system reports no writes, a commit is noticed within a second", async () => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-  const { must, changes } = waiting("a file that is not there");
+  const { must, changes } = storeWithWaiter("a file that is not there");
   await vi.advanceTimersByTimeAsync(60_000);
   await must("add-domain", { domain: "example.nl" });
   await vi.advanceTimersByTimeAsync(1_000);

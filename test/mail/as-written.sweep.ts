@@ -1,4 +1,4 @@
-/** The pages' commands for a mailbox node, as they are written, on a fresh Debian with Debian's own Node. */
+/** Runs the pages' commands for a mailbox node, as written, on a fresh Debian with Debian's own Node. */
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
@@ -13,12 +13,12 @@ import { type Finished, mustRun, run, until } from "./processes.ts";
 import { DEPLOY } from "./shipped.ts";
 
 const CHECKOUT = join(DEPLOY, "..");
-/** The names that the pages and the files of deploy/ use. */
+/** The names in the pages and in the files of deploy/. */
 const SERVER = "mail-admin.example.nl";
 const NODE = "mail.example.nl";
 const MX = "mx2.example.nl";
 
-/** How curl ends when mail was taken. */
+/** curl's result for accepted mail. */
 const TAKEN = { code: 0, stderr: "" };
 
 const atServer = command(mailboxNode.atServer);
@@ -28,7 +28,7 @@ const packages = [...`${toJoin}${setUp}`.matchAll(/^apt-get install (.*)$/gm)].f
   names.split(" "),
 );
 
-/** What a line says of Debian 13 in its comment: another file than the one named. */
+/** Adapts a script to Debian 13: a comment in it names the file to use instead. */
 const forDebian13 = (script: string) =>
   script.replaceAll(/ (\S+)( \S+ *# Debian 13: (\S+))/g, (_, _file, rest, other) => ` ${other}${rest}`);
 
@@ -96,7 +96,7 @@ describe.each(releases)("a node set up by the pages on $name", async ({ suite, n
   });
 });
 
-/** A server with a domain, and a fresh Debian with what no command of the pages makes: a name, a certificate and systemd. */
+/** Starts a server with a domain, and a fresh Debian that has a name, a certificate and systemd. */
 async function newNode(base: string, name: string) {
   const ca = certificate(SERVER);
   const machine = await startFreshDebian(base, { NODE_EXTRA_CA_CERTS: "/etc/server-ca.pem" });
@@ -121,7 +121,7 @@ function isCurrent(server: { sh(script: string): Promise<string> }): Promise<voi
   );
 }
 
-/** The server of this checkout, in the machine's network under its public name; `sh` is a shell beside it. */
+/** Starts this checkout's server in the machine's network by its public name. `sh` is a shell beside it. */
 async function startServer(machine: FreshDebian, { cert, key }: { cert: string; key: string }) {
   const folder = temporaryFolder();
   mkdirSync(join(folder, "bin"));
@@ -141,7 +141,7 @@ async function startServer(machine: FreshDebian, { cert, key }: { cert: string; 
   };
 }
 
-/** What `m25-mail call` shows, a field a line. */
+/** Parses the output of `m25-mail call`, one field a line. */
 function fields(output: string): Record<string, string> {
   return Object.fromEntries(output.split("\n").map((line) => line.split(/: (.*)/)));
 }
@@ -153,7 +153,7 @@ interface Mail {
   readonly login?: typeof JAN;
 }
 
-/** curl as a mail program, which trusts the node's certificate alone and insists on TLS. */
+/** curl as a mail program that trusts only the node's certificate and requires TLS. */
 function mailClient({ onNetwork }: FreshDebian, name: string, cert: string) {
   const [program, ...enter] = onNetwork;
   const folder = temporaryFolder();

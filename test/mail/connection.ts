@@ -1,4 +1,4 @@
-/** A connection to a mail server, read line by line; the ground of the SMTP and IMAP clients of the tests. */
+/** A connection to a mail server, read line by line: the base of the tests' SMTP and IMAP clients. */
 import { connect, type Socket } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 
@@ -7,11 +7,11 @@ export interface Address {
   readonly host?: string;
   /** TLS from the first byte. */
   readonly tls?: boolean;
-  /** The client's own address. Dovecot counts a client from the server's own address as secured; 127.0.0.2 is not. */
+  /** The client's own address. Dovecot counts the server's own as secure, but not 127.0.0.2. */
   readonly localAddress?: string;
 }
 
-/** How long a server may take for an answer. */
+/** The longest wait for an answer of a server. */
 const PATIENCE_MS = 60_000;
 
 export class Connection {
@@ -47,11 +47,11 @@ export class Connection {
       if (socket === this.#socket) this.#closed = true;
       woken();
     });
-    // An error is always followed by "close", which is what the readers see.
+    // "close" always follows an error, and the readers see that.
     socket.on("error", () => {});
   }
 
-  /** The handshake only: the certificates of tests are self-signed and expected to be. */
+  /** Only the handshake: the tests' certificates are self-signed. */
   async startTls(): Promise<void> {
     const plain = this.#socket;
     plain.removeAllListeners("data");
@@ -64,7 +64,7 @@ export class Connection {
     this.#listen(secured);
   }
 
-  /** Resolves with what `take` finds in the buffer; throws when the server closes or stays silent. */
+  /** Resolves with the result of `take` on the buffer. Throws if the server closes or stays silent. */
   async #take<T>(what: string, take: () => T | undefined, patience: number): Promise<T> {
     const deadline = Date.now() + patience;
     for (;;) {
@@ -83,7 +83,7 @@ export class Connection {
     }
   }
 
-  /** The next line without its CRLF. A bare LF is an error of the server. */
+  /** Returns the next line without its CRLF. A bare LF is an error of the server. */
   line(patience = PATIENCE_MS): Promise<string> {
     return this.#take(
       "line",
@@ -116,7 +116,7 @@ export class Connection {
     this.#socket.write(text);
   }
 
-  /** Resolves once the server has ended the connection. */
+  /** Resolves once the server has closed the connection. */
   async closed(patience = PATIENCE_MS): Promise<void> {
     await this.#take("end of the connection", () => (this.#closed ? true : undefined), patience);
   }

@@ -1,4 +1,4 @@
-/** Debian 13's Dovecot 2.4 and Postfix 3.10, unpacked into a cache folder, for machines that have older ones. */
+/** Unpacks Debian 13's Dovecot 2.4 and Postfix 3.10 into a cache folder, for machines with older ones. */
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -16,11 +16,12 @@ export type Debian13 =
   | { readonly available: true; readonly dovecot: Dovecot }
   | { readonly available: false; readonly message: string };
 
-/** Downloads the packages, once; `message` is one line on why Dovecot 2.4 cannot be tested. */
+/** Downloads the packages once. `message` says in one line why Dovecot 2.4 cannot be tested. */
 export async function debian13(): Promise<Debian13> {
   const reason = await obstacle();
   if (reason !== undefined) return { available: false, message: `Dovecot 2.4 is not tested: ${reason}\n` };
-  // The temporary folder is this machine's, at the same path: a lab's files are found within and without.
+  // The temporary folder is this machine's, at the same path, so that a lab's files are found inside and
+  // outside.
   const enter = `root=$1; tmp=$2; shift 2
     mkdir -p "$root$tmp"
     mount --bind "$tmp" "$root$tmp"
@@ -40,14 +41,14 @@ async function obstacle(): Promise<string | undefined> {
   return existsSync(CACHE) ? undefined : download();
 }
 
-/** Returns why it failed. */
+/** Returns the reason for a failure. */
 async function download(): Promise<string | undefined> {
   if ((await run("mmdebstrap", "--version")).code !== 0)
     return "mmdebstrap, which would fetch it from Debian 13, is missing. apt-get install -y mmdebstrap";
   const source = await debianSource("trixie");
   if (source === undefined) return "this machine's apt names no mirror of Debian.";
   mkdirSync(dirname(CACHE), { recursive: true });
-  // Another run may be at it as well: whoever is first to finish wins.
+  // Another run may download too: the first to finish wins.
   const partial = `${CACHE}.${process.pid}`;
   const limit = ["--kill-after=5", `${DOWNLOAD_SECONDS}`];
   const command = ["mmdebstrap", "--variant=extract", `--include=${PACKAGES}`, "trixie", partial, source];
@@ -59,11 +60,11 @@ async function download(): Promise<string | undefined> {
         .filter((line) => line.startsWith("E: "));
       return `Debian 13's packages could not be fetched (${error}); the mirror must be in reach.`;
     }
-    // The package that makes these links, and the folders, is not among them.
+    // The package that makes these links and folders is not among them.
     for (const folder of ["bin", "lib", "lib64", "sbin"])
       if (!existsSync(join(partial, folder))) symlinkSync(`usr/${folder}`, join(partial, folder));
     for (const folder of ["dev", "proc"]) mkdirSync(join(partial, folder), { recursive: true });
-    // No package was configured, so there are no users. These have the numbers that the files in a lab are owned by.
+    // No package was configured, so there are no users. These have the ids that own the files in a lab.
     for (const file of ["passwd", "group"]) {
       const lines = readFileSync(`/etc/${file}`, "utf8").split("\n");
       const needed = lines.filter((line) =>

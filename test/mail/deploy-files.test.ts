@@ -1,4 +1,4 @@
-/** The files in deploy/ as they are, before the programs that read them. */
+/** Checks the files in deploy/, unchanged, with the programs that read them. */
 import {
   chmodSync,
   cpSync,
@@ -18,12 +18,12 @@ import { DEPLOY } from "./shipped.ts";
 
 const daemons = mailDaemons();
 
-describe.skipIf(!daemons.available)("the shipped files, untouched", () => {
-  test.each(["postfix-main.cf", "postfix-mx.cf"])("Postfix understands every setting of %s", async (main) => {
+describe.skipIf(!daemons.available)("the shipped files, unchanged", () => {
+  test.each(["postfix-main.cf", "postfix-mx.cf"])("Postfix knows every setting of %s", async (main) => {
     const folder = mkdtempSync(join(tmpdir(), "m25-postconf-"));
     try {
       cpSync(join(DEPLOY, main), join(folder, "main.cf"));
-      // Else postconf dozes until the file is two seconds old.
+      // Else postconf waits until the file is two seconds old.
       utimesSync(join(folder, "main.cf"), 1, 1);
       const debian = readFileSync("/usr/share/postfix/master.cf.dist", "utf8");
       const appended =
@@ -38,7 +38,7 @@ describe.skipIf(!daemons.available)("the shipped files, untouched", () => {
   });
 });
 
-describe.skipIf(!daemons.available)("Postfix's defaults that deploy/README.md lists as kept", () => {
+describe.skipIf(!daemons.available)("Postfix's defaults that deploy/README.md keeps", () => {
   const page = readFileSync(join(DEPLOY, "README.md"), "utf8").split(
     "## Postfix's defaults that are kept",
   )[1];
@@ -57,7 +57,7 @@ describe.skipIf(!daemons.available)("Postfix's defaults that deploy/README.md li
       const settings = async (...options: readonly string[]) =>
         (await mustRun("postconf", "-c", folder, ...options, ...names)).split(/ *\n/).slice(0, -1);
       const [written, expanded] = [await settings(), await settings("-x")];
-      // smtputf8_enable is written as a rule on compatibility_level.
+      // smtputf8_enable's default is an expression with compatibility_level.
       expect(kept.filter((setting, at) => setting !== written[at] && setting !== expanded[at])).toEqual([]);
     } finally {
       rmSync(folder, { recursive: true, force: true });
@@ -69,25 +69,28 @@ const systemd = process.platform === "linux" && (await run("systemd-analyze", "-
 if (!systemd)
   process.stderr.write("The systemd units are not checked: no systemd-analyze. apt-get install -y systemd\n");
 
-describe.skipIf(!daemons.available)("the aliases of the system's own mail", () => {
-  test.each(["postfix-main.cf", "postfix-mx.cf"])("newaliases takes an edited line with %s", async (main) => {
-    const folder = mkdtempSync(join(tmpdir(), "m25-aliases-"));
-    try {
-      const aliases = join(folder, "aliases");
-      const config = readFileSync(join(DEPLOY, main), "utf8").replace(":/etc/aliases", `:${aliases}`);
-      writeFileSync(join(folder, "main.cf"), config);
-      writeFileSync(join(folder, "master.cf"), "");
-      utimesSync(join(folder, "main.cf"), 1, 1);
-      for (const target of ["jan@example.nl", "anna@example.nl"]) {
-        writeFileSync(aliases, `root: ${target}\n`);
-        await mustRun("/usr/sbin/sendmail", `-C${folder}`, "-bi");
-        const map = (await mustRun("postconf", "-c", folder, "-xh", "alias_maps")).trim();
-        expect((await mustRun("postmap", "-c", folder, "-q", "root", map)).trim()).toBe(target);
+describe.skipIf(!daemons.available)("the aliases for the system's own mail", () => {
+  test.each(["postfix-main.cf", "postfix-mx.cf"])(
+    "newaliases accepts an edited line with %s",
+    async (main) => {
+      const folder = mkdtempSync(join(tmpdir(), "m25-aliases-"));
+      try {
+        const aliases = join(folder, "aliases");
+        const config = readFileSync(join(DEPLOY, main), "utf8").replace(":/etc/aliases", `:${aliases}`);
+        writeFileSync(join(folder, "main.cf"), config);
+        writeFileSync(join(folder, "master.cf"), "");
+        utimesSync(join(folder, "main.cf"), 1, 1);
+        for (const target of ["jan@example.nl", "anna@example.nl"]) {
+          writeFileSync(aliases, `root: ${target}\n`);
+          await mustRun("/usr/sbin/sendmail", `-C${folder}`, "-bi");
+          const map = (await mustRun("postconf", "-c", folder, "-xh", "alias_maps")).trim();
+          expect((await mustRun("postmap", "-c", folder, "-q", "root", map)).trim()).toBe(target);
+        }
+      } finally {
+        rmSync(folder, { recursive: true, force: true });
       }
-    } finally {
-      rmSync(folder, { recursive: true, force: true });
-    }
-  });
+    },
+  );
 });
 
 describe.skipIf(!systemd)("the systemd units", () => {
@@ -100,7 +103,7 @@ describe.skipIf(!systemd)("the systemd units", () => {
   const root = mkdtempSync(join(tmpdir(), "m25-units-"));
 
   beforeAll(() => {
-    // systemd's own units, which ours name; and the programs, which are not installed here.
+    // systemd's own units, which ours name, and the programs, which are not installed here.
     cpSync("/usr/lib/systemd/system", join(root, "usr/lib/systemd/system"), {
       recursive: true,
       verbatimSymlinks: true,
@@ -119,15 +122,15 @@ describe.skipIf(!systemd)("the systemd units", () => {
   const verify = (...names: readonly string[]) =>
     run("systemd-analyze", "verify", `--root=${root}`, "--man=no", ...names);
 
-  test("systemd-analyze verify has nothing to say about them", async () => {
+  test("systemd-analyze verify reports nothing about them", async () => {
     expect(await verify(...units)).toEqual({ code: 0, stdout: "", stderr: "" });
   });
 
-  test.each(units.filter((unit) => unit.endsWith(".service")))("%s has a ceiling for its memory", (unit) => {
+  test.each(units.filter((unit) => unit.endsWith(".service")))("%s has a memory limit", (unit) => {
     expect(readFileSync(join(DEPLOY, unit), "utf8")).toMatch(/^MemoryMax=[23]G$/m);
   });
 
-  test("systemd-analyze verify would notice a setting that does not exist", async () => {
+  test("systemd-analyze verify would report a setting that does not exist", async () => {
     const unit = readFileSync(join(DEPLOY, "m25-mail.service"), "utf8").replace(
       "PrivateTmp=",
       "PrivateTemp=",
@@ -136,7 +139,7 @@ describe.skipIf(!systemd)("the systemd units", () => {
     expect((await verify("misspelt.service")).stderr).toContain("PrivateTemp");
   });
 
-  test("the users and the folder of the mail are made as the configuration expects them", async () => {
+  test("the mail's users and folder are created as the configuration expects", async () => {
     const install = (folder: string, name: string, as: string) =>
       cpSync(join(DEPLOY, name), join(root, `usr/lib/${folder}`, as), { recursive: true });
     install("sysusers.d", "m25-mail.sysusers.conf", "m25-mail.conf");

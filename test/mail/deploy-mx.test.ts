@@ -1,4 +1,4 @@
-/** The configuration in deploy/ for a node that only relays, in the real daemons. None of our own programs runs here. */
+/** The configuration in deploy/ for a node that only relays: the real daemons, without our programs. */
 import { utimesSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -33,7 +33,7 @@ describe.skipIf(!daemons.available)("an MX-only node", () => {
     mxFolders?.remove();
   });
 
-  test("mail for a known user, and for a plus address, reaches the mailbox node", async () => {
+  test("mail to a known user and to a plus address reaches the mailbox node", async () => {
     for (const to of [JAN.address, "jan+lists@example.nl"]) {
       const message = `Subject: by way of the MX to ${to}\n\ntext\n`;
       expect((await sendMail({ port: mx.ports.smtp }, { from: STRANGER, to, message })).code).toBe(250);
@@ -41,19 +41,19 @@ describe.skipIf(!daemons.available)("an MX-only node", () => {
     }
   });
 
-  test("an unknown user, and a domain that is not ours, are refused at once", async () => {
+  test("an unknown user and a foreign domain are refused at once", async () => {
     const unknown = await sendMail({ port: mx.ports.smtp }, { from: STRANGER, to: "nobody@example.nl" });
     expect(words(unknown)).toMatch(/^550 5\.1\.1 .*User unknown in relay recipient table$/);
     const foreign = await sendMail({ port: mx.ports.smtp }, { from: STRANGER, to: "someone@elsewhere.test" });
     expect(words(foreign)).toMatch(/^554 5\.7\.1 .*Relay access denied$/);
   });
 
-  test("a subdomain of a hosted domain is not ours either", async () => {
+  test("a subdomain of a hosted domain is foreign too", async () => {
     const reply = await sendMail({ port: mx.ports.smtp }, { from: STRANGER, to: "jan@sub.example.nl" });
     expect(words(reply)).toMatch(/^554 5\.7\.1 .*Relay access denied$/);
   });
 
-  test("mail goes to the mailbox node inside TLS, and waits while that offers none", async () => {
+  test("mail goes to the mailbox node only through TLS, and waits until TLS is available", async () => {
     const offersTls = async (level: "none" | "may") => {
       await mustRun("postconf", "-c", lab.postfixConfigDir, "-e", `smtpd_tls_security_level=${level}`);
       utimesSync(join(lab.postfixConfigDir, "main.cf"), 1, 1);
@@ -74,7 +74,7 @@ describe.skipIf(!daemons.available)("an MX-only node", () => {
     expect(await arrives(lab, JAN, "not in clear")).toMatch(/by mail\.example\.nl .*with ESMTPS/s);
   });
 
-  test("bounces to others are encrypted where that is offered, and go out all the same where it is not", async () => {
+  test("bounces to others use TLS if available, and are sent without it if not", async () => {
     const setting = async (name: string) =>
       (await mustRun("postconf", "-c", mx.postfixConfigDir, "-xh", name)).trim();
     const policy = await setting("smtp_tls_policy_maps");
@@ -82,7 +82,7 @@ describe.skipIf(!daemons.available)("an MX-only node", () => {
     expect(await setting("smtp_tls_security_level")).toBe("may");
   });
 
-  test("no password is taken", async () => {
+  test("no password is accepted", async () => {
     const client = await SmtpClient.open({ port: mx.ports.smtp });
     expect(offersAuth(await client.ehlo())).toBe(false);
     client.close();
@@ -102,7 +102,7 @@ describe.skipIf(!daemons.available)("an MX-only node", () => {
       await writeUsers(folders.out, folders.mailRoot, [...USERS, user]);
       await until("Dovecot knows the user", async () => (await lab.doveadm("user", to)).code === 0);
       await writePostfixMaps(folders.out, [...ADDRESSES, to]);
-      // smtpd remembers for about half a minute that a domain is not ours, which is too long for a test.
+      // smtpd remembers for about half a minute that a domain is foreign, which is too long for a test.
       await mustRun("postfix", "-c", lab.postfixConfigDir, "reload");
       await mx.flushQueue();
       await arrives(lab, user, `ahead of ${to}`);

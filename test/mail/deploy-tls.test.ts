@@ -1,4 +1,4 @@
-/** Which versions of TLS the configuration in deploy/ takes; openssl is the client. */
+/** Tests the TLS versions that the configuration in deploy/ accepts, with openssl as the client. */
 import { appendFileSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -25,7 +25,7 @@ describe.skipIf(!daemons.available)("TLS with the shipped configuration", () => 
     folders?.remove();
   });
 
-  /** What was negotiated, by a client that takes part in everything; undefined when the server refuses. */
+  /** Returns the version negotiated with a client that accepts any; undefined if the server refuses. */
   const negotiated = async (service: (typeof services)[number], version: string) => {
     const starttls = service === "smtp" || service === "submission" ? ["-starttls", "smtp"] : [];
     const address = ["-connect", `127.0.0.1:${lab.ports[service]}`, ...starttls];
@@ -34,13 +34,13 @@ describe.skipIf(!daemons.available)("TLS with the shipped configuration", () => 
     return /^Protocol version: (\S+)$/m.exec(stderr + stdout)?.[1];
   };
 
-  test.each(services)("%s takes TLS 1.2 and refuses 1.1 and 1.0", async (service) => {
+  test.each(services)("%s accepts TLS 1.2 and refuses 1.1 and 1.0", async (service) => {
     expect(await negotiated(service, "tls1_2")).toBe("TLSv1.2");
     expect(await negotiated(service, "tls1_1")).toBeUndefined();
     expect(await negotiated(service, "tls1")).toBeUndefined();
   });
 
-  test("without our settings Postfix gives the same client TLS 1.1, so they are what refuses it", async () => {
+  test("without our settings Postfix accepts TLS 1.1 from the same client, so our settings refuse it", async () => {
     const config = lab.postfixConfigDir;
     await mustRun("postconf", "-c", config, "-X", "smtpd_tls_protocols", "smtpd_tls_mandatory_protocols");
     utimesSync(join(config, "main.cf"), 1, 1);
@@ -52,8 +52,8 @@ describe.skipIf(!daemons.available)("TLS with the shipped configuration", () => 
       );
   });
 
-  test("Dovecot refuses TLS 1.1 by our setting too, not only by what OpenSSL counts as weak", async () => {
-    // Dovecot leaves OpenSSL's own level in force, which refuses TLS 1.1 by itself: without it only the setting does.
+  test("our setting makes Dovecot refuse TLS 1.1, not only OpenSSL's security level", async () => {
+    // OpenSSL's default level refuses TLS 1.1 by itself. Without that level only our setting does.
     const set = async (setting: string) => {
       appendFileSync(lab.dovecotConfig, `\n${setting}\n`);
       await lab.doveadm("reload");

@@ -1,4 +1,4 @@
-/** The configuration in deploy/ for a mailbox node, in the real daemons. None of our own programs runs here. */
+/** The configuration in deploy/ for a mailbox node: the real daemons, without our programs. */
 import { readFileSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -30,7 +30,7 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
     folders?.remove();
   });
 
-  test("a user logs in with the right password, in whatever case the address is typed", async () => {
+  test("a user logs in with the right password and any case of the address", async () => {
     for (const address of [JAN.address, "Jan@Example.NL"]) {
       const client = await ImapClient.open({ port: lab.ports.imap });
       await client.login(address, JAN.password);
@@ -38,7 +38,7 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
     }
   });
 
-  test("a wrong password and an unknown user are refused alike", async () => {
+  test("a wrong password and an unknown user get the same refusal", async () => {
     const client = await ImapClient.open({ port: lab.ports.imap });
     await expect(client.login(JAN.address, "wrong")).rejects.toThrow("NO [AUTHENTICATIONFAILED]");
     await expect(client.login("nobody@example.nl", JAN.password)).rejects.toThrow(
@@ -63,20 +63,20 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
     expect((await arrives(lab, ANNA, "large")).length).toBeGreaterThan(15_000_000);
   });
 
-  test("a sender that does not introduce itself is refused", async () => {
+  test("a sender that sends no HELO is refused", async () => {
     const client = await SmtpClient.open({ port: lab.ports.smtp });
     expect(words(await client.mailFrom(STRANGER))).toMatch(/^503 5\.5\.1 .*send HELO\/EHLO first$/);
     client.close();
   });
 
-  test("a sender that does not wait for answers is refused", async () => {
+  test("a sender that does not wait for replies is refused", async () => {
     const client = await SmtpClient.open({ port: lab.ports.smtp });
     const reply = await client.command(`EHLO client.test\r\nMAIL FROM:<${STRANGER}>`);
     expect(words(reply)).toMatch(/^554 5\.5\.0 .*SMTP protocol synchronization$/);
     client.close();
   });
 
-  test("a client that waits in IDLE is told of new mail", async () => {
+  test("a client in IDLE is told of new mail", async () => {
     const client = await ImapClient.open({ port: lab.ports.imap });
     await client.login(ANNA.address, ANNA.password);
     await client.select();
@@ -87,7 +87,7 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
     await client.logout();
   });
 
-  test("mail to an unknown user of a hosted domain is refused with 550 while the sender is connected", async () => {
+  test("mail to an unknown user of a hosted domain is refused with 550 during the connection", async () => {
     const reply = await sendMail({ port: lab.ports.smtp }, { from: STRANGER, to: "nobody@example.nl" });
     expect(words(reply)).toMatch(/^550 5\.1\.1 .*User unknown in virtual mailbox table$/);
   });
@@ -98,12 +98,12 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
     await arrives(lab, JAN, "plus");
   });
 
-  test("mail to jan+lists while jan is unknown is refused", async () => {
+  test("mail to jan+lists is refused while jan is unknown", async () => {
     const reply = await sendMail({ port: lab.ports.smtp }, { from: STRANGER, to: "nobody+lists@example.nl" });
     expect(reply.code).toBe(550);
   });
 
-  test("a user sends as himself and as his own plus address", async () => {
+  test("a user sends with his own address and his own plus address", async () => {
     for (const from of [JAN.address, "JAN+shop@example.nl"]) {
       const message = `Subject: from ${from}\n\ntext\n`;
       const reply = await sendMail(
@@ -115,7 +115,7 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
     }
   });
 
-  test("a user sends to the world", async () => {
+  test("a user sends to other domains", async () => {
     const reply = await sendMail(
       { port: lab.ports.submission },
       { from: JAN.address, to: STRANGER, login: jan },
@@ -132,7 +132,7 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
   );
 
   test.each(["submission", "submissions"] as const)(
-    "a user cannot send without a sender by %s",
+    "a user cannot send with an empty sender by %s",
     async (service) => {
       const address = { port: lab.ports[service], tls: service === "submissions" };
       const reply = await sendMail(address, { from: "", to: ANNA.address, login: jan });
@@ -142,7 +142,7 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
     },
   );
 
-  test("a bounce, which has no sender, arrives from outside", async () => {
+  test("a bounce from outside, which has no sender, arrives", async () => {
     const message = "Subject: bounce\n\ntext\n";
     expect((await sendMail({ port: lab.ports.smtp }, { from: "", to: JAN.address, message })).code).toBe(250);
     await arrives(lab, JAN, "bounce");
@@ -157,7 +157,7 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
     expect(reply.code).toBe(535);
   });
 
-  test("who has not logged in can relay by none of the ports", async () => {
+  test("nobody relays without a log-in, on any port", async () => {
     const relayed = (port: number, tls: boolean) =>
       sendMail({ port, tls }, { from: JAN.address, to: STRANGER });
     expect(words(await relayed(lab.ports.smtp, false))).toMatch(/^554 5\.7\.1 .*Relay access denied$/);
@@ -165,12 +165,12 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
     expect(words(await relayed(lab.ports.submissions, true))).toMatch(/^554 5\.7\.1 .*Access denied$/);
   });
 
-  test("who has not logged in cannot even reach a local user by submission", async () => {
+  test("nobody sends through submission without a log-in, not even to a local user", async () => {
     const reply = await sendMail({ port: lab.ports.submission }, { from: JAN.address, to: ANNA.address });
     expect(reply.code).toBe(554);
   });
 
-  test("a mailbox shows its limit, and refuses with 552 what would exceed it", async () => {
+  test("a mailbox reports its quota, and mail that would exceed it is refused with 552", async () => {
     const half = `Subject: half\n\n${"x".repeat(70)}\n`.concat(`${"x".repeat(70)}\n`.repeat(9_000));
     expect(
       await sendMail({ port: lab.ports.smtp }, { from: STRANGER, to: FULL.address, message: half }),
@@ -198,7 +198,7 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
     }
   });
 
-  test("a message larger than the whole mailbox is refused with 552", async () => {
+  test("a message larger than the mailbox's quota is refused with 552", async () => {
     const client = await SmtpClient.open({ port: lab.ports.smtp });
     await client.ehlo();
     await client.mailFrom(STRANGER, 2_000_000);
@@ -206,7 +206,7 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
     client.close();
   });
 
-  test("mail for a mailbox that Dovecot does not know yet waits, and arrives once it does", async () => {
+  test("mail for a mailbox that Dovecot does not know yet waits, and arrives later", async () => {
     const late = { address: "late@example.nl", password: "soon there" };
     await writePostfixMaps(folders.out, [...ADDRESSES, late.address]);
     const message = "Subject: early\n\ntext\n";
@@ -221,14 +221,14 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
     await until("Dovecot knows the user", async () => (await lab.doveadm("user", late.address)).code === 0);
     await lab.flushQueue();
     await arrives(lab, late, "early");
-    // Postfix takes the mail out of its queue a moment after Dovecot has it.
+    // Postfix removes the mail from its queue a moment after Dovecot has it.
     await until("the queue is empty", async () => (await lab.queue()).length === 0);
   });
 
-  test("a sender is told after an hour that the mail still waits", async () => {
+  test("a sender is told after an hour that the mail is still waiting", async () => {
     const setting = (...args: readonly string[]) => mustRun("postconf", "-c", lab.postfixConfigDir, ...args);
     expect((await setting("-xh", "delay_warning_time")).trim()).toBe("1h");
-    // The hour is Postfix's own affair: here it is a second.
+    // One second in place of the hour.
     await setting("-e", "delay_warning_time=1s");
     utimesSync(join(lab.postfixConfigDir, "main.cf"), 1, 1);
     await mustRun("postfix", "-c", lab.postfixConfigDir, "reload");
@@ -242,7 +242,7 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
     await until("the sender is told", told);
   });
 
-  test("what the service unit leaves of root suffices to end a session and to write the maps", async () => {
+  test("the privileges in the service unit suffice to end a session and to write the maps", async () => {
     const unit = readFileSync(join(DEPLOY, "m25-mail-node.service"), "utf8");
     const capabilities = /^CapabilityBoundingSet=(.*)$/m
       .exec(unit)?.[1]
@@ -286,7 +286,7 @@ describe.skipIf(!daemons.available)("passwords in the shipped configuration", ()
     folders?.remove();
   });
 
-  test("port 25 never takes a password, inside TLS neither", async () => {
+  test("port 25 never accepts a password, not even inside TLS", async () => {
     const client = await SmtpClient.open({ port: lab.ports.smtp });
     expect(offersAuth(await client.ehlo())).toBe(false);
     expect((await client.startTls()).code).toBe(220);
@@ -295,7 +295,7 @@ describe.skipIf(!daemons.available)("passwords in the shipped configuration", ()
     client.close();
   });
 
-  test("port 587 takes a password inside TLS only", async () => {
+  test("port 587 accepts a password inside TLS only", async () => {
     const client = await SmtpClient.open({ port: lab.ports.submission });
     expect(offersAuth(await client.ehlo())).toBe(false);
     expect(words(await client.authPlain(JAN.address, JAN.password))).toMatch(/^530 5\.7\.0 .*STARTTLS/);
@@ -307,14 +307,14 @@ describe.skipIf(!daemons.available)("passwords in the shipped configuration", ()
     await client.quit();
   });
 
-  test("port 465 takes a password, being inside TLS from the first byte", async () => {
+  test("port 465 accepts a password, since it is TLS from the first byte", async () => {
     const address = { port: lab.ports.submissions, tls: true };
     expect((await sendMail(address, { from: JAN.address, to: ANNA.address, login: jan })).code).toBe(250);
   });
 
-  test("IMAP takes a password inside TLS only", () => expectPasswordInsideTlsOnly(lab, JAN));
+  test("IMAP accepts a password inside TLS only", () => expectPasswordInsideTlsOnly(lab, JAN));
 
-  test("the IMAP port that is TLS from the first byte takes a password", async () => {
+  test("the IMAPS port, TLS from the first byte, accepts a password", async () => {
     const client = await ImapClient.open({ port: lab.ports.imaps, localAddress: "127.0.0.2", tls: true });
     await client.login(JAN.address, JAN.password);
     await client.logout();
@@ -322,7 +322,7 @@ describe.skipIf(!daemons.available)("passwords in the shipped configuration", ()
 });
 
 describe.skipIf(!daemons.available)("outages", () => {
-  test("while Dovecot is away mail is accepted and waits, and nobody is told that a password is wrong", async () => {
+  test("while Dovecot is down mail is accepted and waits, and no password is called wrong", async () => {
     const folders = await foldersFor(USERS);
     const lab = await startMailLab(folders);
     try {
@@ -333,7 +333,8 @@ describe.skipIf(!daemons.available)("outages", () => {
       );
       const unknown = await sendMail({ port: lab.ports.smtp }, { from: STRANGER, to: "nobody@example.nl" });
       expect(unknown.code).toBe(550);
-      // Without Dovecot Postfix's submission ends before its greeting, which mail programs take as temporary.
+      // Without Dovecot, Postfix's submission closes before its greeting, which mail programs treat as
+      // temporary.
       const submission = sendMail(
         { port: lab.ports.submission },
         { from: JAN.address, to: ANNA.address, login: jan },
@@ -345,7 +346,7 @@ describe.skipIf(!daemons.available)("outages", () => {
     }
   });
 
-  test("before m25-mail-node has first written its maps, mail is asked to come again and not refused", async () => {
+  test("before m25-mail-node has written its first maps, mail is deferred and not refused", async () => {
     const folders = nodeFolders();
     const lab = await startMailLab(folders);
     try {

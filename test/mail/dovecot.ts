@@ -1,12 +1,12 @@
-/** One private Dovecot: a folder with its configuration, sockets and log. */
+/** A private Dovecot: a folder with its configuration, sockets and log. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { mustRun, startDaemon } from "./processes.ts";
 
 export interface Dovecot {
-  /** Which of the shipped configurations it gets. */
+  /** The shipped configuration to use. */
   readonly version: "2.3" | "2.4";
-  /** The command and first arguments that make /usr/sbin/dovecot and /usr/bin/doveadm those of this Dovecot. */
+  /** The command, with arguments, inside which /usr/sbin/dovecot and /usr/bin/doveadm are this Dovecot's. */
   readonly enter: readonly string[];
 }
 
@@ -15,7 +15,7 @@ export async function installedDovecot(): Promise<Dovecot> {
   return { version: version.startsWith("2.3") ? "2.3" : "2.4", enter: [] };
 }
 
-/** A program of this Dovecot with its arguments, to be run. */
+/** Returns the command line of a program of this Dovecot. */
 export function dovecotCommand(
   dovecot: Dovecot,
   program: string,
@@ -26,8 +26,8 @@ export function dovecotCommand(
 }
 
 /**
- * Writes `main` to `folder`/dovecot.conf and `local` to local.conf beside it, where operators put what differs, and starts
- * Dovecot. Resolves once its ports are bound.
+ * Writes `main` to `folder`/dovecot.conf and `local` to local.conf beside it, the file for operators'
+ * changes, and starts Dovecot. Resolves once its ports are bound.
  */
 export async function startDovecot(
   dovecot: Dovecot,

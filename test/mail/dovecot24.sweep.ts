@@ -1,4 +1,4 @@
-/** The configuration in deploy/ in Debian 13's daemons. Skipped, with a line that says why, where they cannot be had. */
+/** The configuration in deploy/ in Debian 13's daemons. Skipped, with the reason, if they cannot be had. */
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, utimesSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -38,7 +38,7 @@ describe.skipIf(!debian.available)("Dovecot 2.4 with the shipped configuration",
     await client.logout();
   });
 
-  test("IMAP takes a password inside TLS only", () => expectPasswordInsideTlsOnly(lab, JAN));
+  test("IMAP accepts a password inside TLS only", () => expectPasswordInsideTlsOnly(lab, JAN));
 
   test("mail to jan and to jan+lists arrives and can be read", async () => {
     for (const to of [JAN.address, "jan+lists@example.nl"]) {
@@ -48,14 +48,14 @@ describe.skipIf(!debian.available)("Dovecot 2.4 with the shipped configuration",
     }
   });
 
-  test("a user sends after logging in, and not as somebody else", async () => {
+  test("a user sends after logging in, and only with his own address", async () => {
     const address = { port: lab.ports.submissions, tls: true };
     const login = { user: JAN.address, password: JAN.password };
     expect((await sendMail(address, { from: JAN.address, to: FULL.address, login })).code).toBe(250);
     expect((await sendMail(address, { from: FULL.address, to: JAN.address, login })).code).toBe(553);
   });
 
-  test("a mailbox shows its limit, and refuses with 552 what would exceed it", async () => {
+  test("a mailbox reports its quota, and mail that would exceed it is refused with 552", async () => {
     const message = `Subject: half\n\n${`${"x".repeat(70)}\n`.repeat(9_000)}`;
     await sendMail({ port: lab.ports.smtp }, { from: STRANGER, to: FULL.address, message });
     await arrives(lab, FULL, "half");
@@ -73,7 +73,7 @@ describe.skipIf(!debian.available)("Dovecot 2.4 with the shipped configuration",
     }
   });
 
-  test("a removed user is thrown out and cannot come back", async () => {
+  test("a removed user is disconnected and cannot log in again", async () => {
     const client = await ImapClient.open({ port: lab.ports.imap });
     await client.login(FULL.address, FULL.password);
     await client.select();
@@ -91,13 +91,13 @@ describe.skipIf(!debian.available)("Dovecot 2.4 with the shipped configuration",
 });
 
 describe.skipIf(!debian.available)("Debian 13's Postfix", () => {
-  test.each(["postfix-main.cf", "postfix-mx.cf"])("understands every setting of %s", async (main) => {
+  test.each(["postfix-main.cf", "postfix-mx.cf"])("knows every setting of %s", async (main) => {
     if (!debian.available) return;
     const folder = mkdtempSync(join(tmpdir(), "m25-postconf-"));
     try {
       mkdirSync(join(folder, "etc"));
       copyFileSync(join(DEPLOY, main), join(folder, "etc/main.cf"));
-      // Else postconf dozes until the file is two seconds old.
+      // Else postconf waits until the file is two seconds old.
       utimesSync(join(folder, "etc/main.cf"), 1, 1);
       const master = main === "postfix-mx.cf" ? "/dev/null" : join(DEPLOY, "postfix-master.cf");
       copyFileSync(master, join(folder, "etc/master.cf"));

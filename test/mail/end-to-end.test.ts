@@ -1,4 +1,4 @@
-/** From an assistant's sentence to a mailbox: the real server, MCP client, node program, Postfix and Dovecot. */
+/** The whole way to a mailbox: the real server, MCP client, node program, Postfix and Dovecot. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -20,7 +20,7 @@ const FIRST = "the first password";
 const SECOND = "the second password";
 const STRANGER = "stranger@elsewhere.test";
 
-/** Answers of the tools, as far as the tests look into them. */
+/** Results of the tools, as far as the tests read them. */
 type Result = Record<string, unknown>;
 
 describe.skipIf(!daemons.available)("from an assistant's sentence to a working mailbox", () => {
@@ -46,7 +46,7 @@ describe.skipIf(!daemons.available)("from an assistant's sentence to a working m
     const { sync_key } = await tool("add_node", { name: "pi-1", ip_address: "127.0.0.1" });
     writeFileSync(join(folder, "key"), `${sync_key}\n`, { mode: 0o600 });
     await tool("add_domain", { domain: "example.nl" });
-    // Postfix and Dovecot start on what a first poll wrote, as on a node that boots.
+    // Postfix and Dovecot start with the files of a first poll, as on a node that boots.
     expect(await poll(mailRoot)).toMatchObject({ code: 0 });
     lab = await startMailLab({ out, mailRoot });
     sync = () => poll(mailRoot);
@@ -59,7 +59,7 @@ describe.skipIf(!daemons.available)("from an assistant's sentence to a working m
     rmSync(folder, { recursive: true, force: true });
   });
 
-  /** One run of the node's program. */
+  /** Runs the node's program once. */
   let sync: () => Promise<Finished>;
 
   async function startServer(port: string): Promise<void> {
@@ -96,7 +96,7 @@ describe.skipIf(!daemons.available)("from an assistant's sentence to a working m
     return run(process.execPath, join(dist, "m25-mail-node.mjs"), "once", ...args, ...daemons);
   }
 
-  /** Calls a tool as an assistant does; a refusal fails the test. */
+  /** Calls a tool as an assistant does. A refusal fails the test. */
   async function tool(name: string, input: Result): Promise<Result> {
     const result = await client.callTool({ name: `m25_mail_${name}`, arguments: input });
     expect(result.content, JSON.stringify(result.content)).toBeDefined();
@@ -104,7 +104,7 @@ describe.skipIf(!daemons.available)("from an assistant's sentence to a working m
     return result.structuredContent as Result;
   }
 
-  /** Calls a tool and brings the node up to date. */
+  /** Calls a tool, then updates the node. */
   async function live(name: string, input: Result): Promise<Result> {
     const result = await tool(name, input);
     expect(await sync()).toMatchObject({ code: 0 });
@@ -118,7 +118,7 @@ describe.skipIf(!daemons.available)("from an assistant's sentence to a working m
   const logsIn = (address: string, password: string) => canLogin(lab, { address, password });
   const mail = (subject: string) => `From: <${STRANGER}>\nSubject: ${subject}\n\ntext\n`;
 
-  test("a new mailbox receives mail, lets its owner in with the right password only, and the node says it is current", async () => {
+  test("a new mailbox receives mail, accepts its owner's password only, and the node is current", async () => {
     expect((await deliver("jan@example.nl")).code).toBe(550);
     const { revision } = await live("add_user", { email: "jan@example.nl", password: FIRST });
     expect((await deliver("jan@example.nl", mail("welcome"))).code).toBe(250);
@@ -129,12 +129,12 @@ describe.skipIf(!daemons.available)("from an assistant's sentence to a working m
     });
   });
 
-  test("an address that was never created is refused with 550", async () => {
+  test("mail to an address that never existed is refused with 550", async () => {
     const reply = await deliver("nobody@example.nl");
     expect(reply.lines.join()).toMatch(/^550 5\.1\.1 /);
   });
 
-  test("its owner sends with AUTH, and nobody sends in a name that is not his", async () => {
+  test("its owner sends with AUTH, and only with his own address", async () => {
     await live("add_user", { email: "anna@example.nl", password: FIRST });
     expect((await submit("jan@example.nl", "anna@example.nl", FIRST)).code).toBe(250);
     expect((await submit("anna@example.nl", "jan@example.nl", FIRST, "jan@example.nl")).code).toBe(553);
@@ -148,17 +148,17 @@ describe.skipIf(!daemons.available)("from an assistant's sentence to a working m
     }
   });
 
-  test("mail to a plus-address reaches the mailbox", async () => {
+  test("mail to a plus address reaches the mailbox", async () => {
     expect((await deliver("jan+shop@example.nl", mail("plus"))).code).toBe(250);
     await arrives(lab, { address: "jan@example.nl", password: FIRST }, "plus");
   });
 
-  test("after a password change the old one is refused, the new one works, and whoever was logged in is out and stays out", async () => {
+  test("a password change ends open sessions, and the old password is refused from then on", async () => {
     const open = await ImapClient.open({ port: lab.ports.imap });
     await open.login("jan@example.nl", FIRST);
     await open.select();
     await open.idle();
-    // A mail program that reconnects with the password it has, as fast as it can.
+    // A mail program that reconnects with its old password as fast as it can.
     let reconnected = 0;
     let stop = false;
     const loop = open.closed().then(async () => {
@@ -174,7 +174,7 @@ describe.skipIf(!daemons.available)("from an assistant's sentence to a working m
     expect((await submit("jan@example.nl", "anna@example.nl", SECOND)).code).toBe(250);
   });
 
-  test("a full mailbox takes no more mail", async () => {
+  test("a full mailbox accepts no more mail", async () => {
     await live("add_user", { email: "small@example.nl", password: FIRST, quota_mb: 1 });
     const large = `${mail("large")}${"x".repeat(70)}\n`.repeat(1) + `${"y".repeat(72)}\n`.repeat(9_000);
     expect((await deliver("small@example.nl", large)).code).toBe(250);
@@ -183,7 +183,7 @@ describe.skipIf(!daemons.available)("from an assistant's sentence to a working m
     expect((await inbox(lab, { address: "small@example.nl", password: FIRST })).length).toBe(1);
   });
 
-  test("a removed mailbox bounces, its password stops working, and its open session ends", async () => {
+  test("after its removal a mailbox bounces, its password is refused and its open session ends", async () => {
     const open = await ImapClient.open({ port: lab.ports.imap });
     await open.login("jan@example.nl", SECOND);
     await open.select();
@@ -194,7 +194,7 @@ describe.skipIf(!daemons.available)("from an assistant's sentence to a working m
     expect((await deliver("jan@example.nl")).lines.join()).toMatch(/^550 5\.1\.1 /);
   });
 
-  test("a re-activated mailbox has its old mail, readable with the new password", async () => {
+  test("a restored mailbox has its old mail, readable with the new password", async () => {
     expect(await live("add_user", { email: "jan@example.nl", password: FIRST })).toMatchObject({
       reactivated: true,
     });
@@ -202,7 +202,7 @@ describe.skipIf(!daemons.available)("from an assistant's sentence to a working m
     expect(await logsIn("jan@example.nl", SECOND)).toBe(false);
   });
 
-  test("whoever gets an address after a hard delete begins with an empty mailbox", async () => {
+  test("after a hard delete the next owner of an address starts with an empty mailbox", async () => {
     await live("remove_user", { email: "jan@example.nl", hard_delete: true });
     expect((await deliver("jan@example.nl")).code).toBe(550);
     await live("add_user", { email: "jan@example.nl", password: SECOND });
@@ -211,7 +211,7 @@ describe.skipIf(!daemons.available)("from an assistant's sentence to a working m
     await arrives(lab, { address: "jan@example.nl", password: SECOND }, "fresh");
   });
 
-  test("mail for a removed domain is refused, and a new domain's is accepted, without a reload", async () => {
+  test("mail to a removed domain is refused and to a new one accepted, without a reload", async () => {
     await live("add_domain", { domain: "xn--bcher-kva.example" });
     await live("add_user", { email: "info@bücher.example", password: FIRST });
     expect((await deliver("info@xn--bcher-kva.example", mail("idn"))).code).toBe(250);
@@ -222,7 +222,7 @@ describe.skipIf(!daemons.available)("from an assistant's sentence to a working m
     expect(reply.code).toBeGreaterThanOrEqual(550);
   });
 
-  test("a domain that main.cf names as the node's own is not called current, and says what to do", async () => {
+  test("a domain in the node's own main.cf keeps the node from being current, with a hint", async () => {
     const host = (
       await run("/usr/sbin/postconf", "-c", lab.postfixConfigDir, "-h", "myhostname")
     ).stdout.trim();
@@ -240,7 +240,7 @@ describe.skipIf(!daemons.available)("from an assistant's sentence to a working m
     expect(await tool("list_nodes", {})).toMatchObject({ nodes: [{ status: "current", reason: null }] });
   });
 
-  test("no password stands in any file of the node or the server", () => {
+  test("no file of the node or the server contains a password", () => {
     const files = [out, join(folder, "server")].flatMap((path) =>
       readdirSync(path, { recursive: true, withFileTypes: true })
         .filter((entry) => entry.isFile())
@@ -251,14 +251,14 @@ describe.skipIf(!daemons.available)("from an assistant's sentence to a working m
     expect(telling).toEqual([]);
   });
 
-  test("a second poll with nothing changed writes nothing", async () => {
+  test("a second poll without changes writes nothing", async () => {
     await sync();
     const before = statSync(join(out, "users"));
     expect(await sync()).toMatchObject({ code: 0 });
     expect(statSync(join(out, "users"))).toMatchObject({ mtimeMs: before.mtimeMs, ino: before.ino });
   });
 
-  test("a node whose server is away keeps serving, and catches up when it is back", async () => {
+  test("a node keeps serving while its server is down, and catches up later", async () => {
     const { port } = new URL(url);
     await stopServer();
     expect(await sync()).toMatchObject({ code: 75 });

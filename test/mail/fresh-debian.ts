@@ -1,4 +1,4 @@
-/** A fresh Debian, with its own network, processes and ports, in which commands are run as they are written in the pages. */
+/** A fresh Debian with its own network, processes and ports, to run the pages' commands as written. */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
@@ -9,14 +9,14 @@ import { mustRun, run, runFor } from "./processes.ts";
 
 const CACHE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "m25-mail-tests");
 const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
-/** Two minutes on a slow line; a mirror that does not answer must not hold up the tests for longer. */
+/** Two minutes suffice on a slow line. A mirror that does not answer must not hold up the tests for long. */
 const DOWNLOAD_SECONDS = 600;
 
 export type Folder =
   | { readonly available: true; readonly path: string }
   | { readonly available: false; readonly message: string };
 
-/** The line of sources.list for a release, at the mirror that this machine uses; undefined when it is no Debian. */
+/** Returns the sources.list line of a release at this machine's mirror; undefined on other systems. */
 export async function debianSource(suite: string): Promise<string | undefined> {
   const format = "$(REPO_URI) $(ORIGIN) $(LABEL)";
   const { stdout } = await run("apt-get", "indextargets", "--format", format, "Created-By: Packages");
@@ -24,7 +24,7 @@ export async function debianSource(suite: string): Promise<string | undefined> {
   return mirror && `deb [signed-by=${KEYRING}] ${mirror} ${suite} main`;
 }
 
-/** A folder with a release, its systemd and these packages, configured; made once and kept. */
+/** Returns a folder with a release, systemd and these packages, configured. It is made once and kept. */
 export async function debianFolder(suite: string, packages: readonly string[]): Promise<Folder> {
   const refused = (reason: string) => ({
     available: false as const,
@@ -40,7 +40,7 @@ export async function debianFolder(suite: string, packages: readonly string[]): 
   const source = await debianSource(suite);
   if (source === undefined) return refused("this machine's apt names no mirror of Debian.");
   mkdirSync(dirname(path), { recursive: true });
-  // Another run may be at it as well: whoever is first to finish wins.
+  // Another run may make it too: the first to finish wins.
   const partial = `${path}.${process.pid}`;
   const options = ["--variant=minbase", '--aptopt=APT::Install-Recommends "true"'];
   const include = `--include=${["systemd-sysv", ...packages].join()}`;
@@ -64,18 +64,18 @@ export async function debianFolder(suite: string, packages: readonly string[]): 
 }
 
 export interface FreshDebian {
-  /** The root, writable; what is written goes with the machine. Seen with `enter` only. */
+  /** The writable root, visible with `enter` only. Changes vanish with the machine. */
   readonly root: string;
-  /** The words before a program that runs on this test's files, in the machine's network. */
+  /** A command prefix: it runs a program on this test's files in the machine's network. */
   readonly onNetwork: readonly [string, ...string[]];
-  /** Runs a shell script in the machine as root, with every step shown; throws with what it said unless it exits 0. */
+  /** Runs a shell script with -ex in the machine as root. Throws its output unless it exits with 0. */
   sh(script: string, options?: { folder?: string; input?: string }): Promise<string>;
-  /** Copies a file or a folder of this machine to a path there. */
+  /** Copies a file or folder of this machine to a path there. */
   copyIn(from: string, to: string): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** Mounts vanish with the first process, which ends with its standard input: nothing can be left behind. */
+/** The mounts vanish with the first process, which ends with its standard input: nothing is left behind. */
 const FIRST_PROCESS = `base=$1; work=$2
   read -r pid rest </proc/self/stat
   ip link set lo up

@@ -1,7 +1,7 @@
-/** A strict IMAP client for tests (RFC 9051, RFC 3501): a refused command throws ImapRefused with the server's words. */
+/** A strict IMAP client for tests (RFC 9051, RFC 3501). A refused command throws ImapRefused. */
 import { type Address, Connection } from "./connection.ts";
 
-/** NO or BAD. `code` is the response code in brackets, such as AUTHENTICATIONFAILED or UNAVAILABLE (RFC 5530). */
+/** NO or BAD. `code` is the response code (RFC 5530), such as AUTHENTICATIONFAILED or UNAVAILABLE. */
 export class ImapRefused extends Error {
   override readonly name = "ImapRefused";
   readonly status: "NO" | "BAD";
@@ -14,7 +14,7 @@ export class ImapRefused extends Error {
   }
 }
 
-/** A response as it came; each literal is cut out of `text` and stands in `literals`. */
+/** A response as received. Each literal is moved from `text` to `literals`. */
 interface Response {
   readonly text: string;
   readonly literals: readonly string[];
@@ -30,7 +30,7 @@ export class ImapClient {
     this.greeting = greeting;
   }
 
-  /** Connects and reads the greeting; throws unless it is OK. */
+  /** Connects and reads the greeting. Throws unless it is OK. */
   static async open(address: Address): Promise<ImapClient> {
     const connection = await Connection.open(address);
     const greeting = await connection.line();
@@ -78,7 +78,7 @@ export class ImapClient {
     return response?.text.split(" ").slice(2) ?? [];
   }
 
-  /** STARTTLS with the handshake. */
+  /** Sends STARTTLS and does the handshake. */
   async startTls(): Promise<void> {
     await this.command("STARTTLS");
     await this.#connection.startTls();
@@ -89,7 +89,7 @@ export class ImapClient {
     await this.command(`LOGIN ${quoted(user)} ${quoted(password)}`);
   }
 
-  /** Opens a mailbox; returns how many messages it holds. */
+  /** Opens a mailbox. Returns its number of messages. */
   async select(mailbox = "INBOX"): Promise<number> {
     const responses = await this.command(`SELECT "${mailbox}"`);
     const exists = responses
@@ -99,7 +99,7 @@ export class ImapClient {
     return Number(exists);
   }
 
-  /** All messages of the selected mailbox, whole, with CRLF; nothing is marked as seen. */
+  /** Returns all messages of the selected mailbox, complete, with CRLF. None is marked as seen. */
   async fetchBodies(): Promise<readonly string[]> {
     // FETCH 1:* in an empty mailbox is an error to some servers.
     await this.command("NOOP");
@@ -109,7 +109,7 @@ export class ImapClient {
     return responses.filter(({ text }) => / FETCH /.test(text)).flatMap(({ literals }) => literals);
   }
 
-  /** Usage and limit in KiB (RFC 9208); undefined where the mailbox has no limit. */
+  /** Returns usage and limit in KiB (RFC 9208); undefined if the mailbox has no limit. */
   async quota(): Promise<{ readonly used: number; readonly limit: number } | undefined> {
     for (const { text } of await this.command("GETQUOTAROOT INBOX")) {
       const [, used, limit] = /^\* QUOTA .*\(STORAGE (\d+) (\d+)\)$/.exec(text) ?? [];
@@ -118,7 +118,7 @@ export class ImapClient {
     return undefined;
   }
 
-  /** Begins IDLE (RFC 2177) and resolves once the server waits. End it with `done`, or wait for `closed`. */
+  /** Starts IDLE (RFC 2177) and resolves once the server waits. End it with `done`, or wait for `closed`. */
   async idle(): Promise<void> {
     this.#count += 1;
     this.#connection.write(`t${this.#count} IDLE\r\n`);
@@ -126,18 +126,18 @@ export class ImapClient {
     if (!text.startsWith("+ ")) throw new Error(`IDLE: ${text}`);
   }
 
-  /** Ends IDLE and returns what the server said meanwhile. */
+  /** Ends IDLE. Returns the responses that arrived meanwhile. */
   async done(): Promise<readonly Response[]> {
     this.#connection.write("DONE\r\n");
     return this.#untilTagged(`t${this.#count}`);
   }
 
-  /** The next thing the server says unasked, as during IDLE. */
+  /** Returns the next unsolicited response, as during IDLE. */
   async next(): Promise<string> {
     return (await this.#response()).text;
   }
 
-  /** Resolves once the server has ended the session; throws after `patience` milliseconds. */
+  /** Resolves once the server has ended the session. Throws after `patience` milliseconds. */
   closed(patience?: number): Promise<void> {
     return this.#connection.closed(patience);
   }

@@ -1,7 +1,7 @@
 /**
- * Private Postfix and Dovecot on loopback for tests, from the configuration in deploy/ as it is shipped. Only the paths,
- * the ports and what a test cannot do with (DNS, log-in delays) are replaced, from test/mail/overlay/.
- * Each lab has a folder of its own; any number may run at once. Postfix needs root.
+ * Starts private Postfix and Dovecot daemons on loopback, with the shipped configuration from deploy/. Only
+ * the paths, the ports and a few settings that tests cannot use (DNS, log-in delays) come from
+ * test/mail/overlay/. Each lab has its own folder, and any number may run at once. Postfix needs root.
  */
 import { chmodSync, chownSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,35 +12,35 @@ import { makePostfixFolders, type QueuedRecipient, queued, startPostfix } from "
 import { endDaemon, type Finished, mustRun, run, watchOver } from "./processes.ts";
 import { overlay, shipped } from "./shipped.ts";
 
-/** Owner of all mail in a lab; the shipped files call it vmail. */
+/** The owner of all mail in a lab. The shipped files call it vmail. */
 const VMAIL = 5000;
 
 export interface MailLabOptions {
-  /** Where m25-mail-node writes: `users` and the maps. May still be empty. */
+  /** The folder to which m25-mail-node writes `users` and the maps. It may be empty at first. */
   readonly out: string;
-  /** The root of the homes that `users` names. */
+  /** The root of the home folders in `users`. */
   readonly mailRoot: string;
-  /** `shipped`: a password only inside TLS, as in production. Default `optional`: TLS is there, but not demanded. */
+  /** `shipped`: passwords inside TLS only, as in production. `optional`, the default: also without. */
   readonly tls?: "shipped" | "optional";
-  /** Another Dovecot than the installed one. */
+  /** A Dovecot other than the installed one. */
   readonly dovecot?: Dovecot;
 }
 
 export interface PostfixLab {
   readonly postfixConfigDir: string;
-  /** What Postfix still holds: each recipient with the reason for the delay. */
+  /** Returns Postfix's queue: each recipient with the reason for the delay. */
   queue(): Promise<readonly QueuedRecipient[]>;
-  /** Tries all that waits anew, now. */
+  /** Retries all queued mail now. */
   flushQueue(): Promise<void>;
-  /** What the daemons logged last, to show when a test fails. */
+  /** Returns the daemons' latest log, to show when a test fails. */
   log(): string;
-  /** Ends all daemons and removes the lab's folder (not `out`, not `mailRoot`). May be called twice. */
+  /** Ends all daemons and removes the lab's folder, but not `out` and `mailRoot`. May be called twice. */
   stop(): Promise<void>;
 }
 
 export interface MailLab extends PostfixLab {
   readonly ports: Record<"smtp" | "submission" | "submissions" | "imap" | "imaps" | "lmtp", number>;
-  /** For `doveadm -c` and `--dovecot-config`. */
+  /** The path for `doveadm -c` and `--dovecot-config`. */
   readonly dovecotConfig: string;
   doveadm(...args: readonly string[]): Promise<Finished>;
 }
@@ -53,7 +53,7 @@ export type Availability =
   | { readonly available: true }
   | { readonly available: false; readonly message: string };
 
-/** Whether a lab can be started here; if not, `message` is one line on what is skipped and what to do. */
+/** Returns whether a lab can be started here. `message` says what is skipped and what to do. */
 export function mailDaemons(): Availability {
   const refuse = (reason: string) => ({
     available: false as const,
@@ -78,7 +78,7 @@ export function mailDaemons(): Availability {
   return { available: true };
 }
 
-/** Starts Dovecot and Postfix of a mailbox node. Throws with their logs when they do not come up. */
+/** Starts Dovecot and Postfix of a mailbox node. Throws their logs if they do not start. */
 export async function startMailLab(options: MailLabOptions): Promise<MailLab> {
   const { out, mailRoot, dovecot = await installedDovecot() } = options;
   const cleartext = options.tls !== "shipped";
@@ -92,7 +92,7 @@ export async function startMailLab(options: MailLabOptions): Promise<MailLab> {
       const paths = { "/var/lib/m25-mail-node": out, "/etc/ssl/m25-mail": folder };
       const spool = join(folder, "mailbox-node/spool");
       await makePostfixFolders(join(folder, "mailbox-node"));
-      // First Dovecot: Postfix's submission ends at once without it.
+      // Dovecot first, because Postfix's submission ends at once without it.
       await startDovecot(
         dovecot,
         join(folder, "dovecot"),
@@ -144,12 +144,12 @@ export function startMxLab({ out, relayPort }: { out: string; relayPort: number 
   );
 }
 
-/** Runs `start` in a folder of its own with a certificate; what it started is ended again should it throw. */
+/** Runs `start` in its own folder with a certificate. If it throws, ends what it started. */
 async function withFolder<Lab>(
   instances: readonly ["dovecot", "mailbox-node"] | readonly ["mx-node"],
   start: (folder: string, postfix: PostfixLab) => Promise<Lab>,
 ): Promise<Lab> {
-  // Short: the path of a Unix socket holds 107 bytes.
+  // A short path, because a Unix socket's path holds at most 107 bytes.
   const folder = mkdtempSync(join(tmpdir(), "m25-lab-"));
   const pidFiles = instances.map((instance) =>
     join(folder, instance, instance === "dovecot" ? "run/master.pid" : "spool/pid/master.pid"),
@@ -193,7 +193,7 @@ function lastLines(file: string): string {
   return existsSync(file) ? readFileSync(file, "utf8").split("\n").slice(-40).join("\n") : "";
 }
 
-/** Lets the daemons' users pass through the folders, mode 0700, that a test made for itself below the temporary one. */
+/** Opens a test's folders below the temporary folder, which have mode 0700, to the daemons' users. */
 function openPathTo(folder: string): void {
   if (relative(tmpdir(), folder).startsWith("..")) return;
   for (let path = folder; path !== tmpdir(); path = dirname(path))

@@ -1,4 +1,4 @@
-/** What a user finds in the mailbox, by IMAP. */
+/** Reads a user's mailbox over IMAP. */
 import { expect } from "vitest";
 import { ImapClient, ImapRefused } from "./imap.ts";
 import type { MailLab } from "./lab.ts";
@@ -9,7 +9,7 @@ export interface Login {
   readonly password: string;
 }
 
-/** All messages in the INBOX. */
+/** Returns all messages in the INBOX. */
 export async function inbox(lab: MailLab, { address, password }: Login): Promise<readonly string[]> {
   const client = await ImapClient.open({ port: lab.ports.imap });
   try {
@@ -21,11 +21,11 @@ export async function inbox(lab: MailLab, { address, password }: Login): Promise
   }
 }
 
-/** Waits for the message with a subject and returns it; throws with the lab's log when it does not come. */
+/** Waits for the message with this subject and returns it. Throws the lab's log if it does not arrive. */
 export async function arrives(lab: MailLab, user: Login, subject: string): Promise<string> {
   let found: string | undefined;
   const look = async () => {
-    // Dovecot looks at its users once a second: a log-in may still be refused.
+    // Dovecot reads its users once a second, so a log-in may still be refused.
     const messages = await inbox(lab, user).catch((error: unknown) => {
       if (error instanceof ImapRefused) return [];
       throw error;

@@ -1,4 +1,4 @@
-/** The files that m25-mail-node writes, made by hand: what the daemons are tested with apart from our own program. */
+/** Writes the files of m25-mail-node without it, to test the daemons apart from our programs. */
 import {
   chmodSync,
   chownSync,
@@ -32,7 +32,7 @@ export async function writeUsers(out: string, mailRoot: string, users: readonly 
   const lines = users.map(({ address, password, quotaMb = 10 }) => {
     const [local, domain] = address.split("@");
     const quota = `userdb_quota_rule=*:storage=${quotaMb}M userdb_quota_storage_size=${quotaMb}M`;
-    // Cost 4, the least there is: these tests are not about the time of a log-in.
+    // Cost 4, the lowest: these tests do not measure the time of a log-in.
     return `${address}:{BLF-CRYPT}${bcrypt.hashSync(password, 4)}::::${mailRoot}/${domain}/${local}.k7q2m5::${quota}\n`;
   });
   const file = join(out, "users");
@@ -46,7 +46,7 @@ export async function writeUsers(out: string, mailRoot: string, users: readonly 
   renameSync(`${file}.new`, file);
 }
 
-/** Writes Postfix's maps for some addresses and their domains, as text and as lmdb. */
+/** Writes Postfix's maps for these addresses and their domains, as text and as lmdb. */
 export async function writePostfixMaps(out: string, addresses: readonly string[]): Promise<void> {
   const domains = [...new Set(addresses.map((address) => address.split("@")[1]))];
   const maps = {
@@ -54,7 +54,7 @@ export async function writePostfixMaps(out: string, addresses: readonly string[]
     mailboxes: addresses.map((address) => `${address} ${address}\n`),
     senders: addresses.map((address) => `${address} ${address}\n`),
   };
-  // postmap wants a configuration folder, though there is nothing to configure.
+  // postmap requires a configuration folder, even an empty one.
   const config = mkdtempSync(join(tmpdir(), "m25-postmap-"));
   try {
     writeFileSync(join(config, "main.cf"), "");
@@ -69,7 +69,7 @@ export async function writePostfixMaps(out: string, addresses: readonly string[]
   }
 }
 
-/** A folder for `out` and one for the mail, with a removal of both. */
+/** Creates a folder for `out` and one for the mail. `remove` removes both. */
 export function nodeFolders(): NodeFolders {
   const folder = mkdtempSync(join(tmpdir(), "m25-node-"));
   const [out, mailRoot] = [join(folder, "out"), join(folder, "vmail")];
@@ -78,7 +78,7 @@ export function nodeFolders(): NodeFolders {
   return { out, mailRoot, remove: () => rmSync(folder, { recursive: true, force: true }) };
 }
 
-/** The folders of a node that has these users. */
+/** Creates the folders of a node that has these users. */
 export async function foldersFor(users: readonly TestUser[]): Promise<NodeFolders> {
   const folders = nodeFolders();
   await writeUsers(folders.out, folders.mailRoot, users);

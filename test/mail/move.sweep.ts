@@ -1,4 +1,4 @@
-/** docs/move.md: mail that is copied from another server, by both Dovecots. */
+/** Tests docs/move.md: copies mail from another server, with both versions of Dovecot. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -23,7 +23,7 @@ const [, firstLines = ""] = /```ini\n(.*?)```/s.exec(textOf("docs/move.md")) ?? 
 
 for (const [release, dovecot] of releases) {
   test.skipIf(dovecot === undefined)(
-    `on ${release} the page's commands copy mail, and again what is new`,
+    `on ${release} the page's commands copy mail, and later the new mail`,
     async () => {
       if (dovecot === undefined) return;
       const old = await startLab();
@@ -55,7 +55,7 @@ async function receives(lab: MailLab, subject: string): Promise<void> {
   await arrives(lab, JAN, subject);
 }
 
-/** The page's script with the old server's port, whose certificate nobody knows, and this lab's Dovecot. */
+/** Returns the page's script with the old server's port and certificate, and this lab's Dovecot. */
 async function copier({ old, lab, dovecot }: { old: MailLab; lab: MailLab; dovecot: Dovecot }) {
   const folder = mkdtempSync(join(tmpdir(), "m25-move-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));

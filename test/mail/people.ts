@@ -1,8 +1,8 @@
-/** Whose mail it is in the tests of deploy/. */
+/** The users in the tests of deploy/. */
 
 export const JAN = { address: "jan@example.nl", password: "correct horse" };
 export const ANNA = { address: "anna@example.nl", password: "battery staple", quotaMb: 100 };
-/** Whose mailbox is soon full. */
+/** A user with a small quota. */
 export const FULL = { address: "full@example.nl", password: "one megabyte", quotaMb: 1 };
 export const USERS = [JAN, ANNA, FULL];
 export const ADDRESSES = USERS.map(({ address }) => address);

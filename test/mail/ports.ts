@@ -1,12 +1,12 @@
-/** Ports for daemons that must be told theirs beforehand. */
+/** Finds ports for daemons that need them beforehand. */
 import { createServer } from "node:net";
 
-/** Postfix's master may end before its own log has taken down why; postfix-script then says this alone. */
+/** If Postfix's master ends before its log has the reason, postfix-script says only this. */
 const TAKEN = /address already in use|mail system startup failed/i;
 
 /**
- * Runs `start` with ports that the system names as free. Another program may take one before the daemon does, which then
- * says so and ends: up to three attempts, each with new ports.
+ * Runs `start` with free ports from the system. If another program takes one before the daemon does, it tries
+ * again with new ports, up to three times.
  */
 export async function onFreePorts<Name extends string, Started>(
   names: readonly Name[],

@@ -1,4 +1,4 @@
-/** One private Postfix: a folder with its configuration, queue and log. */
+/** A private Postfix: a folder with its configuration, queue and log. */
 import { chmodSync, chownSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { mustRun, startDaemon } from "./processes.ts";
@@ -12,17 +12,17 @@ export interface QueuedRecipient {
 }
 
 export interface PostfixConfig {
-  /** main.cf, and the lines of `postconf -e` that change it. */
+  /** main.cf, and the `postconf -e` lines that change it. */
   readonly main: string;
   readonly mainSettings: string;
-  /** What is appended to Debian's master.cf, and the lines of `postconf -P` that change it. */
+  /** The lines appended to Debian's master.cf, and the `postconf -P` lines that change it. */
   readonly master: string;
   readonly masterSettings: string;
-  /** The services that listen, and where. */
+  /** The services that listen, and their ports. */
   readonly ports: Readonly<Record<string, number>>;
 }
 
-/** Makes the queue below `folder`, where Dovecot puts its sockets: do so before it starts. */
+/** Creates the queue below `folder`. Call it before Dovecot starts, whose sockets are in it. */
 export async function makePostfixFolders(folder: string): Promise<void> {
   const uid = Number(await mustRun("id", "-u", "postfix"));
   for (const path of ["etc", "spool", "data", "spool/private"])
@@ -49,13 +49,13 @@ export async function startPostfix(folder: string, config: PostfixConfig): Promi
     services = services.replace(new RegExp(`^${name}(\\s+inet\\s)`, "m"), `127.0.0.1:${port}$1`);
   writeFileSync(master, services);
 
-  // Every Postfix program dozes until its main.cf is two seconds old.
+  // Every Postfix program waits until main.cf is two seconds old.
   const minuteAgo = Date.now() / 1000 - 60;
   utimesSync(main, minuteAgo, minuteAgo);
   await startDaemon(join(folder, "output"), "/usr/sbin/postfix", "-c", directory, "start");
 }
 
-/** What waits in the queue, by `postqueue -j` (postqueue(1)). */
+/** Returns the mail in the queue, from `postqueue -j` (postqueue(1)). */
 export async function queued(directory: string): Promise<readonly QueuedRecipient[]> {
   const output = await mustRun("/usr/sbin/postqueue", "-c", directory, "-j");
   return output

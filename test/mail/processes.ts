@@ -1,4 +1,4 @@
-/** Programs that tests run, and daemons that they must leave no trace of. Linux only, as the daemons under test are. */
+/** Programs that tests run, and daemons, of which nothing may be left. Linux only, as are the daemons. */
 import { execFile, spawn } from "node:child_process";
 import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -9,12 +9,12 @@ export interface Finished {
   readonly stderr: string;
 }
 
-/** Runs a program to its end, for at most two minutes. Resolves whatever the exit code; 127 when it could not be started. */
+/** Runs a program for at most two minutes. Resolves with any exit code; 127 if it could not be started. */
 export function run(program: string, ...args: readonly string[]): Promise<Finished> {
   return runFor(120, program, ...args);
 }
 
-/** As `run`, for a program that has a limit of its own. */
+/** The same as `run`, for a program with a limit of its own. */
 export function runFor(seconds: number, program: string, ...args: readonly string[]): Promise<Finished> {
   return new Promise((resolve) => {
     execFile(program, args, { timeout: seconds * 1000, killSignal: "SIGKILL" }, (error, stdout, stderr) => {
@@ -24,7 +24,7 @@ export function runFor(seconds: number, program: string, ...args: readonly strin
   });
 }
 
-/** As `run`, but throws with what the program said unless it exits 0. */
+/** The same as `run`, but throws the program's output unless it exits with 0. */
 export async function mustRun(program: string, ...args: readonly string[]): Promise<string> {
   const { code, stdout, stderr } = await run(program, ...args);
   if (code !== 0) throw new Error(`${program} ${args.join(" ")} exited ${code}: ${stderr}${stdout}`);
@@ -32,8 +32,8 @@ export async function mustRun(program: string, ...args: readonly string[]): Prom
 }
 
 /**
- * Starts a daemon that goes to the background by itself and says so by exiting 0; throws with what it said otherwise.
- * Its output goes to a file: a daemon keeps its standard error open, and `run` would wait for its end.
+ * Starts a daemon that detaches itself and then exits with 0. Throws its output if it fails. The output goes
+ * to a file, because a daemon keeps its standard error open and `run` would wait for its end.
  */
 export async function startDaemon(
   outputFile: string,
@@ -57,7 +57,7 @@ export async function startDaemon(
   }
 }
 
-/** Waits until `condition` holds, looking every 20 ms; throws after `seconds`. Never a fixed sleep. */
+/** Waits until `condition` holds, and checks every 20 ms. Throws after `seconds`. Never a fixed sleep. */
 export async function until(
   what: string,
   condition: () => boolean | Promise<boolean>,
@@ -70,10 +70,10 @@ export async function until(
   }
 }
 
-/** State letter and parent of a process, from /proc/PID/stat (proc(5)); undefined when there is none. */
+/** Returns a process's state letter and parent, from /proc/PID/stat (proc(5)); undefined if it is gone. */
 function processStat(pid: number): { state: string; parent: number } | undefined {
   try {
-    // The second field is the name in parentheses, which may itself hold spaces and parentheses.
+    // The second field is the name in parentheses, which may itself contain spaces and parentheses.
     const [state = "", parent = ""] =
       readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)?.split(" ") ?? [];
     return { state, parent: Number(parent) };
@@ -83,7 +83,7 @@ function processStat(pid: number): { state: string; parent: number } | undefined
 }
 
 function alive(pid: number): boolean {
-  // Where pid 1 reaps no orphans, as in many containers, an ended daemon stays as a zombie.
+  // Without a pid 1 that reaps orphans, as in many containers, an ended daemon remains as a zombie.
   const found = processStat(pid);
   return found !== undefined && found.state !== "Z";
 }
@@ -94,7 +94,7 @@ function descendants(pid: number): number[] {
   return children.flatMap((child) => [child, ...descendants(child)]);
 }
 
-/** Ends the daemon whose pid is in a file, with all its children; SIGKILL after 5 s. Nothing to do without the file. */
+/** Ends the daemon of a pid file and its children, with SIGKILL after 5 s. Does nothing without the file. */
 export async function endDaemon(pidFile: string): Promise<void> {
   let pid: number;
   try {
@@ -113,9 +113,9 @@ export async function endDaemon(pidFile: string): Promise<void> {
 }
 
 /**
- * Cleans up should this process end without doing so itself: by SIGTERM, by a test timeout, by SIGKILL. A shell waits on a
- * pipe from here, which the kernel closes at our end; it then ends the daemons and removes their folder.
- * Call the result once all is cleaned up.
+ * Cleans up if this process ends without doing so, by SIGTERM, SIGKILL or a test timeout. A shell waits on a
+ * pipe that the kernel closes at our end, then ends the daemons and removes their folder. Call the result
+ * once everything is cleaned up.
  */
 export function watchOver(folder: string, pidFiles: readonly string[]): () => void {
   const script = `folder=$1; shift

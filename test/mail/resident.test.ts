@@ -1,4 +1,4 @@
-/** The resident node: live within seconds, and not to be emptied, with the real server and the real Dovecot. */
+/** A resident node with the real server and Dovecot: fast changes, and no mass removal without consent. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -30,7 +30,7 @@ describe.skipIf(!daemons.available)("a resident node", () => {
     const mailRoot = join(folder, "mail");
     mkdirSync(mailRoot);
     const server = start("m25-mail.js", "serve", "--port", "0", "--db", join(folder, "m25-mail.db"));
-    url = await saying(server, /serves (http:\S+)/);
+    url = await firstMatch(server, /serves (http:\S+)/);
     await api("add-domain", { domain: "example.nl" });
     for (const email of TEAM) await api("add-user", { email, password: PASSWORD });
     const { sync_key } = await api("add-node", { name: "pi" });
@@ -65,8 +65,8 @@ describe.skipIf(!daemons.available)("a resident node", () => {
     return child;
   }
 
-  /** The first group of the first match in what a program says. */
-  function saying({ stderr }: ChildProcess, pattern: RegExp): Promise<string> {
+  /** Returns the first group of the first match in a program's output. */
+  function firstMatch({ stderr }: ChildProcess, pattern: RegExp): Promise<string> {
     if (stderr === null) throw new Error("no stderr");
     const lines = createInterface({ input: stderr });
     return new Promise((resolve) => {
@@ -91,13 +91,13 @@ describe.skipIf(!daemons.available)("a resident node", () => {
   const logsIn = (address: string) => canLogin(lab, { address, password: PASSWORD });
   const node = async () => ((await api("list-nodes")).nodes as Record<string, unknown>[])[0];
 
-  test("a new mailbox can be logged into seconds after the call, without anybody polling", async () => {
+  test("a new mailbox accepts log-ins seconds after the call, without a manual poll", async () => {
     await api("add-user", { email: "new@example.nl", password: PASSWORD });
     await expect.poll(() => logsIn("new@example.nl")).toBe(true);
     await expect.poll(node).toMatchObject({ status: "current" });
   });
 
-  test("a mass removal does not empty the node until somebody at a shell says that it is meant", async () => {
+  test("a mass removal does not empty the node until somebody at a shell accepts it", async () => {
     for (const email of TEAM) await api("remove-user", { email, hard_delete: true });
     await api("add-user", { email: "meanwhile@example.nl", password: PASSWORD });
     await expect.poll(() => logsIn("meanwhile@example.nl")).toBe(true);
@@ -106,7 +106,7 @@ describe.skipIf(!daemons.available)("a resident node", () => {
       reason: "removals_withheld",
       hint: expect.stringContaining("node accept"),
     });
-    // The first few go one by one, within what a node lets go; most stay.
+    // The first few are removed one by one, within the node's limit. Most stay.
     const left = async () => (await Promise.all(TEAM.map(logsIn))).filter((there) => there).length;
     expect(await left()).toBeGreaterThanOrEqual(TEAM.length - 5);
     expect(await program("m25-mail-node.mjs", "status", "--out", out)).toMatchObject({ code: 65 });
@@ -120,14 +120,14 @@ describe.skipIf(!daemons.available)("a resident node", () => {
       join(folder, "m25-mail.db"),
     );
     expect(accepted).toMatchObject({ code: 0 });
-    // No change wakes the node: the word itself does.
+    // No change wakes the node: the acceptance does.
     await expect.poll(left, { interval: 500 }).toBe(0);
     await expect.poll(node).toMatchObject({ status: "current", reason: null });
     expect(await logsIn("meanwhile@example.nl")).toBe(true);
     expect(await program("m25-mail-node.mjs", "status", "--out", out)).toMatchObject({ code: 0 });
   });
 
-  test("a pasted key is worth nothing once the node has joined", async () => {
+  test("the pasted key is void once the node has joined", async () => {
     const pasted = readFileSync(join(folder, "pasted"), "utf8").trim();
     const answer = await fetch(`${url}/sync/v1/maps`, { headers: { authorization: `Bearer ${pasted}` } });
     expect(answer.status).toBe(401);

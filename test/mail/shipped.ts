@@ -1,4 +1,4 @@
-/** The files in deploy/ as they are shipped, and what is laid over them for tests. */
+/** Reads the shipped files in deploy/ and the tests' additions to them. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
@@ -6,17 +6,17 @@ export const DEPLOY = join(import.meta.dirname, "../../deploy");
 
 type Values = Readonly<Record<string, string>>;
 
-/** A file in deploy/, with its paths (the keys of `values`) replaced by those of a test. */
+/** Returns a file in deploy/ with its paths (the keys of `values`) replaced by a test's. */
 export function shipped(name: string, values: Values = {}): string {
   return filled(join(DEPLOY, name), values);
 }
 
-/** A file in test/mail/overlay/, with its @NAMES@ (the keys of `values`) filled in. */
+/** Returns a file in test/mail/overlay/ with its @NAMES@ (the keys of `values`) filled in. */
 export function overlay(name: string, values: Values = {}): string {
   return filled(join(import.meta.dirname, "overlay", name), values);
 }
 
-/** Throws for a key that does not occur: the file has moved on and the test has not. */
+/** Throws for a key that does not occur, because then the file has changed and the test has not. */
 function filled(file: string, values: Values): string {
   let text = readFileSync(file, "utf8");
   for (const [key, value] of Object.entries(values)) {

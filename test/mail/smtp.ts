@@ -1,9 +1,9 @@
-/** A strict SMTP client for tests (RFC 5321): every reply is returned with its exact lines, and none is an exception. */
+/** A strict SMTP client for tests (RFC 5321). It returns every reply with its exact lines. */
 import { type Address, Connection } from "./connection.ts";
 
 export interface SmtpReply {
   readonly code: number;
-  /** The lines as the server sent them, codes included. */
+  /** The lines as received, with codes. */
   readonly lines: readonly string[];
 }
 
@@ -21,7 +21,7 @@ export class SmtpClient {
     this.#connection = connection;
   }
 
-  /** Connects and reads the greeting; throws unless it is 220. */
+  /** Connects and reads the greeting. Throws unless it is 220. */
   static async open(address: Address): Promise<SmtpClient> {
     const client = new SmtpClient(await Connection.open(address));
     const greeting = await client.#reply();
@@ -42,7 +42,7 @@ export class SmtpClient {
     }
   }
 
-  /** Sends any command, LHLO for LMTP among them, and returns the reply. */
+  /** Sends a command (also LHLO for LMTP) and returns the reply. */
   command(line: string): Promise<SmtpReply> {
     this.#connection.write(`${line}\r\n`);
     return this.#reply();
@@ -52,19 +52,19 @@ export class SmtpClient {
     return this.command("EHLO client.test");
   }
 
-  /** STARTTLS with the handshake. Say EHLO again afterwards: what was offered before no longer counts (RFC 3207). */
+  /** Sends STARTTLS and does the handshake. EHLO must follow: earlier offers are void (RFC 3207). */
   async startTls(): Promise<SmtpReply> {
     const reply = await this.command("STARTTLS");
     if (reply.code === 220) await this.#connection.startTls();
     return reply;
   }
 
-  /** RFC 4616. */
+  /** Sends AUTH PLAIN (RFC 4616). */
   authPlain(user: string, password: string): Promise<SmtpReply> {
     return this.command(`AUTH PLAIN ${Buffer.from(`\0${user}\0${password}`).toString("base64")}`);
   }
 
-  /** Without the size in bytes the server learns it only from DATA (RFC 1870). */
+  /** Sends MAIL FROM. Without the size in bytes the server learns it only from DATA (RFC 1870). */
   mailFrom(address: string, size?: number): Promise<SmtpReply> {
     return this.command(`MAIL FROM:<${address}>${size === undefined ? "" : ` SIZE=${size}`}`);
   }
@@ -73,7 +73,7 @@ export class SmtpClient {
     return this.command(`RCPT TO:<${address}>`);
   }
 
-  /** DATA and the message; the reply is the one to the message, or to DATA where that was refused. */
+  /** Sends DATA and the message. Returns the reply to the message, or to DATA if that was refused. */
   async data(message: string): Promise<SmtpReply> {
     const reply = await this.command("DATA");
     if (reply.code !== 354) return reply;
@@ -93,7 +93,7 @@ export class SmtpClient {
   }
 }
 
-/** A whole transaction. Returns the reply to DATA, or the first refusal before it. */
+/** Sends a message in a transaction of its own. Returns the reply to DATA, or the first refusal before it. */
 export async function sendMail(address: Address, { from, to, message, login }: Envelope): Promise<SmtpReply> {
   const client = await SmtpClient.open(address);
   try {
@@ -113,8 +113,8 @@ export async function sendMail(address: Address, { from, to, message, login }: E
   }
 }
 
-/** A reply as text, a line each. */
+/** Returns a reply as text. */
 export const words = (reply: SmtpReply): string => reply.lines.join("\n");
 
-/** Whether the reply to an EHLO says that a password would be taken. */
+/** Returns whether the reply to EHLO offers AUTH. */
 export const offersAuth = (reply: SmtpReply): boolean => /^250[ -]AUTH\b/m.test(words(reply));

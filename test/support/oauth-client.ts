@@ -15,7 +15,7 @@ type Tokens = NonNullable<Awaited<ReturnType<OAuthClientProvider["tokens"]>>>;
 type ClientInformation = NonNullable<Awaited<ReturnType<OAuthClientProvider["clientInformation"]>>>;
 
 /** A program with the 2.x SDK that identifies itself as Claude Code and signs in through a browser. */
-export interface SigningIn {
+export interface PendingSignIn {
   /** The address that the SDK wants opened, after the server's latest 401 or 403. */
   authorizationUrl(): URL;
   /** The address that the browser was sent back to. */
@@ -26,7 +26,7 @@ export interface SigningIn {
 }
 
 /** Connects without a token, which leads to a request to sign in. */
-export async function beginSigningIn(url: string): Promise<SigningIn> {
+export async function beginSignIn(url: string): Promise<PendingSignIn> {
   const { promise: answered, resolve } = Promise.withResolvers<URL>();
   const callback = createServer((request, response) => {
     response.writeHead(200, { "content-type": "text/plain" }).end("You can close this page.");

@@ -37,7 +37,7 @@ export function startProxy(kind: ProxyKind, upstream: string): Promise<ReversePr
   return onFreePorts(["https"], async ({ https }) => {
     const files = { cert, key, folder };
     const child = kind === "nginx" ? nginx(files, server, https) : caddy(files, server, https);
-    await listening(child, https);
+    await untilListening(child, https);
     return { url: `https://localhost:${https}`, ca: readFileSync(cert) };
   });
 }
@@ -99,7 +99,7 @@ function start(program: string, args: readonly string[], environment: Record<str
 }
 
 /** Waits until something answers on the port. Throws the program's output if it ends instead. */
-async function listening(child: ChildProcess, port: number): Promise<void> {
+async function untilListening(child: ChildProcess, port: number): Promise<void> {
   let said = "";
   child.stderr?.setEncoding("utf8").on("data", (text: string) => {
     said += text;

@@ -281,7 +281,7 @@ const copyOver = fc.tuple(fc.nat(5), fc.array(mailCall, { maxLength: 4 })).map((
   }),
 );
 
-const limiting = fc
+const setLimits = fc
   .record({
     role: fc.constantFrom("mail" as const, "mx" as const),
     domains: fc.constantFrom(null, ["a.nl"], ["b.nl"], ["a.nl", "b.nl"]),
@@ -315,7 +315,7 @@ test.each([
         fc.constant(backup),
         restoreCopy,
         copyOver,
-        limiting,
+        setLimits,
         fc.constant(accept),
       ],
       { maxCommands: 60, size: "max" },
