@@ -130,7 +130,7 @@ test("package-lock.json pins one version of Node for all platforms, each with it
       optional: true,
     });
     expect(lock.packages[`node_modules/${name}`]).not.toHaveProperty("hasInstallScript");
-    // Whoever installs the package has a Node, and need not fetch another one.
+    // A user of the package already has Node and must not download another.
     expect(lock.packages[`node_modules/${name}`]).toHaveProperty("dev", true);
   }
   expect(lock.packages).not.toHaveProperty("node_modules/node");

@@ -1,7 +1,7 @@
-/** Which folder may import which: the only place where the rules stand. `architecture.test.ts` applies them. */
+/** The rules on which folder may import which, as data. `architecture.test.ts` applies them. */
 import { posix } from "node:path";
 
-/** The modules of a rule: a folder with all below it, or one file. The longest that fits a file is its rule. */
+/** Keys are folders or files. The longest key that contains a file is its rule, and lists what it may import. */
 export const mayImport: Record<string, readonly string[]> = {
   "src/mail": [],
   "src/sync": ["src/mail"],
@@ -10,19 +10,19 @@ export const mayImport: Record<string, readonly string[]> = {
   "src/agent-main.ts": ["src/mail", "src/sync", "src/agent"],
   "src/log": ["src/mail", "tools"],
   db: ["src/mail", "src/sync"],
-  /** Of db its types only: another test bundles the tools and finds none of its code. */
+  /** Only the types of db: another test checks that the bundled tools contain none of its code. */
   tools: ["src/mail", "db"],
   "src/doors": ["src/mail", "src/sync", "src/log", "src/auth", "src/program", "tools", "db/store.ts"],
   "src/auth": ["src/mail", "src/sync", "src/log", "src/doors", "tools", "db/store.ts"],
   "src/program": ["src/mail", "src/sync", "src/log", "src/auth", "src/doors", "tools", "db", "package.json"],
 };
 
-/** Never, whatever the rule of the folder says. */
+/** Exceptions from the rules: modules that a folder must not import. */
 export const mayNotImport: Record<string, readonly string[]> = {
   "src/agent": ["src/mail/schemas.ts"],
 };
 
-/** The folders that may import a package. A package that is not here may be imported by no file of ours. */
+/** The folders that may import a package. No folder may import a package that is not listed. */
 export const packages: Record<string, readonly string[]> = {
   "@hono/node-server": ["src/doors/mcp"],
   "@modelcontextprotocol/server": ["src/doors/mcp"],
@@ -39,7 +39,7 @@ export const packages: Record<string, readonly string[]> = {
 };
 
 /**
- * The imports of a source text that the rules refuse, as `file imports module`.
+ * Returns the imports in a source text that the rules refuse, as `file imports module`.
  * @param file path from the project's root, as in `db/users.ts`
  */
 export function refusedImports(file: string, source: string): string[] {
@@ -61,8 +61,8 @@ function isAllowed(file: string, specifier: string): boolean {
 }
 
 function ruleOf(file: string, rules: Record<string, unknown>): string {
-  const fitting = Object.keys(rules).filter((place) => isWithin(file, [place]));
-  return fitting.sort((a, b) => b.length - a.length)[0] ?? "";
+  const matches = Object.keys(rules).filter((place) => isWithin(file, [place]));
+  return matches.sort((a, b) => b.length - a.length)[0] ?? "";
 }
 
 function isWithin(file: string, places: readonly string[]): boolean {

@@ -12,7 +12,7 @@ import { temporaryFolder } from "../support/store.ts";
 const MIB = 1024 * 1024;
 const checkout = join(import.meta.dirname, "../..");
 
-/** A host's folder with the bundle unpacked, and what the host starts for these settings. */
+/** Unpacks the bundle as a host does. Returns a function that starts the server with a user's settings. */
 async function installed() {
   const folder = temporaryFolder();
   const bundle = join(folder, "m25-mail.mcpb");
@@ -35,7 +35,7 @@ async function installed() {
   return { folder, bundle, extension, manifest, start };
 }
 
-test("the MCP bundle runs where a host unpacks it, with the settings that its user gives", async () => {
+test("the unpacked MCP bundle runs with its user's settings", async () => {
   const { folder, bundle, extension, manifest, start } = await installed();
   expect(statSync(bundle).size).toBeLessThan(25 * MIB);
   expect(manifest).toMatchObject({ version: packageJson.version, manifest_version: "0.3" });

@@ -15,7 +15,7 @@ const packed: { files: { path: string }[] }[] = JSON.parse(
 );
 const files = packed[0]?.files.map(({ path }) => path) ?? [];
 
-test("the published package has what runs, what an operator installs, and nothing else", () => {
+test("the published package contains the programs, the files for operators, and nothing else", () => {
   const folders = new Set(files.map((path) => path.split("/").slice(0, -1).join("/")));
   expect([...folders].sort()).toEqual(["", "deploy", "dist"]);
   expect(files.filter((path) => !path.includes("/")).sort()).toEqual([
@@ -25,31 +25,31 @@ test("the published package has what runs, what an operator installs, and nothin
     "package.json",
   ]);
   for (const program of Object.values(packageJson.bin)) expect(files).toContain(program);
-  const deployed = readdirSync(join(root, "deploy")).filter((name) => name !== "m25-mail"); // for a checkout only
+  const deployed = readdirSync(join(root, "deploy")).filter((name) => name !== "m25-mail"); // only for a checkout
   expect(files.filter((path) => path.startsWith("deploy/"))).toHaveLength(deployed.length);
 });
 
-test("a package that the program loads is installed with it, and no other is", () => {
+test("the package depends on exactly the packages that the program loads", () => {
   const program = globSync("dist/*.js", { cwd: root }).map((file) => readFileSync(join(root, file), "utf8"));
   const imported = program.flatMap((text) => [...text.matchAll(/\b(?:from|import) ?\(?"([a-z@][\w./-]*)"/g)]);
   const packages = new Set(imported.map(([, name = ""]) => name).filter((name) => !isBuiltin(name)));
   expect([...packages].sort()).toEqual(Object.keys(packageJson.dependencies).sort());
 });
 
-test("a package whose code is in the program has its licence beside it", () => {
+test("the licences of bundled packages are shipped with the program", () => {
   const licenses = readFileSync(join(root, "dist/LICENSES.txt"), "utf8");
   for (const name of ["@modelcontextprotocol/server", "kysely", "zod"]) {
     expect(licenses).toMatch(new RegExp(`^${name} [\\d.]+ \\((MIT|Apache-2.0)\\)\n\n.*\\S`, "m"));
   }
 });
 
-test("package-lock.json carries no address to download from", () => {
+test("package-lock.json contains no download address", () => {
   const lock = readFileSync(join(root, "package-lock.json"), "utf8");
   const resolved = [...lock.matchAll(/"resolved": "(.*)"/g)].map(([, place]) => place);
   expect(resolved).toEqual(["scripts/pinned-node"]);
 });
 
-/** What the MCP registry's schema of 2025-12-11 demands of what our server.json says; unknown fields are typing errors. */
+/** The MCP registry's schema of 2025-12-11 for the fields in our server.json. Unknown fields are typing errors. */
 const RegistryEntry = z.strictObject({
   $schema: z.literal("https://static.modelcontextprotocol.io/schemas/2025-12-11/server.schema.json"),
   name: z.string().regex(/^[a-zA-Z0-9.-]+\/[a-zA-Z0-9._-]+$/),
@@ -78,10 +78,10 @@ const RegistryEntry = z.strictObject({
   ]),
 });
 
-test("server.json is an entry for the MCP registry, of this package and this version", () => {
+test("server.json is a valid registry entry for this package and version", () => {
   const { name, version, packages, repository } = RegistryEntry.parse(serverJson);
   const [npm] = packages;
-  expect(name).toBe(packageJson.mcpName); // by which the registry sees that the package is ours
+  expect(name).toBe(packageJson.mcpName); // the registry checks ownership of the package by it
   expect(name).toMatch(/^io\.github\.m25\//);
   expect([version, npm.version]).toEqual([packageJson.version, packageJson.version]);
   expect(npm.identifier).toBe(packageJson.name);
@@ -90,7 +90,7 @@ test("server.json is an entry for the MCP registry, of this package and this ver
   expect(started).toEqual([publishedServer.command, ...publishedServer.args]);
 });
 
-/** The addresses of a page's links to this host. */
+/** Returns the links to this host on the pages. */
 function linksTo(host: string): URL[] {
   const pages = ["README.md", ...globSync("docs/**/*.md", { cwd: root })];
   const links = pages.flatMap((page) => [
@@ -99,7 +99,7 @@ function linksTo(host: string): URL[] {
   return links.map(([, link = ""]) => new URL(link)).filter((link) => link.host === host);
 }
 
-test("the install link for Cursor holds the server's name and its command, in base64", () => {
+test("the install link for Cursor has the server's name, and its command in base64", () => {
   const [link, ...others] = linksTo("cursor.com").filter(({ pathname }) => pathname.endsWith("/install-mcp"));
   expect(others).toEqual([]);
   expect(link?.searchParams.get("name")).toBe("m25-mail");
@@ -107,7 +107,7 @@ test("the install link for Cursor holds the server's name and its command, in ba
   expect(JSON.parse(config)).toEqual({ command: "npx", args: ["-y", "m25-mail", "stdio"] });
 });
 
-test("the install link for VS Code holds the server's name and its command, as JSON", () => {
+test("the install link for VS Code has the server's name and command as JSON", () => {
   const [link, ...others] = linksTo("insiders.vscode.dev");
   expect(others).toEqual([]);
   expect(link?.pathname).toBe("/redirect/mcp/install");

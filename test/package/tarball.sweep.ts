@@ -24,7 +24,7 @@ const folder = mkdtempSync(join(tmpdir(), "m25-mail-tarball-"));
 const tarball = join(folder, `m25-mail-${packageJson.version}.tgz`);
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** The environment of a person's shell, with this Node: npm itself tells its scripts a lot about this checkout. */
+/** Returns a user's environment with this Node, without the variables that npm sets for its scripts. */
 function shell(node: string): Record<string, string> {
   const bin = join(folder, `bin-${node.replaceAll("/", "-")}`);
   if (!existsSync(bin)) {
@@ -42,7 +42,7 @@ function run(command: string, args: string[], cwd: string, node = process.execPa
   return execFileSync(command, args, { cwd, env: shell(node), encoding: "utf8", stdio: "pipe" });
 }
 
-/** The tarball of a copy that has not been built: `npm pack` builds it. */
+/** Packs a copy that has not been built: `npm pack` builds it. */
 beforeAll(() => {
   const copy = join(folder, "copy");
   const files = ["package.json", ".npmrc", "README.md", "LICENSE", "CHANGELOG.md"];
@@ -53,7 +53,7 @@ beforeAll(() => {
   run("npm", ["pack", "--pack-destination", folder], copy);
 });
 
-/** The oldest Node that is promised, in an empty folder of its own, and the project's. */
+/** Installs the oldest supported Node in a folder of its own and returns its path. */
 function oldestNode(): string {
   const home = join(folder, "node-22");
   if (!existsSync(home)) {
@@ -67,7 +67,7 @@ describe.each([
   ["Node 22.19", oldestNode],
   ["Node 24", () => process.execPath],
 ])("installed from its tarball in an empty folder, on %s", (_name, nodeOf) => {
-  test("npx starts it over stdio, and an MCP client makes a mailbox", async () => {
+  test("npx starts the server over stdio, and an MCP client creates a mailbox", async () => {
     const env = { ...shell(nodeOf()), M25_MAIL_DB: join(temporaryFolder(), "m25-mail.db") };
     const client = await connectCommand("npx", ["-y", `./${basename(tarball)}`, "stdio"], env, folder);
     expect((await client.listTools()).tools).toHaveLength(9);
@@ -76,7 +76,7 @@ describe.each([
     expect((await callTool(client, "add-user", user)).structuredContent).toMatchObject({ active: true });
   });
 
-  test("npm install --global brings no Node, compiles nothing, and serves REST and OAuth", async () => {
+  test("npm install --global installs no Node, compiles nothing, and serves REST and OAuth", async () => {
     const prefix = temporaryFolder();
     run("npm", ["install", "--global", "--prefix", prefix, tarball], prefix, nodeOf());
     const packages = join(prefix, "lib/node_modules/m25-mail/node_modules");
@@ -109,7 +109,7 @@ describe.each([
 const tooOld = otherNodes().find(({ version }) => /^v(18|20)\./.test(version));
 
 test.skipIf(tooOld === undefined)(
-  "on an older Node each command ends with one line on which it needs",
+  "on an older Node each command ends with one line that names the needed version",
   () => {
     const home = temporaryFolder();
     const node = tooOld?.path ?? "";

@@ -85,7 +85,7 @@ export async function connectStdio(
   return closed(client);
 }
 
-/** A client that started an installed server as hosts do, by a command line and nowhere near the checkout. */
+/** Returns a client that started an installed server as hosts do, by its command, outside the checkout. */
 export async function connectCommand(
   command: string,
   args: string[],

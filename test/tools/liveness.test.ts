@@ -5,7 +5,7 @@ const NOON = Date.parse("2026-03-01T12:00:00Z");
 const MINUTE = 60_000;
 const jan = { email: "jan@example.nl" };
 
-/** A store with a node that called so many minutes ago. */
+/** A store with a node that called this many minutes ago. */
 async function withNode(called: number | undefined, limits: object = {}): Promise<TestStore> {
   const made = testStore({ now: () => new Date(NOON) });
   await made.must("add-domain", { domain: "example.nl" });
