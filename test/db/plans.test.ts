@@ -93,7 +93,7 @@ test("the queries on a node's key and on the lag of all nodes use an index", asy
   second.store.polls.now().node("0".repeat(16));
   await store.read(({ state }) => state.changedAfter(1));
   const queries = [...prepared].filter((text) => /key_id = @id|"revisions"/.test(text));
-  expect(queries.length).toBe(2);
+  expect(queries.length).toBe(3);
   const database = rawDatabase(file);
   for (const text of queries) {
     const given = text.includes("@id") ? [{ id: "x" }] : [1, 1];

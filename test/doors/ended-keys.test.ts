@@ -52,7 +52,7 @@ async function rotated() {
   };
 }
 
-const quiet = { ended_key_used_at: null, hint: expect.not.stringContaining("rotate-key") };
+const quiet = { ended_key_used_at: null, hint: expect.not.stringContaining("after it had ended") };
 const alarmed = (address: string, at: string) => ({
   ended_key_used_at: at,
   hint: expect.stringMatching(
