@@ -199,7 +199,7 @@ test.each([
   ["a further flag", "https://client.example/a --trusted-proxies 0.0.0.0/0"],
   ["a further client", "https://client.example/a,https://evil.example/b"],
   ["markup", "https://client.example/<script>alert(1)</script>"],
-  ["a line of its own", "https://client.example/a\nOAuth: allowed a client"],
+  ["a line end", "https://client.example/a\nOAuth: allowed a client"],
   ["a name before the real one", "https://claude.ai@evil.example/client.json"],
   ["letters that look like others", "https://cl\u0430ude.ai/client.json"],
   ["text that runs backwards", "https://client.example/\u202egpj.tneilc"],

@@ -33,7 +33,7 @@ test.each([
     `INSERT INTO audit_log ${COLUMNS} VALUES (2, ${ROW}) ON CONFLICT (id) DO UPDATE SET tool = 'x'`,
   ],
   ["an entry before others", `INSERT INTO audit_log ${COLUMNS} VALUES (0, ${ROW})`],
-  ["an entry of a negative id", `INSERT OR REPLACE INTO audit_log ${COLUMNS} VALUES (-1, ${ROW})`],
+  ["an entry with a negative id", `INSERT OR REPLACE INTO audit_log ${COLUMNS} VALUES (-1, ${ROW})`],
   ["a removal", "DELETE FROM audit_log WHERE id = 1"],
   ["the removal of everything", "DELETE FROM audit_log"],
 ])("the database itself refuses %s, whatever the connection has set", async (_what, statement) => {

@@ -67,7 +67,7 @@ test("a node that has seen more notices an older copy that somebody put back by 
   expect((await follower.poll()).kind).toBe("delta");
 });
 
-test("a new history of an old database forgets the former one in its time, and not what it began with", async () => {
+test("a new history forgets earlier revisions in time, but not the one that it began at", async () => {
   const { file, store, runtime, must } = testStore();
   runtime.now = () => new Date("2026-01-01T12:00:00Z");
   for (const domain of ["a.nl", "b.nl", "c.nl"]) await must("add-domain", { domain });
@@ -146,8 +146,8 @@ test.each([
   ["a text", () => writtenFile("my only notes")],
   ["an empty file", () => writtenFile("")],
   ["another program's database", () => otherDatabase()],
-  ["a database of ours in use", () => databaseInUse()],
-  ["a link to a database of ours in use", async () => linkTo(await databaseInUse())],
+  ["our database in use", () => databaseInUse()],
+  ["a link to our database in use", async () => linkTo(await databaseInUse())],
   ["a folder", () => temporaryFolder()],
 ])("a backup does not overwrite %s", async (_what, existing) => {
   const { file } = testStore();
@@ -251,7 +251,7 @@ test("a backup of a missing database says so as every command does, and makes no
 });
 
 test.each([
-  ["is not there", /There is no file/, () => join(temporaryFolder(), "nowhere")],
+  ["does not exist", /There is no file/, () => join(temporaryFolder(), "nowhere")],
   [
     "is a text",
     /is no backup/,
@@ -262,7 +262,7 @@ test.each([
   ["is a folder", /is no backup/, () => temporaryFolder()],
   ["is cut off", /is damaged/, () => changedBackup((bytes) => bytes.subarray(0, 5000))],
   ["is damaged", /is damaged/, () => changedBackup((bytes) => bytes.fill(0xff, 100, 8000))],
-  ["is of a newer version", /newer version/, () => changedBackup((bytes) => bytes.fill(0x01, 60, 62))],
+  ["has a newer version", /newer version/, () => changedBackup((bytes) => bytes.fill(0x01, 60, 62))],
 ])("a backup that %s changes nothing, and the refusal is about that file", async (_what, words, path) => {
   const { file, must, store } = testStore();
   await must("add-domain", { domain: "example.nl" });

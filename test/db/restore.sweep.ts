@@ -47,7 +47,7 @@ test.each<[step: string, reached: (world: World) => boolean]>([
   ["it is about to change over", ({ database }) => users(database) > 1.99 * USERS],
   ["it has changed over", ({ database, first }) => history(database) !== first],
   [
-    "it has erased half of what was there before",
+    "it has erased half of the former mailboxes",
     ({ database, first }) => history(database) !== first && users(database) < 1.5 * USERS,
   ],
 ])("a restore killed when %s leaves the whole old state or the whole new one", async (_, reached) => {

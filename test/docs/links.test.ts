@@ -68,14 +68,14 @@ describe("the pages of docs/", () => {
     expect(indented).toEqual([]);
   });
 
-  test("blocks of commands are called sh, and the others by what they are", () => {
+  test("blocks of commands have the language sh, and other blocks their own", () => {
     const languages = pages.flatMap((page) => [...textOf(page).matchAll(/^```(\w*)\n.*?^```$/gms)]);
     const kinds = new Set(languages.map(([, language]) => language));
     expect([...kinds].sort()).toEqual(["ini", "json", "sh", "text", "yaml"]);
   });
 });
 
-test.each(pages)("the commands that %s names inside its text are there", (page) => {
+test.each(pages)("the commands that %s names in its text exist", (page) => {
   const calls = ["call ENDPOINT", ...tools.map(({ endpoint }) => `call ${endpoint}`)];
   const atServer = [...usages.map(nameOf).filter((name) => name !== "call"), ...calls];
   const named = [...textOf(page).matchAll(/`m25-mail(-node)? ([a-z][^`]*)`/g)];

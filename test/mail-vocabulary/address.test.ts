@@ -40,7 +40,7 @@ test.each([
   ["a line feed in the middle", "jan\n@example.nl"],
   ["a NUL", "jan\0@example.nl"],
   ["a space before it", " jan@example.nl"],
-  ["a domain that is no domain", "jan@localhost"],
+  ["an invalid domain", "jan@localhost"],
   ["an IP address", "jan@[192.0.2.1]"],
   ...[...":/\\#%{}+'\"*!,;&|`$~^=?<>()[]\t"].map((character) => [
     `the character ${JSON.stringify(character)}, which means something to a mail server`,

@@ -56,7 +56,7 @@ test.each([
   ["an address in brackets", "[192.0.2.1]"],
   ["an IPv4 address", "192.0.2.1"],
   ["a last label of digits", "example.123"],
-  ["a last label of hexadecimal digits, which is an IPv4 address to some", "1.0x7f"],
+  ["a last label of hexadecimal digits, which some programs read as IPv4", "1.0x7f"],
   ["a label of 64 letters", `${"a".repeat(64)}.nl`],
   ["254 characters", `${"a.".repeat(126)}nl`],
   ["an A-label of nothing", "xn--.nl"],

@@ -1,4 +1,4 @@
-/** Programs that tests run, and daemons, of which nothing may be left. Linux only, as are the daemons. */
+/** Runs programs and daemons for tests, and leaves none behind. Linux only, as are the daemons. */
 import { execFile, spawn } from "node:child_process";
 import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";

@@ -35,14 +35,14 @@ test.each([
   ["no quota", user.replace('"quota_mb":1024,', "")],
   ["quota 0", user.replace("1024", "0")],
   ["a negative quota", user.replace("1024", "-1")],
-  ["a quota that is no whole number", user.replace("1024", "1.5")],
+  ["a fractional quota", user.replace("1024", "1.5")],
   ["a quota in another spelling", user.replace("1024", "1024.0")],
   ["a quota as text", user.replace("1024", '"1024"')],
   ["a mailbox id that is a path", user.replace("00112233445566ff", "../../../etc/pass")],
   ["a mailbox id in upper case", user.replace("66ff", "66FF")],
   ["a domain of one label", '{"domain":"localhost"}'],
   ["a domain with a slash", '{"domain":"example.nl/x"}'],
-  ["a domain that is no text", '{"domain":["example.nl"]}'],
+  ["a domain that is not text", '{"domain":["example.nl"]}'],
   ["a domain and a user in one", '{"domain":"example.nl","user":"jan@example.nl"}'],
 ])("a line with %s is not a record", (_what, line) => {
   expect(parseRecord(line, "mail")).toBeUndefined();

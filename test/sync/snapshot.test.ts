@@ -40,12 +40,12 @@ test.each([
   ["a web page", ["<!doctype html>", "<p>Login</p>"], "not_maps"],
   ["JSON of something else", ['{"error":"x"}'], "not_maps"],
   ["null", ["null"], "not_maps"],
-  ["the protocol of a later day", withHeader({ protocol: "m25-mail-sync-2" }), "wrong_protocol"],
+  ["a later protocol", withHeader({ protocol: "m25-mail-sync-2" }), "wrong_protocol"],
   ["a delta, which was not asked for", withHeader({ kind: "delta" }), "wrong_protocol"],
   ["no history", withHeader({ history: undefined }), "not_maps"],
   ["a history that is a path", withHeader({ history: "../../etc" }), "not_maps"],
   ["a revision below zero", withHeader({ revision: -1 }), "not_maps"],
-  ["a revision that is no whole number", withHeader({ revision: 1.5 }), "not_maps"],
+  ["a fractional revision", withHeader({ revision: 1.5 }), "not_maps"],
   ["no counts", withHeader({ counts: null }), "not_maps"],
   ["counts of another state", withHeader({ counts: { domains: 2, users: 3 } }), "wrong_counts"],
   ["the digest of another state", withHeader({ digest: "0".repeat(64) }), "wrong_digest"],
@@ -60,7 +60,7 @@ test.each([
   ["something after the end line", [...GOOD, GOOD[1] ?? ""], "wrong_counts"],
   ["the end line twice", [...GOOD, GOOD.at(-1) ?? ""], "wrong_counts"],
   ["an end line in another spelling", [...GOOD.slice(0, -1), '{"end": 4}'], "wrong_counts"],
-  ["an end line of another count", [...GOOD.slice(0, -1), '{"end":3}'], "wrong_counts"],
+  ["an end line with another count", [...GOOD.slice(0, -1), '{"end":3}'], "wrong_counts"],
 ])("an answer with %s is refused", (_what, lines, reason) => {
   expect(refusal(lines)).toBe(reason);
   expect(Object.keys(refusalReasons)).toContain(reason);

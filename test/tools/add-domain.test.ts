@@ -31,7 +31,7 @@ test.each([
   ["a number", { domain: 5 }],
   ["an address", { domain: "jan@example.nl" }],
   ["a URL", { domain: "https://example.nl" }],
-  ["a field too many", { domain: "example.nl", quota_mb: 5 }],
+  ["an extra field", { domain: "example.nl", quota_mb: 5 }],
   ["a list instead of an object", ["example.nl"]],
   ["a text instead of an object", "example.nl"],
 ])("%s as input is refused, and nothing is registered", async (_what, input) => {

@@ -87,7 +87,7 @@ test.each([
   ["a password of 73 bytes", { email: "jan@example.nl", password: "a".repeat(73) }, "password: "],
   ["a password that is a number", { email: "jan@example.nl", password: 12345678 }, "password: "],
   ["a hash in place of a password", { email: "jan@example.nl", password_hash: PASSWORD }, "does not have"],
-  ["a field too many", { email: "jan@example.nl", password: PASSWORD, active: false }, "does not have"],
+  ["an extra field", { email: "jan@example.nl", password: PASSWORD, active: false }, "does not have"],
 ])("%s is refused, and the message names the field", async (_what, input, named) => {
   const { must, run } = testStore();
   await must("add-domain", { domain: "example.nl" });
