@@ -14,7 +14,7 @@ const FORGET_ROWS = 1000;
 export interface AuditEntry {
   at: string;
   principal: string;
-  /** The door of the call: stdio, mcp, rest, cli, sync. */
+  /** The door of the call: stdio, mcp, rest, cli, page, sync. */
   door: string;
   /** The calling program, as it names itself. */
   client?: string | undefined;
@@ -84,16 +84,27 @@ export class AuditTable {
     if (recent.length < REFUSALS_AN_HOUR) await this.append(entry);
   }
 
-  /** Entries from `since` on, oldest first; with a principal, only that one's. */
+  /** Entries from `since` on, oldest first unless `newestFirst`; with a principal, only that one's. */
   async page(
     limit: number,
-    filter: { since?: string | undefined; principal?: string | undefined },
+    filter: {
+      since?: string | undefined;
+      principal?: string | undefined;
+      newestFirst?: boolean | undefined;
+    },
     after: { at: string; id: number } | undefined,
   ): Promise<AuditRow[]> {
-    let query = this.#db.selectFrom("audit_log").selectAll().orderBy("at").orderBy("id").limit(limit);
+    const [direction, beyond] = filter.newestFirst ? (["desc", "<"] as const) : (["asc", ">"] as const);
+    let query = this.#db
+      .selectFrom("audit_log")
+      .selectAll()
+      .orderBy("at", direction)
+      .orderBy("id", direction)
+      .limit(limit);
     if (filter.since !== undefined) query = query.where("at", ">=", filter.since);
     if (filter.principal !== undefined) query = query.where("principal", "=", filter.principal);
-    if (after !== undefined) query = query.where(sql<boolean>`(at, id) > (${after.at}, ${after.id})`);
+    if (after !== undefined)
+      query = query.where(sql<boolean>`(at, id) ${sql.raw(beyond)} (${after.at}, ${after.id})`);
     return (await query.execute()).map((row) => ({ ...row, arguments: JSON.parse(row.arguments) }));
   }
 

@@ -9,6 +9,7 @@ import { type Connection, createFile, migrate, noDatabase, openConnection, trans
 import { GrantTable } from "./grants.ts";
 import { HiddenDomains } from "./hidden-domains.ts";
 import { truncateLogRegularly } from "./log-truncation.ts";
+import { migrations } from "./migrations/index.ts";
 import { NodeTable } from "./nodes.ts";
 import { OAuthTable } from "./oauth.ts";
 import { OperatorTable } from "./operator.ts";
@@ -78,6 +79,7 @@ export function openStore(path: string, { create }: { create: boolean }): Store 
     eraseHidden,
     recordContacts: (seen) => contacts.record(seen),
     polls: pollReader(poller),
+    schema: migrations.length,
     token: tokenReader(poller),
     readState: (view, since) => translated(() => readState(path, view, since)),
     close() {

@@ -185,6 +185,11 @@ export class StateTable {
       .execute();
   }
 
+  /** Writes what is there already: a transaction that does this shows whether the disk takes anything. */
+  async rewrite(): Promise<void> {
+    await this.#db.updateTable("state").set({ revision: sql`revision` }).execute();
+  }
+
   async addTotals(difference: Totals): Promise<void> {
     await this.#db
       .updateTable("state")

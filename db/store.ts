@@ -130,6 +130,8 @@ export interface Store {
   /** Records contacts soon, without waiting for the disk: a power cut may lose the last ones. */
   recordContacts(contacts: Contacts): Promise<void>;
   polls: PollReader;
+  /** The version of the database's tables. */
+  schema: number;
   /** The access token with this id, as committed now. */
   token(tokenId: string): Token | undefined;
   /** Reads one state of all records for this view; with `since`, only the changes after it. */

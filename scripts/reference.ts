@@ -65,6 +65,7 @@ function restPage(): string {
   const others = [
     ["`GET /api/openapi.json`", "the REST API as OpenAPI 3.1, for the caller's token"],
     ["`POST /mcp`", "MCP over HTTP"],
+    ["`GET /`", "[the operator's page](../server.md#see-it-in-a-browser), for browsers"],
     ["`GET /healthz`", "whether the server and its database work; no token"],
     ["`GET /metrics`", "[metrics](metrics.md) for Prometheus"],
     ["`/sync/v1/…`", "the nodes' [protocol](../protocol.md)"],

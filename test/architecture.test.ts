@@ -116,6 +116,20 @@ test("a server without OAuth does not load OAuth code", async () => {
   expect(ofOAuth).toMatchObject([{ path: "src/auth/oauth/index.ts", kind: "dynamic-import" }]);
 });
 
+test("a server whose page nobody opens does not load it", async () => {
+  const { inputs } = await bundled("src/program/serve.ts");
+  const isPage = (file: string) => /^src\/doors\/(page|html)\//.test(file);
+  const loaded = (from: string): string[] =>
+    (inputs[from]?.imports ?? []).filter(({ kind }) => kind === "import-statement").map(({ path }) => path);
+  const reached = new Set(["src/program/serve.ts"]);
+  for (const file of reached) for (const path of loaded(file)) reached.add(path);
+  expect([...reached].filter(isPage).sort()).toEqual([
+    "src/doors/html/forms.ts",
+    "src/doors/page/index.ts",
+    "src/doors/page/routes.ts",
+  ]);
+});
+
 const pinned = pinnedNode.optionalDependencies;
 
 test("package-lock.json pins one version of Node for all platforms, each with its hash", () => {

@@ -6,7 +6,7 @@ export type Scope = (typeof scopes)[number];
 /** Who is asking, and by which door; `serve` is the server itself. */
 export interface Principal {
   name: string;
-  door: "stdio" | "mcp" | "rest" | "cli" | "serve";
+  door: "stdio" | "mcp" | "rest" | "cli" | "page" | "serve";
   scopes: ReadonlySet<Scope>;
   /** The only domains (A-labels) it may see and change, which leaves nodes out; undefined for all of them. */
   domains?: ReadonlySet<string> | undefined;
@@ -14,7 +14,7 @@ export interface Principal {
   mayAskForMore?: boolean;
 }
 
-/** Whoever has a shell on the server may do everything. */
-export function operator(door: "stdio" | "cli"): Principal {
+/** Whoever has a shell on the server, or the operator's password, may do everything. */
+export function operator(door: "stdio" | "cli" | "page"): Principal {
   return { name: "operator", door, scopes: new Set(scopes) };
 }

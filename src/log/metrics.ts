@@ -66,6 +66,11 @@ export class Metrics {
     return this.#registry.contentType;
   }
 
+  /** The sizes of the database's files. */
+  databaseBytes(): { database: number; wal: number } {
+    return { database: sizeOf(this.#database), wal: sizeOf(`${this.#database}-wal`) };
+  }
+
   /** All metrics in Prometheus' text format. */
   async text(figures: Figures, waitingPolls: number): Promise<string> {
     this.#requests.inc({ route: POLL_ROUTE, status: 304 }, this.unchangedPolls);
@@ -78,8 +83,7 @@ export class Metrics {
     this.#domains.set(figures.domains);
     this.#mailboxes.set({ state: "active" }, figures.active_users);
     this.#mailboxes.set({ state: "inactive" }, figures.inactive_users);
-    this.#bytes.set({ file: "database" }, sizeOf(this.#database));
-    this.#bytes.set({ file: "wal" }, sizeOf(`${this.#database}-wal`));
+    for (const [file, bytes] of Object.entries(this.databaseBytes())) this.#bytes.set({ file }, bytes);
     return this.#registry.metrics();
   }
 

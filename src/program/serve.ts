@@ -104,6 +104,7 @@ export async function serve(
       lastSeen,
       tools: offered,
       mcpServerFor,
+      login,
       oauth,
       metrics,
       requestLog,
@@ -112,6 +113,8 @@ export async function serve(
     {
       allowedHosts: isWildcard(config.host) ? names : [...names, config.host],
       trustedProxies: config["trusted-proxies"],
+      publicUrl,
+      isReadOnly: config["read-only"],
       requestsPerMinute: config["limit-requests"],
       tls: certFile === undefined || keyFile === undefined ? undefined : { certFile, keyFile },
       idleTimeout: options.idleTimeout,
@@ -133,7 +136,7 @@ export async function serve(
     );
   }
   log.info(
-    `m25-mail serves ${addresses} (MCP at /mcp, REST at /api, nodes at /sync/v1), database ${config.db}`,
+    `m25-mail serves ${addresses} (page at /, MCP at /mcp, REST at /api, nodes at /sync/v1), database ${config.db}`,
   );
   return {
     url,

@@ -57,7 +57,7 @@ function endless(url: string, path: string, credential: string, type: string): P
       .on("close", () => resolve(written));
     socket.resume();
     socket.write(
-      `POST ${path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${credential}\r\n` +
+      `POST ${path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/html\r\nAuthorization: Bearer ${credential}\r\n` +
         `Content-Type: ${type}\r\nTransfer-Encoding: chunked\r\n\r\n`,
     );
     more();
@@ -71,11 +71,11 @@ test("a body that is too large or endless is cut off on every route", async () =
   expect(posts.length).toBeGreaterThan(8);
   for (const [method, path] of posts) {
     const credential = path.startsWith("/sync/") ? key : server.token;
-    const form = /^\/(token|revoke|interaction)/.test(path);
+    const form = /^\/(token|revoke|interaction|page)/.test(path);
     const type = form ? "application/x-www-form-urlencoded" : "application/json";
     const large = await http(`${server.url}${path}`, {
       method,
-      headers: { authorization: `Bearer ${credential}`, "content-type": type },
+      headers: { authorization: `Bearer ${credential}`, accept: "text/html", "content-type": type },
       body: "x".repeat(BODY_LIMIT + 1),
     });
     expect(large.status, path).toBe(/^\/(token|revoke)/.test(path) ? 400 : 413); // RFC 6749 section 5.2 has no finer status

@@ -5,11 +5,12 @@ import { defineTool } from "../tool.ts";
 export const readAudit = defineTool({
   endpoint: "read-audit",
   title: "Read the audit log",
-  description: "Lists who changed what and who was refused, the oldest first.",
+  description: "Lists who changed what and who was refused, the oldest first unless told otherwise.",
   effect: "read",
   input: z.strictObject({
     since: z.iso.datetime().optional().describe("Only entries from this time on."),
     principal: z.string().max(100).optional().describe("Only entries of this principal."),
+    newest_first: z.boolean().default(false),
     ...pageFields,
   }),
   output: z.object({
@@ -30,10 +31,10 @@ export const readAudit = defineTool({
     ),
     next_cursor: NextCursor,
   }),
-  async run({ tables }, { limit, cursor, since, principal }) {
+  async run({ tables }, { limit, cursor, since, principal, newest_first: newestFirst }) {
     const [at, id] = cursor === undefined ? [] : decodeCursor(cursor, 2);
     const after = at === undefined ? undefined : { at, id: Number(id) };
-    const filter = { since: since && new Date(since).toISOString(), principal };
+    const filter = { since: since && new Date(since).toISOString(), principal, newestFirst };
     const entries = await tables.audit.page(limit, filter, after);
     const last = entries.at(-1);
     const next =

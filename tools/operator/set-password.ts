@@ -6,7 +6,8 @@ import { defineTool } from "../tool.ts";
 export const setOperatorPassword = defineTool({
   endpoint: "set-operator-password",
   title: "Set the operator's password",
-  description: "Sets the password that the page asks for on which OAuth clients are allowed.",
+  description:
+    "Sets the password of the page at /, and of the page on which OAuth clients are allowed. All sign-ins end.",
   effect: "write",
   input: z.strictObject({ password: OperatorPassword }),
   output: z.object({

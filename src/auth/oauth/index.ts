@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { Store } from "../../../db/store.ts";
 import { type Principal, scopes } from "../../../tools/principal.ts";
 import { RateLimit } from "../../../tools/rate-limit.ts";
-import { pageHeaders } from "../../doors/page/layout.ts";
+import { pageHeaders } from "../../doors/html/layout.ts";
 import type { Log } from "../../log/log.ts";
 import { subscriberOf } from "../../mail/network.ts";
 import type { OperatorLogin } from "../operator-login.ts";

@@ -1,6 +1,6 @@
 import type { Scope } from "../../../tools/principal.ts";
-import { Html, html } from "../../doors/page/html.ts";
-import { alarm, documentOf, form, noPassword, passwordField } from "../../doors/page/layout.ts";
+import { Html, html } from "../../doors/html/html.ts";
+import { alarm, documentOf, form, noPassword, passwordField } from "../../doors/html/layout.ts";
 
 export interface Request {
   clientName: string;

@@ -1,4 +1,4 @@
-import { html } from "../../doors/page/html.ts";
+import { html } from "../../doors/html/html.ts";
 import { errorPage } from "./page.ts";
 
 const MAX_LENGTH = 200;

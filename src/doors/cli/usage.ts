@@ -74,7 +74,7 @@ export const usages: readonly Usage[] = [
   },
   {
     call: "operator set-password",
-    does: "for the page on which OAuth clients are allowed",
+    does: "for the page at / and the one on which OAuth clients are allowed",
     options: [passwordOption, json],
   },
   {

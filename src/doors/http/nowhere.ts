@@ -25,7 +25,7 @@ export function nowhere(app: FastifyInstance): AnswerNowhere {
   };
 }
 
-const noSuchPath = () =>
+export const noSuchPath = () =>
   new MailError(
     "invalid_input",
     "There is nothing at this path.",

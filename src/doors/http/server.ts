@@ -14,6 +14,7 @@ import { AccessTokens } from "../../auth/access-tokens.ts";
 import { bearerCredential } from "../../auth/bearer.ts";
 import type { LastSeen } from "../../auth/last-seen.ts";
 import type { OAuth } from "../../auth/oauth/index.ts";
+import type { OperatorLogin } from "../../auth/operator-login.ts";
 import type { Log } from "../../log/log.ts";
 import type { Metrics } from "../../log/metrics.ts";
 import { MailError } from "../../mail/error.ts";
@@ -22,6 +23,7 @@ import type { Publisher } from "../../sync/publisher.ts";
 import { type McpServerFactory, mountMcp } from "../mcp/http.ts";
 import { stepUp } from "../mcp/step-up.ts";
 import { mountMetrics } from "../metrics.ts";
+import { mountPage } from "../page/index.ts";
 import { mountRest } from "../rest.ts";
 import type { Changes } from "../sync/changes.ts";
 import { mountSync } from "../sync/index.ts";
@@ -42,7 +44,7 @@ import {
   REQUEST_TIMEOUT,
   TIMEOUT_CHECK_INTERVAL,
 } from "./limits.ts";
-import { nowhere } from "./nowhere.ts";
+import { noSuchPath, nowhere } from "./nowhere.ts";
 import { limitPipelines } from "./pipeline.ts";
 import { noToken, sendProblem } from "./problem.ts";
 import { type RequestLog, requestIds } from "./request-log.ts";
@@ -63,6 +65,8 @@ export interface HttpParts {
   changes: Changes;
   lastSeen: LastSeen;
   mcpServerFor: McpServerFactory;
+  /** Of the operator, at every page that asks for the password. */
+  login: OperatorLogin;
   /** Where clients may sign in by OAuth. */
   oauth?: OAuth | undefined;
   /** Those that REST offers. */
@@ -77,6 +81,9 @@ export interface HttpSettings {
   allowedHosts: readonly string[];
   /** Addresses and CIDR ranges of the proxies that are believed in X-Forwarded-For. */
   trustedProxies: readonly string[];
+  /** By which the server is called from outside. */
+  publicUrl: string | undefined;
+  isReadOnly: boolean;
   /** By each principal, and by each address at the routes that ask for no credential. */
   requestsPerMinute: number;
   tls?: { certFile: string; keyFile: string } | undefined;
@@ -191,6 +198,27 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
   await app.register(async (scope) => {
     scope.addHook("onRequest", limitAddress);
     await oauth?.mount(scope);
+  });
+  await app.register(async (scope) => {
+    scope.addHook("onRequest", limitAddress);
+    const { login } = parts;
+    const { publicUrl, isReadOnly } = settings;
+    const page = {
+      runtime,
+      store,
+      login,
+      metrics,
+      log,
+      publicUrl,
+      isReadOnly,
+      hasTls: settings.tls !== undefined,
+    };
+    const known = authenticate("rest");
+    await mountPage(
+      scope,
+      page,
+      async (request, reply) => (await known(request, reply)) ?? sendProblem(reply, noSuchPath(), 404),
+    );
   });
   await app.register((scope) =>
     mountSync(scope, { store, publisher, changes, lastSeen, now }, log, answerNowhere),

@@ -40,7 +40,7 @@ section { margin: 2rem 0 0; }
 .heading { display: flex; flex-wrap: wrap; gap: .25rem 1rem; align-items: baseline; justify-content: space-between; margin-bottom: .5rem; }
 .quiet, td small { color: var(--quiet); }
 td small { display: block; font-size: .875rem; }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: 0; padding: .9rem 0; }
+.figures { margin-top: 1.25rem; display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: 0; padding: .9rem 0; }
 .figures div { padding: 0 1.1rem; display: flex; flex-direction: column-reverse; }
 .figures dd { font-size: 1.5rem; line-height: 1.2; font-variant-numeric: tabular-nums; }
 .waiting { border: 1px solid var(--warn); border-radius: .5rem; padding: .9rem 1.1rem; }
@@ -51,6 +51,8 @@ table { width: 100%; border-collapse: collapse; }
 th { text-align: left; font-weight: 500; color: var(--quiet); font-size: .875rem; }
 th, td { padding: .5rem 1.1rem .5rem 0; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
 td:last-child, th:last-child { padding-right: 0; }
+td strong { display: inline-block; min-width: 9rem; }
+.advice { display: inline-block; max-width: 38rem; font-size: .9375rem; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .time { white-space: nowrap; }
 .state { white-space: nowrap; font-weight: 600; color: var(--quiet); }
@@ -60,8 +62,11 @@ td:last-child, th:last-child { padding-right: 0; }
   thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   table, tbody, tr, td { display: block; }
   tr { border: 1px solid var(--line); border-radius: .5rem; padding: .4rem .9rem; margin-bottom: .6rem; }
-  td, td:last-child { display: grid; grid-template-columns: 7rem 1fr; gap: 0 .75rem; border: 0; padding: .2rem 0; text-align: left; white-space: normal; }
-  td::before { content: attr(data-label); color: var(--quiet); font-size: .875rem; grid-row: span 3; }
+  td, td:last-child { display: grid; grid-template-columns: 5.5rem minmax(0, 1fr); gap: 0 .75rem; border: 0; padding: .2rem 0; }
+  td.number, td.time { text-align: left; white-space: normal; }
+  td::before { content: attr(data-label); color: var(--quiet); font-size: .875rem; line-height: 1.7; grid-row: span 2; }
+  .bar nav { order: 1; flex-basis: 100%; }
+  .bar > div { justify-content: space-between; }
   td > * { grid-column: 2; justify-self: start; }
 }
 `;

@@ -1,0 +1,46 @@
+import type { FastifyReply, FastifyRequest } from "fastify";
+
+/** `session`: who is signed in. `form`: that a sign-in form was sent to this browser. */
+export type CookieName = "session" | "form";
+
+const VALUE = /^[A-Za-z0-9_-]{43}$/;
+
+/** The cookies of one request. Under HTTPS no other host and no plain HTTP can set or read them (RFC 6265bis 4.1.3). */
+export class Cookies {
+  readonly #request: FastifyRequest;
+  readonly #reply: FastifyReply;
+  readonly #isHttps: boolean;
+
+  constructor(request: FastifyRequest, reply: FastifyReply, isHttps: boolean) {
+    this.#request = request;
+    this.#reply = reply;
+    this.#isHttps = isHttps;
+  }
+
+  /** Undefined where there is none, or it is none of ours, or there are two. */
+  get(name: CookieName): string | undefined {
+    const prefix = `${this.#fullName(name)}=`;
+    const values = (this.#request.headers.cookie ?? "")
+      .split("; ")
+      .filter((cookie) => cookie.startsWith(prefix))
+      .map((cookie) => cookie.slice(prefix.length));
+    return values.length === 1 && VALUE.test(values[0] ?? "") ? values[0] : undefined;
+  }
+
+  set(name: CookieName, value: string): void {
+    this.#send(`${this.#fullName(name)}=${value}`);
+  }
+
+  remove(name: CookieName): void {
+    this.#send(`${this.#fullName(name)}=; Max-Age=0`);
+  }
+
+  #send(cookie: string): void {
+    const attributes = `; Path=/; HttpOnly; SameSite=Strict${this.#isHttps ? "; Secure" : ""}`;
+    this.#reply.header("set-cookie", cookie + attributes);
+  }
+
+  #fullName(name: CookieName): string {
+    return `${this.#isHttps ? "__Host-" : ""}m25-mail-${name}`;
+  }
+}

@@ -1,0 +1,93 @@
+import { listNodes } from "../../../tools/list-nodes.ts";
+import { nodeStatuses } from "../../../tools/node-condition.ts";
+import { type Html, html } from "../html/html.ts";
+import { ago, type Column, counted, nextPage, number, ROWS, table } from "./parts.ts";
+import { operatorPage, type View } from "./view.ts";
+
+type Status = (typeof nodeStatuses)[number];
+
+interface NodeRow {
+  name: string;
+  ip_address: string | null;
+  last_sync_at: string | null;
+  applied_revision: number | null;
+  status: Status;
+  reason: string | null;
+  reason_count: number | null;
+  hint: string | null;
+}
+
+export interface NodeList {
+  nodes: NodeRow[];
+  revision: number;
+  total: number;
+  next_cursor: string | null;
+}
+
+const looks: Record<Status, "good" | "warn" | "bad" | ""> = {
+  current: "good",
+  behind: "warn",
+  never: "",
+  stale: "bad",
+  failing: "bad",
+};
+
+export async function nodesPage(view: View): Promise<string> {
+  const { status, cursor } = view.query;
+  const list = await view.ask<NodeList>(listNodes, { limit: ROWS, status, cursor });
+  const filters = [undefined, ...nodeStatuses].map((each) => {
+    const isShown = each === status && html` aria-current="true"`;
+    return html`<a href="${each === undefined ? "nodes" : `?status=${each}`}"${isShown}>${each ?? "all"}</a> `;
+  });
+  return operatorPage(
+    view,
+    "Nodes",
+    html`<h1 id="nodes">Nodes</h1>
+<p class="quiet">${counted(list.total, "node")}${status !== undefined && ` with the status ${status}`}. The state is at revision ${number(list.revision)}.</p>
+<p>Show: ${filters}</p>
+${nodeTable(list.nodes, view.now)}
+${nextPage(list.next_cursor, status === undefined ? {} : { status })}`,
+  );
+}
+
+/** @param nodes the worst come first */
+export function nodeTable(nodes: readonly NodeRow[], now: Date): Html {
+  if (nodes.length === 0) return html`<p class="quiet">No nodes.</p>`;
+  const rank = ({ status }: NodeRow) => -nodeStatuses.indexOf(status) + (status === "current" ? 10 : 0);
+  const columns: Column<NodeRow>[] = [
+    {
+      title: "Node",
+      cell: ({ name, ip_address }) => html`<strong>${name}</strong><small>${ip_address ?? ""}</small>`,
+    },
+    {
+      title: "Status",
+      cell: ({ status, ...row }) =>
+        html`<span class="state ${looks[status]}">${status}</span><small>${reasonOf(row)}</small>`,
+    },
+    {
+      title: "Last contact",
+      kind: "time",
+      cell: ({ last_sync_at }) => (last_sync_at === null ? "never" : ago(last_sync_at, now)),
+    },
+    {
+      title: "Revision",
+      kind: "number",
+      cell: ({ applied_revision }) => (applied_revision === null ? "–" : number(applied_revision)),
+    },
+    {
+      title: "What to do",
+      cell: ({ hint }) => (hint === null ? "–" : html`<span class="advice">${hint}</span>`),
+    },
+  ];
+  return table(
+    "nodes",
+    columns,
+    nodes.toSorted((one, other) => rank(one) - rank(other)),
+  );
+}
+
+function reasonOf({ reason, reason_count }: Pick<NodeRow, "reason" | "reason_count">): string {
+  if (reason === null) return "";
+  const words = reason.replaceAll("_", " ");
+  return reason_count === null ? words : `${words} (${number(reason_count)})`;
+}

@@ -1,0 +1,250 @@
+import { randomBytes } from "node:crypto";
+import type { FastifyError, FastifyReply, FastifyRequest } from "fastify";
+import { call } from "../../../tools/call.ts";
+import { acceptRemovals } from "../../../tools/operator/nodes.ts";
+import { revokeGrant } from "../../../tools/operator/oauth-grants.ts";
+import { operator } from "../../../tools/principal.ts";
+import type { Tool } from "../../../tools/tool.ts";
+import { MailError } from "../../mail/error.ts";
+import { atTheShell } from "../cli/wording.ts";
+import { csrfToken, formIn, isFromPage, passwordIn } from "../html/forms.ts";
+import { pageHeaders } from "../html/layout.ts";
+import { statuses } from "../http/problem.ts";
+import { accessPage, endGrantPage } from "./access.ts";
+import { changesPage } from "./changes.ts";
+import { Cookies } from "./cookies.ts";
+import { domainsPage } from "./domains.ts";
+import { nodesPage } from "./nodes.ts";
+import { overviewPage } from "./overview.ts";
+import { foreign } from "./parts.ts";
+import { failurePage, signInPage, unencryptedPage } from "./plain-pages.ts";
+import type { ActionName, PageParts, ViewName } from "./routes.ts";
+import { newSecret, type Session, Sessions } from "./sessions.ts";
+import { type Transport, transportOf } from "./transport.ts";
+import type { View } from "./view.ts";
+import { acceptPage, mailboxes, withheldBy } from "./withheld.ts";
+
+/** What is known of a request before it is answered. */
+interface Visit {
+  transport: Transport;
+  cookies: Cookies;
+  /** The cookie's secret, and the session that it stands for, of an operator who is signed in. */
+  signedIn: { secret: string; session: Session } | undefined;
+}
+
+const principal = operator("page");
+
+const pages: Record<ViewName, (view: View) => Promise<string>> = {
+  overview: overviewPage,
+  nodes: nodesPage,
+  domains: domainsPage,
+  changes: changesPage,
+  access: accessPage,
+  accept: (view) => acceptPage(view, view.query.name),
+  "end-grant": endGrantPage,
+};
+
+/** The operator's page: who is signed in, and what a request for a view or an action is answered. */
+export class OperatorPage {
+  readonly #parts: PageParts;
+  readonly #sessions = new Sessions();
+  readonly #csrfKey = randomBytes(32);
+  readonly #visits = new WeakMap<FastifyRequest, Visit>();
+
+  constructor(parts: PageParts) {
+    this.#parts = parts;
+  }
+
+  /** Finds out who asks. Has to come before the others. */
+  async begin(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    reply.headers(pageHeaders);
+    const { hasTls, publicUrl } = this.#parts;
+    const transport = transportOf(request, hasTls, publicUrl);
+    const cookies = new Cookies(request, reply, transport === "https");
+    const secret = cookies.get("session");
+    const session =
+      secret === undefined
+        ? undefined
+        : this.#sessions.find(secret, await this.#passwordHash(), this.#now().getTime());
+    const signedIn = secret === undefined || session === undefined ? undefined : { secret, session };
+    if (signedIn !== undefined) request.principal = principal;
+    this.#visits.set(request, { transport, cookies, signedIn });
+  }
+
+  async view(name: ViewName, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const { signedIn } = this.#visit(request);
+    if (signedIn === undefined) return this.#askForPassword(request, reply);
+    const { notice } = signedIn.session;
+    signedIn.session.notice = undefined;
+    return show(reply, await pages[name](this.#viewOf(name, request, signedIn.secret, notice)));
+  }
+
+  async act(name: ActionName, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const { cookies, signedIn, transport } = this.#visit(request);
+    if (transport === "plain") return show(reply, unencryptedPage(), 403);
+    const bearer = name === "sign-in" ? cookies.get("form") : signedIn?.secret;
+    const form = formIn(request);
+    if (bearer === undefined || !this.#isOwn(request, form, bearer)) {
+      request.refused = "its form did not come from the page";
+      return fail(reply, request, NOT_OWN, 403);
+    }
+    if (name === "sign-in") return this.#signIn(request, reply, form);
+    if (signedIn === undefined) throw new Error("only the form for signing in has another bearer");
+    if (name === "sign-out") {
+      this.#sessions.end(signedIn.secret);
+      cookies.remove("session");
+    } else {
+      if (this.#parts.isReadOnly) return fail(reply, request, READ_ONLY, 403);
+      const view = this.#viewOf(name, request, signedIn.secret, undefined);
+      const answer = await (name === "accept" ? this.#accept(view, form) : this.#endGrant(view, form));
+      if (answer.changed !== undefined) return show(reply, answer.changed, 409);
+      signedIn.session.notice = answer.notice;
+    }
+    return reply.redirect("../", 303);
+  }
+
+  /** Whatever went wrong: what is expected in its own words, and of all else that it happened. */
+  failed(error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    reply.headers(pageHeaders); // where it failed before the hook that sets them
+    if (error instanceof MailError) {
+      const words = { message: atTheShell(error.detail), hint: atTheShell(error.hint) };
+      return fail(reply, request, words, statuses[error.code]);
+    }
+    const { statusCode = 500 } = error;
+    if (statusCode < 500) return fail(reply, request, UNREADABLE, statusCode);
+    this.#parts.runtime.reportBug(error, request.id);
+    const message = `Something went wrong inside M25 Mail (reference ${request.id}).`;
+    return fail(reply, request, { message, hint: "The server’s log has the details." }, 500);
+  }
+
+  async #askForPassword(request: FastifyRequest, reply: FastifyReply, error?: string, status = 200) {
+    const { cookies, transport } = this.#visit(request);
+    if (transport === "plain") return show(reply, unencryptedPage(), 403);
+    if ((await this.#passwordHash()) === undefined)
+      return show(reply, signInPage(rootOf(request), undefined));
+    let bearer = cookies.get("form");
+    if (bearer === undefined) {
+      bearer = newSecret();
+      cookies.set("form", bearer);
+    }
+    return show(reply, signInPage(rootOf(request), csrfToken(this.#csrfKey, bearer), error), status);
+  }
+
+  async #signIn(request: FastifyRequest, reply: FastifyReply, form: URLSearchParams): Promise<FastifyReply> {
+    const { log, login } = this.#parts;
+    const about = { address: request.clientAddress, request: request.id };
+    // Before it is compared: a session of a password that was changed meanwhile must not live.
+    const passwordHash = await this.#passwordHash();
+    const outcome = await login.check(passwordIn(form), request.clientAddress);
+    if (outcome === "busy") {
+      return this.#askForPassword(
+        request,
+        reply,
+        "Too many attempts at once. Try again in half a minute.",
+        429,
+      );
+    }
+    if (outcome === "wrong" || passwordHash === undefined) {
+      log.warn("page: a wrong operator's password", about);
+      return this.#askForPassword(request, reply, "That is not the operator’s password.", 403);
+    }
+    const { cookies, signedIn } = this.#visit(request);
+    if (signedIn !== undefined) this.#sessions.end(signedIn.secret);
+    cookies.set("session", this.#sessions.begin(passwordHash, this.#now().getTime()));
+    cookies.remove("form");
+    log.info("page: the operator signed in", about);
+    return reply.redirect("../", 303);
+  }
+
+  async #accept(view: View, form: URLSearchParams): Promise<Answer> {
+    const name = form.get("name") ?? undefined;
+    const seen = form.get("count") ?? "";
+    const { count } = await withheldBy(view, name);
+    if (String(count ?? "") !== seen) return { changed: await acceptPage(view, name, seen) };
+    const { takes_effect } = await view.ask<{ takes_effect: string }>(acceptRemovals, { name });
+    return { notice: `${name} may remove ${mailboxes(count)}. This takes effect ${takes_effect}.` };
+  }
+
+  async #endGrant(view: View, form: URLSearchParams): Promise<Answer> {
+    const { client } = await view.ask<{ client: string }>(revokeGrant, { id: form.get("id") });
+    return { notice: `The access of “${foreign(client)}” has ended.` };
+  }
+
+  #viewOf(name: ViewName, request: FastifyRequest, secret: string, notice: string | undefined): View {
+    const { store, metrics, isReadOnly, runtime } = this.#parts;
+    const query = Object.entries(request.query as Record<string, unknown>).filter(
+      (entry): entry is [string, string] => typeof entry[1] === "string",
+    );
+    return {
+      name,
+      root: rootOf(request),
+      csrf: csrfToken(this.#csrfKey, secret),
+      now: this.#now(),
+      query: Object.fromEntries(query),
+      notice,
+      store,
+      metrics,
+      isReadOnly,
+      async ask<Result>(tool: Tool, input: Record<string, unknown> = {}) {
+        // A request's line in the log has room for one call: reads, of which a page makes many, are told apart.
+        const origin = {
+          address: request.clientAddress,
+          ...(tool.effect !== "read" && { request: request.id }),
+        };
+        const outcome = await call(runtime, principal, tool, input, origin);
+        if (!outcome.ok) throw outcome.error;
+        return outcome.value as Result;
+      },
+    };
+  }
+
+  /** True for a form that this server sent to this browser, and that comes from its page. */
+  #isOwn({ headers }: FastifyRequest, form: URLSearchParams, bearer: string): boolean {
+    const site = headers["sec-fetch-site"] ?? "same-origin"; // old browsers say nothing
+    return site === "same-origin" && isFromPage(form, csrfToken(this.#csrfKey, bearer));
+  }
+
+  #visit(request: FastifyRequest): Visit {
+    const visit = this.#visits.get(request);
+    if (visit === undefined) throw new Error("the request was not begun");
+    return visit;
+  }
+
+  #passwordHash(): Promise<string | undefined> {
+    return this.#parts.store.read((tables) => tables.operator.passwordHash());
+  }
+
+  #now(): Date {
+    return this.#parts.runtime.now();
+  }
+}
+
+/** What an action did, or the page that asks again since something has changed. */
+type Answer = { notice: string; changed?: undefined } | { changed: string; notice?: undefined };
+
+const NOT_OWN = {
+  message: "This form did not come from this server’s page, or you are not signed in any more.",
+  hint: "Nothing was changed. Go back, load the page again, and let the browser keep its cookies.",
+};
+const READ_ONLY = {
+  message: "This server was started with --read-only.",
+  hint: "Nothing was changed. The operator’s commands at the shell still work.",
+};
+const UNREADABLE = { message: "What was sent could not be read.", hint: "Nothing was changed." };
+
+function rootOf({ routeOptions: { url } }: FastifyRequest): "./" | "../" {
+  return url === "/" ? "./" : "../";
+}
+
+function show(reply: FastifyReply, page: string, status = 200): FastifyReply {
+  return reply.code(status).type("text/html; charset=utf-8").send(page);
+}
+
+function fail(
+  reply: FastifyReply,
+  request: FastifyRequest,
+  { message, hint }: { message: string; hint: string },
+  status: number,
+): FastifyReply {
+  return show(reply, failurePage(rootOf(request), message, hint), status);
+}

@@ -1,0 +1,101 @@
+import { listDomains } from "../../../tools/list-domains.ts";
+import { listNodes } from "../../../tools/list-nodes.ts";
+import { listWithheld } from "../../../tools/operator/list-withheld.ts";
+import { listGrants } from "../../../tools/operator/oauth-grants.ts";
+import { readAudit } from "../../../tools/operator/read-audit.ts";
+import { type Figures, readFigures } from "../../../tools/read-figures.ts";
+import { MailError } from "../../mail/error.ts";
+import { atTheShell } from "../cli/wording.ts";
+import { type Html, html } from "../html/html.ts";
+import { type GrantList, grantTable } from "./access.ts";
+import { type ChangeList, changeTable } from "./changes.ts";
+import { type DomainList, domainTable } from "./domains.ts";
+import { type NodeList, nodeTable } from "./nodes.ts";
+import { bytes, counted, FIRST_ROWS, number, ROWS, section } from "./parts.ts";
+import { operatorPage, type View } from "./view.ts";
+import { type WithheldList, waitingSection } from "./withheld.ts";
+
+export async function overviewPage(view: View): Promise<string> {
+  const [figures, withheld, nodes, domains, changes, { grants }, database] = await Promise.all([
+    view.ask<Figures>(readFigures),
+    view.ask<WithheldList>(listWithheld, { limit: ROWS }),
+    nodesOf(view),
+    view.ask<DomainList>(listDomains, { limit: FIRST_ROWS }),
+    view.ask<ChangeList>(readAudit, { newest_first: true, limit: FIRST_ROWS }),
+    view.ask<GrantList>(listGrants),
+    databaseSection(view),
+  ]);
+  const all = (page: string, text: string) => html`<a href="page/${page}">${text}</a>`;
+  return operatorPage(
+    view,
+    "Overview",
+    html`<h1>${verdict(figures)}</h1>
+${waitingSection(withheld, view)}${figureList(figures)}
+${section("nodes", nodes.title, nodes.content, all("nodes", "All nodes"))}
+${section("domains", "Domains", domainTable(domains.domains), all("domains", `All ${counted(domains.total, "domain")}`))}
+${section("changes", "Last changes (UTC)", changeTable(changes.entries), all("changes", "All changes"))}
+${section("grants", "Programs that may sign in", grantTable(grants, view))}
+${database}`,
+  );
+}
+
+/** All nodes where they are few, else those that fail. */
+async function nodesOf(view: View): Promise<{ title: string; content: Html }> {
+  const all = await view.ask<NodeList>(listNodes, { limit: ROWS });
+  if (all.next_cursor === null) return { title: "Nodes", content: nodeTable(all.nodes, view.now) };
+  const failing = await view.ask<NodeList>(listNodes, { limit: ROWS, status: "failing" });
+  return { title: "Nodes that fail", content: nodeTable(failing.nodes, view.now) };
+}
+
+function verdict(figures: Figures): string {
+  const count = (...statuses: string[]) =>
+    figures.nodes.reduce((sum, { status, count }) => sum + (statuses.includes(status) ? count : 0), 0);
+  const bad = count("failing", "stale");
+  const late = count("behind", "never");
+  const total = bad + late + count("current");
+  const among = (some: number, one: string, more: string) =>
+    total === 1 ? `The node ${one}` : `${number(some)} of ${number(total)} nodes ${some === 1 ? one : more}`;
+  if (total === 0) return "No node serves this mail yet";
+  if (bad > 0) return among(bad, "needs attention", "need attention");
+  if (late > 0) return among(late, "has not caught up yet", "have not caught up yet");
+  return total === 1
+    ? "The node serves the newest state"
+    : `All ${number(total)} nodes serve the newest state`;
+}
+
+function figureList({ domains, active_users, inactive_users, nodes, revision }: Figures): Html {
+  const figures: Array<[string, number]> = [
+    ["Domains", domains],
+    ["Mailboxes", active_users],
+    ["Soft-deleted", inactive_users],
+    ["Nodes", nodes.reduce((sum, { count }) => sum + count, 0)],
+    ["Revision", revision],
+  ];
+  return html`<dl class="figures">${figures.map(([name, value]) => html`<div><dt>${name}</dt><dd>${number(value)}</dd></div>`)}</dl>`;
+}
+
+async function databaseSection({ store, metrics }: View): Promise<Html> {
+  const { database, wal } = metrics.databaseBytes();
+  const failure = await store
+    .write(({ state }) => state.rewrite())
+    .then(
+      () => undefined,
+      (error: unknown) => {
+        if (error instanceof MailError) return error;
+        throw error;
+      },
+    );
+  const writes =
+    failure === undefined
+      ? html`<span class="state good">yes</span>`
+      : html`<span class="state bad">no</span> ${atTheShell(failure.detail)} ${atTheShell(failure.hint)}`;
+  return section(
+    "database",
+    "Database",
+    html`<dl>
+<dt>Takes changes</dt><dd>${writes}</dd>
+<dt>Size</dt><dd>${bytes(database)}, and ${bytes(wal)} of its write-ahead log</dd>
+<dt>Schema</dt><dd>version ${store.schema}</dd>
+</dl>`,
+  );
+}

@@ -1,0 +1,40 @@
+import type { Store } from "../../../db/store.ts";
+import type { Runtime } from "../../../tools/call.ts";
+import type { OperatorLogin } from "../../auth/operator-login.ts";
+import type { Log } from "../../log/log.ts";
+import type { Metrics } from "../../log/metrics.ts";
+
+/** Where each view is. */
+export const views = {
+  overview: "/",
+  nodes: "/page/nodes",
+  domains: "/page/domains",
+  changes: "/page/changes",
+  access: "/page/access",
+  accept: "/page/accept",
+  "end-grant": "/page/end-grant",
+} as const;
+
+/** Where the form of each action goes. */
+export const actions = {
+  "sign-in": "/page/sign-in",
+  "sign-out": "/page/sign-out",
+  accept: views.accept,
+  "end-grant": views["end-grant"],
+} as const;
+
+export type ViewName = keyof typeof views;
+export type ActionName = keyof typeof actions;
+
+/** What the page needs of the server. */
+export interface PageParts {
+  runtime: Runtime;
+  store: Store;
+  login: OperatorLogin;
+  metrics: Metrics;
+  log: Log;
+  /** True where the server offers nothing that changes anything. */
+  isReadOnly: boolean;
+  hasTls: boolean;
+  publicUrl: string | undefined;
+}

@@ -1,0 +1,75 @@
+import { listWithheld } from "../../../tools/operator/list-withheld.ts";
+import { MailError } from "../../mail/error.ts";
+import { type Html, html } from "../html/html.ts";
+import { alarm, form } from "../html/layout.ts";
+import { counted, number } from "./parts.ts";
+import { operatorPage, type View } from "./view.ts";
+
+interface Withholding {
+  name: string;
+  count: number | null;
+}
+
+export interface WithheldList {
+  nodes: Withholding[];
+  total: number;
+}
+
+/** What waits for a person, on the overview; nothing where nothing does. */
+export function waitingSection({ nodes, total }: WithheldList, { root, isReadOnly }: View): Html {
+  if (total === 0) return html``;
+  const rest = total - nodes.length;
+  return html`<section class="waiting" aria-labelledby="waiting">
+<h2 id="waiting">Waits for you</h2>
+<p>Many mailboxes were removed at once, so nodes keep serving them until you say that they were meant to go.</p>
+<ul>${nodes.map(
+    ({
+      name,
+      count,
+    }) => html`<li><span><strong>${name}</strong> withholds the removal of ${mailboxes(count)}</span>
+${!isReadOnly && html`<a class="button small" href="${root}page/accept?name=${name}" aria-label="Let them go: removals on ${name}">Let them go</a>`}</li>
+`,
+  )}</ul>
+${rest > 0 && html`<p class="quiet">And ${number(rest)} more nodes: <code>m25-mail node list</code>, <code>m25-mail node accept --all</code></p>`}
+</section>
+`;
+}
+
+/**
+ * Asks before withheld removals are let go.
+ *
+ * @param seen how many mailboxes the person was asked about before, where that is no longer so
+ * @throws MailError node_not_found: it withholds nothing
+ */
+export async function acceptPage(view: View, name: string | undefined, seen?: string): Promise<string> {
+  const { count } = await withheldBy(view, name);
+  const content = html`<input type="hidden" name="name" value="${name}">
+<input type="hidden" name="count" value="${count ?? ""}">
+<div class="actions"><button class="main">Remove ${mailboxes(count)}</button><a class="button" href="${view.root}">Cancel</a></div>`;
+  const changed = seen !== undefined ? "This has changed since you were asked. Nothing was done." : undefined;
+  return operatorPage(
+    view,
+    "Let removals go",
+    html`<h1>Remove ${mailboxes(count)} from ${name}?</h1>
+${alarm(changed)}
+<p>They were removed on this server; the node ${name} still takes their mail and their logins. If you go on, it refuses both. This cannot be undone for the mail that arrives then: it goes back to its senders.</p>
+<p>If they were not meant to go, cancel, and bring them back at the server’s shell: <code>m25-mail user restore EMAIL</code>, or <code>m25-mail restore FILE</code>. <a href="${view.root}page/changes">See the last changes</a>.</p>
+${form({ action: `${view.root}page/accept`, csrf: view.csrf }, content)}`,
+  );
+}
+
+/** @throws MailError node_not_found, invalid_input */
+export async function withheldBy(view: Pick<View, "ask">, name: string | undefined): Promise<Withholding> {
+  const { nodes } = await view.ask<WithheldList>(listWithheld, { name: name ?? "", limit: 1 });
+  const [node] = nodes;
+  if (node !== undefined) return node;
+  throw new MailError(
+    "node_not_found",
+    `The node ${name} withholds nothing any more, or there is none of that name.`,
+    "Nothing was changed.",
+  );
+}
+
+export function mailboxes(count: number | null): string {
+  return count === null ? "some mailboxes" : counted(count, "mailbox", "mailboxes");
+}

@@ -1,0 +1,229 @@
+import { existsSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { CHROMIUM } from "../support/needs.ts";
+import {
+  CLAUDE,
+  claudeFlow,
+  documents,
+  mcpStatus,
+  OPERATOR_PASSWORD,
+  startOAuthServer,
+  tokensFor,
+} from "../support/oauth.ts";
+import { addNode, fill, startPageServer, withheld } from "../support/page.ts";
+import { SyncingNode } from "../support/syncing-node.ts";
+
+const axeSource = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/** All that an operator who has signed in can look at, where a node withholds removals. */
+const paths = [
+  "/",
+  "/page/nodes",
+  "/page/nodes?status=failing",
+  "/page/domains",
+  "/page/changes",
+  "/page/access",
+  "/page/accept?name=pi-utrecht",
+  "/page/accept?name=nobody",
+];
+
+describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not installed)", () => {
+  let browser: Browser;
+  beforeAll(async () => {
+    browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
+  });
+  afterAll(() => browser.close());
+
+  /** A page in a browser profile of its own. `refused` is what the browser itself refused to load or run. */
+  async function newPage(options: BrowserContextOptions = {}) {
+    const context = await browser.newContext({ viewport: { width: 1100, height: 700 }, ...options });
+    onTestFinished(() => context.close());
+    const page = await context.newPage();
+    const refused: string[] = [];
+    page.on("console", (message) => {
+      if (message.type() === "error") refused.push(message.text());
+    });
+    return { page, refused };
+  }
+
+  /** Signs in with the keyboard alone: the field has the focus. */
+  async function signIn(page: Page, url: string): Promise<void> {
+    await page.goto(url);
+    await page.locator("#password:focus").waitFor();
+    await page.keyboard.type(OPERATOR_PASSWORD);
+    await page.keyboard.press("Enter");
+    await page.getByRole("button", { name: "Sign out" }).waitFor();
+  }
+
+  /** Moves the focus with the tab key, to what has this name. */
+  async function tabTo(page: Page, name: string): Promise<void> {
+    for (let presses = 0; presses < 60; presses += 1) {
+      await page.keyboard.press("Tab");
+      const focused = page.locator(":focus");
+      if (((await focused.getAttribute("aria-label")) ?? (await focused.innerText())).startsWith(name))
+        return;
+    }
+    throw new Error(`the tab key never came to ${name}`);
+  }
+
+  async function violations(page: Page): Promise<unknown[]> {
+    await page.evaluate(axeSource);
+    const found = await page.evaluate("axe.run()");
+    const { violations } = found as { violations: Array<{ id: string; nodes: Array<{ html: string }> }> };
+    return violations.map(({ id, nodes }) => [id, ...nodes.map((node) => node.html)]);
+  }
+
+  test("an operator without scripts sees nodes, domains, changes and the database, and signs out", async () => {
+    const server = await startPageServer();
+    await fill(server);
+    const { page, refused } = await newPage({ javaScriptEnabled: false });
+    await page.goto(server.url);
+    expect(await page.content()).not.toContain("shop.example");
+    await page.getByLabel("Operator’s password").fill("not this one");
+    await page.getByRole("button", { name: "Sign in" }).click();
+    expect(await page.getByRole("alert").innerText()).toBe("That is not the operator’s password.");
+    await page.getByLabel("Operator’s password").fill(OPERATOR_PASSWORD);
+    await page.getByRole("button", { name: "Sign in" }).click();
+    expect(await page.getByRole("heading", { level: 1 }).innerText()).toBe("2 of 4 nodes need attention");
+    const row = (name: RegExp) => page.getByRole("row", { name }).innerText();
+    expect(await row(/^pi-utrecht failing removals withheld \(120\)/)).toContain(
+      "m25-mail node accept pi-utrecht",
+    );
+    expect(await row(/^pi-amsterdam current/)).toContain("less than a minute ago");
+    expect(await row(/^pi-zwolle stale/)).toMatch(/3 hours ago.*m25-mail-node status/s);
+    expect(await row(/^bakery\.example/)).toMatch(/bakery\.example\s+2\s+1/);
+    expect(await row(/remove-user/)).toContain("email: person3@bakery.example");
+    expect(await page.getByRole("region", { name: "Database" }).innerText()).toMatch(/Takes changes\s+yes/);
+    for (const name of ["Nodes", "Domains", "Changes", "Access"]) {
+      await page.getByRole("navigation").getByRole("link", { name }).click();
+      expect(await page.getByRole("heading", { level: 1 }).innerText()).toBe(name);
+    }
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.getByRole("heading", { name: "Sign in to M25 Mail" }).waitFor();
+    await page.goBack();
+    expect(await page.content()).not.toContain("shop.example");
+    expect(refused.filter((text) => !text.includes("403"))).toEqual([]);
+  });
+
+  test("withheld removals are let go with the keyboard alone, after a question, and the node is told", async () => {
+    const server = await startPageServer();
+    const key = await addNode(server, "pi", withheld(120));
+    const { page } = await newPage();
+    await signIn(page, server.url);
+    const node = new SyncingNode(server.url, key);
+    const told = async () => (await node.poll()).headers.get("m25-accept-removals");
+    await tabTo(page, "Let them go: removals on pi");
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: "Remove 120 mailboxes from pi?" }).waitFor();
+    await tabTo(page, "Cancel");
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: "Waits for you" }).waitFor();
+    expect(await told()).toBeNull();
+    await tabTo(page, "Let them go: removals on pi");
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: "Remove 120 mailboxes from pi?" }).waitFor();
+    await tabTo(page, "Remove 120 mailboxes");
+    await page.keyboard.press("Enter");
+    expect(await page.getByRole("status").innerText()).toMatch(/^pi may remove 120 mailboxes\./);
+    expect(await told()).toMatch(/^\d+;n=1$/);
+    await page.reload();
+    expect(await page.getByRole("status").count()).toBe(0);
+  });
+
+  test("what a program was allowed is ended after a question, and the program is refused at once", async () => {
+    const server = await startOAuthServer();
+    const { access_token } = await tokensFor(server);
+    const { page } = await newPage();
+    await signIn(page, server.url);
+    await page.getByRole("link", { name: /^End the access of Claude/ }).click();
+    expect(await page.getByRole("heading", { level: 1 }).innerText()).toBe("End the access of “Claude”?");
+    expect(await mcpStatus(server, access_token)).toBe(200);
+    await page.getByRole("button", { name: "End the access" }).click();
+    expect(await page.getByRole("status").innerText()).toBe("The access of “Claude” has ended.");
+    expect(await mcpStatus(server, access_token)).toBe(401);
+  });
+
+  test.each(["light", "dark"] as const)(
+    "axe finds nothing, %s; nothing is wider than 320 pixels where the screen is not",
+    async (colorScheme) => {
+      const server = await startOAuthServer();
+      await tokensFor(server);
+      await fill(server);
+      const { page, refused } = await newPage({ colorScheme });
+      await page.goto(server.url);
+      expect(await violations(page)).toEqual([]);
+      await signIn(page, server.url);
+      const [link] = await page.getByRole("link", { name: /^End the access/ }).all();
+      const endGrant = `/page/${(await link?.getAttribute("href"))?.replace(/.*page\//, "")}`;
+      for (const path of [...paths, endGrant]) {
+        await page.setViewportSize({ width: 1100, height: 700 });
+        await page.goto(`${server.url}${path}`);
+        expect(await violations(page), path).toEqual([]);
+        await page.setViewportSize({ width: 320, height: 700 });
+        expect(await page.evaluate("document.documentElement.scrollWidth"), path).toBe(320);
+      }
+      await page.goto(server.url);
+      expect(await violations(page), "the overview, narrow").toEqual([]);
+      await renewPictures(page, colorScheme);
+      expect(refused.filter((text) => !text.includes("404"))).toEqual([]);
+    },
+  );
+
+  /** M25_MAIL_SCREENSHOTS=docs renews the pictures of the docs. */
+  async function renewPictures(page: Page, colorScheme: "light" | "dark"): Promise<void> {
+    const folder = process.env.M25_MAIL_SCREENSHOTS;
+    if (folder === undefined) return;
+    const name = colorScheme === "light" ? "operator-page" : "operator-page-dark";
+    await page.setViewportSize({ width: 1100, height: 900 });
+    await page.screenshot({ path: join(folder, `${name}.png`) });
+    if (colorScheme === "dark") return;
+    await page.setViewportSize({ width: 320, height: 900 });
+    await page.screenshot({ path: join(folder, "operator-page-narrow.png") });
+  }
+
+  test("names that others chose are text: of programs, and in what was refused", async () => {
+    const server = await startOAuthServer();
+    const evil = `<script>alert(1)</script>"'><img src=x onerror=alert(1)>`;
+    server.standIn.serves[CLAUDE] = { ...documents[CLAUDE], client_name: evil };
+    await tokensFor(server, claudeFlow);
+    await server.api("add-user", { email: `"<img src=x>"@example.nl`, password: "correct horse battery" });
+    const { page, refused } = await newPage();
+    page.on("dialog", () => refused.push("a dialog"));
+    await signIn(page, server.url);
+    const shown = page.getByRole("region", { name: "Programs that may sign in" });
+    expect(await shown.innerText()).toContain(evil);
+    await page.getByRole("link", { name: /^End the access/ }).click();
+    await page.getByRole("heading", { name: "<script>" }).waitFor();
+    await page.goto(`${server.url}/page/nodes?status=<img/src=x>&cursor="><script>alert(1)</script>`);
+    await page.goto(`${server.url}/page/accept?name=<img src=x onerror=alert(1)>`);
+    expect(await page.locator("img, script").count()).toBe(0);
+    expect(refused.filter((text) => !/40[04]/.test(text))).toEqual([]);
+  });
+
+  test("another site can neither frame the page nor send its forms", async () => {
+    const server = await startPageServer();
+    const key = await addNode(server, "pi", withheld(120));
+    const { page } = await newPage();
+    await signIn(page, server.url);
+    await page.goto(`${server.url}/page/accept?name=pi`);
+    const csrf = await page.locator('form:has([name="count"]) [name="csrf"]').inputValue();
+    const evil = `<!doctype html><iframe src="${server.url}/"></iframe>
+      <form method="post" action="${server.url}/page/accept"><input name="csrf" value="${csrf}"><input name="name" value="pi">
+      <input name="count" value="120"><button>Win a prize</button></form>`;
+    await page
+      .context()
+      .route("http://evil.example/", (route) => route.fulfill({ contentType: "text/html", body: evil }));
+    await page.goto("http://evil.example/");
+    await expect.poll(() => page.frames().at(-1)?.url()).toMatch(/^chrome-error:/);
+    const [answer] = await Promise.all([
+      page.waitForResponse((response) => response.request().method() === "POST"),
+      page.getByRole("button", { name: "Win a prize" }).click(),
+    ]);
+    expect(answer.status()).toBe(403);
+    const { headers } = await new SyncingNode(server.url, key).poll();
+    expect(headers.get("m25-accept-removals")).toBeNull();
+  });
+});

@@ -1,0 +1,131 @@
+import { expect, test } from "vitest";
+import { field } from "../support/oauth.ts";
+import { addNode, signedInBrowser, startPageServer, withheld } from "../support/page.ts";
+import { rawDatabase } from "../support/recount.ts";
+
+const rows = (body: string) => body.split('<tr role="row"><td').length - 1;
+const next = (body: string) =>
+  /href="(\?[^"]*cursor=[^"]+)">Next page/.exec(body)?.[1]?.replaceAll("&#38;", "&");
+
+test("what an operator lets go is recorded with page, address and request, and happens once", async () => {
+  const server = await startPageServer({ "trusted-proxies": "127.0.0.1" });
+  await addNode(server, "pi", withheld(120));
+  const browser = await signedInBrowser(server);
+  const { body } = await browser.get("/page/accept?name=pi");
+  const form: Array<[string, string]> = [
+    ["csrf", field(body, "csrf")],
+    ["name", "pi"],
+    ["count", field(body, "count")],
+  ];
+  const answer = await browser.post("/page/accept", form, { "x-forwarded-for": "192.0.2.7" });
+  expect([answer.status, answer.headers.location]).toEqual([303, "../"]);
+  const { entries } = (await server.must("read-audit")) as { entries: Array<Record<string, unknown>> };
+  expect(entries.filter(({ tool }) => tool === "accept-removals")).toEqual([
+    expect.objectContaining({
+      principal: "operator",
+      door: "page",
+      address: "192.0.2.7",
+      request: expect.stringMatching(/^[0-9a-f]{8}-/),
+      arguments: { name: "pi", all: false },
+      outcome: "done",
+    }),
+  ]);
+  const [entry] = entries.filter(({ tool }) => tool === "accept-removals");
+  expect(server.log.filter((line) => line.includes(`"request":"${entry?.request}"`))).toHaveLength(1);
+});
+
+test("where a node withholds more than the operator was asked about, it is asked again", async () => {
+  const server = await startPageServer();
+  await addNode(server, "pi", withheld(120));
+  const browser = await signedInBrowser(server);
+  const { body } = await browser.get("/page/accept?name=pi");
+  const asked: Array<[string, string]> = [
+    ["csrf", field(body, "csrf")],
+    ["name", "pi"],
+  ];
+  for (const count of ["3", "", "121"]) {
+    const again = await browser.post("/page/accept", [...asked, ["count", count]]);
+    expect(again.status).toBe(409);
+    expect(again.body).toContain("Remove 120 mailboxes from pi?");
+  }
+  for (const name of ["other", "PI", "<b>"]) {
+    const none = await browser.post("/page/accept", [
+      ["csrf", field(body, "csrf")],
+      ["name", name],
+    ]);
+    expect([404, 400]).toContain(none.status);
+    expect(none.body).not.toContain("<b>");
+  }
+  const ended = await browser.post("/page/end-grant", [
+    ["csrf", field(body, "csrf")],
+    ["id", "00000000"],
+  ]);
+  expect(ended.status).toBe(404);
+  const { entries } = (await server.must("read-audit")) as { entries: Array<Record<string, unknown>> };
+  expect(entries.filter(({ tool }) => tool === "accept-removals")).toEqual([]);
+});
+
+test("with --read-only the page shows everything and changes nothing", async () => {
+  const server = await startPageServer({ "read-only": "true" });
+  await addNode(server, "pi", withheld(120));
+  const browser = await signedInBrowser(server);
+  const { body } = await browser.get("/");
+  expect(body).toContain("withholds the removal of 120 mailboxes");
+  expect(body).not.toContain("page/accept");
+  const form: Array<[string, string]> = [
+    ["csrf", field(body, "csrf")],
+    ["name", "pi"],
+    ["count", "120"],
+  ];
+  const answer = await browser.post("/page/accept", form);
+  expect([answer.status, answer.body.includes("--read-only")]).toEqual([403, true]);
+});
+
+test("domains, nodes and changes come fifty at a time, and each once", async () => {
+  const server = await startPageServer();
+  const numbers = Array.from({ length: 120 }, (_, n) => String(n).padStart(3, "0"));
+  for (const n of numbers) await server.must("add-domain", { domain: `d${n}.example` });
+  for (const n of numbers) await server.must("add-node", { name: `n${n}` });
+  const browser = await signedInBrowser(server);
+  for (const [path, pattern, count] of [
+    ["/page/domains", /<strong>(d\d+)\.example/g, 120],
+    ["/page/nodes?status=never", /<strong>(n\d+)</g, 120],
+    ["/page/changes", /name: (n\d+)|domain: (d\d+)/g, 241],
+  ] as const) {
+    const sizes: number[] = [];
+    const seen: string[] = [];
+    let address: string | undefined = path;
+    while (address !== undefined) {
+      const { body, status } = await browser.get(address);
+      expect(status).toBe(200);
+      sizes.push(rows(body));
+      seen.push(...[...body.matchAll(pattern)].map((match) => match[1] ?? match[2] ?? ""));
+      const query = next(body);
+      address = query === undefined ? undefined : path.replace(/\?.*/, "") + query;
+    }
+    expect(sizes.every((size) => size <= 50)).toBe(true);
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBeGreaterThanOrEqual(count - 1);
+    expect(new Set(seen).size).toBe(seen.length);
+    expect(seen).toHaveLength(path === "/page/changes" ? 240 : 120);
+  }
+  const { body } = await browser.get("/");
+  expect(body).toContain("All 120 domains");
+  expect(body).toContain("120 of 120 nodes have not caught up yet");
+  expect(rows(body)).toBeLessThan(80);
+  const changes = await browser.get("/page/changes");
+  expect(changes.body.indexOf("n119")).toBeLessThan(changes.body.indexOf("n118"));
+});
+
+test("a database that takes no changes is said to take none, and all else is shown", async () => {
+  const server = await startPageServer();
+  const browser = await signedInBrowser(server);
+  expect((await browser.get("/")).body).toContain('<span class="state good">yes</span>');
+  // Another program keeps the lock for longer than a write waits.
+  const other = rawDatabase(server.database);
+  other.exec("BEGIN IMMEDIATE");
+  const { status, body } = await browser.get("/");
+  other.exec("ROLLBACK");
+  expect(status).toBe(200);
+  expect(body).toMatch(/<span class="state bad">no<\/span> \S+/);
+  expect(body).toContain("No node serves this mail yet");
+});
