@@ -38,7 +38,11 @@ export async function addNode(
   const { sync_key } = await must("add-node", { name });
   const nodes = await store.read((tables) => tables.nodes.page(1000));
   const id = nodes.find((node) => node.name === name)?.id ?? 0;
-  await store.recordContacts({ nodes: new Set([id]), tokens: new Set(), at: at.toISOString() });
+  await store.recordContacts({
+    nodes: new Map([[id, "192.0.2.9"]]),
+    tokens: new Set(),
+    at: at.toISOString(),
+  });
   await store.write((tables) =>
     tables.nodes.recordReport(id, { ...appliedReport(store), ...report }, at.toISOString()),
   );
