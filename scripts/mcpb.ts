@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { packExtension } from "@anthropic-ai/mcpb";
 import packageJson from "../package.json" with { type: "json" };
+import { overMcp } from "../src/doors/mcp/wording.ts";
 import { tools } from "../tools/index.ts";
 import { mcpName } from "../tools/tool.ts";
 
@@ -77,7 +78,7 @@ function manifest() {
         // biome-ignore-end lint/suspicious/noTemplateCurlyInString: the host replaces them
       },
     },
-    tools: tools.map((tool) => ({ name: mcpName(tool), description: tool.description })),
+    tools: tools.map((tool) => ({ name: mcpName(tool), description: overMcp(tool.description) })),
     compatibility: {
       platforms: ["darwin", "win32", "linux"],
       runtimes: { node: packageJson.engines.node },
