@@ -13,10 +13,11 @@ import {
   benchmark,
   median,
   now,
-  Program,
+  type Program,
   print,
   printTable,
   runtimeOf,
+  serve,
   temporaryFolder,
 } from "./support.ts";
 
@@ -74,7 +75,7 @@ async function prepare(users: number): Promise<Case> {
   const passwordHash = `{BLF-CRYPT}$2b$10$${"a".repeat(53)}`;
   await seedDatabase(database, { users, domains: 100, passwordHash, at: now() });
   const [key = ""] = await addNodes(database, 1);
-  const server = new Program(["src/program/entry.ts", "serve", "--db", database, "--port", "0"]);
+  const server = serve(database);
   const url = await server.until(/serves (http:\S+)/);
   const before = await cursor(`${url}/sync/v1/maps`, key);
   const store = openStore(database, { create: false });

@@ -6,7 +6,16 @@ import { openStore } from "../db/sqlite.ts";
 import { call } from "../tools/call.ts";
 import { operatorTools } from "../tools/operator/index.ts";
 import { operator } from "../tools/principal.ts";
-import { benchmark, median, Program, printTable, runtimeOf, seededDatabase, unlimited } from "./support.ts";
+import {
+  benchmark,
+  median,
+  Program,
+  printTable,
+  runtimeOf,
+  seededDatabase,
+  serve,
+  unlimited,
+} from "./support.ts";
 
 const ROUNDS = Number(process.env.ROUNDS ?? 7);
 const SECONDS = 3;
@@ -44,15 +53,7 @@ await benchmark(async () => {
   await store.close();
 
   const servers = {
-    "m25-mail serve": new Program([
-      "src/program/entry.ts",
-      "serve",
-      "--port",
-      "0",
-      "--db",
-      database,
-      ...unlimited,
-    ]),
+    "m25-mail serve": serve(database, ...unlimited),
     "SDK 1.x, its idiom": new Program(["bench/servers/sdk1-idiom.ts", database]),
     "SDK 2.x, its idiom": new Program(["bench/servers/sdk-idiom.ts", database]),
   };

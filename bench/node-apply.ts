@@ -20,10 +20,10 @@ import {
   benchmark,
   median,
   now,
-  Program,
   print,
   printTable,
   runtimeOf,
+  serve,
   temporaryFolder,
 } from "./support.ts";
 
@@ -93,7 +93,7 @@ async function measure(users: number): Promise<void> {
   const passwordHash = `{BLF-CRYPT}$2b$10$${"a".repeat(53)}`;
   await seedDatabase(database, { users, domains: 100, passwordHash, at: now() });
   const [key = ""] = await addNodes(database, 1);
-  const server = new Program(["src/program/entry.ts", "serve", "--db", database, "--port", "0"]);
+  const server = serve(database);
   const url = await server.until(/serves (http:\S+)/);
   writeFileSync(join(folder, "key"), key, { mode: 0o600 });
   const mailRoot = join(folder, "mail");

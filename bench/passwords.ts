@@ -4,10 +4,10 @@ import {
   addNodes,
   benchmark,
   median,
-  Program,
   printTable,
   quantile,
   seededDatabase,
+  serve,
   unlimited,
 } from "./support.ts";
 
@@ -23,15 +23,7 @@ const PAUSE = 5;
 await benchmark(async () => {
   const { folder, database } = await seededDatabase({ users: 1000, domains: 1 });
   const keys = await addNodes(database, NODES * KEYS_EACH);
-  const server = new Program([
-    "src/program/entry.ts",
-    "serve",
-    "--port",
-    "0",
-    "--db",
-    database,
-    ...unlimited,
-  ]);
+  const server = serve(database, ...unlimited);
   const url = await server.until(/serves (http:\S+)/);
   const token = readFileSync(join(folder, "first-token"), "utf8").trim();
   const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };

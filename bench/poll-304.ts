@@ -1,7 +1,7 @@
 import { openStore } from "../db/sqlite.ts";
 import { stateTag } from "../src/sync/answer.ts";
 import { wholeView } from "../src/sync/view.ts";
-import { addNodes, benchmark, median, Program, printTable, seededDatabase } from "./support.ts";
+import { addNodes, benchmark, median, Program, printTable, seededDatabase, serve } from "./support.ts";
 import { type Load, poll } from "./wrk.ts";
 
 const NODES = 5000;
@@ -18,7 +18,7 @@ await benchmark(async () => {
 
   const servers = {
     "bare node:http": new Program(["bench/servers/bare.ts", etag]),
-    "m25-mail serve": new Program(["src/program/entry.ts", "serve", "--port", "0", "--db", database]),
+    "m25-mail serve": serve(database),
     "Express 5": new Program(["bench/servers/express.ts", database]),
   };
   const names = Object.keys(servers) as Array<keyof typeof servers>;

@@ -30,6 +30,11 @@ export async function benchmark(run: () => Promise<void>): Promise<void> {
 /** Flags that switch off the limits of calls. */
 export const unlimited = ["--limit-requests", "999999999", "--limit-passwords", "999999999"];
 
+/** `m25-mail serve` of this checkout on a free port. */
+export function serve(database: string, ...flags: readonly string[]): Program {
+  return new Program([entryOf("."), "serve", "--port", "0", "--db", database, ...flags]);
+}
+
 /** Registers work for the end of the benchmark. */
 export function cleanup(end: () => void | Promise<void>): void {
   cleanups.push(end);
