@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
-import { type Browser, chromium } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { openForeignForm, useChromium } from "../support/browser.ts";
 import { callTool } from "../support/clients.ts";
 import { CHROMIUM } from "../support/needs.ts";
 import {
@@ -16,23 +16,7 @@ import { beginSignIn } from "../support/oauth-client.ts";
 const flow = { clientId: CLAUDE_CODE, redirectUri: "" };
 
 describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not installed)", () => {
-  let browser: Browser;
-  beforeAll(async () => {
-    browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
-  });
-  afterAll(() => browser.close());
-
-  /** Opens a page in a browser profile of its own. `refused` lists the browser's errors. */
-  async function newPage(options: { javaScriptEnabled?: boolean } = {}) {
-    const context = await browser.newContext({ viewport: { width: 640, height: 480 }, ...options });
-    onTestFinished(() => context.close());
-    const page = await context.newPage();
-    const refused: string[] = [];
-    page.on("console", (message) => {
-      if (message.type() === "error") refused.push(message.text());
-    });
-    return { page, refused };
-  }
+  const newPage = useChromium({ viewport: { width: 640, height: 480 } });
 
   /** Returns the sign-in page that a client opened, and the page after the right password. */
   async function signedIn(server: OAuthServer) {
@@ -128,19 +112,14 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
     await page.getByRole("button", { name: "Allow" }).waitFor();
     const consent = page.url();
     const csrf = await page.locator('input[name="csrf"]').inputValue();
-    const evil = `<!doctype html><iframe src="${consent}"></iframe>
-      <form method="post" action="${consent}"><input name="csrf" value="${csrf}"><input name="scope" value="read">
-      <input name="access" value="all"><button name="decision" value="allow">Win a prize</button></form>`;
-    await page
-      .context()
-      .route("http://evil.example/", (route) => route.fulfill({ contentType: "text/html", body: evil }));
-    await page.goto("http://evil.example/");
+    const submit = await openForeignForm(page, {
+      framed: consent,
+      action: consent,
+      fields: `<input name="csrf" value="${csrf}"><input name="scope" value="read"><input name="access" value="all">
+        <input name="decision" value="allow">`,
+    });
     await expect.poll(() => page.frames().at(-1)?.url()).toMatch(/^chrome-error:/);
-    const [answer] = await Promise.all([
-      page.waitForResponse((response) => response.request().method() === "POST"),
-      page.getByRole("button", { name: "Win a prize" }).click(),
-    ]);
-    expect(answer.status()).toBe(403);
+    expect(await submit()).toBe(403);
     expect((await server.must("list-oauth-grants")).grants).toEqual([]);
   });
 });

@@ -1,8 +1,9 @@
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import type { Page } from "playwright-core";
+import { describe, expect, test } from "vitest";
+import { openForeignForm, useChromium } from "../support/browser.ts";
 import { CHROMIUM } from "../support/needs.ts";
 import {
   CLAUDE,
@@ -31,23 +32,7 @@ const paths = [
 ];
 
 describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not installed)", () => {
-  let browser: Browser;
-  beforeAll(async () => {
-    browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
-  });
-  afterAll(() => browser.close());
-
-  /** A page in a browser profile of its own. `refused` is what the browser itself refused to load or run. */
-  async function newPage(options: BrowserContextOptions = {}) {
-    const context = await browser.newContext({ viewport: { width: 1100, height: 700 }, ...options });
-    onTestFinished(() => context.close());
-    const page = await context.newPage();
-    const refused: string[] = [];
-    page.on("console", (message) => {
-      if (message.type() === "error") refused.push(message.text());
-    });
-    return { page, refused };
-  }
+  const newPage = useChromium({ viewport: { width: 1100, height: 700 } });
 
   /** Signs in with the keyboard alone: the field has the focus. */
   async function signIn(page: Page, url: string): Promise<void> {
@@ -210,19 +195,13 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
     await signIn(page, server.url);
     await page.goto(`${server.url}/page/accept?name=pi`);
     const csrf = await page.locator('form:has([name="count"]) [name="csrf"]').inputValue();
-    const evil = `<!doctype html><iframe src="${server.url}/"></iframe>
-      <form method="post" action="${server.url}/page/accept"><input name="csrf" value="${csrf}"><input name="name" value="pi">
-      <input name="count" value="120"><button>Win a prize</button></form>`;
-    await page
-      .context()
-      .route("http://evil.example/", (route) => route.fulfill({ contentType: "text/html", body: evil }));
-    await page.goto("http://evil.example/");
+    const submit = await openForeignForm(page, {
+      framed: `${server.url}/`,
+      action: `${server.url}/page/accept`,
+      fields: `<input name="csrf" value="${csrf}"><input name="name" value="pi"><input name="count" value="120">`,
+    });
     await expect.poll(() => page.frames().at(-1)?.url()).toMatch(/^chrome-error:/);
-    const [answer] = await Promise.all([
-      page.waitForResponse((response) => response.request().method() === "POST"),
-      page.getByRole("button", { name: "Win a prize" }).click(),
-    ]);
-    expect(answer.status()).toBe(403);
+    expect(await submit()).toBe(403);
     const { headers } = await new SyncingNode(server.url, key).poll();
     expect(headers.get("m25-accept-removals")).toBeNull();
   });
