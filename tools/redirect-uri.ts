@@ -1,4 +1,5 @@
-const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);
+import { LOOPBACK_HOSTS } from "../src/mail/network.ts";
+
 /** Schemes that a browser itself acts upon; anything with a dot or a name of its own belongs to an app. */
 const BROWSERS_OWN = new Set([
   "javascript",
@@ -16,7 +17,7 @@ const BROWSERS_OWN = new Set([
 /** A program that listens on the person's own machine, on a port that it chooses as it starts (RFC 8252 7.3). */
 export function isLoopback(redirectUri: string): boolean {
   const { protocol, hostname } = new URL(redirectUri);
-  return protocol === "http:" && LOOPBACK.has(hostname);
+  return protocol === "http:" && LOOPBACK_HOSTS.has(hostname);
 }
 
 /** True where an authorization code may be sent: HTTPS, this machine, or an app's own scheme. */

@@ -1,6 +1,9 @@
 import { BlockList, isIP, SocketAddress } from "node:net";
 import { MailError } from "./error.ts";
 
+/** This machine's own host names, as `URL.hostname` writes them. */
+export const LOOPBACK_HOSTS: ReadonlySet<string> = new Set(["localhost", "127.0.0.1", "[::1]"]);
+
 /**
  * Converts an IP address to its canonical form: lower case, the shortest IPv6, no zone. An IPv4-mapped IPv6 address
  * (RFC 4291 2.5.5.2), which a dual-stack socket reports, becomes IPv4. Returns undefined for anything else.

@@ -5,6 +5,7 @@ import * as z from "zod";
 import { accessFields, grantedScopes, NODES_OR_DOMAINS } from "../../tools/access.ts";
 import { type Scope, scopes } from "../../tools/principal.ts";
 import { logLevels } from "../log/log.ts";
+import { LOOPBACK_HOSTS } from "../mail/network.ts";
 import { Network } from "../mail/schemas.ts";
 
 /** A flag of the command line, which is an environment variable too: --db is M25_MAIL_DB. */
@@ -118,7 +119,7 @@ const Access = z.object({
     .optional(),
 });
 
-/** What this schema makes of a list, or a refusal that begins with what the flag takes. */
+/** Parses a list by a schema. A refusal begins with the values that the flag takes. */
 function as<T>(schema: z.ZodType<T>, taken: string) {
   return (entries: string[], context: z.RefinementCtx): T => {
     const result = schema.safeParse(entries);
@@ -166,11 +167,11 @@ const ServeConfig = z
 function isIssuer(publicUrl: string | undefined): boolean {
   if (publicUrl === undefined) return false;
   const { protocol, hostname, pathname, search, hash } = new URL(publicUrl);
-  const isSafe = protocol === "https:" || ["localhost", "127.0.0.1", "[::1]"].includes(hostname);
+  const isSafe = protocol === "https:" || LOOPBACK_HOSTS.has(hostname);
   return isSafe && pathname === "/" && search === "" && hash === "";
 }
 
-/** What the client over stdio is limited to, beside the settings of the database. */
+/** The settings of stdio: those of the database, and the client's limits. */
 export interface StdioConfig extends StoreConfig {
   scopes: ReadonlySet<Scope>;
   /** undefined for all of them. */

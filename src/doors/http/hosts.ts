@@ -1,6 +1,5 @@
 import { isIPv6 } from "node:net";
-
-const LOOPBACK = ["localhost", "127.0.0.1", "[::1]"];
+import { LOOPBACK_HOSTS } from "../../mail/network.ts";
 
 /**
  * By which names the server may be called. A web page elsewhere can make a browser call a server that only
@@ -13,7 +12,7 @@ export class AllowedHosts {
 
   constructor(names: readonly string[]) {
     this.#names = new Set([
-      ...LOOPBACK,
+      ...LOOPBACK_HOSTS,
       ...names.map((name) => (isIPv6(name) ? `[${name}]` : name).toLowerCase()),
     ]);
   }

@@ -1,11 +1,10 @@
 import type { FastifyRequest } from "fastify";
+import { LOOPBACK_HOSTS } from "../../mail/network.ts";
 
-/** How a browser reaches the page: `plain` is over a network that others may listen on. */
+/** A browser's connection to the page. Others may read a `plain` one. */
 export type Transport = "https" | "loopback" | "plain";
 
-const LOOPBACK = ["localhost", "127.0.0.1", "[::1]"];
-
-/** @param publicUrl by which a proxy that ends TLS is called */
+/** @param publicUrl the address of a proxy that terminates TLS */
 export function transportOf(
   { headers: { host = "" } }: FastifyRequest,
   hasTls: boolean,
@@ -16,5 +15,5 @@ export function transportOf(
     const { protocol, host: publicHost } = new URL(publicUrl);
     if (protocol === "https:" && host.toLowerCase() === publicHost) return "https";
   }
-  return LOOPBACK.includes(new URL(`http://${host}`).hostname) ? "loopback" : "plain";
+  return LOOPBACK_HOSTS.has(new URL(`http://${host}`).hostname) ? "loopback" : "plain";
 }
