@@ -3,6 +3,7 @@ import { help as nodeHelp } from "../src/agent/help.ts";
 import { help, serveFlags, stdioFlags } from "../src/doors/cli/help.ts";
 import { usages } from "../src/doors/cli/usage.ts";
 import { statuses } from "../src/doors/http/problem.ts";
+import { restRequest } from "../src/doors/http/wording.ts";
 import { overMcp } from "../src/doors/mcp/wording.ts";
 import { type FieldSchema, inputSchema, outputSchema } from "../src/doors/schema.ts";
 import { Metrics } from "../src/log/metrics.ts";
@@ -17,7 +18,7 @@ const GENERATED = "<!-- Written by npm run gen: change the code, not this page. 
 export function toolTable(): string {
   const rows = tools.map((tool) => {
     const results = Object.keys(outputSchema(tool).properties).join(", ");
-    return [`\`${mcpName(tool)}\``, `\`${restCall(tool)}\``, inputNames(tool), results];
+    return [`\`${mcpName(tool)}\``, `\`${restRequest(tool)}\``, inputNames(tool), results];
   });
   return table(["tool", "REST", "input", "result"], rows);
 }
@@ -41,7 +42,7 @@ function toolSection(tool: Tool): string {
   return paragraphs([
     `## ${mcpName(tool)}`,
     overMcp(tool.description),
-    `REST: \`${restCall(tool)}\`. Shell: \`m25-mail call ${tool.endpoint}\`.`,
+    `REST: \`${restRequest(tool)}\`. Shell: \`m25-mail call ${tool.endpoint}\`.`,
     inputs.length === 0 ? "It takes no input." : table(["input", "type", "meaning"], inputs),
     table(["result", "type", "meaning"], fields(outputSchema(tool).properties, [])),
   ]);
@@ -61,7 +62,7 @@ function typeOf(schema: FieldSchema & { anyOf?: FieldSchema[] }): string {
 }
 
 function restPage(): string {
-  const endpoints = tools.map((tool) => [`\`${restCall(tool)}\``, `\`${mcpName(tool)}\``, tool.title]);
+  const endpoints = tools.map((tool) => [`\`${restRequest(tool)}\``, `\`${mcpName(tool)}\``, tool.title]);
   const others = [
     ["`GET /api/openapi.json`", "the REST API as OpenAPI 3.1, for the caller's token"],
     ["`POST /mcp`", "MCP over HTTP"],
@@ -141,7 +142,7 @@ function exitCodesPage(): string {
   );
 }
 
-/** What Prometheus is given, with one of everything that is counted. */
+/** The metrics, from an instance that has counted one of each kind. */
 async function metricsPage(): Promise<string> {
   const metrics = new Metrics("/nonexistent");
   metrics.request("/mcp", 200);
@@ -169,10 +170,6 @@ async function metricsPage(): Promise<string> {
       "Status 401 is a refused credential, 429 a limit; `outcome` is `done` or the code of the refusal.",
     table(["metric", "type", "labels", "meaning"], rows),
   );
-}
-
-function restCall({ effect, endpoint }: Tool): string {
-  return `${effect === "read" ? "GET" : "POST"} /api/${endpoint}`;
 }
 
 function inputNames(tool: Tool): string {

@@ -90,8 +90,7 @@ function listNodesCommand(argv: readonly string[]): StoreCommand {
   const { values } = parseArguments(argv, [...storeFlags, ...fields], SWITCHES, []);
   const given = fields.filter((field) => values[field] !== undefined);
   const input = inputFromText(tool, Object.fromEntries(given.map((field) => [field, values[field]])));
-  const words = Object.fromEntries(fields.map((field) => [field, `--${field}`]));
-  return { values, run: (runtime) => runTool(runtime, tool, input, presentation(values, showFleet), words) };
+  return { values, run: (runtime) => runTool(runtime, tool, input, presentation(values, showFleet)) };
 }
 
 function setNodeCommand(argv: readonly string[]): StoreCommand {

@@ -1,4 +1,5 @@
-import { readingTools } from "../../../tools/index.ts";
+import { tools } from "../../../tools/index.ts";
+import type { Tool } from "../../../tools/tool.ts";
 import { type Reference, type Text, worded } from "../../mail/text.ts";
 
 /** A text in the requests of REST: GET /api/list-users?domain=example.nl. */
@@ -10,7 +11,13 @@ function name(reference: Reference): string {
   if ("field" in reference) return reference.field;
   if ("operator" in reference) return `m25-mail ${reference.operator}`;
   const { next: endpoint, arguments: given = {} } = reference;
-  const reads = readingTools.some((tool) => tool.endpoint === endpoint);
+  const tool = tools.find((each) => each.endpoint === endpoint);
+  if (tool === undefined) throw new Error(`there is no operation ${endpoint}`);
   const query = new URLSearchParams(given).toString();
-  return `${reads ? "GET" : "POST"} /api/${endpoint}${query === "" ? "" : `?${query}`}`;
+  return `${restRequest(tool)}${query === "" ? "" : `?${query}`}`;
+}
+
+/** The method and path of an operation: GET /api/list-users. */
+export function restRequest({ effect, endpoint }: Tool): string {
+  return `${effect === "read" ? "GET" : "POST"} /api/${endpoint}`;
 }
