@@ -5,10 +5,10 @@ import type { Tables } from "../db/store.ts";
 /** Nodes poll every minute; without contact for this long, something is wrong. In ms. */
 export const STALE_AFTER = 5 * 60_000;
 
-/** Nodes that are judged in one turn of the event loop: a few ms, with a view of its own each. */
-const JUDGED_AT_ONCE = 250;
+/** Nodes to judge in one turn of the event loop: a few ms, even if each has its own view. */
+const PAGE_ROWS = 250;
 
-/** For how long it is told that an ended key was used, in ms: the operator may be away. */
+/** ms to report the use of an ended key: the operator may be away. */
 const ENDED_KEY_TOLD = 30 * 86_400_000;
 
 const ADDRESS_REFUSED = "address_refused";
@@ -36,14 +36,19 @@ export interface JudgedNode {
   condition: NodeCondition;
 }
 
-/** Judges all nodes, some at a time: others are served meanwhile. */
-export async function* allConditions(tables: Tables, at: string): AsyncGenerator<JudgedNode> {
-  let page = await tables.nodes.page(JUDGED_AT_ONCE);
+/** All nodes by name, a page at a time. Other requests are served between two pages. */
+export async function* nodePages({ nodes }: Tables): AsyncGenerator<readonly SeenNode[]> {
+  let page = await nodes.page(PAGE_ROWS);
   while (page.length > 0) {
-    yield* await conditionsOf(tables, at, page);
+    yield page;
     await nextTurn();
-    page = await tables.nodes.page(JUDGED_AT_ONCE, page.at(-1)?.name);
+    page = await nodes.page(PAGE_ROWS, page.at(-1)?.name);
   }
+}
+
+/** Judges all nodes, a page at a time. */
+export async function* allConditions(tables: Tables, at: string): AsyncGenerator<JudgedNode> {
+  for await (const page of nodePages(tables)) yield* await conditionsOf(tables, at, page);
 }
 
 /** Judges nodes by what they said last and when they called. */

@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { NodeName } from "../../src/mail/schemas.ts";
-import { allConditions } from "../node-condition.ts";
+import { nodePages } from "../node-condition.ts";
 import { defineTool } from "../tool.ts";
 
 export const listWithheld = defineTool({
@@ -23,15 +23,14 @@ export const listWithheld = defineTool({
     ),
     total: z.int().describe("All nodes that withhold removals."),
   }),
-  async run({ tables, at }, { name, limit }) {
+  async run({ tables }, { name, limit }) {
     const nodes = [];
-    let total = 0;
-    for await (const { node } of allConditions(tables, at)) {
-      const { report } = node;
-      if (report?.status !== "withheld" || (name !== undefined && name !== node.name)) continue;
-      total += 1;
-      if (nodes.length < limit) nodes.push({ name: node.name, count: report.count });
+    for await (const page of nodePages(tables)) {
+      for (const { name: own, report } of page) {
+        if (report?.status !== "withheld" || (name !== undefined && name !== own)) continue;
+        nodes.push({ name: own, count: report.count });
+      }
     }
-    return { nodes, total };
+    return { nodes: nodes.slice(0, limit), total: nodes.length };
   },
 });
