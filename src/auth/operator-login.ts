@@ -5,12 +5,18 @@ import { opaqueString } from "../mail/password.ts";
 import { Lane } from "./lane.ts";
 import { LoginDelays, type LoginOutcome } from "./login-delays.ts";
 
-/** Passwords that may wait to be compared, which takes each a twentieth of a second or more. */
+/** The answer of a page to a refused attempt: its words and its HTTP status. */
+export const loginRefusals = {
+  busy: { error: "Too many attempts at once. Try again in half a minute.", status: 429 },
+  wrong: { error: "That is not the operator’s password.", status: 403 },
+} as const;
+
+/** Maximum number of passwords that wait for their comparison, 50 ms or more each. */
 const MOST_WAITING = 100;
 
 /**
- * Checks the operator's password, one at a time: neither mailbox passwords nor polls wait for guessers, and who has
- * not failed lately comes before them.
+ * Checks the operator's password, one attempt at a time, so that mailbox passwords and polls do not wait for guessers.
+ * Addresses without recent failures come first.
  */
 export class OperatorLogin {
   readonly #store: Store;
@@ -18,17 +24,22 @@ export class OperatorLogin {
   readonly #delays = new LoginDelays(() => performance.now());
   readonly #lane = new Lane(MOST_WAITING);
 
-  /** @param cost bcrypt's, where no password is set */
+  /** @param cost bcrypt cost of the comparison while no password is set */
   constructor(store: Store, cost: number) {
     this.#store = store;
     this.#cost = cost;
   }
 
   async hasPassword(): Promise<boolean> {
-    return (await this.#passwordHash()) !== undefined;
+    return (await this.passwordHash()) !== undefined;
   }
 
-  /** The time it takes tells nothing but how often this address has failed. */
+  /** The operator's password as a hash; undefined while none is set. */
+  passwordHash(): Promise<string | undefined> {
+    return this.#store.read((tables) => tables.operator.passwordHash());
+  }
+
+  /** Its time reveals only the number of failures from this address. */
   async check(password: string, address: string): Promise<LoginOutcome> {
     const delay = this.#delays.begin(address);
     if (delay === undefined) return "busy";
@@ -36,16 +47,12 @@ export class OperatorLogin {
     try {
       if (delay > 0) await wait(delay);
       const matches = await this.#lane.run(this.#delays.failures(address), async () =>
-        passwordMatches(opaqueString(password), await this.#passwordHash(), this.#cost),
+        passwordMatches(opaqueString(password), await this.passwordHash(), this.#cost),
       );
       if (matches !== undefined) outcome = matches ? "right" : "wrong";
       return outcome;
     } finally {
       this.#delays.end(address, outcome);
     }
-  }
-
-  #passwordHash(): Promise<string | undefined> {
-    return this.#store.read((tables) => tables.operator.passwordHash());
   }
 }

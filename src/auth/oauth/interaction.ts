@@ -6,7 +6,7 @@ import { isLoopback } from "../../../tools/redirect-uri.ts";
 import { csrfToken, formIn, isFromPage, passwordIn, readForms } from "../../doors/html/forms.ts";
 import { pageHeaders } from "../../doors/html/layout.ts";
 import type { Log } from "../../log/log.ts";
-import type { OperatorLogin } from "../operator-login.ts";
+import { loginRefusals, type OperatorLogin } from "../operator-login.ts";
 import { type Access, plainName } from "./authenticate.ts";
 import {
   type Choice,
@@ -92,13 +92,13 @@ export async function mountInteraction(scope: FastifyInstance, parts: Interactio
   });
 
   async function signIn(request: FastifyRequest, reply: FastifyReply, asked: Pending, form: URLSearchParams) {
-    const again = async (error: string, status: number) =>
-      show(reply, signInPage(asked, await login.hasPassword(), error), status);
     const outcome = await login.check(passwordIn(form), request.clientAddress);
-    if (outcome === "busy") return again("Too many attempts at once. Try again in half a minute.", 429);
-    if (outcome === "wrong") {
-      log.warn("OAuth: a wrong operator's password", { address: request.clientAddress });
-      return again("That is not the operator’s password.", 403);
+    if (outcome !== "right") {
+      if (outcome === "wrong") {
+        log.warn("OAuth: a wrong operator's password", { address: request.clientAddress });
+      }
+      const { error, status } = loginRefusals[outcome];
+      return show(reply, signInPage(asked, await login.hasPassword(), error), status);
     }
     await provider.interactionResult(request.raw, reply.raw, { login: SIGNED_IN });
     return reply.redirect(asked.action, 303);

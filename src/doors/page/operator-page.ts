@@ -5,6 +5,7 @@ import { acceptRemovals } from "../../../tools/operator/nodes.ts";
 import { revokeGrant } from "../../../tools/operator/oauth-grants.ts";
 import { operator } from "../../../tools/principal.ts";
 import type { Tool } from "../../../tools/tool.ts";
+import { loginRefusals } from "../../auth/operator-login.ts";
 import { MailError } from "../../mail/error.ts";
 import { atTheShell } from "../cli/wording.ts";
 import { csrfToken, formIn, isFromPage, passwordIn } from "../html/forms.ts";
@@ -24,11 +25,11 @@ import { type Transport, transportOf } from "./transport.ts";
 import type { View } from "./view.ts";
 import { acceptPage, mailboxes, withheldBy } from "./withheld.ts";
 
-/** What is known of a request before it is answered. */
+/** A request's transport, cookies and session, found before it is answered. */
 interface Visit {
   transport: Transport;
   cookies: Cookies;
-  /** The cookie's secret, and the session that it stands for, of an operator who is signed in. */
+  /** The cookie's secret and its session, if the operator is signed in. */
   signedIn: { secret: string; session: Session } | undefined;
 }
 
@@ -44,7 +45,7 @@ const pages: Record<ViewName, (view: View) => Promise<string>> = {
   "end-grant": endGrantPage,
 };
 
-/** The operator's page: who is signed in, and what a request for a view or an action is answered. */
+/** The operator's page: answers requests for views and actions, and checks who is signed in. */
 export class OperatorPage {
   readonly #parts: PageParts;
   readonly #sessions = new Sessions();
@@ -55,7 +56,7 @@ export class OperatorPage {
     this.#parts = parts;
   }
 
-  /** Finds out who asks. Has to come before the others. */
+  /** Finds the session of a request. Call it before the other methods. */
   async begin(request: FastifyRequest, reply: FastifyReply): Promise<void> {
     reply.headers(pageHeaders);
     const { hasTls, publicUrl } = this.#parts;
@@ -65,7 +66,7 @@ export class OperatorPage {
     const session =
       secret === undefined
         ? undefined
-        : this.#sessions.find(secret, await this.#passwordHash(), this.#now().getTime());
+        : this.#sessions.find(secret, await this.#parts.login.passwordHash(), this.#now().getTime());
     const signedIn = secret === undefined || session === undefined ? undefined : { secret, session };
     if (signedIn !== undefined) request.principal = principal;
     this.#visits.set(request, { transport, cookies, signedIn });
@@ -103,9 +104,9 @@ export class OperatorPage {
     return reply.redirect("../", 303);
   }
 
-  /** Whatever went wrong: what is expected in its own words, and of all else that it happened. */
+  /** Answers a failure: an expected one in its own words, any other without details. */
   failed(error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-    reply.headers(pageHeaders); // where it failed before the hook that sets them
+    reply.headers(pageHeaders); // the failure may come before the hook that sets them
     if (error instanceof MailError) {
       const words = { message: atTheShell(error.detail), hint: atTheShell(error.hint) };
       return fail(reply, request, words, statuses[error.code]);
@@ -117,11 +118,14 @@ export class OperatorPage {
     return fail(reply, request, { message, hint: "The server’s log has the details." }, 500);
   }
 
-  async #askForPassword(request: FastifyRequest, reply: FastifyReply, error?: string, status = 200) {
+  async #askForPassword(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    { error, status }: { error?: string; status?: number } = {},
+  ) {
     const { cookies, transport } = this.#visit(request);
     if (transport === "plain") return show(reply, unencryptedPage(), 403);
-    if ((await this.#passwordHash()) === undefined)
-      return show(reply, signInPage(rootOf(request), undefined));
+    if (!(await this.#parts.login.hasPassword())) return show(reply, signInPage(rootOf(request), undefined));
     let bearer = cookies.get("form");
     if (bearer === undefined) {
       bearer = newSecret();
@@ -133,20 +137,13 @@ export class OperatorPage {
   async #signIn(request: FastifyRequest, reply: FastifyReply, form: URLSearchParams): Promise<FastifyReply> {
     const { log, login } = this.#parts;
     const about = { address: request.clientAddress, request: request.id };
-    // Before it is compared: a session of a password that was changed meanwhile must not live.
-    const passwordHash = await this.#passwordHash();
+    // Read the hash before the comparison: a session must not outlive a password that changes meanwhile.
+    const passwordHash = await login.passwordHash();
     const outcome = await login.check(passwordIn(form), request.clientAddress);
-    if (outcome === "busy") {
-      return this.#askForPassword(
-        request,
-        reply,
-        "Too many attempts at once. Try again in half a minute.",
-        429,
-      );
-    }
-    if (outcome === "wrong" || passwordHash === undefined) {
-      log.warn("page: a wrong operator's password", about);
-      return this.#askForPassword(request, reply, "That is not the operator’s password.", 403);
+    if (outcome !== "right" || passwordHash === undefined) {
+      const refusal = outcome === "busy" ? "busy" : "wrong";
+      if (refusal === "wrong") log.warn("page: a wrong operator's password", about);
+      return this.#askForPassword(request, reply, loginRefusals[refusal]);
     }
     const { cookies, signedIn } = this.#visit(request);
     if (signedIn !== undefined) this.#sessions.end(signedIn.secret);
@@ -186,7 +183,7 @@ export class OperatorPage {
       metrics,
       isReadOnly,
       async ask<Result>(tool: Tool, input: Record<string, unknown> = {}) {
-        // A request's line in the log has room for one call: reads, of which a page makes many, are told apart.
+        // The request's log line has room for one call, so the many reads of a page go without its id.
         const origin = {
           address: request.clientAddress,
           ...(tool.effect !== "read" && { request: request.id }),
@@ -210,16 +207,12 @@ export class OperatorPage {
     return visit;
   }
 
-  #passwordHash(): Promise<string | undefined> {
-    return this.#parts.store.read((tables) => tables.operator.passwordHash());
-  }
-
   #now(): Date {
     return this.#parts.runtime.now();
   }
 }
 
-/** What an action did, or the page that asks again since something has changed. */
+/** The notice of a done action, or the page that asks again because something has changed. */
 type Answer = { notice: string; changed?: undefined } | { changed: string; notice?: undefined };
 
 const NOT_OWN = {

@@ -1,10 +1,10 @@
 import { hash, randomBytes } from "node:crypto";
 
 const MINUTE = 60_000;
-/** A session ends so long after its last request, and so long after it began, in ms. */
+/** ms from the last request, and from the sign-in, to the end of a session. */
 export const IDLE_LIMIT = 30 * MINUTE;
 export const ABSOLUTE_LIMIT = 8 * 60 * MINUTE;
-/** Of more the one ends that was quiet the longest. */
+/** Maximum number of sessions. The least recently used one ends first. */
 const MOST = 50;
 
 /** A browser in which the operator has signed in. */
@@ -13,7 +13,7 @@ export interface Session {
   seen: number;
   /** The operator's password hash at the sign-in: with another password, the session is over. */
   passwordHash: string;
-  /** What the last action did, until it was shown. */
+  /** The result of the last action, until it is shown. */
   notice?: string | undefined;
 }
 
@@ -22,7 +22,7 @@ export function newSecret(): string {
   return randomBytes(32).toString("base64url");
 }
 
-/** Who is signed in, in this process's memory: by the SHA-256 of the cookie, the one seen last at the end. */
+/** Sessions in this process's memory, by the SHA-256 of the cookie. The most recently used comes last. */
 export class Sessions {
   readonly #byHash = new Map<string, Session>();
 
@@ -30,12 +30,8 @@ export class Sessions {
   begin(passwordHash: string, now: number): string {
     const secret = newSecret();
     this.#byHash.set(hash("sha256", secret), { began: now, seen: now, passwordHash });
-    if (this.#byHash.size > MOST) {
-      for (const [oldest] of this.#byHash) {
-        this.#byHash.delete(oldest);
-        break;
-      }
-    }
+    const [oldest = ""] = this.#byHash.keys();
+    if (this.#byHash.size > MOST) this.#byHash.delete(oldest);
     return secret;
   }
 
@@ -60,7 +56,7 @@ export class Sessions {
   }
 }
 
-/** A clock that was set back ends a session too: nobody knows how old it is. */
+/** A clock that was set back ends a session too, because its age is unknown. */
 function isWithin(elapsed: number, limit: number): boolean {
   return elapsed >= 0 && elapsed <= limit;
 }
