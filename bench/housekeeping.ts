@@ -5,7 +5,7 @@ import Database from "better-sqlite3";
 import type { seedDatabase as Seed } from "../db/seed.ts";
 import { benchmark, cleanup, Program, someHash, temporaryFolder } from "./support.ts";
 
-/** What a server does with all rows at once or bit by bit, and what others notice of it. FOLDER: another checkout, built;
+/** The server's work on all rows: its duration, and the waits of others meanwhile. FOLDER: another checkout, built;
  * then one of the names below, to measure that alone. */
 const folder = resolve(process.argv[2] ?? join(import.meta.dirname, ".."));
 const USERS = Number(process.env.USERS ?? 1_000_000);

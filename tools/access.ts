@@ -3,7 +3,7 @@ import { MailError } from "../src/mail/error.ts";
 import { DomainName } from "../src/mail/schemas.ts";
 import { type Scope, scopes } from "./principal.ts";
 
-/** What a token, or a server over stdio, is limited to. */
+/** The limits of a token or of a server over stdio. */
 export const accessFields = {
   scopes: z.array(z.enum(scopes)).min(1),
   domains: z
@@ -18,9 +18,9 @@ export const NODES_OR_DOMAINS =
   "The scope nodes and a list of domains exclude each other: nodes serve all domains.";
 
 /**
- * The scopes that are granted.
+ * The granted scopes.
  *
- * @param wanted undefined for all that there are
+ * @param wanted undefined for all scopes
  * @throws MailError invalid_input
  */
 export function grantedScopes(wanted: readonly Scope[] | undefined, isLimited: boolean): Scope[] {

@@ -2,7 +2,7 @@ import * as z from "zod";
 import type { Tables } from "../db/store.ts";
 import { STALE_AFTER } from "./node-condition.ts";
 
-/** What every change tells of when nodes serve it. */
+/** Result fields of every change: when nodes serve it. */
 export const liveFields = {
   revision: z
     .int()

@@ -14,7 +14,7 @@ export interface Principal {
   mayAskForMore?: boolean;
 }
 
-/** Whoever has a shell on the server, or the operator's password, may do everything. */
+/** A person with a shell on the server, or with the operator's password, may do everything. */
 export function operator(door: "stdio" | "cli" | "page"): Principal {
   return { name: "operator", door, scopes: new Set(scopes) };
 }

@@ -1,17 +1,17 @@
 import { MailError } from "../src/mail/error.ts";
 
-/** In ms: tasks that come within one turn of the event loop start at once for so long; then others have their turn. */
+/** ms of tasks to start within one turn of the event loop. The rest starts in later turns, so that others are served. */
 const SHARE = 2;
 
 /** How many tasks run at a time, and how many wait. */
 interface Bounds {
-  /** Of one key. */
+  /** Running tasks of one key. */
   ofOne: number;
-  /** Of all keys together. */
+  /** Running tasks of all keys together. */
   ofAll?: number;
-  /** Those of one key that wait in its line. */
+  /** Waiting tasks of one key. */
   line: number;
-  /** What there are too many of, for the refusal. */
+  /** The tasks' name in the refusal, such as "calls". */
   what: string;
 }
 
@@ -23,14 +23,13 @@ interface Line {
 }
 
 /**
- * Runs tasks of many keys, few of one key at a time. The others wait in a line of their key, and the keys take turns:
- * a long line of one makes no other wait. The event loop turns between those that waited. The turns of a
- * key are numbered; a key that comes anew begins at the lowest number of those that run or wait, and the lowest comes
- * first (start-time fair queuing).
+ * Runs tasks of many keys, few of one key at a time. Other tasks wait in a line of their key, and the keys take turns, so
+ * that a long line of one key delays no other. The turns of a key are numbered, and the lowest number comes first. A new
+ * key begins at the lowest number of those that run or wait (start-time fair queuing).
  */
 export class Turns {
   readonly #bounds: Required<Bounds>;
-  /** Of the keys of which anything runs or waits, or has a next turn that is ahead of the others. */
+  /** Lines with running or waiting tasks, and idle ones whose next turn is ahead of the others. */
   readonly #lines = new Map<string, Line>();
   #running = 0;
   #isTurning = false;

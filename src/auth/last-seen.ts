@@ -5,8 +5,8 @@ import { MailError } from "../mail/error.ts";
 const FLUSH_EVERY = 1_000;
 
 /**
- * When, and from where, each node polled or was refused, and when each token was used last. Kept in memory and written together once a second, all
- * with the time of the latest: a transaction for each poll would cost ten times the poll.
+ * The last contacts of nodes, with their addresses, and the last uses of tokens. They are kept in memory and written
+ * together once a second, all with the time of the latest: a transaction for each poll would cost ten times the poll.
  */
 export class LastSeen {
   readonly #store: Store;

@@ -1,4 +1,4 @@
-/** The operations that a text may send its reader to. */
+/** The operations that a text may refer to. */
 export type Endpoint =
   | "add-domain"
   | "remove-domain"
@@ -10,14 +10,14 @@ export type Endpoint =
   | "list-nodes"
   | "add-node";
 
-/** Each door has its own words for these. */
+/** A part of a text that each door words in its own way. */
 export type Reference =
   | { next: Endpoint; arguments?: Readonly<Record<string, string>> }
   | { field: string }
   /** A command at the server's shell, which only the operator has. */
   | { operator: string };
 
-/** What callers are told: words, and references that each door words. */
+/** A text for callers: words, and references that each door words. */
 export type Text = ReadonlyArray<string | Reference>;
 
 /** A text with references or other texts in it: text`Call ${next("add-user")}.` */

@@ -53,7 +53,7 @@ export class Housekeeping {
     }
   }
 
-  /** What is remembered for a while only: removals, audit entries past their retention, and ended keys. */
+  /** Deletes what is past its time: removals, audit entries and ended keys. */
   async #forgetOld(isPlausible: boolean): Promise<void> {
     const { store, now } = this.#runtime;
     const before = new Date(now().getTime() - REMOVALS_KEPT).toISOString();

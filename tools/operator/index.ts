@@ -11,7 +11,7 @@ import { setOperatorPassword } from "./set-password.ts";
 import { setQuota } from "./set-quota.ts";
 import { createToken, listTokens, revokeToken } from "./tokens.ts";
 
-/** What only the operator may do, at the server's shell and page: run by call() like the nine, offered by no other door. */
+/** The operator's own operations, for the shell and the page. call() runs them; no other door offers them. */
 export const operatorTools = {
   setQuota,
   restoreUser,

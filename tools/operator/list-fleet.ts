@@ -4,7 +4,7 @@ import { nodeStatuses } from "../node-condition.ts";
 import { nodePage, nodePageFields } from "../node-page.ts";
 import { defineTool } from "../tool.ts";
 
-/** What list-nodes leaves to the shell: what each node is for, its program, from where it calls, and how far it is behind. */
+/** Adds to list-nodes, for the shell: each node's role, domains, program version, last address and lag. */
 export const listFleet = defineTool({
   endpoint: "list-fleet",
   title: "List nodes with their lag",

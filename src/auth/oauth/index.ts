@@ -18,7 +18,7 @@ export interface OAuthSettings {
   issuer: string;
   /** Client ID Metadata Documents that are accepted besides those of the known clients. */
   clients: readonly string[];
-  /** Of the operator, for this page and the server's own: failures at one count at the other. */
+  /** The operator's sign-in. It counts failures at this page and at the operator's page together. */
   login: OperatorLogin;
   fetch: Fetch;
 }

@@ -2,10 +2,10 @@ import { createHmac, timingSafeEqual } from "node:crypto";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { formOf } from "../http/bodies.ts";
 
-/** Longer is no password: bcrypt reads 72 bytes. */
+/** Maximum length to read: bcrypt ignores all after 72 bytes. */
 const MAX_PASSWORD = 1_000;
 
-/** Has the scope read forms, up to their limit, and no other bodies. */
+/** Makes the scope read forms and no other bodies. */
 export function readForms(scope: FastifyInstance): void {
   scope.removeAllContentTypeParsers();
   scope.addContentTypeParser(
@@ -23,7 +23,7 @@ export function passwordIn(form: URLSearchParams): string {
   return (form.get("password") ?? "").slice(0, MAX_PASSWORD);
 }
 
-/** What a page puts into its forms, and no other site can know. @param bearer what the form's sender has to have */
+/** The token in a page's forms, unknown to other sites. @param bearer the secret that ties it to one browser */
 export function csrfToken(key: string | Uint8Array, bearer: string): string {
   return createHmac("sha256", key).update(`csrf ${bearer}`).digest("base64url");
 }

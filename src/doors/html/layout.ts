@@ -2,7 +2,7 @@ import { hash } from "node:crypto";
 import { Html, html } from "./html.ts";
 import { STYLE } from "./style.ts";
 
-/** No script runs, nothing is loaded, no other page may frame this one, forms go nowhere but back here. */
+/** No script runs, nothing is loaded, no site may frame the page, and forms go to this server only. */
 export const pageHeaders = {
   "content-security-policy": `default-src 'none'; style-src 'sha256-${hash("sha256", STYLE, "base64")}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'`,
   "x-frame-options": "DENY",
@@ -31,7 +31,7 @@ export function alarm(error: string | undefined): Html {
   return html`${error !== undefined && html`<p class="alarm" role="alert">${error}</p>`}`;
 }
 
-/** @param action where the form goes; `csrf` is what csrfToken made for it */
+/** @param action the form's path; `csrf` comes from csrfToken */
 export function form({ action, csrf }: { action: string; csrf: string }, content: Html): Html {
   return html`<form method="post" action="${action}">
 <input type="hidden" name="csrf" value="${csrf}">
@@ -39,12 +39,12 @@ ${content}
 </form>`;
 }
 
-/** The field for the operator's password, and the name under which password managers keep it. */
+/** The field for the operator's password, with a user name for password managers. */
 export const passwordField = html`<input name="username" value="operator" autocomplete="username" hidden>
 <label class="field" for="password">Operator’s password</label>
 <input id="password" name="password" type="password" autocomplete="current-password" required autofocus>`;
 
-/** @param lacking what cannot be done without the password */
+/** @param lacking the consequence, such as "nobody can sign in here yet" */
 export function noPassword(lacking: string): Html {
   return html`<p class="alarm">No operator’s password is set, so ${lacking}. At the server’s shell: <code>m25-mail operator set-password</code>. Then load this page again.</p>`;
 }

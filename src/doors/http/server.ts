@@ -65,7 +65,7 @@ export interface HttpParts {
   changes: Changes;
   lastSeen: LastSeen;
   mcpServerFor: McpServerFactory;
-  /** Of the operator, at every page that asks for the password. */
+  /** The operator's sign-in, for every page that asks for the password. */
   login: OperatorLogin;
   /** Where clients may sign in by OAuth. */
   oauth?: OAuth | undefined;
@@ -81,7 +81,7 @@ export interface HttpSettings {
   allowedHosts: readonly string[];
   /** Addresses and CIDR ranges of the proxies that are believed in X-Forwarded-For. */
   trustedProxies: readonly string[];
-  /** By which the server is called from outside. */
+  /** The server's address from outside. */
   publicUrl: string | undefined;
   isReadOnly: boolean;
   /** By each principal, and by each address at the routes that ask for no credential. */

@@ -5,7 +5,7 @@ import { form } from "../html/layout.ts";
 import { type Column, counted, foreign, moment, number, ROWS, table } from "./parts.ts";
 import { operatorPage, type View } from "./view.ts";
 
-/** Of a grant's domains, those that are named. */
+/** Maximum number of a grant's domains to name. */
 const NAMED_DOMAINS = 5;
 
 interface Grant {
@@ -62,7 +62,7 @@ export function grantTable(grants: readonly Grant[], { root, isReadOnly }: View)
 ${rest > 0 && html`<p class="quiet">And ${number(rest)} more: <code>m25-mail oauth grants list</code></p>`}`;
 }
 
-/** Asks before a grant is ended. @throws MailError grant_not_found */
+/** The question before a grant ends. @throws MailError grant_not_found */
 export async function endGrantPage(view: View): Promise<string> {
   const { grants } = await view.ask<GrantList>(listGrants);
   const grant = grants.find(({ id }) => id === view.query.id);

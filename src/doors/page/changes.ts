@@ -3,7 +3,7 @@ import { type Html, html } from "../html/html.ts";
 import { type Column, foreign, moment, nextPage, ROWS, table } from "./parts.ts";
 import { operatorPage, type View } from "./view.ts";
 
-/** Letters of an entry's arguments that are shown; m25-mail audit shows them whole. */
+/** Maximum length of an entry's arguments. m25-mail audit shows them whole. */
 const MOST_LETTERS = 160;
 
 interface Change {

@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 
-/** `session`: who is signed in. `form`: that a sign-in form was sent to this browser. */
+/** `session` identifies a signed-in operator, `form` a browser that got the sign-in form. */
 export type CookieName = "session" | "form";
 
 const VALUE = /^[A-Za-z0-9_-]{43}$/;
@@ -17,7 +17,7 @@ export class Cookies {
     this.#isHttps = isHttps;
   }
 
-  /** Undefined where there is none, or it is none of ours, or there are two. */
+  /** Undefined without a cookie, for two of the same name, and for a value that is not ours. */
   get(name: CookieName): string | undefined {
     const prefix = `${this.#fullName(name)}=`;
     const values = (this.#request.headers.cookie ?? "")

@@ -2,14 +2,14 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import { readForms } from "../html/forms.ts";
 import { type ActionName, actions, type PageParts, type ViewName, views } from "./routes.ts";
 
-/** Of a form; the page's own have a few hundred bytes. */
+/** Maximum bytes of a form. The page's own forms have a few hundred. */
 const FORM_LIMIT = 4 * 1024;
 
 /**
- * Mounts the operator's page on a scope whose `onRequest` has counted the request. Its code is loaded when a browser
- * first asks for it.
+ * Mounts the operator's page on a scope whose `onRequest` has counted the request. The first request of a browser loads
+ * its code.
  *
- * @param answerPrograms answers a request as if there were no page: programs ask for no HTML
+ * @param answerPrograms answers requests that do not accept HTML, as if there were no page
  */
 export async function mountPage(
   scope: FastifyInstance,
@@ -39,7 +39,7 @@ export async function mountPage(
       (await page()).act(name, request, reply),
     );
   }
-  // Where a browser stands after a refused form, and may ask again.
+  // A browser is at these paths after a refused form, and may reload them.
   for (const path of [actions["sign-in"], actions["sign-out"]]) {
     scope.get(path, (_request, reply) => reply.redirect("../", 303));
   }

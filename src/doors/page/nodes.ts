@@ -50,7 +50,7 @@ ${nextPage(list.next_cursor, status === undefined ? {} : { status })}`,
   );
 }
 
-/** @param nodes the worst come first */
+/** A table with the worst nodes first. */
 export function nodeTable(nodes: readonly NodeRow[], now: Date): Html {
   if (nodes.length === 0) return html`<p class="quiet">No nodes.</p>`;
   const rank = ({ status }: NodeRow) => -nodeStatuses.indexOf(status) + (status === "current" ? 10 : 0);

@@ -39,7 +39,7 @@ ${database}`,
   );
 }
 
-/** All nodes where they are few, else those that fail. */
+/** All nodes if they fit, else the failing ones. */
 async function nodesOf(view: View): Promise<{ title: string; content: Html }> {
   const all = await view.ask<NodeList>(listNodes, { limit: ROWS });
   if (all.next_cursor === null) return { title: "Nodes", content: nodeTable(all.nodes, view.now) };

@@ -1,7 +1,7 @@
 import { printable } from "../../log/printable.ts";
 import { Html, html } from "../html/html.ts";
 
-/** Rows of a list on a page of its own, and of those lists on the overview that have one. */
+/** Rows of a list on its own page, and of the same list on the overview. */
 export const ROWS = 50;
 export const FIRST_ROWS = 10;
 
@@ -12,10 +12,10 @@ export interface Column<Row> {
 }
 
 /**
- * A table; on a narrow screen each row is a card. The roles are said because a cell that is laid out otherwise is none
- * to a screen reader.
+ * A table whose rows are cards on a narrow screen. It has explicit roles, because a cell with another CSS display is no
+ * cell for a screen reader.
  *
- * @param labelledBy the id of its heading
+ * @param labelledBy the id of the table's heading
  */
 export function table<Row>(labelledBy: string, columns: readonly Column<Row>[], rows: readonly Row[]): Html {
   const named = ({ kind }: Column<Row>) => kind !== undefined && html` class="${kind}"`;
@@ -33,12 +33,12 @@ ${rows.map(
 )}</tbody></table>`;
 }
 
-/** On a card the cell is a grid, in which only elements have a place. */
+/** On a card the cell is a grid, which places elements only. */
 function asElement(content: Html | string | number): Html {
   return content instanceof Html && content.text.startsWith("<") ? content : html`<span>${content}</span>`;
 }
 
-/** A part of a page, with its heading and, beside it, where there is more. */
+/** A section of a page, with a link to more beside its heading. */
 export function section(id: string, title: string, content: Html, more?: Html): Html {
   return html`<section aria-labelledby="${id}">
 <div class="heading"><h2 id="${id}">${title}</h2>${more}</div>
@@ -47,7 +47,7 @@ ${content}
 `;
 }
 
-/** Text that somebody else chose, with what a reader could not see of it made visible. */
+/** Text that somebody else chose, with its invisible characters made visible. */
 export function foreign(text: string): string {
   return printable(text);
 }
@@ -64,7 +64,7 @@ const UNITS = [
   ["minute", 60_000],
 ] as const;
 
-/** How long ago something was; the time itself where it is to come. */
+/** The time since a moment; the moment itself if it is in the future. */
 export function ago(at: string, now: Date): Html {
   const elapsed = now.getTime() - Date.parse(at);
   if (elapsed < 0) return moment(at);
@@ -88,7 +88,7 @@ export function bytes(value: number): string {
   return `${(value / Number(size)).toFixed(1)} ${unit}`;
 }
 
-/** The way to the next page of a list. */
+/** A link to the next page of a list. */
 export function nextPage(cursor: string | null, parameters: Record<string, string> = {}): Html {
   if (cursor === null) return html``;
   return html`<p><a href="?${new URLSearchParams({ ...parameters, cursor }).toString()}">Next page</a></p>`;

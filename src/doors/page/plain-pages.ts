@@ -11,7 +11,7 @@ ${content}
   );
 }
 
-/** All that strangers see. @param csrf undefined where no password is set */
+/** The only page for strangers. @param csrf undefined while no password is set */
 export function signInPage(root: string, csrf: string | undefined, error?: string): string {
   if (csrf === undefined) return plainPage("M25 Mail", noPassword("nobody can sign in here yet"));
   const fields = html`${passwordField}
@@ -22,7 +22,7 @@ export function signInPage(root: string, csrf: string | undefined, error?: strin
   );
 }
 
-/** In place of the form where others on the network could read the password. */
+/** Replaces the form on connections where others could read the password. */
 export function unencryptedPage(): string {
   return plainPage(
     "M25 Mail",
@@ -31,7 +31,7 @@ export function unencryptedPage(): string {
   );
 }
 
-/** What did not work, and the way back. */
+/** A failure, with a link back. */
 export function failurePage(root: string, message: string, hint: string): string {
   return plainPage(
     "This did not work",

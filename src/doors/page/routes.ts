@@ -4,7 +4,7 @@ import type { OperatorLogin } from "../../auth/operator-login.ts";
 import type { Log } from "../../log/log.ts";
 import type { Metrics } from "../../log/metrics.ts";
 
-/** Where each view is. */
+/** The path of each view. */
 export const views = {
   overview: "/",
   nodes: "/page/nodes",
@@ -15,7 +15,7 @@ export const views = {
   "end-grant": "/page/end-grant",
 } as const;
 
-/** Where the form of each action goes. */
+/** The path of each action's form. */
 export const actions = {
   "sign-in": "/page/sign-in",
   "sign-out": "/page/sign-out",
@@ -26,14 +26,14 @@ export const actions = {
 export type ViewName = keyof typeof views;
 export type ActionName = keyof typeof actions;
 
-/** What the page needs of the server. */
+/** The parts of the server that the page uses. */
 export interface PageParts {
   runtime: Runtime;
   store: Store;
   login: OperatorLogin;
   metrics: Metrics;
   log: Log;
-  /** True where the server offers nothing that changes anything. */
+  /** True if the server offers reading operations only. */
   isReadOnly: boolean;
   hasTls: boolean;
   publicUrl: string | undefined;

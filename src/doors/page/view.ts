@@ -3,17 +3,17 @@ import { type Html, html } from "../html/html.ts";
 import { documentOf, form } from "../html/layout.ts";
 import type { PageParts, ViewName } from "./routes.ts";
 
-/** What a view of the signed-in operator has at hand. */
+/** The data and functions of a view for the signed-in operator. */
 export interface View extends Pick<PageParts, "isReadOnly" | "store" | "metrics"> {
   name: ViewName;
-  /** The way to `/` from here. A proxy may have put the server below a path of its own. */
+  /** The relative path to `/`. A proxy may serve the server below a path. */
   root: "./" | "../";
-  /** For its forms. */
+  /** The token of its forms. */
   csrf: string;
   now: Date;
-  /** What stands in the address, as far as it stands there once. */
+  /** Query parameters that occur once. */
   query: Readonly<Record<string, string | undefined>>;
-  /** What the last action did. */
+  /** The result of the last action. */
   notice: string | undefined;
   /** Runs an operation. @throws MailError its refusal */
   ask<Result>(tool: Tool, input?: Record<string, unknown>): Promise<Result>;

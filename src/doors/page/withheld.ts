@@ -15,7 +15,7 @@ export interface WithheldList {
   total: number;
 }
 
-/** What waits for a person, on the overview; nothing where nothing does. */
+/** The overview's section of withheld removals; empty without any. */
 export function waitingSection({ nodes, total }: WithheldList, { root, isReadOnly }: View): Html {
   if (total === 0) return html``;
   const rest = total - nodes.length;
@@ -36,10 +36,10 @@ ${rest > 0 && html`<p class="quiet">And ${number(rest)} more nodes: <code>m25-ma
 }
 
 /**
- * Asks before withheld removals are let go.
+ * The question before withheld removals are accepted.
  *
- * @param seen how many mailboxes the person was asked about before, where that is no longer so
- * @throws MailError node_not_found: it withholds nothing
+ * @param seen the number in the earlier question, if it has changed since
+ * @throws MailError node_not_found: the node withholds nothing
  */
 export async function acceptPage(view: View, name: string | undefined, seen?: string): Promise<string> {
   const { count } = await withheldBy(view, name);

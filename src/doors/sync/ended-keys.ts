@@ -3,19 +3,19 @@ import type { EndedKey, Store } from "../../../db/store.ts";
 import type { Log } from "../../log/log.ts";
 
 /**
- * For how long a key may still be presented after it has ended, in ms. A node that is rotated may be about to: a poll that
- * waits has the key that its file held a minute ago, a timer's run beside the resident program the one that it read at its
- * start, and a machine that restarts then takes some minutes. Programs pause for 5 minutes at most between polls that fail.
+ * ms after its end in which a key may still be presented without suspicion. A node may do so after a rotation: a waiting
+ * poll has the key of a minute ago, a timer's run beside the resident program has the one that it read at its start, and a
+ * restart takes some minutes. Programs pause for 5 minutes at most between failing polls.
  */
 const GRACE = 10 * 60_000;
-/** How often the use of one key is reported at most, in ms. */
+/** Minimum ms between two reports of the same key. */
 const REPORTED_EVERY = 3_600_000;
 
 /** Reports that a key was used after it had ended: in the log, at its node, and the first time in the audit log. */
 export class EndedKeyUses {
   readonly #store: Store;
   readonly #log: Log;
-  /** When the use of a key was reported last, in ms since 1970. */
+  /** Time of each key's last report, in ms since 1970. */
   readonly #reported = new Map<string, number>();
 
   constructor(store: Store, log: Log) {
