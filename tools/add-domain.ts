@@ -7,19 +7,19 @@ import { liveFields, liveness } from "./liveness.ts";
 import { refusePublicProvider } from "./public-providers.ts";
 import { defineTool, type Tool } from "./tool.ts";
 
-/** Names that are told to be similar. */
+/** How many similar names a result lists. */
 const MOST_SIMILAR = 5;
 
 export const addDomain = toolFor(refusePublicProvider);
 
-/** The same for an operator who says that a public provider's domain is meant. */
+/** add-domain for an operator, who may register even a public provider's domain. */
 export const addPublicProvider = toolFor(async () => undefined);
 
 function toolFor(refuse: (domain: string) => Promise<void>): Tool {
   return defineTool({
     endpoint: "add-domain",
     title: "Register a mail domain",
-    description: text`Registers a domain of the person's own, for mailboxes in it (${next("add-user")}): create them at once. First compare its spelling with ${next("list-domains")}. Within a minute mail to it from this system's mailboxes stays here, whatever its MX records say, and bounces where there is no mailbox: so never register a public provider's domain. Changes no DNS: mail from elsewhere arrives once its MX records name a node.`,
+    description: text`Registers a domain that the person owns. First compare its spelling with ${next("list-domains")}; afterwards create its mailboxes (${next("add-user")}) at once. Within a minute mail to it from this system's mailboxes stays here, whatever its MX records say, and bounces where there is no mailbox. So never register a public provider's domain. Changes no DNS: mail from elsewhere arrives once its MX records name a node.`,
     effect: "write",
     input: z.strictObject({ domain: DomainName }),
     output: z.object({
@@ -28,7 +28,7 @@ function toolFor(refuse: (domain: string) => Promise<void>): Tool {
       similar_to: z
         .array(z.string())
         .optional()
-        .describe("Registered domains one typing slip away: ask the person which is meant."),
+        .describe("Registered domains that differ by one typo: ask the person which is meant."),
       ...liveFields,
     }),
     async run({ tables, at }, { domain }) {

@@ -16,7 +16,7 @@ export const addNode = defineTool({
   input: z.strictObject({
     name: NodeName,
     ip_address: Network.optional().describe(
-      "Only from this IP address or CIDR range may the node call. Leave out to allow any, and behind a reverse proxy.",
+      "The node may call only from this IP address or CIDR range. Leave out to allow any, and behind a reverse proxy.",
     ),
   }),
   output: z.object({
@@ -24,12 +24,12 @@ export const addNode = defineTool({
     ip_address: z.string().nullable(),
     sync_key: z.string().describe("Shown only now."),
     created_at: Timestamp,
-    next_step: z.string().describe("What to do on the node."),
+    next_step: z.string().describe("Steps to take on the node."),
   }),
   async run({ tables, at, settings }, { name, ip_address = null }) {
     const key = newCredential("syncKey");
     await tables.nodes.add({ name, ipAddress: ip_address, keyId: key.id, keyHash: key.hash }, at);
-    const step = `${joinStep(settings)} It is exchanged at once for another one and is worth nothing afterwards.`;
+    const step = `${joinStep(settings)} The node exchanges it at once for a key of its own; this one then stops working.`;
     return { name, ip_address, sync_key: key.text, created_at: at, next_step: step };
   },
 });

@@ -9,7 +9,7 @@ import { defineTool } from "./tool.ts";
 export const addUser = defineTool({
   endpoint: "add-user",
   title: "Create a mailbox",
-  description: text`Creates a mailbox in a registered domain; within a minute its owner can receive, read (IMAP) and send with the full address and this password. If a soft-deleted mailbox of this address exists, it is re-activated instead: its old mail becomes readable with the new password, the result says reactivated: true, and you must tell the person. Fails with user_exists when it is active (${next("update-password")} changes its password). It gets none of another address's mail: no substitute for an alias, a forward or a new name.`,
+  description: text`Creates a mailbox in a registered domain; within a minute its owner can receive, read (IMAP) and send with the full address and this password. If a soft-deleted mailbox of this address exists, it is re-activated instead: its old mail becomes readable with the new password, the result says reactivated: true, and you must tell the person. Fails with user_exists when it is active (${next("update-password")} changes its password). It receives no other address's mail: it cannot replace an alias, a forward or a renamed address.`,
   effect: "write",
   input: z.strictObject({
     email: EmailAddress,
@@ -36,7 +36,7 @@ export const addUser = defineTool({
       throw new MailError(
         "user_exists",
         `The mailbox ${address.email} exists already.`,
-        text`Nothing was changed. To change its password use ${next("update-password")}; its quota the operator changes (${operator("user set-quota")}). Never remove and re-create it for that.`,
+        text`Nothing was changed. To change its password use ${next("update-password")}; the operator changes its quota (${operator("user set-quota")}). Never remove and re-create it for that.`,
       );
     }
     const quotaMb = quota_mb ?? existing?.quotaMb ?? defaultQuotaMb;

@@ -8,7 +8,7 @@ export function authorise(principal: Principal, tool: Tool, parsed: ParsedCall):
   if (isBeyondDomains(principal, tool, parsed.scope)) {
     throw new MailError(
       "forbidden",
-      "This access is for some domains only, and this concerns all of them.",
+      "This access is for some domains only, and this call concerns all domains.",
       "Leave it to the operator. Your changes are live within a minute, unless their result has a note.",
     );
   }
@@ -24,14 +24,14 @@ export function authorise(principal: Principal, tool: Tool, parsed: ParsedCall):
   }
 }
 
-/** The scope with which a call would be allowed; undefined where it is, and where no scope opens it to this principal. */
+/** The scope that a call lacks; undefined if it is allowed, or if no scope would allow it to this principal. */
 export function missingScope(principal: Principal, tool: Tool, { scope }: ParsedCall): Scope | undefined {
   return principal.scopes.has(scope) || isBeyondDomains(principal, tool, scope) ? undefined : scope;
 }
 
 /**
- * Of these tools those that this principal may use, or may ask the operator for. The others can be called, and
- * authorise() says why not.
+ * The tools that this principal may use, or may ask the operator for. Calls of the others reach authorise(), which
+ * says why not.
  */
 export function toolsFor(principal: Principal, tools: readonly Tool[]): readonly Tool[] {
   const { scopes, mayAskForMore = false } = principal;
@@ -41,7 +41,7 @@ export function toolsFor(principal: Principal, tools: readonly Tool[]): readonly
   );
 }
 
-/** True for what is of all domains, as nodes are, where the principal is for some only: no scope opens that to it. */
+/** True if the tool or scope concerns all domains, as nodes do, and the principal is limited to some: no scope helps. */
 function isBeyondDomains({ domains }: Principal, { ofAllDomains }: Tool, scope?: Scope): boolean {
   return domains !== undefined && (ofAllDomains || scope === "nodes");
 }

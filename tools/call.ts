@@ -11,26 +11,26 @@ import type { Turns } from "./turns.ts";
 
 export type Outcome = { ok: true; value: Record<string, unknown> } | { ok: false; error: MailError };
 
-/** What every call needs; made once, at start. */
+/** The parts that every call uses; made once, at start. */
 export interface Runtime {
   store: Store;
   now(): Date;
-  /** @param principal the name of the one in whose line this password waits */
+  /** @param principal a name; the passwords of each principal wait in a line of their own */
   hashPassword(password: string, principal: string): Promise<string>;
-  /** How often each principal may call; nobody is limited at the shell. */
+  /** How often each principal may call; undefined at the shell, which has no limits. */
   limits?: CallLimits;
   settings?: Settings;
-  /** In which the principals' calls run; without it they run as they come. */
+  /** Makes principals take turns; if undefined, calls start as they arrive. */
   turns?: Turns;
-  /** Told of what nobody expected; `reference` is what the caller is shown of it. */
+  /** Receives each unexpected error; the caller sees only `reference`. */
   reportBug(error: unknown, reference: string): void;
-  /** Told of the end of each call. */
+  /** Receives each call when it has ended. */
   observe?(call: EndedCall): void;
 }
 
 /** Where a call comes from, as far as its door knows. */
 export interface Origin {
-  /** The id of the request that it came in. */
+  /** The request's id. */
   request?: string | undefined;
   /** The calling program, as it names itself: bounded and made printable by the door. */
   client?: string | undefined;
@@ -39,18 +39,17 @@ export interface Origin {
 }
 
 export interface EndedCall extends Origin {
-  /** Its endpoint, or `none`: what somebody calls that is no tool may be any text. */
+  /** Its endpoint, or `none` for an unknown tool, whose name may be any text. */
   tool: string;
   principal: Principal;
   outcome: "done" | "unknown_tool" | ErrorCode;
-  /** How long it took. */
   ms: number;
 }
 
 /**
  * The only way to run a tool: parse, authorise, hash, then one transaction with the tool's changes and
- * their audit entry. The transaction knows no other domains than the principal's: a tool cannot forget to ask.
- * Never throws; a refusal has changed nothing, and has an audit entry of its own.
+ * their audit entry. The transaction sees only the principal's domains, so a tool cannot forget to check them.
+ * Never throws. A refused call changes nothing and gets an audit entry of its own.
  */
 export async function call(
   runtime: Runtime,
@@ -64,7 +63,7 @@ export async function call(
   const outcome: Outcome =
     excess === undefined
       ? await runOrRefuse(runtime, principal, tool, input, origin)
-      : { ok: false, error: excess }; // no audit entry: that would cost what the limit is to save
+      : { ok: false, error: excess }; // no audit entry: writing it would cost what the limit saves
   runtime.observe?.({
     ...origin,
     tool: tool.endpoint,
@@ -139,10 +138,10 @@ async function hashOf(
 }
 
 /**
- * What a call would destroy, for a door that can ask a person first. Undefined when it destroys nothing, and also
- * when it would be refused: call() then says why.
+ * The loss that a call would cause, for a door that can ask a person first. Undefined if it destroys nothing, or
+ * would be refused: call() then says why.
  *
- * @throws MailError unavailable, busy, internal: who cannot be asked for that reason has not agreed either
+ * @throws MailError unavailable, busy, internal: then nobody was asked, so nobody has agreed
  */
 export async function lossOf(
   runtime: Runtime,
@@ -178,12 +177,12 @@ const NOT_CONFIRMED = {
   ),
   cancelled: new MailError(
     "cancelled",
-    "The question whether to do this was closed without an answer: nobody has agreed, and nobody has said no. A host where no person can answer closes it by itself.",
-    text`Nothing was changed. Ask the person yourself, and call again if they want it and can answer the question. Where nobody can, the operator does it at the shell (${operator("call ENDPOINT")}); a soft delete asks no question.`,
+    "The confirmation question was closed without an answer: nobody has agreed, and nobody has said no. A host where no person can answer closes it by itself.",
+    text`Nothing was changed. Ask the person yourself, and call again if they want it and can answer the question. If nobody can, the operator does it at the shell (${operator("call ENDPOINT")}); a soft delete asks no question.`,
   ),
 };
 
-/** Puts on record that a call's loss was not confirmed, and why not; gives what the caller is told. */
+/** Records in the audit log why a person did not confirm a call's loss; returns the refusal for the caller. */
 export async function unconfirmed(
   runtime: Runtime,
   principal: Principal,
@@ -201,7 +200,7 @@ function fingerprint(...parts: unknown[]): string {
   return hash("sha256", JSON.stringify(parts));
 }
 
-/** After the roll-back, in a transaction of its own; whether it succeeds or not, the caller gets the same refusal. */
+/** Runs after the roll-back, in a transaction of its own. If it fails, the caller still gets the same refusal. */
 async function recordRefusal(
   runtime: Runtime,
   principal: Principal,
@@ -210,9 +209,9 @@ async function recordRefusal(
   origin: Origin,
   { code }: MailError,
 ): Promise<void> {
-  // It is not about the call, and an entry would cost what is lacking: the disk, the lock.
+  // The disk or the lock is lacking, and an entry would need them too.
   if (code === "unavailable") return;
-  // That a limit was reached is worth an entry; each call beyond it is not.
+  // The first refusal for a limit is worth an entry; further ones are not.
   if (code === "busy" && runtime.limits?.isNews(principal) !== true) return;
   try {
     await runtime.store.write((tables) =>
@@ -231,7 +230,7 @@ async function recordRefusal(
   }
 }
 
-/** It rises with every change of every domain: whoever may see some only would learn of the others. */
+/** The revision rises with each change of any domain, so it would tell a limited principal about the others. */
 function withoutRevision(result: Record<string, unknown>): Record<string, unknown> {
   return "revision" in result ? { ...result, revision: null } : result;
 }
@@ -241,6 +240,6 @@ function bug(runtime: Runtime, error: unknown, { request: reference = randomUUID
   return new MailError(
     "internal",
     `Something went wrong inside M25 Mail (reference ${reference}).`,
-    "Nothing was changed. Try once more; if it stays, give the operator this reference: it stands in the log.",
+    "Nothing was changed. Try once more. If it fails again, give the operator this reference: the log has the details.",
   );
 }

@@ -22,7 +22,7 @@ export function newCredential(kind: CredentialKind): NewCredential {
 const NO_HASH = "0".repeat(64);
 const FORM = /^([a-z0-9]+)_([0-9a-f]{16})_[0-9a-f]{64}$/;
 
-/** True for what has the form of a credential, of whatever kind. */
+/** True if the text has the form of a credential of either kind. */
 export function isCredential(text: string): boolean {
   return FORM.test(text);
 }
@@ -33,17 +33,18 @@ export function credentialId(kind: CredentialKind, text: string): string | undef
   return match?.[1] === credentialPrefixes[kind] ? match[2] : undefined;
 }
 
-/** True for what has the form of an OAuth access token: 43 letters of base64url, which oidc-provider makes. */
+/** True if the text has the form of oidc-provider's access tokens: 43 base64url characters. */
 export function isAccessToken(text: string): boolean {
   return /^[A-Za-z0-9_-]{43}$/.test(text);
 }
 
 /**
- * @param known the hash of the right one; undefined where there is none, which takes as long to find out as that a
- *   credential is a wrong one
+ * Takes the same time whether a credential is wrong or unknown.
+ *
+ * @param known the right credential's hash, or undefined if there is none
  */
 export function credentialMatches(text: string, known: string | undefined): boolean {
-  // In hexadecimal on both sides, as it is kept: OpenSSL's answer as a Buffer takes node:crypto three times as long.
+  // Compares hexadecimal texts, as stored: node:crypto takes three times as long to return a Buffer.
   const same = timingSafeEqual(
     Buffer.from(hash("sha256", text), "latin1"),
     Buffer.from(known ?? NO_HASH, "latin1"),

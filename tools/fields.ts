@@ -7,7 +7,7 @@ export const Timestamp = z.string().describe("RFC 3339, UTC.");
 
 /** Input fields of every list. */
 export const pageFields = {
-  limit: z.int().min(1).max(1000).default(100).describe("Most entries of one page."),
+  limit: z.int().min(1).max(1000).default(100).describe("Entries per page at most."),
   cursor: z
     .string()
     .max(1000)

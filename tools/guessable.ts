@@ -1,14 +1,14 @@
 import { MailError } from "../src/mail/error.ts";
 
-/** In lower case; read when the first password is set, and kept. */
+/** In lower case; read when the first password is set, then kept. */
 let commonest: Promise<ReadonlySet<string>> | undefined;
 
 /**
- * Refuses a password that is tried first: one of the commonest, the mailbox's address, or what stands before its @.
+ * Refuses a password that attackers try first: a common one, the mailbox's address, or the part before its @.
  *
- * @param password what parsePassword returned
- * @param email of the mailbox, where it is one's
- * @throws MailError invalid_input; neither message nor hint repeats any of it
+ * @param password as parsePassword returned it
+ * @param email the mailbox's, if the password is for one
+ * @throws MailError invalid_input; neither message nor hint repeats any of the password
  */
 export async function refuseGuessable(password: string, email: string | undefined): Promise<void> {
   const typed = password.toLowerCase();
@@ -16,7 +16,8 @@ export async function refuseGuessable(password: string, email: string | undefine
   if (typed === email || typed === localPart)
     refuse("The password is the mailbox's own address, or a part of it.");
   commonest ??= readCommonest();
-  if ((await commonest).has(typed)) refuse("The password is one of the commonest, which are tried first.");
+  if ((await commonest).has(typed))
+    refuse("The password is one of the most common ones, which attackers try first.");
 }
 
 function refuse(message: string): never {

@@ -2,20 +2,20 @@ import { availableParallelism } from "node:os";
 import { Turns } from "./turns.ts";
 
 /**
- * More at once starve libuv's pool: files and DNS then wait for hashes, for hardly more hashes a second. And one
- * core stays free for the event loop: on two cores, two hashes double the time that everyone else waits.
+ * Hashes at a time. More starve libuv's pool: files and DNS then wait for hashes, and hashes a second hardly rise.
+ * One core stays free for the event loop: on two cores, two hashes double the time that everyone else waits.
  */
 const IN_FLIGHT = Math.max(1, Math.min(2, availableParallelism() - 1));
-/** Of one principal. Alone at cost 10, the last of these waits two to five seconds; whoever would wait longer is told so. */
+/** Waiting hashes of one principal; more are refused. At cost 10 the last one alone waits two to five seconds. */
 const MOST_WAITING = 64;
 
 const SCHEME = "{BLF-CRYPT}";
 
 /**
- * Whether a password is the one of a stored hash, in the same time for every answer.
+ * Whether a password matches a stored hash. Every answer takes the same time.
  *
- * @param hash `{BLF-CRYPT}$2b$…`, or undefined where there is none: then the answer is no, and takes as long
- * @param cost bcrypt's, of the hash that is not there
+ * @param hash `{BLF-CRYPT}$2b$…`, or undefined if there is none: then the answer is no
+ * @param cost bcrypt's, used if there is no hash
  */
 export async function passwordMatches(
   password: string,
@@ -44,10 +44,10 @@ export class PasswordHasher {
   }
 
   /**
-   * @param password what parsePassword returned
-   * @param principal the name of the one who sets it
+   * @param password as parsePassword returned it
+   * @param principal the name of the caller that sets it
    * @returns `{BLF-CRYPT}$2b$…`, as Dovecot reads it
-   * @throws MailError busy when too many of this principal wait already
+   * @throws MailError busy if too many passwords of this principal wait already
    */
   hash(password: string, principal = ""): Promise<string> {
     return this.#turns.run(principal, async () => {

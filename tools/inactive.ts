@@ -8,6 +8,6 @@ export function refuseInactive(user: User): void {
   throw new MailError(
     "user_inactive",
     `The mailbox ${user.email} is inactive (soft-deleted).`,
-    text`Leave it so, unless you were asked to bring it back into service: then ${next("add-user")} with a new password, with which its old mail becomes readable, or the operator's ${operator(`user restore ${user.email}`)} with the old one.`,
+    text`Leave it so, unless you were asked to bring it back. Then use ${next("add-user")} with a new password, which also opens its old mail; or the operator restores it with its old password (${operator(`user restore ${user.email}`)}).`,
   );
 }

@@ -22,5 +22,5 @@ export const tools: readonly Tool[] = [
   addNode,
 ];
 
-/** Those that change nothing: all that there are with --read-only. */
+/** The tools that change nothing: --read-only offers only these. */
 export const readingTools: readonly Tool[] = tools.filter(({ effect }) => effect === "read");

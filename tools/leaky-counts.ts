@@ -1,9 +1,9 @@
-/** As many keys as are remembered; whoever comes with more loses sight of those that were quiet the longest. */
+/** Keys to remember. One more, and the key that was quiet longest is forgotten. */
 const MOST_KEYS = 10_000;
 
 interface Count {
   level: number;
-  /** When it was that level, in ms. */
+  /** When the level was that, in ms. */
   at: number;
 }
 
@@ -11,7 +11,7 @@ interface Count {
 export class LeakyCounts {
   readonly #perMs: number;
   readonly #clock: () => number;
-  /** The most recently counted last. */
+  /** In the order of their last event. */
   readonly #counts = new Map<string, Count>();
 
   /** @param clock ms since any moment, never backwards */
@@ -20,14 +20,14 @@ export class LeakyCounts {
     this.#clock = clock;
   }
 
-  /** What is left of what was counted. */
+  /** A key's count now, less what has leaked away. */
   level(key: string): number {
     const count = this.#counts.get(key);
     if (count === undefined) return 0;
     return Math.max(0, count.level - (this.#clock() - count.at) * this.#perMs);
   }
 
-  /** @returns the level with this one, or with so many */
+  /** @returns the level with these events */
   add(key: string, amount = 1): number {
     const level = this.level(key) + amount;
     this.#counts.delete(key);

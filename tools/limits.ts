@@ -3,20 +3,20 @@ import type { Principal } from "./principal.ts";
 import { RateLimit, tooMany } from "./rate-limit.ts";
 import type { ParsedCall } from "./tool.ts";
 
-/** Rows of an answer that count as one call: a page as it is by default. */
+/** Rows of an answer that count as one call: the default page. */
 const ROWS_A_CALL = 100;
 
-/** How many a minute each principal may make; those without a number are not limited. */
+/** Calls a minute for each principal; a kind without a number is not limited. */
 export interface CallsPerMinute {
   /** Calls of any kind. A list counts as one for each hundred of its rows. */
   calls?: number;
-  /** Of those, the ones that set a password. */
+  /** Calls that set a password. */
   passwords?: number;
-  /** Of those, the ones that cannot be taken back: whatever needs the scope `destroy`. */
+  /** Calls that cannot be undone: those that need the scope `destroy`. */
   destructive?: number;
 }
 
-/** Keeps one principal from taking all there is to take, and a confused assistant from removing it. */
+/** Keeps one principal from using the server up, and a confused assistant from removing everything. */
 export class CallLimits {
   readonly #calls: RateLimit;
   readonly #passwords: RateLimit;
@@ -30,13 +30,13 @@ export class CallLimits {
     this.#news = new RateLimit(1, clock);
   }
 
-  /** Counts a call, whatever becomes of it; what is returned says why there is none to be made now. */
+  /** Counts a call, whatever its outcome. @returns the refusal if the limit is reached */
   excess({ name }: Principal): MailError | undefined {
     const wait = this.#calls.take(name);
     return wait > 0 ? tooMany("calls", wait) : undefined;
   }
 
-  /** Counts the rows of an answer beyond those that its call is counted for. */
+  /** Counts a long answer's rows beyond the first hundred, which the call itself stands for. */
   charge({ name }: Principal, answer: Readonly<Record<string, unknown>>): void {
     const rows = Object.values(answer).reduce<number>(
       (sum, value) => sum + (Array.isArray(value) ? value.length : 0),
@@ -46,13 +46,13 @@ export class CallLimits {
   }
 
   /**
-   * Counts a call whose input is valid and which the principal may make.
+   * Counts an authorised call with valid input.
    *
-   * @throws MailError busy: not now
+   * @throws MailError busy if a limit is reached
    */
   admit({ name }: Principal, { password, scope }: ParsedCall): void {
     if (password !== undefined) refuseFor(this.#passwords.take(name), "passwords");
-    if (scope === "destroy") refuseFor(this.#destructive.take(name), "removals that cannot be taken back");
+    if (scope === "destroy") refuseFor(this.#destructive.take(name), "removals that cannot be undone");
   }
 
   /** Whether a refusal for a limit is the first that this principal got in a minute. */

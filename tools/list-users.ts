@@ -7,13 +7,13 @@ import { next, text } from "../src/mail/text.ts";
 import { decodeCursor, encodeCursor, foreignCursor, NextCursor, pageFields, Timestamp } from "./fields.ts";
 import { defineTool } from "./tool.ts";
 
-/** Of a search: to count on would take time that grows with the data. */
+/** Matches of a search to count. Counting more would take time that grows with the data. */
 const MOST_COUNTED = 10_000;
 
 export const listUsers = defineTool({
   endpoint: "list-users",
   title: "List mailboxes",
-  description: text`Lists and finds mailboxes, active and inactive (soft-deleted); with domain only that one's, with search those whose address begins so. Knows no people's names, passwords, space used or logins: updated_at is the last change of any kind. For counts use ${next("list-domains")}.`,
+  description: text`Lists and finds mailboxes, active and inactive (soft-deleted): domain limits it to one domain, search to addresses that begin so. It knows no people's names, passwords, space used or logins: updated_at is the last change of any kind. For counts use ${next("list-domains")}.`,
   effect: "read",
   input: z.strictObject({
     domain: DomainName.optional().describe("Only this domain's mailboxes."),
@@ -35,7 +35,7 @@ export const listUsers = defineTool({
   }),
   async run({ tables }, { domain, search, limit, cursor }) {
     const within = domain === undefined ? undefined : await tables.domains.get(domain);
-    // One of a search is for the same search in the same domain; else it could leave out what is sought.
+    // A search's cursor is for the same search in the same domain; elsewhere it could skip matches.
     const searched = search === undefined ? [] : [search.text, domain ?? ""];
     const after = cursor === undefined ? undefined : positionOf(cursor, searched, domain);
     const found =

@@ -8,14 +8,14 @@ export const liveFields = {
     .int()
     .nullable()
     .describe(
-      "Live on nodes whose applied_revision is at least this; null where access is for some domains only.",
+      "Live on nodes whose applied_revision is at least this; null if your access is limited to some domains.",
     ),
-  note: z.string().optional().describe("Why this is not live soon; absent where nodes call."),
+  note: z.string().optional().describe("Why this is not live soon; absent if nodes call."),
 };
 
 const NOT_SERVED =
   "Stored, but not live: no node that may serve this domain has called in the last 5 minutes. Tell the person so; the " +
-  "operator must add a node, or mend those that there are.";
+  "operator must add a node, or mend the ones there are.";
 
 /** The revision after a change of this domain, with a note while no node would serve it within a minute. */
 export async function liveness({ state, nodes }: Tables, at: string, domain: string) {

@@ -8,25 +8,25 @@ export const STALE_AFTER = 5 * 60_000;
 /** Nodes to judge in one turn of the event loop: a few ms, even if each has its own view. */
 const PAGE_ROWS = 250;
 
-/** ms to report the use of an ended key: the operator may be away. */
+/** How long the use of an ended key is reported, in ms: the operator may be away. */
 const ENDED_KEY_TOLD = 30 * 86_400_000;
 
 const ADDRESS_REFUSED = "address_refused";
 
 export const nodeStatuses = ["never", "current", "behind", "stale", "failing"] as const;
 
-/** How a node stands to the state that it must serve. */
+/** How a node compares with the state that it must serve. */
 export interface NodeCondition {
-  /** null while the node serves nothing of this history: a number of another says nothing about this one. */
+  /** null while the node serves nothing of this history: revisions of two histories do not compare. */
   appliedRevision: number | null;
   status: (typeof nodeStatuses)[number];
   /**
-   * One of reportReasons; or `digest_differs`: at the server's revision the node serves other records; or
-   * `address_refused`: since it called last it has been refused for its address.
+   * One of reportReasons; or `digest_differs`: the node serves other records at the server's revision; or
+   * `address_refused`: the server has refused its address since its last sync.
    */
   reason: string | null;
   reasonCount: number | null;
-  /** The last use of a key of the node that had ended, of the last 30 days, and before the operator renewed the key. */
+  /** The last use of an ended key of the node; null after 30 days, or once the operator has renewed the key. */
   endedKeyUse: Contact | null;
   hint: string | null;
 }
@@ -51,7 +51,7 @@ export async function* allConditions(tables: Tables, at: string): AsyncGenerator
   for await (const page of nodePages(tables)) yield* await conditionsOf(tables, at, page);
 }
 
-/** Judges nodes by what they said last and when they called. */
+/** Judges nodes by their last report and the time of their last call. */
 export async function conditionsOf(
   tables: Tables,
   at: string,
@@ -89,7 +89,7 @@ export async function conditionsOf(
   return judged;
 }
 
-/** True where the last that was heard of it within the time is that it may not call from where it is. */
+/** True if the node's last contact was refused for its address, at most STALE_AFTER ago. */
 function isRefused({ lastSync, refused }: SeenNode, at: string): boolean {
   if (refused === null || (lastSync !== null && lastSync.at >= refused.at)) return false;
   return Math.abs(Date.parse(at) - Date.parse(refused.at)) <= STALE_AFTER;
@@ -106,7 +106,7 @@ function statusOf(
   at: string,
 ): NodeCondition["status"] {
   if (lastSync === null) return "never";
-  // A time that is to come was noted before the clock was set back: no contact either.
+  // A time in the future is from before the clock was set back: it is no contact either.
   if (Math.abs(Date.parse(at) - Date.parse(lastSync.at)) > STALE_AFTER) return "stale";
   if (differs || (report !== null && report.status !== "applied")) return "failing";
   return agrees ? "current" : "behind";
@@ -115,13 +115,13 @@ function statusOf(
 function endedKeyHint(name: string, use: Contact | null): string | null {
   if (use === null) return null;
   return (
-    `A sync key of the node was used from ${use.address} after it had ended: somebody else may have it. See which machine that is ` +
-    "and who has the old key file, such as a copy or a backup of the node. Then an operator gives the node a fresh key at the " +
+    `A sync key of the node was used from ${use.address} after it had ended: somebody else may have it. Find out which machine that ` +
+    "is and who has the old key file, such as a copy or a backup of the node. Then an operator gives the node a new key at the " +
     `server's shell: m25-mail node rotate-key ${name}.`
   );
 }
 
-/** Only an operator at a shell can let removals through: the mail of a whole company may hang on it. */
+/** Names the operator's shell for removals: a whole company's mail may depend on them, so no assistant lets them through. */
 function hintOf(
   { name, report, refused }: SeenNode,
   status: NodeCondition["status"],
@@ -129,59 +129,59 @@ function hintOf(
 ): string | null {
   if (status === "never") {
     return (
-      "The node has not joined yet: on it, do the next_step that came with its key. If the key is lost, the operator " +
+      "The node has not joined yet: on the node, do the next_step that came with its key. If the key is lost, the operator " +
       `makes another: m25-mail node rotate-key ${name}.`
     );
   }
   if (status === "stale")
-    return "See on the node whether it runs and reaches the server: m25-mail-node status.";
+    return "Check on the node whether it runs and reaches the server: m25-mail-node status.";
   if (status === "behind" && report === null) {
     return (
-      "The node has called, but has not said yet what it serves: it does after its next poll, within a minute or two. Else see " +
-      "its log: m25-mail-node status."
+      "The node has called, but has not reported yet what it serves. It reports after its next poll, within a minute or two. " +
+      "If it does not, see its log: m25-mail-node status."
     );
   }
   if (status !== "failing") return null;
   if (reason === ADDRESS_REFUSED) {
     return (
-      `It polls from ${refused?.address ?? "an address"}, which is not registered for it, or somebody else has its key. If the address is right, an ` +
-      `operator lets it in at the server's shell: m25-mail node set ${name} --ip CIDR. It then comes back within 5 minutes.`
+      `The node polls from ${refused?.address ?? "an address"}, which is not registered for it, or somebody else has its key. If the address is ` +
+      `right, an operator allows it at the server's shell: m25-mail node set ${name} --ip CIDR. The node then comes back within 5 minutes.`
     );
   }
   if (reason === "removals_withheld") {
     return (
-      `The node keeps serving ${report?.count ?? "some"} mailboxes that were removed: many were at once, and then all later ` +
-      "removals wait too. If they are meant, an operator lets them go at the server's shell: " +
-      `m25-mail node accept ${name}; or at the node's, where it runs with --accept local: m25-mail-node accept. Else bring ` +
-      "them back: m25-mail user restore EMAIL, or restore FILE; or, where a wrong list of domains leaves them out, " +
+      `The node keeps serving ${report?.count ?? "some"} removed mailboxes, because many were removed at once; all later ` +
+      "removals wait too. If the removals are meant, an operator accepts them at the server's shell: " +
+      `m25-mail node accept ${name}; or at the node's, if it runs with --accept local: m25-mail-node accept. If not, bring the ` +
+      "mailboxes back: m25-mail user restore EMAIL, or restore FILE; or, if a wrong list of domains leaves them out, " +
       `m25-mail node set ${name} --domains LIST.`
     );
   }
   if (reason === "domain_elsewhere") {
     return (
-      `Postfix on the node refuses the mail of ${report?.count ?? "some"} served domains: a setting of its main.cf that comes first ` +
-      "names them, as mydestination names the node's own host name. An operator removes them there (m25-mail-node status on the " +
-      "node tells which) and reloads Postfix; or the host gets another name."
+      `Postfix on the node refuses the mail of ${report?.count ?? "some"} served domains: another setting of its main.cf names them ` +
+      "and comes first, as mydestination does with the node's own host name. An operator removes them there (m25-mail-node status " +
+      "on the node lists them) and reloads Postfix; or gives the host another name."
     );
   }
   if (reason === "maps_not_used") {
     return (
-      "Postfix on the node does not ask for the node's maps, so it refuses their mail. An operator installs the main.cf that " +
+      "Postfix on the node does not use the node's maps, so it refuses the mail of their domains. An operator installs the main.cf that " +
       "docs/nodes.md names, and reloads Postfix."
     );
   }
   if (reason === "digest_differs") {
     return (
-      "The node serves other records than the server has at that revision. An operator makes it take everything anew " +
-      "at the node's shell: stop its service, delete state.json and snapshot.ndjson in its folder, start it again."
+      "The node's records differ from the server's at that revision. An operator makes the node fetch everything again, at the " +
+      "node's shell: stop its service, delete state.json and snapshot.ndjson in its folder, start it again."
     );
   }
   if (report?.reason === "returned_history") {
     return (
-      "An older copy of the database answers under this address, in turn with another or in its place, and the node keeps what " +
-      "the later one said. Leave one of them: nodes go over to it once they hear nothing else; or, after m25-mail backup FILE " +
-      "and m25-mail restore FILE there, at their next try, within 5 minutes."
+      "An older copy of the database answers under this address, in turn with a later one or in its place; the node keeps the " +
+      "later state. Stop one of the two. Nodes go over to the other once they hear nothing else; or at their next try, within 5 " +
+      "minutes, after m25-mail backup FILE and m25-mail restore FILE there."
     );
   }
-  return "The node serves what it had and tries again within 5 minutes; its log has the details: m25-mail-node status.";
+  return "The node keeps serving its last state and tries again within 5 minutes; its log has the details: m25-mail-node status.";
 }

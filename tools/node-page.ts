@@ -11,12 +11,12 @@ export const nodePageFields = {
 
 interface NodePage {
   page: JudgedNode[];
-  /** On every page. */
+  /** On all pages. */
   total: number;
   nextCursor: string | null;
 }
 
-/** @throws MailError invalid_input: it is not a cursor of such a list */
+/** @throws MailError invalid_input for a cursor of another list */
 export async function nodePage(
   tables: Tables,
   at: string,
@@ -36,7 +36,7 @@ export async function nodePage(
   return { page, total, nextCursor: last === undefined ? null : encodeCursor([last.node.name]) };
 }
 
-/** The first nodes with the status that come after a name, and how many have it at all. */
+/** The first nodes with this status after a name, and how many nodes have the status. */
 async function withStatus(
   status: (typeof nodeStatuses)[number],
   all: AsyncIterable<JudgedNode>,

@@ -1,14 +1,14 @@
-/** What a caller may do: read lists, write, destroy what cannot be brought back, register nodes. */
+/** A caller's permissions: read lists, write, remove for good, register nodes. */
 export const scopes = ["read", "write", "destroy", "nodes"] as const;
 
 export type Scope = (typeof scopes)[number];
 
-/** Who is asking, and by which door; `serve` is the server itself. */
+/** The caller and its door; `serve` is the server itself. */
 export interface Principal {
   name: string;
   door: "stdio" | "mcp" | "rest" | "cli" | "page" | "serve";
   scopes: ReadonlySet<Scope>;
-  /** The only domains (A-labels) it may see and change, which leaves nodes out; undefined for all of them. */
+  /** The only domains (A-labels) that it may see and change; undefined for all, and for nodes. */
   domains?: ReadonlySet<string> | undefined;
   /** True for a client that can ask the operator for a scope that it lacks (OAuth). */
   mayAskForMore?: boolean;

@@ -1,7 +1,7 @@
 import { MailError } from "../src/mail/error.ts";
 import { LeakyCounts } from "./leaky-counts.ts";
 
-/** So many a minute by each key: all of them at once, or spread. */
+/** Limits the events of each key to a number a minute, all at once or spread. */
 export class RateLimit {
   readonly #perMinute: number | undefined;
   readonly #counts: LeakyCounts;
@@ -21,13 +21,13 @@ export class RateLimit {
     return 0;
   }
 
-  /** Counts so many more, whether there is room for them or not. */
+  /** Counts more events, even beyond the limit. */
   charge(key: string, amount: number): void {
     if (this.#perMinute !== undefined) this.#counts.add(key, amount);
   }
 }
 
-/** What a caller is told who has to wait so many seconds. */
+/** The refusal of a caller that must wait. */
 export function tooMany(what: string, seconds: number): MailError {
   return new MailError(
     "busy",

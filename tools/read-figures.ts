@@ -16,7 +16,7 @@ const Figures = z.object({
 
 export type Figures = z.output<typeof Figures>;
 
-/** What monitoring asks for: numbers of everything, and no name of anything. It is in no list of tools. */
+/** Counts for monitoring, without any name. It is in no list of tools. */
 export const readFigures = defineTool({
   endpoint: "read-figures",
   title: "Read the figures of the whole server",

@@ -1,6 +1,6 @@
 import { LOOPBACK_HOSTS } from "../src/mail/network.ts";
 
-/** Schemes that a browser itself acts upon; anything with a dot or a name of its own belongs to an app. */
+/** Schemes that a browser itself acts upon; any other belongs to an app. */
 const BROWSERS_OWN = new Set([
   "javascript",
   "data",
@@ -14,13 +14,13 @@ const BROWSERS_OWN = new Set([
   "mailto",
 ]);
 
-/** A program that listens on the person's own machine, on a port that it chooses as it starts (RFC 8252 7.3). */
+/** True for a program on the person's own machine, which chooses its port as it starts (RFC 8252 7.3). */
 export function isLoopback(redirectUri: string): boolean {
   const { protocol, hostname } = new URL(redirectUri);
   return protocol === "http:" && LOOPBACK_HOSTS.has(hostname);
 }
 
-/** True where an authorization code may be sent: HTTPS, this machine, or an app's own scheme. */
+/** True if an authorization code may be sent there: HTTPS, this machine, or an app's own scheme. */
 export function isRedirectUri(text: string): boolean {
   if (!URL.canParse(text) || text.includes("#") || /[\s\\]/.test(text)) return false;
   const { protocol, username, password } = new URL(text);

@@ -8,7 +8,7 @@ import { defineTool } from "./tool.ts";
 export const removeUser = defineTool({
   endpoint: "remove-user",
   title: "Remove a mailbox",
-  description: text`Takes a mailbox, active or inactive, out of service: within a minute its address bounces, its password stops working and open sessions end. By default it becomes inactive (soft-deleted): ${next("add-user")} re-activates it with its mail. With hard_delete: true it is gone for good and a new mailbox of that address begins empty: only when the person has said so ("delete" alone has not). Mail files stay on the nodes' disks until the operator deletes them.`,
+  description: text`Takes a mailbox, active or inactive, out of service: within a minute its address bounces, its password stops working and open sessions end. By default it becomes inactive (soft-deleted): ${next("add-user")} re-activates it with its mail. With hard_delete: true it is gone for good and a new mailbox of that address begins empty: only if the person asked for that ("delete" alone does not). Mail files stay on the nodes' disks until the operator deletes them.`,
   effect: "destroy",
   scopes: ["write", "destroy"],
   scope: ({ hard_delete }) => (hard_delete ? "destroy" : "write"),
@@ -23,7 +23,7 @@ export const removeUser = defineTool({
       .boolean()
       .describe("true: it was inactive before; a soft delete then changed nothing."),
     purge_at: Timestamp.optional().describe(
-      "When an inactive mailbox goes for good by itself, where that is set.",
+      "When the server removes the inactive mailbox for good, if it is set to.",
     ),
     ...liveFields,
   }),

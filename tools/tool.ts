@@ -5,10 +5,10 @@ import { field as fieldOf, joined, plainly, type Text, text, worded } from "../s
 import { pageFields } from "./fields.ts";
 import type { Principal, Scope } from "./principal.ts";
 
-/** What a tool does to the world; MCP annotations, REST method, scope and transaction derive from it. */
+/** A tool's effect; MCP annotations, REST method, scope and transaction derive from it. */
 export type Effect = "read" | "write" | "destroy";
 
-/** What a tool's `run` has at hand, inside the call's one transaction. */
+/** Passed to a tool's `run`, inside the call's one transaction. */
 export interface ToolContext {
   tables: Tables;
   principal: Principal;
@@ -19,23 +19,23 @@ export interface ToolContext {
   settings: Settings;
 }
 
-/** How the server is run, as far as results tell of it; undefined where it is not known. */
+/** Settings of the server that results mention; undefined if not known. */
 export interface Settings {
   /** The address by which nodes reach the server. */
   publicUrl?: string | undefined;
-  /** In days: when inactive mailboxes are removed for good. */
+  /** Days after which inactive mailboxes are removed for good. */
   purgeInactiveAfter?: number | undefined;
 }
 
-/** What a call would destroy, for a person to be asked about before. */
+/** A call's loss, which a person must confirm first. */
 export interface Loss {
-  /** What will be lost, as a question. */
+  /** Asks the person, and names what will be lost. */
   question: string;
-  /** Another one for every other caller, input and thing that would be lost. */
+  /** Differs for each caller, input and loss. */
   id: string;
 }
 
-/** A tool's input, parsed, with what call() must know before it may run. */
+/** A tool's parsed input, with all that call() must know before it runs the tool. */
 export interface ParsedCall {
   scope: Scope;
   password: string | undefined;
@@ -54,13 +54,13 @@ export interface Tool {
   effect: Effect;
   /** True for a write that overwrites what nobody can bring back. */
   replaces: boolean;
-  /** All that a call of it may need; a call needs one of them. */
+  /** The scopes that calls may need; each call needs one of them. */
   scopes: readonly Scope[];
-  /** True for what is of all domains together, as nodes are, and so for nobody who may see some only. */
+  /** True if it concerns all domains together, as nodes do; callers limited to some domains may not use it. */
   ofAllDomains: boolean;
   input: z.ZodObject;
   output: z.ZodObject;
-  /** @throws MailError invalid_input, saying every field that is wrong */
+  /** @throws MailError invalid_input, naming each wrong field */
   parse(input: unknown): ParsedCall;
 }
 
@@ -70,7 +70,7 @@ interface Definition<Input extends z.ZodObject, Output extends z.ZodObject> {
   title: string;
   description: string | Text;
   effect: Effect;
-  /** The scopes that a call may need, where it is not the one of the effect; the first is needed unless `scope` says another. */
+  /** The scopes that calls may need, if not the effect's own. A call needs the first unless `scope` names another. */
   scopes?: readonly [Scope, ...Scope[]];
   scope?: (input: z.output<Input>) => Scope;
   replaces?: boolean;
@@ -78,7 +78,7 @@ interface Definition<Input extends z.ZodObject, Output extends z.ZodObject> {
   input: Input;
   output: Output;
   run(context: ToolContext, input: Omit<z.output<Input>, "password">): Promise<z.input<Output>>;
-  /** For what cannot be undone. Its id need only tell apart what would be lost. */
+  /** Only for tools that destroy. Its id need differ only between losses. */
   loss?(context: ToolContext, input: Omit<z.output<Input>, "password">): Promise<Loss | undefined>;
 }
 
@@ -125,8 +125,8 @@ export function isSecret(field: unknown): boolean {
 }
 
 /**
- * Of the input of a refused call, the fields that are what they should be. Nothing else of it may be recorded:
- * a password may stand in the wrong place.
+ * The valid fields of a refused call's input. Nothing else of it may be recorded: a password may stand in the
+ * wrong place.
  */
 export function validArguments({ input }: Tool, raw: unknown): Record<string, unknown> {
   if (typeof raw !== "object" || raw === null) return {};
@@ -137,7 +137,7 @@ export function validArguments({ input }: Tool, raw: unknown): Record<string, un
   return recorded(input, Object.fromEntries(valid));
 }
 
-/** Without secrets, without what is not given, and without the place in a list; addresses as text. */
+/** The form for the audit log: no secrets, no absent fields, no page of a list; addresses as text. */
 function recorded(input: z.ZodObject, values: Record<string, unknown>): Record<string, unknown> {
   const entries = Object.entries(values).filter(
     ([name, value]) => value !== undefined && !(name in pageFields) && !isSecret(input.shape[name]),
@@ -152,7 +152,7 @@ function asText(value: unknown): unknown {
   return "text" in value ? value.text : value;
 }
 
-/** Names every field that is wrong, and never repeats a value: it may be a password in the wrong place. */
+/** Names each wrong field, and never repeats a value: it may be a password in the wrong place. */
 function invalidInput(error: z.ZodError, input: z.ZodObject): MailError {
   const fields = Object.keys(input.shape);
   const known: Text =
@@ -176,14 +176,14 @@ function problemOf(issue: z.core.$ZodIssue): Text {
   return text`${fieldOf(String(name))}${number}: ${inPlainWords(issue)}`;
 }
 
-/** Names some, where they look like names: what does not may be a secret in the wrong place. */
+/** Names unknown fields, if they look like names: other text may be a secret in the wrong place. */
 function unknownFields(keys: readonly string[]): string {
   const names = keys.filter((key) => /^[a-z_]{1,32}$/.test(key)).slice(0, 5);
-  if (names.length === 0) return "There is a field that this call does not have.";
+  if (names.length === 0) return "The input has a field that this call does not have.";
   return `This call does not have the field ${names.join(", ")}.`;
 }
 
-/** What zod expects, for people. There is no field for numbers that are not whole. */
+/** zod's types in plain words. No field takes fractions. */
 const kinds: Readonly<Record<string, string>> = {
   int: "a whole number",
   number: "a whole number",
@@ -203,10 +203,8 @@ function inPlainWords(issue: z.core.$ZodIssue): string {
     case "invalid_value":
       return `this must be one of: ${issue.values.join(", ")}.`;
     case "invalid_union":
-      // zod's own words say nothing.
-      return issue.message === "Invalid input"
-        ? "this has none of the forms that are accepted."
-        : issue.message;
+      // zod's own message says nothing.
+      return issue.message === "Invalid input" ? "this has none of the accepted forms." : issue.message;
     default:
       return issue.message;
   }

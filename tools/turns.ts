@@ -1,6 +1,6 @@
 import { MailError } from "../src/mail/error.ts";
 
-/** ms of tasks to start within one turn of the event loop. The rest starts in later turns, so that others are served. */
+/** Time in which tasks start within one turn of the event loop, in ms. The rest start in later turns, to let others go on. */
 const SHARE = 2;
 
 /** How many tasks run at a time, and how many wait. */
@@ -76,7 +76,7 @@ export class Turns {
     });
   }
 
-  /** Whether a task of this line that comes now need not wait for any other. */
+  /** Whether a new task of this line may start at once. */
   #isFirst(line: Line): boolean {
     if (line.waiting.length > 0 || !this.#mayStart(line)) return false;
     const next = this.#next();
@@ -121,7 +121,7 @@ export class Turns {
     });
   }
 
-  /** The lowest number of a turn that runs or is waited for. */
+  /** The lowest number among running and waiting turns. */
   #lowest(): number | undefined {
     let lowest: number | undefined;
     for (const line of this.#lines.values()) {
@@ -131,7 +131,7 @@ export class Turns {
     return lowest;
   }
 
-  /** The line whose turn it is. Forgets those of which nothing need be known any more. */
+  /** The line whose turn it is. Forgets idle lines that are not ahead of the others. */
   #next(): Line | undefined {
     const lowest = this.#lowest();
     let first: Line | undefined;

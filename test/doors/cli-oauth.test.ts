@@ -92,9 +92,7 @@ test.each([
     database,
   ]);
   expect(code).toBe(1);
-  expect(stderr).toMatch(
-    /^invalid_input: --redirect-uri, number 1: .*no address that a client may be sent back to.*https:/,
-  );
+  expect(stderr).toMatch(/^invalid_input: --redirect-uri, number 1: .*https:/);
 });
 
 test.each([

@@ -234,5 +234,5 @@ test("the list shows the address of a node that is refused for its address", asy
   expect(await poll(second, "203.0.113.7")).toBe(403);
   await expect
     .poll(listed)
-    .toMatchObject({ status: "failing", hint: expect.stringContaining("It polls from 203.0.113.7, which") });
+    .toMatchObject({ status: "failing", hint: expect.stringContaining("polls from 203.0.113.7, which") });
 });

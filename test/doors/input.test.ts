@@ -171,7 +171,7 @@ test("a misspelt argument is an error that names it, unless the name may be a se
     callText(server, "m25_mail_add_domain", { domain: "example.nl", [name]: "CANARY" });
   expect(await said("domian")).toMatch(/^invalid_input: This call does not have the field domian\./);
   for (const name of ["Hunter2!", "correct horse", "a".repeat(33), "wait-for-previous", "waitForPrevious"]) {
-    expect(await said(name)).toMatch(/^invalid_input: There is a field that this call does not have\. /);
+    expect(await said(name)).toMatch(/^invalid_input: The input has a field that this call does not have\. /);
   }
   expect(await said("domian")).not.toContain("CANARY");
   const many = Object.fromEntries(Array.from({ length: 9 }, (_, index) => ["abcdefghi".charAt(index), 1]));

@@ -79,7 +79,7 @@ test("the list shows why a node is refused for its address, and what to do, unti
   expect(await poll()).toBe(200);
   await expect
     .poll(() => listed("list-nodes"))
-    .toMatchObject({ status: "behind", reason: null, hint: expect.stringContaining("not said yet") });
+    .toMatchObject({ status: "behind", reason: null, hint: expect.stringContaining("not reported yet") });
 });
 
 test("a new key must not be cached", async () => {

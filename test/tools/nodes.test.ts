@@ -88,7 +88,7 @@ test("accepting removals tells how many were withheld and on which nodes to repe
   });
   await report("pi", withheld(17));
   const both = { names: ["mx", "pi"], withheld: 17, not_arrived: ["mx"] };
-  const mixed = /^at once on a node that waits.*; not on the nodes of not_arrived: /;
+  const mixed = /^at once on a node that waits.*; not on the nodes in not_arrived: /;
   expect(await accept({ all: true })).toMatchObject({ ...both, takes_effect: expect.stringMatching(mixed) });
   await report("mx", { history: "f".repeat(32), ...withheld(500) });
   expect(await accept({ all: true })).toMatchObject(both);
@@ -96,7 +96,7 @@ test("accepting removals tells how many were withheld and on which nodes to repe
     names: ["mx"],
     withheld: 0,
     takes_effect: expect.stringMatching(
-      /^not on the nodes of .* when m25-mail node list shows them withholding$/,
+      /^not on the nodes in not_arrived: .* m25-mail node list shows them withholding$/,
     ),
     not_arrived: ["mx"],
   });
@@ -138,7 +138,7 @@ test("a node with another digest than the server at that revision is failing, wi
     status: "failing",
     applied_revision: 2,
     reason: "digest_differs",
-    hint: expect.stringContaining("take everything anew"),
+    hint: expect.stringContaining("delete state.json and snapshot.ndjson"),
   });
   // The server cannot judge the digest of an earlier revision.
   expect(await listed({ contact: 1, report: { revision: 1, digest: "f".repeat(64) } })).toMatchObject({
@@ -312,7 +312,7 @@ test.each<[string, Seen, RegExp | null]>([
   [
     "has called and said nothing yet",
     { contact: 0 },
-    /does after its next poll, within a minute or two.* m25-mail-node status/,
+    /reports after its next poll, within a minute or two.* m25-mail-node status/,
   ],
   ["is behind", { contact: 0, report: { revision: 1 } }, null],
   ["serves what it should", { contact: 0, report: {} }, null],
@@ -320,12 +320,12 @@ test.each<[string, Seen, RegExp | null]>([
   [
     "withholds removals",
     { contact: 1, report: { status: "withheld", reason: "removals_withheld", count: 7 } },
-    /serving 7 mailboxes.*all later removals wait too.*node accept pi; or at the node.s, where it runs with --accept local: m25-mail-node accept\. .*user restore EMAIL.*restore FILE.*node set pi --domains/,
+    /serving 7 removed mailboxes.*all later removals wait too.*node accept pi; or at the node.s, if it runs with --accept local: m25-mail-node accept\. .*user restore EMAIL.*restore FILE.*node set pi --domains/,
   ],
   [
     "hears two histories",
     { contact: 1, report: { status: "refused", reason: "returned_history" } },
-    /restore FILE there, at their next try, within 5 minutes/,
+    /within 5 minutes, after m25-mail backup FILE and m25-mail restore FILE there/,
   ],
 ])("the list's hint for a node that %s names the next step, if any", async (_, seen, hint) => {
   expect((await listed(seen)).hint).toEqual(hint === null ? null : expect.stringMatching(hint));

@@ -3,7 +3,7 @@ import { MailError } from "../../src/mail/error.ts";
 
 const UNITS: Readonly<Record<string, number>> = { d: 86_400_000, h: 3_600_000 };
 
-/** How long something is to last: days or hours from now, or a day that is its last (UTC). */
+/** How long something lasts: days or hours from now, or its last day (UTC). */
 export const Expiry = z
   .string()
   .regex(
@@ -13,7 +13,7 @@ export const Expiry = z
 
 /**
  * @returns when it ends, RFC 3339 UTC
- * @throws MailError invalid_input for a day that is over, or no day
+ * @throws MailError invalid_input for a day in the past, or no date
  */
 export function endOf(expiry: string, now: Date): string {
   const [, count, unit = ""] = /^(\d+)([dh])$/.exec(expiry) ?? [];
@@ -24,7 +24,7 @@ export function endOf(expiry: string, now: Date): string {
   }
   throw new MailError(
     "invalid_input",
-    `${expiry} is over already, or is no day.`,
+    `${expiry} is in the past, or no date.`,
     "Give days or hours from now, such as 90d or 12h, or the last day, such as 2027-01-31.",
   );
 }

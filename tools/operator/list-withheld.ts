@@ -18,7 +18,7 @@ export const listWithheld = defineTool({
     nodes: z.array(
       z.object({
         name: z.string(),
-        count: z.int().nullable().describe("Removed mailboxes that it keeps serving, as it said last."),
+        count: z.int().nullable().describe("Removed mailboxes that it keeps serving, by its last report."),
       }),
     ),
     total: z.int().describe("All nodes that withhold removals."),

@@ -12,8 +12,8 @@ import { defineTool } from "../tool.ts";
 const TAKES_EFFECT = "at once on a node that waits for changes, else at its next poll";
 
 const NOT_YET =
-  "not on the nodes of not_arrived: they have not said yet that they serve this history, as after a restore or when they are " +
-  "new, and heed no acceptance from before they came to it. Say it again when m25-mail node list shows them withholding";
+  "not on the nodes in not_arrived: they have not reported this history yet (new nodes, or after a restore), and ignore an " +
+  "earlier acceptance. Accept again when m25-mail node list shows them withholding";
 
 export const setNode = defineTool({
   endpoint: "set-node",
@@ -70,7 +70,7 @@ export const rotateKey = defineTool({
   async run({ tables, at, settings }, { name }) {
     const key = newCredential("syncKey");
     const end = await tables.nodes.addOperatorsKey(name, key, keyEnd(new Date(at)), at);
-    const step = `${joinStep(settings, "rm /etc/m25-mail-node/key, then ")} The old key ends with that, and at the latest at ${end}.`;
+    const step = `${joinStep(settings, "rm /etc/m25-mail-node/key, then ")} The old key ends then, or at ${end} at the latest.`;
     return { name, sync_key: key.text, old_key_ends_at: end, next_step: step };
   },
 });
@@ -85,13 +85,11 @@ export const acceptRemovals = defineTool({
   output: z.object({
     names: z.array(z.string()),
     revision: z.int(),
-    withheld: z.int().describe("Mailboxes that they withheld when they reported last."),
+    withheld: z.int().describe("Mailboxes that they withhold, by their last reports."),
     takes_effect: z.string(),
     not_arrived: z
       .array(z.string())
-      .describe(
-        "Nodes that have not come to this history yet: what they withhold then is to be accepted then.",
-      ),
+      .describe("Nodes that have not reported this history yet: accept again once they withhold removals."),
   }),
   async run({ tables }, { name, all }) {
     if ((name === undefined) !== all) {
@@ -104,7 +102,7 @@ export const acceptRemovals = defineTool({
     const revision = await tables.state.revision();
     const history = await tables.state.history();
     const accepted = await tables.nodes.acceptRemovals(name, revision);
-    // One that has not said yet that it serves something of this history heeds no acceptance that it finds there.
+    // A node ignores an acceptance from before its first report of this history.
     const hasArrived = ({ report }: MailNode) => report?.history === history;
     const arrived = accepted.filter(hasArrived);
     const notArrived = accepted.filter((node) => !hasArrived(node)).map((node) => node.name);
@@ -144,7 +142,7 @@ export const removeNode = defineTool({
       .string()
       .nullable()
       .describe(
-        "Limits it as it was, once it is added anew and before it joins; null where it was not limited.",
+        "Command that limits it as before, after adding it again and before it joins; null if it was not limited.",
       ),
   }),
   async run({ tables, at }, { name }) {

@@ -8,9 +8,9 @@ const ClientName = z
     /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/,
     "A client's name has 1 to 63 letters, digits, dots, hyphens or underscores.",
   )
-  .describe("The client's name on the page where it is allowed, and its client id.");
+  .describe("The client's name on the consent page, and its client id.");
 
-/** Clients that do not identify themselves by a document. They have no secret: PKCE stands in for it. */
+/** For clients without a metadata document. They have no secret: PKCE replaces it. */
 export const addOAuthClient = defineTool({
   endpoint: "add-oauth-client",
   title: "Register an OAuth client",
@@ -25,7 +25,7 @@ export const addOAuthClient = defineTool({
           .max(2000)
           .refine(
             isRedirectUri,
-            "this is no address that a client may be sent back to. It takes https://…, http:// on localhost, 127.0.0.1 or [::1], or an app's own scheme, without a user name or #.",
+            "a client cannot be sent back to this address. Use https://…, http:// on localhost, 127.0.0.1 or [::1], or an app's own scheme, without a user name or #.",
           ),
       )
       .min(1)
@@ -56,7 +56,7 @@ export const listOAuthClients = defineTool({
 export const removeOAuthClient = defineTool({
   endpoint: "remove-oauth-client",
   title: "Remove an OAuth client",
-  description: "Removes a client that was registered here, and ends what it was allowed.",
+  description: "Removes a client that was registered here, and ends its grants.",
   effect: "write",
   input: z.strictObject({ name: ClientName }),
   output: z.object({ client_id: z.string() }),

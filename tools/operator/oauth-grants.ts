@@ -4,8 +4,8 @@ import { defineTool } from "../tool.ts";
 
 export const listGrants = defineTool({
   endpoint: "list-oauth-grants",
-  title: "List what OAuth clients were allowed",
-  description: "Lists the grants that are alive, never their tokens.",
+  title: "List OAuth grants",
+  description: "Lists the valid grants of OAuth clients, never their tokens.",
   effect: "read",
   input: z.strictObject({}),
   output: z.object({
@@ -28,8 +28,8 @@ export const listGrants = defineTool({
 
 export const revokeGrant = defineTool({
   endpoint: "revoke-oauth-grant",
-  title: "End what an OAuth client was allowed",
-  description: "Ends a grant: its access and refresh tokens are worth nothing at once.",
+  title: "End an OAuth grant",
+  description: "Ends a grant: its access and refresh tokens stop working at once.",
   effect: "write",
   input: z.strictObject({
     id: z.string().regex(/^[0-9a-f]{8}$/, "A grant's id has 8 hexadecimal digits."),

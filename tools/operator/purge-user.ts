@@ -7,7 +7,7 @@ import { defineTool } from "../tool.ts";
 export const purgeUser = defineTool({
   endpoint: "purge-user",
   title: "Remove a soft-deleted mailbox for good",
-  description: "Removes an inactive mailbox for good: it can be restored no more.",
+  description: "Removes an inactive mailbox for good: it can no longer be restored.",
   effect: "destroy",
   input: z.strictObject({ email: EmailAddress }),
   output: z.object({ email: z.string() }),

@@ -7,16 +7,16 @@ export const setOperatorPassword = defineTool({
   endpoint: "set-operator-password",
   title: "Set the operator's password",
   description:
-    "Sets the password of the page at /, and of the page on which OAuth clients are allowed. All sign-ins end.",
+    "Sets the password of the operator's page at / and of the OAuth consent page. Ends all sign-ins.",
   effect: "write",
   input: z.strictObject({ password: OperatorPassword }),
   output: z.object({
     changed_at: Timestamp,
-    grants: z.int().describe("What was allowed before still stands."),
+    grants: z.int().describe("Grants of OAuth clients, which stay valid."),
   }),
   async run({ tables, at, passwordHash }) {
     await tables.operator.setPasswordHash(passwordHash, at);
-    // Whoever signed in with the former password must not go on to allow something.
+    // A sign-in with the former password must not go on to allow a client.
     await tables.oauth.endRequests();
     return { changed_at: at, grants: (await tables.grants.all(at)).length };
   },

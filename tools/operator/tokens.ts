@@ -5,7 +5,7 @@ import { Timestamp } from "../fields.ts";
 import { defineTool } from "../tool.ts";
 import { Expiry, endOf } from "./expiry.ts";
 
-/** Who acts in the audit log without a token. */
+/** Principals of the audit log that have no token. */
 const RESERVED = new Set(["operator", "retention"]);
 
 const TokenName = z
@@ -16,9 +16,9 @@ const TokenName = z
   )
   .refine(
     (name) => !RESERVED.has(name.toLowerCase()),
-    "this name is the server's own: in the audit log it could not be told from the operator.",
+    "this name is reserved: the audit log uses it for the operator or the server.",
   )
-  .describe("A name by which to know the token later, e.g. claude-desktop.");
+  .describe("A name by which to recognise the token later, e.g. claude-desktop.");
 
 /** Access tokens for HTTP are made at the server's shell only: no token may make another. */
 export const createToken = defineTool({
@@ -28,7 +28,7 @@ export const createToken = defineTool({
   effect: "write",
   input: z.strictObject({
     name: TokenName,
-    scopes: accessFields.scopes.optional().describe("What it may do; everything by default."),
+    scopes: accessFields.scopes.optional().describe("The token's permissions; all by default."),
     domains: accessFields.domains
       .optional()
       .describe("The only domains that it may see and change, registered or not yet; all by default."),
@@ -56,7 +56,7 @@ export const createToken = defineTool({
 export const listTokens = defineTool({
   endpoint: "list-tokens",
   title: "List access tokens",
-  description: "Lists access tokens, never the tokens themselves.",
+  description: "Lists access tokens with scopes and expiry, never the tokens themselves.",
   effect: "read",
   input: z.strictObject({}),
   output: z.object({
