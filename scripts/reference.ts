@@ -1,13 +1,14 @@
 /** The pages of docs/reference, each written anew from the code that it describes. */
 import { help as nodeHelp } from "../src/agent/help.ts";
-import { help, serveFlags, stdioFlags } from "../src/doors/cli/help.ts";
-import { usages } from "../src/doors/cli/usage.ts";
+import { environmentName, flagUsage } from "../src/command-line/flags.ts";
+import { help } from "../src/doors/cli/help.ts";
+import { callOf, json, usages } from "../src/doors/cli/usage.ts";
 import { statuses } from "../src/doors/http/problem.ts";
 import { restRequest } from "../src/doors/http/wording.ts";
 import { overMcp } from "../src/doors/mcp/wording.ts";
 import { type FieldSchema, inputSchema, outputSchema } from "../src/doors/schema.ts";
 import { Metrics } from "../src/log/metrics.ts";
-import { environmentName, type FlagName, flags } from "../src/program/config.ts";
+import { settingHelp, settings, settingsOf } from "../src/program/settings.ts";
 import { tools } from "../tools/index.ts";
 import type { Figures } from "../tools/read-figures.ts";
 import { mcpName, type Tool } from "../tools/tool.ts";
@@ -83,39 +84,34 @@ function restPage(): string {
 }
 
 function commandLinePage(): string {
-  const withJson = usages.filter(({ options = [] }) => options.some(([flag]) => flag === "--json"));
-  const without = usages.filter((usage) => !withJson.includes(usage)).map(({ call }) => `\`${call}\``);
-  const options = usages.flatMap(({ call, options: own = [] }) =>
-    own
-      .filter(([flag]) => flag !== "--json")
-      .map(([flag, meaning]) => [`\`m25-mail ${call}\``, `\`${flag}\``, meaning]),
+  const calls = usages.map((usage) => [`\`m25-mail ${callOf(usage)}\``, usage.does]);
+  const without = usages
+    .filter(({ flags = {} }) => !("json" in flags))
+    .map((usage) => `\`${callOf(usage)}\``);
+  const flags = usages.flatMap((usage) =>
+    Object.entries(usage.flags ?? {})
+      .filter(([, flag]) => flag !== json)
+      .map(([name, flag]) => [`\`m25-mail ${callOf(usage)}\``, `\`${flagUsage(name, flag)}\``, flag.help]),
   );
   return page(
     "The command `m25-mail`",
     "`m25-mail COMMAND --help` says the same at the shell. Each command takes `--db FILE`; [Settings](settings.md) has the flags of\n" +
       "`serve` and `stdio`. An ENDPOINT is a tool's name without `m25_mail_`, with hyphens: [Tools](tools.md) has the fields.",
-    table(
-      ["command", "what it does"],
-      usages.map(({ call, does }) => [`\`m25-mail ${call}\``, does]),
-    ),
+    table(["command", "what it does"], calls),
     "## Flags",
     `All commands but ${without.join(", ")} take \`--json\`: the result as JSON, for programs.`,
-    table(["command", "flag", "meaning"], options),
+    table(["command", "flag", "meaning"], flags),
   );
 }
 
 function settingsPage(): string {
-  const names = Object.keys(flags) as FlagName[];
-  const rows = names.map((name) => {
-    const { placeholder, help: meaning } = flags[name];
-    const commands = [serveFlags.includes(name) && "serve", stdioFlags.includes(name) && "stdio"];
-    return [
-      `\`${`--${name} ${placeholder}`.trimEnd()}\``,
-      `\`${environmentName(name)}\``,
-      commands.filter(Boolean).join(", "),
-      meaning,
-    ];
-  });
+  const servers = ["serve", "stdio"] as const;
+  const rows = Object.entries(settings).map(([name, setting]) => [
+    `\`${flagUsage(name, setting)}\``,
+    `\`${environmentName(name)}\``,
+    servers.filter((server) => name in settingsOf(server)).join(", "),
+    settingHelp(setting),
+  ]);
   return page(
     "Settings",
     "The settings of `m25-mail serve` and `m25-mail stdio`. A flag wins over its environment variable. The node's program has\n" +

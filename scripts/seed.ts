@@ -1,10 +1,24 @@
 import { randomBytes } from "node:crypto";
 import { seedDatabase } from "../db/seed.ts";
+import { UsageError } from "../src/command-line/usage-error.ts";
 import { parseArguments } from "../src/doors/cli/arguments.ts";
-import { exitCodes, showRefusal } from "../src/doors/cli/call.ts";
+import { showRefusal } from "../src/doors/cli/call.ts";
+import { exitCodes } from "../src/doors/cli/exit.ts";
+import type { Usage } from "../src/doors/cli/usage.ts";
 import { MailError } from "../src/mail/error.ts";
-import { storeConfig, UsageError } from "../src/program/config.ts";
+import { storeConfig } from "../src/program/config.ts";
 import { PasswordHasher } from "../tools/hash.ts";
+
+const usage: Usage = {
+  name: "npm run seed --",
+  does: "makes a database for benchmarks and trials",
+  flags: {
+    users: { placeholder: "N", help: "" },
+    domains: { placeholder: "M", help: "" },
+    help: { placeholder: "", help: "" },
+  },
+  settings: "password",
+};
 
 const USAGE = `npm run seed -- --db FILE --users N --domains M
 
@@ -15,7 +29,7 @@ All of them have the one password that is printed on stderr.
 process.exitCode = await seed(process.argv.slice(2)).catch(exitCodeOf);
 
 async function seed(argv: string[]): Promise<number> {
-  const { values } = parseArguments(argv, ["db", "users", "domains", "hash-cost"], ["help"], []);
+  const { values } = parseArguments(usage, argv);
   if (values.help === true) {
     process.stdout.write(USAGE);
     return exitCodes.done;
@@ -46,9 +60,6 @@ function exitCodeOf(error: unknown): number {
     process.stderr.write(`${error.message}\nUsage: ${USAGE}`);
     return exitCodes.usage;
   }
-  if (error instanceof MailError) {
-    showRefusal(error);
-    return exitCodes.refused;
-  }
+  if (error instanceof MailError) return showRefusal(error);
   throw error;
 }

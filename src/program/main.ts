@@ -8,32 +8,20 @@ import { PasswordHasher } from "../../tools/hash.ts";
 import { readingTools, tools } from "../../tools/index.ts";
 import { CallLimits } from "../../tools/limits.ts";
 import { operator, type Principal } from "../../tools/principal.ts";
-import { type FlagValues, parseArguments } from "../doors/cli/arguments.ts";
-import { exitCodes, showRefusal } from "../doors/cli/call.ts";
-import {
-  commandHelp,
-  help,
-  helpAtHand,
-  serveFlags,
-  stdioFlags,
-  storeFlags,
-  toolNamed,
-} from "../doors/cli/help.ts";
+import { UsageError } from "../command-line/usage-error.ts";
+import { parseArguments } from "../doors/cli/arguments.ts";
+import { showRefusal } from "../doors/cli/call.ts";
+import { exitCodeOf, exitCodes } from "../doors/cli/exit.ts";
+import { commandHelp, help, helpAtHand } from "../doors/cli/help.ts";
 import { OutputFailure, writeOut } from "../doors/cli/output.ts";
+import { toolNamed } from "../doors/cli/tool-usage.ts";
+import { type Usage, usageFor } from "../doors/cli/usage.ts";
 import { isRepaired } from "../doors/utf8.ts";
 import { callFields } from "../log/call-log.ts";
 import { jsonLog } from "../log/json-log.ts";
 import { type Log, stderrLog } from "../log/log.ts";
 import { MailError } from "../mail/error.ts";
-import {
-  type FlagName,
-  flags,
-  type StoreConfig,
-  serveConfig,
-  stdioConfig,
-  storeConfig,
-  UsageError,
-} from "./config.ts";
+import { type StoreConfig, serveConfig, stdioConfig, storeConfig } from "./config.ts";
 import { version } from "./version.ts";
 
 const log = stderrLog();
@@ -43,21 +31,34 @@ process.stdout.on("error", () => {}); // each write is told of it
 const CLEARED = "\r\x1b[K";
 
 const typed = process.argv.slice(2);
-process.exitCode = await main(typed).catch(exitCodeOf);
+process.exitCode = await main(typed).catch(failure);
 
-async function main([command = "--help", ...argv]: string[]): Promise<number> {
-  if (typed.some(isRepaired)) throw new UsageError("An argument is not valid UTF-8.");
+async function main(words: string[]): Promise<number> {
+  const [command = "--help", ...argv] = words;
+  if (words.some(isRepaired)) throw new UsageError("An argument is not valid UTF-8.");
   if (command === "--help" || command === "help") return print(help());
   if (command === "--version" || argv.includes("--version")) return print(`m25-mail ${version}\n`);
-  if (argv.includes("--help")) return print(commandHelp([command, ...argv]));
-  if (command === "serve") return serveCommand(argv);
-  if (command === "stdio") return stdioCommand(argv);
-  if (command === "backup") return backupCommand(argv);
-  if (command === "restore") return restoreCommand(argv);
+  if (argv.includes("--help")) return print(commandHelp(words));
+  const usage = usageFor(words);
+  switch (usage?.name) {
+    case "serve":
+      return serveCommand(usage, argv);
+    case "stdio":
+      return stdioCommand(usage, argv);
+    case "backup":
+      return backupCommand(usage, argv);
+    case "restore":
+      return restoreCommand(usage, argv);
+    default:
+      return databaseCommand(words);
+  }
+}
+
+async function databaseCommand(words: readonly string[]): Promise<number> {
   // The operator's commands are half of the program, which stdio and serve need not wait for.
   const { storeCommand } = await import("../doors/cli/commands.ts");
-  const found = storeCommand(command, argv);
-  if (found === undefined) throw unknownCommand(command, argv);
+  const found = storeCommand(words);
+  if (found === undefined) throw unknownCommand(words);
   const config = storeConfig(found.values, process.env);
   const store = openStore(config.db, { create: false });
   try {
@@ -67,7 +68,7 @@ async function main([command = "--help", ...argv]: string[]): Promise<number> {
   }
 }
 
-function unknownCommand(command: string, argv: readonly string[]): UsageError {
+function unknownCommand([command = "", second = ""]: readonly string[]): UsageError {
   if (command.startsWith("-")) {
     return new UsageError("Flags come after the command: m25-mail COMMAND --db FILE.");
   }
@@ -76,7 +77,7 @@ function unknownCommand(command: string, argv: readonly string[]): UsageError {
       `There is no command ${command}, but an operation of that name: m25-mail call ${command} …`,
     );
   }
-  return new UsageError(`There is no command ${[command, argv[0] ?? ""].join(" ").trim()}.`);
+  return new UsageError(`There is no command ${`${command} ${second}`.trim()}.`);
 }
 
 /** The database of a server, which is made where there is none. */
@@ -97,24 +98,13 @@ function runtimeOf(store: Runtime["store"], config: StoreConfig, log: Log): Runt
   };
 }
 
-/** What flags alone say. */
-function settings(argv: readonly string[], names: readonly FlagName[]): FlagValues {
-  const isSwitch = (name: FlagName) => flags[name].placeholder === "";
-  return parseArguments(
-    argv,
-    names.filter((name) => !isSwitch(name)),
-    names.filter(isSwitch),
-    [],
-  ).values;
-}
-
-async function openLog(config: StoreConfig): Promise<Log> {
+async function openLog(config: Pick<StoreConfig, "log-format" | "log-level">): Promise<Log> {
   if (config["log-format"] === "text") return stderrLog(config["log-level"]);
   return jsonLog(config["log-level"]);
 }
 
-async function serveCommand(argv: string[]): Promise<number> {
-  const config = serveConfig(settings(argv, serveFlags), process.env);
+async function serveCommand(usage: Usage, argv: readonly string[]): Promise<number> {
+  const config = serveConfig(parseArguments(usage, argv).values, process.env);
   // The HTTP stack takes longer to load than all else: stdio and the commands do without it.
   const { serve } = await import("./serve.ts");
   const { refuseLeftover } = await import("./first-token.ts");
@@ -128,8 +118,8 @@ async function serveCommand(argv: string[]): Promise<number> {
   return endNow();
 }
 
-async function stdioCommand(argv: string[]): Promise<number> {
-  const config = stdioConfig(settings(argv, stdioFlags), process.env);
+async function stdioCommand(usage: Usage, argv: readonly string[]): Promise<number> {
+  const config = stdioConfig(parseArguments(usage, argv).values, process.env);
   const principal: Principal = { ...operator("stdio"), scopes: config.scopes, domains: config.domains };
   const offered = config["read-only"] ? readingTools : tools;
   if (toolsFor(principal, offered).length === 0) {
@@ -153,15 +143,15 @@ async function stdioCommand(argv: string[]): Promise<number> {
   return endNow();
 }
 
-async function backupCommand(argv: string[]): Promise<number> {
-  const { db, file } = databaseAndFile(argv);
+async function backupCommand(usage: Usage, argv: readonly string[]): Promise<number> {
+  const { db, file } = databaseAndFile(usage, argv);
   const replaced = await backUp(db, file);
   log.info(`${db} is copied to ${file}${replaced ? ", in place of the older backup there" : ""}`);
   return exitCodes.done;
 }
 
-async function restoreCommand(argv: string[]): Promise<number> {
-  const { db, file } = databaseAndFile(argv);
+async function restoreCommand(usage: Usage, argv: readonly string[]): Promise<number> {
+  const { db, file } = databaseAndFile(usage, argv);
   const stop = new AbortController();
   void stopSignal().then(() => stop.abort());
   const options = { stop: stop.signal, progress: process.stderr.isTTY ? showProgress : () => {} };
@@ -174,8 +164,8 @@ async function restoreCommand(argv: string[]): Promise<number> {
   return exitCodes.done;
 }
 
-function databaseAndFile(argv: readonly string[]): { db: string; file: string } {
-  const { values, positionals } = parseArguments(argv, storeFlags, [], ["FILE"]);
+function databaseAndFile(usage: Usage, argv: readonly string[]): { db: string; file: string } {
+  const { values, positionals } = parseArguments(usage, argv);
   const [file = ""] = positionals;
   return { db: storeConfig(values, process.env).db, file };
 }
@@ -205,24 +195,19 @@ async function print(text: string): Promise<number> {
   return exitCodes.done;
 }
 
-function exitCodeOf(error: unknown): number {
-  if (error instanceof UsageError) {
-    process.stderr.write(`${error.message}\nSee: ${helpAtHand(typed)}\n`);
-    return exitCodes.usage;
-  }
-  if (error instanceof OutputFailure) {
-    if (error.code === "EPIPE") return exitCodes.done; // the reader of a list wanted its first lines only
-    process.stderr.write(`${error.message}\n`);
-    return exitCodes.output;
-  }
-  if (error instanceof MailError) {
-    return showRefusal(error);
-  }
-  return startFailure(error, log);
+/** Says on stderr why the program ends, and gives its exit code. */
+function failure(error: unknown): number {
+  if (error instanceof MailError) return showRefusal(error);
+  const code = exitCodeOf(error);
+  if (code === exitCodes.done) return code;
+  if (error instanceof UsageError) process.stderr.write(`${error.message}\nSee: ${helpAtHand(typed)}\n`);
+  else if (error instanceof OutputFailure) process.stderr.write(`${error.message}\n`);
+  else explainStart(error, log);
+  return code;
 }
 
 /** What keeps a server from listening is told in plain words; anything else is a bug. */
-function startFailure(error: unknown, { error: report }: Log): number {
+function explainStart(error: unknown, { error: report }: Log): void {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   const address = error instanceof Error && "address" in error ? String(error.address) : "";
   const port = error instanceof Error && "port" in error ? String(error.port) : "";
@@ -237,5 +222,4 @@ function startFailure(error: unknown, { error: report }: Log): number {
   } else {
     report("m25-mail stopped on a bug", error);
   }
-  return exitCodes.refused;
 }

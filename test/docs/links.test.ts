@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { describe, expect, test } from "vitest";
 import { commandNames } from "../../src/agent/flags.ts";
-import { nameOf, usages } from "../../src/doors/cli/usage.ts";
+import { usages } from "../../src/doors/cli/usage.ts";
 import { tools } from "../../tools/index.ts";
 import { anchorsOf, pages, ROOT, textOf } from "./pages.ts";
 
@@ -77,7 +77,7 @@ describe("the pages of docs/", () => {
 
 test.each(pages)("the commands that %s names in its text exist", (page) => {
   const calls = ["call ENDPOINT", ...tools.map(({ endpoint }) => `call ${endpoint}`)];
-  const atServer = [...usages.map(nameOf).filter((name) => name !== "call"), ...calls];
+  const atServer = [...usages.map(({ name }) => name).filter((name) => name !== "call"), ...calls];
   const named = [...textOf(page).matchAll(/`m25-mail(-node)? ([a-z][^`]*)`/g)];
   const unknown = named.filter(([, node, words = ""]) => {
     const known = node === undefined ? atServer : commandNames;

@@ -6,7 +6,7 @@ import { openStore } from "../../db/sqlite.ts";
 import packageJson from "../../package.json" with { type: "json" };
 import { storeCommand } from "../../src/doors/cli/commands.ts";
 import { commandHelp } from "../../src/doors/cli/help.ts";
-import { nameOf, type Usage, usages } from "../../src/doors/cli/usage.ts";
+import { type Usage, usages } from "../../src/doors/cli/usage.ts";
 import { tools } from "../../tools/index.ts";
 import { ENTRY, m25mail } from "../support/program.ts";
 import { PASSWORD, temporaryFolder, testRuntime } from "../support/store.ts";
@@ -201,20 +201,20 @@ test("the help of call lists the nine operations, one a line, also after an unkn
   expect(byItsOtherName.stdout).not.toContain("m25_mail_");
 });
 
-const atTheServer = usages.filter((usage) => !/^(serve|stdio|call|backup|restore)\b/.test(usage.call));
+const atTheServer = usages.filter(({ name }) => !/^(serve|stdio|call|backup|restore)$/.test(name));
 
 /** Returns the words of a command line, without flags. */
-function wordsOf(usage: Usage): string[] {
-  const given = usage.call.split(" | ")[0]?.match(/\b[A-Z]+\b/g) ?? [];
-  return [...nameOf(usage).split(" "), ...given];
+function wordsOf({ name, takes = "" }: Usage): string[] {
+  const given = takes.split(" | ")[0]?.match(/\b[A-Z]+\b/g) ?? [];
+  return [...name.split(" "), ...given];
 }
 
 test("only commands that set a password take a hash cost, and only their help mentions it", async () => {
   const lines = [...atTheServer.map(wordsOf), ...tools.map(({ endpoint }) => ["call", endpoint])];
-  const taken = lines.filter(([word = "", ...rest]) => {
-    const others = word === "oauth" && rest[1] === "add" ? ["--redirect-uri", "http://localhost/"] : [];
+  const taken = lines.filter((words) => {
+    const others = words[0] === "oauth" && words[2] === "add" ? ["--redirect-uri", "http://localhost/"] : [];
     try {
-      return storeCommand(word, [...rest, ...others, "--hash-cost", "11"]) !== undefined;
+      return storeCommand([...words, ...others, "--hash-cost", "11"]) !== undefined;
     } catch (error) {
       expect(String(error)).toContain("Unknown option '--hash-cost'");
       return false;
@@ -233,9 +233,12 @@ test("only commands that set a password take a hash cost, and only their help me
 test("every command and flag in the help exists", () => {
   expect(atTheServer.length).toBeGreaterThan(15);
   for (const usage of atTheServer) {
-    const [word = "", ...rest] = wordsOf(usage);
-    const flags = (usage.options ?? []).flatMap(([flag]) => flag.replace("END", "1d").split(" "));
-    expect(storeCommand(word, [...rest, ...flags]), usage.call).toMatchObject({
+    const flags = Object.entries(usage.flags ?? {})
+      .filter(([flag]) => flag !== "all")
+      .flatMap(([flag, { placeholder }]) =>
+        `--${flag} ${placeholder.replace("END", "1d")}`.trim().split(" "),
+      );
+    expect(storeCommand([...wordsOf(usage), ...flags]), usage.name).toMatchObject({
       values: { json: true },
     });
   }

@@ -1,7 +1,7 @@
 import { Tiktoken } from "js-tiktoken/lite";
 import o200k from "js-tiktoken/ranks/o200k_base";
 import { expect, test } from "vitest";
-import { nameOf, usages } from "../../src/doors/cli/usage.ts";
+import { usages } from "../../src/doors/cli/usage.ts";
 import { atTheShell } from "../../src/doors/cli/wording.ts";
 import { overRest } from "../../src/doors/http/wording.ts";
 import { advertisedTools } from "../../src/doors/mcp/server.ts";
@@ -96,7 +96,7 @@ test.each(doors)("the tools' texts for %s are those of the golden file", async (
   await expect(text).toMatchFileSnapshot(`golden/${name}.txt`);
   for (const [, command = ""] of text.matchAll(/\bm25-mail ([a-z]+(?: [a-z-]+)*)/g)) {
     expect(
-      usages.some((usage) => `${command} `.startsWith(`${nameOf(usage)} `)),
+      usages.some(({ name }) => `${command} `.startsWith(`${name} `)),
       command,
     ).toBe(true);
   }

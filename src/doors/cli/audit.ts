@@ -1,13 +1,13 @@
 import { call, type Runtime } from "../../../tools/call.ts";
 import { operatorTools } from "../../../tools/operator/index.ts";
 import { operator } from "../../../tools/principal.ts";
+import { UsageError } from "../../command-line/usage-error.ts";
 import { printable } from "../../log/printable.ts";
-import { UsageError } from "../../program/config.ts";
 import { parseArguments } from "./arguments.ts";
-import { exitCodes } from "./call.ts";
-import { storeFlags } from "./help.ts";
+import { exitCodes } from "./exit.ts";
 import { writeOut } from "./output.ts";
 import type { StoreCommand } from "./store-command.ts";
+import type { Usage } from "./usage.ts";
 
 const PAGE = 500;
 const UNITS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
@@ -30,8 +30,8 @@ interface Entry {
  *
  * @throws UsageError
  */
-export function auditCommand(argv: readonly string[]): StoreCommand {
-  const { values } = parseArguments(argv, [...storeFlags, "since", "principal"], ["json"], []);
+export function auditCommand(usage: Usage, argv: readonly string[]): StoreCommand {
+  const { values } = parseArguments(usage, argv);
   const { since, principal } = values;
   const line = values.json === true ? (entry: Entry) => printable(JSON.stringify(entry)) : readable;
   return {

@@ -3,11 +3,9 @@ import { operator } from "../../../tools/principal.ts";
 import { removeDomain } from "../../../tools/remove-domain.ts";
 import type { Tool } from "../../../tools/tool.ts";
 import type { MailError } from "../../mail/error.ts";
+import { exitCodeOf, exitCodes } from "./exit.ts";
 import { OutputFailure, writeOut } from "./output.ts";
 import { atTheShell } from "./wording.ts";
-
-/** Exit codes after sysexits.h: 75 invites cron to try again. */
-export const exitCodes = { done: 0, refused: 1, usage: 2, output: 74, temporary: 75 } as const;
 
 /** What to do when a secret that is shown once could not be shown. */
 const lostSecret: Readonly<Record<string, string>> = {
@@ -55,10 +53,8 @@ async function show({ endpoint }: Tool, text: string): Promise<number> {
 }
 
 /** Shows a refusal on stderr, in the words of the command line, and gives its exit code. */
-export function showRefusal(
-  { code, detail, hint, temporary }: MailError,
-  words: Readonly<Record<string, string>> = {},
-): number {
+export function showRefusal(error: MailError, words: Readonly<Record<string, string>> = {}): number {
+  const { code, detail, hint } = error;
   process.stderr.write(`${code}: ${atTheShell(detail, words)}\n${atTheShell(hint, words)}\n`);
-  return temporary ? exitCodes.temporary : exitCodes.refused;
+  return exitCodeOf(error);
 }

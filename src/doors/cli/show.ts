@@ -1,5 +1,5 @@
+import type { FlagValues } from "../../command-line/flags.ts";
 import { printable } from "../../log/printable.ts";
-import type { FlagValues } from "./arguments.ts";
 
 /** How a command shows its result: with --json as it is, else for a person. */
 export function presentation(values: FlagValues, shown = show): (result: Record<string, unknown>) => string {

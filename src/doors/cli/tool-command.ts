@@ -1,25 +1,50 @@
 import type { Tool } from "../../../tools/tool.ts";
+import type { FlagValues } from "../../command-line/flags.ts";
 import { inputFromText } from "../input.ts";
-import { parseArguments, SWITCHES } from "./arguments.ts";
+import { optionalText, parseArguments, positionalNames } from "./arguments.ts";
 import { runTool } from "./call.ts";
-import { storeFlags } from "./help.ts";
+import { readPassword } from "./password.ts";
 import { presentation, show } from "./show.ts";
 import type { StoreCommand } from "./store-command.ts";
+import type { Usage } from "./usage.ts";
+import { flagName } from "./wording.ts";
 
-/** A command whose positional arguments are the tool's fields, in their order. */
-export function toolCommand(
-  tool: Tool,
-  argv: readonly string[],
-  positionalNames: readonly string[],
-  shown = show,
-): StoreCommand {
-  const { values, positionals } = parseArguments(argv, storeFlags, SWITCHES, positionalNames);
+interface ToolCommand {
+  /** Fields from the flags. By default each flag is the field of its name. */
+  input?: (values: FlagValues) => Record<string, unknown>;
+  shown?: (result: Record<string, unknown>) => string;
+  /** What fields are called at the shell, where that is not the flag of the same name. */
+  words?: Readonly<Record<string, string>>;
+}
+
+/** A command that runs one tool. Its arguments are the tool's first fields, in their order. */
+export function toolCommand(tool: Tool, { input = fieldsIn(tool), shown = show, words }: ToolCommand = {}) {
   const fields = Object.keys(tool.input.shape);
   const named = (texts: readonly string[]) =>
     Object.fromEntries(texts.map((text, index) => [fields[index] ?? "", text]));
-  const input = inputFromText(tool, named(positionals));
-  return {
-    values,
-    run: (runtime) => runTool(runtime, tool, input, presentation(values, shown), named(positionalNames)),
+  return (usage: Usage, argv: readonly string[]): StoreCommand => {
+    const { values, positionals } = parseArguments(usage, argv);
+    const given = inputFromText(tool, { ...named(positionals), ...input(values) });
+    return {
+      values,
+      async run(runtime) {
+        if (fields.includes("password")) {
+          given.password = await readPassword(optionalText(values["password-file"]));
+        }
+        const wording = { ...named(positionalNames(usage)), ...words };
+        return runTool(runtime, tool, given, presentation(values, shown), wording);
+      },
+    };
   };
+}
+
+function fieldsIn(tool: Tool) {
+  const fields = Object.keys(tool.input.shape);
+  return (values: FlagValues) =>
+    Object.fromEntries(
+      fields.flatMap((field) => {
+        const value = values[flagName(field)];
+        return value === undefined ? [] : [[field, value]];
+      }),
+    );
 }

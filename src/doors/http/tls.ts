@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { createSecureContext } from "node:tls";
-import { UsageError } from "../../program/config.ts";
+import { UsageError } from "../../command-line/usage-error.ts";
 
 /** @throws UsageError when the files cannot be read, or are no certificate and its key */
 export function readTls(tls: { certFile: string; keyFile: string }) {

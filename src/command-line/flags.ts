@@ -1,0 +1,51 @@
+import { type ParseArgsConfig, parseArgs } from "node:util";
+import { UsageError } from "./usage-error.ts";
+
+/** A flag of a command. */
+export interface Flag {
+  /** The name of its value in the help; "" for a flag that is on or off. */
+  placeholder: string;
+  help: string;
+}
+
+export type Flags = Readonly<Record<string, Flag>>;
+
+export type FlagValues = Record<string, string | boolean | undefined>;
+
+export interface Arguments {
+  values: FlagValues;
+  positionals: string[];
+}
+
+/** The environment variable that stands for a flag: M25_MAIL_DB for --db. */
+export function environmentName(flag: string): string {
+  return `M25_MAIL_${flag.toUpperCase().replaceAll("-", "_")}`;
+}
+
+/** A flag as it is typed: --db FILE. */
+export function flagUsage(name: string, { placeholder }: Flag): string {
+  return `--${name} ${placeholder}`.trimEnd();
+}
+
+/** @throws UsageError for an unknown flag, a missing value, and a flag that is given twice */
+export function parseFlags(args: readonly string[], flags: Flags): Arguments {
+  const types = Object.entries(flags).map(
+    ([name, { placeholder }]) => [name, { type: placeholder === "" ? "boolean" : "string" }] as const,
+  );
+  const { values, positionals, tokens } = parse([...args], Object.fromEntries(types));
+  const given = tokens.flatMap((token) => (token.kind === "option" ? [token.name] : []));
+  const again = given.find((name, index) => given.indexOf(name) < index);
+  // parseArgs would silently take the last.
+  if (again !== undefined) throw new UsageError(`--${again} is given more than once.`);
+  return { values: values as FlagValues, positionals };
+}
+
+function parse(args: string[], options: NonNullable<ParseArgsConfig["options"]>) {
+  try {
+    return parseArgs({ args, options, allowPositionals: true, strict: true, tokens: true });
+  } catch (error) {
+    // The first sentence says what is wrong; the rest is advice that fits few of our commands.
+    const [reason = ""] = error instanceof Error ? error.message.split(/\.\s/, 1) : [];
+    throw new UsageError(`${reason}.`);
+  }
+}

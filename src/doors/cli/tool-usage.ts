@@ -1,0 +1,37 @@
+import { addDomain } from "../../../tools/add-domain.ts";
+import { tools } from "../../../tools/index.ts";
+import { mcpName, type Tool } from "../../../tools/tool.ts";
+import type { Flag } from "../../command-line/flags.ts";
+import { type FieldSchema, inputSchema } from "../schema.ts";
+import { json, type Usage } from "./usage.ts";
+import { flagName } from "./wording.ts";
+
+/** A flag that only the shell has. */
+const publicProvider = {
+  placeholder: "",
+  help: "register it though it is a public mail provider's, such as gmail.com",
+};
+
+/** The operation of this name, which `call` runs. Assistants know the MCP tools: their names are good here too. */
+export function toolNamed(word: string | undefined): Tool | undefined {
+  return tools.find((tool) => tool.endpoint === word || mcpName(tool) === word);
+}
+
+/** How an operation is called at the shell: its fields are flags. */
+export function usageOf(tool: Tool): Usage {
+  return {
+    name: `call ${tool.endpoint}`,
+    does: tool.title,
+    flags: {
+      ...Object.fromEntries(Object.entries(inputSchema(tool).properties).map(flagOf)),
+      ...(tool === addDomain && { "public-provider": publicProvider }),
+      json,
+    },
+    settings: "password" in tool.input.shape ? "password" : "database",
+  };
+}
+
+function flagOf([field, { description = "", writeOnly, type }]: [string, FieldSchema]): [string, Flag] {
+  if (writeOnly) return ["password-file", { placeholder: "FILE", help: description }];
+  return [flagName(field), { placeholder: type === "boolean" ? "" : "VALUE", help: description }];
+}

@@ -1,0 +1,235 @@
+import { existsSync, realpathSync } from "node:fs";
+import * as z from "zod";
+import { accessFields } from "../../tools/access.ts";
+import { scopes } from "../../tools/principal.ts";
+import type { Flag } from "../command-line/flags.ts";
+import { logLevels } from "../log/log.ts";
+import { Network } from "../mail/schemas.ts";
+
+/** The commands that take settings: the two servers, commands on the database, and those of them that set a password. */
+export type SettingUser = "serve" | "stdio" | "database" | "password";
+
+export interface Setting extends Flag {
+  of: readonly SettingUser[];
+  /** The value without the flag and its variable, as it would be typed. */
+  default?: string;
+  schema: z.ZodType;
+}
+
+const everyCommand = ["serve", "stdio", "database", "password"] as const;
+const servers = ["serve", "stdio"] as const;
+
+function wholeNumber(least: number, most: number) {
+  return z
+    .string()
+    .regex(/^\d{1,9}$/, "is no whole number")
+    .transform(Number)
+    .pipe(z.int().min(least, `is below ${least}`).max(most, `is above ${most}`));
+}
+
+const perMinute = wholeNumber(1, 999_999_999);
+
+/** true for the flag; a text for its variable. */
+const onOrOff = z.union([z.boolean(), z.stringbool()], { error: "is neither true nor false" });
+
+/** A list with commas. */
+const list = z.string().transform((text) =>
+  text
+    .split(",")
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== ""),
+);
+
+const network = z
+  .string()
+  .refine((text) => Network.safeParse(text).success, "takes IP addresses and CIDR ranges, such as 10.0.0.0/8")
+  .pipe(Network);
+
+/** Parses a list by a schema. A refusal begins with the values that the flag takes. */
+function as<T>(schema: z.ZodType<T>, taken: string) {
+  return (entries: string[], context: z.RefinementCtx): T => {
+    const result = schema.safeParse(entries);
+    if (result.success) return result.data;
+    const [issue] = result.error.issues;
+    const reason = issue?.code === "custom" ? ` ${issue.message}` : "";
+    context.addIssue({ code: "custom", message: `${taken}${reason}` });
+    return z.NEVER;
+  };
+}
+
+/** Every setting, in the order of the help. A setting is a flag and an environment variable: --db is M25_MAIL_DB. */
+export const settings = {
+  db: {
+    of: everyCommand,
+    placeholder: "FILE",
+    help: "the database",
+    // SQLite keeps its log beside the file that a link leads to; what looks at the log must look there.
+    schema: z
+      .string()
+      .min(1, "is empty")
+      .transform((path) => (existsSync(path) ? realpathSync(path) : path)),
+  },
+  host: {
+    of: ["serve"],
+    placeholder: "ADDRESS",
+    help: "address to listen on",
+    default: "127.0.0.1",
+    schema: z.string().min(1, "is empty"),
+  },
+  port: {
+    of: ["serve"],
+    placeholder: "PORT",
+    help: "port to listen on; 0 lets the system choose",
+    default: "8625",
+    schema: wholeNumber(0, 65535),
+  },
+  "public-url": {
+    of: ["serve"],
+    placeholder: "URL",
+    help: "by which the server is called from outside",
+    schema: z.url({ protocol: /^https?$/, error: "is no http(s) URL" }).optional(),
+  },
+  "allowed-hosts": {
+    of: ["serve"],
+    placeholder: "NAME,…",
+    help: "further names by which it may be called",
+    default: "",
+    schema: list,
+  },
+  "trusted-proxies": {
+    of: ["serve"],
+    placeholder: "CIDR,…",
+    help: "proxies before the server, whose X-Forwarded-For is believed",
+    default: "",
+    schema: list.pipe(z.array(network)),
+  },
+  "read-only": {
+    of: servers,
+    placeholder: "",
+    help: "offer only the tools that change nothing",
+    default: "false",
+    schema: onOrOff,
+  },
+  scopes: {
+    of: ["stdio"],
+    placeholder: "LIST",
+    help: `what the client may do, of ${scopes.join(", ")} (default all, without nodes where --domains is given)`,
+    schema: list.transform(as(accessFields.scopes, `takes one or more of ${scopes.join(",")}.`)).optional(),
+  },
+  domains: {
+    of: ["stdio"],
+    placeholder: "NAME,…",
+    help: "the only domains that the client sees and changes, registered or not yet",
+    schema: list
+      .transform(as(accessFields.domains, "takes one or more domains, such as example.nl,example.org."))
+      .optional(),
+  },
+  "tls-cert": {
+    of: ["serve"],
+    placeholder: "FILE",
+    help: "serve HTTPS with this certificate (PEM, with its chain)",
+    schema: z.string().optional(),
+  },
+  "tls-key": {
+    of: ["serve"],
+    placeholder: "FILE",
+    help: "… and this private key (PEM)",
+    schema: z.string().optional(),
+  },
+  "limit-requests": {
+    of: ["serve"],
+    placeholder: "N",
+    help: "requests a minute of one principal, a list counting as one for each 100 rows, or of one address without a credential",
+    default: "6000",
+    schema: perMinute,
+  },
+  "limit-passwords": {
+    of: ["serve"],
+    placeholder: "N",
+    help: "passwords that one principal may set a minute",
+    default: "300",
+    schema: perMinute,
+  },
+  "limit-destructive": {
+    of: servers,
+    placeholder: "N",
+    help: "calls a minute of one principal that cannot be taken back",
+    default: "30",
+    schema: perMinute,
+  },
+  oauth: {
+    of: ["serve"],
+    placeholder: "",
+    help: "let clients sign in by OAuth 2.1; needs --public-url",
+    default: "false",
+    schema: onOrOff,
+  },
+  "oauth-clients": {
+    of: ["serve"],
+    placeholder: "URL,…",
+    help: "further clients, by the addresses of their metadata documents",
+    default: "",
+    schema: list.pipe(z.array(z.url({ protocol: /^https$/, error: "has an entry that is no https URL" }))),
+  },
+  "hash-cost": {
+    of: ["serve", "stdio", "password"],
+    placeholder: "N",
+    help: "bcrypt cost of new passwords, 10 to 14",
+    default: "10",
+    schema: wholeNumber(10, 14),
+  },
+  "audit-retention": {
+    of: ["serve"],
+    placeholder: "DAYS",
+    help: "how long audit entries are kept from now on, or forever (as it is in a new database)",
+    schema: z
+      .union([z.literal("forever").transform(() => null), wholeNumber(1, 36_500)], {
+        error: "is neither a number of days nor forever",
+      })
+      .optional(),
+  },
+  "purge-inactive-after": {
+    of: ["serve"],
+    placeholder: "DAYS",
+    help: "remove mailboxes for good so many days after their soft delete (default: never)",
+    schema: wholeNumber(1, 36_500).optional(),
+  },
+  "log-format": {
+    of: servers,
+    placeholder: "FORMAT",
+    help: "text or json",
+    default: "text",
+    schema: z.enum(["text", "json"], { error: "is neither text nor json" }),
+  },
+  "log-level": {
+    of: servers,
+    placeholder: "LEVEL",
+    help: `${logLevels.slice(0, -1).join(", ")} or ${logLevels.at(-1)}: the least that is logged`,
+    default: "info",
+    schema: z.enum(logLevels, { error: `is none of ${logLevels.join(", ")}` }),
+  },
+} satisfies Record<string, Setting>;
+
+type Settings = typeof settings;
+export type SettingName = keyof Settings;
+
+/** The settings of these commands. */
+export type SettingNameOf<User extends SettingUser> = {
+  [Name in SettingName]: User extends Settings[Name]["of"][number] ? Name : never;
+}[SettingName];
+
+export type SettingValues<Names extends SettingName> = {
+  [Name in Names]: z.output<Settings[Name]["schema"]>;
+};
+
+/** The settings that a command takes as flags, by name. */
+export function settingsOf<User extends SettingUser>(user: User): Record<SettingNameOf<User>, Setting> {
+  const entries: Array<[string, Setting]> = Object.entries(settings);
+  const own = entries.filter(([, { of }]) => of.includes(user));
+  return Object.fromEntries(own) as Record<SettingNameOf<User>, Setting>;
+}
+
+/** A setting's help with its default. */
+export function settingHelp({ help, placeholder, default: usual = "" }: Setting): string {
+  return placeholder === "" || usual === "" ? help : `${help} (default ${usual})`;
+}
