@@ -9,7 +9,7 @@ export const mayImport: Record<string, readonly string[]> = {
   "src/sync/publisher.ts": ["src/mail", "src/sync", "db/store.ts"],
   "src/agent": ["src/mail", "src/sync"],
   "src/agent-main.ts": ["src/mail", "src/sync", "src/agent"],
-  "src/log": ["src/mail", "tools"],
+  "src/log": ["src/mail", "src/sync", "tools"],
   db: ["src/mail", "src/sync"],
   /** Only the types of db: another test checks that the bundled tools contain none of its code. */
   tools: ["src/mail", "db"],

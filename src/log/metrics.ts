@@ -2,9 +2,7 @@ import { statSync } from "node:fs";
 import { Counter, Gauge, Registry } from "prom-client";
 import type { EndedCall } from "../../tools/call.ts";
 import type { Figures } from "../../tools/read-figures.ts";
-
-/** The route that nodes poll: nearly all requests, and nearly all answers are 304. */
-export const POLL_ROUTE = "/sync/v1/maps";
+import { paths } from "../sync/wire.ts";
 
 /**
  * The Prometheus metrics of this process and its database. Labels are routes, tools, codes and statuses, never a user's
@@ -73,7 +71,7 @@ export class Metrics {
 
   /** All metrics in Prometheus' text format. */
   async text(figures: Figures, waitingPolls: number): Promise<string> {
-    this.#requests.inc({ route: POLL_ROUTE, status: 304 }, this.unchangedPolls);
+    this.#requests.inc({ route: paths.maps, status: 304 }, this.unchangedPolls);
     this.unchangedPolls = 0;
     this.#hashes.set(this.#hashing);
     this.#waitingPolls.set(waitingPolls);

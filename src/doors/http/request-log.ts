@@ -4,7 +4,8 @@ import type { EndedCall } from "../../../tools/call.ts";
 import { RateLimit } from "../../../tools/rate-limit.ts";
 import { callFields } from "../../log/call-log.ts";
 import type { Log, LogLevel } from "../../log/log.ts";
-import { type Metrics, POLL_ROUTE } from "../../log/metrics.ts";
+import type { Metrics } from "../../log/metrics.ts";
+import { paths } from "../../sync/wire.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -64,11 +65,11 @@ export class RequestLog {
     app.decorateRequest("began", 0);
     app.addHook("onRequest", (request, reply, done) => {
       request.began = performance.now();
-      if (!request.url.startsWith(POLL_ROUTE)) this.#watchOne(request, reply);
+      if (!request.url.startsWith(paths.maps)) this.#watchOne(request, reply);
       done();
     });
     app.addHook("onSend", (request, reply, _payload, done) => {
-      if (request.url.startsWith(POLL_ROUTE)) {
+      if (request.url.startsWith(paths.maps)) {
         if (reply.statusCode === 304) this.#metrics.unchangedPolls += 1;
         else this.#watchOne(request, reply);
       }

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { PollingNode } from "../../../db/store.ts";
 import type { Log } from "../../log/log.ts";
+import { PREFIX, paths } from "../../sync/wire.ts";
 import type { AnswerNowhere } from "../http/nowhere.ts";
 import type { SyncDoor } from "./door.ts";
 import { EndedKeyUses } from "./ended-keys.ts";
@@ -44,16 +45,16 @@ export async function mountSync(
     authenticateNode(door, await door.store.polls.look(), request);
     await endOldKey(door, request);
   };
-  scope.get("/sync/v1/maps", (request, reply) => sendMaps(door, request, reply));
-  scope.post("/sync/v1/report", { onRequest: authenticate }, (request, reply) =>
+  scope.get(paths.maps, (request, reply) => sendMaps(door, request, reply));
+  scope.post(paths.report, { onRequest: authenticate }, (request, reply) =>
     receiveReport(door, request, reply),
   );
-  scope.post("/sync/v1/key", { onRequest: authenticate }, (request, reply) => sendKey(door, request, reply));
+  scope.post(paths.key, { onRequest: authenticate }, (request, reply) => sendKey(door, request, reply));
   await scope.register(
     async (beside) => {
       beside.addHook("onRequest", authenticate);
       answerNowhere(beside);
     },
-    { prefix: "/sync/v1" },
+    { prefix: PREFIX },
   );
 }

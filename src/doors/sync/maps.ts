@@ -8,6 +8,7 @@ import { MailError } from "../../mail/error.ts";
 import { stateTag } from "../../sync/answer.ts";
 import { decodeCursor, type Position } from "../../sync/cursor.ts";
 import type { Publication } from "../../sync/publisher.ts";
+import { ACCEPT_HEADER, KEY_HEADER } from "../../sync/wire.ts";
 import type { SyncDoor } from "./door.ts";
 import { authenticateNode, byNode, endOldKey } from "./node.ts";
 import type { Wait } from "./waits.ts";
@@ -16,14 +17,8 @@ import type { Turn } from "./wake-pace.ts";
 /** The longest wait for a change, in seconds: below the minute after which proxies end idle requests. */
 const MAX_WAIT = 55;
 
-/** An operator has accepted removals: a node that withholds them lets them through. In a request, what it was told last. */
-const ACCEPT_HEADER = "m25-accept-removals";
-
 /** Seconds, at least and at most, after which nodes that waited come back to a server that stopped. */
 const RETURN_AFTER = { least: 2, most: 8 };
-
-/** For whom the answer is, by the public part of its key: a cache on the way may mistake one node for another. */
-const KEY_HEADER = "m25-key-id";
 
 /** How a node's own position stands to the database's. */
 type Standing =

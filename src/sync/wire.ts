@@ -1,0 +1,17 @@
+/** The beginning of every path of the protocol, below the server's address. */
+export const PREFIX = "/sync/v1";
+
+export const paths = {
+  maps: `${PREFIX}/maps`,
+  report: `${PREFIX}/report`,
+  key: `${PREFIX}/key`,
+} as const;
+
+/**
+ * In an answer with maps: an operator's acceptance of removals, as acceptance.ts writes it. A node that withholds removals
+ * then lets them through. In a request: what the last answer said.
+ */
+export const ACCEPT_HEADER = "m25-accept-removals";
+
+/** In an answer with maps: the public part of the node's key. A cache on the way may mistake one node for another. */
+export const KEY_HEADER = "m25-key-id";
