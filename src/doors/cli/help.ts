@@ -80,8 +80,8 @@ function usageHelp(usage: Usage): string {
 }
 
 function endpointHelp(tool: Tool): string {
-  const { name, flags, settings } = usageOf(tool);
-  return `m25-mail ${name}\n\n${atTheShell(tool.description)}\n\n${flagTable(flags)}${settingTable(settings)}\n`;
+  const { name, does, flags, settings } = usageOf(tool);
+  return `m25-mail ${name}   ${does}\n\n${atTheShell(tool.description)}\n\n${flagTable(flags)}${settingTable(settings)}\n`;
 }
 
 function flagTable(flags: Flags = {}): string {
