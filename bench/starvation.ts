@@ -4,8 +4,10 @@ import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { openStore } from "../db/sqlite.ts";
 import { call } from "../tools/call.ts";
+import { listUsers } from "../tools/list-users.ts";
 import { operatorTools } from "../tools/operator/index.ts";
 import { operator } from "../tools/principal.ts";
+import type { Tool } from "../tools/tool.ts";
 import type { Greed } from "./servers/greedy.ts";
 import {
   addNodes,
@@ -23,12 +25,15 @@ import {
 
 const ROUNDS = Number(process.env.ROUNDS ?? 3);
 const SECONDS = Number(process.env.SECONDS ?? 5);
+const USERS = Number(process.env.USERS ?? 100_000);
+/** Changes that a large delta brings. */
+const CHANGES = 3000;
 /** ms between two requests of one modest caller. */
 const PAUSE = 5;
 /** ms after which a caller gives up; also what a refusal counts as. */
 const PATIENCE = 30_000;
 
-const ways = ["nothing", "lists", "polls", "passwords"] as const;
+const ways = ["nothing", "lists", "polls", "snapshots", "deltas", "passwords"] as const;
 type Way = (typeof ways)[number];
 const callers = ["healthz", "poll", "list", "password"] as const;
 type Caller = (typeof callers)[number];
@@ -98,7 +103,7 @@ function modest(
     healthz: () => ask("/healthz"),
     poll: async () => {
       const text = await ask(`/sync/v1/maps${since}`, { headers: { authorization: `Bearer ${key}` } });
-      const cursor = /"cursor":"([^"]+)"/.exec(text)?.[1];
+      const cursor = cursorIn(text);
       if (cursor !== undefined) since = `?since=${cursor}`;
     },
     list: () => ask("/api/list-domains", { headers }),
@@ -127,8 +132,33 @@ function peak({ child }: Program): number {
   return Number(/^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${child.pid}/status`, "utf8"))?.[1]) / 1024;
 }
 
+function cursorIn(maps: string): string | undefined {
+  return /"cursor":"([^"]+)"/.exec(maps)?.[1];
+}
+
+/** Gives mailboxes another quota, so that the delta from before is large. */
+async function changeQuotas(database: string): Promise<void> {
+  const store = openStore(database, { create: false });
+  const run = async (tool: Tool, input: unknown) => {
+    const done = await call(runtimeOf(store), operator("cli"), tool, input);
+    if (!done.ok) throw done.error;
+    return done.value;
+  };
+  let changed = 0;
+  let cursor: unknown;
+  while (changed < CHANGES) {
+    const page = await run(listUsers, { limit: 1000, cursor });
+    cursor = page.next_cursor;
+    for (const { email } of page.users as Array<{ email: string }>) {
+      await run(operatorTools.setQuota, { email, quota_mb: 2048 });
+      changed += 1;
+    }
+  }
+  await store.close();
+}
+
 async function start(folder: string) {
-  const { database } = await seededDatabase({ users: 10_000, domains: 10 });
+  const { database } = await seededDatabase({ users: USERS, domains: 10 });
   const [key = "", greedyKey = ""] = await addNodes(database, 2);
   const store = openStore(database, { create: false });
   const addToken = async (name: string) => {
@@ -146,6 +176,9 @@ async function start(folder: string) {
   });
   const { users } = (await answer.json()) as { users: Array<{ email: string }> };
   const emails = users.map(({ email }) => email);
-  const greed: Greed = { url, token: greedyToken, key: greedyKey, emails };
+  const maps = await fetch(`${url}/sync/v1/maps`, { headers: { authorization: `Bearer ${greedyKey}` } });
+  const cursor = cursorIn(await maps.text()) ?? "";
+  await changeQuotas(database);
+  const greed: Greed = { url, token: greedyToken, key: greedyKey, cursor, emails };
   return { server, greed, token, key, url };
 }

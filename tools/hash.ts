@@ -2,11 +2,13 @@ import { availableParallelism } from "node:os";
 import { Turns } from "./turns.ts";
 
 /**
- * Hashes at a time. More starve libuv's pool: files and DNS then wait for hashes, and hashes a second hardly rise.
- * One core stays free for the event loop: on two cores, two hashes double the time that everyone else waits.
+ * Hashes of one principal at a time. One core stays free for the event loop: on two cores, two hashes double the time that
+ * everyone else waits. More than two starve libuv's pool: files and DNS then wait for hashes.
  */
-const IN_FLIGHT = Math.max(1, Math.min(2, availableParallelism() - 1));
-/** Waiting hashes of one principal; more are refused. At cost 10 the last one alone waits two to five seconds. */
+const OF_ONE = Math.max(1, Math.min(2, availableParallelism() - 1));
+/** One more of all principals together, so that a second principal does not wait for the hash under way. */
+const OF_ALL = OF_ONE + 1;
+/** Waiting hashes of one principal. At cost 10, the last of them waits two to five seconds. */
 const MOST_WAITING = 64;
 
 const SCHEME = "{BLF-CRYPT}";
@@ -28,12 +30,12 @@ export async function passwordMatches(
   return matches && hash !== undefined;
 }
 
-/** Hashes passwords, one or two at a time; the others wait, each principal's in a line of its own. */
+/** Hashes passwords, a few at a time; the others wait, each principal's in a line of its own. */
 export class PasswordHasher {
   readonly #cost: number;
   readonly #turns = new Turns({
-    ofOne: IN_FLIGHT,
-    ofAll: IN_FLIGHT,
+    ofOne: OF_ONE,
+    ofAll: OF_ALL,
     line: MOST_WAITING,
     what: "passwords are being set",
   });

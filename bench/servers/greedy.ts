@@ -8,12 +8,14 @@ export interface Greed {
   url: string;
   token: string;
   key: string;
+  /** The key's cursor from before thousands of changes. */
+  cursor: string;
   /** Mailboxes whose passwords may be changed. */
   emails: string[];
 }
 
-/** Connections that send batches. */
-const BATCHES_AT_ONCE = 8;
+/** Connections that send batches, or ask for maps. */
+const AT_ONCE = 8;
 /** Messages of a batch. */
 const BATCH = Number(process.env.BATCH ?? 10);
 /** Polls that are sent ahead on one connection. */
@@ -59,14 +61,25 @@ async function passwords(first: number): Promise<void> {
   }
 }
 
+/** Asks for the same maps again and again: for everything, or for the changes since a cursor. */
+async function maps(query: string): Promise<void> {
+  while (!isStopped) {
+    const headers = { authorization: `Bearer ${greed.key}`, "accept-encoding": "identity" };
+    const answer = await fetch(`${greed.url}/sync/v1/maps${query}`, { headers });
+    await answer.arrayBuffer();
+    count(answer.status);
+    if (answer.status !== 200) await pause(PAUSE);
+  }
+}
+
 /** Sends the next polls ahead when all have been answered, on a new connection when the last one was ended. */
 async function polls(): Promise<void> {
   const { hostname, port } = new URL(greed.url);
-  const maps = await fetch(`${greed.url}/sync/v1/maps`, {
+  const first = await fetch(`${greed.url}/sync/v1/maps`, {
     headers: { authorization: `Bearer ${greed.key}` },
   });
-  await maps.arrayBuffer();
-  const poll = `GET /sync/v1/maps HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${greed.key}\r\nIf-None-Match: ${maps.headers.get("etag")}\r\n\r\n`;
+  await first.arrayBuffer();
+  const poll = `GET /sync/v1/maps HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${greed.key}\r\nIf-None-Match: ${first.headers.get("etag")}\r\n\r\n`;
   while (!isStopped) {
     await new Promise<void>((resolve) => {
       const socket = connect(Number(port), hostname);
@@ -98,8 +111,11 @@ async function polls(): Promise<void> {
 function begin(way: string): Promise<unknown> {
   isStopped = false;
   answers = {};
-  if (way === "lists") return Promise.all(Array.from({ length: BATCHES_AT_ONCE }, lists));
+  if (way === "lists") return Promise.all(Array.from({ length: AT_ONCE }, lists));
   if (way === "polls") return polls();
+  if (way === "snapshots") return Promise.all(Array.from({ length: AT_ONCE }, () => maps("")));
+  if (way === "deltas")
+    return Promise.all(Array.from({ length: AT_ONCE }, () => maps(`?since=${greed.cursor}`)));
   return Promise.all(Array.from({ length: PASSWORDS_AT_ONCE }, (_, first) => passwords(first)));
 }
 
