@@ -5,14 +5,25 @@ import { call } from "../tools/call.ts";
 import { encodeCursor } from "../tools/fields.ts";
 import { PasswordHasher } from "../tools/hash.ts";
 import { listDomains } from "../tools/list-domains.ts";
+import { listNodes } from "../tools/list-nodes.ts";
 import { listUsers } from "../tools/list-users.ts";
 import { operator } from "../tools/principal.ts";
 import type { Tool } from "../tools/tool.ts";
-import { benchmark, median, now, printTable, quantile, runtimeOf, temporaryFolder } from "./support.ts";
+import {
+  addNodes,
+  benchmark,
+  median,
+  now,
+  printTable,
+  quantile,
+  runtimeOf,
+  temporaryFolder,
+} from "./support.ts";
 
 const DOMAINS = 1000;
 const USERS = 1_000_000;
 const FEW_USERS = 10_000;
+const NODES = 10_000;
 const ROUNDS = 400;
 
 interface Case {
@@ -33,6 +44,7 @@ await benchmark(async () => {
   for (const users of [USERS, FEW_USERS]) {
     const database = join(folder, `${users}.db`);
     await seedDatabase(database, { users, domains: DOMAINS, passwordHash, at: now() });
+    if (users === USERS) await addNodes(database, NODES);
     runtimes.set(users, runtimeOf(openStore(database, { create: false })));
   }
   const run = async ({ tool, input, users }: Pick<Case, "tool" | "input" | "users">) => {
@@ -63,6 +75,14 @@ await benchmark(async () => {
     name: `list_users, ${name}`,
     base: `list_users, ${base}`,
     tool: listUsers,
+    input: { limit: 100, ...input },
+    users: USERS,
+    rows,
+  });
+  const nodes = (name: string, input: Record<string, unknown>, rows = 100): Case => ({
+    name: `list_nodes, ${name}`,
+    base: "list_nodes, first page",
+    tool: listNodes,
     input: { limit: 100, ...input },
     users: USERS,
     rows,
@@ -99,6 +119,10 @@ await benchmark(async () => {
       users: count,
       rows: 100,
     })),
+    nodes("first page", {}),
+    nodes("middle page", { cursor: encodeCursor([`node-${NODES / 2}`]) }),
+    nodes("of a status that all have", { status: "never" }),
+    nodes("of a status that none has", { status: "current" }, 0),
   ];
 
   const times = new Map<string, number[]>(cases.map(({ name }) => [name, []]));
@@ -107,7 +131,7 @@ await benchmark(async () => {
       const begin = performance.now();
       const result = await run(one);
       const took = (performance.now() - begin) * 1000;
-      const rows = ((result.users ?? result.domains) as unknown[]).length;
+      const rows = ((result.users ?? result.domains ?? result.nodes) as unknown[]).length;
       if (rows !== one.rows) throw new Error(`${one.name} has ${rows} entries`);
       if (round >= 0) times.get(one.name)?.push(took);
     }
