@@ -7,7 +7,7 @@ import { refuseGuessable } from "./guessable.ts";
 import type { CallLimits } from "./limits.ts";
 import type { Principal } from "./principal.ts";
 import { type Loss, type ParsedCall, type Settings, type Tool, validArguments } from "./tool.ts";
-import type { Turns } from "./turns.ts";
+import type { Aside, Turns } from "./turns.ts";
 
 export type Outcome = { ok: true; value: Record<string, unknown> } | { ok: false; error: MailError };
 
@@ -62,7 +62,7 @@ export async function call(
   const excess = runtime.limits?.excess(principal);
   const outcome: Outcome =
     excess === undefined
-      ? await runOrRefuse(runtime, principal, tool, input, origin)
+      ? await runOrRefuse(runtime, { principal, tool, input, origin })
       : { ok: false, error: excess }; // no audit entry: writing it would cost what the limit saves
   runtime.observe?.({
     ...origin,
@@ -74,39 +74,42 @@ export async function call(
   return outcome;
 }
 
-async function runOrRefuse(
-  runtime: Runtime,
-  principal: Principal,
-  tool: Tool,
-  input: unknown,
-  origin: Origin,
-): Promise<Outcome> {
+interface Request {
+  principal: Principal;
+  tool: Tool;
+  input: unknown;
+  origin: Origin;
+}
+
+async function runOrRefuse(runtime: Runtime, request: Request): Promise<Outcome> {
+  const { principal, origin } = request;
   try {
-    const value = await inTurn(runtime, principal, () => run(runtime, principal, tool, input, origin));
+    const value = await inTurn(runtime, principal, (aside) => run(runtime, request, aside));
     runtime.limits?.charge(principal, value);
     return { ok: true, value };
   } catch (error) {
     const refusal = error instanceof MailError ? error : bug(runtime, error, origin);
-    await recordRefusal(runtime, principal, tool, input, origin, refusal);
+    await recordRefusal(runtime, request, refusal);
     return { ok: false, error: refusal };
   }
 }
 
-function inTurn<T>({ turns }: Runtime, { name }: Principal, task: () => Promise<T>): Promise<T> {
-  return turns === undefined ? task() : turns.run(name, task);
+function inTurn<T>({ turns }: Runtime, { name }: Principal, task: (aside: Aside) => Promise<T>): Promise<T> {
+  return turns === undefined ? task((work) => work()) : turns.run(name, task);
 }
 
+/** @param aside runs the hashing, which has a line of its own: lists of the same principal must not wait for it */
 async function run(
   runtime: Runtime,
-  principal: Principal,
-  tool: Tool,
-  input: unknown,
-  origin: Origin,
+  { principal, tool, input, origin }: Request,
+  aside: Aside,
 ): Promise<Record<string, unknown>> {
   const parsed = tool.parse(input);
   authorise(principal, tool, parsed);
   runtime.limits?.admit(principal, parsed);
-  const passwordHash = await hashOf(runtime, principal, parsed);
+  const { password } = parsed;
+  const passwordHash =
+    password === undefined ? "" : await aside(() => hashOf(runtime, principal, password, parsed.arguments));
   const at = runtime.now().toISOString();
   const { settings = {} } = runtime;
   const transaction = tool.effect === "read" ? runtime.store.read : runtime.store.write;
@@ -130,9 +133,9 @@ async function run(
 async function hashOf(
   runtime: Runtime,
   { name }: Principal,
-  { password, arguments: { email } }: ParsedCall,
+  password: string,
+  { email }: ParsedCall["arguments"],
 ): Promise<string> {
-  if (password === undefined) return "";
   await refuseGuessable(password, typeof email === "string" ? email : undefined);
   return await runtime.hashPassword(password, name);
 }
@@ -191,7 +194,7 @@ export async function unconfirmed(
   origin: Origin,
 ): Promise<MailError> {
   const refusal = NOT_CONFIRMED[answer];
-  await recordRefusal(runtime, principal, tool, input, origin, refusal);
+  await recordRefusal(runtime, { principal, tool, input, origin }, refusal);
   runtime.observe?.({ ...origin, tool: tool.endpoint, principal, outcome: refusal.code, ms: 0 });
   return refusal;
 }
@@ -203,10 +206,7 @@ function fingerprint(...parts: unknown[]): string {
 /** Runs after the roll-back, in a transaction of its own. If it fails, the caller still gets the same refusal. */
 async function recordRefusal(
   runtime: Runtime,
-  principal: Principal,
-  tool: Tool,
-  input: unknown,
-  origin: Origin,
+  { principal, tool, input, origin }: Request,
   { code }: MailError,
 ): Promise<void> {
   // The disk or the lock is lacking, and an entry would need them too.

@@ -15,6 +15,9 @@ interface Bounds {
   what: string;
 }
 
+/** Runs work in the middle of a task without holding the task's place among the running ones. */
+export type Aside = <T>(work: () => Promise<T>) => Promise<T>;
+
 interface Line {
   /** The number of its next turn; the lowest comes first. */
   next: number;
@@ -40,20 +43,43 @@ export class Turns {
     this.#bounds = { ofAll: Number.POSITIVE_INFINITY, ...bounds };
   }
 
-  /** @throws MailError busy when too many of this key wait already */
-  async run<T>(key: string, task: () => Promise<T>): Promise<T> {
+  /**
+   * @param task can call `aside` for work that needs no turn: another task may start meanwhile, and this one waits for a
+   * turn again before it goes on
+   * @throws MailError busy when too many of this key wait already
+   */
+  async run<T>(key: string, task: (aside: Aside) => Promise<T>): Promise<T> {
+    let line: Line | undefined = await this.#begin(key);
+    const end = () => {
+      if (line !== undefined) this.#end(line);
+      line = undefined;
+    };
+    const aside: Aside = async (work) => {
+      end();
+      const result = await work();
+      line = await this.#begin(key);
+      return result;
+    };
+    try {
+      return await task(aside);
+    } finally {
+      end();
+    }
+  }
+
+  async #begin(key: string): Promise<Line> {
     const line = this.#lineOf(key);
     const mayStartNow = this.#hasShare() && this.#isFirst(line);
     this.#lines.set(key, line);
     if (mayStartNow) this.#start(line);
     else await this.#wait(line);
-    try {
-      return await task();
-    } finally {
-      line.running -= 1;
-      this.#running -= 1;
-      this.#turnSoon();
-    }
+    return line;
+  }
+
+  #end(line: Line): void {
+    line.running -= 1;
+    this.#running -= 1;
+    this.#turnSoon();
   }
 
   #lineOf(key: string): Line {

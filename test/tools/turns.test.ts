@@ -134,3 +134,29 @@ test("with any tasks of any length, the bounds hold and all get their turn", asy
     }),
   );
 });
+
+test("work that a task does aside holds no place, and the task goes on in a later turn", async () => {
+  const turns = new Turns(ONE_AT_A_TIME);
+  const steps: string[] = [];
+  let finish = () => {};
+  const long = turns.run("a", async (aside) => {
+    await aside(() => new Promise<void>((resolve) => (finish = resolve)));
+    steps.push("the rest of the long task");
+  });
+  const { ask, end, begun } = heldTasks(turns);
+  const other = ask("a");
+  await expect.poll(() => begun).toEqual(["a"]);
+  finish();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(steps).toEqual([]); // the other one runs
+  end();
+  await Promise.all([long, other]);
+  expect(steps).toEqual(["the rest of the long task"]);
+});
+
+test("a task whose work aside fails leaves its place to others", async () => {
+  const turns = new Turns(ONE_AT_A_TIME);
+  const failing = turns.run("a", (aside) => aside(() => Promise.reject(new Error("no hash"))));
+  await expect(failing).rejects.toThrow("no hash");
+  expect(await turnsOf(["a", "b"], turns)).toEqual(["a", "b"]);
+});
