@@ -84,7 +84,11 @@ async function prepare(users: number): Promise<Case> {
   }));
   const revision = store.polls.now().state(wholeView).revision;
   const input = { email: rows[0]?.email, quota_mb: 77 };
-  const outcome = await call(runtimeOf(store), operator("cli"), operatorTools.setQuota, input);
+  const outcome = await call(runtimeOf(store), {
+    principal: operator("cli"),
+    tool: operatorTools.setQuota,
+    input,
+  });
   if (!outcome.ok) throw outcome.error;
   const current = await cursor(`${url}/sync/v1/maps?since=${before}`, key);
   const reads = () => {

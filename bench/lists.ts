@@ -50,7 +50,7 @@ await benchmark(async () => {
   const run = async ({ tool, input, users }: Pick<Case, "tool" | "input" | "users">) => {
     const runtime = runtimes.get(users);
     if (runtime === undefined) throw new Error(`no database of ${users} users`);
-    const outcome = await call(runtime, operator("cli"), tool, input);
+    const outcome = await call(runtime, { principal: operator("cli"), tool, input });
     if (!outcome.ok) throw outcome.error;
     return outcome.value;
   };

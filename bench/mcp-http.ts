@@ -47,7 +47,11 @@ interface Load {
 await benchmark(async () => {
   const { folder, database } = await seededDatabase({ users: 100, domains: 10 });
   const store = openStore(database, { create: false });
-  const made = await call(runtimeOf(store), operator("cli"), operatorTools.createToken, { name: "bench" });
+  const made = await call(runtimeOf(store), {
+    principal: operator("cli"),
+    tool: operatorTools.createToken,
+    input: { name: "bench" },
+  });
   if (!made.ok) throw made.error;
   const token = String(made.value.token);
   await store.close();

@@ -131,7 +131,11 @@ function note(kind: string, users: number, one: Measured): void {
 
 async function change(store: Store, what: "add" | "password", email: string): Promise<void> {
   const tool = what === "add" ? addUser : updatePassword;
-  const outcome = await call(runtimeOf(store), operator("cli"), tool, { email, password: PASSWORD });
+  const outcome = await call(runtimeOf(store), {
+    principal: operator("cli"),
+    tool,
+    input: { email, password: PASSWORD },
+  });
   if (!outcome.ok) throw outcome.error;
 }
 

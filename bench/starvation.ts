@@ -140,7 +140,7 @@ function cursorIn(maps: string): string | undefined {
 async function changeQuotas(database: string): Promise<void> {
   const store = openStore(database, { create: false });
   const run = async (tool: Tool, input: unknown) => {
-    const done = await call(runtimeOf(store), operator("cli"), tool, input);
+    const done = await call(runtimeOf(store), { principal: operator("cli"), tool, input });
     if (!done.ok) throw done.error;
     return done.value;
   };
@@ -162,7 +162,11 @@ async function start(folder: string) {
   const [key = "", greedyKey = ""] = await addNodes(database, 2);
   const store = openStore(database, { create: false });
   const addToken = async (name: string) => {
-    const made = await call(runtimeOf(store), operator("cli"), operatorTools.createToken, { name });
+    const made = await call(runtimeOf(store), {
+      principal: operator("cli"),
+      tool: operatorTools.createToken,
+      input: { name },
+    });
     if (!made.ok) throw made.error;
     return String(made.value.token);
   };

@@ -38,6 +38,15 @@ export interface Origin {
   address?: string | undefined;
 }
 
+/** What somebody asks for. */
+export interface Call {
+  principal: Principal;
+  tool: Tool;
+  /** Not judged yet. */
+  input: unknown;
+  origin?: Origin;
+}
+
 export interface EndedCall extends Origin {
   /** Its endpoint, or `none` for an unknown tool, whose name may be any text. */
   tool: string;
@@ -51,19 +60,13 @@ export interface EndedCall extends Origin {
  * their audit entry. The transaction sees only the principal's domains, so a tool cannot forget to check them.
  * Never throws. A refused call changes nothing and gets an audit entry of its own.
  */
-export async function call(
-  runtime: Runtime,
-  principal: Principal,
-  tool: Tool,
-  input: unknown,
-  origin: Origin = {},
-): Promise<Outcome> {
+export async function call(runtime: Runtime, asked: Call): Promise<Outcome> {
+  const { principal, tool, origin } = asked;
   const began = performance.now();
   const excess = runtime.limits?.excess(principal);
+  // A call beyond the limit has no audit entry: writing it would cost what the limit saves.
   const outcome: Outcome =
-    excess === undefined
-      ? await runOrRefuse(runtime, { principal, tool, input, origin })
-      : { ok: false, error: excess }; // no audit entry: writing it would cost what the limit saves
+    excess === undefined ? await runOrRefuse(runtime, asked) : { ok: false, error: excess };
   runtime.observe?.({
     ...origin,
     tool: tool.endpoint,
@@ -74,22 +77,15 @@ export async function call(
   return outcome;
 }
 
-interface Request {
-  principal: Principal;
-  tool: Tool;
-  input: unknown;
-  origin: Origin;
-}
-
-async function runOrRefuse(runtime: Runtime, request: Request): Promise<Outcome> {
-  const { principal, origin } = request;
+async function runOrRefuse(runtime: Runtime, asked: Call): Promise<Outcome> {
+  const { principal, origin } = asked;
   try {
-    const value = await inTurn(runtime, principal, (aside) => run(runtime, request, aside));
+    const value = await inTurn(runtime, principal, (aside) => run(runtime, asked, aside));
     runtime.limits?.charge(principal, value);
     return { ok: true, value };
   } catch (error) {
     const refusal = error instanceof MailError ? error : bug(runtime, error, origin);
-    await recordRefusal(runtime, request, refusal);
+    await recordRefusal(runtime, asked, refusal);
     return { ok: false, error: refusal };
   }
 }
@@ -101,7 +97,7 @@ function inTurn<T>({ turns }: Runtime, { name }: Principal, task: (aside: Aside)
 /** @param aside runs the hashing, which has a line of its own: lists of the same principal must not wait for it */
 async function run(
   runtime: Runtime,
-  { principal, tool, input, origin }: Request,
+  { principal, tool, input, origin }: Call,
   aside: Aside,
 ): Promise<Record<string, unknown>> {
   const parsed = tool.parse(input);
@@ -148,10 +144,7 @@ async function hashOf(
  */
 export async function lossOf(
   runtime: Runtime,
-  principal: Principal,
-  tool: Tool,
-  input: unknown,
-  origin: Origin,
+  { principal, tool, input, origin }: Call,
 ): Promise<Loss | undefined> {
   try {
     const parsed = tool.parse(input);
@@ -188,13 +181,12 @@ const NOT_CONFIRMED = {
 /** Records in the audit log why a person did not confirm a call's loss; returns the refusal for the caller. */
 export async function unconfirmed(
   runtime: Runtime,
-  principal: Principal,
-  tool: Tool,
-  { input, answer }: { input: unknown; answer: keyof typeof NOT_CONFIRMED },
-  origin: Origin,
+  asked: Call,
+  answer: keyof typeof NOT_CONFIRMED,
 ): Promise<MailError> {
+  const { principal, tool, origin } = asked;
   const refusal = NOT_CONFIRMED[answer];
-  await recordRefusal(runtime, { principal, tool, input, origin }, refusal);
+  await recordRefusal(runtime, asked, refusal);
   runtime.observe?.({ ...origin, tool: tool.endpoint, principal, outcome: refusal.code, ms: 0 });
   return refusal;
 }
@@ -206,7 +198,7 @@ function fingerprint(...parts: unknown[]): string {
 /** Runs after the roll-back, in a transaction of its own. If it fails, the caller still gets the same refusal. */
 async function recordRefusal(
   runtime: Runtime,
-  { principal, tool, input, origin }: Request,
+  { principal, tool, input, origin }: Call,
   { code }: MailError,
 ): Promise<void> {
   // The disk or the lock is lacking, and an entry would need them too.
@@ -226,7 +218,7 @@ async function recordRefusal(
       }),
     );
   } catch (error) {
-    runtime.reportBug(error, origin.request ?? randomUUID());
+    runtime.reportBug(error, origin?.request ?? randomUUID());
   }
 }
 
@@ -235,7 +227,11 @@ function withoutRevision(result: Record<string, unknown>): Record<string, unknow
   return "revision" in result ? { ...result, revision: null } : result;
 }
 
-function bug(runtime: Runtime, error: unknown, { request: reference = randomUUID() }: Origin): MailError {
+function bug(
+  runtime: Runtime,
+  error: unknown,
+  { request: reference = randomUUID() }: Origin = {},
+): MailError {
   runtime.reportBug(error, reference);
   return new MailError(
     "internal",

@@ -4,7 +4,7 @@ import type { Tool } from "../../tools/tool.ts";
 
 /** A tool's handler as in the SDK's documentation: the SDK answers for thrown errors. */
 export const handlerOf = (runtime: Runtime, tool: Tool) => async (args: unknown) => {
-  const outcome = await call(runtime, operator("stdio"), tool, args);
+  const outcome = await call(runtime, { principal: operator("stdio"), tool, input: args });
   if (!outcome.ok) throw outcome.error;
   return {
     content: [{ type: "text" as const, text: JSON.stringify(outcome.value) }],

@@ -12,7 +12,12 @@ export function mountMetrics(
   waitingPolls: () => number,
 ): void {
   scope.get("/metrics", { exposeHeadRoute: true }, async (request, reply) => {
-    const outcome = await call(runtime, request.principal, readFigures, {}, { request: request.id });
+    const outcome = await call(runtime, {
+      principal: request.principal,
+      tool: readFigures,
+      input: {},
+      origin: { request: request.id },
+    });
     if (!outcome.ok) return sendProblem(reply, outcome.error);
     const text = await metrics.text(outcome.value as Figures, waitingPolls());
     return reply.type(metrics.contentType).send(text);

@@ -21,11 +21,12 @@ export async function mountRest(
       exposeHeadRoute: reads,
       handler: async (request, reply) => {
         const input = plainInput(tool, reads ? request.query : request.body);
-        const outcome = await call(runtime, request.principal, tool, input, {
+        const origin = {
           request: request.id,
           address: request.clientAddress,
           client: clientOfUserAgent(request.headers["user-agent"]),
-        });
+        };
+        const outcome = await call(runtime, { principal: request.principal, tool, input, origin });
         return outcome.ok ? reply.send(outcome.value) : sendProblem(reply, outcome.error);
       },
     });

@@ -47,7 +47,11 @@ export async function provideFirstToken(
     return;
   }
   const file = needsFile() ? openTokenFile(path) : undefined;
-  const outcome = await call(runtime, operator("cli"), operatorTools.createToken, { name: "first" });
+  const outcome = await call(runtime, {
+    principal: operator("cli"),
+    tool: operatorTools.createToken,
+    input: { name: "first" },
+  });
   if (!outcome.ok) {
     if (file !== undefined) rmSync(path);
     throw outcome.error;

@@ -26,7 +26,11 @@ export async function conformanceServer(database: string): Promise<RunningServer
     hashPassword: (password, principal) => hasher.hash(password, principal),
     reportBug: (error) => log.error("bug", error),
   };
-  const made = await call(runtime, operator("cli"), operatorTools.createToken, { name: "conformance" });
+  const made = await call(runtime, {
+    principal: operator("cli"),
+    tool: operatorTools.createToken,
+    input: { name: "conformance" },
+  });
   if (!made.ok) throw made.error;
   authoriseEveryRequest(String(made.value.token));
   const parts = { runtime, tools, confirmations: new Confirmations() };

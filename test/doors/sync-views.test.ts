@@ -1,7 +1,4 @@
 import { expect, test } from "vitest";
-import { call } from "../../tools/call.ts";
-import { operatorTools } from "../../tools/operator/index.ts";
-import { operator } from "../../tools/principal.ts";
 import { startServer } from "../support/server.ts";
 import { PASSWORD, testRuntime } from "../support/store.ts";
 import { SyncingNode } from "../support/syncing-node.ts";
@@ -14,14 +11,7 @@ async function twoCustomers() {
     await shell.must("add-user", { email: `jan@${domain}`, password: PASSWORD });
   }
   const { body } = await server.api("add-node", { name: "pi" });
-  const set = async (input: object) => {
-    const outcome = await call(shell.runtime, operator("cli"), operatorTools.setNode, {
-      name: "pi",
-      ...input,
-    });
-    if (!outcome.ok) throw outcome.error;
-    return outcome.value;
-  };
+  const set = (input: object) => shell.must("set-node", { name: "pi", ...input });
   return { shell, set, node: new SyncingNode(server.url, String(body.sync_key)) };
 }
 
@@ -73,7 +63,7 @@ test("a node cannot be limited to an unregistered domain", async () => {
 test("an operator's acceptance of removals reaches the node, with or without a change", async () => {
   const { shell, node } = await twoCustomers();
   await node.poll();
-  const outcome = await call(shell.runtime, operator("cli"), operatorTools.acceptRemovals, { name: "pi" });
+  const outcome = await shell.run("accept-removals", { name: "pi" });
   expect(outcome).toMatchObject({ ok: true, value: { names: ["pi"], revision: 4 } });
   const unchanged = await node.poll();
   expect([unchanged.status, unchanged.headers.get("m25-accept-removals")]).toEqual([304, "4;n=1"]);

@@ -74,8 +74,9 @@ async function refusals(): Promise<Array<[call: string, error: MailError]>> {
     found.push([`${endpoint} ${JSON.stringify(input)}`, outcome.error]);
   }
   for (const answer of ["declined", "cancelled"] as const) {
-    const call = { input: { domain: "example.nl" }, answer };
-    const error = await unconfirmed(runtime, operator("cli"), toolOf("remove-domain"), call, {});
+    const input = { domain: "example.nl" };
+    const asked = { principal: operator("cli"), tool: toolOf("remove-domain"), input };
+    const error = await unconfirmed(runtime, asked, answer);
     found.push([`remove-domain, ${answer}`, error]);
   }
   return found;

@@ -48,7 +48,7 @@ export function testRuntime(store: Store, { now = () => new Date() }: { now?: ()
     reportBug: (error) => bugs.push(error),
   };
   const run = (endpoint: string, input: unknown = {}, principal = operator("cli")) =>
-    call(runtime, principal, toolOf(endpoint), input);
+    call(runtime, { principal, tool: toolOf(endpoint), input });
   const must = async (endpoint: string, input: unknown = {}) => {
     const outcome = await run(endpoint, input);
     if (!outcome.ok) throw outcome.error;

@@ -14,7 +14,7 @@ const runtime = {
 };
 for (let index = 0; index < Number(count); index += 1) {
   const input = { email: `${prefix}${index}@example.nl`, password: "correct horse" };
-  const outcome = await call(runtime, operator("cli"), addUser, input);
+  const outcome = await call(runtime, { principal: operator("cli"), tool: addUser, input });
   process.stdout.write(`${outcome.ok ? outcome.value.revision : outcome.error.code}\n`);
 }
 await store.close();

@@ -140,7 +140,11 @@ test("a name that a thousand domains have is found in the domains with the prefi
 test("a refused search is recorded as it was meant", async () => {
   const { runtime, must } = await populated();
   const principal = { ...operator("cli"), scopes: new Set<Scope>(["write"]) };
-  const outcome = await call(runtime, principal, toolOf("list-users"), { search: "Jan@bÜro" });
+  const outcome = await call(runtime, {
+    principal,
+    tool: toolOf("list-users"),
+    input: { search: "Jan@bÜro" },
+  });
   expect(outcome.ok).toBe(false);
   const { entries } = (await must("read-audit")) as { entries: Array<Record<string, unknown>> };
   expect(entries.at(-1)?.arguments).toEqual({ search: "jan@xn--bro-hoa" });
@@ -217,7 +221,7 @@ test("access to some domains finds and counts their mailboxes only", async () =>
   const domains = new Set(["ab.nl", "xn--bro-hoa.nl", "other.nl"]);
   const principal = { ...operator("cli"), domains };
   for (const search of ["jan", "j", "jan@", "jan@a", "jan@b", "jan@büro"]) {
-    const outcome = await call(runtime, principal, toolOf("list-users"), { search });
+    const outcome = await call(runtime, { principal, tool: toolOf("list-users"), input: { search } });
     const result = (outcome.ok ? outcome.value : {}) as unknown as Page;
     const start = search.replace("büro", "xn--bro-hoa");
     const expected = emails.filter(

@@ -53,7 +53,7 @@ async function* pages(runtime: Runtime, filter: Record<string, unknown>, line: (
   let found = false;
   do {
     const input = { ...filter, limit: PAGE, ...(typeof cursor === "string" && { cursor }) };
-    const outcome = await call(runtime, operator("cli"), operatorTools.readAudit, input);
+    const outcome = await call(runtime, { principal: operator("cli"), tool: operatorTools.readAudit, input });
     if (!outcome.ok) throw outcome.error;
     const entries = outcome.value.entries as Entry[];
     found ||= entries.length > 0;

@@ -17,19 +17,20 @@ const lostSecret: Readonly<Record<string, string>> = {
     "The key was made and nobody has it: m25-mail node rotate-key NAME gives another, and ends this one.",
 };
 
-/**
- * Runs a tool as the operator and shows its result on stdout, or its refusal on stderr.
- *
- * @param words what fields are called at the shell, where that is not the flag of the same name
- */
+interface Presentation {
+  present(result: Record<string, unknown>): string;
+  /** What fields are called at the shell, where that is not the flag of the same name. */
+  words: Readonly<Record<string, string>>;
+}
+
+/** Runs a tool as the operator and shows its result on stdout, or its refusal on stderr. */
 export async function runTool(
   runtime: Runtime,
   tool: Tool,
   input: Record<string, unknown>,
-  present: (result: Record<string, unknown>) => string,
-  words: Readonly<Record<string, string>> = {},
+  { present, words }: Presentation,
 ): Promise<number> {
-  const outcome = await call(runtime, operator("cli"), tool, input);
+  const outcome = await call(runtime, { principal: operator("cli"), tool, input });
   if (outcome.ok) {
     const code = await show(tool, `${present(outcome.value)}\n`);
     // Where no server runs, nobody else erases what it left.

@@ -31,8 +31,10 @@ export function toolCommand(tool: Tool, { input = fieldsIn(tool), shown = show, 
         if (fields.includes("password")) {
           given.password = await readPassword(optionalText(values["password-file"]));
         }
-        const wording = { ...named(positionalNames(usage)), ...words };
-        return runTool(runtime, tool, given, presentation(values, shown), wording);
+        return runTool(runtime, tool, given, {
+          present: presentation(values, shown),
+          words: { ...named(positionalNames(usage)), ...words },
+        });
       },
     };
   };

@@ -143,17 +143,17 @@ export async function callTool(
       `There is no such tool. The tools are: ${tools.map(mcpName).join(", ")}.`,
     );
   }
-  const input = plainArguments(tool, params.arguments);
+  const asked = { principal, tool, input: plainArguments(tool, params.arguments), origin: from };
   if (tool.effect === "destroy" && canAsk(context, server.getClientCapabilities())) {
-    const loss = await lossOf(runtime, principal, tool, input, from).catch(refused);
+    const loss = await lossOf(runtime, asked).catch(refused);
     if (loss instanceof MailError) return refusal(loss);
     const answer = loss === undefined ? "confirmed" : await confirmations.confirm(loss, context);
     if (answer === "declined" || answer === "cancelled") {
-      return refusal(await unconfirmed(runtime, principal, tool, { input, answer }, from));
+      return refusal(await unconfirmed(runtime, asked, answer));
     }
     if (answer !== "confirmed") return answer;
   }
-  const outcome = await call(runtime, principal, tool, input, from);
+  const outcome = await call(runtime, asked);
   if (!outcome.ok) return refusal(outcome.error);
   return {
     content: [{ type: "text", text: JSON.stringify(outcome.value) }],

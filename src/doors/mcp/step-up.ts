@@ -30,7 +30,7 @@ export function stepUp(runtime: Runtime, tools: readonly Tool[], metadataUrl: st
     const parsed = validCall(tool, input);
     const missing = parsed && missingScope(principal, tool, parsed);
     if (missing === undefined) return false;
-    const outcome = await call(runtime, principal, tool, input, origin);
+    const outcome = await call(runtime, { principal, tool, input, origin });
     if (outcome.ok) throw new Error("a call went through without its scope");
     if (outcome.error.code !== "forbidden") return false;
     const wanted = scopes.filter((scope) => scope === missing || principal.scopes.has(scope));

@@ -188,7 +188,7 @@ export class OperatorPage {
           address: request.clientAddress,
           ...(tool.effect !== "read" && { request: request.id }),
         };
-        const outcome = await call(runtime, principal, tool, input, origin);
+        const outcome = await call(runtime, { principal, tool, input, origin });
         if (!outcome.ok) throw outcome.error;
         return outcome.value as Result;
       },
