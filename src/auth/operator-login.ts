@@ -2,8 +2,8 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { Store } from "../../db/store.ts";
 import { passwordMatches } from "../../tools/hash.ts";
 import { opaqueString } from "../mail/password.ts";
-import { Lane } from "./lane.ts";
 import { LoginDelays, type LoginOutcome } from "./login-delays.ts";
+import { PriorityQueue } from "./priority-queue.ts";
 
 /** The answer of a page to a refused attempt: its words and its HTTP status. */
 export const loginRefusals = {
@@ -22,7 +22,7 @@ export class OperatorLogin {
   readonly #store: Store;
   readonly #cost: number;
   readonly #delays = new LoginDelays(() => performance.now());
-  readonly #lane = new Lane(MOST_WAITING);
+  readonly #queue = new PriorityQueue(MOST_WAITING);
 
   /** @param cost bcrypt cost of the comparison while no password is set */
   constructor(store: Store, cost: number) {
@@ -46,7 +46,7 @@ export class OperatorLogin {
     let outcome: LoginOutcome = "busy";
     try {
       if (delay > 0) await wait(delay);
-      const matches = await this.#lane.run(this.#delays.failures(address), async () =>
+      const matches = await this.#queue.run(this.#delays.failures(address), async () =>
         passwordMatches(opaqueString(password), await this.passwordHash(), this.#cost),
       );
       if (matches !== undefined) outcome = matches ? "right" : "wrong";

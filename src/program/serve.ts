@@ -11,8 +11,8 @@ import { httpServer } from "../doors/http/server.ts";
 import { Confirmations } from "../doors/mcp/confirmation.ts";
 import type { McpServerFactory } from "../doors/mcp/http.ts";
 import { mcpServer } from "../doors/mcp/server.ts";
-import { Changes } from "../doors/sync/changes.ts";
-import type { PaceClocks } from "../doors/sync/wake-pace.ts";
+import { ChangeSignal } from "../doors/sync/change-signal.ts";
+import type { ThrottleClocks } from "../doors/sync/wake-throttle.ts";
 import type { Log } from "../log/log.ts";
 import { Metrics } from "../log/metrics.ts";
 import { Publisher } from "../sync/publisher.ts";
@@ -47,7 +47,7 @@ export interface ServeOptions {
   /** When a connection is cut on which not a byte moves, in ms: a shorter time than is served by, for tests. */
   idleTimeout?: number;
   /** By which the waking of waiting nodes is paced. */
-  paceClocks?: PaceClocks;
+  throttleClocks?: ThrottleClocks;
 }
 
 /** Everything that `m25-mail serve` serves. Closes the store when it closes. */
@@ -78,7 +78,7 @@ export async function serve(
     mcpServerFor = (principal, origin) => mcpServer(mcp, principal, origin),
   } = options;
   const publisher = new Publisher(store, dirname(config.db));
-  const changes = new Changes(store.polls, config.db, options.paceClocks);
+  const changes = new ChangeSignal(store.polls, config.db, options.throttleClocks);
   const lastSeen = new LastSeen(store, log);
   const { "public-url": publicUrl, "tls-cert": certFile, "tls-key": keyFile } = config;
   const names = [

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { Lane } from "../../src/auth/lane.ts";
 import { LoginDelays } from "../../src/auth/login-delays.ts";
 import { OperatorLogin } from "../../src/auth/operator-login.ts";
+import { PriorityQueue } from "../../src/auth/priority-queue.ts";
 import { PasswordHasher } from "../../tools/hash.ts";
 import { testStore } from "../support/store.ts";
 
@@ -78,11 +78,11 @@ test("sixty thousand IPv6 networks of one owner share a delay, after a few more 
 });
 
 test("in the queue the caller with the fewest failures comes first, and the one with the most is sent away", async () => {
-  const lane = new Lane(3);
+  const queue = new PriorityQueue(3);
   const looked: string[] = [];
   const { promise, resolve: finish } = Promise.withResolvers<void>();
-  const first = lane.run(5, () => promise);
-  const come = (who: string, failures: number) => lane.run(failures, async () => looked.push(who));
+  const first = queue.run(5, () => promise);
+  const come = (who: string, failures: number) => queue.run(failures, async () => looked.push(who));
   const others = [
     come("guesser", 9),
     come("another guesser", 7),

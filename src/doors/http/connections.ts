@@ -32,7 +32,7 @@ export function limitConnections(
 }
 
 /** Whoever showed no valid credential keeps no connection: a few strangers could otherwise hold all there are. */
-export function closeToStrangers(app: FastifyInstance): void {
+export function closeUnauthenticated(app: FastifyInstance): void {
   app.addHook("onSend", (request, reply, payload, done) => {
     if (request.principal === undefined && request.node === undefined) reply.header("connection", "close");
     done(null, payload);
@@ -40,16 +40,16 @@ export function closeToStrangers(app: FastifyInstance): void {
 }
 
 /** Bytes of a body that is over the limit which are read, and thrown away. */
-const HEARD_OUT = 1024 * 1024;
+const MOST_DRAINED = 1024 * 1024;
 
 /**
  * Whoever is hung up on while still sending may never read why, and a proxy then says 502 in our place: a body that
  * is too large, but not much, is heard out.
  */
-export function hearOut(app: FastifyInstance): void {
+export function drainLargeBodies(app: FastifyInstance): void {
   app.addHook("onSend", (request, reply, payload, done) => {
     const length = Number(request.headers["content-length"]);
-    if (reply.statusCode === 413 && length <= HEARD_OUT) reply.removeHeader("connection");
+    if (reply.statusCode === 413 && length <= MOST_DRAINED) reply.removeHeader("connection");
     done(null, payload);
   });
 }

@@ -25,12 +25,11 @@ import { stepUp } from "../mcp/step-up.ts";
 import { mountMetrics } from "../metrics.ts";
 import { mountPage } from "../page/index.ts";
 import { mountRest } from "../rest.ts";
-import type { Changes } from "../sync/changes.ts";
+import type { ChangeSignal } from "../sync/change-signal.ts";
 import { mountSync } from "../sync/index.ts";
 import { readJsonStrictly } from "./bodies.ts";
 import { noteClientAddresses } from "./client-address.ts";
-import { closeToStrangers, hearOut, limitConnections } from "./connections.ts";
-import { holdBackFailures } from "./failures.ts";
+import { closeUnauthenticated, drainLargeBodies, limitConnections } from "./connections.ts";
 import { hostGuard } from "./host-guard.ts";
 import { AllowedHosts } from "./hosts.ts";
 import {
@@ -44,12 +43,12 @@ import {
   REQUEST_TIMEOUT,
   TIMEOUT_CHECK_INTERVAL,
 } from "./limits.ts";
-import { noSuchPath, nowhere } from "./nowhere.ts";
+import { noSuchPath, notFoundAnswer } from "./not-found.ts";
 import { limitPipelines } from "./pipeline.ts";
-import { noToken, sendProblem } from "./problem.ts";
+import { noToken, problemOf, sendProblem } from "./problem.ts";
 import { type RequestLog, requestIds } from "./request-log.ts";
 import { readTls } from "./tls.ts";
-import { problemOf } from "./unexpected.ts";
+import { delayWrongCredentials } from "./wrong-credentials.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -62,7 +61,7 @@ export interface HttpParts {
   runtime: Runtime;
   store: Store;
   publisher: Publisher;
-  changes: Changes;
+  changes: ChangeSignal;
   lastSeen: LastSeen;
   mcpServerFor: McpServerFactory;
   /** The operator's sign-in, for every page that asks for the password. */
@@ -126,9 +125,9 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
   limitPipelines(app);
   const noteAddress = noteClientAddresses(app, trusted, log);
   parts.requestLog.watch(app);
-  hearOut(app);
-  closeToStrangers(app);
-  holdBackFailures(app);
+  drainLargeBodies(app);
+  closeUnauthenticated(app);
+  delayWrongCredentials(app);
   app.addHook("onRequest", (request, reply, done) => {
     const refusal = refused(request);
     return refusal === undefined ? done() : sendProblem(reply, refusal);
@@ -167,14 +166,14 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
     if (!(error instanceof MailError) && problem.code !== "internal") request.refused = problem.message;
     return sendProblem(reply, problem, status);
   });
-  const answerNowhere = nowhere(app);
+  const answerNotFound = notFoundAnswer(app);
   await app.register(async (scope) => {
     scope.addHook("onRequest", authenticate("rest"));
-    answerNowhere(scope);
+    answerNotFound(scope);
   });
   // Where clients look for OAuth, and where they would register themselves: to a 401 they would begin again.
   for (const prefix of ["/.well-known", "/register"]) {
-    await app.register(async (scope) => answerNowhere(scope), { prefix });
+    await app.register(async (scope) => answerNotFound(scope), { prefix });
   }
   await app.register(async (scope) => {
     scope.addHook("onRequest", limitAddress);
@@ -182,13 +181,13 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
       store.polls.now();
       return reply.send({ status: "ok" });
     });
-    await scope.register(async (beside) => answerNowhere(beside), { prefix: "/healthz" });
+    await scope.register(async (beside) => answerNotFound(beside), { prefix: "/healthz" });
   });
   await app.register(async (scope) => {
     scope.addHook("onRequest", authenticate("mcp"));
     const answerForScope = oauth && stepUp(runtime, parts.tools, oauth.metadataUrl);
     await mountMcp(scope, parts.mcpServerFor, parts.requestLog.hasCall, log, answerForScope);
-    await scope.register(async (beside) => answerNowhere(beside), { prefix: "/mcp" });
+    await scope.register(async (beside) => answerNotFound(beside), { prefix: "/mcp" });
   });
   await app.register(async (scope) => {
     scope.addHook("onRequest", authenticate("rest"));
@@ -221,7 +220,7 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
     );
   });
   await app.register((scope) =>
-    mountSync(scope, { store, publisher, changes, lastSeen, now }, log, answerNowhere),
+    mountSync(scope, { store, publisher, changes, lastSeen, now }, log, answerNotFound),
   );
   return app;
 }

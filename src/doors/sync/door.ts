@@ -1,20 +1,20 @@
 import type { Store } from "../../../db/store.ts";
 import type { LastSeen } from "../../auth/last-seen.ts";
 import type { Publisher } from "../../sync/publisher.ts";
-import type { Changes } from "./changes.ts";
+import type { ChangeSignal } from "./change-signal.ts";
 import type { EndedKeyUses } from "./ended-keys.ts";
 import type { NodeLimits } from "./limits.ts";
-import type { Waits } from "./waits.ts";
+import type { LongPolls } from "./long-polls.ts";
 
 /** What the nodes' routes work with. */
 export interface SyncDoor {
   store: Store;
   publisher: Publisher;
-  changes: Changes;
+  changes: ChangeSignal;
   lastSeen: LastSeen;
   endedKeyUses: EndedKeyUses;
   limits: NodeLimits;
-  waits: Waits;
+  longPolls: LongPolls;
   now(): Date;
   /** False once the server is closing: nobody is made to wait any more. */
   open(): boolean;

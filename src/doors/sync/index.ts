@@ -2,15 +2,15 @@ import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { PollingNode } from "../../../db/store.ts";
 import type { Log } from "../../log/log.ts";
 import { PREFIX, paths } from "../../sync/wire.ts";
-import type { AnswerNowhere } from "../http/nowhere.ts";
+import type { AnswerNotFound } from "../http/not-found.ts";
 import type { SyncDoor } from "./door.ts";
 import { EndedKeyUses } from "./ended-keys.ts";
 import { sendKey } from "./key.ts";
 import { NodeLimits } from "./limits.ts";
+import { LongPolls } from "./long-polls.ts";
 import { sendMaps } from "./maps.ts";
 import { authenticateNode, endOldKey } from "./node.ts";
 import { receiveReport } from "./report.ts";
-import { Waits } from "./waits.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -22,15 +22,15 @@ declare module "fastify" {
 /** Mounts the nodes' own routes. A sync key opens these and nothing else, and nothing else opens these. */
 export async function mountSync(
   scope: FastifyInstance,
-  parts: Omit<SyncDoor, "open" | "limits" | "waits" | "endedKeyUses">,
+  parts: Omit<SyncDoor, "open" | "limits" | "longPolls" | "endedKeyUses">,
   log: Log,
-  answerNowhere: AnswerNowhere,
+  answerNotFound: AnswerNotFound,
 ): Promise<void> {
   let open = true;
   const door: SyncDoor = {
     ...parts,
     limits: new NodeLimits(),
-    waits: new Waits(),
+    longPolls: new LongPolls(),
     endedKeyUses: new EndedKeyUses(parts.store, log),
     open: () => open,
   };
@@ -53,7 +53,7 @@ export async function mountSync(
   await scope.register(
     async (beside) => {
       beside.addHook("onRequest", authenticate);
-      answerNowhere(beside);
+      answerNotFound(beside);
     },
     { prefix: PREFIX },
   );

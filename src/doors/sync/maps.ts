@@ -10,9 +10,9 @@ import { decodeCursor, type Position } from "../../sync/cursor.ts";
 import type { Publication } from "../../sync/publisher.ts";
 import { ACCEPT_HEADER, KEY_HEADER } from "../../sync/wire.ts";
 import type { SyncDoor } from "./door.ts";
+import type { LongPoll } from "./long-polls.ts";
 import { authenticateNode, byNode, endOldKey } from "./node.ts";
-import type { Wait } from "./waits.ts";
-import type { Turn } from "./wake-pace.ts";
+import type { WakeTurn } from "./wake-throttle.ts";
 
 /** The longest wait for a change, in seconds: below the minute after which proxies end idle requests. */
 const MAX_WAIT = 55;
@@ -48,7 +48,7 @@ async function answerPoll(
   door: SyncDoor,
   request: FastifyRequest,
   reply: FastifyReply,
-  turn: Turn,
+  turn: WakeTurn,
 ): Promise<FastifyReply> {
   let polls = await door.store.polls.look();
   let node = authenticateNode(door, polls, request);
@@ -60,7 +60,7 @@ async function answerPoll(
   const hasNews = () => standing.kind !== "current" || (node.accepted !== null && node.accepted !== told);
   // A node that is behind may have been answered a moment ago: changes in a row reach it together.
   const mayAnswer = () => hasNews() && (standing.kind !== "behind" || turn.take());
-  const waitForNews = async (waiting: Wait) => {
+  const waitForNews = async (waiting: LongPoll) => {
     reply.raw.once("close", () => waiting.end());
     while (!waiting.hasEnded && !reply.raw.destroyed) {
       const left = deadline - performance.now();
@@ -73,7 +73,7 @@ async function answerPoll(
       standing = standingOf(request, polls, node);
     }
   };
-  if (wait > 0) await door.waits.during(node.id, waitForNews);
+  if (wait > 0) await door.longPolls.during(node.id, waitForNews);
   if (standing.kind === "beyond") {
     // An older copy of the database was put in its place by hand.
     await startHistory(door, request, polls.state(node.view));

@@ -3,13 +3,13 @@ import { MailError } from "../../mail/error.ts";
 import { sendProblem } from "./problem.ts";
 
 /** Has the scope answer whatever comes to a path under its prefix and no route takes; its credential is asked for first. */
-export type AnswerNowhere = (scope: FastifyInstance) => void;
+export type AnswerNotFound = (scope: FastifyInstance) => void;
 
 /**
  * 405 with Allow where the path has other methods (RFC 9110 15.5.6), else 404. It is said before a body is read, which
  * nobody would look at. Knows the routes that are mounted after this was called.
  */
-export function nowhere(app: FastifyInstance): AnswerNowhere {
+export function notFoundAnswer(app: FastifyInstance): AnswerNotFound {
   const methodsOf = new Map<string, string[]>();
   app.addHook("onRoute", ({ url, method }) => {
     methodsOf.set(url, [...(methodsOf.get(url) ?? []), ...[method].flat()]);

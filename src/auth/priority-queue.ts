@@ -5,7 +5,7 @@ interface Waiting {
 }
 
 /** Runs tasks one at a time: the lowest rank first and, of one rank, whoever came first. */
-export class Lane {
+export class PriorityQueue {
   readonly #most: number;
   /** In the order of their turns. */
   readonly #waiting: Waiting[] = [];

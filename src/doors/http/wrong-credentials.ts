@@ -16,7 +16,7 @@ const FORGOTTEN_PER_MINUTE = 60;
  * out: a right one is answered at once, whatever others behind the same address do. What does not even look like a
  * credential is no guess at one.
  */
-export function holdBackFailures(app: FastifyInstance): void {
+export function delayWrongCredentials(app: FastifyInstance): void {
   const failures = new LeakyCounts(FORGOTTEN_PER_MINUTE);
   app.addHook("onSend", (request, reply, payload, done) => {
     if (reply.statusCode !== 401 || !isGuess(request)) return done(null, payload);

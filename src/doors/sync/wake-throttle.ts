@@ -4,12 +4,12 @@ const LEAST_REST = 250;
 const REST_PER_COST = 2;
 
 /** Both in ms since any moment: time, and processor time of the thread that answers. */
-export interface PaceClocks {
+export interface ThrottleClocks {
   now(): number;
   processor(): number;
 }
 
-const realClocks: PaceClocks = {
+const realClocks: ThrottleClocks = {
   now: () => performance.now(),
   processor: () => {
     const { user, system } = process.threadCpuUsage();
@@ -18,9 +18,9 @@ const realClocks: PaceClocks = {
 };
 
 /** Lets many changes in a row wake the waiting polls together. A change after a pause wakes them at once. */
-export class WakePace {
+export class WakeThrottle {
   readonly #wake: () => void;
-  readonly #clocks: PaceClocks;
+  readonly #clocks: ThrottleClocks;
   #owed = false;
   #timer: NodeJS.Timeout | undefined;
   /** Answers of the wake under way. */
@@ -28,13 +28,13 @@ export class WakePace {
   #began = 0;
   #restsUntil = Number.NEGATIVE_INFINITY;
 
-  constructor(wake: () => void, clocks: PaceClocks = realClocks) {
+  constructor(wake: () => void, clocks: ThrottleClocks = realClocks) {
     this.#wake = wake;
     this.#clocks = clocks;
   }
 
   /** True while a wake is under way, and while it is too soon for the next. */
-  get resting(): boolean {
+  get isResting(): boolean {
     return this.#answering > 0 || this.#clocks.now() < this.#restsUntil;
   }
 
@@ -50,13 +50,13 @@ export class WakePace {
     clearTimeout(this.#timer);
   }
 
-  /** An answer begins that counts to the wake under way, or is one by itself; `answered` must follow. */
-  answering(): void {
+  /** An answer begins that counts to the wake under way, or is one by itself; `endAnswer` must follow. */
+  beginAnswer(): void {
     if (this.#answering === 0) this.#began = this.#clocks.processor();
     this.#answering += 1;
   }
 
-  answered(): void {
+  endAnswer(): void {
     if (this.#answering > 1) this.#answering -= 1;
     // The last answers are written in this turn of the event loop.
     else setImmediate(() => this.#ended());
@@ -83,18 +83,18 @@ export class WakePace {
   }
 }
 
-/** One poll's part in the pace. */
-export class Turn {
-  readonly #pace: WakePace;
+/** One poll's part in the wakes. */
+export class WakeTurn {
+  readonly #throttle: WakeThrottle;
   #has = false;
 
-  constructor(pace: WakePace) {
-    this.#pace = pace;
+  constructor(throttle: WakeThrottle) {
+    this.#throttle = throttle;
   }
 
   /** True where the poll may be answered now; else it is woken when it may. */
   take(): boolean {
-    if (!this.#has && this.#pace.resting) this.#pace.ask();
+    if (!this.#has && this.#throttle.isResting) this.#throttle.ask();
     else this.begin();
     return this.#has;
   }
@@ -102,12 +102,12 @@ export class Turn {
   begin(): void {
     if (this.#has) return;
     this.#has = true;
-    this.#pace.answering();
+    this.#throttle.beginAnswer();
   }
 
   end(): void {
     if (!this.#has) return;
     this.#has = false;
-    this.#pace.answered();
+    this.#throttle.endAnswer();
   }
 }

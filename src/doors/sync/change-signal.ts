@@ -1,7 +1,7 @@
 import { type FSWatcher, watch } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { PollReader } from "../../../db/store.ts";
-import { type PaceClocks, Turn, WakePace } from "./wake-pace.ts";
+import { type ThrottleClocks, WakeThrottle, WakeTurn } from "./wake-throttle.ts";
 
 /**
  * When the database is looked at while anybody waits, one look for all, in ms: first so long after its log was
@@ -14,12 +14,12 @@ const LONGEST_PAUSE = { told: 60_000, untold: 1_000 };
 const WOKEN_AT_ONCE = 100;
 
 /** Tells waiting polls that the state, or a node, has changed, whichever process changed it. */
-export class Changes {
+export class ChangeSignal {
   readonly #polls: Pick<PollReader, "now">;
   readonly #log: string;
-  readonly #pace: WakePace;
+  readonly #throttle: WakeThrottle;
   /** How each of them leaves, and its turn. */
-  readonly #waiting = new Map<() => void, Turn>();
+  readonly #waiting = new Map<() => void, WakeTurn>();
   /** The version (PollView) that all who wait have seen. */
   #seen = "";
   #watcher: FSWatcher | undefined;
@@ -29,9 +29,9 @@ export class Changes {
   #pause = 0;
 
   /** @param database its file; the log that every commit is written to stands beside it */
-  constructor(polls: Pick<PollReader, "now">, database: string, clocks?: PaceClocks) {
+  constructor(polls: Pick<PollReader, "now">, database: string, clocks?: ThrottleClocks) {
     this.#polls = polls;
-    this.#pace = new WakePace(() => void this.wakeAll(), clocks);
+    this.#throttle = new WakeThrottle(() => void this.wakeAll(), clocks);
     this.#log = `${database}-wal`;
   }
 
@@ -40,19 +40,19 @@ export class Changes {
     return this.#waiting.size;
   }
 
-  /** A poll's part in the pace; the poll must end it. */
-  turn(): Turn {
-    return new Turn(this.#pace);
+  /** A poll's part in the wakes; the poll must end it. */
+  turn(): WakeTurn {
+    return new WakeTurn(this.#throttle);
   }
 
   /**
-   * Resolves when the version is another one than `seen` or a wake is owed, as soon as the pace allows; after `ms`; or
+   * Resolves when the version is another one than `seen` or a wake is owed, as soon as the throttle allows; after `ms`; or
    * when `leave` is called. May wake spuriously.
    *
    * @param turn ends with the call, and is the poll's again where it was woken
    * @param leaving is given `leave`, for who does not want to wait any more
    */
-  wait(seen: string, ms: number, turn: Turn, leaving: (leave: () => void) => void): Promise<void> {
+  wait(seen: string, ms: number, turn: WakeTurn, leaving: (leave: () => void) => void): Promise<void> {
     turn.end();
     if (this.#waiting.size === 0) this.#seen = seen;
     else if (seen !== this.#seen) this.#look();
@@ -109,7 +109,7 @@ export class Changes {
     this.#told = false;
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#pace.forget();
+    this.#throttle.forget();
   }
 
   #lookAfter(ms: number): void {
@@ -131,6 +131,6 @@ export class Changes {
     }
     if (now === this.#seen) return;
     this.#seen = now;
-    this.#pace.ask();
+    this.#throttle.ask();
   }
 }

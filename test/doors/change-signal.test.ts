@@ -3,7 +3,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import { afterEach, expect, test, vi } from "vitest";
 import { openStore } from "../../db/sqlite.ts";
 import type { PollReader } from "../../db/store.ts";
-import { Changes } from "../../src/doors/sync/changes.ts";
+import { ChangeSignal } from "../../src/doors/sync/change-signal.ts";
 import { expectRefusal } from "../support/reply.ts";
 import { temporaryFolder, testRuntime } from "../support/store.ts";
 
@@ -20,7 +20,7 @@ function storeWithWaiter(watched = "m25-mail.db") {
       return store.polls.now();
     },
   };
-  const changes = new Changes(polls, join(folder, watched));
+  const changes = new ChangeSignal(polls, join(folder, watched));
   void changes.wait(store.polls.now().version(), 600_000, changes.turn(), () => {});
   return { ...testRuntime(store), store, changes, looks: () => looks };
 }

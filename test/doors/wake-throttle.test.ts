@@ -1,12 +1,12 @@
 import { expect, test } from "vitest";
-import type { PaceClocks } from "../../src/doors/sync/wake-pace.ts";
+import type { ThrottleClocks } from "../../src/doors/sync/wake-throttle.ts";
 import { startServer } from "../support/server.ts";
 import { testRuntime } from "../support/store.ts";
 import { SyncingNode } from "../support/syncing-node.ts";
 
 /** A server, its shell and up-to-date nodes. */
-async function nodesOf(count: number, paceClocks?: PaceClocks) {
-  const server = await startServer({}, paceClocks && { paceClocks });
+async function nodesOf(count: number, throttleClocks?: ThrottleClocks) {
+  const server = await startServer({}, throttleClocks && { throttleClocks });
   const shell = testRuntime(server.store);
   await shell.must("add-domain", { domain: "example.nl" });
   const nodes = [];
@@ -22,14 +22,14 @@ async function nodesOf(count: number, paceClocks?: PaceClocks) {
 /** Clocks that only the test moves. Each wake costs `cost` ms of processor time. */
 function setClocks(cost: number) {
   const clocks = { at: 0, worked: 0 };
-  const paceClocks: PaceClocks = {
+  const throttleClocks: ThrottleClocks = {
     now: () => clocks.at,
     processor: () => {
       clocks.worked += cost;
       return clocks.worked;
     },
   };
-  return { clocks, paceClocks };
+  return { clocks, throttleClocks };
 }
 
 test("waiting nodes get many changes in a row together, not one by one", async () => {
@@ -52,8 +52,8 @@ test("waiting nodes get many changes in a row together, not one by one", async (
 });
 
 test("a node that waits again gets the next change 250 ms after the last wake", async () => {
-  const { clocks, paceClocks } = setClocks(1);
-  const { shell, nodes } = await nodesOf(2, paceClocks);
+  const { clocks, throttleClocks } = setClocks(1);
+  const { shell, nodes } = await nodesOf(2, throttleClocks);
   const [node, other] = nodes as [SyncingNode, SyncingNode];
   const waiting = node.poll({ prefer: "wait=55" });
   await shell.must("add-domain", { domain: "one.example" });
@@ -69,8 +69,8 @@ test("a node that waits again gets the next change 250 ms after the last wake", 
 });
 
 test("a costly wake is followed by a pause of twice its processor time", async () => {
-  const { clocks, paceClocks } = setClocks(500);
-  const { shell, nodes } = await nodesOf(1, paceClocks);
+  const { clocks, throttleClocks } = setClocks(500);
+  const { shell, nodes } = await nodesOf(1, throttleClocks);
   const [node] = nodes as [SyncingNode];
   const waiting = node.poll({ prefer: "wait=55" });
   await shell.must("add-domain", { domain: "one.example" });
@@ -83,8 +83,8 @@ test("a costly wake is followed by a pause of twice its processor time", async (
 });
 
 test("a poll without a wait is answered at once, even right after a wake", async () => {
-  const { paceClocks } = setClocks(1_000_000);
-  const { shell, nodes } = await nodesOf(1, paceClocks);
+  const { throttleClocks } = setClocks(1_000_000);
+  const { shell, nodes } = await nodesOf(1, throttleClocks);
   const [node] = nodes as [SyncingNode];
   const waiting = node.poll({ prefer: "wait=55" });
   await shell.must("add-domain", { domain: "one.example" });
@@ -94,8 +94,8 @@ test("a poll without a wait is answered at once, even right after a wake", async
 });
 
 test("a server that stops does not make nodes wait for the pause", async () => {
-  const { paceClocks } = setClocks(1_000_000);
-  const { server, shell, nodes } = await nodesOf(1, paceClocks);
+  const { throttleClocks } = setClocks(1_000_000);
+  const { server, shell, nodes } = await nodesOf(1, throttleClocks);
   const [node] = nodes as [SyncingNode];
   const waiting = node.poll({ prefer: "wait=55" });
   await shell.must("add-domain", { domain: "one.example" });
