@@ -8,6 +8,7 @@ import {
   readFileSync,
   readlinkSync,
   rmSync,
+  statSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
@@ -17,6 +18,9 @@ import { setTimeout as pause } from "node:timers/promises";
 const PATIENCE_MS = 30_000;
 
 const CACHE = "compile-cache";
+
+/** Names to list of a folder that is left behind. */
+const MOST_NAMED = 20;
 
 /** A run's folder in memory, where fsync costs nothing; undefined if there is none. */
 export function memoryFolder(): string | undefined {
@@ -44,16 +48,15 @@ export default function setup(): () => Promise<void> {
       await pause(100);
       left = leftIn(folders);
     }
+    const named = left.map(({ what }) => what()).join("\n");
     for (const { remove } of left) remove();
     for (const one of folders) rmSync(one, { recursive: true, force: true });
-    if (left.length > 0) {
-      throw new Error(`A test has left behind:\n${left.map(({ what }) => what).join("\n")}`);
-    }
+    if (left.length > 0) throw new Error(`A test has left behind:\n${named}`);
   };
 }
 
 interface Left {
-  what: string;
+  what: () => string;
   remove: () => void;
 }
 
@@ -65,8 +68,15 @@ function leftIn(folders: readonly string[]): Left[] {
     ...folders
       .flatMap((folder) => readdirSync(folder).map((name) => join(folder, name)))
       .filter((path) => basename(path) !== CACHE)
-      .map((path) => ({ what: `the file ${path}`, remove: () => {} })),
+      .map((path) => ({ what: () => fileAt(path), remove: () => {} })),
   ];
+}
+
+/** Names a file, or a folder with the first files in it. */
+function fileAt(path: string): string {
+  if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) return `the file ${path}`;
+  const content = readdirSync(path, { recursive: true }).slice(0, MOST_NAMED);
+  return `the folder ${path} with ${content.length === 0 ? "nothing" : content.join(", ")}`;
 }
 
 function mountsIn(folders: readonly string[]): Left[] {
@@ -75,7 +85,7 @@ function mountsIn(folders: readonly string[]): Left[] {
     .map((line) => line.split(" ")[1] ?? "")
     .filter((path) => folders.some((folder) => path.startsWith(folder)));
   return paths.reverse().map((path) => ({
-    what: `the mount ${path}`,
+    what: () => `the mount ${path}`,
     remove: () => void execFileSync("umount", ["--lazy", path]),
   }));
 }
@@ -91,7 +101,7 @@ function processesOf(folders: readonly string[]): Left[] {
       const known = [command, read("environ"), readlinkSync(join("/proc", pid, "cwd"))];
       if (folders.some((folder) => known.some((text) => text.includes(folder))))
         found.push({
-          what: `the process ${pid} ${command}`,
+          what: () => `the process ${pid} ${command}`,
           remove: () => process.kill(Number(pid), "SIGKILL"),
         });
     } catch {} // it has ended, or belongs to another user

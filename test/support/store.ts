@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { onTestFinished } from "vitest";
+import { basename, join } from "node:path";
+import { expect, onTestFinished } from "vitest";
 import { openStore } from "../../db/sqlite.ts";
 import type { Store } from "../../db/store.ts";
 import { call, type Outcome, type Runtime } from "../../tools/call.ts";
@@ -12,9 +12,10 @@ import { operator, type Principal } from "../../tools/principal.ts";
 /** A password and a hash of it, for tests that need a hash but no hashing. */
 export const PASSWORD = "correct horse battery";
 
-/** Creates a folder, which is removed when the test ends. */
+/** Creates a folder with the test file's name in its own, which is removed when the test ends. */
 export function temporaryFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), "m25-mail-test-"));
+  const file = basename(expect.getState().testPath ?? "", ".ts");
+  const folder = mkdtempSync(join(tmpdir(), `m25-${file}-`));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
