@@ -89,6 +89,8 @@ export class Home {
       PATH: `${join(this.folder, "bin")}:${dirname(process.execPath)}:/usr/bin:/bin`,
       TMPDIR: this.folder,
       NO_COLOR: "1",
+      // A real browser would still start after the test's end, and make its folders in the removed home again.
+      BROWSER: "true",
       // Telemetry and update checks, by the variable that each client reads.
       DO_NOT_TRACK: "1",
       DISABLE_TELEMETRY: "1",
