@@ -125,14 +125,17 @@ test("the use of an ended key is logged once an hour, and is once in the audit l
 });
 
 test("unknown keys, wrong secrets and a repeat of an ended key are recorded nowhere", async () => {
-  const { first, second, poll, later, listed, alarms, store, written } = await rotated();
+  const { first, second, poll, later, listed, alarms, store, written, must } = await rotated();
+  const tokens = async () => (await must("list-tokens")).tokens;
   const commit = async () => {
     await written();
     return store.polls.now().commit();
   };
   later(GRACE);
   await poll(second);
+  // The contact and the token's use are written later, one after the other.
   await expect.poll(listed).toMatchObject({ status: "behind" });
+  await expect.poll(tokens).toMatchObject([{ last_used_at: expect.any(String) }]);
   const quietly = await commit();
   const ids = [first, second].map((key) => key.split("_")[1]);
   for (const id of [...ids, "0123456789abcdef"]) {
