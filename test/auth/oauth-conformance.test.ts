@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
 import { expect, onTestFinished, test } from "vitest";
 import { Browser, choose, goBack, type OAuthServer, signIn, startOAuthServer } from "../support/oauth.ts";
+import { killed } from "../support/program.ts";
 
 const SUITE = fileURLToPath(import.meta.resolve("@modelcontextprotocol/conformance/dist/index.js"));
 
@@ -20,7 +21,7 @@ test("the official suite's authorization command accepts the metadata and a gran
     ...["--url", server.url, "--resource", `${server.url}/mcp`],
     ...["--client-id", String(client.client_id), "--port", String(port)],
   ]);
-  onTestFinished(() => void suite.kill("SIGKILL"));
+  onTestFinished(() => killed(suite));
   let said = "";
   let signingIn: Promise<unknown> | undefined;
   suite.stdout.setEncoding("utf8").on("data", (text: string) => {

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { cpSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { onTestFinished } from "vitest";
-import { ENTRY } from "../support/program.ts";
+import { ENTRY, killed } from "../support/program.ts";
 import { startServer, type TestServer } from "../support/server.ts";
 import { temporaryFolder } from "../support/store.ts";
 import { packages } from "./installed.ts";
@@ -46,7 +46,7 @@ export class Home {
       cwd: this.folder,
       env: { ...this.environment(), ...environment },
     });
-    onTestFinished(() => void child.kill("SIGKILL"));
+    onTestFinished(() => killed(child));
     let stdout = "";
     let stderr = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => {

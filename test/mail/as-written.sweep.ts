@@ -33,8 +33,8 @@ const forDebian13 = (script: string) =>
   script.replaceAll(/ (\S+)( \S+ *# Debian 13: (\S+))/g, (_, _file, rest, other) => ` ${other}${rest}`);
 
 const releases = [
-  { name: "Debian 12", suite: "bookworm", node: "v18.", commands: setUp },
-  { name: "Debian 13", suite: "trixie", node: "v20.", commands: forDebian13(setUp) },
+  { name: "Debian 12", suite: "bookworm", node: "v18", commands: setUp },
+  { name: "Debian 13", suite: "trixie", node: "v20", commands: forDebian13(setUp) },
 ];
 
 describe.each(releases)("a node set up by the pages on $name", async ({ suite, node, commands }) => {
@@ -49,7 +49,7 @@ describe.each(releases)("a node set up by the pages on $name", async ({ suite, n
       await server.sh(`m25-mail call add-user --email ${address} --password-file password`);
     }
     const { sync_key: key } = fields(await server.sh(atServer));
-    expect(await machine.sh("node --version")).toMatch(node);
+    await machine.sh(`node --version | grep '^${node}'`);
     await machine.sh(toJoin, { input: `${key}\n` });
     await machine.sh(command(mailboxNode.dryRun));
     await machine.sh(commands, { folder: "/root/deploy" });

@@ -69,7 +69,7 @@ export interface FreshDebian {
   /** A command prefix: it runs a program on this test's files in the machine's network. */
   readonly onNetwork: readonly [string, ...string[]];
   /** Runs a shell script with -ex in the machine as root. Throws its output unless it exits with 0. */
-  sh(script: string, options?: { folder?: string; input?: string }): Promise<string>;
+  sh(script: string, options?: { folder?: string; input?: string }): Promise<void>;
   /** Copies a file or folder of this machine to a path there. */
   copyIn(from: string, to: string): Promise<void>;
   stop(): Promise<void>;
@@ -128,18 +128,14 @@ export async function startFreshDebian(
   };
 }
 
-async function withInput(input: string, [program = "", ...args]: readonly string[]): Promise<string> {
+/** Waits for the program only: daemons that it started keep its standard output open, so it may not be complete. */
+async function withInput(input: string, [program = "", ...args]: readonly string[]): Promise<void> {
   const child = spawn(program, args);
   const said: string[] = [];
   child.stdin.on("error", () => {}); // it may end before it has read everything
   child.stdin.end(input);
-  let stdout = "";
-  child.stdout.on("data", (text) => {
-    stdout += text;
-    said.push(String(text));
-  });
+  child.stdout.on("data", (text) => said.push(String(text)));
   child.stderr.on("data", (text) => said.push(String(text)));
   const [code] = await once(child, "exit");
   if (code !== 0) throw new Error(`exit ${code}:\n${said.join("")}`);
-  return stdout;
 }

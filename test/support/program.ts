@@ -1,4 +1,4 @@
-import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
@@ -35,6 +35,14 @@ export async function m25mail(args: readonly string[], options: Options = {}): P
   return program.finished;
 }
 
+/** Kills a program and waits for its end: one that is killed may still write in a folder that is removed next. */
+export async function killed(child: ChildProcess): Promise<void> {
+  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+  const gone = once(child, "exit");
+  child.kill("SIGKILL");
+  await gone;
+}
+
 export interface Running {
   child: ChildProcessWithoutNullStreams;
   finished: Promise<Finished>;
@@ -46,7 +54,7 @@ export interface Running {
 export function startM25mail(args: readonly string[], options: Options = {}): Running {
   const [command, ...first] = options.command ?? [process.execPath, ENTRY];
   const child = spawn(command, [...first, ...args], { env: environmentOf(options.environment) });
-  onTestFinished(() => void child.kill("SIGKILL"));
+  onTestFinished(() => killed(child));
   let stdout = "";
   let stderr = "";
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
