@@ -40,103 +40,58 @@ export const refusalReasons = {
 
 export type RefusalReason = keyof typeof refusalReasons;
 
-type State = Omit<MailState, "domains" | "users"> & {
-  domains: Map<string, DomainRecord>;
-  users: Map<string, MailRecord & { user: string }>;
-};
-
 /**
- * Reads an answer line by line. It returns the state only after it has verified all of it: protocol, every value,
- * no duplicates, counts, end line, digest. Every method throws RefusedAnswer.
+ * Reads an answer line by line, as far as each line can be judged by itself: protocol, every value, the end line. What is
+ * to be proved of them together is for whoever keeps them: no key twice, each user's domain, counts and digest.
+ * Every method throws RefusedAnswer.
  */
-export class AnswerReader {
-  readonly #base: MailState | undefined;
-  readonly #seen = new Set<string>();
+export class AnswerParser {
   #header: Header | undefined;
-  #state: State | undefined;
-  #digest = new StateDigest();
   #ended = false;
+  #refused = false;
   #lines = 0;
 
-  /** @param base the state whose cursor was sent; without it a delta is refused */
-  constructor(base?: MailState) {
-    this.#base = base;
+  /** The number of the line that was pushed last, from 1. */
+  get line(): number {
+    return this.#lines;
   }
 
-  push(line: string): void {
+  get header(): Header | undefined {
+    return this.#header;
+  }
+
+  /** @returns the record or removal; undefined for the header and for the end line */
+  push(line: string): MailRecord | Removal | undefined {
     this.#lines += 1;
-    if (this.#header === undefined || this.#state === undefined) {
-      this.#header = this.#parseHeader(line);
-      this.#state = this.#begin(this.#header);
-    } else if (this.#ended) this.#refuse("wrong_counts");
-    else if (line.startsWith('{"end":')) this.#end(line);
-    else this.#take(line, this.#header, this.#state);
-  }
-
-  /** @returns the state after the answer */
-  finish(): MailState {
     const header = this.#header;
-    const state = this.#state;
-    if (header === undefined || state === undefined) return this.#refuse("not_maps");
-    if (!this.#ended) return this.#refuse("cut_short");
-    const { counts, digest } = header;
-    if (counts.domains !== state.domains.size || counts.users !== state.users.size)
-      this.#refuse("wrong_counts");
-    if (digest !== this.#digest.toString()) this.#refuse("wrong_digest");
-    return state;
-  }
-
-  #begin({ kind, role, history, revision, digest, cursor }: Header): State {
-    const heading = { role, history, revision, digest, cursor };
-    if (kind === "snapshot") return { ...heading, domains: new Map(), users: new Map() };
-    const base = this.#base;
-    if (base === undefined || base.history !== history || base.role !== role)
-      return this.#refuse("wrong_protocol");
-    if (base.revision > revision) return this.#refuse("older_revision");
-    this.#digest = StateDigest.fromHex(base.digest);
-    return { ...heading, domains: new Map(base.domains), users: new Map(base.users) };
-  }
-
-  #take(line: string, header: Header, state: State): void {
+    if (header === undefined) {
+      this.#header = this.#parseHeader(line);
+      return undefined;
+    }
+    if (this.#ended) this.refuse("wrong_counts");
+    if (line.startsWith('{"end":')) {
+      if (line !== encodeEnd(this.#lines - 2)) this.refuse("wrong_counts");
+      this.#ended = true;
+      return undefined;
+    }
     const removal = header.kind === "delta" ? parseRemoval(line) : undefined;
-    const record = removal === undefined ? parseRecord(line, header.role) : undefined;
-    const key = keyOf(removal ?? record ?? this.#refuse("damaged_record"));
-    if (this.#seen.has(key)) this.#refuse("duplicate_record");
-    this.#seen.add(key);
-    if (removal !== undefined) this.#remove(removal, state);
-    if (record !== undefined) this.#set(record, state);
+    return removal ?? parseRecord(line, header.role) ?? this.refuse("damaged_record");
   }
 
-  #set(record: MailRecord, { domains, users }: State): void {
-    if ("domain" in record) {
-      this.#replace(domains.get(record.domain), record);
-      domains.set(record.domain, record);
-    } else {
-      if (!domains.has(domainOf(record.user))) this.#refuse("foreign_user");
-      this.#replace(users.get(record.user), record);
-      users.set(record.user, record);
-    }
+  finish(): Header {
+    if (this.#header === undefined) return this.refuse("not_maps");
+    if (!this.#ended) this.refuse("cut_short");
+    return this.#header;
   }
 
-  /** A removal may name an unknown record: one that came and went between two polls. */
-  #remove(removal: Removal, { domains, users }: State): void {
-    if ("domain" in removal) {
-      this.#replace(domains.get(removal.domain), undefined);
-      domains.delete(removal.domain);
-    } else {
-      this.#replace(users.get(removal.user), undefined);
-      users.delete(removal.user);
-    }
+  /** True once a line was refused. */
+  get isRefused(): boolean {
+    return this.#refused;
   }
 
-  #replace(before: MailRecord | undefined, after: MailRecord | undefined): void {
-    if (before !== undefined) this.#digest.remove(before);
-    if (after !== undefined) this.#digest.add(after);
-  }
-
-  #end(line: string): void {
-    if (line !== encodeEnd(this.#seen.size)) this.#refuse("wrong_counts");
-    this.#ended = true;
+  refuse(reason: RefusalReason, line = this.#lines): never {
+    this.#refused = true;
+    throw new RefusedAnswer(reason, line);
   }
 
   #parseHeader(line: string): Header {
@@ -144,14 +99,14 @@ export class AnswerReader {
     try {
       header = JSON.parse(line);
     } catch {
-      return this.#refuse("not_maps");
+      return this.refuse("not_maps");
     }
     if (typeof header !== "object" || header === null || typeof header.protocol !== "string") {
-      return this.#refuse("not_maps");
+      return this.refuse("not_maps");
     }
     const { protocol, kind, role, history, revision, digest, counts, cursor } = header;
     if (protocol !== PROTOCOL || (kind !== "snapshot" && kind !== "delta"))
-      return this.#refuse("wrong_protocol");
+      return this.refuse("wrong_protocol");
     const valid =
       nodeRoles.some((known) => known === role) &&
       typeof history === "string" &&
@@ -162,19 +117,76 @@ export class AnswerReader {
       isCounts(counts) &&
       typeof cursor === "string" &&
       /^[A-Za-z0-9._-]{1,500}$/.test(cursor);
-    return valid ? (header as Header) : this.#refuse("not_maps");
-  }
-
-  #refuse(reason: RefusalReason): never {
-    throw new RefusedAnswer(reason, this.#lines);
+    return valid ? (header as Header) : this.refuse("not_maps");
   }
 }
 
-function keyOf(line: MailRecord | Removal): string {
-  return "domain" in line ? line.domain : line.user;
+type State = Omit<MailState, "domains" | "users"> & {
+  domains: Map<string, DomainRecord>;
+  users: Map<string, MailRecord & { user: string }>;
+};
+
+/** Reads an answer into memory, and gives the state only when all of it is proved. Every method throws RefusedAnswer. */
+export class AnswerReader {
+  readonly #base: MailState | undefined;
+  readonly #parser = new AnswerParser();
+  readonly #seen = new Set<string>();
+  #state: State | undefined;
+  #digest = new StateDigest();
+
+  /** @param base the state whose cursor was sent; without one a delta is refused */
+  constructor(base?: MailState) {
+    this.#base = base;
+  }
+
+  push(text: string): void {
+    const line = this.#parser.push(text);
+    const { header } = this.#parser;
+    if (header !== undefined) this.#state ??= this.#begin(header);
+    if (line === undefined || this.#state === undefined) return;
+    const key = "domain" in line ? line.domain : line.user;
+    if (this.#seen.has(key)) this.#parser.refuse("duplicate_record");
+    this.#seen.add(key);
+    const after = "removed" in line ? undefined : line;
+    if ("domain" in line) this.#set(this.#state.domains, key, after as DomainRecord | undefined);
+    else {
+      if (after !== undefined && !this.#state.domains.has(domainOf(key))) this.#parser.refuse("foreign_user");
+      this.#set(this.#state.users, key, after as (MailRecord & { user: string }) | undefined);
+    }
+  }
+
+  /** @returns the state that the answer leads to */
+  finish(): MailState {
+    const { counts, digest } = this.#parser.finish();
+    const state = this.#state ?? this.#parser.refuse("not_maps");
+    if (counts.domains !== state.domains.size || counts.users !== state.users.size)
+      this.#parser.refuse("wrong_counts");
+    if (digest !== this.#digest.toString()) this.#parser.refuse("wrong_digest");
+    return state;
+  }
+
+  #begin({ kind, role, history, revision, digest, cursor }: Header): State {
+    const heading = { role, history, revision, digest, cursor };
+    if (kind === "snapshot") return { ...heading, domains: new Map(), users: new Map() };
+    const base = this.#base;
+    if (base === undefined || base.history !== history || base.role !== role)
+      return this.#parser.refuse("wrong_protocol");
+    if (base.revision > revision) return this.#parser.refuse("older_revision");
+    this.#digest = StateDigest.fromHex(base.digest);
+    return { ...heading, domains: new Map(base.domains), users: new Map(base.users) };
+  }
+
+  /** What goes may be unknown: it came and went between two polls. */
+  #set<T extends MailRecord>(records: Map<string, T>, key: string, after: T | undefined): void {
+    const before = records.get(key);
+    if (before !== undefined) this.#digest.remove(before);
+    if (after === undefined) records.delete(key);
+    else records.set(key, after);
+    if (after !== undefined) this.#digest.add(after);
+  }
 }
 
-function domainOf(user: string): string {
+export function domainOf(user: string): string {
   return user.slice(user.indexOf("@") + 1);
 }
 
