@@ -131,6 +131,16 @@ export class NodeTable {
     return rows[0]?.found === 1;
   }
 
+  /** Whether a node that may have this domain said last that it withholds removals. */
+  async withholdsFor(domain: string): Promise<boolean> {
+    const { rows } = await sql<{ found: number }>`SELECT EXISTS (
+      SELECT 1 FROM contacts JOIN nodes ON nodes.id = contacts.node_id
+      WHERE report_status = 'withheld'
+        AND (nodes.domains IS NULL OR ${domain} IN (SELECT value FROM json_each(nodes.domains)))
+    ) AS found`.execute(this.#db);
+    return rows[0]?.found === 1;
+  }
+
   /** @throws MailError node_exists */
   async add(
     node: { name: string; ipAddress: string | null; keyId: string; keyHash: string },

@@ -5,6 +5,11 @@ import { Timestamp } from "./fields.ts";
 import { liveFields, liveness } from "./liveness.ts";
 import { defineTool } from "./tool.ts";
 
+/** Where a node withholds removals every later one waits there too, but for its login. */
+const WITHHELD =
+  "Its password stops working and its sessions end within a minute, but a node still takes mail for the address: removals wait " +
+  "there until an operator accepts them (m25-mail node accept). Tell the person so.";
+
 export const removeUser = defineTool({
   endpoint: "remove-user",
   title: "Remove a mailbox",
@@ -37,6 +42,7 @@ export const removeUser = defineTool({
       deleted: hard_delete ? ("hard" as const) : ("soft" as const),
       already_inactive: !user.active,
       ...(days !== undefined && { purge_at: daysAfter(user.active ? at : user.updatedAt, days) }),
+      ...((await tables.nodes.withholdsFor(user.domain)) && { note: WITHHELD }),
       ...(await liveness(tables, at, user.domain)),
     };
   },

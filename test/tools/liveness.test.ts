@@ -53,6 +53,26 @@ test("a node without the domain makes none of its changes live", async () => {
   expect(await must("add-user", piet)).not.toHaveProperty("note");
 });
 
+test("where a node of the domain withholds removals, a removal says that the login ends and the address stays", async () => {
+  for (const domains of ["all", ["example.nl"], ["other.nl"]]) {
+    const { must, store } = await withNode(0, { domains });
+    await must("add-user", { ...jan, password: PASSWORD });
+    const report = { history: "f".repeat(32), revision: 1, digest: "0".repeat(64), version: "1" };
+    const counts = { domains: 1, users: 12 };
+    const withheld = {
+      ...report,
+      counts,
+      status: "withheld",
+      reason: "removals_withheld",
+      count: 12,
+    } as const;
+    await store.write(({ nodes }) => nodes.recordReport(1, withheld, new Date(NOON).toISOString()));
+    const { note } = await must("remove-user", jan);
+    if (domains[0] === "other.nl") expect(note).toMatch(/not live/);
+    else expect(note).toMatch(/^Its password stops working .* still takes mail for the address/);
+  }
+});
+
 test("with a retention, a soft delete says when the mailbox is purged, counted from when it became inactive", async () => {
   const { must, runtime } = testStore({ now: () => new Date(clock) });
   let clock = NOON;
