@@ -26,7 +26,7 @@ writeFileSync("dist/LICENSES.txt", bundledLicenses(Object.keys(metafile.inputs))
 
 /** The node's program: one file, on whatever Node a Debian node has. A lone ESM file must end in .mjs there. */
 await build({
-  entryPoints: { "m25-mail-node": "src/agent-main.ts" },
+  entryPoints: { "m25-mail-node": "src/node-main.ts" },
   outdir: "dist",
   outExtension: { ".js": ".mjs" },
   bundle: true,

@@ -1,5 +1,4 @@
 /** The pages of docs/reference, each written anew from the code that it describes. */
-import { help as nodeHelp } from "../src/agent/help.ts";
 import { environmentName, flagUsage } from "../src/command-line/flags.ts";
 import { help } from "../src/doors/cli/help.ts";
 import { callOf, json, usages } from "../src/doors/cli/usage.ts";
@@ -8,6 +7,7 @@ import { restRequest } from "../src/doors/http/wording.ts";
 import { overMcp } from "../src/doors/mcp/wording.ts";
 import { type FieldSchema, inputSchema, outputSchema } from "../src/doors/schema.ts";
 import { Metrics } from "../src/log/metrics.ts";
+import { help as nodeHelp } from "../src/node/help.ts";
 import { settingHelp, settings, settingsOf } from "../src/program/settings.ts";
 import { tools } from "../tools/index.ts";
 import type { Figures } from "../tools/read-figures.ts";

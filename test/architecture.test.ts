@@ -21,13 +21,13 @@ test.each([
   ["src/mail/planted.ts", "../sync/records.ts"],
   ["src/mail/planted.ts", "kysely"],
   ["src/sync/planted.ts", "../../db/store.ts"],
-  ["src/sync/planted.ts", "../agent/plan.ts"],
+  ["src/sync/planted.ts", "../node/poll.ts"],
   ["src/sync/publisher.ts", "../../db/sqlite.ts"],
-  ["src/agent/planted.ts", "../../db/store.ts"],
-  ["src/agent/planted.ts", "../../tools/call.ts"],
-  ["src/agent/planted.ts", "../doors/rest.ts"],
-  ["src/agent/planted.ts", "../mail/schemas.ts"],
-  ["src/agent/planted.ts", "zod"],
+  ["src/node/planted.ts", "../../db/store.ts"],
+  ["src/node/planted.ts", "../../tools/call.ts"],
+  ["src/node/planted.ts", "../doors/rest.ts"],
+  ["src/node/planted.ts", "../mail/schemas.ts"],
+  ["src/node/planted.ts", "zod"],
   ["db/planted.ts", "../tools/call.ts"],
   ["db/planted.ts", "../src/doors/rest.ts"],
   ["db/planted.ts", "bcrypt"],
@@ -55,8 +55,8 @@ test.each([
   ["src/mail/planted.ts", "./error.ts"],
   ["src/sync/planted.ts", "../mail/error.ts"],
   ["src/sync/publisher.ts", "../../db/store.ts"],
-  ["src/agent/planted.ts", "../sync/records.ts"],
-  ["src/agent/planted.ts", "node:fs/promises"],
+  ["src/node/planted.ts", "../sync/records.ts"],
+  ["src/node/planted.ts", "node:fs/promises"],
   ["db/planted.ts", "../src/sync/digest.ts"],
   ["db/planted.ts", "kysely"],
   ["tools/planted.ts", "../src/mail/error.ts"],
@@ -100,8 +100,8 @@ test("the bundle of the doors contains no database code", async () => {
 });
 
 test("the node's program contains the vocabulary, the protocol and itself, and no package", async () => {
-  const modules = await modulesOf("src/agent-main.ts");
-  expect(modules.filter((path) => !/^src\/(mail|sync|agent)\/|^src\/agent-main\.ts$/.test(path))).toEqual([]);
+  const modules = await modulesOf("src/node-main.ts");
+  expect(modules.filter((path) => !/^src\/(mail|sync|node)\/|^src\/node-main\.ts$/.test(path))).toEqual([]);
 });
 
 test("a server on stdio loads no HTTP code", async () => {

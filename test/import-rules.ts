@@ -7,8 +7,8 @@ export const mayImport: Record<string, readonly string[]> = {
   "src/sync": ["src/mail"],
   "src/command-line": [],
   "src/sync/publisher.ts": ["src/mail", "src/sync", "db/store.ts"],
-  "src/agent": ["src/mail", "src/sync"],
-  "src/agent-main.ts": ["src/mail", "src/sync", "src/agent"],
+  "src/node": ["src/mail", "src/sync"],
+  "src/node-main.ts": ["src/mail", "src/sync", "src/node"],
   "src/log": ["src/mail", "src/sync", "tools"],
   db: ["src/mail", "src/sync"],
   /** Only the types of db: another test checks that the bundled tools contain none of its code. */
@@ -39,7 +39,7 @@ export const mayImport: Record<string, readonly string[]> = {
 
 /** Exceptions from the rules: modules that a folder must not import. */
 export const mayNotImport: Record<string, readonly string[]> = {
-  "src/agent": ["src/mail/schemas.ts"],
+  "src/node": ["src/mail/schemas.ts"],
 };
 
 /** The folders that may import a package. No folder may import a package that is not listed. */

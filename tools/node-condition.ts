@@ -150,8 +150,9 @@ function hintOf(
   }
   if (reason === "removals_withheld") {
     return (
-      `The node keeps serving ${report?.count ?? "some"} removed mailboxes, because many were removed at once; all later ` +
-      "removals wait too. If the removals are meant, an operator accepts them at the server's shell: " +
+      `The node still takes mail for ${report?.count ?? "some"} removed mailboxes, because many were removed at once; the addresses ` +
+      "of all later removals wait too. The mailboxes that somebody removed have no login any more; those that a restore or a list of " +
+      "domains leaves out keep theirs. If the removals are meant, an operator accepts them at the server's shell: " +
       `m25-mail node accept ${name}; or at the node's, if it runs with --accept local: m25-mail-node accept. If not, bring the ` +
       "mailboxes back: m25-mail user restore EMAIL, or restore FILE; or, if a wrong list of domains leaves them out, " +
       `m25-mail node set ${name} --domains LIST.`
@@ -170,10 +171,16 @@ function hintOf(
       "docs/nodes.md names, and reloads Postfix."
     );
   }
+  if (reason === "folder_not_writable") {
+    return (
+      `The mail of ${report?.count ?? "some"} new mailboxes cannot be written to its folder. m25-mail-node status on the node names ` +
+      "the folder: an operator gives it to the user of all mail (chown vmail:vmail)."
+    );
+  }
   if (reason === "digest_differs") {
     return (
       "The node's records differ from the server's at that revision. An operator makes the node fetch everything again, at the " +
-      "node's shell: stop its service, delete state.json and snapshot.ndjson in its folder, start it again."
+      "node's shell: stop its service, delete logins.db (on an MX node.db) with its -wal and -shm, start it again."
     );
   }
   if (report?.reason === "returned_history") {

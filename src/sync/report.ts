@@ -6,10 +6,10 @@ export const failureReasons = [
   "disk_full",
   "not_permitted",
   "write_failed",
-  "postmap_failed",
   "lookup_failed",
   "domain_elsewhere",
   "maps_not_used",
+  "folder_not_writable",
 ] as const;
 
 export type FailureReason = (typeof failureReasons)[number];

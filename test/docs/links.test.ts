@@ -1,8 +1,8 @@
 import { existsSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { describe, expect, test } from "vitest";
-import { commandNames } from "../../src/agent/flags.ts";
 import { usages } from "../../src/doors/cli/usage.ts";
+import { commandNames } from "../../src/node/flags.ts";
 import { tools } from "../../tools/index.ts";
 import { anchorsOf, pages, ROOT, textOf } from "./pages.ts";
 

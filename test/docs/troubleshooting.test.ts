@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { exitCodes } from "../../src/agent/faults.ts";
 import { statuses } from "../../src/doors/http/problem.ts";
+import { exitCodes } from "../../src/node/faults.ts";
 import { reportReasons } from "../../src/sync/report.ts";
 import { nodeStatuses } from "../../tools/node-condition.ts";
 import { textOf } from "./pages.ts";

@@ -14,7 +14,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { mailDaemons } from "./lab.ts";
 import { mustRun, run } from "./processes.ts";
-import { DEPLOY } from "./shipped.ts";
+import { DEPLOY, writePostfixFiles } from "./shipped.ts";
 
 const daemons = mailDaemons();
 
@@ -22,7 +22,7 @@ describe.skipIf(!daemons.available)("the shipped files, unchanged", () => {
   test.each(["postfix-main.cf", "postfix-mx.cf"])("Postfix knows every setting of %s", async (main) => {
     const folder = mkdtempSync(join(tmpdir(), "m25-postconf-"));
     try {
-      cpSync(join(DEPLOY, main), join(folder, "main.cf"));
+      writePostfixFiles(main, folder);
       // Else postconf waits until the file is two seconds old.
       utimesSync(join(folder, "main.cf"), 1, 1);
       const debian = readFileSync("/usr/share/postfix/master.cf.dist", "utf8");

@@ -1,36 +1,36 @@
-/** The configuration in deploy/ for a node that only relays: the real daemons, without our programs. */
+/** The configuration in deploy/ for a node that only relays, in the real daemons. Our own program makes the replica and does not run. */
 import { utimesSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type MailLab, type MxLab, mailDaemons, startMailLab, startMxLab } from "./lab.ts";
 import { arrives, inbox } from "./mailbox.ts";
-import { foldersFor, type NodeFolders, nodeFolders, writePostfixMaps, writeUsers } from "./maps.ts";
-import { ADDRESSES, JAN, STRANGER, USERS } from "./people.ts";
+import { JAN, STRANGER, USERS } from "./people.ts";
 import { mustRun, run, until } from "./processes.ts";
+import { TestNode } from "./replica.ts";
 import { offersAuth, SmtpClient, sendMail, words } from "./smtp.ts";
 
 const daemons = mailDaemons();
 
 describe.skipIf(!daemons.available)("an MX-only node", () => {
-  let folders: NodeFolders;
-  let mxFolders: NodeFolders;
+  let folders: TestNode;
+  let mxFolders: TestNode;
   const ahead = ["late@example.nl", "jan@new-domain.test"];
   let lab: MailLab;
   let mx: MxLab;
 
   beforeAll(async () => {
-    folders = await foldersFor(USERS);
-    mxFolders = nodeFolders();
-    await writePostfixMaps(mxFolders.out, [...ADDRESSES, ...ahead]);
-    lab = await startMailLab({ ...folders, tls: "shipped" });
+    folders = await TestNode.serving(USERS);
+    const unborn = ahead.map((address) => ({ address, password: "" }));
+    mxFolders = await TestNode.serving([...USERS, ...unborn], "mx");
+    lab = await startMailLab({ out: folders.out, mailRoot: folders.mailRoot, tls: "shipped" });
     mx = await startMxLab({ out: mxFolders.out, relayPort: lab.ports.smtp });
   });
 
   afterAll(async () => {
     await mx?.stop();
     await lab?.stop();
-    folders.remove();
-    mxFolders?.remove();
+    await folders.remove();
+    await mxFolders?.remove();
   });
 
   test("mail to a known user and to a plus address reaches the mailbox node", async () => {
@@ -99,10 +99,8 @@ describe.skipIf(!daemons.available)("an MX-only node", () => {
         ),
       );
       const user = { address: to, password: "known at last" };
-      await writeUsers(folders.out, folders.mailRoot, [...USERS, user]);
-      await until("Dovecot knows the user", async () => (await lab.doveadm("user", to)).code === 0);
-      await writePostfixMaps(folders.out, [...ADDRESSES, to]);
-      // smtpd remembers for about half a minute that a domain is foreign, which is too long for a test.
+      await folders.serve([...USERS, user]);
+      // smtpd remembers for about half a minute that a domain is not ours, which is too long for a test.
       await mustRun("postfix", "-c", lab.postfixConfigDir, "reload");
       await mx.flushQueue();
       await arrives(lab, user, `ahead of ${to}`);

@@ -3,26 +3,26 @@ import { appendFileSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type MailLab, mailDaemons, startMailLab } from "./lab.ts";
-import { foldersFor, type NodeFolders } from "./maps.ts";
 import { USERS } from "./people.ts";
 import { mustRun, run, until } from "./processes.ts";
+import { TestNode } from "./replica.ts";
 import { shipped } from "./shipped.ts";
 
 const daemons = mailDaemons();
 const services = ["smtp", "submission", "submissions", "imaps"] as const;
 
 describe.skipIf(!daemons.available)("TLS with the shipped configuration", () => {
-  let folders: NodeFolders;
+  let folders: TestNode;
   let lab: MailLab;
 
   beforeAll(async () => {
-    folders = await foldersFor(USERS);
-    lab = await startMailLab({ ...folders, tls: "shipped" });
+    folders = await TestNode.serving(USERS);
+    lab = await startMailLab({ out: folders.out, mailRoot: folders.mailRoot, tls: "shipped" });
   });
 
   afterAll(async () => {
     await lab?.stop();
-    folders?.remove();
+    await folders?.remove();
   });
 
   /** Returns the version negotiated with a client that accepts any; undefined if the server refuses. */

@@ -1,13 +1,13 @@
-/** The configuration in deploy/ for a mailbox node: the real daemons, without our programs. */
+/** The configuration in deploy/ for a mailbox node, in the real daemons. Our own program makes the replica and does not run. */
 import { readFileSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ImapClient } from "./imap.ts";
 import { type MailLab, mailDaemons, startMailLab } from "./lab.ts";
-import { arrives, expectPasswordInsideTlsOnly, inbox } from "./mailbox.ts";
-import { foldersFor, type NodeFolders, nodeFolders, writePostfixMaps, writeUsers } from "./maps.ts";
-import { ADDRESSES, ANNA, FULL, JAN, STRANGER, USERS } from "./people.ts";
+import { arrives, expectPasswordInsideTlsOnly, expectRoomInTrashAlone, inbox } from "./mailbox.ts";
+import { ANNA, FULL, JAN, STRANGER, USERS } from "./people.ts";
 import { mustRun, until } from "./processes.ts";
+import { TestNode } from "./replica.ts";
 import { DEPLOY } from "./shipped.ts";
 import { offersAuth, SmtpClient, sendMail, words } from "./smtp.ts";
 
@@ -17,17 +17,17 @@ if (!daemons.available) process.stderr.write(daemons.message);
 const jan = { user: JAN.address, password: JAN.password };
 
 describe.skipIf(!daemons.available)("a mailbox node with the shipped configuration", () => {
-  let folders: NodeFolders;
+  let folders: TestNode;
   let lab: MailLab;
 
   beforeAll(async () => {
-    folders = await foldersFor(USERS);
+    folders = await TestNode.serving(USERS);
     lab = await startMailLab(folders);
   });
 
   afterAll(async () => {
     await lab?.stop();
-    folders?.remove();
+    await folders?.remove();
   });
 
   test("a user logs in with the right password and any case of the address", async () => {
@@ -127,7 +127,7 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
     "a user cannot send as %s",
     async (from) => {
       const reply = await sendMail({ port: lab.ports.submission }, { from, to: ANNA.address, login: jan });
-      expect(words(reply)).toMatch(/^553 5\.7\.1 .*not owned by user jan@example\.nl$/);
+      expect(words(reply)).toMatch(/^553 5\.7\.1 .*not owned by user jan@example\.nl#\d+$/);
     },
   );
 
@@ -198,6 +198,8 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
     }
   });
 
+  test("a full mailbox can move its mail to Trash by COPY", () => expectRoomInTrashAlone(lab, FULL));
+
   test("a message larger than the mailbox's quota is refused with 552", async () => {
     const client = await SmtpClient.open({ port: lab.ports.smtp });
     await client.ehlo();
@@ -208,7 +210,7 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
 
   test("mail for a mailbox that Dovecot does not know yet waits, and arrives later", async () => {
     const late = { address: "late@example.nl", password: "soon there" };
-    await writePostfixMaps(folders.out, [...ADDRESSES, late.address]);
+    folders.addAddress(late.address);
     const message = "Subject: early\n\ntext\n";
     const reply = await sendMail({ port: lab.ports.smtp }, { from: STRANGER, to: late.address, message });
     expect(reply.code).toBe(250);
@@ -217,8 +219,7 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
         ({ address, reason }) => address === late.address && reason.includes("not provisioned yet"),
       ),
     );
-    await writeUsers(folders.out, folders.mailRoot, [...USERS, late]);
-    await until("Dovecot knows the user", async () => (await lab.doveadm("user", late.address)).code === 0);
+    await folders.serve([...USERS, late]);
     await lab.flushQueue();
     await arrives(lab, late, "early");
     // Postfix removes the mail from its queue a moment after Dovecot has it.
@@ -233,7 +234,7 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
     utimesSync(join(lab.postfixConfigDir, "main.cf"), 1, 1);
     await mustRun("postfix", "-c", lab.postfixConfigDir, "reload");
     const typo = "jna@example.nl";
-    await writePostfixMaps(folders.out, [...ADDRESSES, typo]);
+    folders.addAddress(typo);
     await sendMail({ port: lab.ports.submission }, { from: JAN.address, to: typo, login: jan });
     const told = async () => {
       await lab.flushQueue();
@@ -242,7 +243,7 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
     await until("the sender is told", told);
   });
 
-  test("the privileges in the service unit suffice to end a session and to write the maps", async () => {
+  test("what the service unit leaves of root suffices to end a session and to give files to the daemons", async () => {
     const unit = readFileSync(join(DEPLOY, "m25-mail-node.service"), "utf8");
     const capabilities = /^CapabilityBoundingSet=(.*)$/m
       .exec(unit)?.[1]
@@ -266,24 +267,23 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
       ...confined,
       "sh",
       "-c",
-      `touch ${scratch} && chown root:dovecot ${scratch} && mv ${scratch} ${scratch}.moved`,
+      `touch ${scratch} && chown root:dovecot ${scratch} && chown root:postfix ${scratch}`,
     );
-    await mustRun(...confined, "postmap", "-c", lab.postfixConfigDir, `lmdb:${join(folders.out, "domains")}`);
   });
 });
 
 describe.skipIf(!daemons.available)("passwords in the shipped configuration", () => {
-  let folders: NodeFolders;
+  let folders: TestNode;
   let lab: MailLab;
 
   beforeAll(async () => {
-    folders = await foldersFor(USERS);
-    lab = await startMailLab({ ...folders, tls: "shipped" });
+    folders = await TestNode.serving(USERS);
+    lab = await startMailLab({ out: folders.out, mailRoot: folders.mailRoot, tls: "shipped" });
   });
 
   afterAll(async () => {
     await lab?.stop();
-    folders?.remove();
+    await folders?.remove();
   });
 
   test("port 25 never accepts a password, not even inside TLS", async () => {
@@ -322,8 +322,8 @@ describe.skipIf(!daemons.available)("passwords in the shipped configuration", ()
 });
 
 describe.skipIf(!daemons.available)("outages", () => {
-  test("while Dovecot is down mail is accepted and waits, and no password is called wrong", async () => {
-    const folders = await foldersFor(USERS);
+  test("while Dovecot is away mail is accepted and waits, and nobody is told that a password is wrong", async () => {
+    const folders = await TestNode.serving(USERS);
     const lab = await startMailLab(folders);
     try {
       await lab.doveadm("stop");
@@ -342,19 +342,22 @@ describe.skipIf(!daemons.available)("outages", () => {
       await expect(submission).rejects.toThrow("the server closed the connection");
     } finally {
       await lab.stop();
-      folders.remove();
+      await folders.remove();
     }
   });
 
-  test("before m25-mail-node has written its first maps, mail is deferred and not refused", async () => {
-    const folders = nodeFolders();
+  test("before m25-mail-node has first written its replica, mail waits for it, and is not refused", async () => {
+    const folders = TestNode.empty();
     const lab = await startMailLab(folders);
     try {
-      const reply = await sendMail({ port: lab.ports.smtp }, { from: STRANGER, to: JAN.address });
-      expect(words(reply)).toMatch(/^4\d\d /);
+      const mail = sendMail({ port: lab.ports.smtp }, { from: STRANGER, to: JAN.address });
+      await until("Postfix cannot look up", () => lab.log().includes("Can't open database"));
+      await folders.serve(USERS);
+      expect(words(await mail)).toMatch(/^(250|4\d\d) /);
+      expect((await sendMail({ port: lab.ports.smtp }, { from: STRANGER, to: JAN.address })).code).toBe(250);
     } finally {
       await lab.stop();
-      folders.remove();
+      await folders.remove();
     }
   });
 });

@@ -26,18 +26,17 @@ export function dovecotCommand(
 }
 
 /**
- * Writes `main` to `folder`/dovecot.conf and `local` to local.conf beside it, the file for operators'
- * changes, and starts Dovecot. Resolves once its ports are bound.
+ * Writes `files` to `folder` and `local` to local.conf beside them, where operators put what differs, and starts Dovecot. Resolves once its ports are bound.
  */
 export async function startDovecot(
   dovecot: Dovecot,
   folder: string,
-  main: string,
+  files: Readonly<Record<string, string>>,
   local: string,
 ): Promise<void> {
   mkdirSync(folder);
   const config = join(folder, "dovecot.conf");
-  writeFileSync(config, main);
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
   writeFileSync(join(folder, "local.conf"), local);
   await startDaemon(join(folder, "output"), ...dovecotCommand(dovecot, "/usr/sbin/dovecot", "-c", config));
 }

@@ -6,29 +6,34 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { debian13 } from "./debian13.ts";
 import { ImapClient } from "./imap.ts";
 import { type MailLab, startMailLab } from "./lab.ts";
-import { arrives, expectPasswordInsideTlsOnly } from "./mailbox.ts";
-import { foldersFor, type NodeFolders, writeUsers } from "./maps.ts";
+import { arrives, expectPasswordInsideTlsOnly, expectRoomInTrashAlone } from "./mailbox.ts";
 import { FULL, JAN, STRANGER } from "./people.ts";
-import { run, until } from "./processes.ts";
-import { DEPLOY } from "./shipped.ts";
+import { run } from "./processes.ts";
+import { TestNode } from "./replica.ts";
+import { DEPLOY, writePostfixFiles } from "./shipped.ts";
 import { SmtpClient, sendMail } from "./smtp.ts";
 
 const debian = await debian13();
 if (!debian.available) process.stderr.write(debian.message);
 
 describe.skipIf(!debian.available)("Dovecot 2.4 with the shipped configuration", () => {
-  let folders: NodeFolders;
+  let folders: TestNode;
   let lab: MailLab;
 
   beforeAll(async () => {
     if (!debian.available) return;
-    folders = await foldersFor([JAN, FULL]);
-    lab = await startMailLab({ ...folders, tls: "shipped", dovecot: debian.dovecot });
+    folders = await TestNode.serving([JAN, FULL]);
+    lab = await startMailLab({
+      out: folders.out,
+      mailRoot: folders.mailRoot,
+      tls: "shipped",
+      dovecot: debian.dovecot,
+    });
   });
 
   afterAll(async () => {
     await lab?.stop();
-    folders?.remove();
+    await folders?.remove();
   });
 
   test("a user logs in with the right password and not with a wrong one", async () => {
@@ -73,20 +78,55 @@ describe.skipIf(!debian.available)("Dovecot 2.4 with the shipped configuration",
     }
   });
 
+  test("a full mailbox can move its mail to Trash by COPY", () => expectRoomInTrashAlone(lab, FULL));
+
   test("a removed user is disconnected and cannot log in again", async () => {
     const client = await ImapClient.open({ port: lab.ports.imap });
     await client.login(FULL.address, FULL.password);
     await client.select();
     await client.idle();
-    await writeUsers(folders.out, folders.mailRoot, [JAN]);
-    await until("Dovecot has forgotten the user", async () => {
-      return (await lab.doveadm("user", FULL.address)).code !== 0;
-    });
+    await folders.serve([JAN]);
     expect(await lab.doveadm("kick", FULL.address)).toMatchObject({ code: 0 });
     await client.closed();
     const again = await ImapClient.open({ port: lab.ports.imap });
     await expect(again.login(FULL.address, FULL.password)).rejects.toThrow("NO [AUTHENTICATIONFAILED]");
     again.close();
+  });
+
+  test("an internationalised domain has both of its names, to IMAP and to submission", async () => {
+    const max = { address: "max@xn--mnchen-3ya.example", password: "in both its names" };
+    await folders.serve([JAN, max]);
+    for (const user of [max.address, "max@münchen.example"]) {
+      const client = await ImapClient.open({ port: lab.ports.imaps, tls: true });
+      await client.login(user, max.password);
+      await client.logout();
+      const smtp = await SmtpClient.open({ port: lab.ports.submissions, tls: true });
+      await smtp.ehlo();
+      expect((await smtp.authPlain(user, max.password)).code).toBe(235);
+      await smtp.command(`MAIL FROM:<${user}> SMTPUTF8`);
+      expect((await smtp.rcptTo(JAN.address)).code).toBe(250);
+      smtp.close();
+    }
+  });
+
+  test("after a password change an open submission connection sends no more", async () => {
+    const smtp = await SmtpClient.open({ port: lab.ports.submissions, tls: true });
+    await smtp.ehlo();
+    expect((await smtp.authPlain(JAN.address, JAN.password)).code).toBe(235);
+    await folders.serve([{ ...JAN, password: "another" }]);
+    await smtp.mailFrom(JAN.address);
+    expect((await smtp.rcptTo(JAN.address)).code).toBe(553);
+    smtp.close();
+    await folders.serve([JAN]);
+  });
+
+  test("a replica that is not to be believed tells nobody that a password is wrong", async () => {
+    folders.sql("logins.db", "UPDATE meta SET ready = 0");
+    const client = await ImapClient.open({ port: lab.ports.imaps, tls: true });
+    await expect(client.login(JAN.address, JAN.password)).rejects.toThrow("[UNAVAILABLE]");
+    await expect(client.login("nobody@example.nl", "any")).rejects.toThrow("[UNAVAILABLE]");
+    client.close();
+    folders.sql("logins.db", "UPDATE meta SET ready = 1");
   });
 });
 
@@ -96,7 +136,7 @@ describe.skipIf(!debian.available)("Debian 13's Postfix", () => {
     const folder = mkdtempSync(join(tmpdir(), "m25-postconf-"));
     try {
       mkdirSync(join(folder, "etc"));
-      copyFileSync(join(DEPLOY, main), join(folder, "etc/main.cf"));
+      writePostfixFiles(main, join(folder, "etc"));
       // Else postconf waits until the file is two seconds old.
       utimesSync(join(folder, "etc/main.cf"), 1, 1);
       const master = main === "postfix-mx.cf" ? "/dev/null" : join(DEPLOY, "postfix-master.cf");

@@ -16,9 +16,9 @@ import { overlay, shipped } from "./shipped.ts";
 const VMAIL = 5000;
 
 export interface MailLabOptions {
-  /** The folder to which m25-mail-node writes `users` and the maps. It may be empty at first. */
+  /** Where m25-mail-node keeps its replica. May still be empty. */
   readonly out: string;
-  /** The root of the home folders in `users`. */
+  /** The root of the homes that it names. */
   readonly mailRoot: string;
   /** `shipped`: passwords inside TLS only, as in production. `optional`, the default: also without. */
   readonly tls?: "shipped" | "optional";
@@ -63,6 +63,9 @@ export function mailDaemons(): Availability {
   const needed = [
     "sbin/postfix",
     "lib/postfix/postfix-lmdb.so",
+    "lib/postfix/postfix-sqlite.so",
+    "lib/dovecot/modules/auth/libdriver_sqlite.so",
+    "bin/sqlite3",
     "sbin/dovecot",
     "lib/dovecot/imap",
     "lib/dovecot/lmtp",
@@ -71,7 +74,8 @@ export function mailDaemons(): Availability {
   if (missing !== undefined)
     return refuse(
       `no /usr/${missing}. As root: echo "postfix postfix/main_mailer_type select No configuration" | debconf-set-selections; ` +
-        "apt-get install -y --no-install-recommends postfix postfix-lmdb dovecot-core dovecot-imapd dovecot-lmtpd openssl",
+        "apt-get install -y --no-install-recommends postfix postfix-lmdb postfix-sqlite dovecot-core dovecot-imapd " +
+        "dovecot-lmtpd dovecot-sqlite sqlite3 openssl",
     );
   if (process.getuid?.() !== 0)
     return refuse("Postfix needs root. Run the tests as root, for instance in a container.");
@@ -89,14 +93,13 @@ export async function startMailLab(options: MailLabOptions): Promise<MailLab> {
   return onFreePorts(names, (ports) =>
     withFolder(["dovecot", "mailbox-node"], async (folder, postfix) => {
       const { smtp, submission, submissions } = ports;
-      const paths = { "/var/lib/m25-mail-node": out, "/etc/ssl/m25-mail": folder };
       const spool = join(folder, "mailbox-node/spool");
       await makePostfixFolders(join(folder, "mailbox-node"));
       // Dovecot first, because Postfix's submission ends at once without it.
       await startDovecot(
         dovecot,
         join(folder, "dovecot"),
-        shipped(`dovecot-${dovecot.version}.conf`, { ...paths, "/var/spool/postfix": spool }),
+        dovecotFiles(dovecot.version, { out, folder, spool }),
         overlay("dovecot.conf", {
           "@LAB@": folder,
           "@VMAIL@": `${VMAIL}`,
@@ -106,7 +109,11 @@ export async function startMailLab(options: MailLabOptions): Promise<MailLab> {
         }) + (cleartext ? overlay(`dovecot-${dovecot.version}-cleartext.conf`) : ""),
       );
       await startPostfix(join(folder, "mailbox-node"), {
-        main: shipped("postfix-main.cf", paths),
+        main: shipped("postfix-main.cf", {
+          "/etc/ssl/m25-mail": folder,
+          ...tablePaths(folder, "mailbox-node"),
+        }),
+        tables: tables(out, ["domains", "mailboxes", "commands", "senders"]),
         mainSettings:
           overlay("postfix-main.cf", { "@LAB@": folder, "@INSTANCE@": "mailbox-node" }) +
           (cleartext ? overlay("postfix-main-cleartext.cf") : ""),
@@ -129,8 +136,9 @@ export function startMxLab({ out, relayPort }: { out: string; relayPort: number 
     withFolder(["mx-node"], async (folder, postfix) => {
       await makePostfixFolders(join(folder, "mx-node"));
       await startPostfix(join(folder, "mx-node"), {
+        tables: tables(out, ["domains", "mailboxes", "commands"]),
         main: shipped("postfix-mx.cf", {
-          "/var/lib/m25-mail-node": out,
+          ...tablePaths(folder, "mx-node"),
           "/etc/ssl/m25-mail": folder,
           "[mail.example.nl]:25": `[127.0.0.1]:${relayPort}`,
         }),
@@ -144,7 +152,32 @@ export function startMxLab({ out, relayPort }: { out: string; relayPort: number 
   );
 }
 
-/** Runs `start` in its own folder with a certificate. If it throws, ends what it started. */
+/** Where main.cf finds the files by which Postfix asks the replica. */
+function tablePaths(folder: string, instance: string): Record<string, string> {
+  return { "/etc/postfix/m25-": join(folder, instance, "etc/m25-") };
+}
+
+function tables(out: string, names: readonly string[]): Record<string, string> {
+  const text = (name: string) => shipped(`m25-${name}.cf`, { "/var/lib/m25-mail-node": out });
+  return Object.fromEntries(names.map((name) => [`m25-${name}.cf`, text(name)]));
+}
+
+/** dovecot.conf, and what it includes by name. */
+function dovecotFiles(
+  version: Dovecot["version"],
+  { out, folder, spool }: { out: string; folder: string; spool: string },
+): Record<string, string> {
+  const common = { "/etc/ssl/m25-mail": folder, "/var/spool/postfix": spool };
+  const node = { "/var/lib/m25-mail-node": out };
+  if (version === "2.4") return { "dovecot.conf": shipped("dovecot-2.4.conf", { ...common, ...node }) };
+  const sql = join(folder, "dovecot/m25-sql.conf.ext");
+  return {
+    "dovecot.conf": shipped("dovecot-2.3.conf", { ...common, "/etc/dovecot/m25-sql.conf.ext": sql }),
+    "m25-sql.conf.ext": shipped("dovecot-2.3-sql.conf.ext", node),
+  };
+}
+
+/** Runs `start` in a folder of its own with a certificate; what it started is ended again should it throw. */
 async function withFolder<Lab>(
   instances: readonly ["dovecot", "mailbox-node"] | readonly ["mx-node"],
   start: (folder: string, postfix: PostfixLab) => Promise<Lab>,

@@ -9,9 +9,9 @@ import { debian13 } from "./debian13.ts";
 import { type Dovecot, dovecotCommand, installedDovecot } from "./dovecot.ts";
 import { type MailLab, mailDaemons, startMailLab } from "./lab.ts";
 import { arrives, inbox } from "./mailbox.ts";
-import { foldersFor } from "./maps.ts";
 import { JAN, STRANGER } from "./people.ts";
 import { mustRun } from "./processes.ts";
+import { TestNode } from "./replica.ts";
 import { sendMail } from "./smtp.ts";
 
 const debian = await debian13();
@@ -40,11 +40,11 @@ for (const [release, dovecot] of releases) {
 }
 
 async function startLab(dovecot?: Dovecot): Promise<MailLab> {
-  const folders = await foldersFor([JAN]);
-  const lab = await startMailLab({ ...folders, ...(dovecot && { dovecot }) });
+  const node = await TestNode.serving([JAN]);
+  const lab = await startMailLab({ out: node.out, mailRoot: node.mailRoot, ...(dovecot && { dovecot }) });
   onTestFinished(async () => {
     await lab.stop();
-    folders.remove();
+    await node.remove();
   });
   return lab;
 }

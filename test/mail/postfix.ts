@@ -15,7 +15,9 @@ export interface PostfixConfig {
   /** main.cf, and the `postconf -e` lines that change it. */
   readonly main: string;
   readonly mainSettings: string;
-  /** The lines appended to Debian's master.cf, and the `postconf -P` lines that change it. */
+  /** The files beside main.cf by which Postfix asks the replica. */
+  readonly tables: Readonly<Record<string, string>>;
+  /** What is appended to Debian's master.cf, and the lines of `postconf -P` that change it. */
   readonly master: string;
   readonly masterSettings: string;
   /** The services that listen, and their ports. */
@@ -38,6 +40,7 @@ export async function startPostfix(folder: string, config: PostfixConfig): Promi
   const directory = join(folder, "etc");
   const [main, master] = [join(directory, "main.cf"), join(directory, "master.cf")];
   writeFileSync(main, config.main);
+  for (const [name, text] of Object.entries(config.tables)) writeFileSync(join(directory, name), text);
   writeFileSync(master, readFileSync(DEBIAN_MASTER, "utf8") + config.master);
   const lines = (text: string) => text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
   await mustRun("postconf", "-c", directory, "-e", ...lines(config.mainSettings));

@@ -1,5 +1,5 @@
 /** Reads the shipped files in deploy/ and the tests' additions to them. */
-import { readFileSync } from "node:fs";
+import { copyFileSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 export const DEPLOY = join(import.meta.dirname, "../../deploy");
@@ -9,6 +9,13 @@ type Values = Readonly<Record<string, string>>;
 /** Returns a file in deploy/ with its paths (the keys of `values`) replaced by a test's. */
 export function shipped(name: string, values: Values = {}): string {
   return filled(join(DEPLOY, name), values);
+}
+
+/** Writes a main.cf of deploy/ to a folder, with the files beside it by which Postfix asks the replica. */
+export function writePostfixFiles(name: string, folder: string): void {
+  for (const file of readdirSync(DEPLOY).filter((one) => /^m25-.*\.cf$/.test(one)))
+    copyFileSync(join(DEPLOY, file), join(folder, file));
+  writeFileSync(join(folder, "main.cf"), shipped(name, { "/etc/postfix/m25-": `${folder}/m25-` }));
 }
 
 /** Returns a file in test/mail/overlay/ with its @NAMES@ (the keys of `values`) filled in. */

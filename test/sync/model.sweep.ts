@@ -1,5 +1,5 @@
-/** Compares the real server and node's program, over an unreliable connection, with a model of the calls. */
-import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+/** The real server and the real node's program, over a line that fails, against a model of what was asked for. */
+import { copyFileSync, existsSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, request, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -7,7 +7,8 @@ import { buffer } from "node:stream/consumers";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { backUp } from "../../db/backup.ts";
-import { mapContent, type Node, nodeOf, usersIn } from "../agent/support.ts";
+import { ask as askFile } from "../node/folder.ts";
+import { type Node, nodeOf, serves } from "../node/support.ts";
 import { activeUsers, type Call, expected, type Model, mailCall } from "../support/mail-model.ts";
 import { m25mail } from "../support/program.ts";
 import { startServer, type TestServer } from "../support/server.ts";
@@ -110,10 +111,7 @@ class World {
     await this.startServer();
     const { body } = await this.server.api("add-node", { name: "pi" });
     const { port } = this.line.server.address() as AddressInfo;
-    this.node = nodeOf(
-      { url: new URL(`http://127.0.0.1:${port}/`) },
-      { find: async (command) => (command === "postmap" ? "/pretended/postmap" : undefined) },
-    );
+    this.node = nodeOf({ url: new URL(`http://127.0.0.1:${port}/`) });
     this.node.config.thresholds = this.cautious ? { percent: 0, users: 0 } : { percent: 100, users: 1_000 };
     writeFileSync(this.node.config.keyFile, `${body.sync_key}\n`);
   }
@@ -139,11 +137,13 @@ class World {
 /** The node's files, and the expected ones for `wanted`. An mx keeps its former users and senders. */
 function filesOf({ node }: World, role: Wanted["role"]): unknown {
   const { out } = node.config;
-  const keys = (map: string) => [...(mapContent(out, map)?.keys() ?? [])].sort();
-  const relayed = { domains: keys("domains"), mailboxes: keys("mailboxes") };
-  if (role === "mx" || !existsSync(join(out, "users"))) return relayed;
-  const users = usersIn(out).map(({ user, password, quota_mb }) => [user, password, quota_mb]);
-  return { ...relayed, senders: keys("senders"), users };
+  const { mailboxes, domains } = serves(out);
+  if (role === "mx" || !existsSync(join(out, "logins.db"))) return { domains, mailboxes };
+  const { users, senders } = serves(out);
+  return {
+    ...{ domains, mailboxes, senders },
+    users: users.map(({ user, password, quota_mb }) => [user, password, quota_mb]),
+  };
 }
 
 function filesFor({ mail, role, domains }: Wanted): unknown {
@@ -215,7 +215,8 @@ const poll = step("poll", async (wanted, world) => {
 });
 
 function withheldBy({ node }: World): number {
-  return JSON.parse(readFileSync(join(node.config.out, "state.json"), "utf8")).withheld?.users ?? 0;
+  const file = join(node.config.out, existsSync(join(node.config.out, "node.db")) ? "node.db" : "logins.db");
+  return Number(askFile(file, "SELECT count(*) FROM mailbox WHERE withheld IS NOT NULL")[0] ?? 0);
 }
 
 const acceptance = { endpoint: "accept-removals", input: { name: "pi" } };

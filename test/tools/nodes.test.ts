@@ -138,7 +138,7 @@ test("a node with another digest than the server at that revision is failing, wi
     status: "failing",
     applied_revision: 2,
     reason: "digest_differs",
-    hint: expect.stringContaining("delete state.json and snapshot.ndjson"),
+    hint: expect.stringContaining("delete logins.db (on an MX node.db)"),
   });
   // The server cannot judge the digest of an earlier revision.
   expect(await listed({ contact: 1, report: { revision: 1, digest: "f".repeat(64) } })).toMatchObject({
@@ -320,7 +320,7 @@ test.each<[string, Seen, RegExp | null]>([
   [
     "withholds removals",
     { contact: 1, report: { status: "withheld", reason: "removals_withheld", count: 7 } },
-    /serving 7 removed mailboxes.*all later removals wait too.*node accept pi; or at the node.s, if it runs with --accept local: m25-mail-node accept\. .*user restore EMAIL.*restore FILE.*node set pi --domains/,
+    /takes mail for 7 removed mailboxes.*of all later removals wait too.*have no login any more.*node accept pi; or at the node.s, if it runs with --accept local: m25-mail-node accept\. .*user restore EMAIL.*restore FILE.*node set pi --domains/,
   ],
   [
     "hears two histories",

@@ -1,0 +1,20 @@
+import { main } from "./node/cli.ts";
+import { exitCodes, explain } from "./node/faults.ts";
+import { thisMachine } from "./node/machine.ts";
+
+const stop = new AbortController();
+for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => stop.abort());
+
+let unwritten: NodeJS.ErrnoException | undefined;
+process.stdout.on("error", (error) => {
+  unwritten ??= error;
+});
+
+process.exitCode = await main(process.argv.slice(2), process.env, thisMachine, stop.signal);
+
+// What is printed last may still be on its way.
+await new Promise<void>((resolve) => process.stdout.write("", () => resolve()));
+if (unwritten !== undefined && unwritten.code !== "EPIPE") {
+  thisMachine.log(`the output could not be written: ${explain(unwritten)}`);
+  process.exitCode = exitCodes.output;
+}

@@ -1,0 +1,79 @@
+import { acceptRemovals } from "./commands/accept.ts";
+import { dryRun } from "./commands/dry-run.ts";
+import { exportServed } from "./commands/export.ts";
+import { listOrphans } from "./commands/orphans.ts";
+import { showStatus } from "./commands/status.ts";
+import { type Command, isLoopback, readCommand } from "./config.ts";
+import { type ExitCode, exitCodeOf, exitCodes, explain, UsageError } from "./faults.ts";
+import { commandHelp, help } from "./help.ts";
+import type { Machine } from "./machine.ts";
+import { pollOnce } from "./poll.ts";
+import { runResident } from "./resident.ts";
+import { joinServer, rotateKey } from "./server/key.ts";
+import { version } from "./version.ts";
+
+/** The whole program: from the words on its command line to its exit code. */
+export async function main(
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+  machine: Machine,
+  signal: AbortSignal,
+): Promise<ExitCode> {
+  try {
+    return await run(readCommand(argv, env), machine, signal);
+  } catch (error) {
+    machine.log(explain(error));
+    if (error instanceof UsageError) machine.log("m25-mail-node --help says how it is used");
+    return exitCodeOf(error);
+  }
+}
+
+async function run(command: Command, machine: Machine, signal: AbortSignal): Promise<ExitCode> {
+  switch (command.name) {
+    case "help":
+      machine.print(command.about === undefined ? help : commandHelp(command.about));
+      return exitCodes.done;
+    case "version":
+      machine.print(`m25-mail-node ${version}\n`);
+      return exitCodes.done;
+    case "accept":
+      return await acceptRemovals(machine, command.config);
+    case "status":
+      return await showStatus(machine, command.config, version);
+    case "export":
+      return await exportServed(machine, command.config);
+    case "orphans":
+      return await listOrphans(machine, command.config);
+    case "join":
+    case "rotate": {
+      warnOfClearText(machine, command.config.server);
+      await (command.name === "join" ? joinServer : rotateKey)(command.config, { machine, version, signal });
+      return exitCodes.done;
+    }
+    default:
+      return await keep(command, withTimes(machine), signal);
+  }
+}
+
+async function keep(
+  { name, config }: Extract<Command, { name: "once" | "run" }>,
+  machine: Machine,
+  signal: AbortSignal,
+): Promise<ExitCode> {
+  warnOfClearText(machine, config.server);
+  if (config.dryRun === true) return await dryRun(machine, config, { version, signal });
+  if (name === "run") return await runResident(machine, config, version, signal);
+  return (await pollOnce(machine, config, { version, signal })).exitCode;
+}
+
+function warnOfClearText(machine: Machine, server: URL): void {
+  if (server.protocol === "http:" && !isLoopback(server.hostname))
+    machine.log("warning: --insecure-http: the key and the hashes are only as safe as the link below");
+}
+
+/** What polls is logged with the time, as the server's log is; the other commands answer the person who typed them. */
+function withTimes(machine: Machine): Machine {
+  if (machine.journal) return machine;
+  const log = (line: string): void => machine.log(`${new Date(machine.clock.now()).toISOString()} ${line}`);
+  return { ...machine, log };
+}

@@ -1,0 +1,31 @@
+import { ConfigurationError, type ExitCode, exitCodes } from "../faults.ts";
+import type { Machine } from "../machine.ts";
+import { writeNotes } from "../replica/notes.ts";
+import { count } from "../words.ts";
+import { withState } from "./reading.ts";
+
+/** When that is. A resident program that waits at the server learns of the word at the end of its wait. */
+export const NEXT_POLL =
+  "the next poll, which comes within about a minute where the program runs, or four while the server is away";
+
+/**
+ * Accepts what is withheld now, and no more than that. The next poll carries it out, with or without a server.
+ *
+ * @throws ConfigurationError where no state is
+ */
+export async function acceptRemovals(machine: Machine, { out }: { out: string }): Promise<ExitCode> {
+  return await withState(machine, out, "write", async ({ replica, meta }) => {
+    if (meta === undefined) throw new ConfigurationError(`--out ${out} holds no state of a node`);
+    const [withheld = 0, last = 0] =
+      (await replica.db.value<number[]>(
+        "SELECT json_array(count(*), max(withheld)) FROM state.mailbox WHERE withheld IS NOT NULL;",
+      )) ?? [];
+    if (withheld === 0) {
+      machine.print("nothing is withheld\n");
+      return exitCodes.done;
+    }
+    await writeNotes(replica, { accepted: { history: meta.history, revision: last } });
+    machine.print(`accepted: ${count(withheld, "user")} to go with ${NEXT_POLL}\n`);
+    return exitCodes.done;
+  });
+}

@@ -1,0 +1,78 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { stateTag } from "../../sync/answer.ts";
+import type { Config } from "../config.ts";
+import { type ExitCode, exitCodes } from "../faults.ts";
+import type { Machine } from "../machine.ts";
+import { summarize } from "../poll.ts";
+import { applyIncoming } from "../replica/apply.ts";
+import { fileNames, inodesOf } from "../replica/files.ts";
+import { takeAnswer } from "../replica/incoming.ts";
+import { DEFAULT_THRESHOLDS } from "../replica/losses.ts";
+import { attachToRead, closeReplica, currentState, openReplica } from "../replica/replica.ts";
+import { literal, Sqlite } from "../replica/sqlite.ts";
+import { openClient } from "../server/client.ts";
+import { readAuthorities, readKey } from "../server/key-file.ts";
+import { findSqlite, type Running } from "../session.ts";
+import { count } from "../words.ts";
+
+/**
+ * Asks the server, and prints what a poll would do, tried on a copy of the replica. Writes nothing in the node's folder,
+ * takes no lock, reports nothing.
+ *
+ * @throws like fetchMaps, SqliteError
+ */
+export async function dryRun(machine: Machine, config: Config, running: Running): Promise<ExitCode> {
+  const key = await readKey(machine, config.keyFile);
+  const client = openClient({ server: config.server, ca: await readAuthorities(config.caFile), ...running });
+  const folder = await mkdtemp(join(tmpdir(), "m25-mail-node-"));
+  const place = { machine, folder, sqlite: await findSqlite(machine) };
+  try {
+    await copyReplica(place.sqlite, config.out, folder);
+    const replica = await openReplica(place);
+    try {
+      const { meta } = replica;
+      const has = meta !== undefined && meta.history !== "";
+      const position = has ? { tag: stateTag(meta), cursor: meta.cursor } : undefined;
+      const { taken, accepted } = await client.fetchMaps(key, { position }, (lines) =>
+        takeAnswer(replica, lines),
+      );
+      const { thresholds = DEFAULT_THRESHOLDS, mailRoot, acceptLocally } = config;
+      const word = acceptLocally === true ? undefined : accepted;
+      if (taken === undefined && !has) return exitCodes.done;
+      const lines: string[] = [];
+      const applied = await applyIncoming(place, replica, taken, {
+        ...{ thresholds, mailRoot, accepted: word, now: machine.clock.now() },
+        dryRun: (line) => void lines.push(`${line}\n`),
+      });
+      const from = has ? `revision ${meta.revision}` : "no state";
+      machine.print(
+        `from ${from} to revision ${applied.revision}: ${summarize(applied.domains, applied.users)}\n`,
+      );
+      if (applied.withheld > 0)
+        machine.print(`withheld: still in service: ${count(applied.withheld, "user")}\n`);
+      for (const line of lines) machine.print(line);
+      return exitCodes.done;
+    } finally {
+      await closeReplica(replica);
+    }
+  } finally {
+    client.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function copyReplica(sqlite: string, out: string, folder: string): Promise<void> {
+  if ((await inodesOf(out, fileNames.addresses)).file === "") return;
+  const db = new Sqlite({ command: sqlite, folder });
+  try {
+    const name = await currentState({ folder: out }, db);
+    for (const one of name === undefined ? [fileNames.addresses] : [name, fileNames.addresses]) {
+      await attachToRead(db, "one", `${out}/${one}`);
+      await db.run(`VACUUM one INTO json_extract(${literal(`${folder}/${one}`)}, '$');\nDETACH one;`);
+    }
+  } finally {
+    await db.close();
+  }
+}

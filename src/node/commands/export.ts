@@ -1,0 +1,25 @@
+import { ConfigurationError, type ExitCode, exitCodes } from "../faults.ts";
+import type { Machine } from "../machine.ts";
+import { withState } from "./reading.ts";
+
+/**
+ * Prints what is served, a line for each domain and mailbox, sorted; never a hash.
+ *
+ * @throws ConfigurationError where no state is
+ */
+export async function exportServed(machine: Machine, { out }: { out: string }): Promise<ExitCode> {
+  return await withState(machine, out, "read", async ({ replica, meta }) => {
+    if (meta === undefined) throw new ConfigurationError(`--out ${out} holds no state of a node`);
+    await replica.db.run(
+      `SELECT 'domain ' || key || CASE WHEN key <> name THEN ' is ' || name ELSE '' END
+          || CASE listed WHEN 1 THEN '' ELSE ' (withheld)' END FROM state.domain ORDER BY name, key <> name;
+        SELECT 'user ' || local || '@' || domain || ifnull(' quota ' || quota_mb || ' MiB', '')
+          || ifnull(' home ' || (SELECT mail_root FROM state.meta) || '/' || domain || '/' || local || '.' || id, '')
+          || CASE WHEN withheld IS NULL THEN ''
+              WHEN password IS NULL THEN ' (withheld, without a login)' ELSE ' (withheld)' END
+          FROM state.mailbox ORDER BY domain, local;`,
+      (lines) => machine.print(`${lines.join("\n")}\n`),
+    );
+    return exitCodes.done;
+  });
+}

@@ -1,0 +1,44 @@
+import type { Machine } from "../machine.ts";
+import { fileNames, inodesOf } from "../replica/files.ts";
+import { type Notes, readNotes } from "../replica/notes.ts";
+import { attach, attachToRead, currentState, type Meta, type Replica, readMeta } from "../replica/replica.ts";
+import { Sqlite } from "../replica/sqlite.ts";
+import { findSqlite } from "../session.ts";
+
+/** What a command that asks nobody else finds in the folder. */
+export interface Found {
+  /** Its meta is undefined where the folder holds no state yet. */
+  replica: Replica;
+  meta: Meta | undefined;
+  notes: Notes;
+}
+
+/**
+ * Opens the state beside whatever program keeps it, and closes it again.
+ *
+ * @param mode `write` for a note: nothing else is written by two programs
+ * @throws SqliteError, ConfigurationError
+ */
+export async function withState<T>(
+  machine: Machine,
+  folder: string,
+  mode: "read" | "write",
+  use: (found: Found) => Promise<T>,
+): Promise<T> {
+  const db = new Sqlite({ command: await findSqlite(machine), folder });
+  try {
+    await db.run("PRAGMA busy_timeout = 60000;");
+    const stateName = await currentState({ folder }, db);
+    const open = mode === "read" ? attachToRead : attach;
+    const hasAddresses = (await inodesOf(folder, fileNames.addresses)).file !== "";
+    if (stateName !== undefined) await open(db, "state", `${folder}/${stateName}`);
+    if (hasAddresses) await open(db, "addresses", `${folder}/${fileNames.addresses}`);
+    const replica: Replica = { folder, db, stateName, meta: undefined, inodes: new Map(), replaced: "" };
+    if (stateName === undefined && !hasAddresses) return await use({ replica, meta: undefined, notes: {} });
+    if (stateName !== undefined) replica.meta = await readMeta(db);
+    const meta = replica.meta?.history === "" ? undefined : replica.meta;
+    return await use({ replica, meta, notes: await readNotes(replica) });
+  } finally {
+    await db.close();
+  }
+}

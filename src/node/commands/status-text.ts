@@ -1,0 +1,198 @@
+import type { NodeRole } from "../../sync/records.ts";
+import { type ExitCode, exitCodes } from "../faults.ts";
+import type { LastPoll } from "../replica/notes.ts";
+import { count } from "../words.ts";
+import { NEXT_POLL } from "./accept.ts";
+
+/** What `status` tells, and what `--json` prints as it is. Times in RFC 3339. */
+export interface Status {
+  out: string;
+  /** Of the program that tells it. */
+  version: string;
+  /** null when nothing was applied yet, or it cannot be read. */
+  serving: {
+    domains: number;
+    users: number;
+    history: string;
+    revision: number;
+    digest: string;
+    since: string;
+  } | null;
+  role: NodeRole | null;
+  /** False while the daemons' questions fail: the files were replaced, and the server has not answered since. */
+  ready: boolean;
+  /**
+   * Mailboxes in service that the server no longer has, since when, and from and up to which revision; `logins` of them can
+   * still log in.
+   */
+  withheld: { users: number; logins: number; since: string; first: number; last: number } | null;
+  /** True when an operator has accepted removals here and no poll has carried them out yet. */
+  accepted: boolean;
+  /** When the server last took a report that this is in service; null when it was told otherwise since. */
+  reported_at: string | null;
+  /** The logins of when this node had mailboxes, which an mx does not use. */
+  former: string[];
+  /** True when what the last update changed was not yet found to be so by looking it up. */
+  unproved: boolean;
+  last_poll: LastPoll | null;
+  /** What this process may not read, in words. */
+  unreadable: string[];
+  /** Why nothing can be written to the folder, in words; null where it can. */
+  unwritable: string | null;
+  exit_code: ExitCode;
+}
+
+/** Milliseconds within which a program at work has noted another poll: longer than it pauses by itself (pace.ts). */
+const SILENT = 360_000;
+/** The same after a poll that failed: a server may have asked for an hour. */
+const SILENT_AFTER_FAILURE = 4_320_000;
+
+export function isSilent({ at, exit_code, reason }: LastPoll, now: number): boolean {
+  const failed = exit_code !== exitCodes.done && reason !== "removals_withheld";
+  return now - Date.parse(at) > (failed ? SILENT_AFTER_FAILURE : SILENT);
+}
+
+/** About ten lines for people. */
+export function describeStatus(status: Status, now: number): string {
+  const { serving, last_poll, unreadable } = status;
+  const lines: [name: string, text: string][] = [["folder", status.out]];
+  if (serving !== null) {
+    lines.push(
+      ["serves", describeCounts(status)],
+      ["revision", `${serving.revision} of history ${serving.history.slice(0, 8)}`],
+      ["since", `${serving.since} (${ago(serving.since, now)})`],
+    );
+  } else if (unreadable.length === 0) {
+    lines.push(["serves", "nothing: no poll has applied anything here yet"]);
+  }
+  if (serving !== null) {
+    lines.push(["withheld", describeWithheld(status, now)]);
+    if (!status.ready)
+      lines.push([
+        "files",
+        "were replaced or put back: every look-up fails for now, until the server has answered",
+      ]);
+  }
+  if (status.unproved) {
+    const why = last_poll?.dovecot ?? null;
+    const unproved = "what changed last is not proved by looking it up: the next poll does so again";
+    lines.push(["look-up", why === null ? unproved : `${unproved}. ${why}`]);
+  }
+  if (status.former.length > 0) {
+    lines.push([
+      "former",
+      `${status.former.join(", ")}, of when this node had mailboxes: it goes a day after Dovecot last used it`,
+    ]);
+  }
+  if (last_poll !== null) {
+    const since = isSilent(last_poll, now) ? "; none is noted since" : "";
+    const answer = describeAnswer(last_poll);
+    lines.push(["last poll", `${last_poll.at} (${ago(last_poll.at, now)}): ${answer}${since}`]);
+    // Of what was accepted since, the record says what there was to be done.
+    const settled = status.accepted && last_poll.reason === "removals_withheld";
+    if (last_poll.reason !== null && !settled) lines.push(["reason", describeReason(last_poll)]);
+    if (last_poll.message !== null && !settled) lines.push(["said", last_poll.message]);
+  } else if (unreadable.length === 0) {
+    lines.push(["last poll", "none is recorded"]);
+  }
+  if (serving !== null) lines.push(["server", describeReport(status, now)]);
+  for (const words of unreadable) lines.push(["unreadable", `${words}; root may read it`]);
+  if (status.unwritable !== null) lines.push(["unwritable", status.unwritable]);
+  lines.push(["altogether", describeExit(status, now)]);
+  const text = lines.map(([name, words]) => `${name.padEnd(12)}${words}\n`).join("");
+  return `m25-mail-node ${status.version}\n${text}`;
+}
+
+function describeCounts({ serving, role }: Status): string {
+  const counts = `${count(serving?.domains ?? 0, "domain")}, ${count(serving?.users ?? 0, "user")}`;
+  return role === "mx" ? `${counts}, as an mx that relays` : counts;
+}
+
+function describeWithheld({ withheld, accepted, out }: Status, now: number): string {
+  if (withheld === null) return "nothing";
+  const { users, logins, since } = withheld;
+  const who =
+    `${count(users, "user")} whom the server no longer has, since ${since} (${ago(since, now)}); ` +
+    `${logins === users ? "they" : `${logins} of them`} can log in`;
+  return accepted
+    ? `${who}; accepted: they go with ${NEXT_POLL}`
+    : `${who}; m25-mail-node accept --out ${out} lets them go`;
+}
+
+function describeAnswer({ answer, exit_code }: LastPoll): string {
+  if (answer === null) return exit_code === exitCodes.done ? "done" : "no answer from the server";
+  if (answer === 304) return "304, nothing new";
+  if (answer === 200) return exit_code === exitCodes.done ? "200, applied" : "200, not applied whole";
+  return `the server answered ${answer}`;
+}
+
+function describeReason({ reason, count: number }: LastPoll): string {
+  return number === null ? `${reason}` : `${reason} (${number})`;
+}
+
+function describeReport({ reported_at }: Status, now: number): string {
+  if (reported_at === null) return "does not know yet that this is in service";
+  return `was told at ${reported_at} (${ago(reported_at, now)})`;
+}
+
+const TWO_HISTORIES =
+  "an older copy of the database answers, in turn with the one that this node follows or in its place; what that one said " +
+  "stays in service: leave one of them. The node goes over to it once it hears nothing else, or at its next try after " +
+  "m25-mail backup FILE and m25-mail restore FILE there";
+
+function describeExit(status: Status, now: number): string {
+  const { exit_code, serving, unreadable, last_poll } = status;
+  if (status.unwritable !== null)
+    return "nothing can be written to the folder, no change and no note of a poll; what is there stays in service";
+  if (exit_code === exitCodes.done)
+    return last_poll?.dovecot == null ? "all is well" : "all is well, but for Dovecot";
+  if (serving === null) {
+    return unreadable.length > 0
+      ? "not known: run this as root"
+      : "no state: run m25-mail-node once, or look whether --out is right";
+  }
+  if (exit_code === exitCodes.refused) {
+    const answered = last_poll?.exit_code === exitCodes.refused && last_poll.reason !== "removals_withheld";
+    if (answered && last_poll.reason === "returned_history") return TWO_HISTORIES;
+    if (status.withheld === null || answered)
+      return "the server's answer was refused; the old state stays in service";
+    const others = "everything else of the server's state is in service";
+    return status.accepted
+      ? `the removals that are withheld were accepted, and go with the next poll; ${others}`
+      : `removals are withheld: too many at once; ${others}`;
+  }
+  switch (last_poll?.exit_code) {
+    case exitCodes.notAccepted:
+      return "the server does not accept this node's key or address; the old state stays in service";
+    case exitCodes.configuration:
+      return "the last poll could not work as it is configured; the old state stays in service";
+    case exitCodes.temporary:
+      if (last_poll.reason === "lookup_failed")
+        return "what changed last is not what Postfix or Dovecot finds; the next poll looks again";
+      if (last_poll.reason === "folder_not_writable")
+        return "the mail of a mailbox cannot be written: give its folder to the user of all mail (chown vmail:vmail)";
+      if (last_poll.reason === "domain_elsewhere")
+        return "Postfix's main.cf names a served domain elsewhere, so its mail is refused: remove it there, then postfix reload";
+      if (last_poll.reason === "maps_not_used")
+        return "Postfix's main.cf does not use this node's maps, so mail is refused: see deploy/README.md, then postfix reload";
+      return "the last poll failed for now, and the next one tries again; what is there stays in service";
+  }
+  if (last_poll === null) return "no poll is recorded: look whether the program runs";
+  return isSilent(last_poll, now)
+    ? "no poll is noted for over 6 minutes: look whether the program runs"
+    : "the next poll sets right what is amiss";
+}
+
+const UNITS: readonly [name: string, milliseconds: number][] = [
+  ["day", 86_400_000],
+  ["hour", 3_600_000],
+  ["minute", 60_000],
+  ["second", 1000],
+];
+
+/** A clock that was put back makes a time to come of one that is past: that is "just now". */
+function ago(at: string, now: number): string {
+  const age = now - Date.parse(at);
+  const unit = UNITS.find(([, milliseconds]) => age >= milliseconds);
+  return unit === undefined ? "just now" : `${count(Math.floor(age / unit[1]), unit[0])} ago`;
+}

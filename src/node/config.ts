@@ -1,0 +1,260 @@
+import { resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { ConfigurationError, UsageError } from "./faults.ts";
+import { type CommandName, commandNames, DEFAULT_MAIL_ROOT, type Flag, flags, variableOf } from "./flags.ts";
+import { DEFAULT_THRESHOLDS, type Thresholds } from "./replica/losses.ts";
+
+/** What one poll needs to know. Paths are absolute. */
+export interface Config {
+  /** Where the server is; the sync paths are added to it. */
+  server: URL;
+  keyFile: string;
+  out: string;
+  mailRoot: string;
+  /** Given to doveadm as -c. */
+  dovecotConfig?: string | undefined;
+  /** The folder of main.cf, given to Postfix's commands as -c. */
+  postfixConfig?: string | undefined;
+  caFile?: string | undefined;
+  insecureHttp?: boolean;
+  dryRun?: boolean;
+  /** True when only a word at this node lets withheld removals go: the server may be compromised. */
+  acceptLocally?: boolean;
+  /** Beyond which removals are withheld. */
+  thresholds?: Thresholds;
+}
+
+/** What it takes to exchange a key. */
+export type KeyConfig = Pick<Config, "server" | "keyFile" | "caFile">;
+
+export interface StatusConfig {
+  out: string;
+  /** One JSON object in place of lines. */
+  json: boolean;
+}
+
+export interface OrphansConfig {
+  out: string;
+  mailRoot: string;
+  /** Holds the ids of soft-deleted mailboxes. */
+  inactive: string | undefined;
+}
+
+export type Command =
+  | { name: "help"; about?: CommandName }
+  | { name: "version" }
+  | { name: "once"; config: Config }
+  | { name: "run"; config: Config }
+  | { name: "join"; config: KeyConfig }
+  | { name: "rotate"; config: KeyConfig }
+  | { name: "accept"; config: { out: string } }
+  | { name: "status"; config: StatusConfig }
+  | { name: "export"; config: { out: string } }
+  | { name: "orphans"; config: OrphansConfig };
+
+/**
+ * @throws UsageError when the words make no sense
+ * @throws ConfigurationError when they do and yet cannot work
+ */
+export function readCommand(
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): Command {
+  const { values, positionals } = parse(argv);
+  const [name, ...others] = positionals;
+  if (values.help === true) return isCommandName(name) ? { name: "help", about: name } : { name: "help" };
+  if (values.version === true) return { name: "version" };
+  if (name === undefined && argv.length === 0) return { name: "help" };
+  if (!isCommandName(name)) {
+    const say = `say one of ${commandNames.join(", ")}`;
+    throw new UsageError(name === undefined ? say : `there is no command ${show(name)}: ${say}`);
+  }
+  if (others.length > 0) throw new UsageError(`${show(others[0] ?? "")} is too much`);
+  const given = readFlags(name, values, env);
+  switch (name) {
+    case "accept":
+    case "export":
+      return { name, config: { out: given.path("out") ?? "" } };
+    case "orphans":
+      return {
+        name,
+        config: {
+          out: given.path("out") ?? "",
+          mailRoot: mailRootOf(given),
+          inactive: given.path("inactive"),
+        },
+      };
+    case "status":
+      return { name, config: { out: given.path("out") ?? "", json: given.is("json") } };
+    case "join":
+    case "rotate":
+      return { name, config: readKeyConfig(given) };
+    default:
+      return { name, config: readConfig(given) };
+  }
+}
+
+type Values = Record<string, string | boolean | undefined>;
+
+function parse(argv: readonly string[]): { values: Values; positionals: string[] } {
+  const options: Record<string, { type: "string" | "boolean" }> = {
+    help: { type: "boolean" },
+    version: { type: "boolean" },
+  };
+  for (const flag of flags) options[flag.name] = { type: flag.value === undefined ? "boolean" : "string" };
+  const { values, positionals, tokens } = attempt(() =>
+    parseArgs({ args: [...argv], options, allowPositionals: true, strict: true, tokens: true }),
+  );
+  const given = tokens.flatMap((token) => (token.kind === "option" ? [token.name] : []));
+  const again = given.find((name, index) => given.indexOf(name) < index);
+  // The last would win, and nobody would know.
+  if (again !== undefined) throw new UsageError(`--${again} is given more than once`);
+  return { values: values as Values, positionals };
+}
+
+function attempt<T>(parsing: () => T): T {
+  try {
+    return parsing();
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function isCommandName(name: string | undefined): name is CommandName {
+  return commandNames.some((one) => one === name);
+}
+
+interface Given {
+  text(flag: string): string | undefined;
+  path(flag: string): string | undefined;
+  is(flag: string): boolean;
+}
+
+function readFlags(
+  command: CommandName,
+  values: Values,
+  env: Readonly<Record<string, string | undefined>>,
+): Given {
+  const given = new Map<string, string | boolean>();
+  for (const flag of flags) {
+    if (!flag.of.includes(command)) {
+      if (values[flag.name] === undefined) continue;
+      const own = `m25-mail-node ${command} --help lists what it takes`;
+      throw new UsageError(`--${flag.name} means nothing to ${command}: ${own}`);
+    }
+    const value = values[flag.name] ?? fromEnvironment(flag, env[variableOf(flag)]);
+    if (value === "") throw new UsageError(`--${flag.name} is empty`);
+    if (value !== undefined) given.set(flag.name, value);
+    else if (flag.required === true)
+      throw new UsageError(`--${flag.name} (or ${variableOf(flag)}) is missing`);
+  }
+  const text = (name: string): string | undefined => given.get(name)?.toString();
+  return {
+    text,
+    path: (name) => parsePath(name, text(name)),
+    is: (name) => given.get(name) === true,
+  };
+}
+
+function readKeyConfig({ text, path, is }: Given): KeyConfig {
+  return {
+    server: parseServer(text("server") ?? "", is("insecure-http")),
+    keyFile: path("key-file") ?? "",
+    caFile: path("ca"),
+  };
+}
+
+function readConfig(given: Given): Config {
+  const { path, is } = given;
+  return {
+    ...readKeyConfig(given),
+    out: path("out") ?? "",
+    mailRoot: mailRootOf(given),
+    dovecotConfig: path("dovecot-config"),
+    postfixConfig: path("postfix-config"),
+    insecureHttp: is("insecure-http"),
+    dryRun: is("dry-run"),
+    acceptLocally: readChoice(given, "accept", ["server", "local"]) === "local",
+    thresholds: {
+      percent: readNumber(given, "max-loss-percent", DEFAULT_THRESHOLDS.percent, 100),
+      users: readNumber(given, "max-loss-users", DEFAULT_THRESHOLDS.users, 1e9),
+    },
+  };
+}
+
+/** The first is what holds without the flag. */
+function readChoice({ text }: Given, flag: string, choices: readonly [string, ...string[]]): string {
+  const value = text(flag) ?? choices[0];
+  if (!choices.includes(value)) throw new UsageError(`--${flag} is not one of ${choices.join(", ")}`);
+  return value;
+}
+
+function readNumber({ text }: Given, flag: string, usual: number, most: number): number {
+  const value = text(flag);
+  if (value === undefined) return usual;
+  if (!/^\d{1,10}$/.test(value) || Number(value) > most)
+    throw new UsageError(`--${flag} is not a whole number from 0 to ${most}`);
+  return Number(value);
+}
+
+function fromEnvironment(flag: Flag, value: string | undefined): string | boolean | undefined {
+  if (value === undefined || value === "") return undefined;
+  if (flag.value !== undefined) return value;
+  if (/^(1|true|yes|on)$/i.test(value)) return true;
+  if (/^(0|false|no|off)$/i.test(value)) return false;
+  throw new UsageError(`${variableOf(flag)} is neither 1 nor 0`);
+}
+
+function parsePath(name: string, text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  if (/\p{Cc}/u.test(text)) throw new ConfigurationError(`--${name} has a control character`);
+  return resolve(text);
+}
+
+function parseServer(text: string, insecureHttp: boolean): URL {
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    throw new UsageError("--server is not a URL, such as https://mail-admin.example.nl");
+  }
+  if (url.protocol !== "https:" && url.protocol !== "http:")
+    throw new UsageError("--server is not an https:// URL");
+  if (url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "") {
+    throw new UsageError("--server is an address alone: no user, no query, no fragment");
+  }
+  if (url.protocol === "http:" && !isLoopback(url.hostname) && !insecureHttp) {
+    throw new ConfigurationError(
+      "--server is http:// to another machine: the key and the password hashes would travel in the clear. " +
+        "Use https://, or add --insecure-http where the link is encrypted below (WireGuard)",
+    );
+  }
+  if (url.pathname !== "/") {
+    throw new ConfigurationError(
+      `--server is the server's address without a path: ${url.origin}, as m25-mail serve has it`,
+    );
+  }
+  return url;
+}
+
+export function isLoopback(hostname: string): boolean {
+  return hostname === "localhost" || hostname === "[::1]" || /^127(\.\d{1,3}){3}$/.test(hostname);
+}
+
+/** It becomes part of what Dovecot is told, whose `%` it expands. */
+function mailRootOf({ text }: Given): string {
+  const given = text("mail-root") ?? DEFAULT_MAIL_ROOT;
+  if (!given.startsWith("/") || /[:%\s\p{Cc}]/u.test(given)) {
+    throw new ConfigurationError(
+      "--mail-root is not an absolute path free of `:`, `%`, white space and control characters",
+    );
+  }
+  const root = resolve(given);
+  return root === "/" ? "" : root;
+}
+
+/** What a person typed, short and on one line; a key that was given as a word stays unsaid. */
+function show(text: string): string {
+  if (/^m25[a-z]+_/.test(text)) return "a key (which is only ever read from a file or standard input)";
+  return JSON.stringify(text.slice(0, 40));
+}

@@ -1,0 +1,101 @@
+import type { FailureReason } from "../../sync/report.ts";
+import type { Machine } from "../machine.ts";
+import type { Changes } from "../replica/notes.ts";
+import type { Replica } from "../replica/replica.ts";
+import { literal } from "../replica/sqlite.ts";
+import { askUser, type Doveadm, reloadDovecot, unwritableFolder } from "./dovecot.ts";
+import { lookUpInPostfix, type Postfix, reloadPostfix } from "./postfix.ts";
+
+/** The daemons of this machine, as far as they are installed. */
+export interface Daemons {
+  postfix: Postfix | undefined;
+  doveadm: Doveadm | undefined;
+}
+
+export interface Findings {
+  /** What contradicts what was applied, and in how many cases; undefined when nothing does. */
+  contradiction: { reason: FailureReason; count: number } | undefined;
+  /** Why Dovecot did not say whom it knows; null when it did, or was not to be asked. */
+  silence: string | null;
+}
+
+/** Tells the daemons to open their files anew. */
+export async function reloadDaemons(machine: Machine, { postfix, doveadm }: Daemons): Promise<void> {
+  if (postfix !== undefined) await reloadPostfix(machine, postfix);
+  if (doveadm !== undefined) await reloadDovecot(machine, doveadm);
+}
+
+/**
+ * Looks up what came and what went through Postfix's own configuration and through Dovecot: what came must be known, and
+ * its folder must be one that mail can be written to; what went must not be known. A Dovecot that does not answer is a
+ * warning, for nobody can log in to it either; it is asked again at the next poll.
+ */
+export async function lookUpChanges(
+  machine: Machine,
+  daemons: Daemons,
+  replica: Replica,
+  keys: Changes,
+): Promise<Findings> {
+  const role = replica.meta?.role === "mx" ? "mx" : "mail";
+  const hosted = (names: readonly string[]): Promise<string[]> =>
+    replica.db.run(
+      `SELECT value FROM json_each(${literal(names)}) WHERE EXISTS (SELECT 1 FROM state.domain WHERE key = value);`,
+    );
+  const { elsewhere, unused, wrong } =
+    daemons.postfix === undefined
+      ? { elsewhere: [], unused: [], wrong: [] }
+      : await lookUpInPostfix(machine, daemons.postfix, role, { keys, hosted });
+  const dovecot =
+    role === "mail" && daemons.doveadm !== undefined
+      ? await askDovecot(machine, daemons.doveadm, keys.users, replica.meta?.mail_root ?? "")
+      : { complaints: [], unwritable: [], silence: null };
+  const complaints: [FailureReason, string[]][] = [
+    ["domain_elsewhere", elsewhere],
+    ["maps_not_used", unused],
+    ["lookup_failed", [...wrong, ...dovecot.complaints]],
+    ["folder_not_writable", dovecot.unwritable],
+  ];
+  for (const complaint of complaints.flatMap(([, lines]) => lines))
+    machine.log(`not as applied: ${complaint}`);
+  if (dovecot.silence !== null) machine.log(`warning: ${dovecot.silence}`);
+  const worst = complaints.find(([, lines]) => lines.length > 0);
+  return {
+    contradiction: worst && { reason: worst[0], count: worst[1].length },
+    silence: dovecot.silence,
+  };
+}
+
+interface DovecotFindings {
+  complaints: string[];
+  /** Folders that mail cannot be written to. */
+  unwritable: string[];
+  silence: string | null;
+}
+
+async function askDovecot(
+  machine: Machine,
+  doveadm: Doveadm,
+  { added, removed }: Changes["users"],
+  mailRoot: string,
+): Promise<DovecotFindings> {
+  const findings: DovecotFindings = { complaints: [], unwritable: [], silence: null };
+  for (const user of [...added, ...removed]) {
+    const known = await askUser(machine, doveadm, user);
+    if (typeof known === "string") return { ...findings, silence: known };
+    if (removed.includes(user)) {
+      // Where it knows the user from elsewhere, the home is none of ours.
+      if (known !== null && isOurHome(known.home, mailRoot, user))
+        findings.complaints.push(`Dovecot still knows ${user}`);
+      continue;
+    }
+    if (known === null) findings.complaints.push(`Dovecot does not know ${user}`);
+    const folder = known === null ? undefined : await unwritableFolder(known);
+    if (folder !== undefined) findings.unwritable.push(`the mail of ${user} cannot be written to ${folder}`);
+  }
+  return findings;
+}
+
+function isOurHome(home: string, mailRoot: string, user: string): boolean {
+  const at = user.indexOf("@");
+  return home.startsWith(`${mailRoot}/${user.slice(at + 1)}/${user.slice(0, at)}.`);
+}

@@ -1,0 +1,169 @@
+import { readFile } from "node:fs/promises";
+import type { NodeRole } from "../../sync/records.ts";
+import { onOneLine } from "../faults.ts";
+import { type Machine, runQuietly } from "../machine.ts";
+
+/** Postfix's commands by their paths, and the folder of the main.cf that is in service; undefined for Postfix's own. */
+export interface Postfix {
+  postmap: string;
+  postconf: string;
+  postfix: string;
+  configuration: string | undefined;
+}
+
+/** What main.cf makes of the mail for what was applied: postconf(5), ADDRESS_CLASS_README. */
+export interface MainCfFindings {
+  /** Domains that main.cf delivers in another way, with the setting that names each. */
+  elsewhere: string[];
+  /** Settings by which what was added is not found. */
+  unused: string[];
+  /** What was removed and is found all the same, or cannot be asked for. */
+  wrong: string[];
+}
+
+/** Keys to look up. */
+export interface Keys {
+  domains: { added: readonly string[]; removed: readonly string[] };
+  users: { added: readonly string[]; removed: readonly string[] };
+}
+
+/** A domain is of the first class that names it; the settings that come before those of a node's role. */
+const classes: Readonly<
+  Record<NodeRole, { domains: string; addresses: string; earlier: readonly string[] }>
+> = {
+  mail: {
+    domains: "virtual_mailbox_domains",
+    addresses: "virtual_mailbox_maps",
+    earlier: ["mydestination", "virtual_alias_domains"],
+  },
+  mx: {
+    domains: "relay_domains",
+    addresses: "relay_recipient_maps",
+    earlier: ["mydestination", "virtual_alias_domains", "virtual_mailbox_domains"],
+  },
+};
+
+/** Makes of an address, or of a domain, one that nobody has. */
+const NOBODY = "m25-mail-nobody-";
+
+/**
+ * Looks keys up as main.cf says: what was added must be found by the settings of the node's role and named by none that
+ * comes first, what was removed must not be found. Plain names in main.cf are compared with all domains.
+ *
+ * @param hosted which of some names are domains of this node
+ */
+export async function lookUpInPostfix(
+  machine: Machine,
+  postfix: Postfix,
+  role: NodeRole,
+  { keys, hosted }: { keys: Keys; hosted: (names: readonly string[]) => Promise<string[]> },
+): Promise<MainCfFindings> {
+  const { domains, addresses, earlier } = classes[role];
+  const settings = await readSettings(machine, postfix, [...earlier, domains, addresses]);
+  if (typeof settings === "string") return { elsewhere: [], unused: [settings], wrong: [] };
+  const find = async (setting: string, key: string): Promise<boolean | string> => {
+    const [tables, names] = split(settings.get(setting) ?? []);
+    if (names.includes(key)) return true;
+    const found = await Promise.all(tables.map((table) => isFound(machine, postfix, key, table)));
+    return found.includes(true) || (found.find((one) => typeof one === "string") ?? false);
+  };
+
+  const elsewhere: string[] = [];
+  for (const setting of earlier) {
+    const [, names] = split(settings.get(setting) ?? []);
+    const named = new Set(await hosted(names));
+    for (const domain of keys.domains.added) if ((await find(setting, domain)) === true) named.add(domain);
+    for (const domain of named) elsewhere.push(`${domain} is in ${setting}`);
+  }
+  const unused: string[] = [];
+  const wrong: string[] = [];
+  for (const [setting, { added, removed }] of [
+    [domains, keys.domains],
+    [addresses, keys.users],
+  ] as const) {
+    for (const key of added) {
+      const found = await find(setting, key);
+      if (found !== true)
+        unused.push(`Postfix does not find ${key} by ${setting}${found === false ? "" : `: ${found}`}`);
+    }
+    for (const key of removed) {
+      const found = await find(setting, key);
+      if (found === false) continue;
+      // A table that has everything says nothing about one key.
+      if (found === true && (await find(setting, `${NOBODY}${key}`)) === true) continue;
+      wrong.push(`Postfix ${found === true ? "still finds" : "cannot look up"} ${key} by ${setting}`);
+    }
+  }
+  return { elsewhere, unused, wrong };
+}
+
+/** Tells Postfix to end its processes, which then open their tables anew. One that does not run opens them anyway. */
+export async function reloadPostfix(machine: Machine, { postfix, configuration }: Postfix): Promise<void> {
+  await runQuietly(machine, [postfix, ...folderOf(configuration), "reload"]);
+}
+
+function folderOf(configuration: string | undefined): string[] {
+  return configuration === undefined ? [] : ["-c", configuration];
+}
+
+/** @returns the entries of each setting, or why Postfix did not give them */
+async function readSettings(
+  machine: Machine,
+  { postconf, configuration }: Postfix,
+  names: readonly string[],
+): Promise<Map<string, string[]> | string> {
+  const command = [postconf, ...folderOf(configuration), "-x", ...names];
+  const { code, stdout, stderr } = await runQuietly(machine, command);
+  if (code !== 0) {
+    return `Postfix has no configuration that can be read: ${onOneLine(stderr) || `postconf ended with ${code ?? "a signal"}`}`;
+  }
+  const settings = new Map<string, string[]>();
+  for (const line of stdout.split("\n")) {
+    const [, name, value = ""] = /^(\w+) =(.*)$/.exec(line) ?? [];
+    if (name === undefined) continue;
+    const pieces = await Promise.all(entries(value).map(included));
+    settings.set(name, pieces.flat());
+  }
+  return settings;
+}
+
+/** An entry that is a path stands for the entries in that file. One that cannot be read names nothing. */
+async function included(entry: string): Promise<string[]> {
+  if (!entry.startsWith("/")) return [entry];
+  const text = await readFile(entry, "utf8").catch(() => "");
+  return entries(text.replaceAll(/^\s*#.*$/gm, ""));
+}
+
+/** Entries are parted by white space and commas, but not inside of the braces of a table (inline:, regexp:). */
+function entries(value: string): string[] {
+  return value.match(/[^\s,{}]*\{(?:[^{}]|\{[^{}]*\})*\}|[^\s,]+/g) ?? [];
+}
+
+/** @returns the tables among the entries, and the plain names in lower case; address literals and negations are neither */
+function split(list: readonly string[]): [tables: string[], names: string[]] {
+  const tables = list.filter((entry) => /^[a-z_]+:./.test(entry));
+  const names = list.filter((entry) => /^[a-z0-9][a-z0-9.-]*$/i.test(entry));
+  return [tables, names.map((name) => name.toLowerCase())];
+}
+
+/** @returns why a table cannot be asked, in words */
+async function isFound(
+  machine: Machine,
+  { postmap, configuration }: Postfix,
+  key: string,
+  table: string,
+): Promise<boolean | string> {
+  // Not by way of proxymap: it answers only while Postfix runs.
+  const direct = table.replace(/^proxy:/, "");
+  const { code, stderr } = await runQuietly(machine, [
+    postmap,
+    ...folderOf(configuration),
+    "-q",
+    key,
+    direct,
+  ]);
+  if (code === 0) return true;
+  return code === 1 && stderr === ""
+    ? false
+    : onOneLine(stderr) || `postmap ended with ${code ?? "a signal"}`;
+}

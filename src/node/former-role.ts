@@ -1,0 +1,46 @@
+import { askUser } from "./daemons/dovecot.ts";
+import { fileNames, inodesOf, removeDatabase } from "./replica/files.ts";
+import { readNotes, writeNotes } from "./replica/notes.ts";
+import { attach, type Replica } from "./replica/replica.ts";
+import type { Session } from "./session.ts";
+
+/** Counted hours, as in losses.ts. */
+const KEPT = 24;
+
+/**
+ * Removes the state of the role that a node had before. An mx's goes at once. The logins of a mail node stay on an mx as
+ * they are, for the role may be set by mistake, and a Dovecot that loses them refuses everybody: they go once nothing is
+ * withheld and 24 counted hours have passed since Dovecot was last seen to serve from them. It is asked once in each hour.
+ */
+export async function clearFormerRole(session: Session, replica: Replica, withheld: number): Promise<void> {
+  const { meta, folder } = replica;
+  if (meta?.role === "mail") return await removeDatabase(folder, fileNames.node);
+  if (meta?.role !== "mx" || withheld > 0) return;
+  if ((await inodesOf(folder, fileNames.logins)).file === "") return;
+  const { ledger, former } = await readNotes(replica);
+  const hour = ledger?.hours.count ?? 0;
+  if (former === undefined) {
+    session.machine.log(
+      "this node is an mx now: its logins stay, not kept up, for a day after Dovecot last used them",
+    );
+    return await writeNotes(replica, { former: { used: hour, asked: hour } });
+  }
+  if (hour <= former.asked) return;
+  const used = (await isServed(session, replica)) ? hour : former.used;
+  if (hour - used < KEPT) return await writeNotes(replica, { former: { used, asked: hour } });
+  await removeDatabase(folder, fileNames.logins);
+  session.machine.log("removed the logins of when this node had mailboxes");
+  await writeNotes(replica, { former: undefined });
+}
+
+/** True when Dovecot has a home of ours for one of the logins. */
+async function isServed({ machine, daemons }: Session, { db, folder }: Replica): Promise<boolean> {
+  if (daemons.doveadm === undefined) return false;
+  await attach(db, "former", `${folder}/${fileNames.logins}`);
+  const [user, home] = await db.run(
+    "SELECT user FROM former.dovecot_user LIMIT 1;\nSELECT home FROM former.dovecot_user LIMIT 1;",
+  );
+  await db.run("DETACH former;");
+  const known = user === undefined ? null : await askUser(machine, daemons.doveadm, user);
+  return known !== null && typeof known !== "string" && known.home === home;
+}

@@ -1,0 +1,94 @@
+import { type CommandName, type Flag, flags, variableOf } from "./flags.ts";
+
+const usage: Readonly<Record<CommandName, { flags: string; does: string; more: string }>> = {
+  join: {
+    flags: "--server URL --key-file FILE",
+    does: "once at first: exchanges the key on stdin",
+    more:
+      "Asks for the key that m25_mail_add_node gave (or reads it from standard input), exchanges it at once for a fresh\n" +
+      "one, writes that to the key file and proves it. The key that was pasted is worth nothing from then on.",
+  },
+  once: {
+    flags: "--server URL --key-file FILE --out DIR",
+    does: "one poll: for cron and systemd timers",
+    more: "Sets right what is amiss in DIR, asks the server, applies what is new, and tells the server.",
+  },
+  run: {
+    flags: "--server URL --key-file FILE --out DIR",
+    does: "resident: a change arrives within a second",
+    more:
+      "Asks the server, which answers as soon as there is news, again and again, until it is told to stop (SIGTERM).\n" +
+      "Faults are logged and tried again; it ends by itself only where it cannot work as it is configured.",
+  },
+  accept: {
+    flags: "--out DIR",
+    does: "lets the removals go that are withheld now",
+    more: "The next poll carries it out, with or without a server.",
+  },
+  status: {
+    flags: "--out DIR [--json]",
+    does: "what is served, and what the server said last",
+    more: "Asks nobody. The exit code is that of the last poll, or says what is amiss in DIR.",
+  },
+  export: {
+    flags: "--out DIR",
+    does: "what is served, as text, without hashes",
+    more: "A line for each domain and each mailbox, with its quota and its home.",
+  },
+  orphans: {
+    flags: "--out DIR --mail-root DIR [--inactive FILE]",
+    does: "mail folders that belong to nobody",
+    more:
+      "Lists the folders below --mail-root of which no served mailbox is the owner. Folders of soft-deleted mailboxes are among\n" +
+      "them, and are needed to restore these: --inactive names a file with their ids, and they are then listed as soft-deleted.",
+  },
+  rotate: {
+    flags: "--server URL --key-file FILE",
+    does: "exchanges the key for a fresh one",
+    more: "The old key ends as soon as the fresh one is used, which is at once.",
+  },
+};
+
+const EXIT_CODES = `Exit codes: 0 done, or nothing to do; 2 wrong usage; 65 the server's answer was refused and the old state
+stays in service, or removals of too many users were withheld and nothing else was; 74 the output could not be
+written; 75 a temporary failure, run again; 77 the key or the address is not accepted; 78 a configuration that cannot work.
+`;
+
+const lines = (["join", "once", "run", "accept", "status", "export", "orphans", "rotate"] as const).map(
+  (name) => {
+    const { flags: words, does } = usage[name];
+    return `  m25-mail-node ${`${name.padEnd(7)} ${words}`.padEnd(47)} ${does}`;
+  },
+);
+
+export const help = `m25-mail-node: keeps the Dovecot and Postfix of this machine in step with an m25-mail server
+
+${lines.join("\n")}
+  m25-mail-node COMMAND --help                                 more of one command
+  m25-mail-node --help | --version
+
+Each flag may be given as an environment variable instead:
+
+${describeFlags(flags)}
+
+Kept in DIR: logins.db, which Dovecot asks, with the whole state of this node; addresses.db, which Postfix asks, without
+any password; on an mx node.db in place of logins.db, which no daemon reads. Each with its -wal and -shm: SQLite's own, never to
+be removed or replaced.
+
+${EXIT_CODES}`;
+
+/** The help of one command. */
+export function commandHelp(name: CommandName): string {
+  const { flags: words, does, more } = usage[name];
+  const own = describeFlags(flags.filter(({ of }) => of.includes(name)));
+  return `m25-mail-node ${name} ${words}: ${does}\n\n${more}\n\n${own}\n\n${EXIT_CODES}`;
+}
+
+function describeFlags(described: readonly Flag[]): string {
+  return described
+    .map((flag) => {
+      const name = flag.value === undefined ? `--${flag.name}` : `--${flag.name} ${flag.value}`;
+      return `  ${name.padEnd(24)} ${variableOf(flag).padEnd(24)} ${flag.description}`;
+    })
+    .join("\n");
+}

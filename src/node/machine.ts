@@ -1,0 +1,153 @@
+import { spawn } from "node:child_process";
+import { constants, fstatSync } from "node:fs";
+import { access, readFile } from "node:fs/promises";
+import { delimiter, join } from "node:path";
+import { readSecret } from "./stdin.ts";
+
+/** What the program needs of the machine it runs on. Tests put their own parts in place. */
+export interface Machine {
+  clock: Clock;
+  /** Runs a command to its end. Throws only when it cannot be started. */
+  run(command: string, args: readonly string[], timeout?: number): Promise<CommandResult>;
+  /** The absolute path of an installed command, or undefined. */
+  find(command: string): Promise<string | undefined>;
+  /** True for root, which alone gives files to the groups of the daemons. */
+  readonly root: boolean;
+  /** The id of a group of this machine, where there is one. */
+  group(name: string): Promise<number | undefined>;
+  /** One line that is not shown: from standard input, or asked for with `question` on a terminal. */
+  readSecret(question: string): Promise<string>;
+  /** One plain line for the operator; goes to stderr. */
+  log(line: string): void;
+  /** True where stderr is journald's, which notes the time of each line. */
+  readonly journal: boolean;
+  /** For what the user asked to see; goes to stdout. */
+  print(text: string): void;
+  /** From 0 up to 1. */
+  random(): number;
+}
+
+export interface Clock {
+  /** Milliseconds since 1970. */
+  now(): number;
+  /** Milliseconds since some moment: for how long something took, for nobody sets this clock. */
+  monotonic(): number;
+  /** Resolves after that many milliseconds, or as soon as `signal` is aborted. */
+  sleep(milliseconds: number, signal?: AbortSignal): Promise<void>;
+}
+
+export interface CommandResult {
+  /** null when a signal ended it. */
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** Where Debian has its programs, whatever PATH says. */
+const SYSTEM_FOLDERS = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin"];
+/** A list of sessions may be long; a complaint is not. */
+const MAX_OUTPUT = 1 << 26;
+const MAX_COMPLAINT = 1 << 16;
+
+/** The machine that the program runs on. */
+export const thisMachine: Machine = {
+  clock: { now: () => Date.now(), monotonic: () => performance.now(), sleep },
+  run: runCommand,
+  find: findCommand,
+  get root() {
+    return process.geteuid?.() === 0;
+  },
+  group: groupId,
+  readSecret,
+  log: (line) => void process.stderr.write(`${line.replace(/\p{Cc}+/gu, " ")}\n`),
+  get journal() {
+    return isJournal();
+  },
+  print: (text) => void process.stdout.write(text),
+  random: () => Math.random(),
+};
+
+/** A shell's own JOURNAL_STREAM says nothing of a stderr that was sent elsewhere: systemd.exec(5). */
+function isJournal(): boolean {
+  const { dev, ino } = fstatSync(2);
+  return process.env.JOURNAL_STREAM === `${dev}:${ino}`;
+}
+
+function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted === true) return resolve();
+    const done = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, milliseconds);
+    signal?.addEventListener("abort", done, { once: true });
+  });
+}
+
+function runCommand(command: string, args: readonly string[], timeout = 60_000): Promise<CommandResult> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, {
+      // Nothing of our own environment: it may name other Postfix or Dovecot configurations, or hold secrets.
+      env: { PATH: process.env.PATH, LC_ALL: "C" },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    const timer = setTimeout(() => child.kill("SIGKILL"), timeout);
+    const stdout: Buffer[] = [];
+    const stderr: Buffer[] = [];
+    child.stdout.on("data", collector(stdout, MAX_OUTPUT));
+    child.stderr.on("data", collector(stderr, MAX_COMPLAINT));
+    child.once("error", (error) => {
+      clearTimeout(timer);
+      reject(error);
+    });
+    child.once("close", (code) => {
+      clearTimeout(timer);
+      resolve({ code, stdout: Buffer.concat(stdout).toString(), stderr: Buffer.concat(stderr).toString() });
+    });
+  });
+}
+
+function collector(pieces: Buffer[], limit: number): (piece: Buffer) => void {
+  let size = 0;
+  return (piece) => {
+    if (size < limit) pieces.push(piece);
+    size += piece.length;
+  };
+}
+
+/** Runs a command; one that cannot be started ends as one that failed. */
+export async function runQuietly(
+  machine: Machine,
+  [command = "", ...args]: readonly string[],
+  timeout = 30_000,
+): Promise<CommandResult> {
+  try {
+    return await machine.run(command, args, timeout);
+  } catch (error) {
+    return { code: null, stdout: "", stderr: `cannot be run: ${(error as Error).message}` };
+  }
+}
+
+async function findCommand(command: string): Promise<string | undefined> {
+  const folders = [...(process.env.PATH ?? "").split(delimiter), ...SYSTEM_FOLDERS];
+  for (const folder of folders.filter((one) => one.startsWith("/"))) {
+    const path = join(folder, command);
+    const usable = await access(path, constants.X_OK).then(
+      () => true,
+      () => false,
+    );
+    if (usable) return path;
+  }
+  return undefined;
+}
+
+async function groupId(name: string): Promise<number | undefined> {
+  const groups = await readFile("/etc/group", "utf8").catch(() => "");
+  const id = groups
+    .split("\n")
+    .find((line) => line.startsWith(`${name}:`))
+    ?.split(":")[2];
+  return id === undefined ? undefined : Number(id);
+}

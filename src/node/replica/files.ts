@@ -1,0 +1,86 @@
+import { chmod, chown, lstat, open, rename, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { NodeRole } from "../../sync/records.ts";
+import { ConfigurationError, systemCode } from "../faults.ts";
+import type { Machine } from "../machine.ts";
+
+/** The files of DIR that daemons read, and the one that only this program does. */
+export const fileNames = {
+  /** A mail node's whole state; Dovecot asks it. */
+  logins: "logins.db",
+  /** An mx's whole state, without passwords. */
+  node: "node.db",
+  /** What Postfix asks. */
+  addresses: "addresses.db",
+  lock: ".lock",
+} as const;
+
+/** The group that may read a file besides root; a file without one is for root alone. */
+const groups: Readonly<Record<string, string | undefined>> = {
+  [fileNames.logins]: "dovecot",
+  [fileNames.addresses]: "postfix",
+};
+
+export function stateFile(role: NodeRole): string {
+  return role === "mx" ? fileNames.node : fileNames.logins;
+}
+
+/**
+ * Makes an empty file where there is none, and sets owner and mode before SQLite opens it: `-wal` and `-shm` get the same.
+ *
+ * @returns the number of its inode: another than before means that somebody has put another file in its place
+ * @throws ConfigurationError when something else is there
+ */
+export async function prepareFile(machine: Machine, folder: string, name: string): Promise<string> {
+  const path = join(folder, name);
+  try {
+    await (await open(path, "wx", 0o600)).close();
+  } catch (error) {
+    if (systemCode(error) !== "EEXIST") throw error;
+  }
+  const found = await lstat(path);
+  if (!found.isFile()) throw new ConfigurationError(`${path} is no regular file: remove it`);
+  if (machine.root) {
+    const group = groups[name];
+    const gid = group === undefined ? undefined : await machine.group(group);
+    const mode = gid === undefined ? 0o600 : 0o640;
+    // With its -wal and -shm, which SQLite has made with what the file had then.
+    for (const one of [path, `${path}-wal`, `${path}-shm`]) await setAccess(one, gid ?? 0, mode);
+  }
+  return String(found.ino);
+}
+
+async function setAccess(path: string, gid: number, mode: number): Promise<void> {
+  try {
+    const found = await lstat(path);
+    if (found.uid !== 0 || found.gid !== gid) await chown(path, 0, gid);
+    if ((found.mode & 0o7777) !== mode) await chmod(path, mode);
+  } catch (error) {
+    if (systemCode(error) !== "ENOENT") throw error;
+  }
+}
+
+/** The numbers of the inodes of a file and of its -wal; "" for one that is not there. */
+export async function inodesOf(folder: string, name: string): Promise<{ file: string; wal: string }> {
+  return { file: await inode(join(folder, name)), wal: await inode(join(folder, `${name}-wal`)) };
+}
+
+async function inode(path: string): Promise<string> {
+  try {
+    return String((await stat(path)).ino);
+  } catch (error) {
+    if (systemCode(error) === "ENOENT") return "";
+    throw error;
+  }
+}
+
+/** Takes a damaged file out of the way. Daemons that have it open go on with it; others fail for now. */
+export async function setAside(folder: string, name: string): Promise<void> {
+  const path = join(folder, name);
+  await rename(path, `${path}.damaged`);
+  for (const suffix of ["-wal", "-shm"]) await rm(`${path}${suffix}`, { force: true });
+}
+
+export async function removeDatabase(folder: string, name: string): Promise<void> {
+  for (const suffix of ["", "-wal", "-shm"]) await rm(join(folder, `${name}${suffix}`), { force: true });
+}

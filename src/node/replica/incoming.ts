@@ -1,0 +1,187 @@
+import { domainToUnicode } from "node:url";
+import type { Header } from "../../sync/answer.ts";
+import { StateDigest } from "../../sync/digest.ts";
+import { AnswerParser, domainOf, RefusedAnswer } from "../../sync/reader.ts";
+import type { MailRecord, Removal } from "../../sync/records.ts";
+import type { Replica } from "./replica.ts";
+import { literal, type Sqlite } from "./sqlite.ts";
+
+/** Records that are handed to SQLite in one statement. */
+const BATCH = 1000;
+
+/** A proved answer, whose records stand in the temporary tables. */
+export interface Incoming {
+  header: Header;
+}
+
+/** Not the answer's last word: everything may be asked for in its place. */
+export class RefusedDelta extends RefusedAnswer {}
+
+/**
+ * Takes an answer into the temporary tables, and proves it: each line, no key twice, each user's domain, counts and
+ * digest. Nothing that a daemon reads is touched, and no more than a piece of the answer is held in memory.
+ *
+ * @throws RefusedAnswer
+ */
+export async function takeAnswer(
+  replica: Replica,
+  pieces: AsyncIterable<readonly string[]>,
+): Promise<Incoming> {
+  const parser = new AnswerParser();
+  try {
+    return await take(replica, pieces, parser);
+  } catch (error) {
+    if (parser.header?.kind !== "delta" || !(error instanceof RefusedAnswer)) throw error;
+    throw new RefusedDelta(error.reason, error.line);
+  }
+}
+
+async function take(
+  replica: Replica,
+  pieces: AsyncIterable<readonly string[]>,
+  parser: AnswerParser,
+): Promise<Incoming> {
+  const { db } = replica;
+  await db.run("DELETE FROM temp.incoming_domain;\nDELETE FROM temp.incoming;");
+  const batch = new Batch(db, parser);
+  let whole = false;
+  for await (const lines of pieces) {
+    try {
+      for (const line of lines) {
+        const isFirst = parser.header === undefined;
+        const taken = parser.push(line);
+        if (taken !== undefined) batch.add(taken);
+        else if (isFirst) expectBase(replica, parser);
+      }
+    } finally {
+      // The journal of a whole state's records would fill the memory.
+      if (!whole && parser.header?.kind === "snapshot") {
+        await db.run("PRAGMA temp.journal_mode = DELETE;");
+        whole = true;
+      }
+      // A record that stands there twice comes first, and is the reason for wrong counts.
+      if (batch.isFull || parser.isRefused) await batch.flush();
+    }
+  }
+  const header = parser.finish();
+  await batch.flush();
+  await proveDomains(replica, parser, header);
+  await proveSum(replica, parser, { header, sum: batch });
+  return { header };
+}
+
+/** A delta must be of the state that is here; and a replayed older revision must not roll the node back. */
+function expectBase({ meta }: Replica, parser: AnswerParser): void {
+  const { kind, history, role, revision = 0 } = parser.header ?? {};
+  const isBase = meta !== undefined && meta.history === history && meta.role === role;
+  if (kind === "delta" && !isBase) parser.refuse("wrong_protocol");
+  if (meta?.history === history && revision < (meta?.revision ?? 0)) parser.refuse("older_revision");
+}
+
+class Batch {
+  readonly digest = new StateDigest();
+  domains = 0;
+  users = 0;
+  readonly #db: Sqlite;
+  readonly #parser: AnswerParser;
+  #domainRows: unknown[][] = [];
+  #userRows: unknown[][] = [];
+
+  constructor(db: Sqlite, parser: AnswerParser) {
+    this.#db = db;
+    this.#parser = parser;
+  }
+
+  get isFull(): boolean {
+    return this.#domainRows.length + this.#userRows.length >= BATCH;
+  }
+
+  add(taken: MailRecord | Removal): void {
+    const removed = "removed" in taken ? 1 : 0;
+    const { line } = this.#parser;
+    if (!("removed" in taken)) this.digest.add(taken);
+    if ("domain" in taken) {
+      this.domains += 1 - removed;
+      this.#domainRows.push([taken.domain, domainToUnicode(taken.domain), removed, line]);
+      return;
+    }
+    this.users += 1 - removed;
+    const local = taken.user.slice(0, taken.user.indexOf("@"));
+    const { password, quota_mb, mailbox } = "password" in taken ? taken : {};
+    this.#userRows.push([
+      domainOf(taken.user),
+      local,
+      password ?? null,
+      quota_mb ?? null,
+      mailbox ?? null,
+      removed,
+      line,
+    ]);
+  }
+
+  async flush(): Promise<void> {
+    await this.#insert("incoming_domain", this.#domainRows);
+    await this.#insert("incoming", this.#userRows);
+    this.#domainRows = [];
+    this.#userRows = [];
+  }
+
+  async #insert(table: string, rows: readonly unknown[][]): Promise<void> {
+    const [first] = rows;
+    if (first === undefined) return;
+    const columns = first.map((_, index) => `value->>${index}`).join(", ");
+    const inserted = await this.#db.value<number>(
+      `INSERT OR IGNORE INTO temp.${table} SELECT ${columns} FROM json_each(${literal(rows)});\nSELECT changes();`,
+    );
+    if (inserted === rows.length) return;
+    const lines = new Set(await this.#db.run(`SELECT line FROM temp.${table};`));
+    const again = rows.map((row) => Number(row.at(-1))).find((line) => !lines.has(String(line)));
+    this.#parser.refuse("duplicate_record", again);
+  }
+}
+
+/** @throws RefusedAnswer foreign_user */
+async function proveDomains({ db }: Replica, parser: AnswerParser, { kind }: Header): Promise<void> {
+  const served =
+    kind === "snapshot"
+      ? ""
+      : "AND NOT EXISTS (SELECT 1 FROM state.domain d WHERE d.key = i.domain AND d.name = d.key AND d.listed = 1)";
+  const line = await db.value<number | null>(
+    `SELECT json_quote(min(i.line)) FROM temp.incoming i LEFT JOIN temp.incoming_domain n ON n.name = i.domain
+      WHERE i.removed = 0 AND (n.removed = 1 OR (n.name IS NULL ${served}));`,
+  );
+  if (line != null) parser.refuse("foreign_user", line);
+}
+
+/** @throws RefusedAnswer wrong_counts, wrong_digest */
+async function proveSum(
+  { db, meta }: Replica,
+  parser: AnswerParser,
+  { header, sum }: { header: Header; sum: Batch },
+): Promise<void> {
+  let { domains, users } = sum;
+  const { digest } = sum;
+  if (header.kind === "delta" && meta !== undefined) {
+    digest.addDigest(StateDigest.fromHex(meta.digest));
+    domains += meta.domains;
+    users += meta.users;
+    await db.run(
+      `SELECT json_object('domain', d.name) FROM temp.incoming_domain i CROSS JOIN state.domain d
+        ON d.key = i.name WHERE d.name = d.key AND d.listed = 1;
+      SELECT CASE WHEN m.password IS NULL THEN json_object('user', m.local || '@' || m.domain) ELSE
+        json_object('user', m.local || '@' || m.domain, 'password', m.password, 'quota_mb', m.quota_mb, 'mailbox', m.id) END
+        FROM temp.incoming i CROSS JOIN state.mailbox m ON m.domain = i.domain AND m.local = i.local
+        WHERE m.withheld IS NULL;`,
+      (lines) => {
+        for (const line of lines) {
+          const before = JSON.parse(line) as MailRecord;
+          digest.remove(before);
+          if ("domain" in before) domains -= 1;
+          else users -= 1;
+        }
+      },
+    );
+  }
+  if (domains !== header.counts.domains || users !== header.counts.users) parser.refuse("wrong_counts");
+  if (digest.toString() !== header.digest) parser.refuse("wrong_digest");
+}

@@ -1,0 +1,278 @@
+import type { NodeRole } from "../../sync/records.ts";
+import { ConfigurationError } from "../faults.ts";
+import type { Machine } from "../machine.ts";
+import { fileNames, inodesOf, prepareFile, setAside, stateFile } from "./files.ts";
+import { transaction, wholeProjection } from "./projection.ts";
+import {
+  addressesId,
+  addressesSchema,
+  creation,
+  incomingTables,
+  SCHEMA_VERSION,
+  stateId,
+  stateSchema,
+} from "./schema.ts";
+import { Sqlite, SqliteError, sqliteCodes } from "./sqlite.ts";
+
+/** What the replica says of itself. */
+export interface Meta {
+  /** 1 while the daemons may believe it. */
+  ready: 0 | 1;
+  role: NodeRole | "";
+  history: string;
+  revision: number;
+  /** Of the server's state, without what is withheld. */
+  digest: string;
+  cursor: string;
+  /** How many the server has. */
+  domains: number;
+  users: number;
+  /** When its last change was applied; RFC 3339. */
+  since: string;
+  mail_root: string;
+}
+
+/** The replica, open for writing. `state` and `addresses` are the names of its files in statements. */
+export interface Replica {
+  folder: string;
+  db: Sqlite;
+  /** The name of the file that is `state`; undefined on a node that has none yet. */
+  stateName: string | undefined;
+  /** As it is committed; undefined without a state. */
+  meta: Meta | undefined;
+  /** The inodes that are open: others under these names are not what the daemons read. */
+  inodes: Map<string, string>;
+  /** Why the daemons must open their files anew; "" where they need not. */
+  replaced: string;
+}
+
+export interface Place {
+  machine: Machine;
+  folder: string;
+  /** The sqlite3 program. */
+  sqlite: string;
+  /** The lock on the folder, which the sqlite3 program holds as well. */
+  lock?: number | undefined;
+}
+
+/**
+ * Opens the replica, makes what is missing, and finds out whether the daemons may believe it: a file that was put in the
+ * place of another, or that is older than the other one, is not believed before the server has answered.
+ *
+ * @throws SqliteError, ConfigurationError
+ */
+export async function openReplica(place: Place): Promise<Replica> {
+  try {
+    return await open(place);
+  } catch (error) {
+    const result = error instanceof SqliteError ? error.result : undefined;
+    if (result !== sqliteCodes.corrupt && result !== sqliteCodes.notADatabase) throw error;
+  }
+  await setDamagedAside(place);
+  return await open(place);
+}
+
+/** Takes what SQLite finds damaged out of the way. The daemons' answers fail until it is made anew. */
+export async function setDamagedAside(place: Place): Promise<void> {
+  for (const name of databases) {
+    if (!(await isDamaged(place, name))) continue;
+    place.machine.log(`${name} is damaged: it is set aside as ${name}.damaged, and made anew`);
+    await setAside(place.folder, name);
+  }
+}
+
+async function open(place: Place): Promise<Replica> {
+  const { folder } = place;
+  const found = await allInodes(folder);
+  const db = new Sqlite({ command: place.sqlite, folder, lock: place.lock });
+  try {
+    await db.run(
+      `PRAGMA temp_store = FILE;\nPRAGMA temp.journal_mode = MEMORY;\nPRAGMA busy_timeout = 60000;\n${incomingTables}`,
+    );
+    const inodes = new Map<string, string>();
+    const replica: Replica = { folder, db, stateName: undefined, meta: undefined, inodes, replaced: "" };
+    const name = await currentState(place, db);
+    if (name !== undefined) await attachState(place, replica, name);
+    await attachAddresses(place, replica);
+    await judge(replica, found);
+    await noteLogs(replica);
+    return replica;
+  } catch (error) {
+    await db.close();
+    throw error;
+  }
+}
+
+const databases = [fileNames.logins, fileNames.node, fileNames.addresses] as const;
+
+/** The inodes of all files, by name. */
+async function allInodes(folder: string): Promise<Map<string, string>> {
+  const found = new Map<string, string>();
+  for (const name of databases) {
+    const { file, wal } = await inodesOf(folder, name);
+    found.set(name, file).set(`${name}-wal`, wal);
+  }
+  return found;
+}
+
+/** Closes the replica; its -wal and -shm stay, for the daemons. */
+export async function closeReplica({ db }: Replica): Promise<void> {
+  await db.close();
+}
+
+/** True while the files under the replica's names are the ones that are open. */
+export async function isInPlace({ folder, inodes, db }: Replica): Promise<boolean> {
+  if (db.over) return false;
+  const found = await allInodes(folder);
+  return [...inodes].every(([name, inode]) => found.get(name) === inode);
+}
+
+/** Makes `name` the state: the file of another role, or the first one. It is to be attached before the addresses. */
+export async function attachState(place: Place, replica: Replica, name: string): Promise<void> {
+  await attachFile(place, replica, "state", name);
+  await makeSchema(replica.db, "state", stateId, stateSchema);
+  replica.stateName = name;
+  replica.meta = await readMeta(replica.db);
+}
+
+/** SQLite commits files in the order in which they were attached: the state first, and then what Postfix asks. */
+export async function attachAddresses(place: Place, replica: Replica): Promise<void> {
+  await attachFile(place, replica, "addresses", fileNames.addresses);
+  await makeSchema(replica.db, "addresses", addressesId, addressesSchema);
+}
+
+async function attachFile(
+  place: Place,
+  { db, inodes }: Replica,
+  schema: string,
+  name: string,
+): Promise<void> {
+  const { machine, folder } = place;
+  inodes.set(name, await prepareFile(machine, folder, name));
+  await attach(db, schema, `${folder}/${name}`);
+}
+
+/** Notes the inode of each -wal, once it is there. */
+export async function noteLogs({ folder, inodes }: Replica): Promise<void> {
+  for (const name of databases) {
+    const log = `${name}-wal`;
+    if (inodes.has(name) && !inodes.has(log)) inodes.set(log, (await inodesOf(folder, name)).wal);
+  }
+}
+
+export async function readMeta(db: Sqlite): Promise<Meta | undefined> {
+  return await db.value<Meta>(`SELECT json_object('ready', ready, 'role', role, 'history', history, 'revision', revision,
+    'digest', digest, 'cursor', cursor, 'domains', domains, 'users', users, 'since', since, 'mail_root', mail_root)
+    FROM state.meta;`);
+}
+
+/** A file as ATTACH takes it. */
+function uri(path: string, mode: "rw" | "ro"): string {
+  return `'file:${encodeURI(path).replaceAll("'", "''").replaceAll("?", "%3f").replaceAll("#", "%23")}?mode=${mode}'`;
+}
+
+/** Opens a file under a schema's name for reading alone. */
+export async function attachToRead(db: Sqlite, schema: string, path: string): Promise<void> {
+  await db.run(`ATTACH ${uri(path, "ro")} AS ${schema};\nSELECT count(*) FROM ${schema}.sqlite_schema;`);
+}
+
+/** Opens a file under a schema's name, for writing, so that its -wal outlives this program. */
+export async function attach(db: Sqlite, schema: string, path: string): Promise<void> {
+  await db.run(`ATTACH ${uri(path, "rw")} AS ${schema};
+PRAGMA ${schema}.journal_mode = WAL;
+.filectrl --schema ${schema} persist_wal 1
+PRAGMA ${schema}.synchronous = FULL;
+PRAGMA ${schema}.journal_size_limit = 16777216;
+PRAGMA ${schema}.cache_size = -16000;`);
+}
+
+/** @throws ConfigurationError when the file is another program's, or of a later version of this one */
+async function makeSchema(
+  db: Sqlite,
+  schema: string,
+  id: number,
+  statements: readonly string[],
+): Promise<void> {
+  const [application, version, tables] = (
+    await db.run(
+      `PRAGMA ${schema}.application_id;\nPRAGMA ${schema}.user_version;\nSELECT count(*) FROM ${schema}.sqlite_schema;`,
+    )
+  ).map(Number);
+  if (tables === 0) return void (await db.run(creation(schema, id, statements)));
+  if (application !== id)
+    throw new ConfigurationError(`the ${schema} file of --out is none of m25-mail-node's: remove it`);
+  if (version !== SCHEMA_VERSION)
+    throw new ConfigurationError(
+      `the ${schema} file of --out is of another version of m25-mail-node (${version})`,
+    );
+}
+
+/** The file that holds the state, as the addresses say it; or the one that is there, where these are lost. */
+export async function currentState(
+  { folder }: Pick<Place, "folder">,
+  db: Sqlite,
+): Promise<string | undefined> {
+  const there = async (name: string): Promise<boolean> => (await inodesOf(folder, name)).file !== "";
+  if (await there(fileNames.addresses)) {
+    await attachToRead(db, "addresses", `${folder}/${fileNames.addresses}`);
+    const made = await db.value<number>("SELECT count(*) FROM addresses.sqlite_schema WHERE name = 'meta';");
+    const role =
+      made === 1 ? await db.value<NodeRole | "">("SELECT json_quote(role) FROM addresses.meta;") : "";
+    await db.run("DETACH addresses;");
+    if (role === "mail" || role === "mx") return stateFile(role);
+  }
+  if (await there(fileNames.logins)) return fileNames.logins;
+  return (await there(fileNames.node)) ? fileNames.node : undefined;
+}
+
+/**
+ * Notes what is amiss: replaced files are believed once the server has answered, a projection is made anew.
+ *
+ * @param found the inodes before the files were opened
+ */
+async function judge(replica: Replica, found: ReadonlyMap<string, string>): Promise<void> {
+  const { db, meta, inodes, stateName } = replica;
+  if (meta === undefined || stateName === undefined) return;
+  const [noted = "", notedAddresses = "", revision = 0, history = "", ready = 0] =
+    (await db.value<[string, string, number, string, number]>(
+      "SELECT json_array(s.inode, a.inode, a.revision, a.history, a.ready) FROM state.meta s, addresses.meta a;",
+    )) ?? [];
+  const older = history === meta.history && revision > meta.revision;
+  // It outlives this program (persist_wal): where it was removed, so was what stood in it alone.
+  const unlogged = meta.ready === 1 && found.get(`${stateName}-wal`) === "";
+  if (noted !== inodes.get(stateName) || older || unlogged) {
+    replica.replaced = stateName;
+    await db.run("UPDATE state.meta SET ready = 0;\nUPDATE addresses.meta SET ready = 0;");
+    replica.meta = { ...meta, ready: 0 };
+    return;
+  }
+  const other = notedAddresses !== inodes.get(fileNames.addresses);
+  const cut = ready === 1 && found.get(`${fileNames.addresses}-wal`) === "";
+  if (other || cut) replica.replaced = fileNames.addresses;
+  const apart = revision !== meta.revision || history !== meta.history || ready !== meta.ready;
+  if (meta.ready === 1 && (apart || other || cut)) await db.run(transaction(wholeProjection));
+}
+
+/** Notes that the daemons were told to open the files that are there now. */
+export async function noteInodes(replica: Replica): Promise<void> {
+  const { db, inodes, stateName } = replica;
+  if (stateName !== undefined) await db.run(`UPDATE state.meta SET inode = '${inodes.get(stateName)}';`);
+  await db.run(`UPDATE addresses.meta SET inode = '${inodes.get(fileNames.addresses)}';`);
+  replica.replaced = "";
+}
+
+async function isDamaged({ folder, sqlite }: Place, name: string): Promise<boolean> {
+  if ((await inodesOf(folder, name)).file === "") return false;
+  const db = new Sqlite({ command: sqlite, folder });
+  try {
+    await attach(db, "one", `${folder}/${name}`);
+    const [found] = await db.run("PRAGMA one.quick_check(1);");
+    return found !== "ok";
+  } catch (error) {
+    const result = error instanceof SqliteError ? error.result : undefined;
+    if (result === sqliteCodes.corrupt || result === sqliteCodes.notADatabase) return true;
+    throw error;
+  } finally {
+    await db.close();
+  }
+}

@@ -1,0 +1,109 @@
+/** Raised with each change of the tables or views. */
+export const SCHEMA_VERSION = 1;
+
+/** "M25M" and "M25A": a file with another id is none of ours. */
+export const stateId = 0x4d32354d;
+export const addressesId = 0x4d323541;
+
+/**
+ * Fails ("integer overflow") unless the file holds a whole state: a daemon then answers with a temporary failure in place
+ * of "unknown". It is the first branch of each view, so that it comes before any row; and it stands in the columns that are
+ * compared as well as in the WHERE, because SQLite may test either first, and nothing after that is false.
+ */
+const GUARD = "CASE (SELECT ready FROM meta) WHEN 1 THEN NULL ELSE abs(-9223372036854775807 - 1) END";
+
+function view(name: string, columns: readonly string[], select: string): string {
+  const guards = columns.map((column) => `${GUARD} AS ${column}`).join(", ");
+  return `CREATE VIEW SCHEMA.${name} AS SELECT ${guards} WHERE ${GUARD} = 1 UNION ALL ${select};`;
+}
+
+/** What the node's program remembers between polls, as JSON; see notes.ts. */
+const noteTable =
+  "CREATE TABLE SCHEMA.note(name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;";
+
+/**
+ * The whole state of a node. `logins.db` on a mail node, for Dovecot's group; `node.db` on an mx, for nobody, and without
+ * passwords. Each domain has a row for each form of its name: A-labels, and U-labels where these differ.
+ */
+export const stateSchema: readonly string[] = [
+  `CREATE TABLE SCHEMA.meta(one INTEGER PRIMARY KEY CHECK (one = 1), ready INTEGER NOT NULL DEFAULT 0,
+    role TEXT NOT NULL DEFAULT '', history TEXT NOT NULL DEFAULT '', revision INTEGER NOT NULL DEFAULT 0,
+    digest TEXT NOT NULL DEFAULT '', cursor TEXT NOT NULL DEFAULT '', domains INTEGER NOT NULL DEFAULT 0,
+    users INTEGER NOT NULL DEFAULT 0, since TEXT NOT NULL DEFAULT '', mail_root TEXT NOT NULL DEFAULT '',
+    inode TEXT NOT NULL DEFAULT '') STRICT;`,
+  "INSERT INTO SCHEMA.meta(one) VALUES (1);",
+  // listed: the server has it. A domain that it no longer has stays while mailboxes in it are withheld.
+  "CREATE TABLE SCHEMA.domain(key TEXT PRIMARY KEY, name TEXT NOT NULL, listed INTEGER NOT NULL) STRICT, WITHOUT ROWID;",
+  // withheld: the revision from which on the server no longer has the mailbox. Without a password nobody can log in.
+  // login: the revision of its password; NULL where somebody has removed the mailbox by name. Postfix has it in the name of
+  // who has logged in, so that an open connection cannot send any more once the password is another.
+  `CREATE TABLE SCHEMA.mailbox(domain TEXT, local TEXT, password TEXT, quota_mb INTEGER, id TEXT, withheld INTEGER,
+    login INTEGER, PRIMARY KEY (domain, local)) STRICT, WITHOUT ROWID;`,
+  "CREATE INDEX SCHEMA.mailbox_withheld ON mailbox(withheld) WHERE withheld IS NOT NULL;",
+  "CREATE INDEX SCHEMA.domain_unlisted ON domain(name) WHERE listed = 0;",
+  // Mailboxes that are no longer served, by the counted hour in which that was; see losses.ts.
+  `CREATE TABLE SCHEMA.gone(domain TEXT, local TEXT, hour INTEGER NOT NULL, PRIMARY KEY (domain, local))
+    STRICT, WITHOUT ROWID;`,
+  "CREATE INDEX SCHEMA.gone_hour ON gone(hour);",
+  "CREATE TABLE SCHEMA.peak(hour INTEGER PRIMARY KEY, users INTEGER NOT NULL) STRICT;",
+  noteTable,
+  view(
+    "dovecot_login",
+    ["local", "domain", "user", "sender", "password"],
+    `SELECT m.local, d.key, m.local || '@' || m.domain, m.local || '@' || m.domain || '#' || m.login, m.password FROM domain d JOIN mailbox m ON m.domain = d.name
+      WHERE m.password IS NOT NULL`,
+  ),
+  view(
+    "dovecot_user",
+    ["local", "domain", "user", "home", "quota_mb"],
+    `SELECT m.local, d.key, m.local || '@' || m.domain,
+      (SELECT mail_root FROM meta) || '/' || m.domain || '/' || m.local || '.' || m.id, m.quota_mb
+      FROM domain d JOIN mailbox m ON m.domain = d.name WHERE m.id IS NOT NULL`,
+  ),
+  view("dovecot_mailbox", ["user"], "SELECT local || '@' || domain FROM mailbox WHERE id IS NOT NULL"),
+];
+
+/** What Postfix asks: a projection of the state, without passwords, that can be made anew from it. */
+export const addressesSchema: readonly string[] = [
+  `CREATE TABLE SCHEMA.meta(one INTEGER PRIMARY KEY CHECK (one = 1), ready INTEGER NOT NULL DEFAULT 0,
+    role TEXT NOT NULL DEFAULT '', history TEXT NOT NULL DEFAULT '', revision INTEGER NOT NULL DEFAULT 0,
+    inode TEXT NOT NULL DEFAULT '') STRICT;`,
+  "INSERT INTO SCHEMA.meta(one) VALUES (1);",
+  "CREATE TABLE SCHEMA.domain(key TEXT PRIMARY KEY, name TEXT NOT NULL) STRICT, WITHOUT ROWID;",
+  `CREATE TABLE SCHEMA.address(domain TEXT, local TEXT, login INTEGER, PRIMARY KEY (domain, local))
+    STRICT, WITHOUT ROWID;`,
+  noteTable,
+  view("postfix_domain", ["key", "value"], "SELECT key, 'OK' FROM domain"),
+  view(
+    "postfix_mailbox",
+    ["local", "domain", "value"],
+    "SELECT a.local, d.key, 'OK' FROM domain d JOIN address a ON a.domain = d.name",
+  ),
+  // The U-label form of a domain, which Postfix rewrites to the one that is kept.
+  view("postfix_name", ["key", "name"], "SELECT key, name FROM domain WHERE key <> name"),
+  view(
+    "postfix_sender",
+    ["local", "domain", "value"],
+    `SELECT a.local, d.key, a.local || '@' || a.domain || '#' || a.login FROM domain d JOIN address a ON a.domain = d.name
+      WHERE a.login IS NOT NULL`,
+  ),
+];
+
+/** What came, and what it does to mailboxes; of this connection alone, and gone with it. */
+export const incomingTables = `
+CREATE TEMP TABLE incoming_domain(name TEXT PRIMARY KEY, unicode TEXT, removed INTEGER, line INTEGER) WITHOUT ROWID;
+CREATE TEMP TABLE incoming(domain TEXT, local TEXT, password TEXT, quota_mb INTEGER, id TEXT, removed INTEGER,
+  line INTEGER, PRIMARY KEY (domain, local)) WITHOUT ROWID;
+CREATE TEMP TABLE lost(domain TEXT, local TEXT, PRIMARY KEY (domain, local)) WITHOUT ROWID;
+CREATE TEMP TABLE ended(domain TEXT, local TEXT, PRIMARY KEY (domain, local)) WITHOUT ROWID;`;
+
+/** The statements that make an empty file ours, in one transaction. */
+export function creation(schema: string, id: number, statements: readonly string[]): string {
+  return [
+    "BEGIN IMMEDIATE;",
+    ...statements.map((statement) => statement.replaceAll("SCHEMA", schema)),
+    `PRAGMA ${schema}.application_id = ${id};`,
+    `PRAGMA ${schema}.user_version = ${SCHEMA_VERSION};`,
+    "COMMIT;",
+  ].join("\n");
+}

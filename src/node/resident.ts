@@ -1,0 +1,86 @@
+import type { Config } from "./config.ts";
+import { type ExitCode, exitCodes } from "./faults.ts";
+import type { Lock } from "./lock.ts";
+import type { Machine } from "./machine.ts";
+import { FIRST, nextPace, type Pace, type Turn } from "./pace.ts";
+import { poll } from "./poll.ts";
+import { closeSession, LockedOut, openSession, type Session } from "./session.ts";
+
+/** Milliseconds. */
+const LOCK_AGAIN = 2000;
+
+/**
+ * Asks, and lets the server keep its answer until there is news, until `signal` is aborted; an update in progress is
+ * finished first. Faults are logged and tried again: only a configuration that cannot work ends it, and only at the start.
+ */
+export async function runResident(
+  machine: Machine,
+  config: Config,
+  version: string,
+  signal: AbortSignal,
+): Promise<ExitCode> {
+  let session: Session;
+  try {
+    const wait = (attempt: () => Promise<Lock | undefined>) =>
+      waitForFolder(machine, config.out, attempt, signal);
+    session = await openSession(machine, config, { version, signal, waitForLock: wait });
+  } catch (error) {
+    if (error instanceof LockedOut && signal.aborted) return exitCodes.done;
+    throw error;
+  }
+  machine.log(`m25-mail-node ${version} keeps ${config.out} in step with ${config.server.href}`);
+  try {
+    let greet = true;
+    let pace = FIRST;
+    while (!signal.aborted) {
+      const asked = machine.clock.monotonic();
+      const result = await poll(session, { greet, quiet: true, wait: pace.wait }, signal);
+      if (result.reported) greet = false;
+      if (signal.aborted) break;
+      const turn = { ...result, took: machine.clock.monotonic() - asked };
+      const next = nextPace(pace, turn, machine.random());
+      if (next.kept !== pace.kept) machine.log(describe(next.kept, pace, turn));
+      pace = next;
+      await machine.clock.sleep(pace.pause, signal);
+    }
+    return exitCodes.done;
+  } finally {
+    await closeSession(session);
+  }
+}
+
+/**
+ * Takes the folder for as long as the program runs: two that took it in turns would each wait for the other.
+ *
+ * @returns undefined when `signal` is aborted before it is free
+ */
+async function waitForFolder(
+  { clock, log }: Machine,
+  out: string,
+  attempt: () => Promise<Lock | undefined>,
+  signal: AbortSignal,
+): Promise<Lock | undefined> {
+  let told = false;
+  while (!signal.aborted) {
+    const lock = await attempt();
+    if (lock !== undefined) {
+      if (told) log(`the other m25-mail-node has let go of ${out}: this one goes on`);
+      return lock;
+    }
+    if (!told) log(`another m25-mail-node is at work on ${out}: this one waits until it ends`);
+    told = true;
+    await clock.sleep(LOCK_AGAIN, signal);
+  }
+  return undefined;
+}
+
+/** Why the server is asked in another way from now on. */
+function describe(kept: number, before: Pace, { news, took }: Turn): string {
+  if (kept > before.kept)
+    return `the server waits for news again, for up to ${kept} s: a change arrives at once`;
+  const why =
+    news === undefined
+      ? `a wait for news of ${before.wait} s was cut off after ${Math.round(took / 1000)} s, by a proxy as it seems`
+      : "the server, or a proxy for it, says at once that there is no news instead of waiting for some";
+  return kept > 0 ? `${why}: waits of ${kept} s are asked for` : `${why}: it is asked each minute`;
+}

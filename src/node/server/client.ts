@@ -1,0 +1,206 @@
+import type { IncomingMessage } from "node:http";
+import { acceptedRevision } from "../../sync/acceptance.ts";
+import { RefusedAnswer } from "../../sync/reader.ts";
+import type { Report } from "../../sync/report.ts";
+import { ACCEPT_HEADER, KEY_HEADER, paths } from "../../sync/wire.ts";
+import { NotAccepted, TemporaryFailure, Unreachable, WrongAnswer } from "../faults.ts";
+import { linesOf } from "./answer.ts";
+import { type ConnectionOptions, defaultLimits, openConnection } from "./connection.ts";
+import { isKey, keyId } from "./key-file.ts";
+
+/** Where a node stands to the server. */
+export interface Position {
+  /** The ETag of the state. */
+  tag: string;
+  cursor: string;
+}
+
+export interface Question {
+  /** What the node has; without it, everything is asked for. */
+  position?: Position | undefined;
+  /** For how many seconds the server may keep an answer that would bring no news. */
+  wait?: number | undefined;
+}
+
+/** What an answer says besides its maps. */
+export interface Word {
+  /** An operator's word that removals may go: acceptance.ts. */
+  accepted: string | undefined;
+  /** True when that is another than the last answer's: a waiting node is told of it at once, though nothing else is new. */
+  acceptedAnew: boolean;
+}
+
+export interface MapsAnswer<T> extends Word {
+  /** What was made of the maps; undefined when the server has nothing newer. */
+  taken: T | undefined;
+}
+
+/** Talks to the server; keeps its connection between polls. */
+export interface Client {
+  /**
+   * Asks for the maps, and hands their lines to `take` as they come.
+   *
+   * @throws RefusedAnswer, WrongAnswer, NotAccepted, TemporaryFailure, and what `take` throws
+   */
+  fetchMaps<T>(
+    key: string,
+    question: Question,
+    take: (lines: AsyncIterable<string[]>) => Promise<T>,
+  ): Promise<MapsAnswer<T>>;
+  /** @throws like fetchMaps */
+  sendReport(key: string, report: Report): Promise<void>;
+  /**
+   * Asks for a fresh key. The one that asks stays valid until the fresh one is used, for a day at most.
+   *
+   * @throws like fetchMaps
+   */
+  exchangeKey(key: string): Promise<string>;
+  /** Uses `key` once; the maps that come are not read. @throws like fetchMaps */
+  proveKey(key: string): Promise<void>;
+  /** The HTTP status of the last answer about the maps; undefined while there was none since it was asked for. */
+  readonly lastStatus: number | undefined;
+  close(): void;
+}
+
+export function openClient(options: ConnectionOptions): Client {
+  const connection = openConnection(options);
+  const { bytes } = { ...defaultLimits, ...options.limits };
+  let lastStatus: number | undefined;
+  let lastAccepted: string | undefined;
+
+  return {
+    fetchMaps(key, { position, wait = 0 }, take) {
+      const headers: Record<string, string> = {
+        Authorization: `Bearer ${key}`,
+        Accept: "application/x-ndjson",
+        "Accept-Encoding": "br, gzip",
+      };
+      if (position !== undefined) headers["If-None-Match"] = position.tag;
+      if (wait > 0) headers.Prefer = `wait=${wait}`;
+      if (lastAccepted !== undefined) headers[ACCEPT_HEADER] = lastAccepted;
+      const path =
+        position === undefined ? paths.maps : `${paths.maps}?since=${encodeURIComponent(position.cursor)}`;
+      lastStatus = undefined;
+      return connection.exchange({ method: "GET", path, headers, wait: wait * 1000 }, async (response) => {
+        lastStatus = response.statusCode;
+        if (isForAnother(response, key)) throw new RefusedAnswer("another_node", 1);
+        const accepted = acceptanceIn(response);
+        const acceptedAnew = lastAccepted !== undefined && lastAccepted !== (accepted ?? "");
+        lastAccepted = accepted ?? "";
+        if (response.statusCode === 304 && position !== undefined) {
+          await readAway(response);
+          return { taken: undefined, accepted, acceptedAnew };
+        }
+        expectStatus(response, [200]);
+        return { taken: await take(linesOf(response, bytes)), accepted, acceptedAnew };
+      });
+    },
+    sendReport(key, report) {
+      const body = JSON.stringify(report);
+      const headers = {
+        Authorization: `Bearer ${key}`,
+        "Content-Type": "application/json",
+        "Content-Length": String(Buffer.byteLength(body)),
+      };
+      const request = { method: "POST", path: paths.report, headers, body } as const;
+      return connection.exchange(request, async (response) => {
+        expectStatus(response, [200, 202, 204]);
+        await readAway(response);
+      });
+    },
+    exchangeKey(key) {
+      const headers = { Authorization: `Bearer ${key}`, "Content-Length": "0" };
+      const request = { method: "POST", path: paths.key, headers } as const;
+      return connection.exchange(request, async (response) => {
+        if (response.statusCode === 403) {
+          throw new NotAccepted(
+            "the server gives no fresh key for this one (403): an operator has made one for this node already, " +
+              "with m25-mail node rotate-key (remove the key file, and run m25-mail-node join with that key); or this one " +
+              "may not be used from this address",
+          );
+        }
+        expectStatus(response, [200]);
+        return readFreshKey(await readAway(response), key);
+      });
+    },
+    proveKey(key) {
+      const headers = { Authorization: `Bearer ${key}`, "Accept-Encoding": "br" };
+      return connection.exchange({ method: "GET", path: paths.maps, headers }, async (response) => {
+        expectStatus(response, [200, 304]);
+      });
+    },
+    get lastStatus() {
+      return lastStatus;
+    },
+    close: connection.close,
+  };
+}
+
+function expectStatus(response: IncomingMessage, wanted: readonly number[]): void {
+  const status = response.statusCode ?? 0;
+  if (wanted.includes(status)) return;
+  if (status === 401) {
+    throw new NotAccepted(
+      "the server does not accept the key (401): it was exchanged already, has ended, or its node was removed (at the " +
+        "server, m25-mail node rotate-key NAME gives another); or --server is not the server's own address",
+    );
+  }
+  if (status === 403) throw new NotAccepted("the server does not accept the key from this address (403)");
+  const after = retryAfter(response);
+  // Said by a proxy, or by a server that stops: there may soon be another.
+  if (status >= 502 && status <= 504) throw new Unreachable(`the server answered ${status}`, after);
+  if (status === 408 || status === 425 || status === 429 || status >= 500) {
+    throw new TemporaryFailure(`the server answered ${status}`, after);
+  }
+  if (status >= 300 && status < 400 && status !== 304) {
+    throw new WrongAnswer(
+      `the server answered with a redirect (${status}), which is never followed: correct --server`,
+    );
+  }
+  throw new WrongAnswer(`the server answered ${status}: is --server right?`);
+}
+
+/** RFC 9110 10.2.3, seconds or a date; in milliseconds. */
+function retryAfter(response: IncomingMessage): number | undefined {
+  const value = response.headers["retry-after"];
+  if (value === undefined) return undefined;
+  const wait = /^\d{1,9}$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
+  return Number.isFinite(wait) && wait > 0 ? wait : undefined;
+}
+
+/** True when the answer names another key than the one that asked. A server of another make may name none. */
+function isForAnother({ headers }: IncomingMessage, key: string): boolean {
+  const id = headers[KEY_HEADER];
+  return id !== undefined && id !== keyId(key);
+}
+
+function acceptanceIn({ headers }: IncomingMessage): string | undefined {
+  const word = headers[ACCEPT_HEADER];
+  return typeof word === "string" && acceptedRevision(word) !== undefined ? word : undefined;
+}
+
+const MAX_IGNORED = 1 << 16;
+
+/** Reads a short answer to its end. */
+async function readAway(response: IncomingMessage): Promise<string> {
+  const pieces: Buffer[] = [];
+  let bytes = 0;
+  for await (const piece of response) {
+    pieces.push(piece as Buffer);
+    bytes += (piece as Buffer).length;
+    if (bytes > MAX_IGNORED) break;
+  }
+  return Buffer.concat(pieces).toString();
+}
+
+/** @throws WrongAnswer, which holds nothing of the answer */
+function readFreshKey(text: string, old: string): string {
+  let fresh: unknown;
+  try {
+    fresh = (JSON.parse(text) as { sync_key?: unknown } | null)?.sync_key;
+  } catch {
+    // As with any other answer that has none.
+  }
+  if (typeof fresh === "string" && isKey(fresh) && fresh !== old) return fresh;
+  throw new WrongAnswer("the server's answer holds no fresh key: is --server right?");
+}

@@ -1,0 +1,195 @@
+import {
+  type ClientRequest,
+  Agent as HttpAgent,
+  type IncomingMessage,
+  request as requestHttp,
+} from "node:http";
+import { Agent as HttpsAgent, request as requestHttps } from "node:https";
+import { RefusedAnswer } from "../../sync/reader.ts";
+import {
+  ConfigurationError,
+  NotAccepted,
+  systemCode,
+  TemporaryFailure,
+  Unreachable,
+  WrongAnswer,
+} from "../faults.ts";
+
+/** How long and how much the program puts up with. Times in milliseconds. */
+export interface Limits {
+  /** Until there is a connection, TLS included. */
+  connect: number;
+  /** Without a byte in either direction. */
+  idle: number;
+  /** For one request with its whole answer. */
+  total: number;
+  /** Of one answer, uncompressed. */
+  bytes: number;
+}
+
+export const defaultLimits: Limits = { connect: 15_000, idle: 30_000, total: 600_000, bytes: 2 ** 30 };
+
+export interface ConnectionOptions {
+  server: URL;
+  /** PEM: trust these authorities and no others. */
+  ca?: string | undefined;
+  version: string;
+  limits?: Partial<Limits> | undefined;
+  /** Aborted when the program is told to stop. */
+  signal?: AbortSignal | undefined;
+}
+
+export interface Request {
+  method: "GET" | "POST";
+  /** Added to the server's address; begins with `/`. */
+  path: string;
+  headers: Record<string, string>;
+  body?: string;
+  /** For how long the server may keep its answer, in milliseconds. */
+  wait?: number;
+}
+
+/** One connection to the server, kept between requests. */
+export interface Connection {
+  /**
+   * Sends one request and gives `read` its answer; ends all of it when a limit is passed.
+   *
+   * @throws what `read` throws; Unreachable, TemporaryFailure, WrongAnswer (not HTTP), ConfigurationError (a
+   * certificate that is not trusted)
+   */
+  exchange<T>(request: Request, read: (response: IncomingMessage) => Promise<T>): Promise<T>;
+  close(): void;
+}
+
+/** A kept connection that was closed at the other end is noticed within that time of its next use, in milliseconds. */
+const AT_ONCE = 1000;
+
+export function openConnection({
+  server,
+  ca,
+  version,
+  limits: given,
+  signal,
+}: ConnectionOptions): Connection {
+  const limits = { ...defaultLimits, ...given };
+  const secure = server.protocol === "https:";
+  const agent = secure
+    ? new HttpsAgent({ keepAlive: true, maxSockets: 1, ca, rejectUnauthorized: true })
+    : new HttpAgent({ keepAlive: true, maxSockets: 1 });
+
+  async function exchange<T>(
+    { method, path, headers, body, wait = 0 }: Request,
+    read: (response: IncomingMessage) => Promise<T>,
+    mayRetry: boolean,
+  ): Promise<T> {
+    if (signal?.aborted === true) throw new TemporaryFailure("stopped");
+    const options = { method, agent, headers: { ...headers, "User-Agent": `m25-mail-node/${version}` } };
+    const begun = performance.now();
+    const request = (secure ? requestHttps : requestHttp)(new URL(`.${path}`, server), options);
+    let response: IncomingMessage | undefined;
+    let passed: Error | undefined;
+    const stop = (error: Error): void => {
+      passed ??= error;
+      response?.destroy(passed);
+      request.destroy(passed);
+    };
+    const onAbort = (): void => stop(new TemporaryFailure("stopped"));
+    signal?.addEventListener("abort", onAbort, { once: true });
+    const total = setTimeout(
+      stop,
+      limits.total + wait,
+      new TemporaryFailure(`no whole answer in ${limits.total + wait} ms`),
+    );
+    const idle = limits.idle + wait;
+    request.setTimeout(idle, () => stop(new Unreachable(`nothing heard for ${idle} ms`)));
+    try {
+      response = await answerOf(request, body, limits.connect, stop);
+      if (wait > 0) request.setTimeout(limits.idle);
+      return await read(response);
+    } catch (error) {
+      // A kept connection may have been closed at the other end in the very moment of its use.
+      const stale = request.reusedSocket && performance.now() - begun < AT_ONCE;
+      if (mayRetry && passed === undefined && stale && systemCode(error) === "ECONNRESET") {
+        return await exchange({ method, path, headers, body, wait }, read, false);
+      }
+      throw passed ?? asFault(error);
+    } finally {
+      clearTimeout(total);
+      signal?.removeEventListener("abort", onAbort);
+      // An answer that was not read to its end would keep the one connection busy.
+      if (response?.readableEnded !== true) request.destroy();
+    }
+  }
+
+  return {
+    exchange: (request, read) => exchange(request, read, true),
+    close: () => agent.destroy(),
+  };
+}
+
+function answerOf(
+  request: ClientRequest,
+  body: string | undefined,
+  connectLimit: number,
+  stop: (error: Error) => void,
+): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const failure = new Unreachable(`no connection within ${connectLimit} ms`);
+    const timer = setTimeout(stop, connectLimit, failure);
+    const settled = (): void => clearTimeout(timer);
+    request.once("socket", (socket) => {
+      if (!socket.connecting) settled();
+      else socket.once("encrypted" in socket ? "secureConnect" : "connect", settled);
+    });
+    request.once("response", (response) => {
+      settled();
+      // Whoever reads it is told; where nobody does, it must not end the program.
+      response.on("error", () => undefined);
+      resolve(response);
+    });
+    request.on("error", (error) => {
+      settled();
+      reject(error);
+    });
+    request.once("close", () => {
+      settled();
+      reject(new Unreachable("the server closed the connection"));
+    });
+    request.end(body);
+  });
+}
+
+/** What OpenSSL and Node call a certificate whose issuer is not among the trusted ones. */
+const UNKNOWN_ISSUER: ReadonlySet<string | undefined> = new Set([
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_GET_ISSUER_CERT",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+]);
+
+/**
+ * Faults of the network are temporary; an answer that is not HTTP is a wrong answer; whom to trust, a person says.
+ */
+function asFault(error: unknown): unknown {
+  const own = [RefusedAnswer, WrongAnswer, NotAccepted, TemporaryFailure];
+  if (own.some((kind) => error instanceof kind)) return error;
+  const code = systemCode(error);
+  if (code?.startsWith("HPE_")) {
+    return new WrongAnswer(`the server does not answer in HTTP (${code}): is --server right?`);
+  }
+  if (UNKNOWN_ISSUER.has(code)) {
+    return new ConfigurationError(
+      `the server's certificate is of no authority that is trusted here (${code}): trust it with --ca FILE, its ` +
+        "issuer's certificate in PEM form",
+    );
+  }
+  if (code === "ERR_TLS_CERT_ALTNAME_INVALID") {
+    return new ConfigurationError(
+      "the server's certificate is for another name: give --server a name that stands in it, or the server a " +
+        "certificate for this one and, where its issuer is your own, --ca FILE",
+    );
+  }
+  const words = error instanceof Error && error.message !== "" ? error.message : code;
+  return new Unreachable(`the server cannot be reached: ${words}`);
+}

@@ -1,0 +1,195 @@
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { Config } from "./config.ts";
+import { type Daemons, reloadDaemons } from "./daemons/look-up.ts";
+import { ConfigurationError, explain, failureReason, systemCode, TemporaryFailure } from "./faults.ts";
+import { type Lock, lockFile } from "./lock.ts";
+import type { Machine } from "./machine.ts";
+import { fileNames } from "./replica/files.ts";
+import {
+  closeReplica,
+  isInPlace,
+  noteInodes,
+  openReplica,
+  type Place,
+  type Replica,
+} from "./replica/replica.ts";
+import { type Client, openClient } from "./server/client.ts";
+import type { Limits } from "./server/connection.ts";
+import { makeFolder } from "./server/key.ts";
+import { readAuthorities, readKey } from "./server/key-file.ts";
+
+/** Logs each line of a poll once, and remembers the last one that was about a fault. */
+class Listener {
+  last: string | undefined;
+  readonly #log: (line: string) => void;
+  #said = new Set<string>();
+
+  constructor(log: (line: string) => void) {
+    this.#log = log;
+  }
+
+  begin(): void {
+    this.last = undefined;
+    this.#said = new Set();
+  }
+
+  /** Does not log a line that was logged by an earlier poll. */
+  mute(line: string): void {
+    this.#said.add(line);
+  }
+
+  readonly log = (line: string): void => {
+    if (this.#said.has(line)) return;
+    this.#said.add(line);
+    if (!line.startsWith("warning: ")) this.last = line;
+    this.#log(line);
+  };
+}
+
+/** What a poll works with; a resident program keeps it from poll to poll. */
+export interface Session {
+  /** Its log is the listener's. */
+  machine: Machine;
+  listener: Listener;
+  config: Config;
+  version: string;
+  client: Client;
+  daemons: Daemons;
+  place: Place;
+  lock: Lock;
+  /** Opened by the first poll, and anew where its files were replaced. */
+  replica: Replica | undefined;
+}
+
+export interface Running {
+  version: string;
+  /** Aborted when the program is told to stop. */
+  signal?: AbortSignal | undefined;
+  limits?: Partial<Limits> | undefined;
+  /** Waits for the lock on the folder; undefined when it is not to be had. */
+  waitForLock?: ((attempt: () => Promise<Lock | undefined>) => Promise<Lock | undefined>) | undefined;
+}
+
+/**
+ * Takes the folder, and finds what is needed.
+ *
+ * @throws ConfigurationError; TemporaryFailure where another run is at work
+ */
+export async function openSession(host: Machine, config: Config, running: Running): Promise<Session> {
+  const listener = new Listener(host.log);
+  const machine = { ...host, log: listener.log };
+  const { version, signal, limits, waitForLock } = running;
+  await readKey(machine, config.keyFile);
+  const ca = await readAuthorities(config.caFile);
+  const sqlite = await findSqlite(machine);
+  const daemons = await findDaemons(machine, config);
+  await makeOut(machine, config.out);
+  const attempt = (): Promise<Lock | undefined> => lockFile(join(config.out, fileNames.lock), machine.log);
+  const lock = await (waitForLock === undefined ? attempt() : waitForLock(attempt));
+  if (lock === undefined) throw new LockedOut(`another m25-mail-node is at work on ${config.out}`);
+  const client = openClient({ server: config.server, ca, version, limits, signal });
+  const place = { machine, folder: config.out, sqlite, lock: lock.fd };
+  return { machine, listener, config, version, client, daemons, place, lock, replica: undefined };
+}
+
+/** Another run has the folder: this one says nothing of the server or of this node. */
+export class LockedOut extends TemporaryFailure {}
+
+export async function closeSession(session: Session): Promise<void> {
+  session.client.close();
+  if (session.replica !== undefined) await closeReplica(session.replica);
+  await session.lock.release();
+}
+
+/** The replica as it is on disk now: opened anew where somebody has put other files in the place of the open ones. */
+export async function replicaOf(session: Session): Promise<Replica> {
+  const { machine, place, config } = session;
+  if (session.replica !== undefined && !(await isInPlace(session.replica))) {
+    machine.log(`the files in ${config.out} are not the ones that were open: they are opened anew`);
+    await dropReplica(session);
+  }
+  if (!(await session.lock.holds())) {
+    // Somebody has removed the folder with all that was in it.
+    await makeOut(machine, config.out);
+    const lock = await lockFile(join(config.out, fileNames.lock), machine.log);
+    if (lock === undefined) throw new LockedOut(`another m25-mail-node is at work on ${config.out}`);
+    await session.lock.release();
+    session.lock = lock;
+    session.place = { ...place, lock: lock.fd };
+  }
+  session.replica ??= await openReplica(session.place);
+  await settleReplaced(session, session.replica);
+  return session.replica;
+}
+
+/** Has the daemons open the files that are there now, where these are others than before. */
+export async function settleReplaced({ machine, daemons }: Session, replica: Replica): Promise<void> {
+  if (replica.replaced === "") return;
+  if (replica.meta !== undefined && replica.meta.revision > 0 && replica.meta.ready === 0)
+    machine.log(
+      `${replica.replaced} was replaced or put back: mail waits until the server has said what is right`,
+    );
+  await reloadDaemons(machine, daemons);
+  await noteInodes(replica);
+}
+
+/** After a fault: what the replica's connection had begun is undone, and the next poll opens it anew. */
+export async function dropReplica(session: Session): Promise<void> {
+  const { replica } = session;
+  session.replica = undefined;
+  if (replica !== undefined) await closeReplica(replica);
+}
+
+/** @throws ConfigurationError */
+export async function findSqlite(machine: Machine): Promise<string> {
+  const sqlite = await machine.find("sqlite3");
+  if (sqlite === undefined)
+    throw new ConfigurationError("sqlite3 is not installed (Debian: apt-get install sqlite3)");
+  return sqlite;
+}
+
+/** @throws ConfigurationError when one that is named is not there */
+export async function findDaemons(machine: Machine, config: Config): Promise<Daemons> {
+  const { dovecotConfig, postfixConfig: configuration } = config;
+  if (configuration !== undefined && !(await isThere(join(configuration, "main.cf"))))
+    throw new ConfigurationError(`the --postfix-config folder ${configuration} has no main.cf`);
+  const [postmap, postconf, postfix] = await Promise.all(
+    ["postmap", "postconf", "postfix"].map(machine.find),
+  );
+  const doveadm = await machine.find("doveadm");
+  if (dovecotConfig !== undefined && doveadm === undefined)
+    throw new ConfigurationError("--dovecot-config is given, and doveadm is not installed");
+  if (dovecotConfig !== undefined && !(await isThere(dovecotConfig)))
+    throw new ConfigurationError(`the --dovecot-config file ${dovecotConfig} does not exist`);
+  const own = dovecotConfig === undefined ? [] : ["-c", dovecotConfig];
+  return {
+    postfix:
+      postmap === undefined || postconf === undefined || postfix === undefined
+        ? undefined
+        : { postmap, postconf, postfix, configuration },
+    doveadm: doveadm === undefined ? undefined : [doveadm, ...own],
+  };
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return await stat(path).then(
+    () => true,
+    (error) => systemCode(error) !== "ENOENT",
+  );
+}
+
+/** The daemons must reach their files by name, so a new folder is 0711: each file has a mode of its own. */
+async function makeOut(machine: Machine, out: string): Promise<void> {
+  const found = await stat(out).catch(() => undefined);
+  if (found === undefined) {
+    try {
+      await makeFolder(out, 0o711);
+    } catch (error) {
+      if (failureReason(error) === "disk_full") throw error;
+      throw new ConfigurationError(`--out ${out} cannot be created: ${explain(error)}`);
+    }
+  } else if (!found.isDirectory())
+    throw new ConfigurationError(`--out ${out} cannot be created: there is something else of that name`);
+  else if ((found.mode & 0o002) !== 0) machine.log(`warning: anybody may write to --out ${out} (chmod 711)`);
+}

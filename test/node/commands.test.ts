@@ -1,0 +1,71 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, it } from "vitest";
+import { main } from "../../src/node/cli.ts";
+import { stateOf, user } from "./answers.ts";
+import { temporaryFolder } from "./folder.ts";
+import { type Node, nodeOf, startServer } from "./support.ts";
+
+const IDN = "xn--mnchen-3ya.example";
+const ID = "0123456789abcdef";
+
+async function polled(): Promise<Node> {
+  const state = stateOf(
+    1,
+    ["example.nl", IDN],
+    [user("jan@example.nl", { mailbox: ID }), user(`max@${IDN}`)],
+  );
+  const node = nodeOf(await startServer(state));
+  expect((await node.poll()).exitCode).toBe(0);
+  return node;
+}
+
+async function run(node: Node, ...argv: string[]): Promise<{ code: number; text: string }> {
+  node.printed.length = 0;
+  const code = await main(argv, {}, node.machine, new AbortController().signal);
+  return { code, text: node.printed.join("") };
+}
+
+it("export prints what is served as text, without a hash", async () => {
+  const node = await polled();
+  expect(await run(node, "export", "--out", node.config.out)).toEqual({
+    code: 0,
+    text: [
+      "domain example.nl",
+      `domain ${IDN}`,
+      `domain münchen.example is ${IDN}`,
+      `user jan@example.nl quota 1024 MiB home /var/vmail/example.nl/jan.${ID}`,
+      `user max@${IDN} quota 1024 MiB home /var/vmail/${IDN}/max.${"0".repeat(16)}`,
+      "",
+    ].join("\n"),
+  });
+});
+
+it("orphans lists the folders that belong to nobody, those of soft-deleted mailboxes apart", async () => {
+  const node = await polled();
+  const root = join(temporaryFolder(), "vmail");
+  const kept = "fedcba9876543210";
+  for (const home of [`jan.${ID}`, `jan.${"1".repeat(16)}`, `els.${kept}`, "lost+found"])
+    mkdirSync(join(root, "example.nl", home), { recursive: true });
+  mkdirSync(join(root, "gone.nl", `old.${"2".repeat(16)}`), { recursive: true });
+  const list = join(root, "..", "inactive");
+  writeFileSync(list, `els@example.nl ${kept}\n`);
+  const argv = ["orphans", "--out", node.config.out, "--mail-root", root, "--inactive", list];
+  expect(await run(node, ...argv)).toEqual({
+    code: 0,
+    text: [
+      `soft-deleted ${root}/example.nl/els.${kept}`,
+      `orphan ${root}/example.nl/jan.${"1".repeat(16)}`,
+      `orphan ${root}/example.nl/lost+found`,
+      `orphan ${root}/gone.nl/old.${"2".repeat(16)}`,
+      "",
+    ].join("\n"),
+  });
+});
+
+it("neither command has anything to say of a folder without a state", async () => {
+  const node = nodeOf({ url: new URL("http://127.0.0.1:1/") });
+  mkdirSync(node.config.out);
+  expect((await run(node, "export", "--out", node.config.out)).code).toBe(78);
+  expect((await run(node, "orphans", "--out", node.config.out, "--mail-root", "/")).code).toBe(78);
+});

@@ -1,0 +1,175 @@
+/** What may happen to the files of a node: a daemon gets a right answer or none, and never a wrong one. */
+import { copyFileSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { closeReplica, isInPlace, setDamagedAside } from "../../src/node/replica/replica.ts";
+import { hash, stateOf, user } from "./answers.ts";
+import { daemons, served } from "./folder.ts";
+import { Life } from "./life.ts";
+
+const one = stateOf(1, ["example.nl"], [user("jan@example.nl"), user("piet@example.nl")]);
+const two = stateOf(
+  2,
+  ["example.nl"],
+  [user("jan@example.nl", { password: hash("b") }), user("els@example.nl")],
+);
+const everything = {
+  addresses: ["els@example.nl", "jan@example.nl"],
+  logins: ["els@example.nl", "jan@example.nl"],
+  domains: ["example.nl"],
+};
+
+async function lifeAtTwo(): Promise<Life> {
+  const life = await Life.begin();
+  await life.take(one);
+  await life.take(two);
+  return life;
+}
+
+/** A copy of both files as they are now, as a backup program may make it. */
+function copies(life: Life): () => void {
+  const names = ["logins.db", "addresses.db"].flatMap((name) => [name, `${name}-wal`]);
+  const kept = names.map((name) => [name, readFileSync(join(life.out, name))] as const);
+  return () => {
+    for (const [name, content] of kept) {
+      writeFileSync(join(life.out, `${name}.new`), content, { mode: 0o640 });
+      renameSync(join(life.out, `${name}.new`), join(life.out, name));
+    }
+    for (const name of ["logins.db", "addresses.db"]) rmSync(join(life.out, `${name}-shm`), { force: true });
+  };
+}
+
+test("without the program and after it was killed, everything is served as it was", async () => {
+  const life = await lifeAtTwo();
+  process.kill(life.replica.db.pid ?? 0, "SIGKILL");
+  await expect(life.replica.db.run("SELECT 1;")).rejects.toThrow();
+  expect(served(life.out)).toEqual(everything);
+  await life.open();
+  expect(life.replica.meta).toMatchObject({ ready: 1, revision: 2 });
+});
+
+test("files that were put in the place of the others are not believed before the server has answered", async () => {
+  const life = await Life.begin();
+  await life.take(one);
+  const putBack = copies(life);
+  await life.take(two);
+  putBack();
+  expect(await isInPlace(life.replica)).toBe(false);
+  await life.reopen();
+  // Piet was removed, and els was added since.
+  for (const address of ["piet@example.nl", "els@example.nl", "jan@example.nl"]) {
+    expect(daemons.login(life.out, address)).toBe("fails");
+    expect(daemons.mailbox(life.out, address)).toBe("fails");
+  }
+  expect(life.reloaded).toEqual(["logins.db", "logins.db"]);
+  await life.take(two);
+  expect(served(life.out)).toEqual(everything);
+  expect(daemons.login(life.out, "piet@example.nl")).toEqual([]);
+});
+
+test("an older file of logins that was copied into its place is noticed by its revision", async () => {
+  const life = await Life.begin();
+  await life.take(one);
+  await closeReplica(life.replica);
+  const names = ["logins.db", "logins.db-wal"];
+  for (const name of names) copyFileSync(join(life.out, name), join(life.out, `${name}.old`));
+  await life.open();
+  await life.take(two);
+  await closeReplica(life.replica);
+  rmSync(join(life.out, "logins.db-shm"));
+  for (const name of names) writeFileSync(join(life.out, name), readFileSync(join(life.out, `${name}.old`)));
+  await life.open();
+  expect(daemons.login(life.out, "piet@example.nl")).toBe("fails");
+  expect(daemons.mailbox(life.out, "piet@example.nl")).toBe("fails");
+  await life.take(two);
+  expect(served(life.out)).toEqual(everything);
+});
+
+test.each(["logins.db", "addresses.db"])("a -wal of %s that somebody removed is noticed", async (name) => {
+  const life = await lifeAtTwo();
+  rmSync(join(life.out, `${name}-wal`));
+  expect(await isInPlace(life.replica)).toBe(false);
+  await closeReplica(life.replica);
+  rmSync(join(life.out, `${name}-wal`), { force: true });
+  rmSync(join(life.out, `${name}-shm`), { force: true });
+  await life.open();
+  if (name === "logins.db") {
+    expect(daemons.login(life.out, "jan@example.nl")).toBe("fails");
+    await life.take(two);
+  }
+  expect(life.reloaded.at(-1)).toBe(name);
+  expect(life.reloaded.length).toBe(2);
+  expect(served(life.out)).toEqual(everything);
+});
+
+test("Postfix's file is made anew from the logins, without the server, where it is lost, empty or damaged", async () => {
+  const damages: ((path: string) => void)[] = [
+    (path) => rmSync(path),
+    (path) => truncateSync(path, 0),
+    (path) => writeFileSync(path, "no database\n".repeat(500)),
+  ];
+  for (const damage of damages) {
+    const life = await lifeAtTwo();
+    await closeReplica(life.replica);
+    for (const suffix of ["-wal", "-shm"]) rmSync(join(life.out, `addresses.db${suffix}`));
+    damage(join(life.out, "addresses.db"));
+    expect(daemons.mailbox(life.out, "jan@example.nl")).toBe("fails");
+    await life.open();
+    expect(served(life.out)).toEqual(everything);
+    expect(daemons.mailbox(life.out, "piet@example.nl")).toEqual([]);
+  }
+});
+
+test("where the logins are lost, empty or damaged, questions fail until the server has sent them; the losses count", async () => {
+  const damages: ((path: string) => void)[] = [
+    (path) => rmSync(path),
+    (path) => truncateSync(path, 0),
+    (path) => writeFileSync(path, "no database\n".repeat(500)),
+  ];
+  for (const damage of damages) {
+    const life = await Life.begin();
+    const team = Array.from({ length: 20 }, (_, index) => `u${index}@example.nl`);
+    await life.take(
+      stateOf(
+        1,
+        ["example.nl"],
+        team.map((name) => user(name)),
+      ),
+    );
+    await closeReplica(life.replica);
+    for (const suffix of ["-wal", "-shm"]) rmSync(join(life.out, `logins.db${suffix}`));
+    damage(join(life.out, "logins.db"));
+    expect(daemons.login(life.out, "u1@example.nl")).toBe("fails");
+    await life.open();
+    expect(daemons.login(life.out, "u1@example.nl")).toBe("fails");
+    life.state = undefined;
+    const left = stateOf(2, ["example.nl"], [user("u1@example.nl")]);
+    expect((await life.take(left)).withheld).toBe(19);
+    expect(daemons.mailbox(life.out, "u2@example.nl")).toEqual(["OK"]);
+    expect(daemons.login(life.out, "u1@example.nl")).not.toEqual([]);
+  }
+});
+
+test("a page that is damaged in the middle fails, and is made good by a whole state", async () => {
+  const life = await Life.begin();
+  const many = stateOf(
+    1,
+    ["example.nl"],
+    Array.from({ length: 2000 }, (_, index) => user(`u${String(index).padStart(4, "0")}@example.nl`)),
+  );
+  await life.take(many);
+  await life.replica.db.run("PRAGMA state.wal_checkpoint(TRUNCATE);");
+  await closeReplica(life.replica);
+  const path = join(life.out, "logins.db");
+  const bytes = readFileSync(path);
+  for (let page = 8; page * 4096 < bytes.length; page += 1) bytes.fill(0xff, page * 4096, page * 4096 + 4096);
+  writeFileSync(path, bytes);
+  await life.open();
+  life.state = undefined;
+  await expect(life.take({ ...many, revision: 2 })).rejects.toThrow(/malformed/);
+  await setDamagedAside(life.place);
+  await life.open();
+  await life.take({ ...many, revision: 2 });
+  expect(life.log.join()).toContain("logins.db is damaged");
+  expect(served(life.out).logins.length).toBe(2000);
+});

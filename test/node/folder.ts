@@ -1,0 +1,79 @@
+/** The folder of a node, and what its daemons would find in it: asked of the real sqlite3, as they ask. */
+import { spawnSync } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { onTestFinished } from "vitest";
+import { memoryFolder } from "../support/left-behind.ts";
+
+/** A folder of this test's own, on a file system in memory where there is one: fsync is then no wait. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(memoryFolder() ?? tmpdir(), "m25-node-"));
+  // Other users of the machine, the daemons' or a test's, may pass.
+  chmodSync(folder, 0o755);
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+export function outFolder(): string {
+  const out = join(temporaryFolder(), "out");
+  mkdirSync(out, { mode: 0o711 });
+  return out;
+}
+
+/** The rows of a statement, as text; or `fails` where a daemon would get an error. */
+export function ask(file: string, statement: string): string[] | "fails" {
+  if (!existsSync(file)) return "fails";
+  const { status, stdout } = spawnSync(
+    "sqlite3",
+    ["-batch", "-bail", "-init", "/dev/null", `file:${file}?mode=ro`, statement],
+    { encoding: "utf8" },
+  );
+  return status === 0 ? stdout.split("\n").slice(0, -1) : "fails";
+}
+
+const split = (address: string): [local: string, domain: string] => {
+  const at = address.lastIndexOf("@");
+  return [address.slice(0, at), address.slice(at + 1)];
+};
+
+function where(address: string): string {
+  const [local, domain] = split(address);
+  return `WHERE local = '${local}' AND domain = '${domain}'`;
+}
+
+/** As the files in deploy/ ask. */
+export const daemons = {
+  login: (out: string, address: string) =>
+    ask(join(out, "logins.db"), `SELECT user || ' ' || password FROM dovecot_login ${where(address)}`),
+  home: (out: string, address: string) =>
+    ask(
+      join(out, "logins.db"),
+      `SELECT user || ' ' || home || ' ' || quota_mb FROM dovecot_user ${where(address)}`,
+    ),
+  users: (out: string) => ask(join(out, "logins.db"), "SELECT user FROM dovecot_mailbox"),
+  domain: (out: string, domain: string) =>
+    ask(join(out, "addresses.db"), `SELECT value FROM postfix_domain WHERE key = '${domain}'`),
+  mailbox: (out: string, address: string) =>
+    ask(join(out, "addresses.db"), `SELECT value FROM postfix_mailbox ${where(address)}`),
+  name: (out: string, domain: string) =>
+    ask(join(out, "addresses.db"), `SELECT name FROM postfix_name WHERE key = '${domain}'`),
+  sender: (out: string, address: string) =>
+    ask(join(out, "addresses.db"), `SELECT value FROM postfix_sender ${where(address)}`),
+};
+
+/** Everything that is served, sorted: addresses that Postfix takes, those that can log in, and domains. */
+export function served(out: string): { addresses: string[]; logins: string[]; domains: string[] } {
+  const rows = (file: string, statement: string): string[] => {
+    const found = ask(join(out, file), statement);
+    if (found === "fails") throw new Error(`${file} fails`);
+    return found.sort();
+  };
+  return {
+    addresses: rows("addresses.db", "SELECT local || '@' || domain FROM address"),
+    logins: existsSync(join(out, "logins.db"))
+      ? rows("logins.db", "SELECT user FROM dovecot_login WHERE local || '@' || domain = user")
+      : [],
+    domains: rows("addresses.db", "SELECT key FROM domain"),
+  };
+}

@@ -1,0 +1,140 @@
+/** Two databases behind one address, and restores, with the real server. */
+import { copyFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { backUp } from "../../db/backup.ts";
+import { restore } from "../../db/restore.ts";
+import { main } from "../../src/node/cli.ts";
+import { startServer, type TestServer } from "../support/server.ts";
+import { temporaryFolder } from "../support/store.ts";
+import { served } from "./folder.ts";
+import { type RealServer, realServer } from "./real-server.ts";
+import { usersIn } from "./support.ts";
+
+const USERS = ["jan@example.nl", "piet@example.nl"];
+
+/** A server whose database began as a copy: restored as it should be, or put there by hand. */
+async function twinOf({ server }: RealServer, how: "restored" | "by hand"): Promise<TestServer> {
+  const copy = join(temporaryFolder(), "copy.db");
+  await backUp(server.database, copy);
+  if (how === "restored") {
+    const twin = await startServer();
+    await restore(twin.database, copy);
+    return twin;
+  }
+  const db = join(temporaryFolder(), "m25-mail.db");
+  copyFileSync(copy, db);
+  writeFileSync(join(dirname(db), "first-token"), server.token);
+  return await startServer({ db });
+}
+
+describe("two servers with different histories behind one address", () => {
+  it.each(["restored", "by hand"] as const)(
+    "a twin that was %s: the node goes over to the later history once, and not back and forth",
+    async (how) => {
+      const real = await realServer(USERS);
+      const { server, proxy, node, must, listed } = real;
+      const twin = await twinOf(real, how);
+      await must("add-user", { email: "els@example.nl", password: "correct horse" });
+      expect((await node.poll()).exitCode).toBe(0);
+      proxy.target = twin.url;
+      expect((await node.poll()).exitCode).toBe(0);
+      const before = served(node.config.out);
+      proxy.target = server.url;
+      for (const _ of ["once", "and again"]) {
+        expect(await node.poll()).toMatchObject({ exitCode: 65, reported: true });
+        expect(served(node.config.out)).toEqual(before);
+        await expect.poll(listed).toMatchObject({
+          status: "failing",
+          reason: "returned_history",
+          applied_revision: null,
+          hint: expect.stringContaining("m25-mail restore"),
+        });
+      }
+      const { out } = node.config;
+      node.printed.length = 0;
+      expect(await main(["status", "--out", out], {}, node.machine, new AbortController().signal)).toBe(65);
+      expect(node.printed.join("")).toMatch(/^altogether +an older copy of the database answers/m);
+      // The one that it follows now is heard as before.
+      proxy.target = twin.url;
+      expect((await node.poll()).exitCode).toBe(0);
+
+      proxy.target = server.url;
+      expect((await node.poll()).exitCode).toBe(65);
+
+      // What the hint says.
+      const copy = join(temporaryFolder(), "copy.db");
+      await backUp(server.database, copy);
+      await restore(server.database, copy);
+      proxy.target = server.url;
+      expect((await node.poll()).exitCode).toBe(0);
+      expect(usersIn(out).map(({ user }) => user)).toEqual(["els@example.nl", ...USERS]);
+      await expect.poll(listed).toMatchObject({ status: "current", reason: null });
+    },
+  );
+
+  it("a copy that is put back by hand, and is all that answers: the node goes over to it by itself", async () => {
+    const real = await realServer(USERS);
+    const { server, proxy, node, must, listed } = real;
+    await node.poll();
+    const twin = await twinOf(real, "restored");
+    proxy.target = twin.url;
+    await node.poll();
+    await must("add-user", { email: "els@example.nl", password: "correct horse" });
+    proxy.target = server.url;
+    for (let time = 0; time < 9; time += 1) expect((await node.poll()).exitCode).toBe(65);
+    // Heard once in between, and all begins anew.
+    proxy.target = twin.url;
+    expect((await node.poll()).exitCode).toBe(0);
+    proxy.target = server.url;
+    for (let time = 0; time < 10; time += 1) expect((await node.poll()).exitCode, `${time}`).toBe(65);
+    expect((await node.poll()).exitCode).toBe(0);
+    expect(usersIn(node.config.out).map(({ user }) => user)).toContain("els@example.nl");
+    await expect.poll(listed).toMatchObject({ status: "current", reason: null });
+  });
+
+  it("--dry-run refuses what a poll would refuse", async () => {
+    const real = await realServer(USERS);
+    const { server, proxy, node } = real;
+    await node.poll();
+    proxy.target = (await twinOf(real, "restored")).url;
+    await node.poll();
+    proxy.target = server.url;
+    node.config.dryRun = true;
+    expect((await node.poll()).exitCode).toBe(65);
+    expect(node.printed).toEqual([]);
+  });
+});
+
+describe("a restore", () => {
+  it("that takes many mailboxes away is accepted after the node came to it, though it was accepted before too", async () => {
+    const { server, node, must, listed } = await realServer(USERS);
+    const copy = join(temporaryFolder(), "copy.db");
+    await backUp(server.database, copy);
+    const many = Array.from({ length: 8 }, (_, n) => `u${n}@example.nl`);
+    for (const email of many) await must("add-user", { email, password: "correct horse" });
+    expect((await node.poll()).exitCode).toBe(0);
+    await restore(server.database, copy);
+    const early = { withheld: 0, not_arrived: ["pi"] };
+    expect(await must("accept-removals", { all: true })).toMatchObject(early);
+    expect((await node.poll()).exitCode).toBe(65);
+    await expect.poll(listed).toMatchObject({ reason: "removals_withheld", reason_count: 8 });
+    expect(await must("accept-removals", { all: true })).toMatchObject({ withheld: 8, not_arrived: [] });
+    expect((await node.poll()).exitCode).toBe(0);
+    expect(usersIn(node.config.out).map(({ user }) => user)).toEqual(USERS);
+    await expect.poll(listed).toMatchObject({ status: "current", reason: null });
+  });
+
+  it("of a restore of a restore is taken without a human, however often", async () => {
+    const { server, node, listed } = await realServer(USERS);
+    const copy = join(temporaryFolder(), "copy.db");
+    await backUp(server.database, copy);
+    for (let time = 0; time < 20; time += 1) {
+      expect((await node.poll()).exitCode, `${time}`).toBe(0);
+      await restore(server.database, copy);
+      if (time % 2 === 0) await backUp(server.database, copy);
+    }
+    expect((await node.poll()).exitCode).toBe(0);
+    await expect.poll(listed).toMatchObject({ status: "current" });
+  });
+});

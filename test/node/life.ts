@@ -1,0 +1,102 @@
+/** A node's replica that goes from state to state, without a server. */
+import { onTestFinished } from "vitest";
+import { thisMachine } from "../../src/node/machine.ts";
+import { type Applied, applyIncoming, type Circumstances } from "../../src/node/replica/apply.ts";
+import { takeAnswer } from "../../src/node/replica/incoming.ts";
+import { DEFAULT_THRESHOLDS } from "../../src/node/replica/losses.ts";
+import {
+  closeReplica,
+  noteInodes,
+  openReplica,
+  type Place,
+  type Replica,
+} from "../../src/node/replica/replica.ts";
+import type { MailState } from "../../src/sync/answer.ts";
+import { deltaOf, linesOf } from "./answers.ts";
+import { outFolder } from "./folder.ts";
+
+export const MAIL_ROOT = "/var/vmail";
+/** Some time; tests move on from it. */
+export const NOON = Date.parse("2026-01-05T12:00:00Z");
+
+export class Life {
+  readonly place: Place;
+  readonly log: string[] = [];
+  /** For which file the daemons were told to open theirs anew. */
+  readonly reloaded: string[] = [];
+  replica!: Replica;
+  now = NOON;
+  state: MailState | undefined;
+
+  private constructor(folder: string) {
+    this.place = {
+      machine: { ...thisMachine, log: (line) => void this.log.push(line) },
+      folder,
+      sqlite: "sqlite3",
+    };
+  }
+
+  static async begin(folder = outFolder()): Promise<Life> {
+    const life = new Life(folder);
+    await life.open();
+    onTestFinished(() => closeReplica(life.replica));
+    return life;
+  }
+
+  get out(): string {
+    return this.place.folder;
+  }
+
+  async open(): Promise<void> {
+    this.replica = await openReplica(this.place);
+    await this.#reload();
+  }
+
+  /** As a poll does: the daemons, of which there are none here, open anew what was replaced. */
+  async #reload(): Promise<void> {
+    if (this.replica.replaced === "") return;
+    this.reloaded.push(this.replica.replaced);
+    await noteInodes(this.replica);
+  }
+
+  async reopen(): Promise<void> {
+    await closeReplica(this.replica);
+    await this.open();
+  }
+
+  /** Takes what the server has now: as what changed where it is the same history, else whole. */
+  async take(state: MailState, given: Partial<Circumstances> & { whole?: boolean } = {}): Promise<Applied> {
+    const { whole, ...circumstances } = given;
+    const from = this.state;
+    const changed =
+      whole !== true && from?.history === state.history && from.role === state.role && from !== state;
+    return await this.takeLines(changed ? deltaOf(from, state) : linesOf(state), state, circumstances);
+  }
+
+  async takeLines(
+    lines: readonly string[],
+    state: MailState,
+    circumstances: Partial<Circumstances> = {},
+  ): Promise<Applied> {
+    const incoming = await takeAnswer(this.replica, pieces(lines));
+    const applied = await applyIncoming(this.place, this.replica, incoming, this.#with(circumstances));
+    if (circumstances.dryRun !== undefined) return applied;
+    this.state = state;
+    await this.#reload();
+    return applied;
+  }
+
+  /** Lets go what is accepted, without news of the server's. */
+  async again(circumstances: Partial<Circumstances>): Promise<Applied> {
+    return await applyIncoming(this.place, this.replica, undefined, this.#with(circumstances));
+  }
+
+  #with(given: Partial<Circumstances>): Circumstances {
+    return { thresholds: DEFAULT_THRESHOLDS, mailRoot: MAIL_ROOT, now: this.now, ...given };
+  }
+}
+
+/** As they come from a connection: some at a time. */
+export async function* pieces(lines: readonly string[]): AsyncGenerator<string[]> {
+  for (let at = 0; at < lines.length; at += 3) yield lines.slice(at, at + 3);
+}

@@ -1,0 +1,202 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { FIRST, nextPace, type Pace, type Turn } from "../../src/node/pace.ts";
+
+const paceAfter = (turn: Partial<Turn>, before: Partial<Pace> = {}, random = 0.5): Pace =>
+  nextPace({ ...FIRST, ...before }, { took: 20, ...turn }, random);
+
+/** What a node of mine meets on its way, in virtual time: how each question goes that is asked at `now`. */
+type Way = (asked: { now: number; wait: number }) => Turn;
+
+/** @returns each question that a resident program asks within `until` milliseconds */
+function life(way: Way, until: number, random: () => number = () => 0.5): { now: number; wait: number }[] {
+  const asked: { now: number; wait: number }[] = [];
+  let pace = FIRST;
+  for (let now = 0; now < until; now += pace.pause) {
+    asked.push({ now, wait: pace.wait });
+    const turn = way({ now, wait: pace.wait });
+    now += turn.took;
+    pace = nextPace(pace, turn, random());
+  }
+  return asked;
+}
+
+const HOUR = 3_600_000;
+
+/** A proxy before a server that waits: it cuts every wait off after so many seconds. */
+const proxy =
+  (seconds: number): Way =>
+  ({ wait }) =>
+    wait > seconds ? { unreachable: true, took: seconds * 1000 } : { news: "unchanged", took: wait * 1000 };
+
+describe("the time until the next question", () => {
+  it("is none while the server waits, a moment after news, and a minute or so where nobody waits", () => {
+    expect(paceAfter({ news: "unchanged", took: 55_000 }, { wait: 55 })).toMatchObject({
+      pause: 0,
+      wait: 55,
+    });
+    expect(paceAfter({ news: "changed", took: 8000 }, { wait: 55 })).toMatchObject({ pause: 50, wait: 55 });
+    const atOnce = { news: "unchanged", took: 3 } as const;
+    const pauses = [0, 0.5, 1].map((random) => paceAfter(atOnce, { wait: 55, unkept: 1 }, random).pause);
+    expect(pauses).toEqual([54_000, 60_000, 66_000]);
+  });
+
+  it("grows with every failure that is not soon over, and stays below the five minutes that make a node stale", () => {
+    const pauses = [0, 1, 2, 3, 50].map((failures) => paceAfter({}, { failures }).pause);
+    expect(pauses).toEqual([60_000, 120_000, 240_000, 240_000, 240_000]);
+    expect(paceAfter({}, { failures: 1000 }, 1).pause).toBeLessThan(300_000);
+  });
+
+  it("is what the server asks for and a little more, and never none or more than about an hour", () => {
+    expect(paceAfter({ retryAfter: 7000 }, {}, 0).pause).toBe(7000);
+    expect(paceAfter({ retryAfter: 7000 }, {}, 1).pause).toBe(9500);
+    expect(paceAfter({ retryAfter: 600_000 }, {}, 1).pause).toBe(660_000);
+    expect(paceAfter({ retryAfter: 1 }, {}, 0).pause).toBe(1000);
+    expect(paceAfter({ retryAfter: 9e12 }, {}, 0).pause).toBe(HOUR);
+  });
+});
+
+describe("a proxy that cuts waits off", () => {
+  it("after 30 seconds: within two of them shorter waits are asked for, which come through; full ones again after an hour", () => {
+    const asked = life(proxy(30), HOUR);
+    expect(asked.slice(0, 6).map(({ wait }) => wait)).toEqual([0, 55, 0, 55, 0, 24]);
+    expect(asked[5]?.now).toBeLessThan(70_000);
+    expect(new Set(asked.slice(5).map(({ wait }) => wait))).toEqual(new Set([24]));
+    const later = life(proxy(30), 1.5 * HOUR).slice(asked.length);
+    expect(later.filter(({ wait }) => wait === 55)).toHaveLength(1);
+    expect(later.at(-1)?.wait).toBe(24);
+  });
+
+  it("that is replaced by one that does not: full waits from the next hour on", () => {
+    const asked = life((question) => proxy(question.now < 600_000 ? 30 : 3600)(question), 3 * HOUR);
+    expect(asked.at(-1)?.wait).toBe(55);
+  });
+
+  it("after a few seconds: it is asked each minute, as where nobody waits", () => {
+    const asked = life(proxy(3), HOUR).slice(5);
+    expect(new Set(asked.map(({ wait }) => wait))).toEqual(new Set([0]));
+    expect(asked.length).toBeGreaterThan(50);
+    expect(asked.length).toBeLessThan(70);
+  });
+
+  it("without a word, so that only the time limit ends it: waits become shorter until they come through", () => {
+    const silent: Way = ({ wait }) =>
+      wait > 20
+        ? { unreachable: true, took: wait * 1000 + 30_000 }
+        : { news: "unchanged", took: wait * 1000 };
+    expect(life(silent, HOUR).at(-1)?.wait).toBe(13);
+  });
+});
+
+describe("a server that has news all the time", () => {
+  const busy = { news: "changed", took: 20_000 } as const;
+
+  /** What comes of these turns, one after the other, of a node that waits. */
+  function paceThrough(...turns: Turn[]): Pace {
+    let pace = FIRST;
+    for (const turn of turns) pace = nextPace({ ...pace, wait: pace.longest }, turn, 0.5);
+    return pace;
+  }
+
+  it("and is started anew now and then is asked again within seconds each time, however soon it lets go", () => {
+    const letGo = { news: "unchanged", took: 300 } as const;
+    expect(paceThrough(busy, letGo, busy, letGo)).toMatchObject({ pause: 2750, wait: 55, kept: 55 });
+    expect(paceThrough(busy, letGo, letGo)).toMatchObject({ pause: 60_000, kept: 0 });
+  });
+
+  it("and is killed now and then is no proxy that cuts waits off", () => {
+    const killed = { unreachable: true, took: 3000 } as const;
+    expect(paceThrough(busy, killed, busy, killed)).toMatchObject({ longest: 55, kept: 55 });
+    expect(paceThrough(busy, killed, killed)).toMatchObject({ longest: 0, kept: 0 });
+  });
+
+  it("breaks no row where it was not asked to wait", () => {
+    const cut = { unreachable: true, took: 30_000 } as const;
+    const asked = nextPace({ ...paceThrough(cut), wait: 0 }, { news: "changed", took: 20 }, 0.5);
+    expect(nextPace(asked, cut, 0.5)).toMatchObject({ longest: 24, kept: 24 });
+  });
+});
+
+describe("a fleet of ten thousand nodes", () => {
+  /** Everybody waits; the server goes at `away`, and is back at `back`. */
+  function restart(away: number, back: number, ending: "lets go" | "is killed"): number[] {
+    const arrivals: number[] = [];
+    for (let node = 0; node < 10_000; node += 1) {
+      const begun = (node / 10_000) * 50_000;
+      let arrived: number | undefined;
+      life(
+        ({ now, wait }) => {
+          const at = now + begun;
+          if (at >= back) {
+            arrived ??= at;
+            return { news: "unchanged", took: wait * 1000 };
+          }
+          if (at >= away) return { unreachable: true, took: 1 };
+          const end = at + wait * 1000;
+          if (end < away) return { news: "unchanged", took: wait * 1000 };
+          const took = away - at;
+          return ending === "lets go" ? { news: "unchanged", took } : { unreachable: true, took };
+        },
+        300_000,
+        Math.random,
+      );
+      arrivals.push((arrived ?? Number.POSITIVE_INFINITY) - back);
+    }
+    return arrivals.sort((a, b) => a - b);
+  }
+
+  it.each(["lets go", "is killed"] as const)(
+    "is back within seconds of a restart when the server %s, and comes spread",
+    (ending) => {
+      const arrivals = restart(120_000, 122_000, ending);
+      expect(arrivals.at(-1)).toBeLessThan(20_000);
+      expect(arrivals[9900]).toBeLessThan(8000);
+      expect(arrivals[5000]).toBeLessThan(3500);
+      for (let from = 0; from < 10_000; from += 100) {
+        const together = arrivals.filter((at) => at >= from && at < from + 100).length;
+        expect(together, `${from} ms`).toBeLessThan(500);
+      }
+    },
+  );
+
+  it("hardly asks a server that is away for long, and is back within minutes", () => {
+    let pace: Pace = { ...FIRST, wait: 55 };
+    const pauses: number[] = [];
+    for (let failure = 0; failure < 20; failure += 1) {
+      pace = nextPace(pace, { unreachable: true, took: 5 }, 1);
+      pauses.push(pace.pause);
+    }
+    expect(pauses.slice(0, 7)).toEqual([5000, 10_000, 20_000, 40_000, 80_000, 160_000, 240_000]);
+    expect(Math.max(...pauses)).toBe(240_000);
+  });
+});
+
+describe("whatever happens", () => {
+  const turn = fc.record({
+    news: fc.constantFrom("changed", "unchanged", undefined),
+    unreachable: fc.boolean(),
+    retryAfter: fc.option(fc.integer({ min: 1, max: 1e9 }), { nil: undefined }),
+    took: fc.integer({ min: 0, max: 90_000 }),
+  });
+
+  it("a node asks again within five minutes unless the server wants it otherwise, and never in a tight loop", () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(turn, fc.float({ min: 0, max: 1, maxExcluded: true, noNaN: true }))),
+        (turns) => {
+          let pace = FIRST;
+          for (const [how, random] of turns) {
+            const { wait } = pace;
+            pace = nextPace(pace, how, random);
+            expect(pace.wait === 0 || pace.wait >= 5).toBe(true);
+            const asked = how.news === undefined ? how.retryAfter : undefined;
+            if (asked === undefined) expect(pace.pause).toBeLessThan(300_000);
+            else expect(pace.pause).toBeLessThanOrEqual(3_960_001);
+            // At once only after a wait that was kept, or where the next question is the first that may wait.
+            if (pace.pause === 0) expect(wait === 0 ? pace.wait : how.took).toBeGreaterThan(0);
+          }
+        },
+      ),
+    );
+  });
+});

@@ -1,0 +1,127 @@
+import { statSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { endedAmong } from "../../src/node/replica/apply.ts";
+import { hash, stateOf, user } from "./answers.ts";
+import { ask, daemons, served } from "./folder.ts";
+import { Life } from "./life.ts";
+
+const one = stateOf(1, ["example.nl"], [user("jan@example.nl"), user("piet@example.nl", { quota_mb: 5 })]);
+const two = stateOf(
+  2,
+  ["example.nl", "new.nl"],
+  [user("jan@example.nl", { password: hash("b") }), user("els@new.nl", { mailbox: "00112233445566ff" })],
+);
+
+test("before a first state every question of a daemon fails, and none is answered with no", async () => {
+  const { out } = await Life.begin();
+  expect(daemons.mailbox(out, "jan@example.nl")).toBe("fails");
+  expect(daemons.domain(out, "example.nl")).toBe("fails");
+  expect(daemons.login(out, "jan@example.nl")).toBe("fails");
+});
+
+test("after a first state both daemons know everybody, and nobody else", async () => {
+  const life = await Life.begin();
+  expect(await life.take(one)).toMatchObject({
+    revision: 1,
+    domains: { added: 1, removed: 0 },
+    users: { added: 2, changed: 0, removed: 0 },
+    withheld: 0,
+  });
+  const { out } = life;
+  expect(daemons.login(out, "jan@example.nl")).toEqual([`jan@example.nl ${hash("a")}`]);
+  expect(daemons.home(out, "piet@example.nl")).toEqual([
+    `piet@example.nl /var/vmail/example.nl/piet.${"0".repeat(16)} 5`,
+  ]);
+  expect(daemons.users(out)).toEqual(["jan@example.nl", "piet@example.nl"]);
+  expect(daemons.domain(out, "example.nl")).toEqual(["OK"]);
+  expect(daemons.mailbox(out, "jan@example.nl")).toEqual(["OK"]);
+  expect(daemons.sender(out, "jan@example.nl")).toEqual(["jan@example.nl#1"]);
+  for (const asked of [daemons.login, daemons.home, daemons.mailbox, daemons.sender])
+    expect(asked(out, "nobody@example.nl")).toEqual([]);
+  expect(daemons.domain(out, "other.nl")).toEqual([]);
+});
+
+test.each(["by what changed", "whole"])("a later state that comes %s is served by both", async (how) => {
+  const life = await Life.begin();
+  await life.take(one);
+  expect(await life.take(two, { whole: how === "whole" })).toMatchObject({
+    domains: { added: 1, removed: 0 },
+    users: { added: 1, changed: 1, removed: 1 },
+  });
+  expect(served(life.out)).toEqual({
+    addresses: ["els@new.nl", "jan@example.nl"],
+    logins: ["els@new.nl", "jan@example.nl"],
+    domains: ["example.nl", "new.nl"],
+  });
+  expect(daemons.login(life.out, "jan@example.nl")).toEqual([`jan@example.nl ${hash("b")}`]);
+  const everybody = ["els@new.nl", "jan@example.nl", "piet@example.nl", "stranger@example.nl"];
+  expect(await endedAmong(life.replica, everybody)).toEqual(["jan@example.nl", "piet@example.nl"]);
+});
+
+test("a whole state with nothing new writes next to nothing", async () => {
+  const life = await Life.begin();
+  const many = stateOf(
+    1,
+    ["example.nl"],
+    Array.from({ length: 2000 }, (_, index) => user(`u${index}@example.nl`)),
+  );
+  await life.take(many);
+  const size = () => statSync(join(life.out, "logins.db-wal")).size;
+  await life.replica.db.run("PRAGMA state.wal_checkpoint(TRUNCATE);");
+  await life.take(many);
+  expect(size()).toBeLessThan(65_536);
+});
+
+test("Postfix's file holds no password hash, and the other one is for Dovecot's group alone", async () => {
+  const life = await Life.begin();
+  await life.take(one);
+  expect(String(ask(join(life.out, "addresses.db"), "SELECT sql FROM sqlite_schema"))).not.toMatch(
+    "password",
+  );
+  expect(statSync(join(life.out, "logins.db")).mode & 0o007).toBe(0);
+});
+
+test("an mx has no file of logins, and no hash anywhere", async () => {
+  const life = await Life.begin();
+  await life.take(stateOf(1, ["example.nl"], [{ user: "jan@example.nl" }], { role: "mx" }));
+  expect(daemons.mailbox(life.out, "jan@example.nl")).toEqual(["OK"]);
+  expect(ask(join(life.out, "logins.db"), "SELECT 1")).toBe("fails");
+  expect(statSync(join(life.out, "node.db")).mode & 0o077).toBe(0);
+});
+
+test("an internationalised domain has both of its names, and one mailbox", async () => {
+  const life = await Life.begin();
+  const domain = "xn--mnchen-3ya.example";
+  await life.take(stateOf(1, [domain], [user(`jan@${domain}`)]));
+  const { out } = life;
+  for (const name of [domain, "münchen.example"]) {
+    expect(daemons.domain(out, name)).toEqual(["OK"]);
+    expect(daemons.mailbox(out, `jan@${name}`)).toEqual(["OK"]);
+    expect(daemons.sender(out, `jan@${name}`)).toEqual([`jan@${domain}#1`]);
+    expect(daemons.login(out, `jan@${name}`)).toEqual([`jan@${domain} ${hash("a")}`]);
+    expect(daemons.home(out, `jan@${name}`)).toEqual([
+      expect.stringMatching(`^jan@${domain} /var/vmail/${domain}/jan`),
+    ]);
+  }
+  expect(daemons.name(out, "münchen.example")).toEqual([domain]);
+  expect(daemons.name(out, domain)).toEqual([]);
+  await life.take(stateOf(2, [], []));
+  expect(served(out)).toEqual({ addresses: [], logins: [], domains: [] });
+});
+
+test("a dry run tells what would be done, and does none of it", async () => {
+  const life = await Life.begin();
+  await life.take(one);
+  const lines: string[] = [];
+  await life.take(two, { dryRun: (line) => void lines.push(line) });
+  expect(lines).toEqual([
+    "add domain new.nl",
+    "add user els@new.nl",
+    "change user jan@example.nl: new password",
+    "remove user piet@example.nl",
+    "end open sessions of jan@example.nl",
+    "end open sessions of piet@example.nl",
+  ]);
+  expect(served(life.out).addresses).toEqual(["jan@example.nl", "piet@example.nl"]);
+});

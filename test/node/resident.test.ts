@@ -1,0 +1,294 @@
+import { chmodSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { main } from "../../src/node/cli.ts";
+import { lockFile } from "../../src/node/lock.ts";
+import { Sqlite } from "../../src/node/replica/sqlite.ts";
+import type { MailState } from "../../src/sync/answer.ts";
+import { hash, stateOf, user } from "./answers.ts";
+import { expectedOf, maps, type Node, nodeOf, serves, startServer } from "./support.ts";
+
+const one = stateOf(1, ["example.nl"], [user("jan@example.nl")]);
+const two = stateOf(2, ["example.nl"], [user("jan@example.nl", { password: hash("b") })]);
+
+describe("the resident program", () => {
+  it("polls on one connection, reports its state at the start, and goes on after every fault", async () => {
+    const server = await startServer(one);
+    const node = nodeOf(server);
+    await node.poll();
+    const { connections } = server;
+    server.reports.length = 0;
+
+    const stop = new AbortController();
+    const waits: number[] = [];
+    server.reportStatus = 503;
+    const rounds: (() => void)[] = [
+      () => {
+        expect(server.reports).toHaveLength(0);
+        server.reportStatus = 204;
+      },
+      () => expect(server.reports).toHaveLength(1),
+      () => {
+        expect(server.reports).toHaveLength(1);
+        expect(server.connections).toBe(connections + 2);
+        server.serves = (_, response) => response.writeHead(503, { "Retry-After": "5" }).end();
+      },
+      () => {
+        server.serves = (_, response) => response.writeHead(401).end();
+      },
+      () => rmSync(node.config.keyFile),
+      () => {
+        expect(node.log.at(-1)).toContain("does not exist");
+        stop.abort();
+      },
+    ];
+    node.machine.random = () => 0.5;
+    node.machine.clock = {
+      ...node.machine.clock,
+      sleep: async (milliseconds) => {
+        waits.push(Math.round(milliseconds));
+        rounds.shift()?.();
+      },
+    };
+    const { keyFile, out } = node.config;
+    const argv = ["run", "--server", server.url.href, "--key-file", keyFile, "--out", out];
+    expect(await main(argv, {}, node.machine, stop.signal)).toBe(0);
+    // The first question wants an answer at once; after that, a server that does not wait, and not just once, is
+    // asked every minute.
+    expect(waits).toEqual([0, 2750, 60_000, 6250, 120_000, 240_000]);
+    expect(serves(out)).toEqual(expectedOf(one));
+  });
+
+  it("says once what is lax about its files, not after every poll", async () => {
+    const server = await startServer(one);
+    const node = nodeOf(server);
+    await node.poll();
+    const { keyFile, out } = node.config;
+    chmodSync(keyFile, 0o644);
+    chmodSync(out, 0o777);
+    node.log.length = 0;
+    const stop = new AbortController();
+    let polls = 0;
+    const sleep = async () => {
+      polls += 1;
+      if (polls === 3) stop.abort();
+    };
+    node.machine.clock = { ...node.machine.clock, sleep };
+    const argv = ["run", "--server", server.url.href, "--key-file", keyFile, "--out", out];
+    expect(await main(argv, {}, node.machine, stop.signal)).toBe(0);
+    const said = (words: string) => node.log.filter((line) => line.includes(words)).length;
+    expect([said("anybody may write to --out"), said("others than its owner")]).toEqual([1, 1]);
+  });
+
+  it("told to stop in the middle of an update, it finishes the update first", async () => {
+    const server = await startServer(one);
+    const node = nodeOf(server);
+    await node.poll();
+    server.serves = two;
+    const stop = new AbortController();
+    const { run: runStatements } = Sqlite.prototype;
+    const spy = vi.spyOn(Sqlite.prototype, "run").mockImplementation(function (
+      this: Sqlite,
+      statements,
+      rows,
+    ) {
+      if (statements.startsWith("BEGIN IMMEDIATE;")) stop.abort();
+      return runStatements.call(this, statements, rows);
+    });
+    onTestFinished(() => spy.mockRestore());
+    const { keyFile, out } = node.config;
+    const argv = ["run", "--server", server.url.href, "--key-file", keyFile, "--out", out];
+    expect(await main(argv, {}, node.machine, stop.signal)).toBe(0);
+    expect(serves(out)).toEqual(expectedOf(two));
+    // What could not be said any more is said by the next poll.
+    expect(server.reports.map((report) => report.revision)).toEqual([1]);
+    await node.poll();
+    expect(server.reports.map((report) => report.revision)).toEqual([1, 2]);
+  });
+
+  it("whose folder somebody removed makes it anew, and still no other works on it at the same time", async () => {
+    const server = await startServer(one);
+    const node = nodeOf(server);
+    const stop = new AbortController();
+    const { keyFile, out } = node.config;
+    const others: unknown[] = [];
+    let asked = 0;
+    const betweenPolls = async (_milliseconds: number, signal?: AbortSignal) => {
+      if (asked === 1 && signal !== undefined) rmSync(out, { recursive: true });
+    };
+    node.machine.clock = { ...node.machine.clock, sleep: betweenPolls };
+    server.serves = async (_, response) => {
+      asked += 1;
+      others.push(await lockFile(join(out, ".lock"), node.machine.log));
+      if (asked === 2) stop.abort();
+      maps(one, response);
+    };
+    const argv = ["run", "--server", server.url.href, "--key-file", keyFile, "--out", out];
+    expect(await main(argv, {}, node.machine, stop.signal)).toBe(0);
+    expect(others).toEqual([undefined, undefined]);
+    await node.poll();
+    expect(serves(out)).toEqual(expectedOf(one));
+  });
+});
+
+/** A clock that only moves when the program or the server lets time pass. */
+function fakeClock(node: Node): { now: number; waits: number[] } {
+  const clock = { now: 1_900_000_000_000, waits: [] as number[] };
+  node.machine.random = () => 0.5;
+  node.machine.clock = {
+    now: () => clock.now,
+    monotonic: () => clock.now,
+    sleep: async (milliseconds) => {
+      clock.waits.push(Math.round(milliseconds));
+      clock.now += milliseconds;
+    },
+  };
+  return clock;
+}
+
+describe("the resident program and a server that waits", () => {
+  const run = async (node: Node, stop: AbortController): Promise<number> => {
+    const { server, keyFile, out } = node.config;
+    const argv = ["run", "--server", server.href, "--key-file", keyFile, "--out", out];
+    return await main(argv, {}, node.machine, stop.signal);
+  };
+
+  /** A node that has what its server has. */
+  async function settled() {
+    const server = await startServer(one);
+    const node = nodeOf(server);
+    await node.poll();
+    return { server, node, clock: fakeClock(node), stop: new AbortController() };
+  }
+
+  it("asks at once for what it has not, then lets the server wait, and asks again as soon as there is an answer", async () => {
+    const server = await startServer(one);
+    const node = nodeOf(server);
+    const clock = fakeClock(node);
+    const stop = new AbortController();
+    const asked: (string | undefined)[] = [];
+    const states: (MailState | undefined)[] = [one, undefined, two, undefined];
+    server.serves = (request, response) => {
+      const { prefer } = request.headers;
+      asked.push(prefer as string | undefined);
+      if (asked.length > 4) {
+        stop.abort();
+        return;
+      }
+      const state = states[asked.length - 1];
+      if (prefer !== undefined) clock.now += state === undefined ? 55_000 : 20_000;
+      if (state === undefined) response.writeHead(304).end();
+      else maps(state, response);
+    };
+    expect(await run(node, stop)).toBe(0);
+    expect(asked).toEqual([undefined, "wait=55", "wait=55", "wait=55", "wait=55"]);
+    // Among them what Dovecot is waited for; after news a moment, after none nothing.
+    expect(clock.waits.filter((wait) => wait < 1000)).toEqual([50, 0, 50, 0]);
+    expect(serves(node.config.out)).toEqual(expectedOf(two));
+  });
+
+  it("a server, or a proxy, that does not wait is asked every minute, and is still told that it may", async () => {
+    const { server, node, clock, stop } = await settled();
+    let asked = 0;
+    server.serves = (request, response) => {
+      asked += 1;
+      if (asked > 1) expect(request.headers.prefer).toBe("wait=55");
+      if (asked === 4) stop.abort();
+      response.writeHead(304).end();
+    };
+    expect(await run(node, stop)).toBe(0);
+    expect(clock.waits).toEqual([0, 2750, 60_000]);
+  });
+
+  it("it says once why a server that does not wait is asked each minute, and once that one waits again", async () => {
+    const { server, node, clock, stop } = await settled();
+    node.log.length = 0;
+    let asked = 0;
+    server.serves = (_, response) => {
+      asked += 1;
+      // Behind the proxy that answered at once there are changes too; then it is gone.
+      if (asked === 7) return maps(two, response);
+      if (asked > 10) clock.now += 55_000;
+      if (asked === 14) stop.abort();
+      response.writeHead(304).end();
+    };
+    expect(await run(node, stop)).toBe(0);
+    expect(clock.waits.filter((wait) => wait === 60_000)).toHaveLength(6);
+    expect(node.log.filter((line) => line.includes("news"))).toEqual([
+      "the server, or a proxy for it, says at once that there is no news instead of waiting for some: it is asked each minute",
+      "the server waits for news again, for up to 55 s: a change arrives at once",
+    ]);
+  });
+
+  it("a server that sends again and again what the node has is not asked again without a pause", async () => {
+    const { server, node, clock, stop } = await settled();
+    let asked = 0;
+    server.serves = (_, response) => {
+      asked += 1;
+      if (asked === 4) stop.abort();
+      maps(one, response);
+    };
+    expect(await run(node, stop)).toBe(0);
+    expect(clock.waits).toEqual([0, 2750, 60_000]);
+  });
+
+  it("after a fault it asks without waiting, so that it is known soon whether that is over", async () => {
+    const { server, node, clock, stop } = await settled();
+    const asked: unknown[] = [];
+    server.serves = (request, response) => {
+      asked.push(request.headers.prefer);
+      if (asked.length === 5) stop.abort();
+      response.writeHead(asked.length === 2 || asked.length === 3 ? 503 : 304).end();
+    };
+    expect(await run(node, stop)).toBe(0);
+    expect(asked).toEqual([undefined, "wait=55", undefined, undefined, "wait=55"]);
+    expect(clock.waits).toEqual([0, 2750, 5500, 0]);
+  });
+
+  it("withheld removals are no fault: the server goes on waiting for it, and the node is not late", async () => {
+    const users = Array.from({ length: 10 }, (_, index) => user(`u${index}@example.nl`));
+    const server = await startServer(stateOf(1, ["example.nl"], users));
+    const node = nodeOf(server);
+    await node.poll();
+    server.serves = stateOf(2, ["example.nl"], []);
+    const clock = fakeClock(node);
+    const stop = new AbortController();
+    let asked = 0;
+    server.serves = (request, response) => {
+      asked += 1;
+      if (asked === 1) return maps(stateOf(2, ["example.nl"], []), response);
+      expect(request.headers.prefer).toBe("wait=55");
+      clock.now += 55_000;
+      if (asked === 4) stop.abort();
+      response.writeHead(304).end();
+    };
+    expect(await run(node, stop)).toBe(0);
+    expect(clock.waits).toEqual([50, 0, 0]);
+    expect(node.log.filter((line) => line.startsWith("withheld"))).toHaveLength(1);
+    expect(server.reports).toHaveLength(2);
+  });
+
+  it("the limits allow for the wait, and hold again as soon as the answer has begun", async () => {
+    const server = await startServer(one);
+    const node = nodeOf(server);
+    await node.poll();
+    server.serves = (_, response) => setTimeout(() => response.writeHead(304).end(), 300);
+    expect((await node.poll({ limits: { idle: 50, total: 100 } })).exitCode).toBe(75);
+    expect((await node.poll({ limits: { idle: 50, total: 100 }, wait: 1 })).exitCode).toBe(0);
+    server.serves = (_, response) => {
+      response.writeHead(200, { "Content-Type": "application/x-ndjson" });
+      response.write("{");
+    };
+    const begun = performance.now();
+    expect((await node.poll({ limits: { idle: 50 }, wait: 5 })).exitCode).toBe(75);
+    expect(performance.now() - begun).toBeLessThan(5000);
+  });
+
+  it("one poll never waits", async () => {
+    const server = await startServer(one);
+    const node = nodeOf(server);
+    await node.poll();
+    await node.poll();
+    for (const request of server.requests) expect(request.headers).not.toHaveProperty("prefer");
+  });
+});

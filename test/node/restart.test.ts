@@ -1,0 +1,133 @@
+/** The resident program and the real server, with what may come between them. */
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { main } from "../../src/node/cli.ts";
+import { thisMachine } from "../../src/node/machine.ts";
+import { startServer } from "../support/server.ts";
+import { passOn, realServer, runResident } from "./real-server.ts";
+import { type Node, usersIn } from "./support.ts";
+
+function addresses({ config }: Node): string[] {
+  return usersIn(config.out).map(({ user }) => user);
+}
+
+/** A resident node that waits at the server. */
+async function residentNode(users = ["jan@example.nl"], random = 0.2) {
+  const real = await realServer(users, {
+    parts: { clock: thisMachine.clock, random: () => random },
+  });
+  const { node, proxy } = real;
+  runResident(node);
+  await expect.poll(() => proxy.asked.at(-1)?.headers.prefer).toBe("wait=55");
+  return real;
+}
+
+describe("the resident program", () => {
+  it("goes on at once with a key that rotate has put in its place, and calls that no refusal", async () => {
+    const { proxy, node, must } = await residentNode();
+    const { keyFile, server } = node.config;
+    const argv = ["rotate", "--server", server.href, "--key-file", keyFile];
+    expect(await main(argv, {}, node.machine, new AbortController().signal)).toBe(0);
+    await must("add-user", { email: "els@example.nl", password: "correct horse" });
+    await expect.poll(() => addresses(node)).toContain("els@example.nl");
+    expect(node.log).toContain("the key was exchanged: going on with the fresh one");
+    expect(node.log.join("\n")).not.toContain("401");
+    const waiting = () => proxy.asked.at(-1)?.headers;
+    await expect
+      .poll(waiting)
+      .toMatchObject({ prefer: "wait=55", authorization: `Bearer ${readFileSync(keyFile, "utf8").trim()}` });
+  });
+
+  it("is back within seconds after the server is started anew, and calls that no failure", async () => {
+    const { server, proxy, node } = await residentNode();
+    await server.close();
+    const again = await startServer({ db: server.database });
+    proxy.target = again.url;
+    await again.api("add-user", { email: "els@example.nl", password: "correct horse" });
+    await expect.poll(() => addresses(node)).toContain("els@example.nl");
+    expect(node.log.join("\n")).not.toContain("cut off");
+  });
+
+  it("is back within seconds after the connection is lost, and the server was away for a while", async () => {
+    const { proxy, node, must, listed } = await residentNode();
+    await proxy.close();
+    await must("add-user", { email: "els@example.nl", password: "correct horse" });
+    await expect.poll(() => node.log.filter((line) => line.includes("cannot be reached")).length).toBe(2);
+    await proxy.open();
+    await expect.poll(() => addresses(node)).toContain("els@example.nl");
+    await expect.poll(listed).toMatchObject({ status: "current", reason: null });
+  });
+
+  it("behind a proxy that cuts waits off asks for shorter ones, and a change arrives as fast as before", async () => {
+    const { proxy, node, must, listed } = await realServer(["jan@example.nl"], {
+      parts: { clock: thisMachine.clock, random: () => 0 },
+    });
+    const cut = 6500;
+    proxy.meddle = (request, response) => {
+      setTimeout(() => {
+        if (!response.headersSent) response.writeHead(504).end("<html>");
+      }, cut).unref();
+      passOn(proxy.target, request, response);
+    };
+    runResident(node);
+    await expect.poll(() => proxy.asked.at(-1)?.headers.prefer).toBe("wait=5");
+    expect(proxy.asked.map(({ headers }) => headers.prefer)).toEqual([
+      undefined,
+      "wait=55",
+      undefined,
+      "wait=55",
+      undefined,
+      "wait=5",
+    ]);
+    expect(node.log.join("\n")).toContain(
+      "a wait for news of 55 s was cut off after 7 s, by a proxy as it seems: waits of 5 s",
+    );
+    await must("add-user", { email: "els@example.nl", password: "correct horse" });
+    await expect.poll(() => addresses(node)).toContain("els@example.nl");
+    await expect.poll(listed).toMatchObject({ status: "current", reason: null });
+  });
+
+  it("that waits and withholds removals lets them go as soon as somebody at the server says so", async () => {
+    const users = Array.from({ length: 8 }, (_, index) => `u${index}@example.nl`);
+    const { proxy, node, must, listed } = await residentNode(users);
+    await must("accept-removals", { name: "pi" });
+    await expect.poll(() => proxy.asked.at(-1)?.headers["m25-accept-removals"]).toBe("9;n=1");
+    for (const email of users) await must("remove-user", { email });
+    await expect.poll(listed).toMatchObject({ reason: "removals_withheld" });
+    await must("accept-removals", { name: "pi" });
+    await expect.poll(() => addresses(node)).toEqual([]);
+    await expect.poll(listed).toMatchObject({ status: "current", reason: null });
+  });
+
+  it("goes on waiting when removals are accepted again and again, of which it withholds none", async () => {
+    const { proxy, node, must } = await residentNode(["jan@example.nl"], 0.1);
+    const told = (count: number) =>
+      expect
+        .poll(() => proxy.asked.at(-1)?.headers)
+        .toMatchObject({
+          prefer: "wait=55",
+          "m25-accept-removals": `2;n=${count}`,
+        });
+    for (const count of [1, 2, 3]) {
+      await must("accept-removals", { all: true });
+      await told(count);
+    }
+    expect(node.log.join("\n")).not.toContain("asked each minute");
+  });
+
+  it("that withholds what a mistaken list of domains leaves out goes on waiting when the list is mended at once", async () => {
+    const many = Array.from({ length: 8 }, (_, index) => `u${index}@example.nl`);
+    const { proxy, node, must, listed } = await residentNode([...many, "jan@x.nl"], 0.9);
+    await must("set-node", { name: "pi", domains: ["x.nl"] });
+    await expect.poll(listed).toMatchObject({ reason: "removals_withheld" });
+    const asked = proxy.asked.length;
+    // What the node serves was the same all the time.
+    await must("set-node", { name: "pi", domains: "all" });
+    await expect.poll(() => proxy.asked.length).toBeGreaterThan(asked);
+    await expect.poll(listed).toMatchObject({ reason: null });
+    const hashOf = (email: string) => usersIn(node.config.out).find(({ user }) => user === email)?.password;
+    const before = hashOf("jan@x.nl");
+    await must("update-password", { email: "jan@x.nl", password: "another horse" });
+    await expect.poll(() => hashOf("jan@x.nl")).not.toBe(before);
+  });
+});

@@ -1,0 +1,100 @@
+import { chmodSync, existsSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { main } from "../../src/node/cli.ts";
+import { dryRun } from "../../src/node/commands/dry-run.ts";
+import { hash, stateOf, user } from "./answers.ts";
+import { ask } from "./folder.ts";
+import { KEY, nodeOf, picture, startServer } from "./support.ts";
+
+const one = stateOf(1, ["example.nl"], [user("jan@example.nl"), user("piet@example.nl", { quota_mb: 5 })]);
+const two = stateOf(
+  2,
+  ["example.nl", "new.nl"],
+  [user("jan@example.nl", { password: hash("b") }), user("els@new.nl", { mailbox: "00112233445566ff" })],
+);
+
+describe("what is said", () => {
+  it("--dry-run prints the plan and touches nothing, before the first poll and after", async () => {
+    const server = await startServer(one);
+    const node = nodeOf(server);
+    const dry = { ...node.config, dryRun: true };
+    expect(await dryRun(node.machine, dry, { version: "test" })).toBe(0);
+    expect(existsSync(node.config.out)).toBe(false);
+    await node.poll();
+    server.serves = two;
+    const before = picture(node.config.out);
+    const reports = server.reports.length;
+    node.commands.length = 0;
+    expect(await dryRun(node.machine, dry, { version: "test" })).toBe(0);
+    expect(picture(node.config.out)).toEqual(before);
+    expect(node.commands).toEqual([]);
+    expect(server.reports).toHaveLength(reports);
+    expect(node.printed.join("")).toBe(
+      [
+        "from no state to revision 1: 1 domain added, 2 users added",
+        "add domain example.nl",
+        "add user jan@example.nl",
+        "add user piet@example.nl",
+        "from revision 1 to revision 2: 1 domain added, 1 user added, 1 user changed, 1 user removed",
+        "add domain new.nl",
+        "add user els@new.nl",
+        "change user jan@example.nl: new password",
+        "remove user piet@example.nl",
+        "end open sessions of jan@example.nl",
+        "end open sessions of piet@example.nl",
+        "",
+      ].join("\n"),
+    );
+  });
+
+  it("--dry-run leaves no record of itself, whatever came of it: status tells of polls alone", async () => {
+    const server = await startServer(one);
+    const node = nodeOf(server);
+    const dryRuns = async () => {
+      for (const status of [200, 503, 401, 404]) {
+        server.serves = status === 200 ? two : (_, response) => void response.writeHead(status).end();
+        const argv = ["once", "--server", server.url.href, "--key-file", node.config.keyFile, "--dry-run"];
+        await main([...argv, "--out", node.config.out], {}, node.machine, new AbortController().signal);
+      }
+    };
+    await dryRuns();
+    expect(existsSync(node.config.out)).toBe(false);
+    server.serves = one;
+    await node.poll();
+    const poll = () => ask(join(node.config.out, "logins.db"), "SELECT value FROM note WHERE name = 'poll'");
+    const before = poll();
+    await dryRuns();
+    expect(poll()).toEqual(before);
+  });
+
+  it("neither the key nor a hash is in any line of the log, in any command, or in what is printed", async () => {
+    const server = await startServer(one);
+    const node = nodeOf(server);
+    chmodSync(node.config.keyFile, 0o644);
+    await node.poll();
+    server.serves = (_, response) =>
+      response.writeHead(200, { "Content-Type": "application/x-ndjson" }).end(`${KEY}${hash("z")}\n`);
+    await node.poll();
+    server.serves = two;
+    await main(
+      [
+        "once",
+        "--server",
+        server.url.href,
+        "--key-file",
+        node.config.keyFile,
+        "--out",
+        node.config.out,
+        "--dry-run",
+      ],
+      {},
+      node.machine,
+      new AbortController().signal,
+    );
+    const said = [...node.log, ...node.printed, ...node.commands].join("\n");
+    expect(said).toContain("others than its owner may read the key file");
+    expect(said).not.toContain(KEY);
+    expect(said).not.toContain("$2b$");
+  });
+});

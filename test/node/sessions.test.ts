@@ -1,0 +1,142 @@
+import { describe, expect, it } from "vitest";
+import { type Machine, thisMachine } from "../../src/node/machine.ts";
+import { hash, stateOf, user } from "./answers.ts";
+import { served } from "./folder.ts";
+import { type Node, nodeOf, startServer } from "./support.ts";
+
+const one = stateOf(
+  1,
+  ["example.nl"],
+  [user("away@example.nl"), user("gone@example.nl"), user("jan@example.nl"), user("more@example.nl")],
+);
+const two = stateOf(
+  2,
+  ["example.nl"],
+  [
+    user("away@example.nl", { password: hash("b") }),
+    user("jan@example.nl", { password: hash("b") }),
+    user("more@example.nl", { quota_mb: 7 }),
+  ],
+);
+
+const who = (...users: string[]): string =>
+  ["username\t#\tproto\t(pids)\t(ips)", ...users.map((name) => `${name}\t1\timap\t(1)\t(::1)`), ""].join(
+    "\n",
+  );
+
+type Doveadm = (args: readonly string[]) => { code: number | null; stdout?: string; stderr?: string };
+
+/** A node with the first state and a doveadm; what it is asked from then on stands in `events`. */
+async function nodeWith(doveadm: Doveadm): Promise<{ node: Node; events: string[] }> {
+  const server = await startServer(one);
+  const events: string[] = [];
+  const parts: Partial<Machine> = {
+    find: async (command) =>
+      command === "doveadm"
+        ? "/pretended/doveadm"
+        : command === "sqlite3"
+          ? await thisMachine.find(command)
+          : undefined,
+    run: async (_, args) => {
+      // The look-up has tests of its own.
+      if (args.includes("user")) return { code: 0, stdout: "", stderr: "" };
+      const { logins } = served(node.config.out);
+      events.push(`doveadm ${args.join(" ")}; ${logins.length} can log in`);
+      return { stdout: "", stderr: "", ...doveadm(args) };
+    },
+  };
+  const node = nodeOf(server, parts);
+  expect((await node.poll()).exitCode).toBe(0);
+  events.length = 0;
+  node.log.length = 0;
+  server.serves = two;
+  return { node, events };
+}
+
+const everybody: Doveadm = (args) => ({
+  code: 0,
+  stdout: args.includes("who") ? who("gone@example.nl", "jan@example.nl", "more@example.nl") : "",
+});
+
+describe("open sessions", () => {
+  it("of removed users, and of changed passwords and quotas, end at once, of those who are there", async () => {
+    const { node, events } = await nodeWith(everybody);
+    node.config.dovecotConfig = node.config.keyFile;
+    expect((await node.poll()).exitCode).toBe(0);
+    const doveadm = `doveadm -c ${node.config.dovecotConfig}`;
+    // By then what Dovecot would find is the new state.
+    expect(events).toEqual([
+      `${doveadm} -f tab who; 3 can log in`,
+      `${doveadm} kick gone@example.nl; 3 can log in`,
+      `${doveadm} kick jan@example.nl; 3 can log in`,
+      `${doveadm} kick more@example.nl; 3 can log in`,
+    ]);
+    expect(node.log[0]).toBe("ended the open sessions of 3 users");
+  });
+
+  it("stay where only somebody is new: nobody is asked", async () => {
+    const { node, events } = await nodeWith(everybody);
+    const added = [...one.users.values(), user("new@example.nl")];
+    node.config.server = (await startServer(stateOf(3, ["example.nl"], added))).url;
+    expect((await node.poll()).exitCode).toBe(0);
+    expect(events).toEqual([]);
+  });
+
+  it("of one user that end are counted as one", async () => {
+    const { node } = await nodeWith((args) => ({
+      code: 0,
+      stdout: args.includes("who") ? who("jan@example.nl") : "",
+    }));
+    await node.poll();
+    expect(node.log[0]).toBe("ended the open sessions of 1 user");
+  });
+
+  it.each([
+    [
+      "Dovecot is not running",
+      () => ({
+        code: 75,
+        stderr: "Fatal: net_connect_unix(/run/dovecot/anvil) failed: No such file or directory\n",
+      }),
+      /^warning: Dovecot does not answer: is it running\?$/,
+    ],
+    [
+      "a kick fails",
+      (args) => (args.includes("who") ? everybody(args) : { code: 1, stderr: "no\nway" }),
+      /^warning: doveadm kick gone@example.nl ended with 1: no way$/,
+    ],
+    ["doveadm hangs and is ended", () => ({ code: null }), /^warning: doveadm tab who ended with a signal/],
+  ] satisfies [string, Doveadm, RegExp][])(
+    "%s: a warning, and the state is applied",
+    async (_, doveadm, warning) => {
+      const { node } = await nodeWith(doveadm);
+      expect(await node.poll()).toMatchObject({ exitCode: 0, reported: true });
+      expect(node.log[0]).toMatch(warning);
+    },
+  );
+
+  it("of a Dovecot that does not run, a poll warns once, in plain words", async () => {
+    const { node } = await nodeWith(everybody);
+    const { run } = node.machine;
+    const asked = new Set<string>();
+    node.machine.run = async (command, args) => {
+      if (!command.endsWith("doveadm")) return run(command, args);
+      asked.add(args.includes("who") ? "who" : "user");
+      const socket = args.includes("who")
+        ? "net_connect_unix(/run/dovecot/anvil)"
+        : "connect(/run/dovecot/auth-userdb)";
+      return { code: 75, stdout: "", stderr: `Fatal: ${socket} failed: No such file or directory\n` };
+    };
+    expect(await node.poll()).toMatchObject({ exitCode: 0, reported: true });
+    expect([...asked].sort()).toEqual(["user", "who"]);
+    expect(node.log.filter((line) => /warning|doveadm|socket/.test(line))).toEqual([
+      "warning: Dovecot does not answer: is it running?",
+    ]);
+  });
+
+  it("a user who left meanwhile is no fault", async () => {
+    const { node } = await nodeWith((args) => (args.includes("who") ? everybody(args) : { code: 68 }));
+    expect((await node.poll()).exitCode).toBe(0);
+    expect(node.log.filter((line) => /warning|ended/.test(line))).toEqual([]);
+  });
+});

@@ -1,0 +1,246 @@
+import { existsSync, writeFileSync } from "node:fs";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { onTestFinished } from "vitest";
+import type { Config } from "../../src/node/config.ts";
+import { exitCodeOf, explain } from "../../src/node/faults.ts";
+import { type Clock, type Machine, thisMachine } from "../../src/node/machine.ts";
+import { type Manner, type PollResult, poll } from "../../src/node/poll.ts";
+import type { Client } from "../../src/node/server/client.ts";
+import { closeSession, openSession, type Running } from "../../src/node/session.ts";
+import { type MailState, stateTag } from "../../src/sync/answer.ts";
+import type { UserRecord } from "../../src/sync/records.ts";
+import type { Report } from "../../src/sync/report.ts";
+import { deltaOf, linesOf } from "./answers.ts";
+import { ask, temporaryFolder } from "./folder.ts";
+
+export const KEY = "m25test-0123456789abcdefghij";
+/** A whole state, or lines, as they are sent. */
+export function bodyOf(content: MailState | readonly string[]): string {
+  return `${("domains" in content ? linesOf(content) : content).join("\n")}\n`;
+}
+
+export type Answer = (request: IncomingMessage, response: ServerResponse) => void;
+
+/** A server that says what it is told to say, and remembers what it was asked and told. */
+export interface FakeServer {
+  url: URL;
+  /** What it serves as a proper server would; or an answer made by hand. */
+  serves: MailState | Answer;
+  requests: IncomingMessage[];
+  reports: Report[];
+  /** How the report route answers. */
+  reportStatus: number;
+  connections: number;
+  /** Earlier states, to which it knows what has changed since. */
+  remembers: MailState[];
+  close(): Promise<void>;
+}
+
+export function maps(
+  state: MailState,
+  response: ServerResponse,
+  body: string | Buffer = bodyOf(state),
+): void {
+  response.writeHead(200, { "Content-Type": "application/x-ndjson", ETag: stateTag(state) });
+  response.end(body);
+}
+
+/** As a server does that knows some earlier states: 304, a delta or a snapshot. */
+export function answerProperly(
+  { serves, remembers }: { serves: FakeServer["serves"]; remembers: MailState[] },
+  request: IncomingMessage,
+  response: ServerResponse,
+): void {
+  if (typeof serves === "function") return;
+  if (request.headers["if-none-match"] === stateTag(serves)) return void response.writeHead(304).end();
+  const since = new URL(request.url ?? "", "http://x").searchParams.get("since");
+  const from = remembers.find(
+    ({ cursor, role, history, revision }) =>
+      cursor === since && role === serves.role && history === serves.history && revision < serves.revision,
+  );
+  if (!remembers.includes(serves)) remembers.push(serves);
+  maps(serves, response, from === undefined ? undefined : bodyOf(deltaOf(from, serves)));
+}
+
+export async function startServer(
+  serves: FakeServer["serves"],
+  create: (listener: Answer) => Server = createServer,
+): Promise<FakeServer> {
+  const server = create((request, response) => {
+    if (request.url === "/sync/v1/report" && request.method === "POST") {
+      let body = "";
+      request.on("data", (piece) => {
+        body += piece;
+      });
+      request.on("end", () => {
+        if (fake.reportStatus < 300) fake.reports.push(JSON.parse(body));
+        response.writeHead(fake.reportStatus).end();
+      });
+      return;
+    }
+    fake.requests.push(request);
+    if (typeof fake.serves === "function") return fake.serves(request, response);
+    answerProperly(fake, request, response);
+  });
+  server.on("connection", () => {
+    fake.connections += 1;
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const fake: FakeServer = {
+    url: new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`),
+    serves,
+    requests: [],
+    reports: [],
+    reportStatus: 204,
+    connections: 0,
+    remembers: [],
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+  onTestFinished(() => fake.close());
+  return fake;
+}
+
+/** Nothing is waited for. */
+export const quickClock: Clock = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+  sleep: async () => undefined,
+};
+
+export interface Node {
+  config: Config;
+  machine: Machine;
+  log: string[];
+  printed: string[];
+  /** Commands that were run, with their arguments, without their folders. */
+  commands: string[];
+  /** @param how `client` is kept by the caller, from poll to poll */
+  poll(how?: Partial<Manner> & Partial<Running> & { client?: Client }): Promise<PollResult>;
+}
+
+/** A node with a folder and a key of its own. Of the daemons' commands none is there unless the test puts it in place. */
+export function nodeOf(server: { url: URL }, parts: Partial<Machine> = {}): Node {
+  const folder = temporaryFolder();
+  const keyFile = join(folder, "key");
+  writeFileSync(keyFile, `${KEY}\n`, { mode: 0o600 });
+  const config: Config = { server: server.url, keyFile, out: join(folder, "out"), mailRoot: "/var/vmail" };
+  const node: Node = {
+    config,
+    log: [],
+    printed: [],
+    commands: [],
+    machine: {
+      ...thisMachine,
+      clock: quickClock,
+      find: async (command) => (command === "sqlite3" ? await thisMachine.find(command) : undefined),
+      run: async (command, args, timeout) => {
+        node.commands.push([command.replace(/.*\//, ""), ...args].join(" ").replaceAll(`${config.out}/`, ""));
+        return await thisMachine.run(command, args, timeout);
+      },
+      log: (line) => void node.log.push(line),
+      journal: true,
+      print: (text) => void node.printed.push(text),
+      ...parts,
+    },
+    poll: async (how = {}) => {
+      const { greet = false, quiet = false, wait = 0, client, ...running } = how;
+      const session = await openSession(node.machine, config, { version: "dev", ...running }).catch(
+        (error) => {
+          node.log.push(explain(error));
+          return exitCodeOf(error);
+        },
+      );
+      if (typeof session === "number") return { exitCode: session, reported: false };
+      const own = session.client;
+      if (client !== undefined) session.client = client;
+      try {
+        return await poll(session, { greet, quiet, wait }, running.signal);
+      } finally {
+        session.client = own;
+        await closeSession(session);
+      }
+    },
+  };
+  return node;
+}
+
+/** The rows of a statement on a file of the node, each as JSON reads it. */
+function rowsOf<T>(out: string, file: string, statement: string): T[] {
+  const lines = ask(join(out, file), statement);
+  if (lines === "fails") throw new Error(`${file} fails`);
+  return lines.map((line) => JSON.parse(line) as T);
+}
+
+/** What Dovecot finds: everybody who can log in. */
+export function usersIn(out: string): UserRecord[] {
+  if (!existsSync(join(out, "logins.db"))) return [];
+  return rowsOf<UserRecord>(
+    out,
+    "logins.db",
+    `SELECT json_object('user', user, 'password', (SELECT password FROM dovecot_login l WHERE l.user = u.user),
+      'quota_mb', quota_mb, 'mailbox', substr(home, -16)) FROM dovecot_user u
+      WHERE u.domain || '' = substr(user, instr(user, '@') + 1) ORDER BY user`,
+  ).filter(({ password }) => password !== null);
+}
+
+/** Everything that the daemons find, against a state. */
+export function serves(out: string): {
+  users: UserRecord[];
+  mailboxes: string[];
+  senders: string[];
+  domains: string[];
+} {
+  const addresses = (where: string): string[] =>
+    rowsOf<string>(
+      out,
+      "addresses.db",
+      `SELECT json_quote(local || '@' || domain) FROM address ${where}`,
+    ).sort();
+  return {
+    users: usersIn(out),
+    mailboxes: addresses(""),
+    senders: addresses("WHERE login IS NOT NULL"),
+    domains: rowsOf<string>(out, "addresses.db", "SELECT json_quote(key) FROM postfix_domain").sort(),
+  };
+}
+
+export function expectedOf(state: MailState): ReturnType<typeof serves> {
+  const users = ([...state.users.values()] as UserRecord[]).sort((a, b) => (a.user < b.user ? -1 : 1));
+  const addresses = users.map((record) => record.user).sort();
+  return { users, mailboxes: addresses, senders: addresses, domains: [...state.domains.keys()].sort() };
+}
+
+/** Everything that is kept, but for the note of the last poll: what must not change is compared by this. */
+export function picture(out: string): Record<string, unknown> {
+  const seen: Record<string, unknown> = {};
+  const state = ["meta", "domain", "mailbox", "gone", "peak", "note WHERE name NOT IN ('poll', 'reported')"];
+  const files = { "logins.db": state, "node.db": state, "addresses.db": ["meta", "domain", "address"] };
+  for (const [file, tables] of Object.entries(files)) {
+    if (existsSync(join(out, file)))
+      seen[file] = tables.map((table) => ask(join(out, file), `SELECT * FROM ${table}`));
+  }
+  return seen;
+}
+
+/** What the state says of itself. */
+export function metaOf(out: string): Record<string, unknown> {
+  const file = existsSync(join(out, "node.db")) ? "node.db" : "logins.db";
+  const [meta = {}] = rowsOf<Record<string, unknown>>(
+    out,
+    file,
+    "SELECT json_object('revision', revision, 'history', history, 'digest', digest, 'ready', ready) FROM meta",
+  );
+  return meta;
+}
+
+/** What is noted of the last poll. */
+export function lastPollOf(out: string): unknown {
+  const file = ["node.db", "logins.db", "addresses.db"].find((name) => existsSync(join(out, name))) ?? "";
+  return rowsOf<unknown>(out, file, "SELECT value FROM note WHERE name = 'poll'")[0];
+}
