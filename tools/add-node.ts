@@ -2,7 +2,7 @@ import * as z from "zod";
 import { Network, NodeName } from "../src/mail/schemas.ts";
 import { operator, text } from "../src/mail/text.ts";
 import { newCredential } from "./credential.ts";
-import { Timestamp } from "./fields.ts";
+import { Timestamp, Words } from "./fields.ts";
 import { joinStep } from "./join-step.ts";
 import { defineTool } from "./tool.ts";
 
@@ -24,12 +24,12 @@ export const addNode = defineTool({
     ip_address: z.string().nullable(),
     sync_key: z.string().describe("Shown only now."),
     created_at: Timestamp,
-    next_step: z.string().describe("Steps to take on the node."),
+    next_step: Words.describe("Steps to take on the node."),
   }),
   async run({ tables, at, settings }, { name, ip_address = null }) {
     const key = newCredential("syncKey");
     await tables.nodes.add({ name, ipAddress: ip_address, keyId: key.id, keyHash: key.hash }, at);
-    const step = `${joinStep(settings)} The node exchanges it at once for a key of its own; this one then stops working.`;
+    const step = text`${joinStep(settings)} The node exchanges it at once for a key of its own; this one then stops working.`;
     return { name, ip_address, sync_key: key.text, created_at: at, next_step: step };
   },
 });

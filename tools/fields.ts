@@ -1,9 +1,15 @@
 import * as z from "zod";
 import { MailError } from "../src/mail/error.ts";
-import { field, text } from "../src/mail/text.ts";
+import { field, plainly, type Text, text, worded } from "../src/mail/text.ts";
 
 /** Output fields that several tools share. */
 export const Timestamp = z.string().describe("RFC 3339, UTC.");
+
+/** An output field that a tool fills with a Text. Callers read it in their door's words: `wordedResult`. */
+export const Words = z
+  .custom<Text>(Array.isArray)
+  .transform((said) => worded(said, plainly))
+  .pipe(z.string());
 
 /** Input fields of every list. */
 export const pageFields = {

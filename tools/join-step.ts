@@ -1,3 +1,4 @@
+import { node, type Text, text } from "../src/mail/text.ts";
 import type { Settings } from "./tool.ts";
 
 const NO_ADDRESS = "URL (the address by which nodes reach this server: the operator knows it)";
@@ -7,7 +8,7 @@ const NO_ADDRESS = "URL (the address by which nodes reach this server: the opera
  *
  * @param first a command to run on the node before
  */
-export function joinStep({ publicUrl }: Settings, first = ""): string {
+export function joinStep({ publicUrl }: Settings, first = ""): Text {
   const server = publicUrl === undefined ? NO_ADDRESS : new URL(publicUrl).origin;
-  return `Once m25-mail-node is installed on the node, run there as root: ${first}m25-mail-node join --key-file /etc/m25-mail-node/key --server ${server}. Paste the key when it asks.`;
+  return text`Once m25-mail-node is installed on the node, run there as root: ${first}${node(`join --key-file /etc/m25-mail-node/key --server ${server}`)}. Paste the key when it asks.`;
 }

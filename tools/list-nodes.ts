@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { text } from "../src/mail/text.ts";
-import { NextCursor, Timestamp } from "./fields.ts";
+import { NextCursor, Timestamp, Words } from "./fields.ts";
 import { nodeStatuses } from "./node-condition.ts";
 import { nodePage, nodePageFields } from "./node-page.ts";
 import { defineTool } from "./tool.ts";
@@ -27,7 +27,7 @@ export const listNodes = defineTool({
         ended_key_used_at: Timestamp.nullable().describe(
           "When a sync key of the node was used after it ended, a sign of theft; else null.",
         ),
-        hint: z.string().nullable().describe("The next step, where one is needed."),
+        hint: Words.nullable().describe("The next step, where one is needed."),
       }),
     ),
     revision: z.int().describe("Nodes should have applied it by now."),

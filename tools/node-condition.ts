@@ -1,6 +1,8 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Contact, SeenNode } from "../db/nodes.ts";
 import type { Tables } from "../db/store.ts";
+import type { Text } from "../src/mail/text.ts";
+import { nodeHint } from "./node-hints.ts";
 
 /** Nodes poll every minute; without contact for this long, something is wrong. In ms. */
 export const STALE_AFTER = 5 * 60_000;
@@ -28,7 +30,7 @@ export interface NodeCondition {
   reasonCount: number | null;
   /** The last use of an ended key of the node; null after 30 days, or once the operator has renewed the key. */
   endedKeyUse: Contact | null;
-  hint: string | null;
+  hint: Text | null;
 }
 
 export interface JudgedNode {
@@ -75,16 +77,14 @@ export async function conditionsOf(
     const status = refused ? "failing" : statusOf(node, { agrees, differs }, at);
     const reason = refused ? ADDRESS_REFUSED : differs ? "digest_differs" : (report?.reason ?? null);
     const endedKeyUse = endedKeyUseOf(node, at);
-    const hints = [endedKeyHint(node.name, endedKeyUse), hintOf(node, status, reason)];
-    const condition: NodeCondition = {
+    const condition = {
       appliedRevision: applied,
       status,
       reason,
       reasonCount: refused ? null : (report?.count ?? null),
       endedKeyUse,
-      hint: hints.filter((hint) => hint !== null).join(" ") || null,
     };
-    judged.push({ node, condition });
+    judged.push({ node, condition: { ...condition, hint: nodeHint(node, condition) } });
   }
   return judged;
 }
@@ -110,85 +110,4 @@ function statusOf(
   if (Math.abs(Date.parse(at) - Date.parse(lastSync.at)) > STALE_AFTER) return "stale";
   if (differs || (report !== null && report.status !== "applied")) return "failing";
   return agrees ? "current" : "behind";
-}
-
-function endedKeyHint(name: string, use: Contact | null): string | null {
-  if (use === null) return null;
-  return (
-    `A sync key of the node was used from ${use.address} after it had ended: somebody else may have it. Find out which machine that ` +
-    "is and who has the old key file, such as a copy or a backup of the node. Then an operator gives the node a new key at the " +
-    `server's shell: m25-mail node rotate-key ${name}.`
-  );
-}
-
-/** Names the operator's shell for removals: a whole company's mail may depend on them, so no assistant lets them through. */
-function hintOf(
-  { name, report, refused }: SeenNode,
-  status: NodeCondition["status"],
-  reason: string | null,
-): string | null {
-  if (status === "never") {
-    return (
-      "The node has not joined yet: on the node, do the next_step that came with its key. If the key is lost, the operator " +
-      `makes another: m25-mail node rotate-key ${name}.`
-    );
-  }
-  if (status === "stale")
-    return "Check on the node whether it runs and reaches the server: m25-mail-node status.";
-  if (status === "behind" && report === null) {
-    return (
-      "The node has called, but has not reported yet what it serves. It reports after its next poll, within a minute or two. " +
-      "If it does not, see its log: m25-mail-node status."
-    );
-  }
-  if (status !== "failing") return null;
-  if (reason === ADDRESS_REFUSED) {
-    return (
-      `The node polls from ${refused?.address ?? "an address"}, which is not registered for it, or somebody else has its key. If the address is ` +
-      `right, an operator allows it at the server's shell: m25-mail node set ${name} --ip CIDR. The node then comes back within 5 minutes.`
-    );
-  }
-  if (reason === "removals_withheld") {
-    return (
-      `The node still takes mail for ${report?.count ?? "some"} removed mailboxes, because many were removed at once; the addresses ` +
-      "of all later removals wait too. The mailboxes that somebody removed have no login any more; those that a restore or a list of " +
-      "domains leaves out keep theirs. If the removals are meant, an operator accepts them at the server's shell: " +
-      `m25-mail node accept ${name}; or at the node's, if it runs with --accept local: m25-mail-node accept. If not, bring the ` +
-      "mailboxes back: m25-mail user restore EMAIL, or restore FILE; or, if a wrong list of domains leaves them out, " +
-      `m25-mail node set ${name} --domains LIST.`
-    );
-  }
-  if (reason === "domain_elsewhere") {
-    return (
-      `Postfix on the node refuses the mail of ${report?.count ?? "some"} served domains: another setting of its main.cf names them ` +
-      "and comes first, as mydestination does with the node's own host name. An operator removes them there (m25-mail-node status " +
-      "on the node lists them) and reloads Postfix; or gives the host another name."
-    );
-  }
-  if (reason === "maps_not_used") {
-    return (
-      "Postfix on the node does not use the node's maps, so it refuses the mail of their domains. An operator installs the main.cf that " +
-      "docs/nodes.md names, and reloads Postfix."
-    );
-  }
-  if (reason === "folder_not_writable") {
-    return (
-      `The mail of ${report?.count ?? "some"} new mailboxes cannot be written to its folder. m25-mail-node status on the node names ` +
-      "the folder: an operator gives it to the user of all mail (chown vmail:vmail)."
-    );
-  }
-  if (reason === "digest_differs") {
-    return (
-      "The node's records differ from the server's at that revision. An operator makes the node fetch everything again, at the " +
-      "node's shell: stop its service, delete logins.db (on an MX node.db) with its -wal and -shm, start it again."
-    );
-  }
-  if (report?.reason === "returned_history") {
-    return (
-      "An older copy of the database answers under this address, in turn with a later one or in its place; the node keeps the " +
-      "later state. Stop one of the two. Nodes go over to the other once they hear nothing else; or at their next try, within 5 " +
-      "minutes, after m25-mail backup FILE and m25-mail restore FILE there."
-    );
-  }
-  return "The node keeps serving its last state and tries again within 5 minutes; its log has the details: m25-mail-node status.";
 }

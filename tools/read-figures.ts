@@ -1,20 +1,9 @@
 import * as z from "zod";
 import { allConditions, nodeStatuses } from "./node-condition.ts";
-import { defineTool } from "./tool.ts";
+import { defineTool, type Result } from "./tool.ts";
 
 /** How many revisions a node is behind, in steps: few enough for a label of a metric. */
 const lags = ["0", "1-9", "10-99", "100+", "unknown"] as const;
-
-const Figures = z.object({
-  revision: z.int(),
-  domains: z.int(),
-  active_users: z.int(),
-  inactive_users: z.int(),
-  nodes: z.array(z.object({ status: z.enum(nodeStatuses), lag: z.enum(lags), count: z.int() })),
-  max_lag: z.int().describe("Of the nodes whose revision is known."),
-});
-
-export type Figures = z.output<typeof Figures>;
 
 /** Counts for monitoring, without any name. It is in no list of tools. */
 export const readFigures = defineTool({
@@ -24,7 +13,14 @@ export const readFigures = defineTool({
   effect: "read",
   ofAllDomains: true,
   input: z.strictObject({}),
-  output: Figures,
+  output: z.object({
+    revision: z.int(),
+    domains: z.int(),
+    active_users: z.int(),
+    inactive_users: z.int(),
+    nodes: z.array(z.object({ status: z.enum(nodeStatuses), lag: z.enum(lags), count: z.int() })),
+    max_lag: z.int().describe("Of the nodes whose revision is known."),
+  }),
   async run({ tables, at }) {
     const revision = await tables.state.revision();
     const totals = await tables.domains.totals();
@@ -50,6 +46,8 @@ export const readFigures = defineTool({
     };
   },
 });
+
+export type Figures = Result<typeof readFigures>;
 
 function stepOf(lag: number | undefined): (typeof lags)[number] {
   if (lag === undefined) return "unknown";

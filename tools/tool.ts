@@ -47,7 +47,7 @@ export interface ParsedCall {
 }
 
 /** One operation. The doors (MCP, REST, CLI) and their documents are generated from these values. */
-export interface Tool {
+export interface Tool<Output extends z.ZodObject = z.ZodObject> {
   endpoint: string;
   title: string;
   description: Text;
@@ -59,10 +59,13 @@ export interface Tool {
   /** True if it concerns all domains together, as nodes do; callers limited to some domains may not use it. */
   ofAllDomains: boolean;
   input: z.ZodObject;
-  output: z.ZodObject;
+  output: Output;
   /** @throws MailError invalid_input, naming each wrong field */
   parse(input: unknown): ParsedCall;
 }
+
+/** What a call of the tool results in. */
+export type Result<T extends Tool> = z.input<T["output"]>;
 
 interface Definition<Input extends z.ZodObject, Output extends z.ZodObject> {
   /** The kebab-case name, e.g. add-domain; the MCP tool's name derives from it. */
@@ -84,7 +87,7 @@ interface Definition<Input extends z.ZodObject, Output extends z.ZodObject> {
 
 export function defineTool<Input extends z.ZodObject, Output extends z.ZodObject>(
   definition: Definition<Input, Output>,
-): Tool {
+): Tool<Output> {
   const { endpoint, title, effect, replaces = false, ofAllDomains = false } = definition;
   const description =
     typeof definition.description === "string" ? [definition.description] : definition.description;

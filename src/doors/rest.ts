@@ -4,8 +4,10 @@ import { call, type Runtime } from "../../tools/call.ts";
 import type { Tool } from "../../tools/tool.ts";
 import { clientOfUserAgent } from "./client-name.ts";
 import { sendProblem } from "./http/problem.ts";
+import { overRest } from "./http/wording.ts";
 import { plainInput } from "./input.ts";
 import { openapi } from "./openapi.ts";
+import { wordedResult } from "./result.ts";
 
 /** Mounts the endpoints of these tools under /api, on a scope whose `authenticate` has set request.principal. */
 export async function mountRest(
@@ -27,7 +29,8 @@ export async function mountRest(
           client: clientOfUserAgent(request.headers["user-agent"]),
         };
         const outcome = await call(runtime, { principal: request.principal, tool, input, origin });
-        return outcome.ok ? reply.send(outcome.value) : sendProblem(reply, outcome.error);
+        if (!outcome.ok) return sendProblem(reply, outcome.error);
+        return reply.send(wordedResult(outcome.value, overRest));
       },
     });
   }

@@ -15,7 +15,9 @@ export type Reference =
   | { next: Endpoint; arguments?: Readonly<Record<string, string>> }
   | { field: string }
   /** A command at the server's shell, which only the operator has. */
-  | { operator: string };
+  | { operator: string }
+  /** A command at a node's shell. */
+  | { node: string };
 
 /** A text for callers: words, and references that each door words. */
 export type Text = ReadonlyArray<string | Reference>;
@@ -44,6 +46,10 @@ export function operator(command: string): Reference {
   return { operator: command };
 }
 
+export function node(command: string): Reference {
+  return { node: command };
+}
+
 /** Texts one after the other, with spaces between them. */
 export function joined(texts: readonly Text[]): Text {
   return texts.flatMap((one, index) => (index === 0 ? one : [" ", ...one]));
@@ -57,5 +63,6 @@ export function worded(said: Text, words: (reference: Reference) => string): str
 /** The names that the program itself uses, for logs and tests. */
 export function plainly(reference: Reference): string {
   if ("field" in reference) return reference.field;
-  return "next" in reference ? reference.next : `m25-mail ${reference.operator}`;
+  if ("next" in reference) return reference.next;
+  return "node" in reference ? `m25-mail-node ${reference.node}` : `m25-mail ${reference.operator}`;
 }

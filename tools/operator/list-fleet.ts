@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { NextCursor, Timestamp } from "../fields.ts";
+import { NextCursor, Timestamp, Words } from "../fields.ts";
 import { nodeStatuses } from "../node-condition.ts";
 import { nodePage, nodePageFields } from "../node-page.ts";
 import { defineTool } from "../tool.ts";
@@ -34,7 +34,7 @@ export const listFleet = defineTool({
         ended_key_used_at: Timestamp.nullable(),
         ended_key_used_from: z.string().nullable(),
         created_at: Timestamp,
-        hint: z.string().nullable(),
+        hint: Words.nullable(),
       }),
     ),
     revision: z.int(),

@@ -4,7 +4,7 @@ import { MailError } from "../../src/mail/error.ts";
 import { DomainName, Network, NodeName } from "../../src/mail/schemas.ts";
 import { operator, text } from "../../src/mail/text.ts";
 import { newCredential } from "../credential.ts";
-import { Timestamp } from "../fields.ts";
+import { Timestamp, Words } from "../fields.ts";
 import { joinStep } from "../join-step.ts";
 import { keyEnd } from "../rotation.ts";
 import { defineTool } from "../tool.ts";
@@ -65,12 +65,12 @@ export const rotateKey = defineTool({
     name: z.string(),
     sync_key: z.string(),
     old_key_ends_at: Timestamp,
-    next_step: z.string(),
+    next_step: Words,
   }),
   async run({ tables, at, settings }, { name }) {
     const key = newCredential("syncKey");
     const end = await tables.nodes.addOperatorsKey(name, key, keyEnd(new Date(at)), at);
-    const step = `${joinStep(settings, "rm /etc/m25-mail-node/key, then ")} The old key ends then, or at ${end} at the latest.`;
+    const step = text`${joinStep(settings, "rm /etc/m25-mail-node/key, then ")} The old key ends then, or at ${end} at the latest.`;
     return { name, sync_key: key.text, old_key_ends_at: end, next_step: step };
   },
 });

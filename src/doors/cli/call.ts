@@ -3,6 +3,7 @@ import { operator } from "../../../tools/principal.ts";
 import { removeDomain } from "../../../tools/remove-domain.ts";
 import type { Tool } from "../../../tools/tool.ts";
 import type { MailError } from "../../mail/error.ts";
+import { wordedResult } from "../result.ts";
 import { exitCodeOf, exitCodes } from "./exit.ts";
 import { OutputFailure, writeOut } from "./output.ts";
 import { atTheShell } from "./wording.ts";
@@ -32,7 +33,7 @@ export async function runTool(
 ): Promise<number> {
   const outcome = await call(runtime, { principal: operator("cli"), tool, input });
   if (outcome.ok) {
-    const code = await show(tool, `${present(outcome.value)}\n`);
+    const code = await show(tool, `${present(wordedResult(outcome.value, atTheShell))}\n`);
     // Where no server runs, nobody else erases what it left.
     if (tool === removeDomain) await runtime.store.eraseHidden();
     return code;

@@ -1,4 +1,4 @@
-import { type Reference, type Text, worded } from "../../mail/text.ts";
+import { plainly, type Reference, type Text, worded } from "../../mail/text.ts";
 
 /**
  * A text in the commands of the shell: m25-mail call list-users --domain example.nl.
@@ -11,7 +11,7 @@ export function atTheShell(said: Text, fields: Readonly<Record<string, string>> 
 
 function name(reference: Reference, fields: Readonly<Record<string, string>>): string {
   if ("field" in reference) return fields[reference.field] ?? `--${flagName(reference.field)}`;
-  if ("operator" in reference) return `m25-mail ${reference.operator}`;
+  if (!("next" in reference)) return plainly(reference);
   const given = Object.entries(reference.arguments ?? {}).map(
     ([field, value]) => ` --${flagName(field)} ${value}`,
   );

@@ -1,6 +1,6 @@
 import { tools } from "../../../tools/index.ts";
 import type { Tool } from "../../../tools/tool.ts";
-import { type Reference, type Text, worded } from "../../mail/text.ts";
+import { plainly, type Reference, type Text, worded } from "../../mail/text.ts";
 
 /** A text in the requests of REST: GET /api/list-users?domain=example.nl. */
 export function overRest(said: Text): string {
@@ -8,8 +8,7 @@ export function overRest(said: Text): string {
 }
 
 function name(reference: Reference): string {
-  if ("field" in reference) return reference.field;
-  if ("operator" in reference) return `m25-mail ${reference.operator}`;
+  if (!("next" in reference)) return plainly(reference);
   const { next: endpoint, arguments: given = {} } = reference;
   const tool = tools.find((each) => each.endpoint === endpoint);
   if (tool === undefined) throw new Error(`there is no operation ${endpoint}`);

@@ -17,6 +17,7 @@ import { MailError } from "../../mail/error.ts";
 import { version } from "../../program/version.ts";
 import { clientName } from "../client-name.ts";
 import { plainArguments } from "../input.ts";
+import { wordedResult } from "../result.ts";
 import { inputSchema, outputSchema } from "../schema.ts";
 import { type Confirmations, canAsk } from "./confirmation.ts";
 import { type Called, PlainRefusal, ToolServer } from "./tool-server.ts";
@@ -155,10 +156,8 @@ export async function callTool(
   }
   const outcome = await call(runtime, asked);
   if (!outcome.ok) return refusal(outcome.error);
-  return {
-    content: [{ type: "text", text: JSON.stringify(outcome.value) }],
-    structuredContent: outcome.value,
-  };
+  const result = wordedResult(outcome.value, overMcp);
+  return { content: [{ type: "text", text: JSON.stringify(result) }], structuredContent: result };
 }
 
 function refused(error: unknown): MailError {

@@ -1,5 +1,5 @@
 import { mcpName } from "../../../tools/tool.ts";
-import { type Reference, type Text, worded } from "../../mail/text.ts";
+import { plainly, type Reference, type Text, worded } from "../../mail/text.ts";
 
 /** A text in the names of MCP's tools: m25_mail_list_users (domain: example.nl). */
 export function overMcp(said: Text): string {
@@ -7,8 +7,7 @@ export function overMcp(said: Text): string {
 }
 
 function name(reference: Reference): string {
-  if ("field" in reference) return reference.field;
-  if ("operator" in reference) return `m25-mail ${reference.operator}`;
+  if (!("next" in reference)) return plainly(reference);
   const given = Object.entries(reference.arguments ?? {}).map(([field, value]) => `${field}: ${value}`);
   return `${mcpName({ endpoint: reference.next })}${given.length === 0 ? "" : ` (${given.join(", ")})`}`;
 }

@@ -1,4 +1,5 @@
 import { listGrants } from "../../../tools/operator/oauth-grants.ts";
+import type { Result } from "../../../tools/tool.ts";
 import { MailError } from "../../mail/error.ts";
 import { type Html, html } from "../html/html.ts";
 import { form } from "../html/layout.ts";
@@ -8,22 +9,10 @@ import { operatorPage, type View } from "./view.ts";
 /** Maximum number of a grant's domains to name. */
 const NAMED_DOMAINS = 5;
 
-interface Grant {
-  id: string;
-  client: string;
-  client_id: string;
-  scopes: string[];
-  domains: string[] | null;
-  granted_at: string;
-  refreshed_at: string | null;
-}
-
-export interface GrantList {
-  grants: Grant[];
-}
+type Grant = Result<typeof listGrants>["grants"][number];
 
 export async function accessPage(view: View): Promise<string> {
-  const { grants } = await view.ask<GrantList>(listGrants);
+  const { grants } = await view.ask(listGrants);
   return operatorPage(
     view,
     "Access",
@@ -64,7 +53,7 @@ ${rest > 0 && html`<p class="quiet">And ${number(rest)} more: <code>m25-mail oau
 
 /** The question before a grant ends. @throws MailError grant_not_found */
 export async function endGrantPage(view: View): Promise<string> {
-  const { grants } = await view.ask<GrantList>(listGrants);
+  const { grants } = await view.ask(listGrants);
   const grant = grants.find(({ id }) => id === view.query.id);
   if (grant === undefined) {
     throw new MailError(

@@ -1,4 +1,5 @@
 import { readAudit } from "../../../tools/operator/read-audit.ts";
+import type { Result } from "../../../tools/tool.ts";
 import { type Html, html } from "../html/html.ts";
 import { type Column, foreign, moment, nextPage, ROWS, table } from "./parts.ts";
 import { operatorPage, type View } from "./view.ts";
@@ -6,25 +7,11 @@ import { operatorPage, type View } from "./view.ts";
 /** Maximum length of an entry's arguments. m25-mail audit shows them whole. */
 const MOST_LETTERS = 160;
 
-interface Change {
-  at: string;
-  principal: string;
-  door: string;
-  client: string | null;
-  address: string | null;
-  tool: string;
-  arguments: Record<string, unknown>;
-  outcome: string;
-}
-
-export interface ChangeList {
-  entries: Change[];
-  next_cursor: string | null;
-}
+type Change = Result<typeof readAudit>["entries"][number];
 
 export async function changesPage(view: View): Promise<string> {
   const { cursor } = view.query;
-  const list = await view.ask<ChangeList>(readAudit, { newest_first: true, limit: ROWS, cursor });
+  const list = await view.ask(readAudit, { newest_first: true, limit: ROWS, cursor });
   return operatorPage(
     view,
     "Changes",

@@ -1,23 +1,13 @@
 import { listDomains } from "../../../tools/list-domains.ts";
+import type { Result } from "../../../tools/tool.ts";
 import { type Html, html } from "../html/html.ts";
 import { type Column, counted, moment, nextPage, number, ROWS, table } from "./parts.ts";
 import { operatorPage, type View } from "./view.ts";
 
-interface DomainRow {
-  domain: string;
-  user_count: number;
-  inactive_user_count: number;
-  created_at: string;
-}
-
-export interface DomainList {
-  domains: DomainRow[];
-  total: number;
-  next_cursor: string | null;
-}
+type DomainRow = Result<typeof listDomains>["domains"][number];
 
 export async function domainsPage(view: View): Promise<string> {
-  const list = await view.ask<DomainList>(listDomains, { limit: ROWS, cursor: view.query.cursor });
+  const list = await view.ask(listDomains, { limit: ROWS, cursor: view.query.cursor });
   return operatorPage(
     view,
     "Domains",

@@ -1,30 +1,14 @@
 import { listNodes } from "../../../tools/list-nodes.ts";
 import { nodeStatuses } from "../../../tools/node-condition.ts";
+import type { Result } from "../../../tools/tool.ts";
 import { type Html, html } from "../html/html.ts";
 import { ago, type Column, counted, nextPage, number, ROWS, table } from "./parts.ts";
 import { operatorPage, type View } from "./view.ts";
+import { onThePage } from "./wording.ts";
 
-type Status = (typeof nodeStatuses)[number];
+type NodeRow = Result<typeof listNodes>["nodes"][number];
 
-interface NodeRow {
-  name: string;
-  ip_address: string | null;
-  last_sync_at: string | null;
-  applied_revision: number | null;
-  status: Status;
-  reason: string | null;
-  reason_count: number | null;
-  hint: string | null;
-}
-
-export interface NodeList {
-  nodes: NodeRow[];
-  revision: number;
-  total: number;
-  next_cursor: string | null;
-}
-
-const looks: Record<Status, "good" | "warn" | "bad" | ""> = {
+const looks: Record<NodeRow["status"], "good" | "warn" | "bad" | ""> = {
   current: "good",
   behind: "warn",
   never: "",
@@ -34,7 +18,7 @@ const looks: Record<Status, "good" | "warn" | "bad" | ""> = {
 
 export async function nodesPage(view: View): Promise<string> {
   const { status, cursor } = view.query;
-  const list = await view.ask<NodeList>(listNodes, { limit: ROWS, status, cursor });
+  const list = await view.ask(listNodes, { limit: ROWS, status, cursor });
   const filters = [undefined, ...nodeStatuses].map((each) => {
     const isShown = each === status && html` aria-current="true"`;
     return html`<a href="${each === undefined ? "nodes" : `?status=${each}`}"${isShown}>${each ?? "all"}</a> `;
@@ -76,7 +60,7 @@ export function nodeTable(nodes: readonly NodeRow[], now: Date): Html {
     },
     {
       title: "What to do",
-      cell: ({ hint }) => (hint === null ? "–" : html`<span class="advice">${hint}</span>`),
+      cell: ({ hint }) => (hint === null ? "–" : html`<span class="advice">${onThePage(hint)}</span>`),
     },
   ];
   return table(

@@ -4,11 +4,12 @@ import { call } from "../../../tools/call.ts";
 import { acceptRemovals } from "../../../tools/operator/nodes.ts";
 import { revokeGrant } from "../../../tools/operator/oauth-grants.ts";
 import { operator } from "../../../tools/principal.ts";
-import type { Tool } from "../../../tools/tool.ts";
+import type { Result, Tool } from "../../../tools/tool.ts";
 import { loginRefusals } from "../../auth/operator-login.ts";
 import { MailError } from "../../mail/error.ts";
 import { atTheShell } from "../cli/wording.ts";
 import { csrfToken, formIn, isFromPage, passwordIn } from "../html/forms.ts";
+import type { Html } from "../html/html.ts";
 import { pageHeaders } from "../html/layout.ts";
 import { statuses } from "../http/problem.ts";
 import { accessPage, endGrantPage } from "./access.ts";
@@ -24,6 +25,7 @@ import { newSecret, type Session, Sessions } from "./sessions.ts";
 import { type Transport, transportOf } from "./transport.ts";
 import type { View } from "./view.ts";
 import { acceptPage, mailboxes, withheldBy } from "./withheld.ts";
+import { onThePage } from "./wording.ts";
 
 /** A request's transport, cookies and session, found before it is answered. */
 interface Visit {
@@ -108,7 +110,7 @@ export class OperatorPage {
   failed(error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
     reply.headers(pageHeaders); // the failure may come before the hook that sets them
     if (error instanceof MailError) {
-      const words = { message: atTheShell(error.detail), hint: atTheShell(error.hint) };
+      const words = { message: atTheShell(error.detail), hint: onThePage(error.hint) };
       return fail(reply, request, words, statuses[error.code]);
     }
     const { statusCode = 500 } = error;
@@ -158,12 +160,12 @@ export class OperatorPage {
     const seen = form.get("count") ?? "";
     const { count } = await withheldBy(view, name);
     if (String(count ?? "") !== seen) return { changed: await acceptPage(view, name, seen) };
-    const { takes_effect } = await view.ask<{ takes_effect: string }>(acceptRemovals, { name });
+    const { takes_effect } = await view.ask(acceptRemovals, { name });
     return { notice: `${name} may remove ${mailboxes(count)}. This takes effect ${takes_effect}.` };
   }
 
   async #endGrant(view: View, form: URLSearchParams): Promise<Answer> {
-    const { client } = await view.ask<{ client: string }>(revokeGrant, { id: form.get("id") });
+    const { client } = await view.ask(revokeGrant, { id: form.get("id") });
     return { notice: `The access of “${foreign(client)}” has ended.` };
   }
 
@@ -182,7 +184,7 @@ export class OperatorPage {
       store,
       metrics,
       isReadOnly,
-      async ask<Result>(tool: Tool, input: Record<string, unknown> = {}) {
+      async ask<T extends Tool>(tool: T, input: Record<string, unknown> = {}) {
         // The request's log line has room for one call, so the many reads of a page go without its id.
         const origin = {
           address: request.clientAddress,
@@ -190,7 +192,7 @@ export class OperatorPage {
         };
         const outcome = await call(runtime, { principal, tool, input, origin });
         if (!outcome.ok) throw outcome.error;
-        return outcome.value as Result;
+        return outcome.value as Result<T>;
       },
     };
   }
@@ -236,7 +238,7 @@ function show(reply: FastifyReply, page: string, status = 200): FastifyReply {
 function fail(
   reply: FastifyReply,
   request: FastifyRequest,
-  { message, hint }: { message: string; hint: string },
+  { message, hint }: { message: string; hint: Html | string },
   status: number,
 ): FastifyReply {
   return show(reply, failurePage(rootOf(request), message, hint), status);

@@ -5,24 +5,24 @@ import { listGrants } from "../../../tools/operator/oauth-grants.ts";
 import { readAudit } from "../../../tools/operator/read-audit.ts";
 import { type Figures, readFigures } from "../../../tools/read-figures.ts";
 import { MailError } from "../../mail/error.ts";
-import { atTheShell } from "../cli/wording.ts";
 import { type Html, html } from "../html/html.ts";
-import { type GrantList, grantTable } from "./access.ts";
-import { type ChangeList, changeTable } from "./changes.ts";
-import { type DomainList, domainTable } from "./domains.ts";
-import { type NodeList, nodeTable } from "./nodes.ts";
+import { grantTable } from "./access.ts";
+import { changeTable } from "./changes.ts";
+import { domainTable } from "./domains.ts";
+import { nodeTable } from "./nodes.ts";
 import { bytes, counted, FIRST_ROWS, number, ROWS, section } from "./parts.ts";
 import { operatorPage, type View } from "./view.ts";
-import { type WithheldList, waitingSection } from "./withheld.ts";
+import { waitingSection } from "./withheld.ts";
+import { onThePage } from "./wording.ts";
 
 export async function overviewPage(view: View): Promise<string> {
   const [figures, withheld, nodes, domains, changes, { grants }, database] = await Promise.all([
-    view.ask<Figures>(readFigures),
-    view.ask<WithheldList>(listWithheld, { limit: ROWS }),
+    view.ask(readFigures),
+    view.ask(listWithheld, { limit: ROWS }),
     nodesOf(view),
-    view.ask<DomainList>(listDomains, { limit: FIRST_ROWS }),
-    view.ask<ChangeList>(readAudit, { newest_first: true, limit: FIRST_ROWS }),
-    view.ask<GrantList>(listGrants),
+    view.ask(listDomains, { limit: FIRST_ROWS }),
+    view.ask(readAudit, { newest_first: true, limit: FIRST_ROWS }),
+    view.ask(listGrants),
     databaseSection(view),
   ]);
   const all = (page: string, text: string) => html`<a href="page/${page}">${text}</a>`;
@@ -41,9 +41,9 @@ ${database}`,
 
 /** All nodes if they fit, else the failing ones. */
 async function nodesOf(view: View): Promise<{ title: string; content: Html }> {
-  const all = await view.ask<NodeList>(listNodes, { limit: ROWS });
+  const all = await view.ask(listNodes, { limit: ROWS });
   if (all.next_cursor === null) return { title: "Nodes", content: nodeTable(all.nodes, view.now) };
-  const failing = await view.ask<NodeList>(listNodes, { limit: ROWS, status: "failing" });
+  const failing = await view.ask(listNodes, { limit: ROWS, status: "failing" });
   return { title: "Nodes that fail", content: nodeTable(failing.nodes, view.now) };
 }
 
@@ -88,7 +88,7 @@ async function databaseSection({ store, metrics }: View): Promise<Html> {
   const writes =
     failure === undefined
       ? html`<span class="state good">yes</span>`
-      : html`<span class="state bad">no</span> ${atTheShell(failure.detail)} ${atTheShell(failure.hint)}`;
+      : html`<span class="state bad">no</span> ${onThePage(failure.detail)} ${onThePage(failure.hint)}`;
   return section(
     "database",
     "Database",

@@ -32,7 +32,7 @@ export function unencryptedPage(): string {
 }
 
 /** A failure, with a link back. */
-export function failurePage(root: string, message: string, hint: string): string {
+export function failurePage(root: string, message: string, hint: Html | string): string {
   return plainPage(
     "This did not work",
     html`<p class="alarm" role="alert">${message}</p>

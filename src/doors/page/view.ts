@@ -1,4 +1,4 @@
-import type { Tool } from "../../../tools/tool.ts";
+import type { Result, Tool } from "../../../tools/tool.ts";
 import { type Html, html } from "../html/html.ts";
 import { documentOf, form } from "../html/layout.ts";
 import type { PageParts, ViewName } from "./routes.ts";
@@ -16,7 +16,7 @@ export interface View extends Pick<PageParts, "isReadOnly" | "store" | "metrics"
   /** The result of the last action. */
   notice: string | undefined;
   /** Runs an operation. @throws MailError its refusal */
-  ask<Result>(tool: Tool, input?: Record<string, unknown>): Promise<Result>;
+  ask<T extends Tool>(tool: T, input?: Record<string, unknown>): Promise<Result<T>>;
 }
 
 const pages: ReadonlyArray<[name: ViewName, title: string, path: string]> = [

@@ -1,19 +1,12 @@
 import { listWithheld } from "../../../tools/operator/list-withheld.ts";
+import type { Result } from "../../../tools/tool.ts";
 import { MailError } from "../../mail/error.ts";
 import { type Html, html } from "../html/html.ts";
 import { alarm, form } from "../html/layout.ts";
 import { counted, number } from "./parts.ts";
 import { operatorPage, type View } from "./view.ts";
 
-interface Withholding {
-  name: string;
-  count: number | null;
-}
-
-export interface WithheldList {
-  nodes: Withholding[];
-  total: number;
-}
+type WithheldList = Result<typeof listWithheld>;
 
 /** The overview's section of withheld removals; empty without any. */
 export function waitingSection({ nodes, total }: WithheldList, { root, isReadOnly }: View): Html {
@@ -59,8 +52,11 @@ ${form({ action: `${view.root}page/accept`, csrf: view.csrf }, content)}`,
 }
 
 /** @throws MailError node_not_found, invalid_input */
-export async function withheldBy(view: Pick<View, "ask">, name: string | undefined): Promise<Withholding> {
-  const { nodes } = await view.ask<WithheldList>(listWithheld, { name: name ?? "", limit: 1 });
+export async function withheldBy(
+  view: Pick<View, "ask">,
+  name: string | undefined,
+): Promise<WithheldList["nodes"][number]> {
+  const { nodes } = await view.ask(listWithheld, { name: name ?? "", limit: 1 });
   const [node] = nodes;
   if (node !== undefined) return node;
   throw new MailError(

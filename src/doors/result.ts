@@ -1,0 +1,14 @@
+import type { Text } from "../mail/text.ts";
+
+/** A result in a door's words. A tool's texts are the `hint` of a node and `next_step`. */
+export function wordedResult(
+  result: Record<string, unknown>,
+  words: (said: Text) => string,
+): Record<string, unknown> {
+  const { nodes, next_step } = result as { nodes?: Array<{ hint?: Text | null }>; next_step?: Text };
+  return {
+    ...result,
+    ...(nodes && { nodes: nodes.map((node) => (node.hint ? { ...node, hint: words(node.hint) } : node)) }),
+    ...(next_step && { next_step: words(next_step) }),
+  };
+}

@@ -1,0 +1,56 @@
+import type { Contact, SeenNode } from "../db/nodes.ts";
+import { joined, node, operator, type Text, text } from "../src/mail/text.ts";
+
+interface Judged {
+  status: string;
+  reason: string | null;
+  endedKeyUse: Contact | null;
+}
+
+/** What to do about a node; null if nothing is to be done. */
+export function nodeHint(seen: SeenNode, condition: Judged): Text | null {
+  const hints = [endedKeyHint(seen, condition), statusHint(seen, condition)].filter((hint) => hint !== null);
+  return hints.length === 0 ? null : joined(hints);
+}
+
+function endedKeyHint({ name }: SeenNode, { endedKeyUse }: Judged): Text | null {
+  if (endedKeyUse === null) return null;
+  return text`A sync key of the node was used from ${endedKeyUse.address ?? "an unknown address"} after it had ended: somebody else may have it. Find out which machine that is and who has the old key file, such as a copy or a backup of the node. Then an operator gives the node a new key at the server's shell: ${operator(`node rotate-key ${name}`)}.`;
+}
+
+function statusHint(seen: SeenNode, { status, reason }: Judged): Text | null {
+  switch (status) {
+    case "never":
+      return text`The node has not joined yet: on the node, do the next_step that came with its key. If the key is lost, the operator makes another: ${operator(`node rotate-key ${seen.name}`)}.`;
+    case "stale":
+      return text`Check on the node whether it runs and reaches the server: ${node("status")}.`;
+    case "behind":
+      if (seen.report !== null) return null;
+      return text`The node has called, but has not reported yet what it serves. It reports after its next poll, within a minute or two. If it does not, see its log: ${node("status")}.`;
+    case "failing":
+      return (
+        hintsByReason[reason ?? ""]?.(seen) ??
+        text`The node keeps serving its last state and tries again within 5 minutes; its log has the details: ${node("status")}.`
+      );
+    default:
+      return null;
+  }
+}
+
+const hintsByReason: Readonly<Record<string, (seen: SeenNode) => Text>> = {
+  address_refused: ({ name, refused }) =>
+    text`The node polls from ${refused?.address ?? "an address"}, which is not registered for it, or somebody else has its key. If the address is right, an operator allows it at the server's shell: ${operator(`node set ${name} --ip CIDR`)}. The node then comes back within 5 minutes.`,
+  // Names the operator's shell: a whole company's mail may depend on removals, so no assistant lets them through.
+  removals_withheld: ({ name, report }) =>
+    text`The node still takes mail for ${report?.count ?? "some"} removed mailboxes, because many were removed at once; the addresses of all later removals wait too. The mailboxes that somebody removed have no login any more; those that a restore or a list of domains leaves out keep theirs. If the removals are meant, an operator accepts them at the server's shell: ${operator(`node accept ${name}`)}; or at the node's, if it runs with --accept local: ${node("accept")}. If not, bring the mailboxes back: ${operator("user restore EMAIL")}, or ${operator("restore FILE")}; or, if a wrong list of domains leaves them out, ${operator(`node set ${name} --domains LIST`)}.`,
+  domain_elsewhere: ({ report }) =>
+    text`Postfix on the node refuses the mail of ${report?.count ?? "some"} served domains: another setting of its main.cf names them and comes first, as mydestination does with the node's own host name. An operator removes them there (${node("status")} on the node lists them) and reloads Postfix; or gives the host another name.`,
+  maps_not_used: () =>
+    text`Postfix on the node does not use the node's maps, so it refuses the mail of their domains. An operator installs the main.cf that docs/nodes.md names, and reloads Postfix.`,
+  folder_not_writable: ({ report }) =>
+    text`The mail of ${report?.count ?? "some"} new mailboxes cannot be written to its folder. ${node("status")} on the node names the folder: an operator gives it to the user of all mail (chown vmail:vmail).`,
+  digest_differs: () =>
+    text`The node's records differ from the server's at that revision. An operator makes the node fetch everything again, at the node's shell: stop its service, delete logins.db (on an MX node.db) with its -wal and -shm, start it again.`,
+  returned_history: () =>
+    text`An older copy of the database answers under this address, in turn with a later one or in its place; the node keeps the later state. Stop one of the two. Nodes go over to the other once they hear nothing else; or at their next try, within 5 minutes, after ${operator("backup FILE")} and ${operator("restore FILE")} there.`,
+};
