@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Contact, SeenNode } from "../db/nodes.ts";
 import type { Tables } from "../db/store.ts";
 import type { Text } from "../src/mail/text.ts";
-import { nodeHint } from "./node-hints.ts";
+import { type NodeReason, nodeHint } from "./node-hints.ts";
 
 /** Nodes poll every minute; without contact for this long, something is wrong. In ms. */
 export const STALE_AFTER = 5 * 60_000;
@@ -13,8 +13,6 @@ const PAGE_ROWS = 250;
 /** How long the use of an ended key is reported, in ms: the operator may be away. */
 const ENDED_KEY_TOLD = 30 * 86_400_000;
 
-const ADDRESS_REFUSED = "address_refused";
-
 export const nodeStatuses = ["never", "current", "behind", "stale", "failing"] as const;
 
 /** How a node compares with the state that it must serve. */
@@ -22,11 +20,7 @@ export interface NodeCondition {
   /** null while the node serves nothing of this history: revisions of two histories do not compare. */
   appliedRevision: number | null;
   status: (typeof nodeStatuses)[number];
-  /**
-   * One of reportReasons; or `digest_differs`: the node serves other records at the server's revision; or
-   * `address_refused`: the server has refused its address since its last sync.
-   */
-  reason: string | null;
+  reason: NodeReason | null;
   reasonCount: number | null;
   /** The last use of an ended key of the node; null after 30 days, or once the operator has renewed the key. */
   endedKeyUse: Contact | null;
@@ -75,7 +69,11 @@ export async function conditionsOf(
     const differs = report?.status === "applied" && digest !== null && !agrees;
     const refused = isRefused(node, at);
     const status = refused ? "failing" : statusOf(node, { agrees, differs }, at);
-    const reason = refused ? ADDRESS_REFUSED : differs ? "digest_differs" : (report?.reason ?? null);
+    const reason: NodeReason | null = refused
+      ? "address_refused"
+      : differs
+        ? "digest_differs"
+        : (report?.reason ?? null);
     const endedKeyUse = endedKeyUseOf(node, at);
     const condition = {
       appliedRevision: applied,

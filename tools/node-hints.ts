@@ -1,9 +1,19 @@
 import type { Contact, SeenNode } from "../db/nodes.ts";
 import { joined, node, operator, type Text, text } from "../src/mail/text.ts";
 
+/**
+ * Reasons that the server finds. `digest_differs`: the node serves other records at the server's revision.
+ * `address_refused`: the server has refused its address since its last sync.
+ */
+export const serverReasons = ["digest_differs", "address_refused"] as const;
+
+export type NodeReason =
+  | NonNullable<NonNullable<SeenNode["report"]>["reason"]>
+  | (typeof serverReasons)[number];
+
 interface Judged {
   status: string;
-  reason: string | null;
+  reason: NodeReason | null;
   endedKeyUse: Contact | null;
 }
 
@@ -29,7 +39,7 @@ function statusHint(seen: SeenNode, { status, reason }: Judged): Text | null {
       return text`The node has called, but has not reported yet what it serves. It reports after its next poll, within a minute or two. If it does not, see its log: ${node("status")}.`;
     case "failing":
       return (
-        hintsByReason[reason ?? ""]?.(seen) ??
+        (reason && hintsByReason[reason]?.(seen)) ??
         text`The node keeps serving its last state and tries again within 5 minutes; its log has the details: ${node("status")}.`
       );
     default:
@@ -37,12 +47,12 @@ function statusHint(seen: SeenNode, { status, reason }: Judged): Text | null {
   }
 }
 
-const hintsByReason: Readonly<Record<string, (seen: SeenNode) => Text>> = {
+const hintsByReason: Partial<Record<NodeReason, (seen: SeenNode) => Text>> = {
   address_refused: ({ name, refused }) =>
     text`The node polls from ${refused?.address ?? "an address"}, which is not registered for it, or somebody else has its key. If the address is right, an operator allows it at the server's shell: ${operator(`node set ${name} --ip CIDR`)}. The node then comes back within 5 minutes.`,
   // Names the operator's shell: a whole company's mail may depend on removals, so no assistant lets them through.
   removals_withheld: ({ name, report }) =>
-    text`The node still takes mail for ${report?.count ?? "some"} removed mailboxes, because many were removed at once; the addresses of all later removals wait too. The mailboxes that somebody removed have no login any more; those that a restore or a list of domains leaves out keep theirs. If the removals are meant, an operator accepts them at the server's shell: ${operator(`node accept ${name}`)}; or at the node's, if it runs with --accept local: ${node("accept")}. If not, bring the mailboxes back: ${operator("user restore EMAIL")}, or ${operator("restore FILE")}; or, if a wrong list of domains leaves them out, ${operator(`node set ${name} --domains LIST`)}.`,
+    text`The node still takes mail for ${report?.count ?? "some"} removed mailboxes, because many were removed at once; the addresses of all later removals wait too. The mailboxes that somebody removed have no login any more; those that a restore or a list of domains leaves out keep theirs. If the removals are meant, an operator accepts them at the server's shell: ${operator(`node accept ${name}`)}; or at the node's, if it is set up for that: ${node("accept")}. If not, bring the mailboxes back: ${operator("user restore EMAIL")}, or ${operator("restore FILE")}; or, if a wrong list of domains leaves them out, ${operator(`node set ${name} --domains LIST`)}.`,
   domain_elsewhere: ({ report }) =>
     text`Postfix on the node refuses the mail of ${report?.count ?? "some"} served domains: another setting of its main.cf names them and comes first, as mydestination does with the node's own host name. An operator removes them there (${node("status")} on the node lists them) and reloads Postfix; or gives the host another name.`,
   maps_not_used: () =>

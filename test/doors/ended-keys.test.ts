@@ -232,11 +232,9 @@ test("the list shows the address of a node that is refused for its address", asy
   await expect.poll(listed).toMatchObject({ status: "behind" });
   later(1);
   expect(await poll(second, "203.0.113.7")).toBe(403);
-  await expect
-    .poll(listed)
-    .toMatchObject({
-      status: "failing",
-      reason: "address_refused",
-      hint: expect.arrayContaining(["203.0.113.7"]),
-    });
+  await expect.poll(listed).toMatchObject({
+    status: "failing",
+    reason: "address_refused",
+    hint: expect.arrayContaining(["203.0.113.7"]),
+  });
 });

@@ -1,15 +1,19 @@
 import { Tiktoken } from "js-tiktoken/lite";
 import o200k from "js-tiktoken/ranks/o200k_base";
 import { expect, test } from "vitest";
+import type { SeenNode } from "../../db/nodes.ts";
 import { usages } from "../../src/doors/cli/usage.ts";
 import { atTheShell } from "../../src/doors/cli/wording.ts";
 import { overRest } from "../../src/doors/http/wording.ts";
 import { advertisedTools } from "../../src/doors/mcp/server.ts";
 import { overMcp } from "../../src/doors/mcp/wording.ts";
 import type { MailError } from "../../src/mail/error.ts";
-import type { Text } from "../../src/mail/text.ts";
+import { plainly, type Text, worded } from "../../src/mail/text.ts";
+import { reportReasons } from "../../src/sync/report.ts";
 import { unconfirmed } from "../../tools/call.ts";
 import { tools } from "../../tools/index.ts";
+import { nodeStatuses } from "../../tools/node-condition.ts";
+import { nodeHint, serverReasons } from "../../tools/node-hints.ts";
 import { operator, type Principal } from "../../tools/principal.ts";
 import { PASSWORD, testStore, toolOf } from "../support/store.ts";
 
@@ -82,6 +86,31 @@ async function refusals(): Promise<Array<[call: string, error: MailError]>> {
   return found;
 }
 
+const seen = {
+  name: "pi",
+  report: { count: 7 },
+  refused: { at: "", address: "192.0.2.9" },
+} as unknown as SeenNode;
+
+/** Each hint of the lists of nodes, with the statuses and reasons that have it. */
+function nodeHints(): Array<[situations: string, hint: Text]> {
+  const found = new Map<string, [situations: string, hint: Text]>();
+  const add = (situation: string, node: SeenNode, condition: Parameters<typeof nodeHint>[1]) => {
+    const hint = nodeHint(node, condition);
+    if (hint === null) return;
+    const text = worded(hint, plainly);
+    const [others] = found.get(text) ?? [];
+    found.set(text, [others === undefined ? situation : `${others}, ${situation}`, hint]);
+  };
+  const none = { status: "current", reason: null, endedKeyUse: null };
+  add("ended_key_used_at", seen, { ...none, endedKeyUse: seen.refused });
+  for (const status of nodeStatuses) add(status, { ...seen, report: null }, { ...none, status });
+  for (const reason of [...reportReasons, ...serverReasons]) {
+    add(reason, seen, { ...none, status: "failing", reason });
+  }
+  return [...found.values()];
+}
+
 const doors: ReadonlyArray<[name: string, words: (said: Text) => string]> = [
   ["mcp", overMcp],
   ["rest", overRest],
@@ -93,7 +122,8 @@ test.each(doors)("the tools' texts for %s are those of the golden file", async (
   const answers = (await refusals()).map(
     ([call, { code, detail, hint }]) => `${call}\n  ${code}: ${words(detail)}\n  ${words(hint)}\n`,
   );
-  const text = [...described, ...answers].join("\n");
+  const hints = nodeHints().map(([situations, hint]) => `list-nodes: ${situations}\n  ${words(hint)}\n`);
+  const text = [...described, ...hints, ...answers].join("\n");
   await expect(text).toMatchFileSnapshot(`golden/${name}.txt`);
   for (const [, command = ""] of text.matchAll(/\bm25-mail ([a-z]+(?: [a-z-]+)*)/g)) {
     expect(

@@ -81,6 +81,15 @@ test("with --read-only the page shows everything and changes nothing", async () 
   expect([answer.status, answer.body.includes("--read-only")]).toEqual([403, true]);
 });
 
+test("the advice for a node shows the shell's commands as code", async () => {
+  const server = await startPageServer();
+  await server.must("add-node", { name: "pi" });
+  const { body } = await (await signedInBrowser(server)).get("/page/nodes");
+  expect(body).toContain(
+    "If the key is lost, the operator makes another: <code>m25-mail node rotate-key pi</code>.",
+  );
+});
+
 test("domains, nodes and changes come fifty at a time, and each once", async () => {
   const server = await startPageServer();
   const numbers = Array.from({ length: 120 }, (_, n) => String(n).padStart(3, "0"));
