@@ -119,12 +119,7 @@ export class StateTable {
       difference.mail.add(after);
       difference.mx.add(mxRecord(after));
     }
-    const revision = await this.nextRevision();
-    const row = await this.#row();
-    const digest = StateDigest.fromHex(row.digest).addDigest(difference.mail).toString();
-    const mx_digest = StateDigest.fromHex(row.mx_digest).addDigest(difference.mx).toString();
-    await this.#db.updateTable("state").set({ digest, mx_digest }).execute();
-    await this.#logRevision(revision, digest, at);
+    const revision = await this.#addDigests(difference, at);
     if (after !== undefined && before === undefined) await this.#forgetRemoval(after);
     if (before !== undefined && after === undefined) {
       const removal = { ...removalKey(before), revision, removed_at: at };
@@ -134,6 +129,20 @@ export class StateTable {
         .onConflict((conflict) => conflict.columns(["kind", "name"]).doUpdateSet(removal))
         .execute();
     }
+    return difference;
+  }
+
+  /** Does the same as change() for many records that are added: one new digest, whatever their number. */
+  async addAll(records: readonly ServedRecord[], at: string): Promise<DigestDifference> {
+    const difference = noDifference();
+    for (const record of records) {
+      difference.mail.add(record);
+      difference.mx.add(mxRecord(record));
+    }
+    await this.#addDigests(difference, at);
+    const keys = JSON.stringify(records.map(removalKey));
+    await sql`DELETE FROM removals WHERE (kind, name) IN
+      (SELECT value ->> 'kind', value ->> 'name' FROM json_each(${keys}))`.execute(this.#db);
     return difference;
   }
 
@@ -174,6 +183,16 @@ export class StateTable {
     await this.#db.deleteFrom("revisions").where("revision", "<=", last).execute();
     await this.#db.deleteFrom("removals").where("revision", "<=", last).execute();
     return young === undefined;
+  }
+
+  async #addDigests({ mail, mx }: DigestDifference, at: string): Promise<number> {
+    const revision = await this.nextRevision();
+    const row = await this.#row();
+    const digest = StateDigest.fromHex(row.digest).addDigest(mail).toString();
+    const mx_digest = StateDigest.fromHex(row.mx_digest).addDigest(mx).toString();
+    await this.#db.updateTable("state").set({ digest, mx_digest }).execute();
+    await this.#logRevision(revision, digest, at);
+    return revision;
   }
 
   /** The digest at a revision. A cursor of this revision must have this digest. */

@@ -12,6 +12,9 @@ import { atMost } from "./statements.ts";
 import { toUser, type User, type UserPosition, usersByDomain, usersFirst } from "./user-rows.ts";
 import { UserSearch } from "./user-search.ts";
 
+/** A mailbox to add. */
+export type NewUser = Pick<User, "localPart" | "passwordHash" | "quotaMb" | "active">;
+
 /**
  * Mailboxes of the domains that `domains` knows. Every change updates the counts, digests and revision that depend on
  * it.
@@ -130,6 +133,45 @@ export class UserTable {
       .returning("id")
       .executeTakeFirstOrThrow();
     return { id, ...user };
+  }
+
+  /** Which of these local parts have a mailbox in the domain, active or not. */
+  async taken(domain: Domain, localParts: readonly string[]): Promise<Set<string>> {
+    const rows = await this.#db
+      .selectFrom("users")
+      .select("local_part")
+      .where("domain_id", "=", domain.id)
+      .where("local_part", "in", sql<string>`(SELECT value FROM json_each(${JSON.stringify(localParts)}))`)
+      .execute();
+    return new Set(rows.map(({ local_part }) => local_part));
+  }
+
+  /** Adds many mailboxes to a domain that has none of their local parts. */
+  async addAll(domain: Domain, users: readonly NewUser[], at: string): Promise<void> {
+    const served = users.map((user) => ({
+      ...user,
+      email: `${user.localPart}@${domain.name}`,
+      mailbox: newMailboxId(),
+    }));
+    const records = served.map(servedRecord).filter((record) => record !== undefined);
+    const digests = records.length > 0 ? await this.#state.addAll(records, at) : noDifference();
+    await this.#domains.userChanged(domain.id, {
+      users: records.length,
+      inactiveUsers: users.length - records.length,
+      digests,
+    });
+    const revision = await this.#state.revision();
+    const rows = served.map((user) => [
+      user.localPart,
+      user.mailbox,
+      user.passwordHash,
+      user.quotaMb,
+      user.active ? 1 : 0,
+    ]);
+    await sql`INSERT INTO users
+        (domain_id, local_part, mailbox, password_hash, quota_mb, active, revision, created_at, updated_at)
+      SELECT ${domain.id}, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, ${revision}, ${at}, ${at}
+      FROM json_each(${JSON.stringify(rows)})`.execute(this.#db);
   }
 
   async update(

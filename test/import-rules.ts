@@ -49,6 +49,7 @@ export const packages: Record<string, readonly string[]> = {
   "@zxcvbn-ts/language-common": ["tools/guessable.ts"],
   bcrypt: ["tools/hash.ts"],
   "better-sqlite3": ["db"],
+  "csv-parse": ["src/doors/cli/import"],
   "email-providers": ["tools/public-providers.ts"],
   fastify: ["src/doors", "src/auth"],
   kysely: ["db"],

@@ -13,7 +13,7 @@ import { parseArguments } from "../doors/cli/arguments.ts";
 import { showRefusal } from "../doors/cli/call.ts";
 import { exitCodeOf, exitCodes } from "../doors/cli/exit.ts";
 import { commandHelp, help, helpAtHand } from "../doors/cli/help.ts";
-import { OutputFailure, writeOut } from "../doors/cli/output.ts";
+import { OutputFailure, showProgress, writeOut } from "../doors/cli/output.ts";
 import { toolNamed } from "../doors/cli/tool-usage.ts";
 import { type Usage, usageFor } from "../doors/cli/usage.ts";
 import { isRepaired } from "../doors/utf8.ts";
@@ -26,9 +26,6 @@ import { version } from "./version.ts";
 
 const log = stderrLog();
 process.stdout.on("error", () => {}); // each write is told of it
-
-/** A terminal's line, erased (ECMA-48: CR, then EL). */
-const CLEARED = "\r\x1b[K";
 
 const typed = process.argv.slice(2);
 process.exitCode = await main(typed).catch(failure);
@@ -154,10 +151,10 @@ async function restoreCommand(usage: Usage, argv: readonly string[]): Promise<nu
   const { db, file } = databaseAndFile(usage, argv);
   const stop = new AbortController();
   void stopSignal().then(() => stop.abort());
-  const options = { stop: stop.signal, progress: process.stderr.isTTY ? showProgress : () => {} };
-  const { domains, mailboxes, softDeleted, changedAt } = await restore(db, file, options).finally(() => {
-    if (process.stderr.isTTY) process.stderr.write(CLEARED);
-  });
+  const options = { stop: stop.signal, progress: showRestored };
+  const { domains, mailboxes, softDeleted, changedAt } = await restore(db, file, options).finally(() =>
+    showProgress(""),
+  );
   log.info(
     `${db} has the content of ${file}, as a new history. Domains: ${domains}, mailboxes: ${mailboxes} (soft-deleted: ${softDeleted}), last change: ${changedAt ?? "none"}`,
   );
@@ -170,12 +167,12 @@ function databaseAndFile(usage: Usage, argv: readonly string[]): { db: string; f
   return { db: storeConfig(values, process.env).db, file };
 }
 
-function showProgress(copied: number, all: number): void {
+function showRestored(copied: number, all: number): void {
   const done =
     copied === all
       ? "restored; what was there before is being erased"
       : `${copied} of ${all} mailboxes are copied`;
-  process.stderr.write(`${CLEARED}${done}`);
+  showProgress(done);
 }
 
 /** The first signal to stop. Further ones change nothing: one Ctrl-C under npm arrives twice, from the terminal and from npm. */

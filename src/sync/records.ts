@@ -1,14 +1,14 @@
 import { domainProblem, isStoredAddress } from "../mail/address.ts";
 import { MAILBOX_ID } from "../mail/mailbox.ts";
-import { STORED_HASH } from "../mail/password.ts";
 import { isQuota } from "../mail/quota.ts";
+import { isStoredHash } from "../mail/stored-hash.ts";
 
 /** A domain that a node serves. */
 export interface DomainRecord {
   domain: string;
 }
 
-/** An active mailbox that a node serves. `password` is a bcrypt hash with its scheme; quota in MiB. */
+/** An active mailbox that a node serves. `password` is a hash with its scheme (stored-hash.ts); quota in MiB. */
 export interface UserRecord {
   user: string;
   password: string;
@@ -96,7 +96,7 @@ function isUserRecord(value: object): value is UserRecord {
   return (
     isAddressRecord(value) &&
     typeof password === "string" &&
-    STORED_HASH.test(password) &&
+    isStoredHash(password) &&
     isQuota(quota_mb) &&
     typeof mailbox === "string" &&
     MAILBOX_ID.test(mailbox)

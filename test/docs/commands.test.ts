@@ -2,9 +2,11 @@
 
 import { describe, expect, test } from "vitest";
 import { startM25mail } from "../support/program.ts";
-import { commandsIn, pages } from "./pages.ts";
+import { commandsIn, pages, ROOT } from "./pages.ts";
 import { copyMail, mailboxNode, mxNode, notRun, runElsewhere } from "./runs.ts";
 import { shell } from "./shell.ts";
+
+const SAMPLES = `${ROOT}/test/samples/import`;
 
 const elsewhere: readonly string[] = [
   ...Object.values(mailboxNode),
@@ -19,7 +21,8 @@ const all = pages.flatMap(commandsIn);
 const before: Readonly<Record<string, string>> = {
   "docs/nodes.md": `m25-mail call add-node --name pi-amsterdam; m25-mail call add-node --name mx2
     m25-mail call add-domain --domain example.nl; m25-mail call add-domain --domain example.org`,
-  "docs/move.md": `printf 'jan@example.nl\\tone good passphrase\\nanna@example.nl\\tanother good one\\n' >accounts.tsv`,
+  "docs/move.md": `cp '${SAMPLES}/postfixadmin/postfix.mysql.sql' postfix.sql
+    printf 'email,password\\njan@example.nl,one good passphrase\\nanna@example.nl,\\n' >accounts.csv`,
 };
 
 const byPage = Map.groupBy(

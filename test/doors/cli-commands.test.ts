@@ -223,6 +223,7 @@ test("only commands that set a password take a hash cost, and only their help me
   expect(taken.map((words) => words.join(" ")).sort()).toEqual([
     "call add-user",
     "call update-password",
+    "import FILE",
     "operator set-password",
   ]);
   expect(lines.filter((words) => commandHelp(words).includes("--hash-cost"))).toEqual(taken);

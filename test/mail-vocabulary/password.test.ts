@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import bcrypt from "bcrypt";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { parsePassword, STORED_HASH } from "../../src/mail/password.ts";
+import { parsePassword } from "../../src/mail/password.ts";
 import { attempt, refusalOf } from "../support/refusal.ts";
 
 test.each([
@@ -103,22 +103,6 @@ test("any text is either refused or normalised to a password that is accepted un
     }),
     { numRuns: 2000 },
   );
-});
-
-test("stored hashes are bcrypt's, with a cost that a node can afford", async () => {
-  const hash = `{BLF-CRYPT}${await bcrypt.hash("correct horse", 4)}`;
-  expect(hash).toMatch(STORED_HASH);
-  for (const bad of [
-    hash.slice("{BLF-CRYPT}".length),
-    `${hash}\n`,
-    hash.slice(0, -1),
-    hash.replace("$04$", "$03$"),
-    hash.replace("$04$", "$15$"),
-    hash.replace("BLF-CRYPT", "PLAIN"),
-    "{PLAIN}correct horse",
-  ]) {
-    expect(bad).not.toMatch(STORED_HASH);
-  }
 });
 
 test("the mail vocabulary loads no native code, because nodes use it too", () => {

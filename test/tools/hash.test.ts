@@ -1,14 +1,14 @@
 import bcrypt from "bcrypt";
 import { expect, test } from "vitest";
 import { MailError } from "../../src/mail/error.ts";
-import { STORED_HASH } from "../../src/mail/password.ts";
+import { isStoredHash } from "../../src/mail/stored-hash.ts";
 import { PasswordHasher, passwordMatches } from "../../tools/hash.ts";
 import { PASSWORD, testStore } from "../support/store.ts";
 
 test("a hash is readable for Dovecot, has the configured cost and differs each time", async () => {
   const hasher = new PasswordHasher(10);
   const [one, two] = await Promise.all([hasher.hash(PASSWORD), hasher.hash(PASSWORD)]);
-  expect(one).toMatch(STORED_HASH);
+  expect(one).toSatisfy(isStoredHash);
   expect(one).toMatch(/^\{BLF-CRYPT\}\$2b\$10\$/);
   expect(two).not.toBe(one);
   expect(await bcrypt.compare(PASSWORD, one.slice("{BLF-CRYPT}".length))).toBe(true);
@@ -41,7 +41,7 @@ test("a principal has at most 64 waiting passwords, and the next is told to retr
     expect(reason).toBeInstanceOf(MailError);
     expect(reason).toMatchObject({ code: "busy" });
   }
-  expect(await hasher.hash(PASSWORD)).toMatch(STORED_HASH);
+  expect(await hasher.hash(PASSWORD)).toSatisfy(isStoredHash);
 });
 
 test("one principal's waiting passwords neither refuse another's nor make it wait for all of them", async () => {

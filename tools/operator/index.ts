@@ -1,4 +1,5 @@
 import type { Tool } from "../tool.ts";
+import { importMailboxes, planImportTool } from "./import.ts";
 import { listFleet } from "./list-fleet.ts";
 import { listWithheld } from "./list-withheld.ts";
 import { acceptRemovals, removeNode, rotateKey, setNode } from "./nodes.ts";
@@ -32,4 +33,6 @@ export const operatorTools = {
   removeOAuthClient,
   listGrants,
   revokeGrant,
+  planImport: planImportTool,
+  importMailboxes,
 } satisfies Record<string, Tool>;

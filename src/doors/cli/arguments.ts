@@ -17,8 +17,9 @@ export function parseArguments(usage: Usage, argv: readonly string[]): Arguments
   }
   const parsed = parseFlags(argv, { ...settingsOf(usage.settings ?? "database"), ...usage.flags });
   const names = positionalNames(usage);
-  if (parsed.positionals.length !== names.length) {
-    const missing = names[parsed.positionals.length];
+  const given = parsed.positionals.length;
+  if (given < names.length || (given > names.length && !names.at(-1)?.endsWith("…"))) {
+    const missing = names[given];
     throw new UsageError(missing === undefined ? "There are too many arguments." : `${missing} is missing.`);
   }
   return parsed;

@@ -6,6 +6,7 @@ import { optionalText } from "./arguments.ts";
 import { auditCommand } from "./audit.ts";
 import { callCommand } from "./endpoint.ts";
 import { showAcceptance, showFleet, showNode, showRemoval } from "./fleet.ts";
+import { importCommand } from "./import/command.ts";
 import { show } from "./show.ts";
 import type { StoreCommand } from "./store-command.ts";
 import { toolCommand } from "./tool-command.ts";
@@ -35,6 +36,7 @@ const commands: Readonly<Record<string, (usage: Usage, argv: readonly string[]) 
   "user purge": toolCommand(operatorTools.purgeUser, {
     shown: ({ email }) => `${email} is removed for good`,
   }),
+  import: importCommand,
   audit: auditCommand,
   "operator set-password": toolCommand(operatorTools.setOperatorPassword, { shown: showGrants }),
   "oauth client add": toolCommand(operatorTools.addOAuthClient, {

@@ -20,3 +20,11 @@ export function writeOut(text: string): Promise<void> {
     process.stdout.write(text, (cause) => (cause ? reject(new OutputFailure(cause)) : resolve()));
   });
 }
+
+/** A terminal's line, erased (ECMA-48: CR, then EL). */
+const CLEARED = "\r\x1b[K";
+
+/** Shows on a terminal how far a long command is, in one line that the next call replaces; "" leaves none. */
+export function showProgress(text: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`${CLEARED}${text}`);
+}

@@ -116,6 +116,22 @@ export const usages: readonly Usage[] = [
     flags: { json },
   },
   {
+    name: "import",
+    takes: "FILE…",
+    does: "domains and mailboxes of another mail system, with their hashes",
+    flags: {
+      from: {
+        placeholder: "SYSTEM",
+        help: "postfixadmin, mailcow, docker-mailserver, passwd-file or csv: see docs/move.md",
+      },
+      "dry-run": { placeholder: "", help: "show what it would do, and change nothing" },
+      domains: { placeholder: "LIST", help: "only the mailboxes of these" },
+      "unlimited-as": { placeholder: "MIB", help: "the size limit of mailboxes that have none there" },
+      json,
+    },
+    settings: "password",
+  },
+  {
     name: "audit",
     does: "who changed what, and who was refused",
     flags: {

@@ -1,0 +1,194 @@
+import { readFileSync } from "node:fs";
+import { basename } from "node:path";
+import { call, type Runtime } from "../../../../tools/call.ts";
+import { refuseGuessable } from "../../../../tools/guessable.ts";
+import { unknownPassword } from "../../../../tools/hash.ts";
+import type { ImportedMailbox } from "../../../../tools/operator/import-plan.ts";
+import { operatorTools } from "../../../../tools/operator/index.ts";
+import { operator } from "../../../../tools/principal.ts";
+import { UsageError } from "../../../command-line/usage-error.ts";
+import { parseDomain } from "../../../mail/address.ts";
+import { MailError } from "../../../mail/error.ts";
+import { parsePassword } from "../../../mail/password.ts";
+import { DomainName } from "../../../mail/schemas.ts";
+import { textOf } from "../../utf8.ts";
+import { optionalText, parseArguments } from "../arguments.ts";
+import { exitCodes } from "../exit.ts";
+import { showProgress, writeOut } from "../output.ts";
+import type { StoreCommand } from "../store-command.ts";
+import type { Usage } from "../usage.ts";
+import { readCsv } from "./csv.ts";
+import { readDockerMailserver } from "./docker-mailserver.ts";
+import { readMailcow } from "./mailcow.ts";
+import { readPasswdFile } from "./passwd-file.ts";
+import { readPostfixAdmin } from "./postfixadmin.ts";
+import { type Imported, reportOf } from "./report.ts";
+import { type FoundMailbox, type Source, type SourceFile, unreadable } from "./source.ts";
+
+/** The systems whose files can be read, by the value of --from. */
+const readers: Readonly<Record<string, (files: readonly SourceFile[]) => Source>> = {
+  postfixadmin: readPostfixAdmin,
+  mailcow: readMailcow,
+  "docker-mailserver": readDockerMailserver,
+  "passwd-file": readPasswdFile,
+  csv: readCsv,
+};
+
+/** Files are read whole, and a text of V8 has at most 512 MiB. */
+const LARGEST_FILE = 500 * 2 ** 20;
+
+/** Passwords that are hashed side by side. */
+const HASHES = 4;
+
+/** Brings in the domains and mailboxes of another mail system. */
+export function importCommand(usage: Usage, argv: readonly string[]): StoreCommand {
+  const { values, positionals } = parseArguments(usage, argv);
+  return {
+    values,
+    async run(runtime) {
+      const { from = "" } = values;
+      const read = readers[String(from)];
+      if (read === undefined)
+        throw new UsageError(`--from takes one of: ${Object.keys(readers).join(", ")}.`);
+      const source = within(read(positionals.map(readFile)), optionalText(values.domains));
+      if (source.mailboxes.length === 0) throw nothingFound();
+      const limit = optionalText(values["unlimited-as"]);
+      const input = {
+        from,
+        files: positionals.map((path) => basename(path)),
+        ...(limit !== undefined && { unlimited_as: Number(limit) }),
+        domains: source.domains,
+        mailbox_count: source.mailboxes.length,
+      };
+      const isDry = values["dry-run"] === true;
+      const imported = await importSource(runtime, source, input, isDry);
+      await writeOut(reportOf(imported, { isDry, asJson: values.json === true }));
+      return exitCodes.done;
+    },
+  };
+}
+
+/** Plans first: only the passwords of mailboxes that are taken are worth hashing. */
+async function importSource(
+  runtime: Runtime,
+  { mailboxes: found, leftOut }: Source,
+  input: Record<string, unknown>,
+  isDry: boolean,
+): Promise<Imported> {
+  const mailboxes = await checked(found);
+  const withPasswords = (all: readonly ImportedMailbox[]) => ({ ...input, mailboxes_with_passwords: all });
+  const plan = await operate(runtime, "planImport", withPasswords(mailboxes.map(planned)));
+  if (isDry) return { ...plan, leftOut };
+  const done = await operate(
+    runtime,
+    "importMailboxes",
+    withPasswords(await hashed(runtime, mailboxes, plan)),
+  );
+  return { ...done, leftOut };
+}
+
+/** @throws MailError what the tool refuses */
+async function operate(
+  runtime: Runtime,
+  name: "planImport" | "importMailboxes",
+  input: Record<string, unknown>,
+): Promise<Omit<Imported, "leftOut">> {
+  const outcome = await call(runtime, { principal: operator("cli"), tool: operatorTools[name], input });
+  if (!outcome.ok) throw outcome.error;
+  return outcome.value as unknown as Omit<Imported, "leftOut">;
+}
+
+function readFile(path: string): SourceFile {
+  const name = basename(path);
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(path);
+  } catch {
+    throw new UsageError(`The file ${path} cannot be read.`);
+  }
+  if (bytes.length > LARGEST_FILE)
+    throw unreadable(name, "the file is larger than 500 MiB.", "Divide it by domains.");
+  const text = textOf(bytes);
+  if (text === undefined) {
+    throw unreadable(name, "the file is not UTF-8.", "Convert it first: iconv -f WINDOWS-1252 -t UTF-8.");
+  }
+  return { name, text };
+}
+
+function nothingFound(): MailError {
+  return new MailError(
+    "invalid_input",
+    "There is no mailbox in it: not in this form, or not in these domains.",
+    "Nothing was changed. docs/move.md shows what each form is.",
+  );
+}
+
+/**
+ * The part of a source that is in these domains, which have commas between them.
+ *
+ * @throws MailError invalid_input for what is no domain
+ */
+function within(source: Source, list: string | undefined): Source {
+  const names = list?.split(",").map(parseDomain);
+  const isWithin = (name: string) =>
+    names === undefined || names.includes(name.slice(name.lastIndexOf("@") + 1).toLowerCase());
+  return {
+    domains: source.domains.filter(({ name }) => isWithin(name) && DomainName.safeParse(name).success),
+    mailboxes: source.mailboxes.filter(({ address }) => isWithin(address)),
+    leftOut: source.leftOut.filter(({ name }) => isWithin(name)),
+  };
+}
+
+/** Keeps a password in clear text only where its owner could have chosen it here. */
+async function checked(mailboxes: readonly FoundMailbox[]): Promise<FoundMailbox[]> {
+  const all: FoundMailbox[] = [];
+  for (const mailbox of mailboxes) {
+    const problem =
+      "plain" in mailbox.password ? await problemOf(mailbox.password.plain, mailbox.address) : undefined;
+    all.push(problem === undefined ? mailbox : { ...mailbox, password: { problem } });
+  }
+  return all;
+}
+
+async function problemOf(password: string, address: string): Promise<string | undefined> {
+  try {
+    // The owner types what was stored: another form of it would be another password.
+    if (parsePassword(password) !== password)
+      return "its password has characters that are kept in another form";
+    await refuseGuessable(password, address.toLowerCase());
+    return undefined;
+  } catch (error) {
+    if (error instanceof MailError) return error.message;
+    throw error;
+  }
+}
+
+/** For the plan, which needs no password. */
+function planned({ password, ...mailbox }: FoundMailbox): ImportedMailbox {
+  return { ...mailbox, password: "plain" in password ? { hash: unknownPassword() } : password };
+}
+
+/** Hashes the passwords in clear text of the mailboxes that are taken. */
+async function hashed(
+  runtime: Runtime,
+  mailboxes: readonly FoundMailbox[],
+  plan: Omit<Imported, "leftOut">,
+): Promise<ImportedMailbox[]> {
+  const all = mailboxes.map(planned);
+  const plain = mailboxes.flatMap(({ password }, at) =>
+    "plain" in password && plan.mailboxes[at]?.outcome === "taken" ? [{ at, password: password.plain }] : [],
+  );
+  let count = 0;
+  const hashNext = async () => {
+    for (let next = plain[count]; next !== undefined; next = plain[count]) {
+      count += 1;
+      showProgress(`${count} of ${plain.length} passwords are hashed`);
+      const mailbox = all[next.at];
+      if (mailbox !== undefined)
+        mailbox.password = { hash: await runtime.hashPassword(next.password, "operator") };
+    }
+  };
+  await Promise.all(Array.from({ length: HASHES }, hashNext));
+  showProgress("");
+  return all;
+}

@@ -1,0 +1,67 @@
+import { parseStored } from "../../../mail/stored-hash.ts";
+import {
+  type FoundMailbox,
+  limitOf,
+  NO_ALIASES,
+  NO_DOMAIN_ALIASES,
+  type Source,
+  type SourceFile,
+  unreadable,
+} from "./source.ts";
+
+interface Line {
+  text: string;
+  place: string;
+}
+
+/** docker-mailserver's files of its folder config, which it knows by their names. */
+export function readDockerMailserver(files: readonly SourceFile[]): Source {
+  const unknown = files.find(({ name }) => !KNOWN.includes(name));
+  if (unknown !== undefined) {
+    throw unreadable(unknown.name, "docker-mailserver has no such file.", `It has ${KNOWN.join(", ")}.`);
+  }
+  const limits = new Map(
+    linesOf(files, QUOTAS).map(({ text, place }) => {
+      const [address = "", limit = ""] = text.split(":");
+      return [address.trim().toLowerCase(), limitOf(limit, place)];
+    }),
+  );
+  return {
+    domains: [],
+    mailboxes: linesOf(files, ACCOUNTS).map((line) => mailboxIn(line, limits)),
+    leftOut: linesOf(files, ALIASES).map(({ text }) => aliasIn(text)),
+  };
+}
+
+const ACCOUNTS = "postfix-accounts.cf";
+const QUOTAS = "dovecot-quotas.cf";
+const ALIASES = "postfix-virtual.cf";
+const KNOWN = [ACCOUNTS, QUOTAS, ALIASES];
+
+/** The lines of a file without comments and blank ones. */
+function linesOf(files: readonly SourceFile[], wanted: string): Line[] {
+  return files
+    .filter(({ name }) => name === wanted)
+    .flatMap(({ text }) => text.split(/\r?\n/))
+    .map((text, index) => ({ text: text.trim(), place: `${wanted}, line ${index + 1}` }))
+    .filter(({ text }) => text !== "" && !text.startsWith("#"));
+}
+
+/** address|hash, and sometimes a third column of Dovecot's fields. */
+function mailboxIn({ text, place }: Line, limits: ReadonlyMap<string, number | null>): FoundMailbox {
+  const [address = "", password = ""] = text.split("|");
+  return {
+    address,
+    place,
+    password: parseStored(password),
+    quota_mb: limits.get(address.toLowerCase()) ?? null,
+    active: true,
+  };
+}
+
+/** address target,target; @one @other for a whole domain. */
+function aliasIn(text: string): Source["leftOut"][number] {
+  const [name = "", target = ""] = text.split(/\s+/);
+  const isDomain = name.startsWith("@") && target.startsWith("@");
+  return isDomain ? { name: name.slice(1), reason: NO_DOMAIN_ALIASES } : { name, reason: NO_ALIASES };
+}

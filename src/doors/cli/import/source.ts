@@ -1,0 +1,59 @@
+import type { ImportedDomain, ImportedMailbox } from "../../../../tools/operator/import-plan.ts";
+import { MailError } from "../../../mail/error.ts";
+import type { StoredPassword } from "../../../mail/stored-hash.ts";
+
+/** A file to import, as text. `name` is its last part, for messages and for formats that go by it. */
+export interface SourceFile {
+  name: string;
+  text: string;
+}
+
+/** A mailbox as it stands in a file. Its password may be in clear text, which call() never sees. */
+export type FoundMailbox = Omit<ImportedMailbox, "password"> & { password: StoredPassword };
+
+/** What cannot be brought here: aliases, calendars' resources and the like. */
+export interface LeftOut {
+  /** An address, or a domain. */
+  name: string;
+  reason: string;
+}
+
+/** The content of the files of one mail system. */
+export interface Source {
+  domains: ImportedDomain[];
+  mailboxes: FoundMailbox[];
+  leftOut: LeftOut[];
+}
+
+export const NO_ALIASES = "the alias of this address: aliases do not exist here yet";
+export const NO_DOMAIN_ALIASES = "an alias of a domain: those do not exist here yet";
+
+const MIB = 1 << 20;
+
+/** A size in bytes as a limit in MiB, rounded up; null for 0, which means no limit everywhere. */
+export function limitOfBytes(bytes: number): number | null {
+  return bytes === 0 ? null : Math.ceil(bytes / MIB);
+}
+
+const UNITS: Readonly<Record<string, number>> = { "": 1, B: 1, K: 1 << 10, M: MIB, G: 1 << 30, T: 2 ** 40 };
+
+/**
+ * A size such as 250M, 1 GB or 1048576 (bytes) as a limit in MiB; null for none.
+ *
+ * @throws MailError invalid_input, which names the place and not the text
+ */
+export function limitOf(text: string, place: string): number | null {
+  const typed = text.trim();
+  if (/^(|-|none|unlimited|onbeperkt|ignore)$/i.test(typed)) return null;
+  const [, number, unit = ""] = /^(\d{1,15}(?:\.\d{1,3})?)\s*([BKMGT]?)(?:i?B)?$/i.exec(typed) ?? [];
+  const factor = UNITS[unit.toUpperCase()];
+  if (number === undefined || factor === undefined) {
+    throw unreadable(place, "the size limit is not a size.", "Write it as 250M, 1G, or 0 for no limit.");
+  }
+  return limitOfBytes(Number(number) * factor);
+}
+
+/** The refusal of files that cannot be understood. It repeats none of their content, which may be a password. */
+export function unreadable(place: string, problem: string, hint: string): MailError {
+  return new MailError("invalid_input", `${place}: ${problem}`, `Nothing was changed. ${hint}`);
+}

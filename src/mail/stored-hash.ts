@@ -1,0 +1,99 @@
+/**
+ * Stored passwords of other mail systems: which of them nodes can serve as they are. The rule is what a login on Dovecot
+ * 2.3 and 2.4 accepts, with the schemes' costs bounded, because one process checks all logins one after the other.
+ */
+
+/** A crypt(3) hash by its id, with Dovecot's scheme. */
+const CRYPT: readonly (readonly [id: RegExp, scheme: string, form: RegExp])[] = [
+  [/^\$2[abxy]\$/, "BLF-CRYPT", /^\$2[abxy]\$(0[4-9]|1[0-4])\$[./A-Za-z0-9]{53}$/],
+  [/^\$5\$/, "SHA256-CRYPT", /^\$5\$(rounds=[1-9]\d{3,5}\$)?[./A-Za-z0-9]{1,16}\$[./A-Za-z0-9]{43}$/],
+  [/^\$6\$/, "SHA512-CRYPT", /^\$6\$(rounds=[1-9]\d{3,5}\$)?[./A-Za-z0-9]{1,16}\$[./A-Za-z0-9]{86}$/],
+  // yescrypt: mkpasswd's costs up to 64 MiB for each login.
+  [/^\$y\$/, "CRYPT", /^\$y\$j(75|85|[789AB]T)\$[./A-Za-z0-9]{1,86}\$[./A-Za-z0-9]{43}$/],
+  [/^\$argon2id\$/, "ARGON2ID", argon2("argon2id")],
+  [/^\$argon2i\$/, "ARGON2I", argon2("argon2i")],
+];
+
+/** Up to 64 MiB and 10 passes: Dovecot's process for logins has 256 MiB by default. */
+function argon2(id: string): RegExp {
+  const memory = "m=([1-9]\\d{0,3}|[1-5]\\d{4}|6[0-4]\\d{3}|65[0-4]\\d{2}|655[0-2]\\d|6553[0-6])";
+  return new RegExp(
+    `^\\$${id}\\$v=19\\$${memory},t=([1-9]|10),p=1\\$[A-Za-z0-9+/]{11,86}\\$[A-Za-z0-9+/]{16,86}$`,
+  );
+}
+
+const PBKDF2 = /^\$1\$[./A-Za-z0-9]{1,64}\$[1-9]\d{0,5}\$[0-9a-f]{40}$/;
+
+/** Salted digests in base64, by the digest's length in bytes. */
+const SALTED: Readonly<Record<string, number>> = { SSHA: 20, SSHA256: 32, SSHA512: 64 };
+const MOST_SALT = 64;
+
+const PLAIN = ["PLAIN", "CLEARTEXT"];
+const UNSALTED = ["SHA", "SHA1", "SHA256", "SHA512"];
+/** Dovecot 2.4 answers "Weak password scheme" at login. */
+const WEAK = ["MD5-CRYPT", "MD5", "SMD5", "LDAP-MD5", "PLAIN-MD5", "DES-CRYPT", "LANMAN", "NTLM"];
+const OTHER_LOGIN = ["CRAM-MD5", "DIGEST-MD5", "HMAC-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256", "RPA", "OTP"];
+
+/** True for a stored password that nodes serve to Dovecot: `{SCHEME}` in upper case, then the hash. */
+export function isStoredHash(text: string): boolean {
+  const [, scheme = "", hash = ""] = /^\{([A-Z0-9-]{3,12})\}([^{}]{1,250})$/.exec(text) ?? [];
+  const length = SALTED[scheme];
+  if (length !== undefined) return isSalted(hash, length);
+  if (scheme === "PBKDF2") return PBKDF2.test(hash);
+  return CRYPT.some(
+    ([, own, form]) =>
+      (scheme === own || (scheme === "CRYPT" && !own.startsWith("ARGON2"))) && form.test(hash),
+  );
+}
+
+function isSalted(hash: string, length: number): boolean {
+  const bytes = Buffer.from(hash, "base64");
+  // Dovecot wants the padding.
+  return bytes.toString("base64") === hash && bytes.length > length && bytes.length <= length + MOST_SALT;
+}
+
+/** What becomes of a stored password: it is served as `hash`, hashed from `plain`, or its owner needs a new one. */
+export type StoredPassword = { hash: string } | { plain: string } | { problem: string };
+
+/** Judges a stored password of another system. A problem's words repeat no part of it but a known scheme's name. */
+export function parseStored(text: string): StoredPassword {
+  if (text === "") return { problem: "it has no password there" };
+  if (/^[!*]/.test(text)) return { problem: "its password is locked or hidden there" };
+  if (/^\$bcrypt-sha256\$/.test(text)) return { problem: "Dovecot cannot verify passlib's bcrypt-sha256" };
+  const [, named, rest = ""] = /^\{([A-Za-z0-9-]{3,20})\}(.*)$/s.exec(text) ?? [];
+  if (named === undefined) return parseRaw(text);
+  const scheme = named.toUpperCase();
+  if (PLAIN.includes(scheme)) return rest === "" ? { problem: "it has no password there" } : { plain: rest };
+  if (WEAK.includes(scheme) || (scheme === "CRYPT" && /^(\$1\$|[^$])/.test(rest))) return weak(scheme);
+  if (UNSALTED.includes(scheme)) return { problem: `its ${scheme} hash has no salt` };
+  if (OTHER_LOGIN.includes(scheme)) return { problem: `${scheme} hashes serve another way to log in` };
+  const hash = `{${scheme}}${rest}`;
+  if (isStoredHash(hash)) return { hash };
+  const isKnown = scheme in SALTED || ["PBKDF2", "CRYPT", ...CRYPT.map(([, own]) => own)].includes(scheme);
+  return isKnown ? damaged(scheme) : { problem: "its hash has a scheme that Dovecot does not have" };
+}
+
+/** A hash without Dovecot's prefix, by crypt's. */
+function parseRaw(text: string): StoredPassword {
+  const [, scheme] = CRYPT.find(([id]) => id.test(text)) ?? [];
+  if (scheme !== undefined) {
+    const hash = `{${scheme}}${text}`;
+    return isStoredHash(hash) ? { hash } : damaged(scheme);
+  }
+  if (/^\$1\$/.test(text)) return weak("MD5-CRYPT");
+  if (isDigest(text)) return { problem: "its hash has no salt" };
+  return { problem: "its hash has no scheme that can be told" };
+}
+
+/** True for a digest in hexadecimal: of MD5, SHA-1, SHA-256 or SHA-512. */
+export function isDigest(text: string): boolean {
+  return /^[0-9a-f]+$/i.test(text) && [32, 40, 64, 128].includes(text.length);
+}
+
+function weak(scheme: string): StoredPassword {
+  return { problem: `Dovecot 2.4 refuses ${scheme} as too weak` };
+}
+
+function damaged(scheme: string): StoredPassword {
+  return { problem: `its ${scheme} hash is damaged, or costs more than nodes can bear` };
+}

@@ -1,0 +1,277 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import bcrypt from "bcrypt";
+import { describe, expect, test } from "vitest";
+import type { Planned } from "../../tools/operator/import-plan.ts";
+import { m25mail } from "../support/program.ts";
+import { kept, rawDatabase, recount } from "../support/recount.ts";
+import { testStore } from "../support/store.ts";
+
+const SAMPLES = join(import.meta.dirname, "../samples/import");
+const sample = (...files: string[]) => files.map((file) => join(SAMPLES, file));
+
+const postfixAdmin = {
+  taken: [
+    "anna@bakkerij.example 1000",
+    "bram@bakkerij.example 500",
+    "els@molen.example 2048",
+    "frits.oud@molen.example 1",
+  ],
+  inactive: ["dirk@bakkerij.example"],
+  newPassword: ["carla@bakkerij.example"],
+};
+
+const sources: ReadonlyArray<
+  readonly [string, string[], Record<"taken" | "inactive" | "newPassword", string[]>]
+> = [
+  ["postfixadmin", sample("postfixadmin/postfix.mysql.sql"), postfixAdmin],
+  ["postfixadmin", sample("postfixadmin/postfix.pgsql.sql"), postfixAdmin],
+  [
+    "mailcow",
+    sample("mailcow/mailcow.mysql.sql"),
+    {
+      taken: ["piet@fiets.example 3072", "quirine@fiets.example 500"],
+      inactive: ["sjaan@fiets.example"],
+      newPassword: ["rik@fiets.example", "tim@fiets.example"],
+    },
+  ],
+  [
+    "mailcow",
+    sample(
+      "mailcow/api-get-mailbox-all.json",
+      "mailcow/api-get-domain-all.json",
+      "mailcow/api-get-alias-all.json",
+    ),
+    {
+      taken: [],
+      inactive: ["sjaan@fiets.example"],
+      newPassword: ["piet", "quirine", "rik", "sjaan", "tim"].map((name) => `${name}@fiets.example`),
+    },
+  ],
+  [
+    "docker-mailserver",
+    sample(
+      "docker-mailserver/postfix-accounts.cf",
+      "docker-mailserver/dovecot-quotas.cf",
+      "docker-mailserver/postfix-virtual.cf",
+    ),
+    {
+      taken: ["hans@hut.example 5120", "ida@hut.example 250", "joop@hut.example 500"],
+      inactive: [],
+      newPassword: [],
+    },
+  ],
+  [
+    "csv",
+    sample("csv/plain.csv", "csv/plain-semicolon-hashes.csv"),
+    {
+      taken: [
+        "cato@dijk.example 2048",
+        "daan@dijk.example 500",
+        "fien@dijk.example 1024",
+        "gijs@dijk.example 500",
+      ],
+      inactive: ["eva@dijk.example"],
+      newPassword: ["eva@dijk.example"],
+    },
+  ],
+];
+
+/** A new database, and m25-mail on it. */
+function database() {
+  const made = testStore();
+  const shell = (...args: string[]) => m25mail([...args, "--db", made.file]);
+  const json = async (...args: string[]) => {
+    const { code, stdout, stderr } = await shell(...args, "--json");
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    return JSON.parse(stdout);
+  };
+  const addressed = (planned: readonly Planned[], outcome: string) =>
+    planned.filter((one) => one.outcome === outcome).map(({ name }) => name);
+  return { ...made, shell, json, addressed };
+}
+
+describe("an import from", () => {
+  test.each(sources)("%s %j takes what it can, and again changes nothing", async (from, files, expected) => {
+    const { json, addressed, must, file } = database();
+    const flags = ["import", ...files, "--from", from, "--unlimited-as", "500"];
+    const { revision, ...planned } = await json(...flags, "--dry-run");
+    expect(revision).toBeUndefined();
+    expect(await must("list-domains")).toMatchObject({ total: 0 });
+
+    const done = await json(...flags);
+    expect(done).toEqual({ ...planned, revision: 1 });
+    expect(addressed(done.mailboxes, "new_password")).toEqual(expected.newPassword);
+    const { users } = (await must("list-users")) as {
+      users: { email: string; quota_mb: number; active: boolean }[];
+    };
+    const needsNone = users.filter(({ email }) => !expected.newPassword.includes(email));
+    expect(
+      needsNone.filter(({ active }) => active).map(({ email, quota_mb }) => `${email} ${quota_mb}`),
+    ).toEqual(expected.taken);
+    expect(users.filter(({ active }) => !active).map(({ email }) => email)).toEqual(expected.inactive);
+    const raw = rawDatabase(file);
+    expect(kept(raw)).toEqual(recount(raw));
+
+    const before = raw.prepare("SELECT * FROM users").all();
+    const again = await json(...flags);
+    expect(again).toMatchObject({ revision: 1 });
+    expect(addressed(again.mailboxes, "left_out").length).toBe(again.mailboxes.length);
+    expect(raw.prepare("SELECT * FROM users").all()).toEqual(before);
+  });
+});
+
+test.each([
+  [
+    "mariadb --batch",
+    "username\tpassword\tquota\tactive\nanna@bakkerij.example\t{PLAIN}a\\\\b and c\t1048576000\t1\ntim@bakkerij.example\tNULL\t0\t0\n",
+  ],
+  [
+    "psql --csv",
+    'username,password,quota,active\nanna@bakkerij.example,"{PLAIN}a\\b and c",1048576000,t\ntim@bakkerij.example,,0,f\n',
+  ],
+])("what %s prints is read like a dump", async (_program, text) => {
+  const { json, must, file } = database();
+  const path = join(file, "..", "mailbox");
+  writeFileSync(path, text);
+  const done = await json("import", path, "--from", "postfixadmin", "--unlimited-as", "9");
+  expect(done.mailboxes).toMatchObject([
+    { name: "anna@bakkerij.example", outcome: "taken" },
+    { name: "tim@bakkerij.example", outcome: "new_password" },
+  ]);
+  const { users } = (await must("list-users")) as { users: object[] };
+  expect(users).toMatchObject([
+    { quota_mb: 1000, active: true },
+    { quota_mb: 9, active: false },
+  ]);
+  const hash = String(rawDatabase(file).prepare("SELECT password_hash FROM users").pluck().get());
+  expect(await bcrypt.compare("a\\b and c", hash.slice("{BLF-CRYPT}".length))).toBe(true);
+});
+
+test("a mailbox that exists keeps its password and its limit", async () => {
+  const { json, must, file } = database();
+  await must("add-domain", { domain: "hut.example" });
+  await must("add-user", { email: "hans@hut.example", password: "another password", quota_mb: 7 });
+  const hash = () =>
+    rawDatabase(file).prepare("SELECT password_hash FROM users WHERE local_part = 'hans'").pluck().get();
+  const before = hash();
+  const done = await json(
+    "import",
+    ...sample("docker-mailserver/postfix-accounts.cf"),
+    "--from",
+    "docker-mailserver",
+    "--unlimited-as",
+    "9",
+  );
+  expect(done.mailboxes[0]).toMatchObject({ name: "hans@hut.example", outcome: "left_out" });
+  expect(hash()).toBe(before);
+  expect(await must("list-users")).toMatchObject({
+    users: [{ quota_mb: 7 }, { quota_mb: 9 }, { quota_mb: 9 }],
+  });
+});
+
+test("only the domains of --domains come", async () => {
+  const { json, must } = database();
+  const flags = ["--from", "postfixadmin", "--unlimited-as", "9", "--domains", "molen.example"];
+  const done = await json("import", ...sample("postfixadmin/postfix.mysql.sql"), ...flags);
+  expect(JSON.stringify(done)).not.toContain("bakkerij");
+  expect(await must("list-domains")).toMatchObject({ domains: [{ domain: "molen.example" }] });
+});
+
+test("the audit log says where mailboxes came from, and not their passwords", async () => {
+  const { json, must } = database();
+  await json("import", ...sample("csv/plain.csv"), "--from", "csv", "--unlimited-as", "9");
+  expect(await must("read-audit")).toMatchObject({
+    entries: [
+      {
+        tool: "import",
+        arguments: { from: "csv", files: ["plain.csv"], unlimited_as: 9, domains: [], mailbox_count: 3 },
+      },
+    ],
+  });
+});
+
+describe("an import is refused whole", () => {
+  const good = "email,password,quota_mb\njan@example.nl,a good passphrase,100\n";
+  const dump = readFileSync(join(SAMPLES, "postfixadmin/postfix.mysql.sql"), "utf8");
+  const copy = readFileSync(join(SAMPLES, "postfixadmin/postfix.pgsql.sql"), "utf8");
+  test.each([
+    ["without mailboxes", "csv", "email,password\n", "no mailbox"],
+    ["without a limit that a mailbox needs", "csv", good.replace("100", "0"), "--unlimited-as"],
+    ["with a limit that is no size", "csv", good.replace("100", "much"), "entry 1: the size limit"],
+    ["with a limit without its unit", "csv", good.replace("quota_mb", "quota"), "no unit"],
+    ["with a column that nobody knows", "csv", good.replace("quota_mb", "colour"), "column 3"],
+    [
+      "without a column for addresses",
+      "csv",
+      good.replace("email,", "hash,"),
+      "no column is for the address",
+    ],
+    ["with a line of other columns", "csv", `${good}anna@example.nl\n`, "columns of the first"],
+    ["with a dump that is cut short", "postfixadmin", dump.slice(0, dump.indexOf("Bram")), "cut short"],
+    ["with a copy that is cut short", "postfixadmin", copy.slice(0, copy.indexOf("Bram")), "cut short"],
+    [
+      "with a dump without structure",
+      "postfixadmin",
+      dump.replace("CREATE TABLE `mailbox`", "-- "),
+      "does not describe",
+    ],
+    ["with a file of another name", "docker-mailserver", "jan@example.nl|x\n", "no such file"],
+    ["with an answer that is no JSON", "mailcow", "[{", "no JSON"],
+  ])("%s", async (_what, from, text, said) => {
+    const { shell, must, file } = database();
+    const path = join(file, "..", "file");
+    writeFileSync(path, text);
+    const { code, stdout, stderr } = await shell("import", path, "--from", from);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+    expect(stderr).toContain(said);
+    expect(await must("list-domains")).toMatchObject({ total: 0 });
+  });
+
+  test("when it is not UTF-8, cannot be read, or is from a system that nobody knows", async () => {
+    const { shell, file } = database();
+    const path = join(file, "..", "latin.csv");
+    writeFileSync(path, Buffer.from("email,password\njan@example.nl,caf\xe9 caf\xe9\n", "latin1"));
+    expect(await shell("import", path, "--from", "csv")).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("iconv"),
+    });
+    expect(await shell("import", `${path}x`, "--from", "csv")).toMatchObject({ code: 2 });
+    expect(await shell("import", path, "--from", "exim")).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("passwd-file"),
+    });
+  });
+});
+
+test("a password in any place of a file is never shown", async () => {
+  const canary = "Canary!Hunter22#secret";
+  const files: Record<string, string[]> = {
+    csv: [
+      `email,password,quota_mb,active\n${canary},${canary},${canary},${canary}\n`,
+      `email,password,quota_mb,active\njan@example.nl,${canary},1,${canary}\n`,
+      `email,${canary}\njan@example.nl,x\n`,
+      `email,password\njan@${canary},${canary}\n${canary}@example.nl,{${canary}}\njan@example.nl,{SSHA}${canary}\n`,
+      `email,password\njan@example.nl,"${canary}\n`,
+    ],
+    "passwd-file": [
+      `${canary}:${canary}:::::\njan@example.nl:{${canary}}${canary}:::::\n`,
+      `jan@example.nl:x::::::userdb_quota_storage_size=${canary}\n`,
+    ],
+    "docker-mailserver": [`${canary}|${canary}\n`],
+    postfixadmin: [`username,password,quota\n${canary},${canary},${canary}\n`, `${canary}\n`],
+    mailcow: [`[{"username":"${canary}","password":"${canary}","quota":"${canary}"}]`, `{"${canary}`],
+  };
+  const { shell, file } = database();
+  for (const [from, texts] of Object.entries(files)) {
+    for (const text of texts) {
+      const path = join(file, "..", "postfix-accounts.cf");
+      writeFileSync(path, text);
+      const { stdout, stderr } = await shell("import", path, "--from", from, "--unlimited-as", "1", "--json");
+      expect(`${stdout}${stderr}`, text).not.toContain(canary);
+    }
+  }
+  const audited = JSON.stringify(rawDatabase(file).prepare("SELECT * FROM audit_log").all());
+  expect(audited).toContain("import");
+  expect(audited).not.toContain(canary);
+});

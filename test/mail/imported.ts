@@ -1,0 +1,84 @@
+/** Imports sample files of other mail systems, and serves them by a real node and real daemons. */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, onTestFinished } from "vitest";
+import type { Planned } from "../../tools/operator/import-plan.ts";
+import { m25mail, serveProcess } from "../support/program.ts";
+import { temporaryFolder } from "../support/store.ts";
+import type { Dovecot } from "./dovecot.ts";
+import { type MailLab, startMailLab } from "./lab.ts";
+import { run } from "./processes.ts";
+
+export const SAMPLES = join(import.meta.dirname, "../samples/import");
+
+const NODE = join(import.meta.dirname, "../../dist/m25-mail-node.mjs");
+
+/** The arguments of `import` for each sample. */
+export const imports: readonly (readonly string[])[] = [
+  ["dovecot-passwd-file/users", "--from", "passwd-file"],
+  ["postfixadmin/postfix.mysql.sql", "--from", "postfixadmin"],
+  ["mailcow/mailcow.mysql.sql", "--from", "mailcow"],
+  [
+    "docker-mailserver/postfix-accounts.cf docker-mailserver/dovecot-quotas.cf",
+    "--from",
+    "docker-mailserver",
+  ],
+  ["csv/plain-semicolon-hashes.csv", "--from", "csv"],
+];
+
+/** The passwords behind the samples' hashes, by address. */
+export const passwords: ReadonlyMap<string, string> = new Map(
+  readFileSync(join(SAMPLES, "passwords.tsv"), "utf8")
+    .trimEnd()
+    .split("\n")
+    .slice(1)
+    .map((line) => {
+      const [address = "", , password = ""] = line.split("\t");
+      return [address, password];
+    }),
+);
+
+export interface Imported {
+  /** What became of each mailbox. */
+  mailboxes: readonly Planned[];
+  lab: MailLab;
+  /** Runs m25-mail on this database. */
+  shell(...args: string[]): ReturnType<typeof m25mail>;
+  /** Updates the node. */
+  sync(): Promise<void>;
+}
+
+/** Imports all samples into a new database and starts the daemons of a node that has fetched them. */
+export async function importSamples(dovecot?: Dovecot): Promise<Imported> {
+  const folder = temporaryFolder();
+  mkdirSync(join(folder, "server"));
+  const database = join(folder, "server/m25-mail.db");
+  const { url } = await serveProcess(database);
+  const shell = (...args: string[]) => m25mail([...args, "--db", database]);
+  const mailboxes: Planned[] = [];
+  for (const [files = "", ...flags] of imports) {
+    const paths = files.split(" ").map((file) => join(SAMPLES, file));
+    const { code, stdout, stderr } = await shell(
+      "import",
+      ...paths,
+      ...flags,
+      "--unlimited-as",
+      "500",
+      "--json",
+    );
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    mailboxes.push(...JSON.parse(stdout).mailboxes);
+  }
+  const added = await shell("call", "add-node", "--name", "pi-1", "--json");
+  writeFileSync(join(folder, "key"), JSON.parse(added.stdout).sync_key, { mode: 0o600 });
+  const [out, mailRoot] = [join(folder, "out"), join(folder, "mail")];
+  mkdirSync(mailRoot);
+  const flags = ["--server", url, "--key-file", join(folder, "key"), "--out", out, "--mail-root", mailRoot];
+  const poll = async (...daemons: string[]) =>
+    void expect(await run(process.execPath, NODE, "once", ...flags, ...daemons)).toMatchObject({ code: 0 });
+  await poll();
+  const lab = await startMailLab({ out, mailRoot, ...(dovecot && { dovecot }) });
+  onTestFinished(() => lab.stop());
+  const daemons = ["--dovecot-config", lab.dovecotConfig, "--postfix-config", lab.postfixConfigDir];
+  return { mailboxes, lab, shell, sync: () => poll(...daemons) };
+}

@@ -1,0 +1,210 @@
+import * as z from "zod";
+import type { Tables } from "../../db/store.ts";
+import type { NewUser } from "../../db/users.ts";
+import { type Address, parseAddress } from "../../src/mail/address.ts";
+import { MailError } from "../../src/mail/error.ts";
+import { MAX_QUOTA_MB } from "../../src/mail/quota.ts";
+import { DomainName, QuotaMb } from "../../src/mail/schemas.ts";
+import { isStoredHash } from "../../src/mail/stored-hash.ts";
+import { field, text } from "../../src/mail/text.ts";
+import { unknownPassword } from "../hash.ts";
+import { refusePublicProvider } from "../public-providers.ts";
+
+/** A mailbox of another mail system. */
+const ImportedMailbox = z.strictObject({
+  address: z.string(),
+  /** Where it stands, such as "users, line 7": shown in place of an address that is none. */
+  place: z.string(),
+  password: z.union([
+    z.strictObject({ hash: z.string().refine(isStoredHash) }),
+    z.strictObject({ problem: z.string() }),
+  ]),
+  quota_mb: z.int().min(1).nullable().describe("null for no limit."),
+  active: z.boolean(),
+});
+
+const ImportedDomain = z.strictObject({
+  name: DomainName,
+  problem: z.string().optional().describe("Why it is left out."),
+});
+
+export const importFields = {
+  from: z.string().describe("The system that the mailboxes come from."),
+  files: z.array(z.string()).describe("The names of its files."),
+  mailbox_count: z.int().describe("For the audit log, which has none of the mailboxes."),
+  unlimited_as: QuotaMb.optional().describe("For mailboxes that have no limit there."),
+  domains: z.array(ImportedDomain),
+  mailboxes_with_passwords: z.array(ImportedMailbox).meta({ writeOnly: true }),
+};
+
+export type ImportedMailbox = z.infer<typeof ImportedMailbox>;
+export type ImportedDomain = z.infer<typeof ImportedDomain>;
+
+export interface ImportInput {
+  unlimited_as?: number | undefined;
+  domains: readonly ImportedDomain[];
+  mailboxes_with_passwords: readonly ImportedMailbox[];
+}
+
+export const outcomes = ["taken", "new_password", "left_out"] as const;
+
+/** What an import does with one domain or mailbox. */
+export interface Planned {
+  name: string;
+  outcome: (typeof outcomes)[number];
+  /** Why, where it is not simply taken. */
+  reason?: string;
+}
+
+/** A planned mailbox; `user` is absent where it is left out. */
+interface PlannedMailbox extends Planned {
+  domain?: string;
+  user?: NewUser;
+}
+
+export interface ImportPlan {
+  domains: Planned[];
+  /** In the order of the input. */
+  mailboxes: PlannedMailbox[];
+}
+
+/**
+ * What an import would do, address by address. It changes nothing.
+ *
+ * @throws MailError invalid_input when mailboxes without a limit are to come and nobody has said their limit
+ */
+export async function planImport(tables: Tables, input: ImportInput): Promise<ImportPlan> {
+  const domains = await planDomains(tables, input);
+  const mailboxes = await leaveOutExisting(tables, planMailboxes(input, domains));
+  const unlimited = mailboxes.filter(
+    ({ user }, at) => user && input.mailboxes_with_passwords[at]?.quota_mb === null,
+  ).length;
+  if (unlimited > 0 && input.unlimited_as === undefined) throw withoutLimit(unlimited);
+  return { domains: [...domains.values()], mailboxes };
+}
+
+function withoutLimit(count: number): MailError {
+  return new MailError(
+    "invalid_input",
+    `Mailboxes without a size limit: ${count}. Here each has one.`,
+    text`Nothing was changed. Give their limit in MiB with ${field("unlimited_as")}.`,
+  );
+}
+
+/** The domains of the source and of its mailboxes, by name. Those that are registered are taken as they are. */
+async function planDomains(tables: Tables, input: ImportInput): Promise<Map<string, Planned>> {
+  const planned = new Map<string, Planned>();
+  for (const { name, problem } of input.domains) {
+    planned.set(name, problem === undefined ? { name, outcome: "taken" } : leftOut(name, problem));
+  }
+  for (const { address } of input.mailboxes_with_passwords) {
+    const { domain = undefined } = parsed(address) ?? {};
+    if (domain !== undefined && !planned.has(domain)) planned.set(domain, { name: domain, outcome: "taken" });
+  }
+  const registered = new Set(await tables.domains.named([...planned.keys()], planned.size));
+  for (const [name, { outcome }] of planned) {
+    if (outcome === "left_out") continue;
+    if (registered.has(name)) planned.set(name, leftOut(name, REGISTERED));
+    else if (await isPublic(name)) planned.set(name, leftOut(name, PUBLIC));
+  }
+  return planned;
+}
+
+/** Not a problem of its mailboxes. */
+const REGISTERED = "it is registered already";
+const PUBLIC = "it is a public mail provider's; m25-mail call add-domain --public-provider registers it";
+
+function planMailboxes(
+  { mailboxes_with_passwords: mailboxes, unlimited_as }: ImportInput,
+  domains: ReadonlyMap<string, Planned>,
+): PlannedMailbox[] {
+  const seen = new Set<string>();
+  const planned: PlannedMailbox[] = [];
+  for (const mailbox of mailboxes) {
+    const address = parsed(mailbox.address);
+    if (address === undefined) {
+      planned.push(leftOut(mailbox.place, "its address is none that can be had here"));
+      continue;
+    }
+    const domain = domains.get(address.domain);
+    const hasDomain = domain?.outcome === "taken" || domain?.reason === REGISTERED;
+    if (!hasDomain) planned.push(leftOut(address.email, `of its domain: ${domain?.reason}`));
+    else if (seen.has(address.email)) planned.push(leftOut(address.email, "it stands there twice"));
+    else planned.push(planMailbox(address, mailbox, unlimited_as));
+    seen.add(address.email);
+  }
+  return planned;
+}
+
+function planMailbox(
+  { email, domain, localPart }: Address,
+  { password, quota_mb, active }: ImportedMailbox,
+  unlimitedAs = 1,
+): PlannedMailbox {
+  if (quota_mb !== null && quota_mb > MAX_QUOTA_MB)
+    return leftOut(email, `its limit is above ${MAX_QUOTA_MB} MiB`);
+  const reasons = [
+    ...("problem" in password ? [password.problem] : []),
+    ...(active
+      ? []
+      : [`it is inactive there: soft-deleted here, m25-mail user restore ${email} brings it back`]),
+  ];
+  return {
+    name: email,
+    outcome: "problem" in password ? "new_password" : "taken",
+    ...(reasons.length > 0 && { reason: reasons.join("; ") }),
+    domain,
+    user: {
+      localPart,
+      passwordHash: "hash" in password ? password.hash : unknownPassword(),
+      quotaMb: quota_mb ?? unlimitedAs,
+      active,
+    },
+  };
+}
+
+async function leaveOutExisting(
+  tables: Tables,
+  planned: readonly PlannedMailbox[],
+): Promise<PlannedMailbox[]> {
+  const byDomain = Map.groupBy(
+    planned.filter(({ user }) => user !== undefined),
+    ({ domain = "" }) => domain,
+  );
+  const existing = new Set<string>();
+  for (const [name, mailboxes] of byDomain) {
+    const domain = await tables.domains.find(name);
+    if (domain === undefined) continue;
+    const localParts = mailboxes.map(({ user }) => user?.localPart ?? "");
+    for (const localPart of await tables.users.taken(domain, localParts))
+      existing.add(`${localPart}@${name}`);
+  }
+  return planned.map((mailbox) =>
+    mailbox.user !== undefined && existing.has(mailbox.name)
+      ? leftOut(mailbox.name, "it exists already, and stays as it is")
+      : mailbox,
+  );
+}
+
+function leftOut(name: string, reason: string): Planned {
+  return { name, outcome: "left_out", reason };
+}
+
+function parsed(address: string): Address | undefined {
+  try {
+    return parseAddress(address);
+  } catch (error) {
+    if (error instanceof MailError) return undefined;
+    throw error;
+  }
+}
+
+async function isPublic(domain: string): Promise<boolean> {
+  try {
+    await refusePublicProvider(domain);
+    return false;
+  } catch (error) {
+    if (error instanceof MailError) return true;
+    throw error;
+  }
+}

@@ -1,0 +1,61 @@
+import * as z from "zod";
+import type { Tables } from "../../db/store.ts";
+import type { NewUser } from "../../db/users.ts";
+import { defineTool } from "../tool.ts";
+import { type ImportInput, type ImportPlan, importFields, outcomes, planImport } from "./import-plan.ts";
+
+const Planned = z.object({ name: z.string(), outcome: z.enum(outcomes), reason: z.string().optional() });
+
+const shared = {
+  input: z.strictObject(importFields),
+  output: z.object({
+    domains: z.array(Planned),
+    mailboxes: z.array(Planned).describe("In the order of the input."),
+    revision: z.int(),
+  }),
+};
+
+/** What an import would do. */
+export const planImportTool = defineTool({
+  endpoint: "plan-import",
+  title: "Plan an import",
+  description: "Tells what an import would do with each domain and mailbox.",
+  effect: "read",
+  ...shared,
+  async run({ tables }, input) {
+    return told(tables, await planImport(tables, input as ImportInput));
+  },
+});
+
+/**
+ * Adds domains and mailboxes of another system, all in one transaction: nodes see all of it or nothing.
+ */
+export const importMailboxes = defineTool({
+  endpoint: "import",
+  title: "Import domains and mailboxes",
+  description:
+    "Adds domains and mailboxes of another mail system with their hashes. Changes nothing that exists.",
+  effect: "write",
+  ...shared,
+  async run({ tables, at }, input) {
+    const plan = await planImport(tables, input as ImportInput);
+    for (const { name, outcome } of plan.domains) {
+      if (outcome === "taken") await tables.domains.add(name, at);
+    }
+    const byDomain = Map.groupBy(plan.mailboxes, ({ domain = "" }) => domain);
+    for (const [name, mailboxes] of byDomain) {
+      const users = mailboxes.map(({ user }) => user).filter((user): user is NewUser => user !== undefined);
+      if (users.length > 0) await tables.users.addAll(await tables.domains.get(name), users, at);
+    }
+    return told(tables, plan);
+  },
+});
+
+async function told(tables: Tables, { domains, mailboxes }: ImportPlan) {
+  const plain = mailboxes.map(({ name, outcome, reason }) => ({
+    name,
+    outcome,
+    ...(reason !== undefined && { reason }),
+  }));
+  return { domains, mailboxes: plain, revision: await tables.state.revision() };
+}
