@@ -62,15 +62,15 @@ export async function expectPasswordInsideTlsOnly(lab: MailLab, { address, passw
   await client.logout();
 }
 
-/** Tries the first message of a mailbox that has no room for it twice: Trash takes a copy, and other folders do not. */
+/** Tries the last message of a mailbox that has no room for it twice: Trash takes a copy, and other folders do not. */
 export async function expectRoomInTrashAlone(lab: MailLab, { address, password }: Login): Promise<void> {
   const client = await ImapClient.open({ port: lab.ports.imap });
   await client.login(address, password);
   await client.select();
   for (const folder of ["INBOX", "Sent"])
-    await expect(client.command(`COPY 1 ${folder}`)).rejects.toThrow("NO [OVERQUOTA]");
-  await client.command("COPY 1 Trash");
-  await client.command("STORE 1 +FLAGS (\\Deleted)");
+    await expect(client.command(`COPY * ${folder}`)).rejects.toThrow("NO [OVERQUOTA]");
+  await client.command("COPY * Trash");
+  await client.command("STORE * +FLAGS (\\Deleted)");
   await client.command("EXPUNGE");
   await client.logout();
 }

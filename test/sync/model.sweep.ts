@@ -299,49 +299,45 @@ const setLimits = fc
 test.each([
   ["after each successful poll the node's files equal the model", false],
   ["a node that withholds every removal equals the model once somebody accepts them", true],
-])(
-  "after any calls, restores, losses and repeats: %s",
-  async (_, cautious) => {
-    const seen = new Set<string>();
-    const steps = fc.commands(
-      [
-        changeCall,
-        changeCall,
-        changeCall,
-        changeCall,
-        fc.constant(poll),
-        fc.constant(poll),
-        faultyPoll,
-        fc.constant(restart),
-        fc.constant(backup),
-        restoreCopy,
-        copyOver,
-        setLimits,
-        fc.constant(accept),
-      ],
-      { maxCommands: 60, size: "max" },
-    );
-    await fc.assert(
-      fc.asyncProperty(steps, async (commands) => {
-        const world = new World(seen, cautious);
-        await world.begin();
-        try {
-          const model: Wanted = { mail: new Map(), role: "mail", domains: null };
-          if (cautious) {
-            for (const call of manyUsers) await ask(call, model, world);
-            await poll.run(model, world);
-          }
-          await fc.asyncModelRun(() => ({ model, real: world }), commands);
+])("after any calls, restores, losses and repeats: %s", async (_, cautious) => {
+  const seen = new Set<string>();
+  const steps = fc.commands(
+    [
+      changeCall,
+      changeCall,
+      changeCall,
+      changeCall,
+      fc.constant(poll),
+      fc.constant(poll),
+      faultyPoll,
+      fc.constant(restart),
+      fc.constant(backup),
+      restoreCopy,
+      copyOver,
+      setLimits,
+      fc.constant(accept),
+    ],
+    { maxCommands: 60, size: "max" },
+  );
+  await fc.assert(
+    fc.asyncProperty(steps, async (commands) => {
+      const world = new World(seen, cautious);
+      await world.begin();
+      try {
+        const model: Wanted = { mail: new Map(), role: "mail", domains: null };
+        if (cautious) {
+          for (const call of manyUsers) await ask(call, model, world);
           await poll.run(model, world);
-        } finally {
-          await world.end();
         }
-      }),
-      { numRuns: 12 },
-    );
-    const everything = ["call", "poll", "restart", "backup", "restore", "put-back", "limits"];
-    if (cautious) everything.push("withheld");
-    expect([...seen]).toEqual(expect.arrayContaining([...everything, "lost", "cut-short", "repeated"]));
-  },
-  120_000,
-);
+        await fc.asyncModelRun(() => ({ model, real: world }), commands);
+        await poll.run(model, world);
+      } finally {
+        await world.end();
+      }
+    }),
+    { numRuns: 12 },
+  );
+  const everything = ["call", "poll", "restart", "backup", "restore", "put-back", "limits"];
+  if (cautious) everything.push("withheld");
+  expect([...seen]).toEqual(expect.arrayContaining([...everything, "lost", "cut-short", "repeated"]));
+});
