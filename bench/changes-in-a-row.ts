@@ -1,7 +1,7 @@
 /** Changes one after another while a thousand nodes wait: answers, processor time, and the time of a change. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { seedDatabase } from "../db/seed.ts";
+import { seedDatabase } from "../db/sqlite/seed.ts";
 import {
   addNodes,
   benchmark,

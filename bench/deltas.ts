@@ -2,8 +2,8 @@
 import { Agent, get } from "node:http";
 import { join } from "node:path";
 import { createBrotliDecompress } from "node:zlib";
-import { seedDatabase } from "../db/seed.ts";
-import { openStore } from "../db/sqlite.ts";
+import { seedDatabase } from "../db/sqlite/seed.ts";
+import { openStore } from "../db/sqlite/store.ts";
 import { wholeView } from "../src/sync/view.ts";
 import { call } from "../tools/call.ts";
 import { operatorTools } from "../tools/operator/index.ts";

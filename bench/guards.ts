@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { openStore } from "../db/sqlite.ts";
+import { openStore } from "../db/sqlite/store.ts";
 import { stateTag } from "../src/sync/answer.ts";
 import { wholeView } from "../src/sync/view.ts";
 import { addNodes, benchmark, median, Program, printTable, seededDatabase, unlimited } from "./support.ts";

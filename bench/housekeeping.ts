@@ -1,8 +1,8 @@
-import { readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import Database from "better-sqlite3";
-import type { seedDatabase as Seed } from "../db/seed.ts";
+import type { seedDatabase as Seed } from "../db/sqlite/seed.ts";
 import { benchmark, cleanup, Program, someHash, temporaryFolder } from "./support.ts";
 
 /** The server's work on all rows: its duration, and the waits of others meanwhile. FOLDER: another checkout, built;
@@ -11,7 +11,8 @@ const folder = resolve(process.argv[2] ?? join(import.meta.dirname, ".."));
 const USERS = Number(process.env.USERS ?? 1_000_000);
 const program = join(folder, "dist/m25-mail.js");
 const DAY = 86_400_000;
-const { seedDatabase }: { seedDatabase: typeof Seed } = await import(join(folder, "db/seed.ts"));
+const seed = ["db/sqlite/seed.ts", "db/seed.ts"].map((path) => join(folder, path)).find(existsSync);
+const { seedDatabase }: { seedDatabase: typeof Seed } = await import(seed ?? "");
 
 /** A database whose one domain has no active mailbox, and an audit log that is as long as it is old. */
 async function inactive(users: number, entries: number): Promise<string> {

@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import { seedDatabase } from "../db/seed.ts";
-import { openStore } from "../db/sqlite.ts";
+import { seedDatabase } from "../db/sqlite/seed.ts";
+import { openStore } from "../db/sqlite/store.ts";
 import { call } from "../tools/call.ts";
 import { encodeCursor } from "../tools/fields.ts";
 import { PasswordHasher } from "../tools/hash.ts";

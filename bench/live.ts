@@ -1,7 +1,7 @@
 /** Time from a tool's answer to a working login, on a resident node with the real Dovecot, while a thousand other nodes wait. */
 import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { seedDatabase } from "../db/seed.ts";
+import { seedDatabase } from "../db/sqlite/seed.ts";
 import { ImapClient, ImapRefused } from "../test/mail/imap.ts";
 import { mailDaemons, startMailLab } from "../test/mail/lab.ts";
 import {

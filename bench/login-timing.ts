@@ -1,6 +1,6 @@
 /** Does the time of a refused sign-in reveal the reason: which kind of wrong password, or no password set? */
 import { join } from "node:path";
-import { openStore } from "../db/sqlite.ts";
+import { openStore } from "../db/sqlite/store.ts";
 import { OperatorLogin } from "../src/auth/operator-login.ts";
 import { PasswordHasher } from "../tools/hash.ts";
 import { benchmark, median, now, printTable, temporaryFolder } from "./support.ts";

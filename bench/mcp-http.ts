@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { openStore } from "../db/sqlite.ts";
+import { openStore } from "../db/sqlite/store.ts";
 import { call } from "../tools/call.ts";
 import { operatorTools } from "../tools/operator/index.ts";
 import { operator } from "../tools/principal.ts";

@@ -1,4 +1,4 @@
-import { openStore } from "../db/sqlite.ts";
+import { openStore } from "../db/sqlite/store.ts";
 import { stateTag } from "../src/sync/answer.ts";
 import { wholeView } from "../src/sync/view.ts";
 import { addNodes, benchmark, median, Program, printTable, seededDatabase, serve } from "./support.ts";

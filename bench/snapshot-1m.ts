@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { seedDatabase } from "../db/seed.ts";
+import { seedDatabase } from "../db/sqlite/seed.ts";
 import type { Watch } from "./servers/product.ts";
 import { addNodes, benchmark, now, Program, printTable, someHash, temporaryFolder } from "./support.ts";
 import { poll } from "./wrk.ts";

@@ -1,7 +1,7 @@
 /** A ready snapshot sent to a fast reader, beside NSD's AXFR of as many records. The clients do not parse. */
 import { get } from "node:http";
 import { join } from "node:path";
-import { seedDatabase } from "../db/seed.ts";
+import { seedDatabase } from "../db/sqlite/seed.ts";
 import { startNsd, transfer } from "./nsd.ts";
 import type { Watch } from "./servers/product.ts";
 import {

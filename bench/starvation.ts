@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { openStore } from "../db/sqlite.ts";
+import { openStore } from "../db/sqlite/store.ts";
 import { call } from "../tools/call.ts";
 import { listUsers } from "../tools/list-users.ts";
 import { operatorTools } from "../tools/operator/index.ts";

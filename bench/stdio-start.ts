@@ -1,5 +1,5 @@
 import { dirname, join } from "node:path";
-import { openStore } from "../db/sqlite.ts";
+import { openStore } from "../db/sqlite/store.ts";
 import { StdioServer, shippedProgram } from "./stdio.ts";
 import { benchmark, median, peerRequire, printTable, quantile, temporaryFolder } from "./support.ts";
 

@@ -1,7 +1,7 @@
 /** Ten thousand waiting nodes: their cost while nothing happens, and the time of one change to reach all. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { seedDatabase } from "../db/seed.ts";
+import { seedDatabase } from "../db/sqlite/seed.ts";
 import type { Woken } from "./servers/waiting-nodes.ts";
 import { addNodes, benchmark, now, Program, printTable, someHash, temporaryFolder } from "./support.ts";
 

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { FastifyRequest } from "fastify";
-import { openStore } from "../db/sqlite.ts";
+import { openStore } from "../db/sqlite/store.ts";
 import type { Store } from "../db/store.ts";
 import { AccessTokens } from "../src/auth/access-tokens.ts";
 import type { LastSeen } from "../src/auth/last-seen.ts";

@@ -3,9 +3,9 @@ import { MailError } from "../src/mail/error.ts";
 import { next, text } from "../src/mail/text.ts";
 import { StateDigest } from "../src/sync/digest.ts";
 import { ERASED_AT_ONCE, HiddenDomains } from "./hidden-domains.ts";
+import { atMost } from "./limit.ts";
 import type { Schema } from "./schema.ts";
 import type { DigestDifference, StateTable, Totals } from "./state.ts";
-import { atMost } from "./statements.ts";
 
 export interface Domain {
   id: number;

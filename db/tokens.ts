@@ -1,7 +1,6 @@
 import type { Kysely, Selectable } from "kysely";
 import { MailError } from "../src/mail/error.ts";
 import { operator, text } from "../src/mail/text.ts";
-import { type Connection, translated } from "./file.ts";
 import type { Schema } from "./schema.ts";
 
 export interface Token {
@@ -94,19 +93,7 @@ export class TokenTable {
   }
 }
 
-/** Reads a token by the id in its text. It uses a prepared statement, because each request over HTTP asks. */
-export function tokenReader(connection: Connection): (tokenId: string) => Token | undefined {
-  const byId = connection.prepare<[string], Selectable<Schema["tokens"]>>(
-    "SELECT * FROM tokens WHERE token_id = ?",
-  );
-  return (tokenId) =>
-    translated(() => {
-      const row = byId.get(tokenId);
-      return row && toToken(row);
-    });
-}
-
-function toToken(row: Selectable<Schema["tokens"]>): Token {
+export function toToken(row: Selectable<Schema["tokens"]>): Token {
   return {
     id: row.id,
     name: row.name,

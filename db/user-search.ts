@@ -1,7 +1,7 @@
 import { type Kysely, type SelectQueryBuilder, sql } from "kysely";
 import type { AddressStart } from "../src/mail/address-start.ts";
+import { atMost } from "./limit.ts";
 import type { Schema } from "./schema.ts";
-import { atMost } from "./statements.ts";
 import { toUser, type User, type UserPosition, usersByDomain, usersFirst } from "./user-rows.ts";
 
 /** Lower bound of all texts that begin with a text: "!" sorts before every character of addresses. */

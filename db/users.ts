@@ -6,9 +6,9 @@ import { newMailboxId } from "../src/mail/mailbox.ts";
 import { next, text } from "../src/mail/text.ts";
 import type { UserRecord } from "../src/sync/records.ts";
 import type { Domain, DomainTable } from "./domains.ts";
+import { atMost } from "./limit.ts";
 import type { Schema } from "./schema.ts";
 import { noDifference, type StateTable } from "./state.ts";
-import { atMost } from "./statements.ts";
 import { toUser, type User, type UserPosition, usersByDomain, usersFirst } from "./user-rows.ts";
 import { UserSearch } from "./user-search.ts";
 

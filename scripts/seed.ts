@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { seedDatabase } from "../db/seed.ts";
+import { seedDatabase } from "../db/sqlite/seed.ts";
 import { UsageError } from "../src/command-line/usage-error.ts";
 import { parseArguments } from "../src/doors/cli/arguments.ts";
 import { showRefusal } from "../src/doors/cli/call.ts";

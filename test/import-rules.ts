@@ -48,7 +48,7 @@ export const packages: Record<string, readonly string[]> = {
   "@modelcontextprotocol/server": ["src/doors/mcp"],
   "@zxcvbn-ts/language-common": ["tools/guessable.ts"],
   bcrypt: ["tools/hash.ts"],
-  "better-sqlite3": ["db"],
+  "better-sqlite3": ["db/sqlite"],
   "csv-parse": ["src/doors/cli/import"],
   "email-providers": ["tools/public-providers.ts"],
   fastify: ["src/doors", "src/auth"],

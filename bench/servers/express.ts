@@ -1,6 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { openStore } from "../../db/sqlite.ts";
+import { openStore } from "../../db/sqlite/store.ts";
 import type { StateSummary } from "../../db/store.ts";
 import { bearerCredential } from "../../src/auth/bearer.ts";
 import { LastSeen } from "../../src/auth/last-seen.ts";

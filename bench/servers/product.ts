@@ -1,6 +1,6 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { Worker } from "node:worker_threads";
-import { openStore } from "../../db/sqlite.ts";
+import { openStore } from "../../db/sqlite/store.ts";
 import { stderrLog } from "../../src/log/log.ts";
 import { serveConfig } from "../../src/program/config.ts";
 import { serve } from "../../src/program/serve.ts";

@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import { toNodeHandler } from "@modelcontextprotocol/node";
 import { createMcpHandler, McpServer } from "@modelcontextprotocol/server";
-import { openStore } from "../../db/sqlite.ts";
+import { openStore } from "../../db/sqlite/store.ts";
 import { AccessTokens } from "../../src/auth/access-tokens.ts";
 import { bearerCredential } from "../../src/auth/bearer.ts";
 import { LastSeen } from "../../src/auth/last-seen.ts";

@@ -2,7 +2,7 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js";
 import { StreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/streamableHttp.js";
-import { openStore } from "../../db/sqlite.ts";
+import { openStore } from "../../db/sqlite/store.ts";
 import { AccessTokens } from "../../src/auth/access-tokens.ts";
 import { bearerCredential } from "../../src/auth/bearer.ts";
 import { LastSeen } from "../../src/auth/last-seen.ts";

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
-import { backUp } from "../../db/backup.ts";
-import { restore } from "../../db/restore.ts";
-import { openStore } from "../../db/sqlite.ts";
+import { backUp } from "../../db/sqlite/backup.ts";
+import { restore } from "../../db/sqlite/restore.ts";
+import { openStore } from "../../db/sqlite/store.ts";
 import { toolsFor } from "../../tools/authorise.ts";
 import type { Runtime } from "../../tools/call.ts";
 import { PasswordHasher } from "../../tools/hash.ts";

@@ -1,7 +1,7 @@
 import { subscribe } from "node:diagnostics_channel";
 import type { IncomingMessage } from "node:http";
 import type { Server } from "@modelcontextprotocol/server";
-import { openStore } from "../../db/sqlite.ts";
+import { openStore } from "../../db/sqlite/store.ts";
 import { Confirmations } from "../../src/doors/mcp/confirmation.ts";
 import { advertisedTools, callTool, type McpParts, mcpServer } from "../../src/doors/mcp/server.ts";
 import { stderrLog } from "../../src/log/log.ts";

@@ -2,9 +2,9 @@ import { existsSync, readdirSync, readFileSync, statSync, symlinkSync, writeFile
 import { dirname, join } from "node:path";
 import Database from "better-sqlite3";
 import { expect, onTestFinished, test, vi } from "vitest";
-import { backUp } from "../../db/backup.ts";
-import { restore } from "../../db/restore.ts";
-import { openStore } from "../../db/sqlite.ts";
+import { backUp } from "../../db/sqlite/backup.ts";
+import { restore } from "../../db/sqlite/restore.ts";
+import { openStore } from "../../db/sqlite/store.ts";
 import { wholeView } from "../../src/sync/view.ts";
 import { m25mail } from "../support/program.ts";
 import { rawDatabase } from "../support/recount.ts";

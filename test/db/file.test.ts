@@ -3,8 +3,8 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSyn
 import { dirname, join } from "node:path";
 import Database from "better-sqlite3";
 import { expect, onTestFinished, test } from "vitest";
-import { createFile } from "../../db/file.ts";
-import { openStore } from "../../db/sqlite.ts";
+import { createFile } from "../../db/sqlite/connection.ts";
+import { openStore } from "../../db/sqlite/store.ts";
 import { MailError } from "../../src/mail/error.ts";
 import { ENTRY, m25mail, startM25mail } from "../support/program.ts";
 import { temporaryFolder, testStore } from "../support/store.ts";

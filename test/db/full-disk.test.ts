@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { openStore } from "../../db/sqlite.ts";
+import { openStore } from "../../db/sqlite/store.ts";
 import { wholeView } from "../../src/sync/view.ts";
 import { m25mail } from "../support/program.ts";
 import { kept, rawDatabase, recount } from "../support/recount.ts";

@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { backUp } from "../../db/backup.ts";
-import { restore } from "../../db/restore.ts";
-import { openStore } from "../../db/sqlite.ts";
+import { backUp } from "../../db/sqlite/backup.ts";
+import { restore } from "../../db/sqlite/restore.ts";
+import { openStore } from "../../db/sqlite/store.ts";
 import type { Store, Tables } from "../../db/store.ts";
 import { rawDatabase } from "../support/recount.ts";
 import { temporaryFolder, testStore } from "../support/store.ts";

@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import Database from "better-sqlite3";
 import { beforeEach, expect, onTestFinished, test, vi } from "vitest";
-import { seedDatabase } from "../../db/seed.ts";
-import { openStore } from "../../db/sqlite.ts";
+import { seedDatabase } from "../../db/sqlite/seed.ts";
+import { openStore } from "../../db/sqlite/store.ts";
 import { parseAddressStart } from "../../src/mail/address-start.ts";
 import { viewOf } from "../../src/sync/view.ts";
 import { rawDatabase } from "../support/recount.ts";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import Database from "better-sqlite3";
 import { expect, test } from "vitest";
-import { openStore } from "../../db/sqlite.ts";
+import { openStore } from "../../db/sqlite/store.ts";
 import { wholeView } from "../../src/sync/view.ts";
 import { m25mail } from "../support/program.ts";
 import { kept, rawDatabase, recount } from "../support/recount.ts";

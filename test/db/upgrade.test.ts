@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import Database from "better-sqlite3";
 import { expect, onTestFinished, test } from "vitest";
-import { migrations } from "../../db/migrations/index.ts";
-import { openStore } from "../../db/sqlite.ts";
+import { migrations } from "../../db/sqlite/migrations/index.ts";
+import { openStore } from "../../db/sqlite/store.ts";
 import { StateDigest } from "../../src/sync/digest.ts";
 import type { MailRecord, UserRecord } from "../../src/sync/records.ts";
 import { wholeView } from "../../src/sync/view.ts";

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import { afterEach, expect, test, vi } from "vitest";
-import { openStore } from "../../db/sqlite.ts";
+import { openStore } from "../../db/sqlite/store.ts";
 import type { PollReader } from "../../db/store.ts";
 import { ChangeSignal } from "../../src/doors/sync/change-signal.ts";
 import { expectRefusal } from "../support/reply.ts";

@@ -3,7 +3,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import bcrypt from "bcrypt";
 import { expect, test } from "vitest";
-import { openStore } from "../../db/sqlite.ts";
+import { openStore } from "../../db/sqlite/store.ts";
 import { ENTRY, m25mail } from "../support/program.ts";
 import { rawDatabase } from "../support/recount.ts";
 import { temporaryFolder, testRuntime } from "../support/store.ts";

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { openStore } from "../../db/sqlite.ts";
+import { openStore } from "../../db/sqlite/store.ts";
 import packageJson from "../../package.json" with { type: "json" };
 import { storeCommand } from "../../src/doors/cli/commands.ts";
 import { commandHelp } from "../../src/doors/cli/help.ts";

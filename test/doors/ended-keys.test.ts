@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { openStore } from "../../db/sqlite.ts";
+import { openStore } from "../../db/sqlite/store.ts";
 import type { Text } from "../../src/mail/text.ts";
 import { newCredential } from "../../tools/credential.ts";
 import { startServer } from "../support/server.ts";

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { seedDatabase } from "../../db/seed.ts";
+import { seedDatabase } from "../../db/sqlite/seed.ts";
 import { m25mail, serveProcess } from "../support/program.ts";
 import { keepRecount, kept, rawDatabase, recount } from "../support/recount.ts";
 import { fakeHash, PASSWORD, temporaryFolder } from "../support/store.ts";

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { openStore } from "../../db/sqlite.ts";
+import { openStore } from "../../db/sqlite/store.ts";
 import { ENTRY, m25mail } from "../support/program.ts";
 import { temporaryFolder, testRuntime } from "../support/store.ts";
 

@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { setDefaultCACertificates } from "node:tls";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { seedDatabase } from "../../db/seed.ts";
+import { seedDatabase } from "../../db/sqlite/seed.ts";
 import { callTool, clientKinds, connectHttp } from "../support/clients.ts";
 import { http, rawHttp } from "../support/http.ts";
 import { isInstalled, type ProxyKind, proxies, type ReverseProxy, startProxy } from "../support/proxies.ts";

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { openStore } from "../../db/sqlite.ts";
+import { openStore } from "../../db/sqlite/store.ts";
 import { callTool, connectHttp, connectStdio, type McpClient } from "../support/clients.ts";
 import { m25mail, serveProcess, startM25mail } from "../support/program.ts";
 import { startServer } from "../support/server.ts";

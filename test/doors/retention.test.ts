@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { afterEach, expect, test, vi } from "vitest";
-import { openStore } from "../../db/sqlite.ts";
+import { openStore } from "../../db/sqlite/store.ts";
 import { openMaps } from "../support/open-maps.ts";
 import { rawDatabase } from "../support/recount.ts";
 import { startServer } from "../support/server.ts";

@@ -14,7 +14,7 @@ import type { AddressInfo } from "node:net";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { openStore } from "../../db/sqlite.ts";
+import { openStore } from "../../db/sqlite/store.ts";
 import { certificate } from "../support/certificate.ts";
 import { http } from "../support/http.ts";
 import { m25mail, serveProcess, startM25mail } from "../support/program.ts";

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { seedDatabase } from "../../db/seed.ts";
+import { seedDatabase } from "../../db/sqlite/seed.ts";
 import { serverWithRoutes } from "../support/routes.ts";
 import { fakeHash, PASSWORD, temporaryFolder, testRuntime } from "../support/store.ts";
 

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { openStore } from "../../db/sqlite.ts";
+import { openStore } from "../../db/sqlite/store.ts";
 import { callTool, connectStdio } from "../support/clients.ts";
 import { m25mail, startM25mail } from "../support/program.ts";
 import { rawDatabase } from "../support/recount.ts";

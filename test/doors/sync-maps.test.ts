@@ -4,7 +4,7 @@ import { dirname } from "node:path";
 import { promisify } from "node:util";
 import { brotliDecompress } from "node:zlib";
 import { expect, test } from "vitest";
-import { openStore } from "../../db/sqlite.ts";
+import { openStore } from "../../db/sqlite/store.ts";
 import type { MailState } from "../../src/sync/answer.ts";
 import { AnswerReader } from "../../src/sync/reader.ts";
 import { http } from "../support/http.ts";

@@ -5,7 +5,7 @@ import { promisify } from "node:util";
 import bcrypt from "bcrypt";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { openStore } from "../../db/sqlite.ts";
+import { openStore } from "../../db/sqlite/store.ts";
 import { textOf } from "../../src/doors/utf8.ts";
 import { ENTRY, m25mail, startM25mail } from "../support/program.ts";
 import { rawDatabase } from "../support/recount.ts";

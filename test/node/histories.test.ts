@@ -2,8 +2,8 @@
 import { copyFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { backUp } from "../../db/backup.ts";
-import { restore } from "../../db/restore.ts";
+import { backUp } from "../../db/sqlite/backup.ts";
+import { restore } from "../../db/sqlite/restore.ts";
 import { main } from "../../src/node/cli.ts";
 import { startServer, type TestServer } from "../support/server.ts";
 import { temporaryFolder } from "../support/store.ts";

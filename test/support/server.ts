@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
-import { openStore } from "../../db/sqlite.ts";
+import { openStore } from "../../db/sqlite/store.ts";
 import type { Store } from "../../db/store.ts";
 import type { Log, LogFields } from "../../src/log/log.ts";
 import { serveConfig } from "../../src/program/config.ts";

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { expect, onTestFinished } from "vitest";
-import { openStore } from "../../db/sqlite.ts";
+import { openStore } from "../../db/sqlite/store.ts";
 import type { Store } from "../../db/store.ts";
 import { call, type Outcome, type Runtime } from "../../tools/call.ts";
 import { tools } from "../../tools/index.ts";

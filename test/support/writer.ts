@@ -1,5 +1,5 @@
 /** A process that adds users: `node writer.ts DATABASE PREFIX COUNT`. */
-import { openStore } from "../../db/sqlite.ts";
+import { openStore } from "../../db/sqlite/store.ts";
 import { addUser } from "../../tools/add-user.ts";
 import { call } from "../../tools/call.ts";
 import { operator } from "../../tools/principal.ts";

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { backUp } from "../../db/backup.ts";
+import { backUp } from "../../db/sqlite/backup.ts";
 import { ask as askFile } from "../node/folder.ts";
 import { type Node, nodeOf, serves } from "../node/support.ts";
 import { activeUsers, type Call, expected, type Model, mailCall } from "../support/mail-model.ts";

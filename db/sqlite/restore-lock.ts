@@ -1,7 +1,7 @@
 import { closeSync, lstatSync, openSync, rmSync } from "node:fs";
 import Database from "better-sqlite3";
-import { MailError } from "../src/mail/error.ts";
-import { isBusy } from "./file.ts";
+import { MailError } from "../../src/mail/error.ts";
+import { isBusy } from "./errors.ts";
 
 /**
  * Locks a database for one restore at a time. It is a file lock of the system, so it ends with the process.

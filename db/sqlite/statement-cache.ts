@@ -1,5 +1,5 @@
-import { type RawBuilder, type SqliteDatabase, sql } from "kysely";
-import type { Connection } from "./file.ts";
+import type { SqliteDatabase } from "kysely";
+import type { Connection } from "./connection.ts";
 
 /** Maximum number of cached statements. The program has about fifty; lists of ids of any length can add more. */
 const KEPT = 200;
@@ -8,7 +8,7 @@ const KEPT = 200;
  * A connection for Kysely that caches prepared statements. Kysely itself prepares each query anew, which takes several
  * times as long as running it. Kysely finishes each query before the next, so one statement per text is enough.
  */
-export function keepingStatements(connection: Connection): SqliteDatabase {
+export function cachedStatements(connection: Connection): SqliteDatabase {
   const kept = new Map<string, ReturnType<Connection["prepare"]>>();
   return {
     prepare(sql) {
@@ -22,12 +22,4 @@ export function keepingStatements(connection: Connection): SqliteDatabase {
     },
     close: () => void connection.close(),
   };
-}
-
-/**
- * A LIMIT parameter for frequent queries. SQLite plans by the value of a bare parameter in LIMIT, and so prepares the
- * statement anew at each run, which takes longer than the page of a list.
- */
-export function atMost(rows: number): RawBuilder<number> {
-  return sql<number>`${rows} + 0`;
 }

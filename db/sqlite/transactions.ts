@@ -1,8 +1,9 @@
 import { setTimeout } from "node:timers/promises";
 import { Kysely, SqliteDialect } from "kysely";
-import { BUSY_TIMEOUT, type Connection, patiently, unavailable } from "./file.ts";
-import type { Schema } from "./schema.ts";
-import { keepingStatements } from "./statements.ts";
+import type { Schema } from "../schema.ts";
+import type { Connection } from "./connection.ts";
+import { BUSY_TIMEOUT, retryWhileBusy, unavailable } from "./errors.ts";
+import { cachedStatements } from "./statement-cache.ts";
 
 /** ms between two batches. */
 const SHORTEST_REST = 15;
@@ -22,7 +23,7 @@ export class Transactions {
    */
   constructor(connection: Connection, kind: "DEFERRED" | "IMMEDIATE") {
     this.#connection = connection;
-    this.#db = new Kysely({ dialect: new SqliteDialect({ database: keepingStatements(connection) }) });
+    this.#db = new Kysely({ dialect: new SqliteDialect({ database: cachedStatements(connection) }) });
     this.#begin = connection.prepare(`BEGIN ${kind}`);
     this.#commit = connection.prepare("COMMIT");
     this.#rollback = connection.prepare("ROLLBACK");
@@ -34,7 +35,7 @@ export class Transactions {
     const deadline = performance.now() + BUSY_TIMEOUT;
     return this.#db.connection().execute(async (db) => {
       try {
-        await patiently(async () => this.#begin.run(), deadline);
+        await retryWhileBusy(async () => this.#begin.run(), deadline);
         try {
           const result = await fn(db);
           this.#commit.run();

@@ -1,10 +1,10 @@
 import { randomBytes } from "node:crypto";
 import { type Kysely, sql } from "kysely";
-import { MailError } from "../src/mail/error.ts";
-import { AuditTable } from "./audit.ts";
-import type { Connection } from "./file.ts";
-import type { Schema } from "./schema.ts";
-import { StateTable } from "./state.ts";
+import { MailError } from "../../src/mail/error.ts";
+import { AuditTable } from "../audit.ts";
+import type { Schema } from "../schema.ts";
+import { StateTable } from "../state.ts";
+import type { Connection } from "./connection.ts";
 
 /** Copied only into an empty table: a revoked token stays revoked, and a node keeps its current key. */
 const ACCESS = ["nodes", "tokens", "oauth", "operator"] as const;

@@ -1,9 +1,10 @@
 import { randomBytes } from "node:crypto";
-import { MailError } from "../src/mail/error.ts";
-import { DEFAULT_QUOTA_MB } from "../src/mail/quota.ts";
-import { StateDigest } from "../src/sync/digest.ts";
-import { type Connection, openConnection, unavailable } from "./file.ts";
-import { openStore } from "./sqlite.ts";
+import { MailError } from "../../src/mail/error.ts";
+import { DEFAULT_QUOTA_MB } from "../../src/mail/quota.ts";
+import { StateDigest } from "../../src/sync/digest.ts";
+import { type Connection, openConnection } from "./connection.ts";
+import { unavailable } from "./errors.ts";
+import { openStore } from "./store.ts";
 
 /** Users per insertion. */
 const BATCH = 1000;

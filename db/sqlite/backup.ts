@@ -10,8 +10,9 @@ import {
   statSync,
 } from "node:fs";
 import { dirname } from "node:path";
-import { MailError } from "../src/mail/error.ts";
-import { isDatabaseFile, noDatabase, openConnection, translated, unavailable } from "./file.ts";
+import { MailError } from "../../src/mail/error.ts";
+import { isDatabaseFile, noDatabase, openConnection } from "./connection.ts";
+import { translated, unavailable } from "./errors.ts";
 
 /**
  * Writes a consistent copy of the database to `file`, 0600, while others read and write it. It replaces `file` only if

@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { openConnection, patiently, unavailable } from "./file.ts";
-import type { Contacts } from "./store.ts";
+import type { Contacts } from "../store.ts";
+import { openConnection } from "./connection.ts";
+import { retryWhileBusy, unavailable } from "./errors.ts";
 
 /** Rows per transaction, about a millisecond: thousands of nodes may have called within a second. */
 const BATCH = 500;
@@ -28,7 +29,7 @@ export class ContactWriter {
         [refusal, [...refused]],
       ] as const) {
         for (const batch of batches(callers)) {
-          await patiently(async () => statement.run({ callers: JSON.stringify(batch), at }));
+          await retryWhileBusy(async () => statement.run({ callers: JSON.stringify(batch), at }));
           await nextTurn();
         }
       }
@@ -50,7 +51,7 @@ type Statements = ReturnType<typeof open>;
 function open(path: string) {
   const connection = openConnection(path, { readonly: false });
   connection.pragma("synchronous = NORMAL");
-  connection.pragma("busy_timeout = 0"); // patiently() waits instead and blocks nobody
+  connection.pragma("busy_timeout = 0"); // retryWhileBusy() waits instead and blocks nobody
   const prepare = (text: string) => connection.prepare<{ callers: string; at: string }>(text);
   // Select from nodes, because a node may have been removed since its call.
   const noteIn = (table: string) =>

@@ -1,25 +1,27 @@
 import { existsSync } from "node:fs";
-import type { Kysely } from "kysely";
-import { MailError } from "../src/mail/error.ts";
-import { AuditTable } from "./audit.ts";
+import type { Kysely, Selectable } from "kysely";
+import { MailError } from "../../src/mail/error.ts";
+import { AuditTable } from "../audit.ts";
+import { DomainTable } from "../domains.ts";
+import { EndedKeyTable } from "../ended-keys.ts";
+import { GrantTable } from "../grants.ts";
+import { HiddenDomains } from "../hidden-domains.ts";
+import { NodeTable } from "../nodes.ts";
+import { OAuthTable } from "../oauth.ts";
+import { OperatorTable } from "../operator.ts";
+import type { Schema } from "../schema.ts";
+import { StateTable } from "../state.ts";
+import type { Store, Tables } from "../store.ts";
+import { type Token, TokenTable, toToken } from "../tokens.ts";
+import { UserTable } from "../users.ts";
+import { type Connection, createFile, migrate, noDatabase, openConnection } from "./connection.ts";
 import { ContactWriter } from "./contacts.ts";
-import { DomainTable } from "./domains.ts";
-import { EndedKeyTable } from "./ended-keys.ts";
-import { type Connection, createFile, migrate, noDatabase, openConnection, translated } from "./file.ts";
-import { GrantTable } from "./grants.ts";
-import { HiddenDomains } from "./hidden-domains.ts";
+import { translated } from "./errors.ts";
 import { truncateLogRegularly } from "./log-truncation.ts";
 import { migrations } from "./migrations/index.ts";
-import { NodeTable } from "./nodes.ts";
-import { OAuthTable } from "./oauth.ts";
-import { OperatorTable } from "./operator.ts";
-import { pollReader, readState } from "./reading.ts";
-import type { Schema } from "./schema.ts";
-import { StateTable } from "./state.ts";
-import type { Store, Tables } from "./store.ts";
-import { TokenTable, tokenReader } from "./tokens.ts";
+import { pollReader } from "./poll-reader.ts";
+import { readState } from "./state-reader.ts";
 import { Transactions } from "./transactions.ts";
-import { UserTable } from "./users.ts";
 
 /** ms between two looks for hidden domains to erase. */
 const ERASE_EVERY = 5_000;
@@ -89,6 +91,18 @@ export function openStore(path: string, { create }: { create: boolean }): Store 
   };
 }
 
+/** Reads an access token by the id in its text. It uses a prepared statement, because each request over HTTP asks. */
+function tokenReader(connection: Connection): (tokenId: string) => Token | undefined {
+  const byId = connection.prepare<[string], Selectable<Schema["tokens"]>>(
+    "SELECT * FROM tokens WHERE token_id = ?",
+  );
+  return (tokenId) =>
+    translated(() => {
+      const row = byId.get(tokenId);
+      return row && toToken(row);
+    });
+}
+
 /** @returns false when another process or an open snapshot holds the log */
 function truncateLog(connection: Connection): boolean {
   const [result] = connection.pragma("wal_checkpoint(TRUNCATE)") as Array<{ busy: number }>;
@@ -111,7 +125,7 @@ function openConnections(path: string, create: boolean): [Connection, Connection
   const writer = openConnection(path, { readonly: false });
   try {
     migrate(writer, path);
-    writer.pragma("busy_timeout = 0"); // patiently() waits instead and blocks nobody
+    writer.pragma("busy_timeout = 0"); // retryWhileBusy() waits instead and blocks nobody
   } catch (error) {
     writer.close();
     throw error;

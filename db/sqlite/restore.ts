@@ -3,21 +3,13 @@ import { existsSync, readdirSync, realpathSync, rmSync } from "node:fs";
 import { copyFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Kysely } from "kysely";
-import { MailError } from "../src/mail/error.ts";
+import { MailError } from "../../src/mail/error.ts";
+import { HiddenDomains } from "../hidden-domains.ts";
+import type { Schema } from "../schema.ts";
 import { createNew, isInUse, refuseItself } from "./backup.ts";
-import {
-  type Connection,
-  isDamage,
-  isDatabaseFile,
-  migrate,
-  noDatabase,
-  openConnection,
-  translated,
-  unavailable,
-} from "./file.ts";
-import { HiddenDomains } from "./hidden-domains.ts";
+import { type Connection, isDatabaseFile, migrate, noDatabase, openConnection } from "./connection.ts";
+import { isDamage, translated, unavailable } from "./errors.ts";
 import { lockRestore } from "./restore-lock.ts";
-import type { Schema } from "./schema.ts";
 import { StagedState } from "./staged-state.ts";
 import { Transactions } from "./transactions.ts";
 
@@ -154,7 +146,7 @@ function connect(database: string, copy: string): Connection {
   try {
     migrate(connection, database);
     connection.prepare("ATTACH ? AS backup").run(copy);
-    connection.pragma("busy_timeout = 0"); // patiently() waits instead and blocks nobody
+    connection.pragma("busy_timeout = 0"); // retryWhileBusy() waits instead and blocks nobody
     return connection;
   } catch (error) {
     connection.close();
