@@ -38,6 +38,16 @@ test("the tests that the security page names exist", () => {
   expect(named.filter((name) => !isThere(name))).toEqual([]);
 });
 
+test("the tests that the table of a node's failures names exist, each by its name", () => {
+  const rows = [...textOf("docs/decisions/replica.md").matchAll(/^\|.*\| (\S+): “(.*)” \|$/gm)];
+  expect(rows.length).toBeGreaterThan(15);
+  const missing = rows.filter(([, file = "", name = ""]) => {
+    const path = join("test", file.endsWith(".sweep") ? `${file}.ts` : `${file}.test.ts`);
+    return !textOf(path).includes(name);
+  });
+  expect(missing.map(([, file, name]) => `${file}: ${name}`)).toEqual([]);
+});
+
 describe("the pages of docs/", () => {
   const docs = pages.filter((page) => page.startsWith("docs/"));
 

@@ -135,6 +135,33 @@ describe.skipIf(!daemons.available)("the daemons ask the replica", () => {
     expect(await canLogin(lab, JAN)).toBe(true);
   });
 
+  test("after a change of the schema, in one transaction, the next answers are right or temporary", async () => {
+    expect(await deliver(JAN.address)).toBe(250);
+    const smtp = await SmtpClient.open({ port: lab.ports.smtp });
+    await smtp.ehlo();
+    await smtp.mailFrom(STRANGER);
+    expect((await smtp.rcptTo(JAN.address)).code).toBe(250);
+    for (const [file, view] of [
+      ["addresses.db", "postfix_mailbox"],
+      ["logins.db", "dovecot_login"],
+    ] as const) {
+      const printed = node.sql(file, `SELECT sql FROM sqlite_schema WHERE name = '${view}'`);
+      const made = printed.slice(printed.indexOf("CREATE"));
+      node.sql(file, `BEGIN IMMEDIATE; DROP VIEW ${view}; ${made}; COMMIT`);
+    }
+    const code = async (address: string) => (await smtp.rcptTo(address)).code;
+    expect([250, 450, 451]).toContain(await code(JAN.address));
+    expect([550, 450, 451]).toContain(await code("nobody@example.nl"));
+    smtp.close();
+    const imap = await ImapClient.open({ port: lab.ports.imap });
+    const answer = await imap.login(JAN.address, JAN.password).catch((error: Error) => error.message);
+    if (answer !== undefined) expect(answer).toContain("[UNAVAILABLE]");
+    imap.close();
+    await until("a login", () => canLogin(lab, JAN));
+    await until("mail arrives", async () => (await deliver(JAN.address)) === 250);
+    expect(await deliver("nobody@example.nl")).toBe(550);
+  });
+
   test.each(["missing", "empty"])("where the logins are %s, a login fails for now", async (how) => {
     const path = join(node.out, "logins.db");
     for (const suffix of ["", "-wal", "-shm"]) renameSync(`${path}${suffix}`, `${path}${suffix}.kept`);

@@ -1,4 +1,5 @@
 /** What may happen to the files of a node: a daemon gets a right answer or none, and never a wrong one. */
+import { execFileSync } from "node:child_process";
 import { copyFileSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -6,6 +7,7 @@ import { closeReplica, isInPlace, setDamagedAside } from "../../src/node/replica
 import { hash, stateOf, user } from "./answers.ts";
 import { daemons, served } from "./folder.ts";
 import { Life } from "./life.ts";
+import { expectedOf, nodeOf, serves, startServer } from "./support.ts";
 
 const one = stateOf(1, ["example.nl"], [user("jan@example.nl"), user("piet@example.nl")]);
 const two = stateOf(
@@ -46,6 +48,68 @@ test("without the program and after it was killed, everything is served as it wa
   expect(served(life.out)).toEqual(everything);
   await life.open();
   expect(life.replica.meta).toMatchObject({ ready: 1, revision: 2 });
+});
+
+test.each(["missing", "zeroed", "empty"])(
+  "after a reboot with the -shm %s, and without the server, a question is answered right or not; then all is served as it was",
+  async (how) => {
+    const server = await startServer(two);
+    const node = nodeOf(server);
+    const { out } = node.config;
+    await node.poll();
+    for (const name of ["logins.db-shm", "addresses.db-shm"]) {
+      const path = join(out, name);
+      if (how === "missing") rmSync(path);
+      else if (how === "empty") truncateSync(path, 0);
+      else writeFileSync(path, Buffer.alloc(readFileSync(path).length));
+    }
+    expect(["fails", ["OK"]]).toContainEqual(daemons.mailbox(out, "jan@example.nl"));
+    expect(["fails", []]).toContainEqual(daemons.mailbox(out, "piet@example.nl"));
+    server.serves = (_, response) => void response.writeHead(503).end();
+    expect((await node.poll()).exitCode).toBe(75);
+    expect(serves(out)).toEqual(expectedOf(two));
+  },
+);
+
+test("after a power cut in the middle of a commit what is served is one state or the other, and never half of one", async () => {
+  const life = await Life.begin();
+  const logs = ["logins.db-wal", "addresses.db-wal"] as const;
+  const read = () => logs.map((name) => readFileSync(join(life.out, name)));
+  await life.take(one);
+  const before = read();
+  await life.take(two);
+  const after = read();
+  const atOne = { ...everything, addresses: [...one.users.keys()], logins: [...one.users.keys()] };
+  const seen = new Set<string>();
+  // The logins are on the disk before the first byte of the addresses' commit is written.
+  for (let step = 0; step <= 20; step += 1) {
+    await closeReplica(life.replica);
+    for (const [index, name] of logs.entries()) {
+      const [old = Buffer.alloc(0), whole = Buffer.alloc(0)] = [before[index], after[index]];
+      const part = Math.min(Math.max(step / 10 - index, 0), 1);
+      const length = Math.floor(old.length + (whole.length - old.length) * part);
+      writeFileSync(join(life.out, name), whole.subarray(0, length));
+      rmSync(join(life.out, name.replace("-wal", "-shm")), { force: true });
+    }
+    await life.open();
+    const found = served(life.out);
+    expect([atOne, everything]).toContainEqual(found);
+    seen.add(found.addresses.join());
+  }
+  expect(seen.size).toBe(2);
+});
+
+test("a replica of another version of the program goes on being served, and the program says what to do", async () => {
+  const server = await startServer(two);
+  const node = nodeOf(server);
+  const { out } = node.config;
+  await node.poll();
+  execFileSync("sqlite3", ["-init", "/dev/null", join(out, "logins.db"), "PRAGMA user_version = 99"]);
+  expect((await node.poll()).exitCode).toBe(78);
+  expect(node.log.at(-1)).toContain(
+    "logins.db is of version 99 of the replica: run the m25-mail-node that made it",
+  );
+  expect(serves(out)).toEqual(expectedOf(two));
 });
 
 test("files that were put in the place of the others are not believed before the server has answered", async () => {

@@ -130,7 +130,7 @@ export async function isInPlace({ folder, inodes, db }: Replica): Promise<boolea
 /** Makes `name` the state: the file of another role, or the first one. It is to be attached before the addresses. */
 export async function attachState(place: Place, replica: Replica, name: string): Promise<void> {
   await attachFile(place, replica, "state", name);
-  await makeSchema(replica.db, "state", stateId, stateSchema);
+  await makeSchema(replica.db, "state", { name, id: stateId, statements: stateSchema });
   replica.stateName = name;
   replica.meta = await readMeta(replica.db);
 }
@@ -138,7 +138,8 @@ export async function attachState(place: Place, replica: Replica, name: string):
 /** SQLite commits files in the order in which they were attached: the state first, and then what Postfix asks. */
 export async function attachAddresses(place: Place, replica: Replica): Promise<void> {
   await attachFile(place, replica, "addresses", fileNames.addresses);
-  await makeSchema(replica.db, "addresses", addressesId, addressesSchema);
+  const { addresses: name } = fileNames;
+  await makeSchema(replica.db, "addresses", { name, id: addressesId, statements: addressesSchema });
 }
 
 async function attachFile(
@@ -190,8 +191,7 @@ PRAGMA ${schema}.cache_size = -16000;`);
 async function makeSchema(
   db: Sqlite,
   schema: string,
-  id: number,
-  statements: readonly string[],
+  { name, id, statements }: { name: string; id: number; statements: readonly string[] },
 ): Promise<void> {
   const [application, version, tables] = (
     await db.run(
@@ -200,10 +200,11 @@ async function makeSchema(
   ).map(Number);
   if (tables === 0) return void (await db.run(creation(schema, id, statements)));
   if (application !== id)
-    throw new ConfigurationError(`the ${schema} file of --out is none of m25-mail-node's: remove it`);
+    throw new ConfigurationError(`${name} in --out is none of m25-mail-node's: remove it`);
   if (version !== SCHEMA_VERSION)
     throw new ConfigurationError(
-      `the ${schema} file of --out is of another version of m25-mail-node (${version})`,
+      `${name} is of version ${version} of the replica: run the m25-mail-node that made it, or delete the file with its -wal and ` +
+        "-shm, and everything is fetched anew",
     );
 }
 
