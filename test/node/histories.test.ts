@@ -48,7 +48,7 @@ describe("two servers with different histories behind one address", () => {
           status: "failing",
           reason: "returned_history",
           applied_revision: null,
-          hint: expect.stringContaining("m25-mail restore"),
+          hint: expect.arrayContaining([{ operator: "restore FILE" }]),
         });
       }
       const { out } = node.config;

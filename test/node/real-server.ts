@@ -2,6 +2,7 @@ import { writeFileSync } from "node:fs";
 import { request as ask, createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { onTestFinished } from "vitest";
+import type { Text } from "../../src/mail/text.ts";
 import { main } from "../../src/node/cli.ts";
 import type { Machine } from "../../src/node/machine.ts";
 import { startServer, type TestServer } from "../support/server.ts";
@@ -15,7 +16,7 @@ export interface Listed {
   applied_revision: number | null;
   reason: string | null;
   reason_count: number | null;
-  hint: string | null;
+  hint: Text | null;
   last_sync_at: string | null;
 }
 
