@@ -44,6 +44,24 @@ async function take(
   const { db } = replica;
   await db.run("DELETE FROM temp.incoming_domain;\nDELETE FROM temp.incoming;");
   const batch = new Batch(db, parser);
+  try {
+    await readInto(batch, replica, pieces, parser);
+    const header = parser.finish();
+    await batch.finish();
+    await proveDomains(replica, parser, header);
+    await proveSum(replica, parser, { header, sum: batch });
+    return { header };
+  } finally {
+    await batch.idle();
+  }
+}
+
+async function readInto(
+  batch: Batch,
+  replica: Replica,
+  pieces: AsyncIterable<readonly string[]>,
+  parser: AnswerParser,
+): Promise<void> {
   let whole = false;
   for await (const lines of pieces) {
     try {
@@ -56,18 +74,14 @@ async function take(
     } finally {
       // The journal of a whole state's records would fill the memory.
       if (!whole && parser.header?.kind === "snapshot") {
-        await db.run("PRAGMA temp.journal_mode = DELETE;");
+        await replica.db.run("PRAGMA temp.journal_mode = DELETE;");
         whole = true;
       }
       // A record that stands there twice comes first, and is the reason for wrong counts.
-      if (batch.isFull || parser.isRefused) await batch.flush();
+      if (parser.isRefused) await batch.finish();
+      else if (batch.isFull) await batch.flush();
     }
   }
-  const header = parser.finish();
-  await batch.flush();
-  await proveDomains(replica, parser, header);
-  await proveSum(replica, parser, { header, sum: batch });
-  return { header };
 }
 
 /** A delta must be of the state that is here; and a replayed older revision must not roll the node back. */
@@ -86,6 +100,7 @@ class Batch {
   readonly #parser: AnswerParser;
   #domainRows: unknown[][] = [];
   #userRows: unknown[][] = [];
+  #inserting: Promise<void> = Promise.resolve();
 
   constructor(db: Sqlite, parser: AnswerParser) {
     this.#db = db;
@@ -119,11 +134,30 @@ class Batch {
     ]);
   }
 
+  /** Hands the rows to SQLite, which takes them while the next ones are read. @throws RefusedAnswer for earlier ones */
   async flush(): Promise<void> {
-    await this.#insert("incoming_domain", this.#domainRows);
-    await this.#insert("incoming", this.#userRows);
+    await this.#inserting;
+    const [domains, users] = [this.#domainRows, this.#userRows];
     this.#domainRows = [];
     this.#userRows = [];
+    const insert = async (): Promise<void> => {
+      await this.#insert("incoming_domain", domains);
+      await this.#insert("incoming", users);
+    };
+    this.#inserting = insert();
+    // Whoever waits for it next hears of its error.
+    this.#inserting.catch(() => undefined);
+  }
+
+  /** @throws RefusedAnswer duplicate_record */
+  async finish(): Promise<void> {
+    await this.flush();
+    await this.#inserting;
+  }
+
+  /** Resolves once SQLite has nothing left to do, whatever came of it. */
+  async idle(): Promise<void> {
+    await this.#inserting.catch(() => undefined);
   }
 
   async #insert(table: string, rows: readonly unknown[][]): Promise<void> {
