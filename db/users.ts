@@ -55,7 +55,7 @@ export class UserTable {
     throw new MailError(
       "user_not_found",
       `There is no mailbox ${email}.`,
-      text`See its domain's with ${next("list-users", { domain })}; one that was hard-deleted is gone.`,
+      text`List the domain's mailboxes with ${next("list-users", { domain })}. A hard-deleted mailbox does not come back.`,
     );
   }
 

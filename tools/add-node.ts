@@ -9,14 +9,14 @@ import { defineTool } from "./tool.ts";
 export const addNode = defineTool({
   endpoint: "add-node",
   title: "Register a mail node",
-  description: text`Registers a machine that runs Postfix and Dovecot, and returns its sync key, shown only now. The key opens all domains and password hashes: give it, with next_step, to the person who sets the node up and to nobody else. If it is lost, the operator renews it (${operator("node rotate-key")}).`,
+  description: text`Registers a machine that runs Postfix and Dovecot, and returns its sync key, shown only now. Rather use nodes that have not joined yet. The key opens all domains and password hashes: give it, with next_step, only to the person who sets the machine up. Only the operator can renew a lost key (${operator("node rotate-key")}) or remove a node.`,
   effect: "write",
   scopes: ["nodes"],
   ofAllDomains: true,
   input: z.strictObject({
     name: NodeName,
     ip_address: Network.optional().describe(
-      "The node may call only from this IP address or CIDR range. Leave out to allow any, and behind a reverse proxy.",
+      "The node may call only from this IP address or CIDR range, as the server sees it. Leave out if unsure, and behind a home router or reverse proxy.",
     ),
   }),
   output: z.object({

@@ -8,14 +8,16 @@ import { defineTool } from "./tool.ts";
 
 export const addUser = defineTool({
   endpoint: "add-user",
-  title: "Create a mailbox",
-  description: text`Creates a mailbox in a registered domain; within a minute its owner can receive, read (IMAP) and send with the full address and this password. If a soft-deleted mailbox of this address exists, it is re-activated instead: its old mail becomes readable with the new password, the result says reactivated: true, and you must tell the person. Fails with user_exists when it is active (${next("update-password")} changes its password). It receives no other address's mail: it cannot replace an alias, a forward or a renamed address.`,
+  title: "Create or restore a mailbox",
+  description: text`Creates a mailbox in a registered domain, or brings a soft-deleted one back. Within a minute its owner can receive, read (IMAP) and send; the user name is the full address. A mailbox that comes back (reactivated: true; tell the person) has its mail and the new password; nobody can restore the old one then. Fails with user_exists if it is active. It receives no other address's mail: it cannot replace an alias, a forward or a renamed address.`,
   effect: "write",
   input: z.strictObject({
-    email: EmailAddress,
+    email: EmailAddress.meta({
+      description: "Full address, e.g. jan@example.nl. Before the @ only a-z, 0-9 and . _ -",
+    }),
     password: Password,
     quota_mb: QuotaMb.optional().describe(
-      `Size limit in MiB. Default ${defaultQuotaMb}; a re-activated mailbox keeps its own.`,
+      `MiB. Default ${defaultQuotaMb}, or the one it had.`,
     ),
   }),
   output: z.object({

@@ -18,7 +18,7 @@ export const pageFields = {
     .string()
     .max(1000)
     .optional()
-    .describe("next_cursor of the page before; leave out for the first."),
+    .describe("next_cursor of the page before."),
 };
 
 export const NextCursor = z.string().nullable().describe("Pass as cursor; null on the last page.");

@@ -6,7 +6,7 @@ import { defineTool } from "./tool.ts";
 export const listDomains = defineTool({
   endpoint: "list-domains",
   title: "List mail domains",
-  description: text`Lists the domains alphabetically, with how many mailboxes each has. ${next("list-users")} lists the mailboxes.`,
+  description: text`Lists the domains alphabetically, with how many active and inactive mailboxes each has. ${next("list-users")} lists the mailboxes.`,
   effect: "read",
   input: z.strictObject(pageFields),
   output: z.object({

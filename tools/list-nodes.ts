@@ -8,7 +8,7 @@ import { defineTool } from "./tool.ts";
 export const listNodes = defineTool({
   endpoint: "list-nodes",
   title: "List mail nodes",
-  description: text`Lists the nodes (machines that run Postfix and Dovecot). A change of revision R is live on a node whose applied_revision is at least R, except removals while its reason is removals_withheld. status: current; behind (catches up within a minute); stale (no contact for 5 minutes); failing (see its hint); never (not joined yet). If there is no node, or all are never, no node serves this mail yet: the operator must add one and join it.`,
+  description: text`Lists the nodes (machines that run Postfix and Dovecot). A change of revision R is live on a node whose applied_revision is at least R, and all changes are where it equals the result's revision; except removals while its reason is removals_withheld. status: current; behind (catches up within a minute); stale (no contact for 5 minutes); failing (see its hint); never (not joined). If no node has joined, none serves mail: join those listed (see hint) or add one. Not shown: which domains a node is limited to.`,
   effect: "read",
   scopes: ["nodes"],
   ofAllDomains: true,

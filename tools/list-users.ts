@@ -13,7 +13,7 @@ const MOST_COUNTED = 10_000;
 export const listUsers = defineTool({
   endpoint: "list-users",
   title: "List mailboxes",
-  description: text`Lists and finds mailboxes, active and inactive (soft-deleted): domain limits it to one domain, search to addresses that begin so. It knows no people's names, passwords, space used or logins: updated_at is the last change of any kind. For counts use ${next("list-domains")}.`,
+  description: text`Lists and finds mailboxes, active and inactive (soft-deleted), by domain or by the start of the address. It knows no people's names, passwords, space used or logins: updated_at is the last change of any kind. For counts use ${next("list-domains")}.`,
   effect: "read",
   input: z.strictObject({
     domain: DomainName.optional().describe("Only this domain's mailboxes."),

@@ -10,7 +10,7 @@ import { defineTool } from "./tool.ts";
 export const removeDomain = defineTool({
   endpoint: "remove-domain",
   title: "Remove a mail domain",
-  description: text`Removes a domain: the nodes stop accepting mail for it, and its inactive mailboxes go with it for good. Confirm with the person first. Fails with domain_has_active_users while any mailbox is active: whether those are removed (${next("remove-user")}) is the person's choice too.`,
+  description: text`Removes a domain and its inactive mailboxes for good: the nodes stop accepting its mail. Ask the person first. Fails with domain_has_active_users while any mailbox is active: if the person wants those gone too, remove them first (${next("remove-user")}, soft is enough).`,
   effect: "destroy",
   input: z.strictObject({ domain: DomainName }),
   output: z.object({

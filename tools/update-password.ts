@@ -9,7 +9,7 @@ import { defineTool } from "./tool.ts";
 export const updatePassword = defineTool({
   endpoint: "update-password",
   title: "Change a mailbox's password",
-  description: text`Replaces an active mailbox's password: within a minute the old one stops working, open IMAP sessions end, and mail programs need the new one. Mail keeps arriving: to block a login alone, set a random one and tell nobody. Not for inactive mailboxes: leave those, unless one is wanted back (${next("add-user")}).`,
+  description: text`Replaces an active mailbox's password: within a minute the old one stops working, open IMAP sessions end, and mail programs need the new one. Mail keeps arriving: to block only the login, set a random one and tell nobody. Not for inactive mailboxes: leave those, unless one is wanted back (${next("add-user")}).`,
   effect: "write",
   replaces: true,
   input: z.strictObject({ email: EmailAddress, password: Password }),

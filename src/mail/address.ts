@@ -98,11 +98,11 @@ export function parseAddress(text: string): Address {
   // Check before lower-casing: the Kelvin sign (U+212A) lower-cases to ASCII k, which is another person's mailbox.
   // biome-ignore lint/suspicious/noControlCharactersInRegex: the range is ASCII, whole
   if (!/^[\x00-\x7f]*$/.test(typed)) {
-    refuse("The local part (before the @) must be ASCII.", LOCAL_PART_HINT);
+    refuse("The local part (before the @) has a letter that is not allowed.", LOCAL_PART_HINT);
   }
   const localPart = typed.toLowerCase();
   const problem = localPartProblem(localPart);
-  if (problem !== undefined) refuse(problem, LOCAL_PART_HINT);
+  if (problem !== undefined) refuse(problem, localPart.includes("+") ? PLUS_HINT : LOCAL_PART_HINT);
   const domain = parseDomain(text.slice(at + 1));
   const email = `${localPart}@${domain}`;
   if (email.length > MAX_ADDRESS) {
@@ -112,14 +112,17 @@ export function parseAddress(text: string): Address {
 }
 
 const LOCAL_PART_HINT =
-  "Ask the person for another one, such as jan.jansen@example.nl. " +
-  "Plus-addresses (jan+shop@example.nl) need no mailbox of their own: they reach jan@example.nl.";
+  "Ask the person for one of a-z, 0-9, dots, hyphens and underscores, such as marie.curie@example.nl for Marie Curie, " +
+  "joerg or jorg for jörg, obrien for o'brien.";
+
+const PLUS_HINT =
+  "A plus-address needs no mailbox of its own: jan+shop@example.nl reaches jan@example.nl, once that exists.";
 
 function localPartProblem(localPart: string): string | undefined {
   if (localPart === "") return "The local part (before the @) is empty.";
   if (localPart.length > MAX_LOCAL_PART) return `The local part has at most ${MAX_LOCAL_PART} characters.`;
   if (!/^[a-z0-9._-]+$/.test(localPart)) {
-    return "The local part (before the @) has only letters, digits, dots, hyphens and underscores.";
+    return "The local part (before the @) has a character that is not allowed.";
   }
   if (localPart.startsWith(".") || localPart.endsWith(".") || localPart.includes("..")) {
     return "The local part has no leading, trailing or doubled dot.";

@@ -29,7 +29,7 @@ export const EmailAddress = parsed(parseAddress, { max: 254 }, "Full address, e.
 export const SearchedAddress = parsed(
   parseAddressStart,
   { max: 254 },
-  "Start of the address, in any case, e.g. jan, or jan@example.",
+  "Start of the address, e.g. jan or jan@example; devries does not find jan.devries@.",
 );
 
 /** Marked `writeOnly`: logs, the audit log and all output leave such fields out. */
@@ -42,7 +42,7 @@ function password(least: number, description: string) {
 
 export const Password = password(
   8,
-  "8 characters to 72 bytes of UTF-8. Ask for one, or make a random one of 16 characters, another for each mailbox, and tell it once.",
+  "8 characters to 72 bytes: the person's, or 16 random characters, told once. Each mailbox gets its own.",
 );
 
 /** Longer than a mailbox's password: the sign-in page is open to the internet, and this password opens everything. */

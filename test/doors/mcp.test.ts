@@ -263,6 +263,8 @@ test("a client limited to some domains is told so at once and sees no tool for a
   for (const { instructions } of [greeting, all]) {
     expect(instructions).toMatch(/user set-quota.*never remove and re-create/);
     expect(instructions).toMatch(/Ask the person before hard_delete: true and m25_mail_remove_domain/);
+    // Claude Code cuts off what follows.
+    expect(instructions.length).toBeLessThanOrEqual(2048);
     expect(instructions).toMatch(/no renaming, aliases.*: say so, and make no mailbox instead/);
   }
   const { tools } = message((await postMcp(server, rpc("tools/list"), as)).body).result as {

@@ -41,6 +41,8 @@ const refused: ReadonlyArray<[endpoint: string, input: object, principal?: Princ
   ["add-user", { email: jan, password }],
   ["add-user", { email: "jan@other.nl", password }],
   ["add-user", { email: "o'brien@example.nl", password }],
+  ["add-user", { email: "jörg@example.nl", password }],
+  ["add-user", { email: "jan+shop@example.nl", password }],
   ["add-user", { email: "jan", password: "short" }],
   ["add-user", { email: "kees@example.nl", password: "password" }],
   ["add-user", { email: "kees@example.nl", password, quota_mb: 0, colour: 1 }],
