@@ -131,6 +131,16 @@ export class NodeTable {
     return rows[0]?.found === 1;
   }
 
+  /** How many nodes may have this domain, and how many of those have ever called. */
+  async countsFor(domain: string): Promise<{ added: number; joined: number }> {
+    const { rows } = await sql<{ added: number; joined: number }>`
+      SELECT COUNT(*) AS added, COUNT(contacts.at) AS joined
+      FROM nodes LEFT JOIN contacts ON contacts.node_id = nodes.id
+      WHERE nodes.domains IS NULL OR ${domain} IN (SELECT value FROM json_each(nodes.domains))
+    `.execute(this.#db);
+    return rows[0] ?? { added: 0, joined: 0 };
+  }
+
   /** Whether a node that may have this domain said last that it withholds removals. */
   async withholdsFor(domain: string): Promise<boolean> {
     const { rows } = await sql<{ found: number }>`SELECT EXISTS (

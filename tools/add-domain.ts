@@ -31,7 +31,8 @@ function toolFor(refuse: (domain: string) => Promise<void>): Tool {
         .describe("Registered domains that differ by one typo: ask the person which is meant."),
       ...liveFields,
     }),
-    async run({ tables, at }, { domain }) {
+    async run(context, { domain }) {
+      const { tables, at } = context;
       await refuse(domain);
       const { name, createdAt } = await tables.domains.add(domain, at);
       const similar = await tables.domains.named(nearNames(name), MOST_SIMILAR);
@@ -39,7 +40,7 @@ function toolFor(refuse: (domain: string) => Promise<void>): Tool {
         domain: name,
         created_at: createdAt,
         ...(similar.length > 0 && { similar_to: similar }),
-        ...(await liveness(tables, at, name)),
+        ...(await liveness(context, name)),
       };
     },
   });

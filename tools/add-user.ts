@@ -16,9 +16,7 @@ export const addUser = defineTool({
       description: "Full address, e.g. jan@example.nl. Before the @ only a-z, 0-9 and . _ -",
     }),
     password: Password,
-    quota_mb: QuotaMb.optional().describe(
-      `MiB. Default ${defaultQuotaMb}, or the one it had.`,
-    ),
+    quota_mb: QuotaMb.optional().describe(`MiB. Default ${defaultQuotaMb}, or the one it had.`),
   }),
   output: z.object({
     email: z.string(),
@@ -28,7 +26,8 @@ export const addUser = defineTool({
     created_at: Timestamp,
     ...liveFields,
   }),
-  async run({ tables, at, passwordHash }, { email: address, quota_mb }) {
+  async run(context, { email: address, quota_mb }) {
+    const { tables, at, passwordHash } = context;
     const domain = await tables.domains.get(
       address.domain,
       text`It may be a typo: compare with ${next("list-domains")}, and ask the person. Register it with ${next("add-domain")} only if it is meant.`,
@@ -52,7 +51,7 @@ export const addUser = defineTool({
       active: user.active,
       reactivated: existing !== undefined,
       created_at: user.createdAt,
-      ...(await liveness(tables, at, user.domain)),
+      ...(await liveness(context, user.domain)),
     };
   },
 });

@@ -14,11 +14,7 @@ export const Words = z
 /** Input fields of every list. */
 export const pageFields = {
   limit: z.int().min(1).max(1000).default(100).describe("Entries per page at most."),
-  cursor: z
-    .string()
-    .max(1000)
-    .optional()
-    .describe("next_cursor of the page before."),
+  cursor: z.string().max(1000).optional().describe("next_cursor of the page before."),
 };
 
 export const NextCursor = z.string().nullable().describe("Pass as cursor; null on the last page.");

@@ -3,12 +3,22 @@ import type { Domain } from "../db/domains.ts";
 import type { Tables } from "../db/store.ts";
 import type { User, UserPosition } from "../db/user-rows.ts";
 import { DomainName, SearchedAddress } from "../src/mail/schemas.ts";
-import { next, text } from "../src/mail/text.ts";
-import { decodeCursor, encodeCursor, foreignCursor, NextCursor, pageFields, Timestamp } from "./fields.ts";
+import { field, next, text } from "../src/mail/text.ts";
+import {
+  decodeCursor,
+  encodeCursor,
+  foreignCursor,
+  NextCursor,
+  pageFields,
+  Timestamp,
+  Words,
+} from "./fields.ts";
 import { defineTool } from "./tool.ts";
 
 /** Matches of a search to count. Counting more would take time that grows with the data. */
 const MOST_COUNTED = 10_000;
+
+const NOTHING_FOUND = text`No address begins so. Only the start is searched: devries does not find jan.devries@. A domain with letters such as ü must be written out. To look further, list the mailboxes without ${field("search")}.`;
 
 export const listUsers = defineTool({
   endpoint: "list-users",
@@ -31,6 +41,7 @@ export const listUsers = defineTool({
       }),
     ),
     total: z.int().describe(`On all pages. With search, ${MOST_COUNTED} means at least so many.`),
+    note: Words.optional().describe("How to look further; only if a search finds nothing."),
     next_cursor: NextCursor,
   }),
   async run({ tables }, { domain, search, limit, cursor }) {
@@ -44,12 +55,14 @@ export const listUsers = defineTool({
         : await tables.users.startingWith(search, domain).page(limit + 1, after);
     const page = found.slice(0, limit);
     const last = found.length > limit ? page.at(-1) : undefined;
+    const total =
+      search === undefined
+        ? await listed(tables, within)
+        : await tables.users.startingWith(search, domain).count(MOST_COUNTED);
     return {
       users: page.map(shown),
-      total:
-        search === undefined
-          ? await listed(tables, within)
-          : await tables.users.startingWith(search, domain).count(MOST_COUNTED),
+      total,
+      ...(search !== undefined && total === 0 && { note: NOTHING_FOUND }),
       next_cursor: last === undefined ? null : encodeCursor([...searched, last.domain, last.localPart]),
     };
   },

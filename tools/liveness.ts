@@ -1,6 +1,9 @@
 import * as z from "zod";
-import type { Tables } from "../db/store.ts";
+import { next, type Text, text } from "../src/mail/text.ts";
+import { Words } from "./fields.ts";
 import { STALE_AFTER } from "./node-condition.ts";
+import type { Principal } from "./principal.ts";
+import type { ToolContext } from "./tool.ts";
 
 /** Result fields of every change: when nodes serve it. */
 export const liveFields = {
@@ -10,17 +13,39 @@ export const liveFields = {
     .describe(
       "Live on nodes whose applied_revision is at least this; null if your access is limited to some domains.",
     ),
-  note: z.string().optional().describe("Why this is not live soon; absent if nodes call."),
+  note: Words.optional().describe("Why this is not live soon; absent if nodes call."),
 };
 
-const NOT_SERVED =
-  "Stored, but not live: no node that may serve this domain has called in the last 5 minutes. Tell the person so; the " +
-  "operator must add a node, or mend the ones there are.";
+const NOT_CALLED =
+  "Stored, but not live: no node (mail server) for this domain has called in the last 5 minutes. Until one does, a node may " +
+  "still take an old password, and mail for what was removed. Tell the person once.";
+
+/** How many nodes may serve a domain, and how many of those have ever called. */
+export interface NodeCounts {
+  added: number;
+  joined: number;
+}
 
 /** The revision after a change of this domain, with a note while no node would serve it within a minute. */
-export async function liveness({ state, nodes }: Tables, at: string, domain: string) {
+export async function liveness({ tables: { state, nodes }, at, principal }: ToolContext, domain: string) {
   const now = Date.parse(at);
   const [from, to] = [now - STALE_AFTER, now + STALE_AFTER].map((time) => new Date(time).toISOString());
-  const isServed = await nodes.callsFor(domain, String(from), String(to));
-  return { revision: await state.revision(), ...(!isServed && { note: NOT_SERVED }) };
+  const revision = await state.revision();
+  if (await nodes.callsFor(domain, String(from), String(to))) return { revision };
+  return { revision, note: notLive(await nodes.countsFor(domain), principal) };
+}
+
+/** Why a change is not live soon, and what this caller can do about it. */
+export function notLive({ added, joined }: NodeCounts, { domains, scopes }: Principal): Text {
+  // A caller limited to some domains may not learn which nodes there are.
+  if (domains !== undefined || !scopes.has("nodes")) {
+    return text`${NOT_CALLED} The operator sees to it.`;
+  }
+  if (added === 0) {
+    return text`Stored, but not live: there is no node (mail server) for this domain yet. Tell the person once. To add one: ${next("add-node")}.`;
+  }
+  if (joined === 0) {
+    return text`Stored, but not live: no node (mail server) for this domain has joined yet. Tell the person once. How to join those that were added: ${next("list-nodes")}.`;
+  }
+  return text`${NOT_CALLED} Next step: ${next("list-nodes")}.`;
 }

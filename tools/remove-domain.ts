@@ -18,13 +18,14 @@ export const removeDomain = defineTool({
     removed_inactive_users: z.int().describe("How many inactive mailboxes went with it."),
     ...liveFields,
   }),
-  async run({ tables, at }, { domain }) {
+  async run(context, { domain }) {
+    const { tables, at } = context;
     const found = await removable(tables, domain);
     await tables.domains.remove(found, at);
     return {
       domain,
       removed_inactive_users: found.inactiveUserCount,
-      ...(await liveness(tables, at, domain)),
+      ...(await liveness(context, domain)),
     };
   },
   async loss({ tables }, { domain }) {

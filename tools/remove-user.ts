@@ -1,14 +1,12 @@
 import * as z from "zod";
 import { EmailAddress } from "../src/mail/schemas.ts";
-import { next, text } from "../src/mail/text.ts";
+import { next, operator, text } from "../src/mail/text.ts";
 import { Timestamp } from "./fields.ts";
 import { liveFields, liveness } from "./liveness.ts";
 import { defineTool } from "./tool.ts";
 
 /** Where a node withholds removals every later one waits there too, but for its login. */
-const WITHHELD =
-  "Its password stops working and its sessions end within a minute, but a node still takes mail for the address: removals wait " +
-  "there until an operator accepts them (m25-mail node accept). Tell the person so.";
+const WITHHELD = text`Its password stops working and its sessions end within a minute, but a node still takes mail for the address: removals wait there until the operator accepts them (${operator("node accept")}). Tell the person.`;
 
 export const removeUser = defineTool({
   endpoint: "remove-user",
@@ -32,7 +30,8 @@ export const removeUser = defineTool({
     ),
     ...liveFields,
   }),
-  async run({ tables, at, settings }, { email, hard_delete }) {
+  async run(context, { email, hard_delete }) {
+    const { tables, at, settings } = context;
     const user = await tables.users.get(email);
     if (hard_delete) await tables.users.remove(user, at);
     else if (user.active) await tables.users.update(user, { active: false }, at);
@@ -43,7 +42,7 @@ export const removeUser = defineTool({
       already_inactive: !user.active,
       ...(days !== undefined && { purge_at: daysAfter(user.active ? at : user.updatedAt, days) }),
       ...((await tables.nodes.withholdsFor(user.domain)) && { note: WITHHELD }),
-      ...(await liveness(tables, at, user.domain)),
+      ...(await liveness(context, user.domain)),
     };
   },
   async loss({ tables }, { email, hard_delete }) {

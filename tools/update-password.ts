@@ -14,10 +14,11 @@ export const updatePassword = defineTool({
   replaces: true,
   input: z.strictObject({ email: EmailAddress, password: Password }),
   output: z.object({ email: z.string(), updated_at: Timestamp, ...liveFields }),
-  async run({ tables, at, passwordHash }, { email }) {
+  async run(context, { email }) {
+    const { tables, at, passwordHash } = context;
     const user = await tables.users.get(email);
     refuseInactive(user);
     const { updatedAt } = await tables.users.update(user, { passwordHash }, at);
-    return { email: user.email, updated_at: updatedAt, ...(await liveness(tables, at, user.domain)) };
+    return { email: user.email, updated_at: updatedAt, ...(await liveness(context, user.domain)) };
   },
 });

@@ -211,6 +211,14 @@ test("arguments that are not an object are invalid input, in the answer and in t
   });
 });
 
+test("a change that no node serves says so in the names of the tools", async () => {
+  const server = await startServer();
+  const adding = rpc("tools/call", { name: "m25_mail_add_domain", arguments: { domain: "example.nl" } });
+  expect(message((await postMcp(server, adding)).body).result).toMatchObject({
+    structuredContent: { note: expect.stringMatching(/not live.*m25_mail_add_node/) },
+  });
+});
+
 test("a call without a tool's name gets the list of tools", async () => {
   const server = await startServer();
   for (const params of [{}, { arguments: {} }, { name: 5, arguments: {} }, { name: null }]) {

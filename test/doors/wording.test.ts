@@ -12,6 +12,7 @@ import { plainly, type Text, worded } from "../../src/mail/text.ts";
 import { reportReasons } from "../../src/sync/report.ts";
 import { unconfirmed } from "../../tools/call.ts";
 import { tools } from "../../tools/index.ts";
+import { type NodeCounts, notLive } from "../../tools/liveness.ts";
 import { nodeStatuses } from "../../tools/node-condition.ts";
 import { nodeHint, serverReasons } from "../../tools/node-hints.ts";
 import { operator, type Principal } from "../../tools/principal.ts";
@@ -113,6 +114,20 @@ function nodeHints(): Array<[situations: string, hint: Text]> {
   return [...found.values()];
 }
 
+/** The note of a change that no node serves soon, for a caller who may add nodes and for one who may not. */
+function notes(words: (said: Text) => string): string[] {
+  const cases: ReadonlyArray<[situation: string, counts: NodeCounts]> = [
+    ["no node", { added: 0, joined: 0 }],
+    ["none has joined", { added: 2, joined: 0 }],
+    ["none calls", { added: 2, joined: 1 }],
+  ];
+  return cases.flatMap(([situation, counts]) =>
+    [operator("cli"), tenant].map(
+      (principal) => `a change, ${situation}, ${principal.name}\n  ${words(notLive(counts, principal))}\n`,
+    ),
+  );
+}
+
 const doors: ReadonlyArray<[name: string, words: (said: Text) => string]> = [
   ["mcp", overMcp],
   ["rest", overRest],
@@ -125,7 +140,7 @@ test.each(doors)("the tools' texts for %s are those of the golden file", async (
     ([call, { code, detail, hint }]) => `${call}\n  ${code}: ${words(detail)}\n  ${words(hint)}\n`,
   );
   const hints = nodeHints().map(([situations, hint]) => `list-nodes: ${situations}\n  ${words(hint)}\n`);
-  const text = [...described, ...hints, ...answers].join("\n");
+  const text = [...described, ...notes(words), ...hints, ...answers].join("\n");
   await expect(text).toMatchFileSnapshot(`golden/${name}.txt`);
   for (const [, command = ""] of text.matchAll(/\bm25-mail ([a-z]+(?: [a-z-]+)*)/g)) {
     expect(

@@ -13,7 +13,7 @@ test("a mailbox is created in a registered domain, with the default quota", asyn
     reactivated: false,
     created_at: "2026-03-01T12:00:00.000Z",
     revision: 2,
-    note: expect.any(String),
+    note: expect.any(Array),
   });
 });
 

@@ -1,4 +1,7 @@
 import { expect, test } from "vitest";
+import { plainly, type Text, worded } from "../../src/mail/text.ts";
+import { operator, type Principal } from "../../tools/principal.ts";
+import { endpointsIn } from "../support/reply.ts";
 import { PASSWORD, type TestStore, testStore } from "../support/store.ts";
 
 const NOON = Date.parse("2026-03-01T12:00:00Z");
@@ -35,7 +38,39 @@ test.each([
 ])("while %s, each change says that it is not live", async (_what, called) => {
   const { must } = await withNode(called);
   for (const [endpoint, input] of changes) {
-    expect(await must(endpoint, input), endpoint).toMatchObject({ note: expect.stringMatching(/not live/) });
+    expect(await must(endpoint, input), endpoint).toMatchObject({
+      note: expect.arrayContaining([expect.stringMatching(/not live/)]),
+    });
+  }
+});
+
+test("the note leads to what this caller can do: add the first node, join those that were added, or ask the operator", async () => {
+  const everything = operator("cli");
+  const writer: Principal = { ...everything, scopes: new Set(["write"]) };
+  const tenant: Principal = { ...everything, domains: new Set(["example.nl"]) };
+  const cases: ReadonlyArray<[made: TestStore, endpoint: string, says: RegExp]> = [
+    [await withNode(0, { domains: ["other.nl"] }), "add-node", /there is no node/],
+    [await withNode(undefined), "list-nodes", /has joined yet/],
+    [await withNode(6), "list-nodes", /an old password/],
+  ];
+  for (const [{ run }, endpoint, says] of cases) {
+    const noteFor = async (principal: Principal) => {
+      const outcome = await run(
+        "add-user",
+        { email: `${principal.scopes.size}${principal.domains?.size}@example.nl`, password: PASSWORD },
+        principal,
+      );
+      if (!outcome.ok) throw outcome.error;
+      return outcome.value.note as Text;
+    };
+    const note = await noteFor(everything);
+    expect(worded(note, plainly)).toMatch(says);
+    expect(endpointsIn(note)).toEqual([endpoint]);
+    for (const principal of [writer, tenant]) {
+      const theirs = await noteFor(principal);
+      expect(endpointsIn(theirs)).toEqual([]);
+      expect(worded(theirs, plainly)).toMatch(/The operator/);
+    }
   }
 });
 
@@ -68,8 +103,9 @@ test("where a node of the domain withholds removals, a removal says that the log
     } as const;
     await store.write(({ nodes }) => nodes.recordReport(1, withheld, new Date(NOON).toISOString()));
     const { note } = await must("remove-user", jan);
-    if (domains[0] === "other.nl") expect(note).toMatch(/not live/);
-    else expect(note).toMatch(/^Its password stops working .* still takes mail for the address/);
+    const words = worded(note as Text, plainly);
+    if (domains[0] === "other.nl") expect(words).toMatch(/not live/);
+    else expect(words).toMatch(/^Its password stops working .* still takes mail for the address/);
   }
 });
 

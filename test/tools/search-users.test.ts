@@ -150,7 +150,7 @@ test("a refused search is recorded as it was meant", async () => {
   expect(entries.at(-1)?.arguments).toEqual({ search: "jan@xn--bro-hoa" });
 });
 
-test("inactive mailboxes are found too, and a search without matches is an empty list", async () => {
+test("inactive mailboxes are found too, and a search without matches is an empty list that says so", async () => {
   const { must } = await populated();
   expect(await must("list-users", { search: "jan@a.nl" })).toMatchObject({
     users: [{ email: "jan@a.nl", active: false }],
@@ -160,6 +160,9 @@ test("inactive mailboxes are found too, and a search without matches is an empty
   for (const search of ["zz", "jan@z", "jan@a.nl.x", "jan@a..nl"]) {
     expect(await must("list-users", { search })).toMatchObject({ users: [], total: 0 });
   }
+  const empty = await must("list-users", { search: "jansen" });
+  expect(empty.note).toContainEqual({ field: "search" });
+  expect(await must("list-users", { search: "jan" })).not.toHaveProperty("note");
   expect(await must("list-users", { search: "jan@ab", domain: "a.nl" })).toMatchObject({ total: 0 });
 });
 

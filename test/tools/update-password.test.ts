@@ -18,7 +18,7 @@ test("a new password changes nothing else of the mailbox", async () => {
     ...jan,
     updated_at: "2026-03-01T13:00:00.000Z",
     revision: 3,
-    note: expect.any(String),
+    note: expect.any(Array),
   });
   toolOf("update-password").output.strict().parse(updated);
   expect(row()).toEqual({

@@ -11,7 +11,8 @@ export const restoreUser = defineTool({
   effect: "write",
   input: z.strictObject({ email: EmailAddress }),
   output: z.object({ email: z.string(), active: z.boolean(), ...liveFields }),
-  async run({ tables, at }, { email }) {
+  async run(context, { email }) {
+    const { tables, at } = context;
     const user = await tables.users.get(email);
     if (user.active) {
       throw new MailError(
@@ -21,6 +22,6 @@ export const restoreUser = defineTool({
       );
     }
     await tables.users.update(user, { active: true }, at);
-    return { email: user.email, active: true, ...(await liveness(tables, at, user.domain)) };
+    return { email: user.email, active: true, ...(await liveness(context, user.domain)) };
   },
 });

@@ -11,10 +11,11 @@ export const setQuota = defineTool({
   effect: "write",
   input: z.strictObject({ email: EmailAddress, quota_mb: QuotaMb }),
   output: z.object({ email: z.string(), quota_mb: z.int(), ...liveFields }),
-  async run({ tables, at }, { email, quota_mb }) {
+  async run(context, { email, quota_mb }) {
+    const { tables, at } = context;
     const user = await tables.users.get(email);
     refuseInactive(user);
     if (user.quotaMb !== quota_mb) await tables.users.update(user, { quotaMb: quota_mb }, at);
-    return { email: user.email, quota_mb, ...(await liveness(tables, at, user.domain)) };
+    return { email: user.email, quota_mb, ...(await liveness(context, user.domain)) };
   },
 });
