@@ -14,11 +14,11 @@ const CRYPT: readonly (readonly [id: RegExp, scheme: string, form: RegExp])[] = 
   [/^\$argon2i\$/, "ARGON2I", argon2("argon2i")],
 ];
 
-/** Up to 64 MiB and 10 passes: Dovecot's process for logins has 256 MiB by default. */
+/** Up to 64 MiB, 10 passes and 4 lanes: Dovecot's process for logins has 256 MiB by default. */
 function argon2(id: string): RegExp {
   const memory = "m=([1-9]\\d{0,3}|[1-5]\\d{4}|6[0-4]\\d{3}|65[0-4]\\d{2}|655[0-2]\\d|6553[0-6])";
   return new RegExp(
-    `^\\$${id}\\$v=19\\$${memory},t=([1-9]|10),p=1\\$[A-Za-z0-9+/]{11,86}\\$[A-Za-z0-9+/]{16,86}$`,
+    `^\\$${id}\\$v=19\\$${memory},t=([1-9]|10),p=[1-4]\\$[A-Za-z0-9+/]{11,86}\\$[A-Za-z0-9+/]{16,86}$`,
   );
 }
 

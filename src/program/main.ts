@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { backUp } from "../../db/sqlite/backup.ts";
+import { exportState } from "../../db/sqlite/export.ts";
 import { restore } from "../../db/sqlite/restore.ts";
 import { openStore } from "../../db/sqlite/store.ts";
 import { toolsFor } from "../../tools/authorise.ts";
@@ -46,6 +47,8 @@ async function main(words: string[]): Promise<number> {
       return backupCommand(usage, argv);
     case "restore":
       return restoreCommand(usage, argv);
+    case "export":
+      return exportCommand(usage, argv);
     default:
       return databaseCommand(words);
   }
@@ -159,6 +162,20 @@ async function restoreCommand(usage: Usage, argv: readonly string[]): Promise<nu
     `${db} has the content of ${file}, as a new history. Domains: ${domains}, mailboxes: ${mailboxes} (soft-deleted: ${softDeleted}), last change: ${changedAt ?? "none"}`,
   );
   return exitCodes.done;
+}
+
+async function exportCommand(usage: Usage, argv: readonly string[]): Promise<number> {
+  const { values } = parseArguments(usage, argv);
+  const { db, file } = databaseAndFile(usage, argv);
+  const store = openStore(db, { create: false });
+  try {
+    const options = { withHashes: values["with-hashes"] === true, at: new Date().toISOString() };
+    const { domains, mailboxes } = await exportState(store, file, options);
+    log.info(`${file} has the domains (${domains}) and mailboxes (${mailboxes}) of ${db}`);
+    return exitCodes.done;
+  } finally {
+    await store.close();
+  }
 }
 
 function databaseAndFile(usage: Usage, argv: readonly string[]): { db: string; file: string } {

@@ -201,7 +201,7 @@ test("the help of call lists the nine operations, one a line, also after an unkn
   expect(byItsOtherName.stdout).not.toContain("m25_mail_");
 });
 
-const atTheServer = usages.filter(({ name }) => !/^(serve|stdio|call|backup|restore)$/.test(name));
+const atTheServer = usages.filter(({ name }) => !/^(serve|stdio|call|backup|restore|export)$/.test(name));
 
 /** Returns the words of a command line, without flags. */
 function wordsOf({ name, takes = "" }: Usage): string[] {

@@ -7,14 +7,15 @@ import { m25mail, serveProcess } from "../support/program.ts";
 import { temporaryFolder } from "../support/store.ts";
 import type { Dovecot } from "./dovecot.ts";
 import { type MailLab, startMailLab } from "./lab.ts";
+import { canLogin } from "./mailbox.ts";
 import { run } from "./processes.ts";
 
-export const SAMPLES = join(import.meta.dirname, "../samples/import");
+const SAMPLES = join(import.meta.dirname, "../samples/import");
 
 const NODE = join(import.meta.dirname, "../../dist/m25-mail-node.mjs");
 
 /** The arguments of `import` for each sample. */
-export const imports: readonly (readonly string[])[] = [
+const imports: readonly (readonly string[])[] = [
   ["dovecot-passwd-file/users", "--from", "passwd-file"],
   ["postfixadmin/postfix.mysql.sql", "--from", "postfixadmin"],
   ["mailcow/mailcow.mysql.sql", "--from", "mailcow"],
@@ -26,16 +27,20 @@ export const imports: readonly (readonly string[])[] = [
   ["csv/plain-semicolon-hashes.csv", "--from", "csv"],
 ];
 
+/** Hashes with the least and the most cost that is taken: a login takes up to seconds. */
+const edges = ["edges/users", "--from", "passwd-file"];
+
 /** The passwords behind the samples' hashes, by address. */
-export const passwords: ReadonlyMap<string, string> = new Map(
-  readFileSync(join(SAMPLES, "passwords.tsv"), "utf8")
-    .trimEnd()
-    .split("\n")
-    .slice(1)
-    .map((line) => {
-      const [address = "", , password = ""] = line.split("\t");
-      return [address, password];
-    }),
+const passwords: ReadonlyMap<string, string> = new Map(
+  ["passwords.tsv", "edges/passwords.tsv"].flatMap((file) =>
+    readFileSync(join(SAMPLES, file), "utf8")
+      .trimEnd()
+      .split("\n")
+      .map((line): [string, string] => {
+        const [address = "", , password = ""] = line.split("\t");
+        return [address, password];
+      }),
+  ),
 );
 
 export interface Imported {
@@ -48,7 +53,11 @@ export interface Imported {
   sync(): Promise<void>;
 }
 
-/** Imports all samples into a new database and starts the daemons of a node that has fetched them. */
+/**
+ * Imports all samples into a new database and starts the daemons of a node that has fetched them.
+ *
+ * @param dovecot tries the costly hashes too, with this Dovecot
+ */
 export async function importSamples(dovecot?: Dovecot): Promise<Imported> {
   const folder = temporaryFolder();
   mkdirSync(join(folder, "server"));
@@ -56,7 +65,7 @@ export async function importSamples(dovecot?: Dovecot): Promise<Imported> {
   const { url } = await serveProcess(database);
   const shell = (...args: string[]) => m25mail([...args, "--db", database]);
   const mailboxes: Planned[] = [];
-  for (const [files = "", ...flags] of imports) {
+  for (const [files = "", ...flags] of dovecot === undefined ? imports : [...imports, edges]) {
     const paths = files.split(" ").map((file) => join(SAMPLES, file));
     const { code, stdout, stderr } = await shell(
       "import",
@@ -81,4 +90,36 @@ export async function importSamples(dovecot?: Dovecot): Promise<Imported> {
   onTestFinished(() => lab.stop());
   const daemons = ["--dovecot-config", lab.dovecotConfig, "--postfix-config", lab.postfixConfigDir];
   return { mailboxes, lab, shell, sync: () => poll(...daemons) };
+}
+
+/**
+ * Everybody whose mailbox was taken can log in with the password that was there, and nobody else can; a mailbox that was
+ * inactive there once it is restored.
+ */
+export async function expectLogins(imported: Imported): Promise<void> {
+  const known = imported.mailboxes.filter(({ name }) => passwords.has(name));
+  expect(known.length).toBeGreaterThan(35);
+  const inactive = known.filter(({ reason }) => reason?.includes("inactive")).map(({ name }) => name);
+  expect(inactive).toEqual(["dirk@bakkerij.example", "sjaan@fiets.example"]);
+  const taken = known.filter(({ outcome }) => outcome === "taken").map(({ name }) => name);
+  const active = taken.filter((name) => !inactive.includes(name));
+  const names = known.map(({ name }) => name);
+  expect(await whoLogsIn(imported, names)).toEqual(active);
+  for (const address of active.slice(0, 3)) {
+    expect(await canLogin(imported.lab, { address, password: "wrong" })).toBe(false);
+  }
+
+  for (const name of inactive) {
+    expect(await imported.shell("user", "restore", name)).toMatchObject({ code: 0 });
+  }
+  await imported.sync();
+  expect(await whoLogsIn(imported, inactive)).toEqual(inactive);
+}
+
+/** The addresses that can log in with the password behind their hash. */
+async function whoLogsIn({ lab }: Imported, addresses: readonly string[]): Promise<string[]> {
+  const able = await Promise.all(
+    addresses.map((address) => canLogin(lab, { address, password: passwords.get(address) ?? "" })),
+  );
+  return addresses.filter((_, at) => able[at]);
 }

@@ -132,6 +132,17 @@ export const usages: readonly Usage[] = [
     settings: "password",
   },
   {
+    name: "export",
+    takes: "FILE",
+    does: "domains and mailboxes to a new file, which import --from csv reads",
+    flags: {
+      "with-hashes": {
+        placeholder: "",
+        help: "their passwords' hashes too; without them, each user needs a new password",
+      },
+    },
+  },
+  {
     name: "audit",
     does: "who changed what, and who was refused",
     flags: {

@@ -43,47 +43,59 @@ const HASHES = 4;
 /** Brings in the domains and mailboxes of another mail system. */
 export function importCommand(usage: Usage, argv: readonly string[]): StoreCommand {
   const { values, positionals } = parseArguments(usage, argv);
+  const isDry = values["dry-run"] === true;
   return {
     values,
     async run(runtime) {
-      const { from = "" } = values;
-      const read = readers[String(from)];
-      if (read === undefined)
-        throw new UsageError(`--from takes one of: ${Object.keys(readers).join(", ")}.`);
-      const source = within(read(positionals.map(readFile)), optionalText(values.domains));
-      if (source.mailboxes.length === 0) throw nothingFound();
-      const limit = optionalText(values["unlimited-as"]);
-      const input = {
-        from,
-        files: positionals.map((path) => basename(path)),
-        ...(limit !== undefined && { unlimited_as: Number(limit) }),
-        domains: source.domains,
-        mailbox_count: source.mailboxes.length,
-      };
-      const isDry = values["dry-run"] === true;
-      const imported = await importSource(runtime, source, input, isDry);
+      const imported = await importFiles(runtime, positionals, {
+        from: optionalText(values.from),
+        domains: optionalText(values.domains),
+        unlimitedAs: optionalText(values["unlimited-as"]),
+        isDry,
+      });
       await writeOut(reportOf(imported, { isDry, asJson: values.json === true }));
       return exitCodes.done;
     },
   };
 }
 
-/** Plans first: only the passwords of mailboxes that are taken are worth hashing. */
-async function importSource(
+export interface ImportOptions {
+  from?: string | undefined;
+  /** The only domains to take, with commas between them. */
+  domains?: string | undefined;
+  /** MiB. */
+  unlimitedAs?: string | undefined;
+  /** Only plans. */
+  isDry?: boolean;
+}
+
+/**
+ * Plans first: only the passwords of mailboxes that are taken are worth hashing.
+ *
+ * @throws UsageError for a system that nobody knows; MailError
+ */
+export async function importFiles(
   runtime: Runtime,
-  { mailboxes: found, leftOut }: Source,
-  input: Record<string, unknown>,
-  isDry: boolean,
+  paths: readonly string[],
+  { from = "", domains, unlimitedAs, isDry = false }: ImportOptions,
 ): Promise<Imported> {
-  const mailboxes = await checked(found);
-  const withPasswords = (all: readonly ImportedMailbox[]) => ({ ...input, mailboxes_with_passwords: all });
-  const plan = await operate(runtime, "planImport", withPasswords(mailboxes.map(planned)));
+  const read = readers[from];
+  if (read === undefined) throw new UsageError(`--from takes one of: ${Object.keys(readers).join(", ")}.`);
+  const source = within(read(paths.map(readFile)), domains);
+  if (source.mailboxes.length === 0 && source.domains.length === 0) throw nothingFound();
+  const { leftOut } = source;
+  const mailboxes = await checked(source.mailboxes);
+  const inputWith = (mailboxes_with_passwords: readonly ImportedMailbox[]) => ({
+    from,
+    files: paths.map((path) => basename(path)),
+    ...(unlimitedAs !== undefined && { unlimited_as: Number(unlimitedAs) }),
+    domains: source.domains,
+    mailbox_count: mailboxes.length,
+    mailboxes_with_passwords,
+  });
+  const plan = await operate(runtime, "planImport", inputWith(mailboxes.map(planned)));
   if (isDry) return { ...plan, leftOut };
-  const done = await operate(
-    runtime,
-    "importMailboxes",
-    withPasswords(await hashed(runtime, mailboxes, plan)),
-  );
+  const done = await operate(runtime, "importMailboxes", inputWith(await hashed(runtime, mailboxes, plan)));
   return { ...done, leftOut };
 }
 
