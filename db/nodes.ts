@@ -205,23 +205,23 @@ export class NodeTable {
       ipAddress?: string | null | undefined;
     },
   ): Promise<MailNode> {
-    const row = await this.#named(name);
-    if (row !== undefined && change.ipAddress !== undefined) {
+    const row = found(name, await this.#named(name));
+    if (change.ipAddress !== undefined) {
       // Earlier refusals were by the old rule; the next attempt shows whether the new one admits the node.
       await this.#db.deleteFrom("refused_contacts").where("node_id", "=", row.id).execute();
     }
-    const { role = row?.role, domains, ipAddress = row?.ip_address } = change;
+    const { role = row.role, domains, ipAddress = row.ip_address } = change;
     const updated = await this.#db
       .updateTable("nodes")
       .set({
         role,
         ip_address: ipAddress,
-        domains: domains === undefined ? row?.domains : domains && JSON.stringify(domains),
+        domains: domains === undefined ? row.domains : domains && JSON.stringify(domains),
       })
-      .where("name", "=", name)
+      .where("id", "=", row.id)
       .returningAll()
-      .executeTakeFirst();
-    return toNode(found(name, updated));
+      .executeTakeFirstOrThrow();
+    return toNode(updated);
   }
 
   /**

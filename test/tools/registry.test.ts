@@ -7,7 +7,7 @@ import { readingTools, tools } from "../../tools/index.ts";
 import { operatorTools } from "../../tools/operator/index.ts";
 import { operator } from "../../tools/principal.ts";
 import { isSecret, mcpName } from "../../tools/tool.ts";
-import { toolOf } from "../support/store.ts";
+import { testStore, toolOf } from "../support/store.ts";
 
 const names = tools.map(mcpName);
 
@@ -116,3 +116,31 @@ test("no operator's tool has the name of one of the nine", () => {
   expect(new Set(all).size).toBe(all.length);
   expect(tools.every((tool) => tool.input instanceof z.ZodObject)).toBe(true);
 });
+
+/** A value for each field that a tool requires. Nothing is registered under these names. */
+const unknown = {
+  name: "nothing",
+  domain: "nowhere.nl",
+  email: "nobody@nowhere.nl",
+  password: "brown hen in a tall tree",
+  quota_mb: 5,
+  redirect_uris: ["https://nowhere.nl/callback"],
+  id: "00000000",
+};
+
+test.each([...tools, ...Object.values(operatorTools)].map(({ endpoint }) => endpoint))(
+  "%s with nothing but its required fields, about something unknown, is no bug",
+  async (endpoint) => {
+    const { run, bugs } = testStore();
+    const required = Object.entries(toolOf(endpoint).input.shape).filter(
+      ([, schema]) => !schema.safeParse(undefined).success,
+    );
+    const input = Object.fromEntries(
+      required.map(([field]) => [field, unknown[field as keyof typeof unknown]]),
+    );
+    const outcome = await run(endpoint, input);
+    expect(bugs).toEqual([]);
+    if (!outcome.ok) expect(outcome.error.code).not.toBe("internal");
+    expect(Object.values(input)).not.toContain(undefined);
+  },
+);
