@@ -16,7 +16,7 @@ async function allow(server: OAuthServer, said: () => string): Promise<URL> {
       if (found === undefined) throw new Error(`The client asks nobody to sign in: ${said()}`);
       return found;
     },
-    { timeout: 120_000, interval: 50 },
+    { timeout: 600_000, interval: 50 },
   );
   const browser = new Browser(server.url);
   const begun = { browser, verifier: "", page: await browser.get(address) };
@@ -54,7 +54,7 @@ test.runIf(areInstalled())("mcp-remote signs in as a client that the operator re
   onTestFinished(() => client.close());
   const [asked] = await Promise.all([
     allow(server, () => said),
-    client.connect(transport, { timeout: 120_000 }),
+    client.connect(transport, { timeout: 600_000 }),
   ]).catch((cause) => {
     throw new Error(said, { cause });
   });
