@@ -1,3 +1,4 @@
+import { MailError } from "../mail/error.ts";
 import { printable } from "./printable.ts";
 import { redacted } from "./redact.ts";
 
@@ -24,6 +25,12 @@ export function stderrLog(least: LogLevel = "info"): Log {
     writeLine([new Date().toISOString(), level, message, ...given.map(nameAndValue)].join(" "));
     for (const frame of stack?.split("\n") ?? []) writeLine(`    ${frame}`);
   });
+}
+
+/** Logs what failed without a caller: an expected failure as a warning in its own words, anything else as a bug. */
+export function logFailure(log: Log, message: string, cause: unknown): void {
+  if (cause instanceof MailError) log.warn(`${message}: ${cause.message}`);
+  else log.error(message, cause);
 }
 
 /** @param write receives a line's parts; `stack` has one line a frame */

@@ -1,6 +1,6 @@
 import type { Store } from "../../db/store.ts";
 import type { Runtime } from "../../tools/call.ts";
-import type { Log } from "../log/log.ts";
+import { type Log, logFailure } from "../log/log.ts";
 import { purgeInactive } from "./retention.ts";
 
 /** How long a node may be away and still get a delta: removals are remembered for this long, in ms. */
@@ -66,7 +66,7 @@ export class Housekeeping {
         await inBatches(({ endedKeys }) => endedKeys.forget(now()));
       }
     } catch (error) {
-      this.#log.error("old removals, audit entries and keys could not be forgotten", error);
+      logFailure(this.#log, "old removals, audit entries and keys could not be forgotten", error);
     }
   }
 }

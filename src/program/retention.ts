@@ -1,7 +1,7 @@
 import type { Store, Tables } from "../../db/store.ts";
 import type { Runtime } from "../../tools/call.ts";
 import { operatorTools } from "../../tools/operator/index.ts";
-import type { Log } from "../log/log.ts";
+import { type Log, logFailure } from "../log/log.ts";
 
 const DAY = 86_400_000;
 /** Mailboxes that one transaction purges: others wait for it. */
@@ -65,7 +65,7 @@ export async function purgeInactive(
       return batch.length === BATCH;
     }, stop);
   } catch (error) {
-    log.error("inactive mailboxes could not be purged", error);
+    logFailure(log, "inactive mailboxes could not be purged", error);
   }
   if (purged > 0) log.info(`purged ${purged} mailboxes that were soft-deleted more than ${days} days ago`);
 }

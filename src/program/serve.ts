@@ -13,7 +13,7 @@ import type { McpServerFactory } from "../doors/mcp/http.ts";
 import { mcpServer } from "../doors/mcp/server.ts";
 import { ChangeSignal } from "../doors/sync/change-signal.ts";
 import type { ThrottleClocks } from "../doors/sync/wake-throttle.ts";
-import type { Log } from "../log/log.ts";
+import { type Log, logFailure } from "../log/log.ts";
 import { Metrics } from "../log/metrics.ts";
 import { Publisher } from "../sync/publisher.ts";
 import type { ServeConfig } from "./config.ts";
@@ -125,7 +125,7 @@ export async function serve(
   if (auditDays !== undefined) await keepAudit(store, runtime, auditDays);
   const housekeeping = new Housekeeping(runtime, log, isClockPlausible, config["purge-inactive-after"]);
   const drop = () =>
-    publisher.dropOld().catch((error: unknown) => log.error("old maps could not be dropped", error));
+    publisher.dropOld().catch((error: unknown) => logFailure(log, "old maps could not be dropped", error));
   const dropping = setInterval(drop, DROP_EVERY).unref();
   const listening = app.addresses().filter((address) => typeof address !== "string");
   const addresses = listeningOn(listening, certFile === undefined ? "http" : "https");

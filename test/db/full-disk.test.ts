@@ -105,3 +105,30 @@ test.skipIf(!root)(
     expect(server.log.join()).not.toContain("bug");
   },
 );
+
+test.skipIf(!root)(
+  "on a full disk the use of an ended key is still logged, and why it is not recorded (needs root)",
+  async () => {
+    const disk = smallDisk();
+    let now = new Date();
+    const server = await startServer({ db: join(disk.folder, "m25-mail.db") }, { now: () => now });
+    const key = String((await server.api("add-node", { name: "pi" })).body.sync_key);
+    const poll = (bearer: string) =>
+      fetch(`${server.url}/sync/v1/maps`, { headers: { authorization: `Bearer ${bearer}` } });
+    const { must, run } = testRuntime(server.store);
+    expect((await poll(String((await must("rotate-key", { name: "pi" })).sync_key))).status).toBe(200);
+    now = new Date(now.getTime() + 3_600_000);
+    disk.fill();
+    // The write-ahead log still had room.
+    for (let index = 0; (await run("add-domain", { domain: `d${index}.nl` })).ok; index += 1);
+    expect((await poll(key)).status).toBe(401);
+    await expect
+      .poll(() => server.log)
+      .toContainEqual(
+        expect.stringMatching(
+          /^the use of an ended key could not be noted: The disk with .* is full\. \{\}$/,
+        ),
+      );
+    expect(server.log.join()).toContain("was used after it had ended");
+  },
+);

@@ -3,7 +3,7 @@ import type { Store } from "../../../db/store.ts";
 import { type Principal, scopes } from "../../../tools/principal.ts";
 import { RateLimit } from "../../../tools/rate-limit.ts";
 import { pageHeaders } from "../../doors/html/layout.ts";
-import type { Log } from "../../log/log.ts";
+import { type Log, logFailure } from "../../log/log.ts";
 import { subscriberOf } from "../../mail/network.ts";
 import type { OperatorLogin } from "../operator-login.ts";
 import { authenticateAccessToken } from "./authenticate.ts";
@@ -55,7 +55,7 @@ export async function openOAuth(
   const forget = () =>
     store
       .writeInBatches((tables) => tables.oauth.forgetExpired(seconds()))
-      .catch((error: unknown) => log.error("OAuth: what has expired could not be forgotten", error));
+      .catch((error: unknown) => logFailure(log, "OAuth: what has expired could not be forgotten", error));
   const forgetting = setInterval(forget, FORGET_EVERY).unref();
   await forget();
 

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from "fastify";
 import type { EndedKey, Store } from "../../../db/store.ts";
-import type { Log } from "../../log/log.ts";
+import { type Log, logFailure } from "../../log/log.ts";
 
 /**
  * ms after its end in which a key may still be presented without suspicion. A node may do so after a rotation: a waiting
@@ -36,7 +36,7 @@ export class EndedKeyUses {
     });
     // Do not wait: the answer must not take longer because the key was once right. The store ends writes before it closes.
     this.#record(key, { address, request: id }, now.toISOString()).catch((error: unknown) =>
-      this.#log.error("the use of an ended key could not be noted", error),
+      logFailure(this.#log, "the use of an ended key could not be noted", error),
     );
   }
 
