@@ -107,7 +107,6 @@ async function newNode(base: string, name: string) {
   await machine.copyIn(join(CHECKOUT, "dist/m25-mail-node.mjs"), "root/m25-mail-node.mjs");
   await machine.copyIn(DEPLOY, "root/deploy");
   await machine.copyIn(ca.cert, "etc/server-ca.pem");
-  await machine.copyIn(join(import.meta.dirname, "overlay/systemctl"), "usr/local/sbin/systemctl");
   await machine.sh(`echo "127.0.0.1 ${SERVER} ${name}" >>/etc/hosts; mkdir /etc/ssl/m25-mail`);
   const { cert, key } = certificate(name);
   await machine.copyIn(cert, "etc/ssl/m25-mail/fullchain.pem");

@@ -1,11 +1,11 @@
-/** A fresh Debian with its own network, processes and ports, to run the pages' commands as written. */
+/** A fresh Debian that has booted its systemd, with its own network and ports, to run the pages' commands. */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { mustRun, run, runFor } from "./processes.ts";
+import { mustRun, run, runFor, until } from "./processes.ts";
 
 const CACHE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "m25-mail-tests");
 const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -69,73 +69,114 @@ export interface FreshDebian {
   /** A command prefix: it runs a program on this test's files in the machine's network. */
   readonly onNetwork: readonly [string, ...string[]];
   /** Runs a shell script with -ex in the machine as root. Throws its output unless it exits with 0. */
-  sh(script: string, options?: { folder?: string; input?: string }): Promise<void>;
+  sh(script: string, options?: { folder?: string; input?: string }): Promise<string>;
   /** Copies a file or folder of this machine to a path there. */
   copyIn(from: string, to: string): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** The mounts vanish with the first process, which ends with its standard input: nothing is left behind. */
-const FIRST_PROCESS = `base=$1; work=$2
-  read -r pid rest </proc/self/stat
-  ip link set lo up
-  mount -t tmpfs tmpfs "$work"
-  mkdir "$work/upper" "$work/work" "$work/root"
-  mount -t overlay -o "lowerdir=$base,upperdir=$work/upper,workdir=$work/work" overlay "$work/root"
-  mount -t proc proc "$work/root/proc"
-  mount --rbind /dev "$work/root/dev"
-  mount -t tmpfs tmpfs "$work/root/run"
-  echo "$pid"
-  exec cat >/dev/null`;
+const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const FAILURES = "systemctl --failed --no-legend; journalctl --no-pager --lines 60";
 
+/** Makes a root from the base folder, and starts its systemd as process 1 in the cgroup. */
+const BOOT = `base=$1; work=$2; cgroup=$3; root=$work/root
+  read -r pid rest </proc/self/stat
+  echo 0 >"$cgroup/cgroup.procs"
+  ip link set lo up
+  mount -t overlay -o "lowerdir=$base,upperdir=$work/upper,workdir=$work/work" overlay "$root"
+  mount -t proc proc "$root/proc"
+  mount --bind "$root/proc/sys" "$root/proc/sys"
+  mount -o remount,bind,ro "$root/proc/sys" # most settings there are not the machine's own
+  mount -t sysfs -o ro sysfs "$root/sys"
+  mount -t tmpfs tmpfs "$root/run"
+  mount -t tmpfs -o mode=755 tmpfs "$root/dev"
+  for device in null zero full random urandom tty; do
+    touch "$root/dev/$device"; mount --bind "/dev/$device" "$root/dev/$device"
+  done
+  mkdir "$root/dev/pts" "$root/dev/shm"
+  mount -t devpts -o newinstance,ptmxmode=666 devpts "$root/dev/pts"
+  ln -s pts/ptmx "$root/dev/ptmx"; ln -s /proc/self/fd "$root/dev/fd"
+  tr -d - </proc/sys/kernel/random/uuid >"$root/etc/machine-id"
+  exec unshare --cgroup sh -ec 'mount -t cgroup2 cgroup2 "$1/sys/fs/cgroup"
+    echo "$2"
+    exec >/dev/null 2>&1 setpriv --bounding-set -sys_module,-sys_time \\
+      chroot "$1" env -i container=m25-mail PATH=/usr/sbin:/usr/bin /lib/systemd/systemd' sh "$root" "$pid"`;
+
+/** Keeps the machine until standard input ends. All mounts end with it; the cgroups must be removed. */
+const KEEP = `boot=$1; base=$2; work=$3; cgroup=$work/cgroup/\${work##*/}
+  mount -t tmpfs tmpfs "$work"
+  mkdir "$work/upper" "$work/work" "$work/root" "$work/cgroup"
+  mount -t cgroup2 cgroup2 "$work/cgroup"
+  mkdir "$cgroup"
+  unshare --net --mount --pid --uts --ipc --fork --kill-child \\
+    sh -ec "$boot" sh "$base" "$work" "$cgroup" </dev/null &
+  exec >/dev/null
+  cat
+  echo 1 >"$cgroup/cgroup.kill"
+  wait $! || true
+  find "$cgroup" -depth -type d -exec rmdir {} +`;
+
+/** Boots a folder of debianFolder(). Scripts and services get `environment`. */
 export async function startFreshDebian(
   base: string,
-  environment: Readonly<Record<string, string>>,
+  environment: Readonly<Record<string, string>> = {},
 ): Promise<FreshDebian> {
   const work = mkdtempSync(join(tmpdir(), "m25-debian-"));
   const root = join(work, "root");
-  const namespaces = ["--net", "--mount", "--pid", "--fork", "--kill-child"];
-  const first = spawn("unshare", [...namespaces, "sh", "-ec", FIRST_PROCESS, "sh", base, work]);
+  const keeper = spawn("unshare", ["--mount", "sh", "-ec", KEEP, "sh", BOOT, base, work]);
   let said = "";
-  first.stderr.on("data", (text) => {
+  keeper.stderr.on("data", (text) => {
     said += text;
   });
-  const ended = once(first, "exit");
-  const pid = await Promise.race([once(first.stdout, "data").then(String), ended.then(() => undefined)]);
-  if (pid === undefined) throw new Error(`no fresh Debian: ${said}`);
+  const ended = once(keeper, "exit");
+  const stop = async () => {
+    keeper.stdin.end();
+    await ended;
+    rmSync(work, { recursive: true });
+  };
+  const answer = once(keeper.stdout, "data").then(String);
+  const pid = await Promise.race([answer, once(keeper.stdout, "end").then(() => undefined)]);
+  if (pid === undefined) {
+    await stop();
+    throw new Error(`no fresh Debian: ${said}`);
+  }
   const into = ["nsenter", "--target", pid.trim()] as const;
   const variables = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
-  const clean = [
-    "env",
-    "-i",
-    "HOME=/root",
-    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-  ];
-  const enter = [...into, "--net", "--mount", "--pid", "chroot", root, ...clean, ...variables];
+  const clean = ["env", "-i", "HOME=/root", `PATH=${PATH}`, ...variables] as const;
+  const enter = [...into, "--all", "chroot", root, ...clean] as const;
+  await until("Debian has booted", async () =>
+    /running|degraded/.test((await run(...enter, "systemctl", "is-system-running")).stdout),
+  );
+  if (variables.length > 0) await mustRun(...enter, "systemctl", "set-environment", ...variables);
   return {
     root,
     onNetwork: [...into, "--net"],
-    sh: (script, { folder = "/root", input = "" } = {}) =>
-      withInput(input, [...enter, "sh", "-exc", `cd ${folder}\n${script}`]),
+    async sh(script, { folder = "/root", input = "" } = {}) {
+      const command = [...enter, "sh", "-exc", `cd ${folder}\n${script}`] as const;
+      const finished = await withInput(input, command);
+      if (finished.code === 0) return finished.stdout;
+      const { stdout: units } = await run(...enter, "sh", "-c", FAILURES);
+      throw new Error(`exit ${finished.code}:\n${finished.said}${units}`);
+    },
     copyIn: async (from, to) => {
       await mustRun(...into, "--mount", "cp", "-rL", from, join(root, to));
     },
-    stop: async () => {
-      first.stdin.end();
-      await ended;
-      rmSync(work, { recursive: true });
-    },
+    stop,
   };
 }
 
-/** Waits for the program only: daemons that it started keep its standard output open, so it may not be complete. */
-async function withInput(input: string, [program = "", ...args]: readonly string[]): Promise<void> {
+async function withInput(input: string, [program, ...args]: readonly [string, ...string[]]) {
   const child = spawn(program, args);
-  const said: string[] = [];
+  let [stdout, said] = ["", ""];
   child.stdin.on("error", () => {}); // it may end before it has read everything
   child.stdin.end(input);
-  child.stdout.on("data", (text) => said.push(String(text)));
-  child.stderr.on("data", (text) => said.push(String(text)));
-  const [code] = await once(child, "exit");
-  if (code !== 0) throw new Error(`exit ${code}:\n${said.join("")}`);
+  child.stdout.on("data", (text) => {
+    stdout += text;
+    said += text;
+  });
+  child.stderr.on("data", (text) => {
+    said += text;
+  });
+  const [code] = await once(child, "close");
+  return { code, stdout, said };
 }
