@@ -3,7 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { startM25mail } from "../support/program.ts";
 import { commandsIn, pages, ROOT } from "./pages.ts";
-import { copyMail, mailboxNode, mxNode, notRun, runElsewhere } from "./runs.ts";
+import { copyMail, mailboxNode, mxNode, notRun, runElsewhere, server } from "./runs.ts";
 import { shell } from "./shell.ts";
 
 const SAMPLES = `${ROOT}/test/samples/import`;
@@ -11,6 +11,7 @@ const SAMPLES = `${ROOT}/test/samples/import`;
 const elsewhere: readonly string[] = [
   ...Object.values(mailboxNode),
   ...Object.values(mxNode),
+  ...Object.values(server),
   copyMail,
   ...Object.keys(runElsewhere),
   ...Object.keys(notRun),

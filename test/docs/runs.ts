@@ -16,6 +16,14 @@ export const mxNode = {
   setUp: "docs/nodes.md#an-mx-only-node 2",
 } as const;
 
+/** Run by service.sweep.ts, in a fresh Debian 12 and 13. */
+export const server = {
+  install: "docs/install.md#the-m25-mail-command",
+  service: "docs/server.md#run-it-as-a-service",
+  caddy: "docs/internet.md#behind-a-proxy",
+  nginx: "docs/internet.md#behind-a-proxy 2",
+} as const;
+
 /** Run by test/mail/move.sweep.ts, from one lab to another. */
 export const copyMail = "docs/move.md#3-copy-the-mail";
 
@@ -28,15 +36,9 @@ export const runElsewhere: Readonly<Record<string, string>> = {
   "docs/install.md#start-it-from-a-checkout": "as in README",
   "docs/install.md#run-the-tests": "as in README",
   "docs/install.md#from-the-npm-registry": "test/package/tarball.sweep.ts runs them with the tarball",
-  "docs/install.md#the-m25-mail-command":
-    "as-written.sweep.ts runs deploy/m25-mail by such a link, in a folder of its own",
 };
 
 /** Run by no test: the value says why. */
 export const notRun: Readonly<Record<string, string>> = {
   "docs/install.md#in-a-container": "needs a container engine",
-  "docs/server.md#run-it-as-a-service":
-    "needs systemd as the first process; deploy-files.test.ts checks the unit",
-  "docs/internet.md#behind-a-proxy": "needs systemd; proxies.test.ts runs Caddy with this file",
-  "docs/internet.md#behind-a-proxy 2": "needs systemd; proxies.test.ts runs nginx with this file",
 };

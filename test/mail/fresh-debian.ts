@@ -72,10 +72,14 @@ export interface FreshDebian {
   sh(script: string, options?: { folder?: string; input?: string }): Promise<string>;
   /** Copies a file or folder of this machine to a path there. */
   copyIn(from: string, to: string): Promise<void>;
+  /** Shows a folder of this machine, read-only, at a path there that it makes. */
+  mount(from: string, to: string): Promise<void>;
   stop(): Promise<void>;
 }
 
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const COPY = 'mkdir -p "$(dirname "$2")"; cp -rL "$1" "$2"';
+const MOUNT = 'mkdir -p "$2"; mount --bind "$1" "$2"; mount -o remount,bind,ro "$2"';
 const FAILURES = "systemctl --failed --no-legend; journalctl --no-pager --lines 60";
 
 /** Makes a root from the base folder, and starts its systemd as process 1 in the cgroup. */
@@ -159,7 +163,10 @@ export async function startFreshDebian(
       throw new Error(`exit ${finished.code}:\n${finished.said}${units}`);
     },
     copyIn: async (from, to) => {
-      await mustRun(...into, "--mount", "cp", "-rL", from, join(root, to));
+      await mustRun(...into, "--mount", "sh", "-ec", COPY, "sh", from, join(root, to));
+    },
+    mount: async (from, to) => {
+      await mustRun(...into, "--mount", "sh", "-ec", MOUNT, "sh", from, join(root, to));
     },
     stop,
   };
