@@ -32,8 +32,11 @@ export async function debianFolder(suite: string, packages: readonly string[]): 
   });
   for (const program of ["mmdebstrap", "ip", "nsenter", "curl"])
     if ((await run("sh", "-c", `command -v ${program}`)).code !== 0) return refused(`no ${program}`);
-  if ((await run("unshare", "--net", "--mount", "--pid", "--fork", "true")).code !== 0)
-    return refused("no leave to make namespaces. In Docker: run the tests with --privileged.");
+  const namespaces = ["--net", "--mount", "--pid", "--uts", "--ipc", "--cgroup", "--fork"];
+  if ((await run("unshare", ...namespaces, "mount", "-t", "cgroup2", "cgroup2", "/mnt")).code !== 0)
+    return refused(
+      "no leave to make namespaces, or no cgroups v2. In Docker: run the tests with --privileged.",
+    );
   const hash = createHash("sha256").update(packages.join()).digest("hex").slice(0, 8);
   const path = join(CACHE, `${suite}-${hash}`);
   if (existsSync(path)) return { available: true, path };
@@ -101,6 +104,7 @@ const BOOT = `base=$1; work=$2; cgroup=$3; root=$work/root
   mount -t devpts -o newinstance,ptmxmode=666 devpts "$root/dev/pts"
   ln -s pts/ptmx "$root/dev/ptmx"; ln -s /proc/self/fd "$root/dev/fd"
   tr -d - </proc/sys/kernel/random/uuid >"$root/etc/machine-id"
+  echo 127.0.0.1 localhost >"$root/etc/hosts"
   exec unshare --cgroup sh -ec 'mount -t cgroup2 cgroup2 "$1/sys/fs/cgroup"
     echo "$2"
     exec >/dev/null 2>&1 setpriv --bounding-set -sys_module,-sys_time \\

@@ -43,6 +43,11 @@ export const needs: readonly Need[] = [
   { name: "other people's clients (npm run clients)", of: "sweeps", met: areInstalled },
   { name: "slowhttptest", of: "sweeps", met: () => existsSync(SLOWHTTPTEST) },
   { name: "mounts", of: "sweeps", met: () => runs("unshare", "--mount", "true") },
+  {
+    name: "cgroups v2",
+    of: "sweeps",
+    met: () => runs("unshare", "--mount", "mount", "-t", "cgroup2", "cgroup2", "/mnt"),
+  },
   { name: "iproute2", of: "sweeps", met: () => runs("ip", "-Version") },
   { name: "mmdebstrap", of: "sweeps", met: () => runs("mmdebstrap", "--version") },
 ];
