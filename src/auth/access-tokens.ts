@@ -6,20 +6,20 @@ import type { LastSeen } from "./last-seen.ts";
 
 type Token = NonNullable<ReturnType<Store["token"]>>;
 
-/** What a token gives. */
+/** A token's permissions. */
 interface Grant extends Pick<Principal, "name" | "scopes" | "domains"> {
   id: number;
   /** In ms since 1970. */
   expires: number;
 }
 
-/** Access tokens, as doors are shown them. */
+/** Checks the access tokens that callers present. */
 export class AccessTokens {
   readonly #store: Pick<Store, "polls" | "token">;
   readonly #lastSeen: Pick<LastSeen, "token">;
   /**
-   * Those that were shown since the last commit, by the SHA-256 of their text. None but right ones: for others it
-   * takes as long to find out that there is no such token as that it is a wrong one.
+   * Valid tokens presented since the last commit, by the SHA-256 of their text. Others are not kept, so that unknown
+   * and wrong tokens take the same time.
    */
   readonly #right = new Map<string, Grant>();
   #commit = 0;
@@ -30,7 +30,7 @@ export class AccessTokens {
   }
 
   /**
-   * Who presents this; undefined for unknown, revoked and expired tokens and other kinds of credential.
+   * The token's principal; undefined for unknown, revoked and expired tokens and other kinds of credential.
    *
    * @throws MailError unavailable
    */

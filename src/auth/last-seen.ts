@@ -5,7 +5,7 @@ import { MailError } from "../mail/error.ts";
 const FLUSH_EVERY = 1_000;
 
 /**
- * The last contacts of nodes, with their addresses, and the last uses of tokens. They are kept in memory and written
+ * The nodes' last contacts, with their addresses, and the tokens' last uses. They are kept in memory and written
  * together once a second, all with the time of the latest: a transaction for each poll would cost ten times the poll.
  */
 export class LastSeen {
@@ -17,7 +17,7 @@ export class LastSeen {
   #refused = new Map<number, string>();
   #latest = new Date(0);
   #writing: Promise<void> = Promise.resolve();
-  /** Why the last time they could not be written. */
+  /** Why the last write failed; undefined if it did not. */
   #trouble: string | undefined;
 
   constructor(store: Store, log: Log) {
@@ -31,7 +31,7 @@ export class LastSeen {
     this.#latest = at;
   }
 
-  /** The node was refused for the address that it calls from. */
+  /** Notes that the node was refused because of its address. */
   refusedNode(id: number, address: string, at: Date): void {
     this.#refused.set(id, address);
     this.#latest = at;
@@ -42,7 +42,7 @@ export class LastSeen {
     this.#latest = at;
   }
 
-  /** Resolves when everything noted before the call is written, or could not be and was logged. */
+  /** Resolves when everything noted before the call is written, or its failure is logged. */
   flush(): Promise<void> {
     const nodes = this.#nodes;
     const tokens = this.#tokens;
@@ -64,7 +64,7 @@ export class LastSeen {
     return this.#writing;
   }
 
-  /** Said when it begins and when it is over: while it lasts there is one every few seconds. */
+  /** Logs only when trouble begins and ends: meanwhile a write fails every few seconds. */
   #noteTrouble(trouble: string | undefined): void {
     if (trouble === this.#trouble) return;
     this.#trouble = trouble;

@@ -2,11 +2,12 @@ import { LeakyCounts } from "../../tools/leaky-counts.ts";
 import { siteOf, subscriberOf } from "../mail/network.ts";
 
 const SECOND = 1_000;
-/** Failures are forgotten one a minute, and no more than these are remembered beyond the free ones. */
+/** One failure a minute is forgotten. */
 const FORGOTTEN_PER_MINUTE = 1;
+/** Failures beyond the free ones to remember. */
 const MOST_REMEMBERED = 15;
 
-/** What holds for all attempts out of one part of the internet. */
+/** The limits for all attempts from one part of the internet. */
 interface Rule {
   /** Failures that cost nothing; each further one doubles the delay. */
   free: number;
@@ -15,20 +16,19 @@ interface Rule {
   mostWaiting: number;
 }
 
-/** Mistyping costs nothing. */
+/** A few typing errors cost nothing. */
 const SUBSCRIBER: Rule = { free: 3, longest: 20 * SECOND, mostWaiting: 10 };
-/** Of an IPv6 /48 one may have all, or share it with neighbours. */
+/** One attacker may have a whole IPv6 /48, or share it with neighbours. */
 const SITE: Rule = { free: 20, longest: 20 * SECOND, mostWaiting: 30 };
 /** Many failures from everywhere make everybody wait a little. */
 const EVERYWHERE: Rule = { free: 49, longest: 2 * SECOND, mostWaiting: Number.POSITIVE_INFINITY };
 
-/** Busy: it was not looked at, since too many wait already. */
+/** Busy: the password was not checked, because too many attempts wait. */
 export type LoginOutcome = "right" | "wrong" | "busy";
 
 /**
- * How long an attempt to sign in has to wait: longer after each failure from the same address and the same network,
- * and a little after many failures from everywhere. No failure shuts anybody out; but where many guess behind one
- * address, they and whoever is there with them take turns.
+ * Delays attempts to sign in: longer after each failure from the same address and network, and a little after many
+ * failures from everywhere. No failure locks anybody out. But if many guess from one address, all its users take turns.
  */
 export class LoginDelays {
   readonly #failures: LeakyCounts;
@@ -41,7 +41,7 @@ export class LoginDelays {
 
   /**
    * @param address as plainAddress writes it
-   * @returns how long this attempt waits, in ms; undefined when too many wait already of the same address or network
+   * @returns how long this attempt waits, in ms; undefined if too many wait already from the same address or network
    */
   begin(address: string): number | undefined {
     const rules = rulesFor(address);
@@ -51,7 +51,7 @@ export class LoginDelays {
     return Math.max(...delays);
   }
 
-  /** Has to follow each `begin` that gave a delay. */
+  /** Must follow each `begin` that returned a delay. */
   end(address: string, outcome: LoginOutcome): void {
     for (const [key, rule] of rulesFor(address)) {
       const waiting = this.#waitingAt(key) - 1;
@@ -63,14 +63,14 @@ export class LoginDelays {
     }
   }
 
-  /** The failures that are remembered of an address or its network, whichever has more. */
+  /** The remembered failures of an address or its network, whichever has more. */
   failures(address: string): number {
     return Math.max(
       ...rulesFor(address).map(([key, rule]) => (rule === EVERYWHERE ? 0 : this.#failures.level(key))),
     );
   }
 
-  /** Those that wait count as failures, or many at once would wait no longer than one. */
+  /** Waiting attempts count as failures; else many at once would wait no longer than one. */
   #delay(key: string, { free, longest }: Rule): number {
     const counted = Math.ceil(this.#failures.level(key)) + this.#waitingAt(key) - free;
     return counted < 0 ? 0 : Math.min(longest, SECOND * 2 ** counted);

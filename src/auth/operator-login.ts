@@ -39,7 +39,7 @@ export class OperatorLogin {
     return this.#store.read((tables) => tables.operator.passwordHash());
   }
 
-  /** Its time reveals only the number of failures from this address. */
+  /** The time that a check takes reveals only the number of failures from this address. */
   async check(password: string, address: string): Promise<LoginOutcome> {
     const delay = this.#delays.begin(address);
     if (delay === undefined) return "busy";

@@ -1,22 +1,22 @@
 interface Waiting {
   rank: number;
-  /** @param isTurn false for one that is sent away */
+  /** @param isTurn false if the task is turned away */
   answer(isTurn: boolean): void;
 }
 
-/** Runs tasks one at a time: the lowest rank first and, of one rank, whoever came first. */
+/** Runs tasks one at a time: the lowest rank first, and within a rank in order of arrival. */
 export class PriorityQueue {
   readonly #most: number;
   /** In the order of their turns. */
   readonly #waiting: Waiting[] = [];
   #isTaken = false;
 
-  /** @param most how many may wait; of more the last in line is sent away, who may have been there before */
+  /** @param most how many may wait; beyond that the last in line is turned away, which may be an earlier one */
   constructor(most: number) {
     this.#most = most;
   }
 
-  /** @returns what the task gives, or undefined when this one was sent away */
+  /** @returns the task's result, or undefined if it was turned away */
   async run<T>(rank: number, task: () => Promise<T>): Promise<T | undefined> {
     if (!(await this.#turn(rank))) return undefined;
     try {

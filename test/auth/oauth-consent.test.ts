@@ -132,8 +132,8 @@ test("a request that began in one browser cannot be viewed or approved in anothe
 });
 
 test.each([
-  ["a scope that the client did not ask for", { scopes: ["read", "destroy"] }, "More was ticked"],
-  ["a scope that does not exist", { scopes: ["read", "root"] }, "More was ticked"],
+  ["a scope that the client did not ask for", { scopes: ["read", "destroy"] }, "More is ticked"],
+  ["a scope that does not exist", { scopes: ["read", "root"] }, "More is ticked"],
   ["nothing", { scopes: [] }, "Tick what it may do"],
   ["a domain that is not registered", { domains: ["evil.example"] }, "not registered"],
   ["no domain", { domains: [] }, "at least one domain"],

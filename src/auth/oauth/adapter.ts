@@ -6,11 +6,11 @@ import { Access, grantName, plainName } from "./authenticate.ts";
 import { clientRules } from "./client-documents.ts";
 
 /**
- * Keeps what oidc-provider remembers in the product's store. The library knows a token by its own text (`jti`):
- * the store keeps a hash of that alone, and it is put back on the way out.
+ * Keeps oidc-provider's records in the product's store. The library knows a token by its own text (`jti`). The store
+ * keeps only a hash of that text; the adapter puts the text back when it returns a record.
  */
 export function adapterFor(store: Store, seconds: () => number, log: Log): (kind: string) => Adapter {
-  /** Whoever allowed it must be able to learn why a client has to ask again: somebody else may have its token. */
+  /** Ends a grant, and records why if a code or token was used twice: somebody else may have it. */
   async function endGrant(grantId: string): Promise<void> {
     const misused = presented();
     const ended = await store.write(async (tables) => {
@@ -45,7 +45,7 @@ export function adapterFor(store: Store, seconds: () => number, log: Log): (kind
           expiresAt,
         }),
       );
-      // The library uses a code or a token up, and then saves the next ones: meanwhile the grant may have been ended.
+      // The library first consumes a code or token, then saves the next ones: the grant may have ended in between.
       if (!isSaved) throw new errors.InvalidGrant("the grant has ended");
     },
     async find(id) {
@@ -58,7 +58,7 @@ export function adapterFor(store: Store, seconds: () => number, log: Log): (kind
     async findByUserCode() {
       return undefined;
     },
-    /** Of two requests that present the same code or token at once, one wins, and both lose what it stands for. */
+    /** If two requests present the same code or token, one consumes it; then the grant ends, and both lose their access. */
     async consume(id) {
       if (await store.write((tables) => tables.oauth.consume(kind, id, seconds()))) return;
       const used = await store.read((tables) => tables.oauth.find(kind, id));
@@ -75,7 +75,7 @@ export function adapterFor(store: Store, seconds: () => number, log: Log): (kind
   });
 }
 
-/** What the request under way presents to get tokens; undefined where that is not what it is for. */
+/** The credential that the current request exchanges for tokens; undefined for requests of other kinds. */
 function presented(): string | undefined {
   switch (Provider.ctx?.oidc.params?.grant_type) {
     case "authorization_code":
@@ -88,9 +88,9 @@ function presented(): string | undefined {
 }
 
 /**
- * A request that waits for the operator, or what became of it.
+ * Saves a request that waits for the operator, or its answer.
  *
- * @throws SessionNotFound where the request that is answered is gone, as after a change of the password
+ * @throws SessionNotFound if the answered request is gone, for example after a change of the password
  */
 async function saveRequest(
   store: Store,
@@ -111,7 +111,7 @@ async function saveRequest(
 
 type OAuthRecord = Awaited<ReturnType<Tables["oauth"]["find"]>>;
 
-/** The library asks of tokens whether they have expired; of a page that waits for the operator it relies on us. */
+/** Leaves out expired records: the library checks the expiry of tokens, but not of a page that waits for the operator. */
 function restored(record: OAuthRecord, now: number, jti?: string): AdapterPayload | undefined {
   if (record === undefined) return undefined;
   const { payload, consumedAt } = record;

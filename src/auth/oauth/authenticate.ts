@@ -3,10 +3,10 @@ import type { Store } from "../../../db/store.ts";
 import { isAccessToken } from "../../../tools/credential.ts";
 import { type Principal, scopes } from "../../../tools/principal.ts";
 
-/** What a grant gives, beyond its scopes; kept with it as RFC 9396 authorization details, and with each token. */
+/** A grant's limits beyond its scopes; kept with it as RFC 9396 authorization details, and with each token. */
 export const Access = z.object({
   type: z.literal("m25-mail"),
-  /** A-labels, sorted; null is all, also those that come later. */
+  /** A-labels, sorted; null for all, including later ones. */
   domains: z.array(z.string()).nullable(),
   client_name: z.string(),
 });
@@ -21,8 +21,8 @@ const AccessToken = z.object({
 });
 
 /**
- * Who presents this OAuth access token; undefined for one that is unknown, revoked, expired, or meant for another
- * resource (RFC 8707), and for other kinds of credential.
+ * The principal of an OAuth access token; undefined if it is unknown, revoked, expired, for another resource
+ * (RFC 8707), or another kind of credential.
  */
 export async function authenticateAccessToken(
   store: Store,
@@ -45,12 +45,12 @@ export async function authenticateAccessToken(
   };
 }
 
-/** Who acts by this grant, in logs and the audit log. */
+/** The principal's name for a grant, in logs and the audit log. */
 export function grantName(clientName: string, grant: string): string {
   return `oauth:${plainName(clientName)}/${grant}`;
 }
 
-/** A client's name for logs and the audit log: it comes from elsewhere. */
+/** A client's name in a form that is safe for logs and the audit log: the client chose it. */
 export function plainName(clientName: string): string {
   return clientName.replace(/[^A-Za-z0-9 ._-]+/g, "-").slice(0, 40);
 }

@@ -4,14 +4,14 @@ import { textOf } from "../../doors/utf8.ts";
 import type { Log } from "../../log/log.ts";
 import { applicationType } from "./redirect.ts";
 
-/** Bytes of a document. Those of the known clients have some hundred. */
+/** Limit of a document, in bytes. The known clients' documents have some hundred. */
 const MAX_BYTES = 16 * 1024;
 
 export type Fetch = (url: string, options: RequestInit) => Promise<Response>;
 
 const Document = z.object({
   client_id: z.string(),
-  /** The page shows it to whoever decides: nothing invisible, and nothing that turns the text around it. */
+  /** The consent page shows it: no invisible characters, and none that change the text's direction. */
   client_name: z
     .string()
     .min(1)
@@ -28,14 +28,14 @@ const Document = z.object({
 
 /**
  * Fetches the documents by which clients identify themselves (Client ID Metadata Documents, draft 02), and the
- * keys that such a document names. A client that is not on the list is never looked up: the server cannot be
- * made to call an address of anybody's choice. Redirects are not followed.
+ * keys that they name. It fetches only documents on the list, so that nobody can make the server call an address
+ * of their choice. It follows no redirects.
  */
 export class ClientDocuments {
   readonly #allowed: ReadonlySet<string>;
   readonly #fetch: Fetch;
   readonly #log: Log;
-  /** Addresses of keys, as named by documents of the list. */
+  /** Addresses of keys that documents on the list have named. */
   readonly #keys = new Set<string>();
 
   constructor(allowed: Iterable<string>, fetch: Fetch, log: Log) {
@@ -49,7 +49,7 @@ export class ClientDocuments {
   }
 
   /**
-   * For oidc-provider, which sets a time limit of 2.5 s, refuses addresses of private networks, and sees that a
+   * Called by oidc-provider, which sets a time limit of 2.5 s, refuses private addresses, and checks that a
    * document is the client's own.
    */
   readonly fetch = async (url: string, options: RequestInit): Promise<Response> => {
@@ -66,14 +66,14 @@ export class ClientDocuments {
         headers: cacheHeaders(response),
       });
     } catch (error) {
-      this.#log.warn("OAuth: a client's document could not be fetched, or is none", { url });
+      this.#log.warn("OAuth: a client's document could not be fetched, or is not valid", { url });
       throw error;
     }
   };
 
   /**
-   * The document as this server understands it: what it does not know of, it leaves out instead of refusing the
-   * client. Every client gets refresh tokens, answers by query only, and any port on loopback (RFC 8252 7.3).
+   * The document's known fields; unknown ones are left out, not refused. Every client gets refresh tokens, answers
+   * by query only, and any port on loopback (RFC 8252 7.3).
    */
   #understood(url: string, text: string): string {
     const { jwks_uri, token_endpoint_auth_signing_alg, ...document } = Document.parse(JSON.parse(text));
@@ -92,7 +92,7 @@ export class ClientDocuments {
   }
 }
 
-/** What holds for every client, whatever it says of itself. */
+/** Rules for every client, whatever its document says. */
 export function clientRules(redirectUris: readonly string[]) {
   return {
     application_type: applicationType(redirectUris),

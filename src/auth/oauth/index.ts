@@ -16,9 +16,9 @@ import { createProvider, DEFAULT_SCOPES, routes } from "./provider.ts";
 export interface OAuthSettings {
   /** The server's origin, as clients know it. */
   issuer: string;
-  /** Client ID Metadata Documents that are accepted besides those of the known clients. */
+  /** Addresses of accepted Client ID Metadata Documents, besides the known clients' own. */
   clients: readonly string[];
-  /** The operator's sign-in. It counts failures at this page and at the operator's page together. */
+  /** The operator's sign-in, which counts failures at this page and at the operator's page together. */
   login: OperatorLogin;
   fetch: Fetch;
 }
@@ -27,7 +27,7 @@ export interface OAuthSettings {
 export interface OAuth {
   mount(app: FastifyInstance): Promise<void>;
   authenticate(credential: string): Promise<Principal | undefined>;
-  /** The WWW-Authenticate header of a 401 at /mcp (RFC 9728 5.1): where to learn how to get a token, and for what. */
+  /** The WWW-Authenticate header of a 401 at /mcp (RFC 9728 5.1): the metadata's address, and the scopes to ask for. */
   challenge(hadCredential: boolean): string;
   /** The metadata's address, for challenges of other kinds. */
   metadataUrl: string;
@@ -55,15 +55,15 @@ export async function openOAuth(
   const forget = () =>
     store
       .writeInBatches((tables) => tables.oauth.forgetExpired(seconds()))
-      .catch((error: unknown) => logFailure(log, "OAuth: what has expired could not be forgotten", error));
+      .catch((error: unknown) => logFailure(log, "OAuth: expired records could not be removed", error));
   const forgetting = setInterval(forget, FORGET_EVERY).unref();
   await forget();
 
   /** Hands a request to oidc-provider, which reads the body itself. */
   async function pass(request: FastifyRequest, reply: FastifyReply): Promise<void> {
     reply.hijack();
-    // It makes addresses of the request's, which a proxy may have changed: ours is the public one, always. And
-    // it knows where a request comes from, and its id, by what was found out of that already.
+    // oidc-provider derives its own address from the request's, which a proxy may have changed: give it the public
+    // one. Give it the client's address and the request's id as the server has found them.
     Object.assign(request.raw.headers, {
       "x-forwarded-proto": protocol.slice(0, -1),
       "x-forwarded-host": host,
@@ -71,14 +71,14 @@ export async function openOAuth(
       "x-request-id": request.id,
     });
     for (const [name, value] of Object.entries(pageHeaders)) reply.raw.setHeader(name, value);
-    // As everywhere where no credential is asked for: strangers keep no connection, nor go on with an endless body.
+    // No credential is required here: strangers may keep no connection, and send no endless body.
     reply.raw.setHeader("connection", "close");
     await serve(request.raw, reply.raw);
   }
   provider.proxy = true;
 
   const authorizations = new RateLimit(AUTHORIZATIONS_PER_MINUTE);
-  /** Each authorization request is kept for minutes, and nobody has to prove anything to begin one. */
+  /** Limits authorization requests: anybody can begin one, and each is kept for minutes. */
   async function limitAuthorizations(request: FastifyRequest, reply: FastifyReply) {
     const wait = authorizations.take(subscriberOf(request.clientAddress));
     if (wait === 0) return undefined;
@@ -100,7 +100,7 @@ export async function openOAuth(
         bearer_methods_supported: ["header"],
         resource_name: "M25 Mail",
       };
-      // RFC 9728 3.1 puts the resource's path behind; some clients leave it out, and /mcp/ is /mcp.
+      // RFC 9728 3.1 appends the resource's path; some clients leave it out, and /mcp/ is /mcp.
       for (const path of [METADATA, `${METADATA}/mcp`, `${METADATA}/mcp/`]) {
         app.get(path, async (_request, reply) =>
           reply.header("cache-control", "no-store").send(protectedResource),

@@ -33,8 +33,8 @@ export interface InteractionParts {
 type Pending = Request & { isSignedIn: boolean };
 
 /**
- * Mounts the page on which the operator signs in and then says what a client may do. It shows no domain before
- * the password was right: anybody can begin an authorization request and look at it.
+ * Mounts the page on which the operator signs in and then chooses what a client may do. It shows no domain before
+ * the sign-in: anybody can begin an authorization request and look at the page.
  */
 export async function mountInteraction(scope: FastifyInstance, parts: InteractionParts): Promise<void> {
   const { provider, resource, store, login, cookieKey, now, log } = parts;
@@ -42,10 +42,10 @@ export async function mountInteraction(scope: FastifyInstance, parts: Interactio
   scope.addHook("onRequest", async (_request, reply) => void reply.headers(pageHeaders));
   scope.setErrorHandler((error, _request, reply) => {
     if (error instanceof errors.SessionNotFound) {
-      return show(reply, errorPage("This request has ended, or was begun in another browser."), 400);
+      return show(reply, errorPage("This request has ended, or began in another browser."), 400);
     }
     const { statusCode = 500 } = error as FastifyError;
-    if (statusCode < 500) return show(reply, errorPage("What was sent could not be read."), statusCode);
+    if (statusCode < 500) return show(reply, errorPage("The form could not be read."), statusCode);
     log.error("OAuth: a page could not be shown", error);
     return show(reply, errorPage("Something went wrong inside M25 Mail."), 500);
   });
@@ -95,7 +95,7 @@ export async function mountInteraction(scope: FastifyInstance, parts: Interactio
     const outcome = await login.check(passwordIn(form), request.clientAddress);
     if (outcome !== "right") {
       if (outcome === "wrong") {
-        log.warn("OAuth: a wrong operator's password", { address: request.clientAddress });
+        log.warn("OAuth: wrong operator password", { address: request.clientAddress });
       }
       const { error, status } = loginRefusals[outcome];
       return show(reply, signInPage(asked, await login.hasPassword(), error), status);
@@ -128,7 +128,7 @@ export async function mountInteraction(scope: FastifyInstance, parts: Interactio
     return decide(request, reply, asked, { login: SIGNED_IN, consent: { grantId } });
   }
 
-  /** Before the grant is saved, which the provider does by itself: there is none without its entry. */
+  /** Called before the provider saves the grant, so that no grant lacks its entry. */
   async function recordConsent(
     { clientAddress, id }: FastifyRequest,
     client: string,
@@ -185,16 +185,16 @@ function choiceOf(form: URLSearchParams): Choice {
   };
 }
 
-/** What was chosen, where it is within what was asked for and there is; else what is wrong with it. */
+/** The choice, if the client asked for that much and the domains exist; else the error to show. */
 function judge(
   asked: readonly Scope[],
   domains: readonly string[],
   choice: Choice,
 ): { scopes: Scope[]; domains: string[] | null } | string {
   const granted = asked.filter((scope) => choice.scopes.has(scope));
-  if (granted.length !== choice.scopes.size) return "More was ticked than the program asks for.";
+  if (granted.length !== choice.scopes.size) return "More is ticked than the program asks for.";
   if (granted.length === 0) return "Tick what it may do, or deny it.";
-  if (choice.access === undefined) return "Choose for which domains.";
+  if (choice.access === undefined) return "Choose the domains.";
   if (choice.access === "all") return { scopes: granted, domains: null };
   if (choice.domains.size === 0) return "Choose at least one domain.";
   const known = new Set(domains);

@@ -1,8 +1,8 @@
 /**
- * Client ID Metadata Documents of clients that many operators use, each at the address that is its client id.
- * Each address stands in the client itself or is what its maker documents; seen in November 2026. Cursor and Gemini CLI
- * have none. Codex and ChatGPT have a further document for each server, for authorization servers that send no `iss`
- * (RFC 9207): this one sends it.
+ * Client ID Metadata Documents of clients that many operators use; a document's address is the client id. The
+ * addresses come from the clients themselves or their makers' documentation, November 2026. Cursor and Gemini CLI
+ * have none. Codex and ChatGPT have another document per server, for authorization servers without `iss`
+ * (RFC 9207); this one sends it.
  */
 export const knownClients: readonly string[] = [
   "https://claude.ai/oauth/mcp-oauth-client-metadata",

@@ -4,12 +4,12 @@ import { alarm, documentOf, form, noPassword, passwordField } from "../../doors/
 
 export interface Request {
   clientName: string;
-  /** The host that vouches for the client's name, or undefined for one that an operator registered here. */
+  /** The host that vouches for the client's name; undefined for a client that an operator registered here. */
   clientHost: string | undefined;
   clientId: string;
-  /** Where the person is sent back to, in words. */
+  /** The place to which the person is sent back, in words. */
   target: string;
-  /** True when that is on the person's own machine, where nobody vouches for who answers. */
+  /** True if that is on the person's own machine, where any program may answer. */
   isLocal: boolean;
   /** The mail server's own name. */
   host: string;
@@ -18,21 +18,21 @@ export interface Request {
   csrf: string;
 }
 
-/** What was chosen when the form came back and has to be shown again. */
+/** The person's choice, for showing the form again. */
 export interface Choice {
   scopes: ReadonlySet<string>;
   access: "all" | "some" | undefined;
   domains: ReadonlySet<string>;
 }
 
-/** Checked before anybody has chosen: destroying and nodes have to be wanted. */
+/** The choice that the form starts with: `destroy` and `nodes` need a deliberate tick. */
 export const firstChoice: Choice = {
   scopes: new Set(["read", "write"]),
   access: undefined,
   domains: new Set(),
 };
 
-/** More than these are typed rather than ticked. */
+/** Domains beyond this number are typed, not ticked. */
 const MOST_CHECKBOXES = 100;
 
 const meanings: Record<Scope, [title: string, detail: string]> = {
@@ -45,7 +45,7 @@ const meanings: Record<Scope, [title: string, detail: string]> = {
   ],
 };
 
-/** What whoever comes by may see: nothing of what this server holds. */
+/** The page before the sign-in. Strangers can see it, so it shows nothing that this server holds. */
 export function signInPage(request: Request, hasPassword: boolean, error?: string): string {
   const { clientName, scopes } = request;
   return page(
@@ -64,7 +64,7 @@ ${form(
   );
 }
 
-/** @param domains every domain there is */
+/** @param domains all registered domains */
 export function consentPage(
   request: Request,
   domains: readonly string[],
@@ -106,7 +106,7 @@ function whoAsks({ clientName, clientHost, clientId, target, isLocal, host }: Re
 <p>Allow this only if you have just asked for it yourself, in that program.${isLocal && " Any program on your computer can give itself that name."}</p>`;
 }
 
-/** After the decision. A page rather than a redirect: browsers hold a form's redirects to the form's own rules. */
+/** The page after the decision. It is no redirect: a form's redirects are bound by the policy of the form's page. */
 export function returnPage(url: string, target: string): string {
   return page(
     "Going back",

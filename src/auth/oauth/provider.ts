@@ -19,10 +19,10 @@ import { admittingFlag, documentAddress, unknownDocumentPage } from "./unknown-d
 const MINUTE = 60;
 const DAY = 86_400;
 
-/** What a client gets to ask for that does not say: enough for daily work, nothing that cannot be undone. */
+/** The scopes of a client that names none: enough for daily work, nothing that cannot be undone. */
 export const DEFAULT_SCOPES: readonly Scope[] = ["read", "write"];
 
-/** The only account: whoever knows the operator's password. */
+/** The only account: anybody who knows the operator's password. */
 export const OPERATOR = "operator";
 
 export const routes = {
@@ -44,17 +44,17 @@ export interface ProviderParts {
 /**
  * The authorization server: oidc-provider with everything off that MCP clients do not need. Authorization code
  * with PKCE (S256), opaque access tokens of an hour for one resource, rotating refresh tokens of 30 days, a grant
- * of a year. No ID tokens, so no signing keys; no registration; no session that would spare the password.
+ * of a year. No ID tokens, no registration, and no session that replaces the password.
  *
  * @param issuer the server's origin
- * @param resource what access tokens are for (RFC 8707)
+ * @param resource the resource that access tokens are for (RFC 8707)
  */
 export function createProvider(issuer: string, resource: string, parts: ProviderParts): Provider {
   const { documents, cookieKey, seconds, store, log } = parts;
   const cookies = { httpOnly: true, sameSite: "lax", secure: issuer.startsWith("https:") } as const;
   const configuration: Configuration = {
     adapter: adapterFor(store, seconds, log),
-    // The library knows no client without ID tokens. None is ever issued: what this key would sign is nothing.
+    // The library requires a key for ID tokens. No ID token is ever issued, so this key signs nothing.
     jwks: { keys: [generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export({ format: "jwk" })] },
     cookies: { keys: [cookieKey], long: cookies, short: cookies },
     routes: {
@@ -135,18 +135,18 @@ export function createProvider(issuer: string, resource: string, parts: Provider
 
 const NOT_ALLOWED = "client_id metadata document fetch not allowed";
 
-/** The document's address where that is what was refused, if it can be shown. */
+/** The client document's address, if the request was refused because of it and it can be shown. */
 function unknownDocument(ctx: KoaContextWithOIDC, reason: string | undefined): string | undefined {
   return reason === NOT_ALLOWED ? documentAddress(ctx.oidc.params?.client_id) : undefined;
 }
 
-/** What the person at the page, who is the operator, can do something about. */
+/** The errors that the person at the page, the operator, can solve. */
 const plainWords: Readonly<Record<string, string>> = {
   "client is invalid":
     "This server does not know that program. To register it: m25-mail oauth client add NAME --redirect-uri URI",
   [NOT_ALLOWED]: "This server does not know that program. To admit it: m25-mail serve --oauth-clients URL",
   "client_id metadata document fetch failed":
-    "That program’s description could not be fetched from its maker, or is none. The server’s log has its address.",
+    "That program’s description could not be fetched from its maker, or is not valid. The server’s log has its address.",
 };
 
 function logEvents(provider: Provider, log: Log): void {
@@ -166,11 +166,11 @@ function logEvents(provider: Provider, log: Log): void {
   provider.on("revocation.error", refused);
   const failed = (error: unknown) => log.error("OAuth: a request could not be served", error);
   provider.on("server_error", (_ctx, error) => failed(error));
-  // Koa would write to stderr by itself what nobody listens for.
+  // Without a listener, Koa writes errors to stderr itself.
   (provider as EventEmitter).on("error", failed);
 }
 
-/** Each authorization asks the operator, with the password: no session and no earlier grant stands in for that. */
+/** Asks the operator for the password at each authorization: no session and no earlier grant replaces it. */
 function alwaysAsk() {
   const { Check, Prompt } = interactionPolicy;
   const policy = interactionPolicy.base();
@@ -188,7 +188,7 @@ function alwaysAsk() {
   return policy;
 }
 
-/** Generic clients ask for openid, profile and the like too: what is not ours is left out, not refused. */
+/** Leaves unknown scopes out instead of refusing them: generic clients also ask for openid, profile and the like. */
 function keepKnownScopes(ctx: KoaContextWithOIDC): void {
   const { params } = ctx.oidc;
   if (params === undefined) return;
@@ -197,7 +197,7 @@ function keepKnownScopes(ctx: KoaContextWithOIDC): void {
   params.scope = (known.length === 0 ? DEFAULT_SCOPES : known).join(" ");
 }
 
-/** RFC 8414 metadata says what this server does, which is less than the library could. */
+/** Limits RFC 8414 metadata to this server's features, which are fewer than the library's. */
 async function plainMetadata(ctx: KoaContextWithOIDC, next: () => Promise<void>): Promise<void> {
   await next();
   if (!ctx.path.startsWith("/.well-known/")) return;

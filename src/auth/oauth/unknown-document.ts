@@ -4,9 +4,9 @@ import { errorPage } from "./page.ts";
 const MAX_LENGTH = 200;
 
 /**
- * The address of a client's document, where an operator may be shown how to admit it; else undefined. Anybody can send
- * anybody to the page with an address of their choice: one that a shell or a reader could take for something else is not
- * repeated.
+ * The address of a client's document, if it is safe to show an operator with the way to admit it; else undefined.
+ * Anybody can send people to the page with an address of their choice, so the page does not repeat one that a shell or
+ * a reader could mistake for something else.
  */
 export function documentAddress(clientId: unknown): string | undefined {
   if (typeof clientId !== "string" || clientId.length > MAX_LENGTH) return undefined;
@@ -21,6 +21,6 @@ export const admittingFlag = (url: string): string => `--oauth-clients ${url}`;
 export function unknownDocumentPage(url: string): string {
   return errorPage(html`This server does not know that program. It says that it is from <strong>${new URL(url).host}</strong>.</p>
 <p>Anybody can send you here with an address of their own. Do nothing if you did not just ask for this yourself, or if you do not trust that name: whoever has it could then ask for access to your mail server.</p>
-<p>To admit this program, start the server with this flag, then try again. If the flag is there already, put a comma and the address behind it:</p>
+<p>To admit this program, start the server with this flag, then try again. If the flag is there already, append a comma and the address:</p>
 <p><code>${admittingFlag(url)}</code>`);
 }
