@@ -2,7 +2,7 @@ import { redacted } from "../log/redact.ts";
 
 const MAX_LENGTH = 64;
 
-/** What a program calls itself, for the audit log: bounded, of harmless characters, and nobody has verified it. */
+/** A client program's own name for the audit log: short, of harmless characters, and not verified. */
 export function clientName(text: unknown): string | undefined {
   if (typeof text !== "string" || text === "") return undefined;
   return redacted(text.slice(0, 1000))

@@ -1,13 +1,13 @@
 import type { Tool } from "../../tools/tool.ts";
 import { type FieldSchema, inputSchema } from "./schema.ts";
 
-/** Arguments that hosts add to every call, besides names that begin with an underscore: Gemini CLI's. */
+/** Arguments that Gemini CLI adds to each call. Other hosts' begin with an underscore. */
 const HOSTS_OWN = ["wait_for_previous"];
 
 /**
- * Input as a model's host or a script sends it, for call() to judge. An optional field that is null, and an optional text
- * that is empty, is not given; a text that is plainly the number or the `false` that its field takes is that. Nothing else
- * is changed: `true`, which may destroy, must be a real one, and a password is a text already.
+ * Evens out the input of models' hosts and scripts before call() checks it. Leaves out optional fields that are null, and
+ * optional texts that are empty. Reads a text as a number or as `false` if its field takes that. Changes nothing else:
+ * `true` may destroy, so it must be a real one.
  */
 export function plainInput(tool: Tool, input: unknown): unknown {
   if (!isObject(input)) return input;
@@ -22,7 +22,7 @@ export function plainInput(tool: Tool, input: unknown): unknown {
   return Object.fromEntries(entries);
 }
 
-/** The same for arguments of an MCP call, without what its host has added for itself. */
+/** The same for an MCP call's arguments, without those that its host adds. */
 export function plainArguments(tool: Tool, input: unknown): unknown {
   if (!isObject(input)) return input;
   const given = Object.entries(input).filter(
@@ -32,8 +32,8 @@ export function plainArguments(tool: Tool, input: unknown): unknown {
 }
 
 /**
- * Input for a tool from the shell, which knows only texts: the numbers that the schema asks for are read, everything else
- * stays as it is for call() to judge.
+ * Input for a tool from the shell, which knows only texts: reads the numbers that the schema asks for, and leaves the
+ * rest for call() to check.
  */
 export function inputFromText(tool: Tool, texts: Record<string, unknown>): Record<string, unknown> {
   const { properties } = inputSchema(tool);

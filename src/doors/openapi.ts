@@ -60,9 +60,9 @@ const problemSchema = {
     type: { type: "string" },
     title: { type: "string" },
     status: { type: "integer" },
-    code: { type: "string", description: "What went wrong, for programs." },
-    detail: { type: "string", description: "What went wrong, in plain words." },
-    hint: { type: "string", description: "What to do next." },
+    code: { type: "string", description: "The kind of error, for programs." },
+    detail: { type: "string", description: "The error, in plain words." },
+    hint: { type: "string", description: "The next step." },
   },
   required: ["type", "title", "status", "code", "detail", "hint"],
 };

@@ -16,13 +16,13 @@ export interface FieldSchema {
   items?: FieldSchema;
 }
 
-/** A tool's input as JSON Schema 2020-12, for callers: what transforms and defaults accept. */
+/** A tool's input as JSON Schema 2020-12, before transforms and defaults. */
 export const inputSchema = madeOnce(({ input }) => toSchema(input, "input"));
 
 /** A tool's result as JSON Schema 2020-12. */
 export const outputSchema = madeOnce(({ output }) => toSchema(output, "output"));
 
-/** When first asked for: making one takes as long as a call. */
+/** Makes a schema at first use: that takes as long as a call. */
 function madeOnce(make: (tool: Tool) => JsonSchema): (tool: Tool) => JsonSchema {
   const schemas = new WeakMap<Tool, JsonSchema>();
   return (tool) => {
@@ -38,7 +38,7 @@ function toSchema(schema: z.ZodObject, io: "input" | "output"): JsonSchema {
   return oneTypeEach(rest) as JsonSchema;
 }
 
-/** Where no bound was given zod writes JavaScript's own, which tell a model nothing and cost it tokens. */
+/** Removes JavaScript's own bounds, which zod writes if none is given: they cost a model tokens and tell it nothing. */
 function withoutSafeBounds({ jsonSchema }: { jsonSchema: z.core.JSONSchema.BaseSchema }): void {
   if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) delete jsonSchema.minimum;
   if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;
@@ -50,7 +50,7 @@ function openResult(made: { jsonSchema: z.core.JSONSchema.BaseSchema }): void {
   delete made.jsonSchema.additionalProperties;
 }
 
-/** Some clients map schemas onto dialects in which a value has one type: a list of types becomes branches. */
+/** Turns a list of types into branches: some clients map schemas onto dialects in which a value has one type. */
 function oneTypeEach(node: unknown): unknown {
   if (Array.isArray(node)) return node.map(oneTypeEach);
   if (typeof node !== "object" || node === null) return node;

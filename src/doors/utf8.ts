@@ -2,10 +2,10 @@ const skippingMark = new TextDecoder("utf-8", { fatal: true });
 const keepingMark = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
- * The text of bytes; undefined where they are no UTF-8. Nothing is repaired: U+FFFD in a password would be another
+ * The text of bytes; undefined if they are not UTF-8. Nothing is repaired: U+FFFD in a password would make another
  * password, which nobody can type.
  *
- * @param isStart true where a byte order mark may stand, and is left out
+ * @param isStart true if a byte order mark may come first, which is left out
  */
 export function textOf(bytes: Uint8Array, isStart = true): string | undefined {
   try {
@@ -15,7 +15,7 @@ export function textOf(bytes: Uint8Array, isStart = true): string | undefined {
   }
 }
 
-/** True for a text that was decoded elsewhere, such as an argument of the command line, from bytes that were no UTF-8. */
+/** True for a text that was decoded elsewhere, such as a command-line argument, from bytes that were not UTF-8. */
 export function isRepaired(text: string): boolean {
   return text.includes("\uFFFD");
 }

@@ -41,8 +41,8 @@ export const refusalReasons = {
 export type RefusalReason = keyof typeof refusalReasons;
 
 /**
- * Reads an answer line by line, as far as each line can be judged by itself: protocol, every value, the end line. What is
- * to be proved of them together is for whoever keeps them: no key twice, each user's domain, counts and digest.
+ * Reads an answer line by line, and checks each line by itself: protocol, every value, the end line. The caller, which
+ * keeps the records, checks them together: no key twice, each user's domain, counts and digest.
  * Every method throws RefusedAnswer.
  */
 export class AnswerParser {
@@ -126,7 +126,7 @@ type State = Omit<MailState, "domains" | "users"> & {
   users: Map<string, MailRecord & { user: string }>;
 };
 
-/** Reads an answer into memory, and gives the state only when all of it is proved. Every method throws RefusedAnswer. */
+/** Reads an answer into memory, and returns the state only after it has verified all of it. Every method throws RefusedAnswer. */
 export class AnswerReader {
   readonly #base: MailState | undefined;
   readonly #parser = new AnswerParser();
@@ -176,7 +176,7 @@ export class AnswerReader {
     return { ...heading, domains: new Map(base.domains), users: new Map(base.users) };
   }
 
-  /** What goes may be unknown: it came and went between two polls. */
+  /** A removal may name an unknown record: one that came and went between two polls. */
   #set<T extends MailRecord>(records: Map<string, T>, key: string, after: T | undefined): void {
     const before = records.get(key);
     if (before !== undefined) this.#digest.remove(before);

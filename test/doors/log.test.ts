@@ -170,7 +170,7 @@ test("a caller cannot forge a line of the log, in either format", async () => {
     const { stderr } = await server.finished;
     expect(stderr).not.toMatch(/[^\P{Cc}\n]/u);
     expect(stderr).not.toContain("forged");
-    expect(stderr).toMatch(/Host that is no name: .*--allowed-hosts/);
+    expect(stderr).toMatch(/Host that is not a name: .*--allowed-hosts/);
     expect(stderr).toMatch(/Host \\?"evil\.example\\?": .*--allowed-hosts/);
   }
 });

@@ -143,25 +143,33 @@ test("a client's mistake is logged in its request's one line, in plain words and
     "mcp-method": method,
   });
   for (const [message, headers, refused] of [
-    [{ [CANARY]: CANARY }, {}, "it is no JSON-RPC message"],
-    [[], {}, "it is no JSON-RPC message"],
-    ["5", {}, "it is no JSON-RPC message"],
-    [`{"${CANARY}`, {}, "The message is no JSON in UTF-8."],
+    [{ [CANARY]: CANARY }, {}, "it is not a JSON-RPC message"],
+    [[], {}, "it is not a JSON-RPC message"],
+    ["5", {}, "it is not a JSON-RPC message"],
+    [`{"${CANARY}`, {}, "The message is not JSON in UTF-8."],
     [listing("2026-07-28"), fields("2026-07-28", CANARY), expect.stringContaining("its header fields")],
     [rpc("tools/list"), fields("2026-07-28", "tools/list"), expect.stringContaining("its params")],
-    [listing("2099-01-01"), fields("2099-01-01", "tools/list"), expect.stringContaining("its revision")],
+    [
+      listing("2099-01-01"),
+      fields("2099-01-01", "tools/list"),
+      expect.stringContaining("its protocol revision"),
+    ],
     [
       [rpc("tools/list")],
       { "mcp-protocol-version": "2025-06-18" },
       expect.stringMatching(/^Send one message at a time/),
     ],
-    [rpc("tools/list"), { "mcp-protocol-version": "1999-01-01" }, expect.stringContaining("its revision")],
+    [
+      rpc("tools/list"),
+      { "mcp-protocol-version": "1999-01-01" },
+      expect.stringContaining("its protocol revision"),
+    ],
     [rpc("no/method"), {}, "there is no such method here"],
     [rpc("tools/list", { cursor: { [CANARY]: 5 } }), {}, expect.stringContaining("its params")],
     [
       rpc("tools/call", { name: "m25_mail_list_domains", _meta: { progressToken: [CANARY] } }),
       {},
-      "it is no JSON-RPC message",
+      "it is not a JSON-RPC message",
     ],
   ] as const) {
     server.log.length = 0;

@@ -188,7 +188,7 @@ test("an unreadable answer gets no answer, because two such programs would answe
   send(initialize);
   await expect.poll(() => answers.some((line) => line.includes('"id":0'))).toBe(true);
   child.stdin.end();
-  expect((await finished).stderr).toMatch(/ warn refused a message on stdin: it is no JSON-RPC message\n/);
+  expect((await finished).stderr).toMatch(/ warn refused a message on stdin: it is not a JSON-RPC message\n/);
   expect(answers).toHaveLength(2);
 });
 
@@ -218,7 +218,7 @@ test("a byte order mark before the first message is skipped, because some Window
   await expect.poll(() => answers.length).toBe(3);
   expect(answers.map((line) => JSON.parse(line))).toMatchObject([
     { id: 0, result: { serverInfo: { name: "m25-mail" } } },
-    { id: null, error: { message: "This message is refused: it is no JSON." } },
+    { id: null, error: { message: "This message is refused: it is not JSON." } },
     { id: 2, result: { structuredContent: { total: 0 } } },
   ]);
 });

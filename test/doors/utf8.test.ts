@@ -84,7 +84,7 @@ test("a body of REST or MCP that is not UTF-8 is refused as a whole", async () =
   });
   for (const [path, text, words] of [
     ["/api/add-user", user, "not valid UTF-8"],
-    ["/mcp", message, "no JSON in UTF-8"],
+    ["/mcp", message, "not JSON in UTF-8"],
   ] as const) {
     const [before = "", after = ""] = text.split("#");
     const response = await fetch(`${server.url}${path}`, {

@@ -2,12 +2,12 @@ import type { FastifyInstance } from "fastify";
 import { MailError } from "../../mail/error.ts";
 import { textOf } from "../utf8.ts";
 
-/** A client's fault: the status keeps it from being taken for one of ours. */
+/** A client's fault: the status tells it from the server's own errors. */
 function refusal(message: string, hint: string): Error {
   return Object.assign(new MailError("invalid_input", message, hint), { statusCode: 400 });
 }
 
-/** Has JSON bodies judged as bytes first, and then by Fastify's own parser, which keeps prototypes safe. */
+/** Checks that JSON bodies are UTF-8 before Fastify's own parser reads them, which keeps prototypes safe. */
 export function readJsonStrictly(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser("error", "error");
   app.removeContentTypeParser("application/json");
@@ -18,7 +18,7 @@ export function readJsonStrictly(app: FastifyInstance): void {
   });
 }
 
-/** @throws MailError invalid_input, with a status of 400, for a form whose bytes or escapes are no UTF-8 */
+/** @throws MailError invalid_input, with status 400, for a form whose bytes or escapes are not UTF-8 */
 export function formOf(body: Uint8Array): URLSearchParams {
   const text = textOf(body);
   if (text === undefined || !isWellEscaped(text)) {
@@ -27,7 +27,7 @@ export function formOf(body: Uint8Array): URLSearchParams {
   return new URLSearchParams(text);
 }
 
-/** URLSearchParams would put U+FFFD for escapes that are no UTF-8. */
+/** URLSearchParams would put U+FFFD for escapes that are not UTF-8. */
 function isWellEscaped(text: string): boolean {
   try {
     decodeURIComponent(text);

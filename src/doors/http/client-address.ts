@@ -4,14 +4,14 @@ import { type Networks, plainAddress } from "../../mail/network.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
-    /** Where the request comes from, as plainAddress writes it: see `clientAddress`. */
+    /** The client's address, as plainAddress writes it: see `clientAddress`. */
     clientAddress: string;
   }
 }
 
 /**
- * The address of whoever made a request. X-Forwarded-For is a list to which each proxy appends whom it was called by;
- * what stands left of the first hop that is no trusted proxy, or no address, anybody may have written.
+ * The address of a request's client. Each proxy appends its caller's address to X-Forwarded-For. Read it from the right,
+ * and only as far as the hops are trusted proxies: anybody may have written the rest.
  *
  * @param peer the connection's other end
  * @param forwardedFor the X-Forwarded-For header
@@ -28,9 +28,9 @@ export function clientAddress(peer: string, forwardedFor: string | undefined, tr
 }
 
 /**
- * Sets `request.clientAddress`, which is all that the server knows of where a request comes from.
+ * Sets `request.clientAddress`, the only address of a client that the server uses.
  *
- * @returns does so for a request that comes to no hook
+ * @returns a function that sets it for a request that reaches no hook
  */
 export function noteClientAddresses(
   app: FastifyInstance,
@@ -46,7 +46,7 @@ export function noteClientAddresses(
     if (forwardedFor !== undefined && !isWarned && !trusted.has(plainAddress(peer) ?? "")) {
       isWarned = true; // once: anybody may send the field
       log.warn(
-        `X-Forwarded-For came from ${request.clientAddress}, which is not trusted: if that is your proxy, give it with --trusted-proxies, or all who come through it share one limit`,
+        `X-Forwarded-For came from ${request.clientAddress}, which is not trusted: if that is your proxy, give it with --trusted-proxies, or all its callers share one limit`,
       );
     }
   };

@@ -3,8 +3,8 @@ import type { FastifyInstance } from "fastify";
 import { type Networks, plainAddress, subscriberOf } from "../../mail/network.ts";
 
 /**
- * Hangs up on connections beyond `most` altogether, or beyond `mostOfOne` from one address. Trusted proxies
- * have all their callers' connections, and are to limit those themselves.
+ * Closes connections beyond `most` altogether, or beyond `mostOfOne` from one address. Trusted proxies carry all
+ * their callers' connections, and must limit those themselves.
  */
 export function limitConnections(
   server: Server,
@@ -31,7 +31,7 @@ export function limitConnections(
   });
 }
 
-/** Whoever showed no valid credential keeps no connection: a few strangers could otherwise hold all there are. */
+/** Closes the connection after an answer without a valid credential; else a few strangers could hold all connections. */
 export function closeUnauthenticated(app: FastifyInstance): void {
   app.addHook("onSend", (request, reply, payload, done) => {
     if (request.principal === undefined && request.node === undefined) reply.header("connection", "close");
@@ -39,12 +39,12 @@ export function closeUnauthenticated(app: FastifyInstance): void {
   });
 }
 
-/** Bytes of a body that is over the limit which are read, and thrown away. */
+/** Largest body beyond the limit that is still read and thrown away, in bytes. */
 const MOST_DRAINED = 1024 * 1024;
 
 /**
- * Whoever is hung up on while still sending may never read why, and a proxy then says 502 in our place: a body that
- * is too large, but not much, is heard out.
+ * Reads a body that is a little too large to its end before it answers 413. A client that is cut off while it sends may
+ * never read the answer, and a proxy says 502 instead.
  */
 export function drainLargeBodies(app: FastifyInstance): void {
   app.addHook("onSend", (request, reply, payload, done) => {

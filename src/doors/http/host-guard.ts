@@ -5,8 +5,8 @@ import { MailError } from "../../mail/error.ts";
 import type { AllowedHosts } from "./hosts.ts";
 
 /**
- * Says of a request why the server does not answer to the name that it was called by, or undefined when it does. Of
- * each kind one a minute is logged with that name, for the operator who has to allow it.
+ * Refuses a request that calls the server by a name that is not allowed; undefined if the name is. One refusal a minute
+ * of each kind is logged with the name, so that the operator can allow it.
  */
 export function hostGuard(allowed: AllowedHosts, log: Log) {
   const warnings = new RateLimit(1);
@@ -15,11 +15,11 @@ export function hostGuard(allowed: AllowedHosts, log: Log) {
     if (allowed.allowsHost(host) && allowed.allowsOrigin(origin)) return undefined;
     const [header, value] = allowed.allowsHost(host) ? ["Origin", origin] : ["Host", host];
     request.refused = `its ${header} is not this server's`;
-    // Only what can be a name is repeated: it may be a secret in the wrong place.
+    // Do not repeat a text that cannot be a name: it may be a secret in the wrong place.
     const isName = /^[\w.:/[\]-]*$/.test(value ?? "");
-    // Strangers who try one after the other must not fill the log.
+    // Strangers who try many names must not fill the log.
     if (warnings.take(`${header} ${isName}`) === 0) {
-      const named = isName ? `"${value?.slice(0, 100) ?? ""}"` : "that is no name";
+      const named = isName ? `"${value?.slice(0, 100) ?? ""}"` : "that is not a name";
       log.warn(
         `refused a request with ${header} ${named}: if that name is this server's, give it with --public-url or --allowed-hosts`,
         { request: request.id },

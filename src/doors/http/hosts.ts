@@ -2,12 +2,12 @@ import { isIPv6 } from "node:net";
 import { LOOPBACK_HOSTS } from "../../mail/network.ts";
 
 /**
- * By which names the server may be called. A web page elsewhere can make a browser call a server that only
- * this machine reaches (DNS rebinding), but not without giving itself away in Host or Origin.
+ * The names by which the server may be called. A web page elsewhere can make a browser call a server that only
+ * this machine reaches (DNS rebinding), but its own name then stands in Host or Origin.
  */
 export class AllowedHosts {
   readonly #names: Set<string>;
-  /** Header values found to be allowed, so that a poll costs one look-up; attackers cannot make it grow. */
+  /** Allowed Host headers seen so far, so that a poll costs one look-up; bounded against attackers. */
   readonly #seen = new Set<string>();
 
   constructor(names: readonly string[]) {

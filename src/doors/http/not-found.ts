@@ -2,12 +2,12 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { MailError } from "../../mail/error.ts";
 import { sendProblem } from "./problem.ts";
 
-/** Has the scope answer whatever comes to a path under its prefix and no route takes; its credential is asked for first. */
+/** Makes a scope answer requests under its prefix that match no route, after the scope's own authentication. */
 export type AnswerNotFound = (scope: FastifyInstance) => void;
 
 /**
- * 405 with Allow where the path has other methods (RFC 9110 15.5.6), else 404. It is said before a body is read, which
- * nobody would look at. Knows the routes that are mounted after this was called.
+ * Answers 405 with Allow if the path has other methods (RFC 9110 15.5.6), else 404, before it reads a body. Knows the
+ * routes that are mounted after this call.
  */
 export function notFoundAnswer(app: FastifyInstance): AnswerNotFound {
   const methodsOf = new Map<string, string[]>();
@@ -20,7 +20,7 @@ export function notFoundAnswer(app: FastifyInstance): AnswerNotFound {
     return sendProblem(reply.header("allow", allowed.join(", ")), noSuchMethod(allowed), 405);
   };
   return (scope) => {
-    scope.addHook("onRequest", answer); // these are the hooks of what comes to the handler, and of nothing else
+    scope.addHook("onRequest", answer); // runs only for requests that match no route
     scope.setNotFoundHandler(answer);
   };
 }
@@ -28,13 +28,13 @@ export function notFoundAnswer(app: FastifyInstance): AnswerNotFound {
 export const noSuchPath = () =>
   new MailError(
     "invalid_input",
-    "There is nothing at this path.",
+    "This server has no such path.",
     "See /api/openapi.json for the endpoints; MCP is at /mcp.",
   );
 
 const noSuchMethod = (allowed: readonly string[]) =>
   new MailError(
     "invalid_input",
-    "This path is there, but not for this method.",
-    `The methods that it takes are: ${allowed.join(", ")}. Nothing was changed.`,
+    "This path does not take this method.",
+    `It takes: ${allowed.join(", ")}. Nothing was changed.`,
   );

@@ -2,12 +2,12 @@ import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { FastifyInstance } from "fastify";
 
-/** Requests of one connection that are under way at a time. Whoever waits for each answer has one. */
+/** Requests of one connection that run at a time. A client that waits for each answer has one. */
 const UNDER_WAY = 4;
 
 /**
- * Starts few requests of one connection at a time. Of those that were sent with them the others are held, and no more
- * is read from the connection meanwhile: what a caller sends ahead waits on its side.
+ * Starts few requests of one connection at a time. It holds the others that have arrived, and reads no more from the
+ * connection meanwhile, so that further requests wait at the client.
  */
 export function limitPipelines(app: FastifyInstance): void {
   const pipelines = new WeakMap<Socket, Pipeline>();
@@ -46,7 +46,7 @@ class Pipeline {
     this.#underWay.add(response);
     response.once("close", () => {
       this.#underWay.delete(response);
-      // Other connections' requests come in between.
+      // Lets other connections' requests run in between.
       if (this.#held.length > 0) setImmediate(() => this.#goOn());
     });
     start();
@@ -57,7 +57,7 @@ class Pipeline {
     if (this.#held.length === 0) this.#socket.resume();
   }
 
-  /** Once all of what was read is parsed: at the end of each request in it, Node reads on. */
+  /** Pauses once all that was read is parsed, because Node resumes at the end of each request in it. */
   #pauseSoon(): void {
     if (this.#isPausing) return;
     this.#isPausing = true;
@@ -67,7 +67,7 @@ class Pipeline {
     });
   }
 
-  /** Node tells only the first response in a pipeline that its connection is gone. */
+  /** Ends all responses: Node tells only the first in a pipeline that its connection is gone. */
   #end(): void {
     this.#held = [];
     for (const response of this.#underWay) {

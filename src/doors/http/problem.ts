@@ -33,10 +33,10 @@ export const statuses: Record<ErrorCode, number> = {
   unavailable: 503,
 };
 
-/** Seconds after which a refused caller may well succeed, where the refusal does not say it. */
+/** Seconds after which a refused caller may try again, if the refusal does not say. */
 const RETRY_AFTER: Partial<Record<ErrorCode, number>> = { busy: 3, unavailable: 30 };
 
-/** Answers with RFC 9457 problem details. `status` overrides the code's own, for what HTTP has a finer one. */
+/** Answers with RFC 9457 problem details. `status` overrides the code's own, where HTTP has a more exact one. */
 export function sendProblem(
   reply: FastifyReply,
   error: MailError,
@@ -68,7 +68,7 @@ export const noToken = () =>
     text`Send Authorization: Bearer TOKEN; the operator makes one with: ${operator("token create NAME")}`,
   );
 
-/** What went wrong before or outside of call(): only the kind is told, never the parser's words, which quote the body. */
+/** The answer to an error outside of call(). It tells only the kind: a parser's message may quote the body. */
 export function problemOf(error: FastifyError, runtime: Runtime, reference: string): [MailError, number?] {
   if (error instanceof MailError) return [error];
   const status = error.statusCode ?? 500;
@@ -89,7 +89,7 @@ export function problemOf(error: FastifyError, runtime: Runtime, reference: stri
     new MailError(
       "internal",
       `Something went wrong inside M25 Mail (reference ${reference}).`,
-      "Try once more; if it stays, give the operator this reference: it stands in the log.",
+      "Try once more. If it fails again, give the operator this reference: the log has the details.",
     ),
   ];
 }

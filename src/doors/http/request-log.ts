@@ -9,20 +9,20 @@ import { paths } from "../../sync/wire.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
-    /** When it came, on the clock of performance.now(). */
+    /** Time of arrival, on the clock of performance.now(). */
     began: number;
-    /** Why it was refused, where neither its status nor a call's outcome says so: words of ours, none of the caller's. */
+    /** Why it was refused, if neither its status nor a call's outcome says so. Never repeats the caller's words. */
     refused?: string | undefined;
   }
 }
 
-/** Asked again and again by whatever watches the server: counted, and logged only for those who look closely. */
+/** Paths that monitoring polls: counted, but logged at debug only. */
 const ROUTINE: ReadonlySet<string> = new Set(["/healthz", "/metrics"]);
 
-/** Lines a minute of those who showed no credential: strangers must not fill the disk, nor hide what others did. */
+/** Log lines a minute for requests without a credential: strangers must not fill the disk or hide others' requests. */
 const STRANGERS_A_MINUTE = 60;
 
-/** Ids that no two requests share, of whatever run of the server, and short enough to be read out on the telephone. */
+/** Makes request ids that are unique across runs of the server, and short enough to read out on the telephone. */
 export function requestIds(): () => string {
   const run = randomBytes(4).toString("hex");
   let count = 0;
@@ -33,15 +33,15 @@ export function requestIds(): () => string {
 }
 
 /**
- * Counts every request when it has ended, and logs it in one line, with the call that came in it. A poll answered
- * 304 is counted only, which costs next to nothing.
+ * Counts each request when it has ended, and logs it in one line, with its call. A poll answered with 304 is only
+ * counted, which costs next to nothing.
  */
 export class RequestLog {
   readonly #metrics: Metrics;
   readonly #log: Log;
   readonly #strangers = new RateLimit(STRANGERS_A_MINUTE);
   readonly #warnings = new RateLimit(1);
-  /** Requests under way, by their ids, with the call that has ended in them last. */
+  /** Requests under way by id, each with its last ended call. */
   readonly #underWay = new Map<string, EndedCall | undefined>();
 
   constructor(metrics: Metrics, log: Log) {
@@ -49,7 +49,7 @@ export class RequestLog {
     this.#log = log;
   }
 
-  /** A request's line has room for one call: those before it in a batch, and those that outlive it, have their own. */
+  /** A request's line has room for one call. Earlier calls of a batch, and calls that outlive it, get their own line. */
   callEnded(call: EndedCall): void {
     if (call.request === undefined) return;
     const isUnderWay = this.#underWay.has(call.request);
@@ -58,7 +58,7 @@ export class RequestLog {
     if (displaced !== undefined) this.#log.info("call", callFields(displaced));
   }
 
-  /** Whether a call has ended in this request, which then says how it went. */
+  /** Whether a call has ended in this request; its outcome is then in the request's line. */
   hasCall = (request: string): boolean => this.#underWay.get(request) !== undefined;
 
   watch(app: FastifyInstance): void {
@@ -77,7 +77,7 @@ export class RequestLog {
     });
   }
 
-  /** Of a request that comes to no hook. */
+  /** For a request that reaches no hook. */
   unhooked(request: FastifyRequest, reply: FastifyReply): void {
     request.began = performance.now();
     this.#watchOne(request, reply);

@@ -52,7 +52,7 @@ import { delayWrongCredentials } from "./wrong-credentials.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
-    /** Who asks; set on every route that takes an access token. */
+    /** The caller; set on every route that takes an access token. */
     principal: Principal;
   }
 }
@@ -66,9 +66,9 @@ export interface HttpParts {
   mcpServerFor: McpServerFactory;
   /** The operator's sign-in, for every page that asks for the password. */
   login: OperatorLogin;
-  /** Where clients may sign in by OAuth. */
+  /** Set if clients may sign in by OAuth. */
   oauth?: OAuth | undefined;
-  /** Those that REST offers. */
+  /** The tools that REST offers. */
   tools: readonly Tool[];
   metrics: Metrics;
   requestLog: RequestLog;
@@ -78,19 +78,19 @@ export interface HttpParts {
 export interface HttpSettings {
   /** Names, besides loopback's, by which the server may be called. */
   allowedHosts: readonly string[];
-  /** Addresses and CIDR ranges of the proxies that are believed in X-Forwarded-For. */
+  /** Addresses and CIDR ranges of the proxies whose X-Forwarded-For is trusted. */
   trustedProxies: readonly string[];
   /** The server's address from outside. */
   publicUrl: string | undefined;
   isReadOnly: boolean;
-  /** By each principal, and by each address at the routes that ask for no credential. */
+  /** Limit for each principal, and for each address at routes that need no credential. */
   requestsPerMinute: number;
   tls?: { certFile: string; keyFile: string } | undefined;
-  /** When a connection is cut on which not a byte moves, in ms. */
+  /** Time after which a connection without traffic is cut, in ms. */
   idleTimeout?: number | undefined;
 }
 
-/** All doors that are reached by HTTP, on one server that is not listening yet. */
+/** One server with all doors over HTTP. It does not listen yet. */
 export async function httpServer(parts: HttpParts, settings: HttpSettings): Promise<FastifyInstance> {
   const { runtime, store, publisher, changes, lastSeen, metrics, oauth, log } = parts;
   const now = () => runtime.now();
@@ -112,7 +112,7 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
     exposeHeadRoutes: false,
     logger: false,
     genReqId: requestIds(),
-    // A path that cannot be decoded never comes to a hook or a route.
+    // A path that cannot be decoded reaches no hook and no route.
     frameworkErrors: (_error, request, reply) => {
       noteAddress(request as FastifyRequest);
       parts.requestLog.unhooked(request as FastifyRequest, reply as FastifyReply);
@@ -137,7 +137,7 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
 
   const accessTokens = new AccessTokens(store, lastSeen);
   const requests = new RateLimit(settings.requestsPerMinute);
-  /** For the routes that ask for no credential. Where one is asked for, going without is cheap to refuse. */
+  /** For the routes that need no credential. The other routes refuse a request without one cheaply. */
   const limitAddress = async (request: FastifyRequest, reply: FastifyReply) => {
     const wait = requests.take(`address ${subscriberOf(request.clientAddress)}`);
     return wait > 0 ? sendProblem(reply, tooMany("requests", wait)) : undefined;
@@ -171,7 +171,7 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
     scope.addHook("onRequest", authenticate("rest"));
     answerNotFound(scope);
   });
-  // Where clients look for OAuth, and where they would register themselves: to a 401 they would begin again.
+  // Clients look for OAuth metadata and register at these paths. After a 401 they would begin again.
   for (const prefix of ["/.well-known", "/register"]) {
     await app.register(async (scope) => answerNotFound(scope), { prefix });
   }

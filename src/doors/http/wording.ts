@@ -2,7 +2,7 @@ import { tools } from "../../../tools/index.ts";
 import type { Tool } from "../../../tools/tool.ts";
 import { plainly, type Reference, type Text, worded } from "../../mail/text.ts";
 
-/** A text in the requests of REST: GET /api/list-users?domain=example.nl. */
+/** Words a text for REST, with its requests: GET /api/list-users?domain=example.nl. */
 export function overRest(said: Text): string {
   return worded(said, name);
 }

@@ -4,17 +4,17 @@ import { LeakyCounts } from "../../../tools/leaky-counts.ts";
 import { bearerCredential } from "../../auth/bearer.ts";
 import { subscriberOf } from "../../mail/network.ts";
 
-/** So many wrong credentials of one address are answered at once; then each doubles what the next waits. */
+/** Wrong credentials from one address that are answered at once; each further one doubles the delay. */
 const AT_ONCE = 20;
-/** In ms. Secrets have 256 bits, so this is no more than a brake on programs that try and try. */
+/** In ms. Secrets have 256 bits, so this only slows programs that try again and again. */
 const FIRST_DELAY = 10;
 const LONGEST_DELAY = 1_000;
 const FORGOTTEN_PER_MINUTE = 60;
 
 /**
- * Holds back the 401 to a wrong credential, the longer the more of them came from the same address. Nobody is locked
- * out: a right one is answered at once, whatever others behind the same address do. What does not even look like a
- * credential is no guess at one.
+ * Delays the 401 to a wrong credential, longer after each one from the same address. Nobody is locked out: a valid
+ * credential is answered at once, whatever others behind the same address do. Text that does not look like a
+ * credential does not count as a guess.
  */
 export function delayWrongCredentials(app: FastifyInstance): void {
   const failures = new LeakyCounts(FORGOTTEN_PER_MINUTE);

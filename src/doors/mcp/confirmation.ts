@@ -10,10 +10,10 @@ import {
 import * as z from "zod";
 import type { Loss } from "../../../tools/tool.ts";
 
-/** How long a question may stand, in seconds. */
+/** How long a question may be answered, in seconds. */
 const TTL = 600;
 
-/** Something to be set, and no empty form: some clients accept what has nothing to fill in by themselves. */
+/** A form with a field: some clients accept an empty form by themselves. */
 const form = {
   type: "object",
   properties: {
@@ -28,20 +28,20 @@ const form = {
 } satisfies Parameters<typeof inputRequired.elicit>[0]["requestedSchema"];
 
 const Answer = z.object({ action: z.string(), content: z.unknown().optional() });
-/** A real true, as of hard_delete. */
+/** Only a real true, as for hard_delete. */
 const Yes = z.object({ confirm: z.literal(true) });
 
-/** `cancelled`: the question was closed, by a person or by a host without one; that is no word of a person. */
+/** `cancelled`: a person, or a host without one, closed the question without an answer. */
 type Confirmation = "confirmed" | "declined" | "cancelled" | InputRequiredResult;
 
 /**
- * Asks a person before a call destroys something, where the client has the means: by a result that requires input
- * (2026-07-28) or, over a connection that lasts, by elicitation (before; the SDK makes one of the other). It is comfort
- * and no boundary: who cannot be asked just does the call.
+ * Asks a person before a call destroys something, if the client can: by a result that requires input (2026-07-28), or
+ * by elicitation over a lasting connection (earlier revisions; the SDK converts). This is a comfort, not a defence: a
+ * client that cannot ask makes the call unasked.
  */
 export class Confirmations {
   readonly #key = randomBytes(32);
-  /** Signed with a key of this process: who asks again after a restart is asked again. */
+  /** Signed with a key of this process: after a restart a question must be asked again. */
   readonly #questions = createRequestStateCodec<string>({ key: randomBytes(32), ttlSeconds: TTL });
 
   /** Whether exactly this loss was confirmed; else the question. */
@@ -60,12 +60,12 @@ export class Confirmations {
     });
   }
 
-  /** What the client is given of it to keep. With a key: one could find out by guessing what is in a bare hash. */
+  /** A loss in the form that the client keeps. It needs a key: a bare hash could be guessed. */
   #seal({ id }: Loss): string {
     return createHmac("sha256", this.#key).update(id).digest("base64url");
   }
 
-  /** Which question the answer is to; undefined for an old or forged one. */
+  /** The loss that the answer is for; undefined for an old or forged answer. */
   async #asked(context: ServerContext): Promise<string | undefined> {
     const state = context.mcpReq.requestState<string>();
     return state === undefined ? undefined : this.#questions.verify(state, context).catch(() => undefined);
@@ -73,9 +73,9 @@ export class Confirmations {
 }
 
 /**
- * Whether the client can put a form before a person.
+ * Whether the client can show a form to a person.
  *
- * @param initialised what it declared when the connection began, where there is one that lasts
+ * @param initialised the capabilities from the connection's start, if the connection lasts
  */
 export function canAsk({ mcpReq }: ServerContext, initialised: ClientCapabilities | undefined): boolean {
   const envelope = mcpReq.envelope as { [CLIENT_CAPABILITIES_META_KEY]?: ClientCapabilities } | undefined;

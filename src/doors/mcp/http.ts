@@ -17,18 +17,18 @@ import type { RequestLog } from "../http/request-log.ts";
 import { isClientFault, reasonOf } from "./faults.ts";
 import type { StepUp } from "./step-up.ts";
 
-/** Makes the MCP server that answers one request of this principal. */
+/** Makes the MCP server for one request of this principal. */
 export type McpServerFactory = (principal: Principal, origin: Origin) => Server;
 
-/** What came with a request besides its header fields. */
+/** A request's parts besides its header fields. */
 interface Message {
   authInfo: AuthInfo;
   parsedBody: unknown;
 }
 
-/** What is said of a message that cannot be read; none of it is repeated, it may hold a password. */
+/** Answers to a message that cannot be read. They repeat nothing of it: it may hold a password. */
 const unreadable: Record<number, { code: number; message: string }> = {
-  400: { code: ProtocolErrorCode.ParseError, message: "The message is no JSON in UTF-8." },
+  400: { code: ProtocolErrorCode.ParseError, message: "The message is not JSON in UTF-8." },
   413: {
     code: ProtocolErrorCode.InvalidRequest,
     message: `The message is too large: send at most ${BODY_LIMIT} bytes.`,
@@ -36,7 +36,7 @@ const unreadable: Record<number, { code: number; message: string }> = {
   415: { code: ProtocolErrorCode.InvalidRequest, message: "Send Content-Type: application/json." },
 };
 
-/** Since when the protocol has none. Who names no revision is taken for one of 2025-03-26, which has them. */
+/** The first revision without batches. A client that names none is taken for 2025-03-26, which has them. */
 const WITHOUT_BATCHES = "2025-06-18";
 
 const noBatches = {
@@ -44,7 +44,7 @@ const noBatches = {
   message: `Send one message at a time: as of the protocol's revision ${WITHOUT_BATCHES} there are no batches.`,
 };
 
-/** Of a batch, which older revisions have. */
+/** Messages in a batch, which older revisions have. */
 const MOST_MESSAGES = 10;
 
 const longBatch = {
@@ -62,7 +62,7 @@ function refusedBatch(body: unknown, revision: string): typeof noBatches | undef
   return body.length > MOST_MESSAGES ? longBatch : undefined;
 }
 
-/** The request with an Accept that the SDK answers: clients send any, or none, and read what they get. */
+/** Sets an Accept that the SDK answers: clients send any, or none, and read every answer. */
 function acceptingBoth(request: Request): Request {
   const accept = request.headers.get("accept") ?? "";
   if (/application\/json/.test(accept) && /text\/event-stream/.test(accept)) return request;
@@ -71,7 +71,7 @@ function acceptingBoth(request: Request): Request {
   return new Request(request, { headers });
 }
 
-/** The answer as the one event of a stream, where the client names nothing else. */
+/** Turns the answer into a stream of one event, if the client accepts nothing else. */
 async function inFormFor({ headers }: FastifyRequest, answer: Response): Promise<Response> {
   const isJson = answer.headers.get("content-type")?.startsWith("application/json");
   if (headers.accept?.trim() !== "text/event-stream" || answer.status !== 200 || !isJson) return answer;
@@ -97,11 +97,11 @@ export async function mountMcp(
     const request = acceptingBoth(received);
     const { parsedBody } = message;
     const isLegacy =
-      !request.headers.has("mcp-method") && // as of 2026-07-28 all have it: theirs need not be looked into twice
-      !Array.isArray(parsedBody) && // of a batch, one message may cancel another, which then has no answer
+      !request.headers.has("mcp-method") && // all requests since 2026-07-28 have it, so their bodies need no look
+      !Array.isArray(parsedBody) && // in a batch, one message may cancel another, which then gets no answer
       (await isLegacyRequest(request, parsedBody));
     if (!isLegacy) return handler.fetch(request, message);
-    // The handler itself would answer with a stream of events. No tool tells anything before its answer.
+    // The handler itself would answer with a stream of events, but no tool sends anything before its answer.
     const transport = new WebStandardStreamableHTTPServerTransport({ enableJsonResponse: true });
     const server = makeServer(message);
     await server.connect(transport);
@@ -113,18 +113,14 @@ export async function mountMcp(
   };
   const notServed = (request: FastifyRequest, error: unknown) => {
     if (error instanceof RequestError) {
-      request.refused = "its Host is no part of a URL";
-      return failure(
-        400,
-        ProtocolErrorCode.InvalidRequest,
-        "Write the server's name in Host as it is usual.",
-      );
+      request.refused = "its Host is not valid";
+      return failure(400, ProtocolErrorCode.InvalidRequest, "Send the server's name in the Host header.");
     }
     log.error("an MCP request could not be served", error, { request: request.id });
     return failure(500, ProtocolErrorCode.InternalError, "Something went wrong inside M25 Mail.");
   };
   scope.addHook("onClose", () => handler.close());
-  // Fastify reads the body once; the SDK would copy the request first, to look at it.
+  // Fastify reads the body once; the SDK would copy the request to read it.
   scope.removeContentTypeParser("text/plain");
   scope.setErrorHandler((error: FastifyError, request, reply) => {
     const status = error.statusCode ?? 500;

@@ -4,12 +4,12 @@ export class Lines {
   #parts: Buffer[] = [];
   #length = 0;
 
-  /** @param most bytes of a line; of a longer one nothing is kept */
+  /** @param most bytes of a line; longer lines are dropped */
   constructor(most: number) {
     this.#most = most;
   }
 
-  /** The lines that end in this piece, without their ends; undefined for one that turns out to be too long in it. */
+  /** The lines that end in this piece, without their ends; undefined for a line that becomes too long in it. */
   *endingIn(piece: Buffer): Generator<Buffer | undefined> {
     for (let start = 0; start < piece.length; ) {
       const newline = piece.indexOf("\n", start);

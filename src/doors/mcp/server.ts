@@ -23,10 +23,10 @@ import { type Confirmations, canAsk } from "./confirmation.ts";
 import { type Called, PlainRefusal, ToolServer } from "./tool-server.ts";
 import { overMcp } from "./wording.ts";
 
-/** What all connections of a process share. */
+/** The parts that all connections of a process share. */
 export interface McpParts {
   runtime: Runtime;
-  /** Those that are offered. */
+  /** The tools on offer. */
   tools: readonly Tool[];
   confirmations: Confirmations;
 }
@@ -57,7 +57,7 @@ const WITHOUT_NODES = "A change is live within a minute, unless its result has a
 
 const OF_SOME_DOMAINS = `${WITHOUT_NODES} Your access is for some domains only: others, and the nodes, are the operator's.`;
 
-/** What a model is told of what it may do here, before anything else. */
+/** The server's instructions, which a model reads first. */
 function instructionsFor(
   tools: readonly Tool[],
   { domains }: Principal,
@@ -77,10 +77,10 @@ function liveOn(tools: readonly Tool[], domains: Principal["domains"]): string {
   return tools.includes(listNodes) ? OF_ALL_DOMAINS : WITHOUT_NODES;
 }
 
-/** Made when first asked for: starting must stay fast. */
+/** Made at first use: the start must stay fast. */
 const advertised = new WeakMap<Tool, McpTool>();
 
-/** What tools/list answers; the same bytes at each call. */
+/** The answer to tools/list; the same bytes at each call. */
 export function advertisedTools(tools: readonly Tool[]): McpTool[] {
   return tools.map((tool) => {
     const made = advertised.get(tool) ?? advertisement(tool);
@@ -104,15 +104,15 @@ function annotations({ effect, replaces }: Tool): McpTool["annotations"] {
   return {
     readOnlyHint: effect === "read",
     destructiveHint: effect === "destroy" || replaces,
-    // Reading or replacing twice is doing it once; adding, and removing for good, twice is an error.
+    // A second read or replacement changes nothing; a second addition or removal for good is an error.
     idempotentHint: effect === "read" || replaces,
     openWorldHint: false,
   };
 }
 
 /**
- * An MCP server for one connection or one request. It advertises the tools' schemas but leaves all judging of
- * input to call(), so that a caller gets the same refusal, with its hint, by every door.
+ * An MCP server for one connection or one request. It advertises the tools' schemas but leaves all checks of
+ * input to call(), so that every door gives the same refusal, with its hint.
  */
 export function mcpServer(parts: McpParts, principal: Principal, origin: Origin = {}): Server {
   const usable = toolsFor(principal, parts.tools);
@@ -169,7 +169,7 @@ function refusal({ code, detail, hint }: MailError): CallToolResult {
   return { content: [{ type: "text", text: `${code}: ${overMcp(detail)} ${overMcp(hint)}` }], isError: true };
 }
 
-/** As of 2026-07-28 each request names its client; before, the first one did, which over HTTP is another one. */
+/** Since 2026-07-28 each request names its client. Earlier only a connection's first request did, lost over HTTP. */
 function clientOf(server: Server, { mcpReq }: ServerContext): string | undefined {
   const envelope = mcpReq.envelope as { [CLIENT_INFO_META_KEY]?: Implementation } | undefined;
   const named = envelope?.[CLIENT_INFO_META_KEY] ?? server.getClientVersion();

@@ -9,9 +9,9 @@ import { Lines } from "./lines.ts";
 
 type Message = ReturnType<typeof parseJSONRPCMessage>;
 
-/** Why a line is no message, in words that repeat nothing of it. */
+/** Why a line is not a message, in words that repeat nothing of it. */
 interface Refusal {
-  /** Of the request; null where none can be read; undefined for an answer, which has no answer itself. */
+  /** The request's id; null if it cannot be read; undefined for an answer, which gets no answer. */
   id: string | number | null | undefined;
   code: number;
   reason: string;
@@ -24,19 +24,19 @@ const tooLarge: Refusal = {
 };
 
 /**
- * A message a line. Whoever sends what is none is told so (JSON-RPC 2.0, 5.1), and goes on: the SDK's own transport
- * gives no answer, and ends with a line that is too long.
+ * Reads a message from each line. Answers a bad line with an error (JSON-RPC 2.0, 5.1) and goes on: the SDK's own
+ * transport gives no answer, and ends at a line that is too long.
  */
 export class StdioTransport extends StdioServerTransport {
   readonly #lines = new Lines(STDIO_DEFAULT_MAX_BUFFER_SIZE);
   readonly #refused: (reason: string) => void;
   readonly #closed: () => void;
-  /** Some shells on Windows put a byte order mark before what they pipe. */
+  /** Some shells on Windows begin a pipe with a byte order mark. */
   #isFirst = true;
 
   /**
-   * @param refused is told why a message was refused
-   * @param closed when the client is gone
+   * @param refused receives the reason of each refused message
+   * @param closed called when the client is gone
    */
   constructor(refused: (reason: string) => void, closed: () => void) {
     super();
@@ -70,7 +70,7 @@ export class StdioTransport extends StdioServerTransport {
   }
 }
 
-/** @param line undefined where its bytes are no UTF-8 */
+/** @param line undefined if its bytes are not UTF-8 */
 function messageIn(line: string | undefined): { message?: Message; refusal?: Refusal } {
   if (line === undefined) {
     return { refusal: { id: null, code: ProtocolErrorCode.ParseError, reason: "it is not valid UTF-8" } };
@@ -79,19 +79,19 @@ function messageIn(line: string | undefined): { message?: Message; refusal?: Ref
   try {
     value = JSON.parse(line);
   } catch {
-    return { refusal: { id: null, code: ProtocolErrorCode.ParseError, reason: "it is no JSON" } };
+    return { refusal: { id: null, code: ProtocolErrorCode.ParseError, reason: "it is not JSON" } };
   }
   try {
     return { message: parseJSONRPCMessage(value) };
   } catch {
     const reason = Array.isArray(value)
       ? "send one at a time, there are no batches over stdio"
-      : "it is no JSON-RPC message";
+      : "it is not a JSON-RPC message";
     return { refusal: { id: idOf(value), code: ProtocolErrorCode.InvalidRequest, reason } };
   }
 }
 
-/** By which a request is known that is wrong in other ways. */
+/** The id of a request that is wrong in other ways. */
 function idOf(value: unknown): Refusal["id"] {
   const message = Object(value) as Record<string, unknown>;
   const { id, method } = message;

@@ -11,7 +11,7 @@ import { StdioTransport } from "./stdio-transport.ts";
 
 /** The connection to the one client that started this program. */
 export interface StdioConnection {
-  /** Resolves when the client is gone, in whatever way: its end of either pipe. */
+  /** Resolves when the client has closed either pipe. */
   closed: Promise<void>;
   close(): Promise<void>;
 }
@@ -26,7 +26,7 @@ export function serveMcpStdio(
   const parts = { runtime, tools, confirmations: new Confirmations() };
   const { promise: closed, resolve } = Promise.withResolvers<void>();
   const warnings = new RateLimit(1);
-  /** Of each kind one a minute: a client that never reads stderr would block the server once the pipe is full. */
+  /** Logs one of each kind a minute: a client that never reads stderr would block the server once the pipe is full. */
   const refused = (reason: string) => {
     if (warnings.take(reason) === 0) log.warn(`refused a message on stdin: ${reason}`);
   };
@@ -35,7 +35,7 @@ export function serveMcpStdio(
     transport,
     onerror: (error) =>
       isClientFault(error)
-        ? refused("it does not fit the revision of the protocol, or what came before it")
+        ? refused("it does not fit the protocol revision, or the messages before it")
         : log.error("a message on stdin could not be served", error),
   });
   return { closed, close };

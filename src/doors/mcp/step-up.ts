@@ -11,15 +11,15 @@ const Call = z.object({
   params: z.object({ name: z.string(), arguments: z.unknown() }),
 });
 
-/** Answers a request that would be refused for its scope in a way that lets the client ask for more; else false. */
+/** Answers a request that lacks a scope so that the client can ask for it; false for any other request. */
 export type StepUp = (request: FastifyRequest, reply: FastifyReply, origin: Origin) => Promise<boolean>;
 
 /**
- * 403 insufficient_scope, as MCP's authorization has it: a client that came by OAuth can ask the operator for the
- * scope that it lacks. Judging stays with call(), which refuses, and records, what is refused here.
+ * Answers 403 insufficient_scope, as MCP's authorization requires: an OAuth client can then ask the operator for the
+ * scope that it lacks. call() still makes the decision, and records the refusal.
  *
- * @param tools those that are offered
- * @param metadataUrl where the client learns how (RFC 9728)
+ * @param tools the tools on offer
+ * @param metadataUrl tells the client how to ask (RFC 9728)
  */
 export function stepUp(runtime: Runtime, tools: readonly Tool[], metadataUrl: string): StepUp {
   return async ({ principal, body }, reply, origin) => {
@@ -46,7 +46,7 @@ export function stepUp(runtime: Runtime, tools: readonly Tool[], metadataUrl: st
   };
 }
 
-/** Undefined for wrong input, of which call() says what is wrong. */
+/** Undefined for wrong input, which call() refuses. */
 function validCall(tool: Tool, input: unknown): ParsedCall | undefined {
   try {
     return tool.parse(input);

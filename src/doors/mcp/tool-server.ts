@@ -13,9 +13,9 @@ import {
   type ServerOptions,
 } from "@modelcontextprotocol/server";
 
-/** What somebody calls, and with what: nothing of it is judged yet. */
+/** A tool call as it arrived, not checked yet. */
 export interface Called {
-  /** Empty where none is given. */
+  /** Empty if none is given. */
   name: string;
   arguments?: unknown;
 }
@@ -24,17 +24,16 @@ type CallTool = (called: Called, context: ServerContext) => Promise<CallToolResu
 
 type Handler = (request: JSONRPCRequest, context: ServerContext) => Promise<Result>;
 
-/** A refusal in words of ours, which are passed on as they are. */
+/** A refusal in the server's own words, which the SDK passes on unchanged. */
 export class PlainRefusal extends ProtocolError {}
 
 /**
- * A server whose calls of tools are all answered by `callTool`. The SDK's own would refuse those of a shape that the
- * protocol does not have (`"arguments": null`) itself, with all that its validator has to say, and nobody would hear of it.
- * Other params of a shape that the protocol does not have are refused in plain words.
+ * A server that answers all tool calls with `callTool`. The SDK's own would refuse malformed calls (`"arguments": null`)
+ * itself, with its validator's long output and without a log line. Other malformed params are refused in plain words.
  */
 export class ToolServer extends Server {
   readonly #callTool: CallTool;
-  /** The calls that wait for the answer to a question, by their id. */
+  /** Ids of the calls that wait for a person's answer. */
   readonly #asking = new Set<RequestId>();
 
   constructor(callTool: CallTool, info: Implementation, options: ServerOptions) {
@@ -71,26 +70,26 @@ export class ToolServer extends Server {
   }
 }
 
-/** Hosts send null for what they leave out. */
+/** Some hosts send a null cursor for none. */
 function withoutNullCursor(request: JSONRPCRequest): JSONRPCRequest {
   if (!request.method.endsWith("/list") || request.params?.cursor !== null) return request;
   const { cursor: _null, ...params } = request.params;
   return { ...request, params };
 }
 
-/** What the SDK says of a client that answered its question with an error, or with nothing that can be read, is a dump. */
+/** Takes an error or an unreadable answer to a question as `cancel`: the SDK's own message about it is a dump. */
 function closed(context: ServerContext): ServerContext {
   return { ...context, mcpReq: { ...context.mcpReq, inputResponses: { confirm: { action: "cancel" } } } };
 }
 
-/** Where params do not fit its schema, the SDK throws a bare Error, and of calls of tools a ProtocolError without data. */
+/** If params do not fit its schema, the SDK throws a bare Error, or for tool calls a ProtocolError without data. */
 function isWordsOfAValidator(error: unknown, method: string): boolean {
   if (error instanceof PlainRefusal) return false;
   if (!(error instanceof ProtocolError)) return method !== "tools/call";
   return error.code === ProtocolErrorCode.InvalidParams && error.data === undefined;
 }
 
-/** What each method that is served here takes. */
+/** The params of each method served here. */
 const params: Readonly<Record<string, string>> = {
   initialize:
     "protocolVersion (a text), capabilities (an object) and clientInfo (an object with name and version, both texts)",
@@ -100,7 +99,7 @@ const params: Readonly<Record<string, string>> = {
 };
 
 function wrongParams(method: string): ProtocolError {
-  const wanted = params[method] ?? "what this revision of the protocol has for it";
+  const wanted = params[method] ?? "the params of this protocol revision";
   return new PlainRefusal(
     ProtocolErrorCode.InvalidParams,
     `The params of ${method} are not right. It takes ${wanted}.`,

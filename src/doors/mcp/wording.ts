@@ -1,7 +1,7 @@
 import { mcpName } from "../../../tools/tool.ts";
 import { plainly, type Reference, type Text, worded } from "../../mail/text.ts";
 
-/** A text in the names of MCP's tools: m25_mail_list_users (domain: example.nl). */
+/** Words a text for MCP, with its tools' names: m25_mail_list_users (domain: example.nl). */
 export function overMcp(said: Text): string {
   return worded(said, name);
 }

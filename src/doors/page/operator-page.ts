@@ -144,7 +144,7 @@ export class OperatorPage {
     const outcome = await login.check(passwordIn(form), request.clientAddress);
     if (outcome !== "right" || passwordHash === undefined) {
       const refusal = outcome === "busy" ? "busy" : "wrong";
-      if (refusal === "wrong") log.warn("page: a wrong operator's password", about);
+      if (refusal === "wrong") log.warn("page: wrong operator password", about);
       return this.#askForPassword(request, reply, loginRefusals[refusal]);
     }
     const { cookies, signedIn } = this.#visit(request);
@@ -225,7 +225,7 @@ const READ_ONLY = {
   message: "This server was started with --read-only.",
   hint: "Nothing was changed. The operator’s commands at the shell still work.",
 };
-const UNREADABLE = { message: "What was sent could not be read.", hint: "Nothing was changed." };
+const UNREADABLE = { message: "The form could not be read.", hint: "Nothing was changed." };
 
 function rootOf({ routeOptions: { url } }: FastifyRequest): "./" | "../" {
   return url === "/" ? "./" : "../";

@@ -61,7 +61,7 @@ export async function withheldBy(
   if (node !== undefined) return node;
   throw new MailError(
     "node_not_found",
-    `The node ${name} withholds nothing any more, or there is none of that name.`,
+    `The node ${name} no longer withholds removals, or does not exist.`,
     "Nothing was changed.",
   );
 }

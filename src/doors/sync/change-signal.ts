@@ -4,13 +4,13 @@ import type { PollReader } from "../../../db/store.ts";
 import { type ThrottleClocks, WakeThrottle, WakeTurn } from "./wake-throttle.ts";
 
 /**
- * When the database is looked at while anybody waits, one look for all, in ms: first so long after its log was
- * written, then after pauses that double. A commit counts only once the disk has its last page, which nothing tells of.
+ * While polls wait, one look at the database serves all: first this long after its log was written, in ms, then after
+ * pauses that double. A commit counts only once the disk has its last page, and no event tells that.
  */
 const FIRST_LOOK = 10;
-/** The longest of these pauses: where the file system tells of writes, and where it has not done so yet, or does not. */
+/** The longest pause, in ms: if the file system reports writes, and if it has not done so. */
 const LONGEST_PAUSE = { told: 60_000, untold: 1_000 };
-/** Polls that are let go in one turn of the event loop, so that thousands do not keep everybody else waiting. */
+/** Polls to wake in one turn of the event loop, so that thousands do not delay other requests. */
 const WOKEN_AT_ONCE = 100;
 
 /** Tells waiting polls that the state, or a node, has changed, whichever process changed it. */
@@ -18,24 +18,24 @@ export class ChangeSignal {
   readonly #polls: Pick<PollReader, "now">;
   readonly #log: string;
   readonly #throttle: WakeThrottle;
-  /** How each of them leaves, and its turn. */
+  /** Waiting polls: the function that lets each go on, and its turn. */
   readonly #waiting = new Map<() => void, WakeTurn>();
-  /** The version (PollView) that all who wait have seen. */
+  /** The version (PollView) that all waiting polls have seen. */
   #seen = "";
   #watcher: FSWatcher | undefined;
-  /** The file system has told of a write, and the log that it tells of is still the one. */
+  /** True if the file system has reported a write to the current log. */
   #told = false;
   #timer: NodeJS.Timeout | undefined;
   #pause = 0;
 
-  /** @param database its file; the log that every commit is written to stands beside it */
+  /** @param database its file; SQLite writes each commit to the log beside it */
   constructor(polls: Pick<PollReader, "now">, database: string, clocks?: ThrottleClocks) {
     this.#polls = polls;
     this.#throttle = new WakeThrottle(() => void this.wakeAll(), clocks);
     this.#log = `${database}-wal`;
   }
 
-  /** How many wait. */
+  /** Number of waiting polls. */
   get waiting(): number {
     return this.#waiting.size;
   }
@@ -49,14 +49,14 @@ export class ChangeSignal {
    * Resolves when the version is another one than `seen` or a wake is owed, as soon as the throttle allows; after `ms`; or
    * when `leave` is called. May wake spuriously.
    *
-   * @param turn ends with the call, and is the poll's again where it was woken
-   * @param leaving is given `leave`, for who does not want to wait any more
+   * @param turn ends with this call, and begins again when the poll is woken
+   * @param leaving receives `leave`, which ends the wait
    */
   wait(seen: string, ms: number, turn: WakeTurn, leaving: (leave: () => void) => void): Promise<void> {
     turn.end();
     if (this.#waiting.size === 0) this.#seen = seen;
     else if (seen !== this.#seen) this.#look();
-    // Something has changed since the caller looked.
+    // The state has changed since the caller looked.
     if (seen !== this.#seen) return Promise.resolve();
     return new Promise((resolve) => {
       const leave = () => {
@@ -72,7 +72,7 @@ export class ChangeSignal {
     });
   }
 
-  /** Lets everybody go on, some at a time. */
+  /** Wakes all waiting polls, some at a time. */
   async wakeAll(): Promise<void> {
     const whole = this.turn();
     whole.begin();
@@ -91,14 +91,14 @@ export class ChangeSignal {
     try {
       this.#watcher = watch(this.#log, { persistent: false }, (event) => {
         this.#told = event === "change";
-        // Of many writes in a row the first counts: the looks that follow it must come.
+        // Of many writes in a row only the first counts, so that they cannot put off the look.
         if (this.#pause > FIRST_LOOK) this.#lookAfter(FIRST_LOOK);
       });
       this.#watcher.on("error", () => {
         this.#told = false;
       });
     } catch {
-      // As many files are watched as the system allows: what is left is to look.
+      // The system allows no more watches: only the timed looks remain.
     }
     this.#lookAfter(FIRST_LOOK);
   }
@@ -121,7 +121,7 @@ export class ChangeSignal {
     }, ms);
   }
 
-  /** Where the database cannot be read, waiting polls are left to their own look, which then says so. */
+  /** If the database cannot be read, wakes the waiting polls: their own look reports the error. */
   #look(): void {
     let now: string;
     try {

@@ -6,7 +6,7 @@ import type { EndedKeyUses } from "./ended-keys.ts";
 import type { NodeLimits } from "./limits.ts";
 import type { LongPolls } from "./long-polls.ts";
 
-/** What the nodes' routes work with. */
+/** The parts that the nodes' routes share. */
 export interface SyncDoor {
   store: Store;
   publisher: Publisher;
@@ -16,6 +16,6 @@ export interface SyncDoor {
   limits: NodeLimits;
   longPolls: LongPolls;
   now(): Date;
-  /** False once the server is closing: nobody is made to wait any more. */
+  /** False once the server is closing: polls then do not wait. */
   open(): boolean;
 }

@@ -14,12 +14,12 @@ import { receiveReport } from "./report.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
-    /** Who polls or posts; set as soon as that is known. */
+    /** The calling node; set as soon as it is known. */
     node: PollingNode;
   }
 }
 
-/** Mounts the nodes' own routes. A sync key opens these and nothing else, and nothing else opens these. */
+/** Mounts the nodes' own routes. Only a sync key opens them, and it opens nothing else. */
 export async function mountSync(
   scope: FastifyInstance,
   parts: Omit<SyncDoor, "open" | "limits" | "longPolls" | "endedKeyUses">,
@@ -40,7 +40,7 @@ export async function mountSync(
     done();
   });
   scope.decorateRequest("node");
-  // Before the body is read: who has no key learns nothing of what a report looks like.
+  // Runs before the body is read, so that a caller without a key learns nothing about reports.
   const authenticate = async (request: FastifyRequest) => {
     authenticateNode(door, await door.store.polls.look(), request);
     await endOldKey(door, request);

@@ -4,7 +4,7 @@ import { keyEnd } from "../../../tools/rotation.ts";
 import type { SyncDoor } from "./door.ts";
 import { byNode } from "./node.ts";
 
-/** Gives the node a fresh key. The one it asked with ends when the fresh one is used, or at the latest a day later. */
+/** Gives the node a new key. The old key ends when the new one is first used, or a day later. */
 export async function sendKey(
   door: SyncDoor,
   request: FastifyRequest,

@@ -3,16 +3,16 @@ import { LeakyCounts } from "../../../tools/leaky-counts.ts";
 import { RateLimit, tooMany } from "../../../tools/rate-limit.ts";
 import type { Publication } from "../../sync/publisher.ts";
 
-/** Each is an entry in the audit log that nobody can remove, and an honest node asks once. */
+/** Each new key adds an entry to the audit log, and an honest node asks once. */
 const KEYS_A_MINUTE = 6;
-/** Five a second: as quickly as a node applies one change after the other. */
+/** Five a second: a node applies changes in a row no faster. */
 const REPORTS_A_MINUTE = 300;
-/** Answers with everything, however small. */
+/** Answers with the whole state, however small. */
 const SNAPSHOTS_A_MINUTE = 30;
 /** Snapshots and deltas together: all of some 1,000,000 mailboxes, or thousands of changes many times over. */
 const BYTES_A_MINUTE = 128 * 1024 * 1024;
 
-/** Counts what costs much, by node: a hundred of them may be behind one address. */
+/** Limits costly requests for each node, not for each address: a hundred nodes may share one. */
 export class NodeLimits {
   readonly #keys = new RateLimit(KEYS_A_MINUTE);
   readonly #reports = new RateLimit(REPORTS_A_MINUTE);
@@ -24,7 +24,7 @@ export class NodeLimits {
     this.#bytes = new LeakyCounts(BYTES_A_MINUTE, clock);
   }
 
-  /** @throws MailError busy, as the others */
+  /** @throws MailError busy, as the other methods do */
   key(node: PollingNode): void {
     take(this.#keys, node, "requests for keys");
   }
@@ -33,7 +33,7 @@ export class NodeLimits {
     take(this.#reports, node, "reports");
   }
 
-  /** The answer that goes over the limit still goes out, however large: a node must get its snapshot in the end. */
+  /** Lets the answer that passes the limit go out, however large: a node must get its snapshot in the end. */
   maps(node: Pick<PollingNode, "id">, { kind, size }: Pick<Publication, "kind" | "size">): void {
     const over = this.#bytes.level(String(node.id)) - BYTES_A_MINUTE;
     if (over >= 0) throw tooMany("bytes of maps", Math.max(1, Math.ceil((over / BYTES_A_MINUTE) * 60)));

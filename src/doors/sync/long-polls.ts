@@ -1,4 +1,4 @@
-/** A node has one; a second one may come while the server has not heard yet that its connection is gone. */
+/** A node has one long poll. A second may come before the server notices that the first one's connection is gone. */
 const MOST_OF_ONE = 2;
 
 /** One poll that waits for news. */
@@ -10,7 +10,7 @@ export class LongPoll {
     return this.#hasEnded;
   }
 
-  /** @param leave lets the poll go on; another one each time it goes back to waiting */
+  /** @param leave lets the poll go on; replaced each time the poll waits again */
   leaves(leave: () => void): void {
     this.#leave = leave;
   }
@@ -21,12 +21,12 @@ export class LongPoll {
   }
 }
 
-/** Keeps the long polls of each node few: the oldest is answered, as if its time were over, where one too many comes. */
+/** Limits each node's long polls: if one too many comes, the oldest is answered as if its time were over. */
 export class LongPolls {
   /** By the node's id, the oldest first. */
   readonly #polls = new Map<number, LongPoll[]>();
 
-  /** @param task ends when the poll has ended */
+  /** @param task must end when the poll has ended */
   async during(node: number, task: (poll: LongPoll) => Promise<void>): Promise<void> {
     const poll = new LongPoll();
     const polls = this.#polls.get(node) ?? [];

@@ -17,20 +17,20 @@ import type { WakeTurn } from "./wake-throttle.ts";
 /** The longest wait for a change, in seconds: below the minute after which proxies end idle requests. */
 const MAX_WAIT = 55;
 
-/** Seconds, at least and at most, after which nodes that waited come back to a server that stopped. */
+/** Seconds after which waiting nodes come back to a server that stops. */
 const RETURN_AFTER = { least: 2, most: 8 };
 
-/** How a node's own position stands to the database's. */
+/** A node's position compared with the database's. */
 type Standing =
   | { kind: "current" }
   /** It has everything up to `since`. */
   | { kind: "behind"; since: number }
-  /** Nothing is known of it: it gets everything. */
+  /** Its position is not known: it gets everything. */
   | { kind: "unknown" }
-  /** It has what this database never had, or has no more. */
+  /** It has a state that this database never had, or no longer has. */
   | { kind: "beyond" };
 
-/** GET /sync/v1/maps: 304, a delta or a snapshot, at once or as soon as there is something. */
+/** GET /sync/v1/maps: answers 304, a delta or a snapshot, at once or as soon as there is news. */
 export async function sendMaps(
   door: SyncDoor,
   request: FastifyRequest,
@@ -58,7 +58,7 @@ async function answerPoll(
   const deadline = performance.now() + wait;
   const told = request.headers[ACCEPT_HEADER] ?? node.accepted;
   const hasNews = () => standing.kind !== "current" || (node.accepted !== null && node.accepted !== told);
-  // A node that is behind may have been answered a moment ago: changes in a row reach it together.
+  // A node that is behind may have had an answer a moment ago: it gets changes in a row together.
   const mayAnswer = () => hasNews() && (standing.kind !== "behind" || turn.take());
   const waitForNews = async (waiting: LongPoll) => {
     reply.raw.once("close", () => waiting.end());
@@ -75,10 +75,10 @@ async function answerPoll(
   };
   if (wait > 0) await door.longPolls.during(node.id, waitForNews);
   if (standing.kind === "beyond") {
-    // An older copy of the database was put in its place by hand.
+    // Somebody has replaced the database with an older copy by hand.
     await startHistory(door, request, polls.state(node.view));
     polls = await door.store.polls.look();
-    node = authenticateNode(door, polls, request); // what was accepted of the former history is forgotten
+    node = authenticateNode(door, polls, request); // drops the acceptances of the former history
     standing = { kind: "unknown" };
   }
   const state = polls.state(node.view);
@@ -127,7 +127,7 @@ async function startHistory(
 ): Promise<void> {
   const at = door.now().toISOString();
   await door.store.write(async (tables) => {
-    // Many nodes find this out at once; one new history is enough.
+    // Many nodes notice this at once; one new history is enough.
     if ((await tables.state.history()) !== history) return;
     await tables.state.startHistory(at);
     await tables.audit.append({ ...byNode(request), at, tool: "start-history", arguments: {} });
@@ -145,14 +145,14 @@ function holdBack(door: SyncDoor, node: PollingNode, maps: Publication): void {
   }
 }
 
-/** A 304 would bring all who waited back to a server that is not there yet, and then they would stay away. */
+/** After a 304 all waiting nodes would come back before the server runs again, fail, and then stay away for minutes. */
 function refuseForNow(reply: FastifyReply): never {
   const { least, most } = RETURN_AFTER;
   reply.header("retry-after", randomInt(least, most + 1)).header("connection", "close");
   throw new MailError("unavailable", "The server is stopping.", "Poll again soon.", true);
 }
 
-/** RFC 7240 4.3, in seconds. */
+/** The Prefer header's wait (RFC 7240 4.3), in seconds. */
 function waitOf(request: FastifyRequest): number {
   const match = /(?:^|,)\s*wait\s*=\s*"?(\d{1,4})"?\s*(?:[;,]|$)/i.exec(String(request.headers.prefer ?? ""));
   return Math.min(Number(match?.[1] ?? 0), MAX_WAIT);
@@ -164,7 +164,7 @@ function send({ etag, encoding, size, body }: Publication, reply: FastifyReply):
   return reply.header("content-length", size).send(body);
 }
 
-/** RFC 9110 12.5.3, as far as one coding needs it. */
+/** Reads RFC 9110 12.5.3, as far as one coding needs it. */
 function acceptsBrotli(header: string | string[] | undefined): boolean {
   return /(?:^|,)\s*br\s*(?:;\s*q=(?!0(?:\.0*)?\s*(?:,|$))[\d.]+\s*)?(?:,|$)/i.test(String(header ?? ""));
 }

@@ -7,7 +7,7 @@ import { Networks } from "../../mail/network.ts";
 import type { SyncDoor } from "./door.ts";
 
 /**
- * The node that asks.
+ * The calling node.
  *
  * @throws MailError unauthorized: no such key; forbidden: not from this address
  */
@@ -18,12 +18,12 @@ export function authenticateNode(door: SyncDoor, polls: PollView, request: Fasti
   const ended = id === undefined || node !== undefined ? undefined : polls.endedKey(id);
   const now = door.now();
   const isRight = credentialMatches(key, node?.keyHash ?? ended?.hash);
-  // One whose time is over while its successor was never used is another matter: the node may not have got that one.
+  // Do not report a key that expired before its successor was used: the node may not have received the successor.
   if (isRight && ended !== undefined) door.endedKeyUses.note(ended, request, now);
   if (!isRight || node === undefined || hasEnded(node, now)) {
     throw new MailError(
       "unauthorized",
-      "This is no valid sync key.",
+      "This is not a valid sync key.",
       "Register the node with m25_mail_add_node and put its sync key into the node's key file.",
     );
   }
@@ -40,7 +40,7 @@ export function authenticateNode(door: SyncDoor, polls: PollView, request: Fasti
   return node;
 }
 
-/** What the audit log says of the node that asked, and of its request. */
+/** The audit log's fields for the calling node and its request. */
 export function byNode({ node, clientAddress, id }: FastifyRequest) {
   return { principal: `node ${node.name}`, door: "sync", address: clientAddress, request: id };
 }
@@ -51,7 +51,7 @@ export async function endOldKey(door: SyncDoor, request: FastifyRequest): Promis
   if (!node.keyIsNext) return;
   const at = door.now().toISOString();
   await door.store.write(async (tables) => {
-    // Several of its requests may come before that is known here.
+    // Several requests with the new key may arrive before the first has ended the old one.
     if (!(await tables.nodes.promoteKey(node.id, node.keyHash, at))) return;
     const call = { tool: "end-old-key", arguments: { name: node.name } };
     await tables.audit.append({ ...byNode(request), at, ...call });

@@ -6,7 +6,7 @@ import type { SyncDoor } from "./door.ts";
 
 const Count = z.int().min(0);
 
-/** What a node may say of itself: numbers and words of ours only, for a model reads them in list_nodes. */
+/** A node's report. It holds only numbers and the server's own words, because models read them in list_nodes. */
 const ReportBody: z.ZodType<Report> = z
   .strictObject({
     revision: Count,

@@ -1,9 +1,9 @@
-/** The least rest between two wakes, in ms. */
+/** The shortest rest between two wakes, in ms. */
 const LEAST_REST = 250;
-/** The rest is at least so many times the processor time that the wake took: two thirds stay for everybody else. */
+/** The rest lasts at least this many times the wake's processor time: two thirds stay for other requests. */
 const REST_PER_COST = 2;
 
-/** Both in ms since any moment: time, and processor time of the thread that answers. */
+/** The time, and the answering thread's processor time, both in ms since any moment. */
 export interface ThrottleClocks {
   now(): number;
   processor(): number;
@@ -44,13 +44,13 @@ export class WakeThrottle {
     this.#next();
   }
 
-  /** Nobody waits any more. */
+  /** Drops an owed wake, because no poll waits any more. */
   forget(): void {
     this.#owed = false;
     clearTimeout(this.#timer);
   }
 
-  /** An answer begins that counts to the wake under way, or is one by itself; `endAnswer` must follow. */
+  /** Begins an answer, which belongs to the wake under way or counts as one; `endAnswer` must follow. */
   beginAnswer(): void {
     if (this.#answering === 0) this.#began = this.#clocks.processor();
     this.#answering += 1;
@@ -58,7 +58,7 @@ export class WakeThrottle {
 
   endAnswer(): void {
     if (this.#answering > 1) this.#answering -= 1;
-    // The last answers are written in this turn of the event loop.
+    // This turn of the event loop still writes the last answers.
     else setImmediate(() => this.#ended());
   }
 
@@ -92,7 +92,7 @@ export class WakeTurn {
     this.#throttle = throttle;
   }
 
-  /** True where the poll may be answered now; else it is woken when it may. */
+  /** True if the poll may be answered now; else it is woken when it may. */
   take(): boolean {
     if (!this.#has && this.#throttle.isResting) this.#throttle.ask();
     else this.begin();
