@@ -44,7 +44,7 @@ function parse(args: string[], options: NonNullable<ParseArgsConfig["options"]>)
   try {
     return parseArgs({ args, options, allowPositionals: true, strict: true, tokens: true });
   } catch (error) {
-    // The first sentence says what is wrong; the rest is advice that fits few of our commands.
+    // The first sentence names the error; the rest is advice that fits few of our commands.
     const [reason = ""] = error instanceof Error ? error.message.split(/\.\s/, 1) : [];
     throw new UsageError(`${reason}.`);
   }

@@ -2,11 +2,11 @@ import { createInterface } from "node:readline";
 import { Writable } from "node:stream";
 import { UsageError } from "./usage-error.ts";
 
-/** Bytes to read of a line. No secret is that long. */
+/** Longest line to read, in bytes. No secret is that long. */
 const MAX_LENGTH = 10_000;
 
 /**
- * Asks on the terminal, which does not show what is typed.
+ * Asks on the terminal and hides the answer.
  *
  * @throws UsageError after Ctrl-C
  */

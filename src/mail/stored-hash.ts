@@ -1,6 +1,6 @@
 /**
- * Stored passwords of other mail systems: which of them nodes can serve as they are. The rule is what a login on Dovecot
- * 2.3 and 2.4 accepts, with the schemes' costs bounded, because one process checks all logins one after the other.
+ * Stored passwords of other mail systems that nodes can serve unchanged: those that Dovecot 2.3 and 2.4 accept at login, with
+ * bounded costs, because one process checks all logins one after another.
  */
 
 /** A crypt(3) hash by its id, with Dovecot's scheme. */
@@ -48,14 +48,14 @@ export function isStoredHash(text: string): boolean {
 
 function isSalted(hash: string, length: number): boolean {
   const bytes = Buffer.from(hash, "base64");
-  // Dovecot wants the padding.
+  // Dovecot requires the padding.
   return bytes.toString("base64") === hash && bytes.length > length && bytes.length <= length + MOST_SALT;
 }
 
-/** What becomes of a stored password: it is served as `hash`, hashed from `plain`, or its owner needs a new one. */
+/** A stored password's use: it is served as `hash`, hashed from `plain`, or its owner needs a new one. */
 export type StoredPassword = { hash: string } | { plain: string } | { problem: string };
 
-/** Judges a stored password of another system. A problem's words repeat no part of it but a known scheme's name. */
+/** Parses a stored password of another system. A problem's text repeats no part of it except a known scheme's name. */
 export function parseStored(text: string): StoredPassword {
   if (text === "") return { problem: "it has no password there" };
   if (/^[!*]/.test(text)) return { problem: "its password is locked or hidden there" };
@@ -70,7 +70,7 @@ export function parseStored(text: string): StoredPassword {
   const hash = `{${scheme}}${rest}`;
   if (isStoredHash(hash)) return { hash };
   const isKnown = scheme in SALTED || ["PBKDF2", "CRYPT", ...CRYPT.map(([, own]) => own)].includes(scheme);
-  return isKnown ? damaged(scheme) : { problem: "its hash has a scheme that Dovecot does not have" };
+  return isKnown ? damaged(scheme) : { problem: "its hash has a scheme that Dovecot does not know" };
 }
 
 /** A hash without Dovecot's prefix, by crypt's. */
@@ -82,7 +82,7 @@ function parseRaw(text: string): StoredPassword {
   }
   if (/^\$1\$/.test(text)) return weak("MD5-CRYPT");
   if (isDigest(text)) return { problem: "its hash has no salt" };
-  return { problem: "its hash has no scheme that can be told" };
+  return { problem: "its hash has no recognisable scheme" };
 }
 
 /** True for a digest in hexadecimal: of MD5, SHA-1, SHA-256 or SHA-512. */
@@ -95,5 +95,5 @@ function weak(scheme: string): StoredPassword {
 }
 
 function damaged(scheme: string): StoredPassword {
-  return { problem: `its ${scheme} hash is damaged, or costs more than nodes can bear` };
+  return { problem: `its ${scheme} hash is damaged, or too costly for nodes` };
 }

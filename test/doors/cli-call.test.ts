@@ -106,9 +106,9 @@ test.each([
     [...addJan, "--password", "canary-Hunter22"],
     "",
     2,
-    /never a flag.*--password-file/,
+    /cannot be a flag.*--password-file/,
   ],
-  ["a password as a flag with =", [...addJan, "--password=canary-Hunter22"], "", 2, /never a flag/],
+  ["a password as a flag with =", [...addJan, "--password=canary-Hunter22"], "", 2, /cannot be a flag/],
 ])("%s is refused, and the refusal repeats no password", async (_what, args, input, code, words) => {
   const { run, database } = await shell();
   const refused = await run(args, input);

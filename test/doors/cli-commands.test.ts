@@ -102,7 +102,7 @@ test("node set prints all settings of the node, and refuses to set nothing", asy
   expect((await run("node", "list")).stdout).toMatch(/^pi +mail +any .* all$/m);
   const nothing = await run("node", "set", "pi");
   expect(nothing).toMatchObject({ code: 2, stdout: "" });
-  expect(nothing.stderr).toMatch(/--domains, --role or --ip.*node list.*\nSee: m25-mail node set --help\n$/);
+  expect(nothing.stderr).toMatch(/--domains, --role and --ip.*node list.*\nSee: m25-mail node set --help\n$/);
 });
 
 test("node list has pages, and can show the nodes of one status only", async () => {

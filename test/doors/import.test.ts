@@ -205,7 +205,7 @@ describe("an import is refused whole", () => {
       "without a column for addresses",
       "csv",
       good.replace("email,", "hash,"),
-      "no column is for the address",
+      "there is no column for the address",
     ],
     ["with a line of other columns", "csv", `${good}anna@example.nl\n`, "columns of the first"],
     ["with a dump that is cut short", "postfixadmin", dump.slice(0, dump.indexOf("Bram")), "cut short"],
@@ -217,7 +217,7 @@ describe("an import is refused whole", () => {
       "does not describe",
     ],
     ["with a file of another name", "docker-mailserver", "jan@example.nl|x\n", "no such file"],
-    ["with an answer that is no JSON", "mailcow", "[{", "no JSON"],
+    ["with an answer that is not JSON", "mailcow", "[{", "not JSON"],
   ])("%s", async (_what, from, text, said) => {
     const { shell, must, file } = database();
     const path = join(file, "..", "file");

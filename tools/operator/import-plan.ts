@@ -13,7 +13,7 @@ import { refusePublicProvider } from "../public-providers.ts";
 /** A mailbox of another mail system. */
 const ImportedMailbox = z.strictObject({
   address: z.string(),
-  /** Where it stands, such as "users, line 7": shown in place of an address that is none. */
+  /** Its place, such as "users, line 7": shown if its address is not valid. */
   place: z.string(),
   password: z.union([
     z.strictObject({ hash: z.string().refine(isStoredHash) }),
@@ -52,11 +52,11 @@ export const outcomes = ["taken", "new_password", "left_out"] as const;
 export interface Planned {
   name: string;
   outcome: (typeof outcomes)[number];
-  /** Why, where it is not simply taken. */
+  /** Why it is not simply imported. */
   reason?: string;
 }
 
-/** A planned mailbox; `user` is absent where it is left out. */
+/** A planned mailbox; `user` is absent if it is left out. */
 interface PlannedMailbox extends Planned {
   domain?: string;
   user?: NewUser;
@@ -71,7 +71,7 @@ export interface ImportPlan {
 /**
  * What an import would do, address by address. It changes nothing.
  *
- * @throws MailError invalid_input when mailboxes without a limit are to come and nobody has said their limit
+ * @throws MailError invalid_input if some mailboxes have no limit and `unlimited_as` is missing
  */
 export async function planImport(tables: Tables, input: ImportInput): Promise<ImportPlan> {
   const domains = await planDomains(tables, input);
@@ -86,12 +86,12 @@ export async function planImport(tables: Tables, input: ImportInput): Promise<Im
 function withoutLimit(count: number): MailError {
   return new MailError(
     "invalid_input",
-    `Mailboxes without a size limit: ${count}. Here each has one.`,
+    `${count} mailboxes have no size limit, and each needs one here.`,
     text`Nothing was changed. Give their limit in MiB with ${field("unlimited_as")}.`,
   );
 }
 
-/** The domains of the source and of its mailboxes, by name. Those that are registered are taken as they are. */
+/** The domains of the source and of its mailboxes, by name. Registered domains do not change. */
 async function planDomains(tables: Tables, input: ImportInput): Promise<Map<string, Planned>> {
   const planned = new Map<string, Planned>();
   for (const { name, problem } of input.domains) {
@@ -110,7 +110,7 @@ async function planDomains(tables: Tables, input: ImportInput): Promise<Map<stri
   return planned;
 }
 
-/** Not a problem of its mailboxes. */
+/** This reason does not keep a domain's mailboxes out. */
 const REGISTERED = "it is registered already";
 const PUBLIC = "it is a public mail provider's; m25-mail call add-domain --public-provider registers it";
 
@@ -123,13 +123,13 @@ function planMailboxes(
   for (const mailbox of mailboxes) {
     const address = parsed(mailbox.address);
     if (address === undefined) {
-      planned.push(leftOut(mailbox.place, "its address is none that can be had here"));
+      planned.push(leftOut(mailbox.place, "its address is not valid here"));
       continue;
     }
     const domain = domains.get(address.domain);
     const hasDomain = domain?.outcome === "taken" || domain?.reason === REGISTERED;
-    if (!hasDomain) planned.push(leftOut(address.email, `of its domain: ${domain?.reason}`));
-    else if (seen.has(address.email)) planned.push(leftOut(address.email, "it stands there twice"));
+    if (!hasDomain) planned.push(leftOut(address.email, `because of its domain: ${domain?.reason}`));
+    else if (seen.has(address.email)) planned.push(leftOut(address.email, "it occurs twice"));
     else planned.push(planMailbox(address, mailbox, unlimited_as));
     seen.add(address.email);
   }
@@ -181,7 +181,7 @@ async function leaveOutExisting(
   }
   return planned.map((mailbox) =>
     mailbox.user !== undefined && existing.has(mailbox.name)
-      ? leftOut(mailbox.name, "it exists already, and stays as it is")
+      ? leftOut(mailbox.name, "it exists already, and does not change")
       : mailbox,
   );
 }

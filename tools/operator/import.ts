@@ -28,7 +28,7 @@ export const planImportTool = defineTool({
 });
 
 /**
- * Adds domains and mailboxes of another system, all in one transaction: nodes see all of it or nothing.
+ * Adds another system's domains and mailboxes in one transaction: nodes see all of it or nothing.
  */
 export const importMailboxes = defineTool({
   endpoint: "import",

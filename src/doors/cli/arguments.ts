@@ -9,10 +9,10 @@ import type { Usage } from "./usage.ts";
  * @throws UsageError
  */
 export function parseArguments(usage: Usage, argv: readonly string[]): Arguments {
-  // Never the parser's own words for a password: they repeat what was typed.
+  // Do not let the parser see a password: its message would repeat it.
   if (argv.some((arg) => /^--password(=|$)/.test(arg))) {
     throw new UsageError(
-      "A password is never a flag, where other users and the shell's history see it. Type it when asked, pipe it in, or use --password-file FILE.",
+      "A password cannot be a flag: other users and the shell's history would see it. Type it when asked, pipe it in, or use --password-file FILE.",
     );
   }
   const parsed = parseFlags(argv, { ...settingsOf(usage.settings ?? "database"), ...usage.flags });
@@ -29,7 +29,7 @@ export function positionalNames({ takes }: Usage): readonly string[] {
   return takes?.split(" ") ?? [];
 }
 
-/** The value of a flag that takes one, where it was given. */
+/** The value of a flag that takes one, if it was given. */
 export function optionalText(value: string | boolean | undefined): string | undefined {
   return typeof value === "string" ? value : undefined;
 }

@@ -26,7 +26,7 @@ interface Entry {
 }
 
 /**
- * Prints the audit log, a line an entry, however long it is.
+ * Prints the whole audit log, one entry a line.
  *
  * @throws UsageError
  */
@@ -47,7 +47,7 @@ export function auditCommand(usage: Usage, argv: readonly string[]): StoreComman
   };
 }
 
-/** @throws MailError what read-audit refuses */
+/** @throws MailError a refusal of read-audit */
 async function* pages(runtime: Runtime, filter: Record<string, unknown>, line: (entry: Entry) => string) {
   let cursor: unknown;
   let found = false;
@@ -60,7 +60,7 @@ async function* pages(runtime: Runtime, filter: Record<string, unknown>, line: (
     if (entries.length > 0) yield entries.map((entry) => `${line(entry)}\n`).join("");
     cursor = outcome.value.next_cursor;
   } while (cursor !== null);
-  if (!found) process.stderr.write("no entries\n"); // stdout stays what programs read
+  if (!found) process.stderr.write("no entries\n"); // stdout is for programs
 }
 
 function readable(entry: Entry): string {

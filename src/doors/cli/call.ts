@@ -8,19 +8,19 @@ import { exitCodeOf, exitCodes } from "./exit.ts";
 import { OutputFailure, writeOut } from "./output.ts";
 import { atTheShell } from "./wording.ts";
 
-/** What to do when a secret that is shown once could not be shown. */
+/** Advice after a secret that is shown once could not be shown. */
 const lostSecret: Readonly<Record<string, string>> = {
   "create-token":
-    "The token was made and nobody has it: end it with m25-mail token revoke NAME, and make another.",
+    "The token was created, but nobody has it: end it with m25-mail token revoke NAME, and create another.",
   "add-node":
-    "The node is registered and nobody has its key: m25-mail node rotate-key NAME gives another, or m25-mail node remove NAME.",
+    "The node is registered, but nobody has its key. Make another key with m25-mail node rotate-key NAME, or remove the node with m25-mail node remove NAME.",
   "rotate-key":
-    "The key was made and nobody has it: m25-mail node rotate-key NAME gives another, and ends this one.",
+    "The key was created, but nobody has it. m25-mail node rotate-key NAME makes another, and ends this one.",
 };
 
 interface Presentation {
   present(result: Record<string, unknown>): string;
-  /** What fields are called at the shell, where that is not the flag of the same name. */
+  /** The names of fields at the shell, if they differ from the flag of the same name. */
   words: Readonly<Record<string, string>>;
 }
 
@@ -34,14 +34,14 @@ export async function runTool(
   const outcome = await call(runtime, { principal: operator("cli"), tool, input });
   if (outcome.ok) {
     const code = await show(tool, `${present(wordedResult(outcome.value, atTheShell))}\n`);
-    // Where no server runs, nobody else erases what it left.
+    // If no server runs, nothing else erases the domain's hidden records.
     if (tool === removeDomain) await runtime.store.eraseHidden();
     return code;
   }
   return showRefusal(outcome.error, { password: "password", ...words });
 }
 
-/** @throws OutputFailure where no secret is lost by it */
+/** @throws OutputFailure if no secret is lost by it */
 async function show({ endpoint }: Tool, text: string): Promise<number> {
   try {
     await writeOut(text);
@@ -54,7 +54,7 @@ async function show({ endpoint }: Tool, text: string): Promise<number> {
   }
 }
 
-/** Shows a refusal on stderr, in the words of the command line, and gives its exit code. */
+/** Shows a refusal on stderr, in the words of the command line, and returns its exit code. */
 export function showRefusal(error: MailError, words: Readonly<Record<string, string>> = {}): number {
   const { code, detail, hint } = error;
   process.stderr.write(`${code}: ${atTheShell(detail, words)}\n${atTheShell(hint, words)}\n`);

@@ -15,7 +15,7 @@ import { type Usage, usageFor, verbsOf } from "./usage.ts";
 /** The commands on the database, by their names in usage.ts. */
 const commands: Readonly<Record<string, (usage: Usage, argv: readonly string[]) => StoreCommand>> = {
   call: callCommand,
-  // The token alone: `TOKEN=$(m25-mail token create NAME)` is how it is used.
+  // Prints the token alone, for `TOKEN=$(m25-mail token create NAME)`.
   "token create": toolCommand(operatorTools.createToken, {
     input: tokenLimits,
     shown: ({ token }) => String(token),
@@ -32,7 +32,6 @@ const commands: Readonly<Record<string, (usage: Usage, argv: readonly string[]) 
   "node accept": acceptCommand,
   "node remove": toolCommand(operatorTools.removeNode, { shown: showRemoval }),
   "user set-quota": toolCommand(operatorTools.setQuota),
-  "user list-inactive": toolCommand(operatorTools.listInactive),
   "user restore": toolCommand(operatorTools.restoreUser),
   "user purge": toolCommand(operatorTools.purgeUser, {
     shown: ({ email }) => `${email} is removed for good`,
@@ -52,9 +51,9 @@ const commands: Readonly<Record<string, (usage: Usage, argv: readonly string[]) 
 };
 
 /**
- * The command on the database that these words call; undefined for a word that begins none.
+ * The command on the database that these words call; undefined if they call none.
  *
- * @param words what follows m25-mail
+ * @param words the arguments of m25-mail
  * @throws UsageError
  */
 export function storeCommand(words: readonly string[]): StoreCommand | undefined {
@@ -81,7 +80,7 @@ function tokenLimits({ scopes, domains, expires }: FlagValues): Record<string, u
 function nodeLimits({ domains, role, ip }: FlagValues): Record<string, unknown> {
   if (domains === undefined && role === undefined && ip === undefined) {
     throw new UsageError(
-      "Nothing is to be set: give --domains, --role or --ip. m25-mail node list shows what holds now.",
+      "Give at least one of --domains, --role and --ip. m25-mail node list shows the present limits.",
     );
   }
   return {
@@ -94,7 +93,9 @@ function nodeLimits({ domains, role, ip }: FlagValues): Record<string, unknown> 
 function redirectUris(values: FlagValues): Record<string, unknown> {
   const uris = optionalText(values["redirect-uri"]);
   if (uris === undefined) {
-    throw new UsageError("--redirect-uri is missing: where the client is sent back to, as its maker says.");
+    throw new UsageError(
+      "--redirect-uri is missing: the address to which the client is sent back, from its documentation.",
+    );
   }
   return { redirect_uris: uris.split(",") };
 }
@@ -104,7 +105,7 @@ function acceptCommand({ takes: _, ...usage }: Usage, argv: readonly string[]): 
   return accept(argv.includes("--all") ? usage : { ...usage, takes: "NAME" }, argv);
 }
 
-/** On stdout the key alone, for the same reason as a token; what to do with it is for whoever reads along. */
+/** Prints the key alone on stdout, like a token, and the next step on stderr. */
 function showKey({ sync_key, next_step }: Record<string, unknown>): string {
   process.stderr.write(`${next_step}\n`);
   return String(sync_key);
@@ -112,6 +113,6 @@ function showKey({ sync_key, next_step }: Record<string, unknown>): string {
 
 function showGrants(result: Record<string, unknown>): string {
   const next =
-    "See what clients were allowed, and end it: m25-mail oauth grants list, oauth grants revoke ID";
+    "To see and end the grants of OAuth clients: m25-mail oauth grants list, oauth grants revoke ID";
   return result.grants === 0 ? show(result) : `${show(result)}\n${next}`;
 }

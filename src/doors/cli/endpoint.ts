@@ -7,7 +7,7 @@ import { toolNamed, usageOf } from "./tool-usage.ts";
 import type { Usage } from "./usage.ts";
 
 /**
- * `m25-mail call ENDPOINT`: any of the nine, its fields as flags.
+ * `m25-mail call ENDPOINT`: runs one of the nine operations, with its fields as flags.
  *
  * @throws UsageError
  */

@@ -2,7 +2,7 @@ import { UsageError } from "../../command-line/usage-error.ts";
 import { MailError } from "../../mail/error.ts";
 import { OutputFailure } from "./output.ts";
 
-/** The exit codes follow sysexits.h: cron runs again what ended with 75. */
+/** Exit codes after sysexits.h: cron runs a command again after 75. */
 export const exitCodes = { done: 0, refused: 1, usage: 2, output: 74, temporary: 75 } as const;
 
 export const exitMeanings: Readonly<Record<keyof typeof exitCodes, string>> = {
@@ -13,11 +13,11 @@ export const exitMeanings: Readonly<Record<keyof typeof exitCodes, string>> = {
   temporary: "a temporary failure (run again)",
 };
 
-/** The exit code of a failure. A bug, and a server that cannot listen, end as a refusal does. */
+/** The exit code of a failure. A bug, and a server that cannot listen, count as a refusal. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof UsageError) return exitCodes.usage;
   if (error instanceof OutputFailure) {
-    // The reader of a list wanted its first lines only.
+    // The reader, such as `head`, wanted only the first lines.
     return error.code === "EPIPE" ? exitCodes.done : exitCodes.output;
   }
   return error instanceof MailError && error.temporary ? exitCodes.temporary : exitCodes.refused;

@@ -6,10 +6,10 @@ interface Limits {
 }
 type Row = Record<string, unknown> & Limits & { name: string; hint: string | null };
 
-/** The fleet for a person: a table, and below it what is to be done about whom. */
+/** Shows the nodes to a person: a table, and below it their hints. */
 export function showFleet(result: Record<string, unknown>): string {
   const { nodes, ...rest } = result as { nodes: Row[] };
-  // The domains stand last: they may be many. A hint tells of ended keys, which are rarely used.
+  // The domains come last, because they may be many. A hint tells of a used ended key, which is rare.
   const rows = nodes.map(({ created_at, hint, domains, ended_key_used_at, ended_key_used_from, ...row }) => ({
     ...row,
     ...inWords({ ...row, domains }),
@@ -18,25 +18,25 @@ export function showFleet(result: Record<string, unknown>): string {
   return [show({ nodes: rows, ...rest }), ...hints].join("\n");
 }
 
-/** All that holds for one node now. */
+/** Shows one node's limits. */
 export function showNode(result: Record<string, unknown>): string {
   return show({ ...result, ...inWords(result as unknown as Limits) });
 }
 
-/** With what is easily forgotten: a node that is added anew gets everything until it is limited. */
+/** Shows a removal, with the command that restores the limits: a node that is added again gets everything without it. */
 export function showRemoval({ name, set_again }: Record<string, unknown>): string {
-  const removed = `${name} is removed: its sync keys are ended, and it keeps serving what it has`;
+  const removed = `${name} is removed: its sync keys have ended, and it keeps serving its last state`;
   if (set_again === null) return removed;
-  return `${removed}\nIts limits are forgotten. If it is added anew, before it joins: ${set_again}`;
+  return `${removed}\nThe server has forgotten its limits. To restore them, after adding it again and before it joins: ${set_again}`;
 }
 
-/** Mostly all nodes have arrived, and then there is nothing to tell of it. */
+/** Shows an acceptance. Leaves out the empty list of nodes that have not arrived, which is usual. */
 export function showAcceptance({ not_arrived, ...result }: Record<string, unknown>): string {
   const names = not_arrived as string[];
   return show(names.length === 0 ? result : { ...result, not_arrived });
 }
 
-/** As the flags of `node set` call what is not limited. */
+/** Shows an absent limit as the flags of `node set` name it. */
 function inWords({ domains, ip_address }: Limits) {
   return { ip_address: ip_address ?? "any", domains: domains ?? "all" };
 }

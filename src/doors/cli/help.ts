@@ -7,7 +7,7 @@ import { toolNamed, usageOf } from "./tool-usage.ts";
 import { callOf, type Usage, usageFor, usages } from "./usage.ts";
 import { atTheShell } from "./wording.ts";
 
-/** Of the column of calls in the general help. */
+/** Width of the commands' column in the general help. */
 const WIDTH = 36;
 
 export function help(): string {
@@ -15,20 +15,20 @@ export function help(): string {
 
 ${usages.map(line).join("\n")}
 
-  m25-mail COMMAND --help                        more of one command, and the flags that it takes
+  m25-mail COMMAND --help                        help and flags of one command
   m25-mail --version
 
 Endpoints: ${tools.map((tool) => tool.endpoint).join(", ")}.
 Passwords are read from standard input, a prompt, or --password-file FILE.
 
-Flags of serve, and the environment variables that stand for them; every command takes --db:
+Flags of serve, with their environment variables; every command takes --db:
 ${settingTable("serve")}
 
 Exit codes: ${exitTable().join(", ")}.
 `;
 }
 
-/** A command, and what it does, in one line where there is room. */
+/** A command and its meaning in one line. */
 function line(usage: Usage): string {
   return `  m25-mail ${callOf(usage).padEnd(WIDTH)}  ${usage.does}`;
 }
@@ -40,9 +40,9 @@ function exitTable(): string[] {
 }
 
 /**
- * The help of one command, of those that begin with these words, and of one endpoint after `call`.
+ * The help of one command, of all that begin with these words, or of one endpoint after `call`.
  *
- * @param argv what stands on the command line; it need not be complete
+ * @param argv the words of the command line; it need not be complete
  */
 export function commandHelp(argv: readonly string[]): string {
   const [command, endpoint] = argv;
@@ -58,9 +58,9 @@ export function commandHelp(argv: readonly string[]): string {
 }
 
 /**
- * The command that shows the help which fits best to a command line that is wrong.
+ * The command that shows the best help for a wrong command line.
  *
- * @param argv what stands on the command line
+ * @param argv the words of the command line
  */
 export function helpAtHand(argv: readonly string[]): string {
   const [command = "", endpoint] = argv;
@@ -72,7 +72,7 @@ export function helpAtHand(argv: readonly string[]): string {
 
 function endpointTable(): string {
   const lines = tools.map(({ endpoint, title }) => `  ${endpoint.padEnd(24)} ${title}`);
-  return `Endpoints; m25-mail call ENDPOINT --help tells the fields of one:\n${lines.join("\n")}`;
+  return `Endpoints; m25-mail call ENDPOINT --help shows the fields of one:\n${lines.join("\n")}`;
 }
 
 function usageHelp(usage: Usage): string {

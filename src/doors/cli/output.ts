@@ -1,4 +1,4 @@
-/** What was to be shown could not be written: a full disk, or a reader that has hung up (EPIPE). */
+/** The output could not be written: the disk is full, or its reader has gone (EPIPE). */
 export class OutputFailure extends Error {
   override readonly name = "OutputFailure";
   readonly code: string;

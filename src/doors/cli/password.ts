@@ -4,7 +4,7 @@ import { UsageError } from "../../command-line/usage-error.ts";
 import { isRepaired, textOf } from "../utf8.ts";
 
 /**
- * A password from a file, a prompt or one line of standard input, without its line end: never from the
+ * Reads a password from a file, a prompt or one line of standard input, without its line end; never from the
  * command line.
  *
  * @throws UsageError
@@ -17,13 +17,11 @@ export async function readPassword(file: string | undefined): Promise<string> {
   return typed;
 }
 
-/** A second line may be what somebody took for a part of the password, or another file's content. */
+/** Refuses a second line: it may be meant as a part of the password, or the file is the wrong one. */
 function onlyLine(file: string): string {
   const [password = "", ...more] = readFile(file).split(/\r?\n/);
   if (more.length < 2 && (more[0] ?? "") === "") return password;
-  throw new UsageError(
-    `The password file ${file} has more than one line: the password is to be the only one.`,
-  );
+  throw new UsageError(`The password file ${file} has more than one line. It must hold the password alone.`);
 }
 
 function readFile(file: string): string {

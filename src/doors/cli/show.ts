@@ -1,7 +1,7 @@
 import type { FlagValues } from "../../command-line/flags.ts";
 import { printable } from "../../log/printable.ts";
 
-/** How a command shows its result: with --json as it is, else for a person. */
+/** Shows a result as JSON with --json, else for a person. */
 export function presentation(values: FlagValues, shown = show): (result: Record<string, unknown>) => string {
   return values.json === true ? (result) => JSON.stringify(result) : shown;
 }
@@ -38,5 +38,5 @@ function table(rows: readonly Row[], empty: string): string[] {
 function text(value: unknown): string {
   if (value === null || value === undefined) return "-";
   if (Array.isArray(value)) return value.join(",");
-  return printable(String(value)); // some names are what a program says of itself
+  return printable(String(value)); // some names are chosen by other programs
 }

@@ -10,10 +10,10 @@ import type { Usage } from "./usage.ts";
 import { flagName } from "./wording.ts";
 
 interface ToolCommand {
-  /** Fields from the flags. By default each flag is the field of its name. */
+  /** Makes fields of the flags. By default each flag is the field of its name. */
   input?: (values: FlagValues) => Record<string, unknown>;
   shown?: (result: Record<string, unknown>) => string;
-  /** What fields are called at the shell, where that is not the flag of the same name. */
+  /** The names of fields at the shell, if they differ from the flag of the same name. */
   words?: Readonly<Record<string, string>>;
 }
 

@@ -9,15 +9,15 @@ import { flagName } from "./wording.ts";
 /** A flag that only the shell has. */
 const publicProvider = {
   placeholder: "",
-  help: "register it though it is a public mail provider's, such as gmail.com",
+  help: "register it even if it belongs to a public mail provider, such as gmail.com",
 };
 
-/** The operation of this name, which `call` runs. Assistants know the MCP tools: their names are good here too. */
+/** The operation that `call` runs by this name. It also takes the MCP tools' names, which assistants know. */
 export function toolNamed(word: string | undefined): Tool | undefined {
   return tools.find((tool) => tool.endpoint === word || mcpName(tool) === word);
 }
 
-/** How an operation is called at the shell: its fields are flags. */
+/** An operation's usage at the shell, with its fields as flags. */
 export function usageOf(tool: Tool): Usage {
   return {
     name: `call ${tool.endpoint}`,

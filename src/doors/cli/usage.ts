@@ -1,7 +1,7 @@
 import type { Flags } from "../../command-line/flags.ts";
 import type { SettingUser } from "../../program/settings.ts";
 
-/** How a command is called, for its help and for reading its arguments. */
+/** A command's syntax, for its help and for reading its arguments. */
 export interface Usage {
   /** The words that name it. */
   name: string;
@@ -22,22 +22,22 @@ export const passwordFlags = {
 };
 
 export const usages: readonly Usage[] = [
-  { name: "serve", does: "HTTP: MCP, REST, sync of the nodes, health", settings: "serve" },
-  { name: "stdio", does: "MCP over standard input and output", settings: "stdio" },
+  { name: "serve", does: "runs the server: MCP, REST and nodes over HTTP", settings: "serve" },
+  { name: "stdio", does: "runs MCP over standard input and output", settings: "stdio" },
   {
     name: "call",
     takes: "ENDPOINT [--field value …]",
-    does: "one operation from the shell",
+    does: "runs one operation",
     flags: { json },
   },
   {
     name: "token create",
     takes: "NAME",
-    does: "an access token for HTTP, shown this once",
+    does: "creates an access token for HTTP, shown only once",
     flags: {
       scopes: {
         placeholder: "LIST",
-        help: "of read, write, destroy, nodes; by default all, but for nodes where --domains is given",
+        help: "read, write, destroy, nodes; default: all, with --domains all but nodes",
       },
       domains: {
         placeholder: "LIST",
@@ -50,20 +50,20 @@ export const usages: readonly Usage[] = [
       json,
     },
   },
-  { name: "token list", does: "whose there are, for what and until when", flags: { json } },
-  { name: "token revoke", takes: "NAME", does: "ends one at once", flags: { json } },
+  { name: "token list", does: "lists access tokens with scopes and expiry", flags: { json } },
+  { name: "token revoke", takes: "NAME", does: "ends an access token at once", flags: { json } },
   {
     name: "node list",
-    does: "what each node is, may have, has applied, and from where it calls",
+    does: "lists nodes with status, role, domains, revision and address",
     flags: {
       status: {
         placeholder: "STATUS",
-        help: "only the nodes that are never, current, behind, stale or failing",
+        help: "only nodes with this status: never, current, behind, stale or failing",
       },
-      limit: { placeholder: "N", help: "how many at most, 1 to 1000; by default 100" },
+      limit: { placeholder: "N", help: "nodes per page, 1 to 1000; default: 100" },
       cursor: {
         placeholder: "CURSOR",
-        help: "next_cursor of the page before, to go on where it ended",
+        help: "next_cursor of the page before, for the next page",
       },
       json,
     },
@@ -71,47 +71,42 @@ export const usages: readonly Usage[] = [
   {
     name: "node set",
     takes: "NAME",
-    does: "limits what a node gets",
+    does: "limits a node's domains, role and addresses",
     flags: {
-      domains: { placeholder: "LIST", help: "the only domains that it gets, or all" },
-      role: { placeholder: "ROLE", help: "mail, or mx: addresses to relay for and never a hash" },
-      ip: { placeholder: "CIDR", help: "the only addresses it may poll from, or any" },
+      domains: { placeholder: "LIST", help: "the only domains that the node gets, or all" },
+      role: { placeholder: "ROLE", help: "mail, or mx: gets addresses to relay for, never a hash" },
+      ip: { placeholder: "CIDR", help: "the only addresses from which it may poll, or any" },
       json,
     },
   },
   {
     name: "node rotate-key",
     takes: "NAME",
-    does: "a second sync key; the old one ends when it is used",
+    does: "makes a new sync key; its first use ends the old one",
     flags: { json },
   },
   {
     name: "node accept",
     takes: "NAME | --all",
-    does: "lets removals through that nodes withhold",
-    flags: { all: { placeholder: "", help: "those of all nodes" }, json },
+    does: "accepts removals that nodes withhold",
+    flags: { all: { placeholder: "", help: "of all nodes" }, json },
   },
   {
     name: "node remove",
     takes: "NAME",
-    does: "ends its keys, forgets its limits; it keeps serving what it has",
+    does: "ends a node's keys and limits; it keeps serving its last state",
     flags: { json },
   },
   {
     name: "user set-quota",
     takes: "EMAIL MIB",
-    does: "another size limit for a mailbox",
-    flags: { json },
-  },
-  {
-    name: "user list-inactive",
-    does: "soft-deleted mailboxes with their ids, for m25-mail-node orphans",
+    does: "changes a mailbox's size limit",
     flags: { json },
   },
   {
     name: "user restore",
     takes: "EMAIL",
-    does: "a soft-deleted mailbox, with its old password",
+    does: "restores a soft-deleted mailbox with its old password",
     flags: { json },
   },
   {
@@ -123,15 +118,15 @@ export const usages: readonly Usage[] = [
   {
     name: "import",
     takes: "FILE…",
-    does: "domains and mailboxes of another mail system, with their hashes",
+    does: "imports another mail system's domains and mailboxes, with hashes",
     flags: {
       from: {
         placeholder: "SYSTEM",
         help: "postfixadmin, mailcow, docker-mailserver, passwd-file or csv: see docs/move.md",
       },
-      "dry-run": { placeholder: "", help: "show what it would do, and change nothing" },
-      domains: { placeholder: "LIST", help: "only the mailboxes of these" },
-      "unlimited-as": { placeholder: "MIB", help: "the size limit of mailboxes that have none there" },
+      "dry-run": { placeholder: "", help: "show the plan, and change nothing" },
+      domains: { placeholder: "LIST", help: "only mailboxes in these domains" },
+      "unlimited-as": { placeholder: "MIB", help: "the size limit for mailboxes that have none there" },
       json,
     },
     settings: "password",
@@ -139,56 +134,56 @@ export const usages: readonly Usage[] = [
   {
     name: "export",
     takes: "FILE",
-    does: "domains and mailboxes to a new file, which import --from csv reads",
+    does: "exports domains and mailboxes to a new file for import --from csv",
     flags: {
       "with-hashes": {
         placeholder: "",
-        help: "their passwords' hashes too; without them, each user needs a new password",
+        help: "export the passwords' hashes too; without them, each user needs a new password",
       },
     },
   },
   {
     name: "audit",
-    does: "who changed what, and who was refused",
+    does: "prints the audit log: changes and refusals",
     flags: {
-      since: { placeholder: "TIME", help: "such as 7d, 24h, 2026-11-22 or 2026-11-22T10:00:00Z" },
-      principal: { placeholder: "NAME", help: "of one token, the operator, or a node" },
-      json: { placeholder: "", help: "one object a line" },
+      since: { placeholder: "TIME", help: "only from then on: 7d, 24h, 2026-11-22 or 2026-11-22T10:00:00Z" },
+      principal: { placeholder: "NAME", help: "only of this token, operator or node" },
+      json: { placeholder: "", help: "one JSON object a line, for programs" },
     },
   },
   {
     name: "operator set-password",
-    does: "for the page at / and the one on which OAuth clients are allowed",
+    does: "sets the password of the page at / and of OAuth consent",
     flags: { ...passwordFlags, json },
     settings: "password",
   },
   {
     name: "oauth client add",
     takes: "NAME",
-    does: "registers a client that has no metadata document",
+    does: "registers an OAuth client without a metadata document",
     flags: {
-      "redirect-uri": { placeholder: "URI,…", help: "where it is sent back to, as its maker says" },
+      "redirect-uri": { placeholder: "URI,…", help: "where it is sent back to, from its documentation" },
       json,
     },
   },
-  { name: "oauth client list", does: "those that were registered", flags: { json } },
+  { name: "oauth client list", does: "lists registered OAuth clients", flags: { json } },
   {
     name: "oauth client remove",
     takes: "NAME",
-    does: "ends one, and what it was allowed",
+    does: "removes an OAuth client and ends its grants",
     flags: { json },
   },
-  { name: "oauth grants list", does: "what OAuth clients were allowed", flags: { json } },
-  { name: "oauth grants revoke", takes: "ID", does: "ends that at once", flags: { json } },
-  { name: "backup", takes: "FILE", does: "a consistent copy of the database, which may be in use" },
+  { name: "oauth grants list", does: "lists what OAuth clients may do", flags: { json } },
+  { name: "oauth grants revoke", takes: "ID", does: "ends a grant at once", flags: { json } },
+  { name: "backup", takes: "FILE", does: "copies the database, even while in use" },
   {
     name: "restore",
     takes: "FILE",
-    does: "puts what a backup holds back into the database, which may be in use",
+    does: "restores the database from a backup, even while in use",
   },
 ];
 
-/** A command with its arguments, as it is typed after m25-mail. */
+/** A command with its arguments, as typed after m25-mail. */
 export function callOf({ name, takes }: Usage): string {
   return takes === undefined ? name : `${name} ${takes}`;
 }

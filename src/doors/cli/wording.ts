@@ -1,9 +1,9 @@
 import { plainly, type Reference, type Text, worded } from "../../mail/text.ts";
 
 /**
- * A text in the commands of the shell: m25-mail call list-users --domain example.nl.
+ * Words a text for the shell, with its commands: m25-mail call list-users --domain example.nl.
  *
- * @param fields what each field is called, where that is not the flag of the same name
+ * @param fields the names of fields, if they differ from the flag of the same name
  */
 export function atTheShell(said: Text, fields: Readonly<Record<string, string>> = {}): string {
   return worded(said, (reference) => name(reference, fields));
@@ -18,7 +18,7 @@ function name(reference: Reference, fields: Readonly<Record<string, string>>): s
   return `m25-mail call ${reference.next}${given.join("")}`;
 }
 
-/** What a field is called as a flag. */
+/** A field's name as a flag. */
 export function flagName(field: string): string {
   return field.replaceAll("_", "-");
 }

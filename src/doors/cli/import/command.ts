@@ -34,13 +34,13 @@ const readers: Readonly<Record<string, (files: readonly SourceFile[]) => Source>
   csv: readCsv,
 };
 
-/** Files are read whole, and a text of V8 has at most 512 MiB. */
+/** Limit of a file, which is read whole: a V8 string has at most 512 MiB. */
 const LARGEST_FILE = 500 * 2 ** 20;
 
-/** Passwords that are hashed side by side. */
+/** Passwords to hash at the same time. */
 const HASHES = 4;
 
-/** Brings in the domains and mailboxes of another mail system. */
+/** Imports another mail system's domains and mailboxes. */
 export function importCommand(usage: Usage, argv: readonly string[]): StoreCommand {
   const { values, positionals } = parseArguments(usage, argv);
   const isDry = values["dry-run"] === true;
@@ -61,7 +61,7 @@ export function importCommand(usage: Usage, argv: readonly string[]): StoreComma
 
 export interface ImportOptions {
   from?: string | undefined;
-  /** The only domains to take, with commas between them. */
+  /** The only domains to import, separated by commas. */
   domains?: string | undefined;
   /** MiB. */
   unlimitedAs?: string | undefined;
@@ -70,9 +70,9 @@ export interface ImportOptions {
 }
 
 /**
- * Plans first: only the passwords of mailboxes that are taken are worth hashing.
+ * Plans first, to hash only the passwords of mailboxes that are imported.
  *
- * @throws UsageError for a system that nobody knows; MailError
+ * @throws UsageError for an unknown system; MailError
  */
 export async function importFiles(
   runtime: Runtime,
@@ -99,7 +99,7 @@ export async function importFiles(
   return { ...done, leftOut };
 }
 
-/** @throws MailError what the tool refuses */
+/** @throws MailError a refusal of the tool */
 async function operate(
   runtime: Runtime,
   name: "planImport" | "importMailboxes",
@@ -130,15 +130,15 @@ function readFile(path: string): SourceFile {
 function nothingFound(): MailError {
   return new MailError(
     "invalid_input",
-    "There is no mailbox in it: not in this form, or not in these domains.",
-    "Nothing was changed. docs/move.md shows what each form is.",
+    "The files have no mailbox, at least not in this format or in these domains.",
+    "Nothing was changed. docs/move.md shows each format.",
   );
 }
 
 /**
- * The part of a source that is in these domains, which have commas between them.
+ * The part of a source in these domains, which are separated by commas.
  *
- * @throws MailError invalid_input for what is no domain
+ * @throws MailError invalid_input for a name that is not a domain
  */
 function within(source: Source, list: string | undefined): Source {
   const names = list?.split(",").map(parseDomain);
@@ -151,7 +151,7 @@ function within(source: Source, list: string | undefined): Source {
   };
 }
 
-/** Keeps a password in clear text only where its owner could have chosen it here. */
+/** Takes a password in clear text only if its owner could have chosen it here. */
 async function checked(mailboxes: readonly FoundMailbox[]): Promise<FoundMailbox[]> {
   const all: FoundMailbox[] = [];
   for (const mailbox of mailboxes) {
@@ -164,7 +164,7 @@ async function checked(mailboxes: readonly FoundMailbox[]): Promise<FoundMailbox
 
 async function problemOf(password: string, address: string): Promise<string | undefined> {
   try {
-    // The owner types what was stored: another form of it would be another password.
+    // The owner types the stored text: its normalised form would be another password.
     if (parsePassword(password) !== password)
       return "its password has characters that are kept in another form";
     await refuseGuessable(password, address.toLowerCase());
@@ -175,12 +175,12 @@ async function problemOf(password: string, address: string): Promise<string | un
   }
 }
 
-/** For the plan, which needs no password. */
+/** Removes the passwords, which the plan does not need. */
 function planned({ password, ...mailbox }: FoundMailbox): ImportedMailbox {
   return { ...mailbox, password: "plain" in password ? { hash: unknownPassword() } : password };
 }
 
-/** Hashes the passwords in clear text of the mailboxes that are taken. */
+/** Hashes the clear-text passwords of imported mailboxes. */
 async function hashed(
   runtime: Runtime,
   mailboxes: readonly FoundMailbox[],

@@ -3,7 +3,7 @@ import { looksStored } from "../../../mail/password.ts";
 import { isDigest, parseStored, type StoredPassword } from "../../../mail/stored-hash.ts";
 import { type FoundMailbox, limitOf, type Source, type SourceFile, unreadable } from "./source.ts";
 
-/** What columns mean, by their names in the first line. */
+/** The fields of columns, by the names in the first line. */
 const COLUMNS = {
   address: ["email", "e-mail", "address", "username", "user"],
   password: ["password", "wachtwoord"],
@@ -17,9 +17,8 @@ const COLUMNS = {
 type Fields = Partial<Record<keyof typeof COLUMNS, string>>;
 
 /**
- * CSV with the names of its columns in the first line, and commas, semicolons or tabs between them. A password is in clear
- * text or a hash, which its beginning tells; in a column for hashes it is a hash. `@example.nl` instead of an address is a
- * domain without mailboxes.
+ * CSV with column names in the first line, separated by commas, semicolons or tabs. A password is clear text, or a hash if it
+ * begins like one; a column for hashes has only hashes. `@example.nl` in place of an address means a domain without mailboxes.
  */
 export function readCsv(files: readonly SourceFile[]): Source {
   const source: Source = { domains: [], mailboxes: [], leftOut: [] };
@@ -42,16 +41,16 @@ function rowsIn({ name, text }: SourceFile): string[][] {
   try {
     return parse(text, { delimiter, skip_empty_lines: true });
   } catch {
-    // The parser's own words repeat the line.
+    // The parser's own message would repeat the line.
     throw unreadable(
       name,
-      "its lines do not all have the columns of the first.",
+      "some lines do not have the columns of the first line.",
       'Quote fields with " where need be.',
     );
   }
 }
 
-/** @throws MailError invalid_input for a column that nobody knows */
+/** @throws MailError invalid_input for an unknown column */
 function kindsOf(header: readonly string[], file: string): (keyof typeof COLUMNS)[] {
   const kinds = header.map((typed) => {
     const name = typed.trim().toLowerCase();
@@ -61,7 +60,7 @@ function kindsOf(header: readonly string[], file: string): (keyof typeof COLUMNS
   if (unknown >= 0 || !kinds.includes("address")) {
     throw unreadable(
       file,
-      unknown < 0 ? "no column is for the address." : `nobody knows what column ${unknown + 1} is.`,
+      unknown < 0 ? "there is no column for the address." : `the name of column ${unknown + 1} is unknown.`,
       `Name the columns in the first line: ${Object.values(COLUMNS).flat().join(", ")}.`,
     );
   }
@@ -84,7 +83,7 @@ function passwordIn(text: string): StoredPassword {
   return { plain: text };
 }
 
-/** @throws MailError invalid_input for a number whose unit nobody knows */
+/** @throws MailError invalid_input for a number of unknown unit */
 function limitIn({ mib, bytes, size = "" }: Fields, place: string): number | null {
   if (mib !== undefined) return limitOf(/^\s*\d+\s*$/.test(mib) ? `${mib.trim()}M` : mib, place);
   if (bytes !== undefined) return limitOf(bytes, place);
@@ -104,7 +103,7 @@ function isActive(text: string, place: string): boolean {
   if (["false", "0", "no", "nee"].includes(typed)) return false;
   throw unreadable(
     place,
-    "whether it is active is neither true nor false.",
+    "the column for active is neither true nor false.",
     "Write true or false, or leave it empty.",
   );
 }

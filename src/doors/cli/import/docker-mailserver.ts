@@ -14,7 +14,7 @@ interface Line {
   place: string;
 }
 
-/** docker-mailserver's files of its folder config, which it knows by their names. */
+/** Reads files of docker-mailserver's folder config, by their names. */
 export function readDockerMailserver(files: readonly SourceFile[]): Source {
   const unknown = files.find(({ name }) => !KNOWN.includes(name));
   if (unknown !== undefined) {
@@ -38,7 +38,7 @@ const QUOTAS = "dovecot-quotas.cf";
 const ALIASES = "postfix-virtual.cf";
 const KNOWN = [ACCOUNTS, QUOTAS, ALIASES];
 
-/** The lines of a file without comments and blank ones. */
+/** A file's lines without comments and blank lines. */
 function linesOf(files: readonly SourceFile[], wanted: string): Line[] {
   return files
     .filter(({ name }) => name === wanted)
@@ -47,7 +47,7 @@ function linesOf(files: readonly SourceFile[], wanted: string): Line[] {
     .filter(({ text }) => text !== "" && !text.startsWith("#"));
 }
 
-/** address|hash, and sometimes a third column of Dovecot's fields. */
+/** Lines address|hash, sometimes with a third column of Dovecot's fields. */
 function mailboxIn({ text, place }: Line, limits: ReadonlyMap<string, number | null>): FoundMailbox {
   const [address = "", password = ""] = text.split("|");
   return {
@@ -59,7 +59,7 @@ function mailboxIn({ text, place }: Line, limits: ReadonlyMap<string, number | n
   };
 }
 
-/** address target,target; @one @other for a whole domain. */
+/** Lines address target,target; @one @other for a whole domain. */
 function aliasIn(text: string): Source["leftOut"][number] {
   const [name = "", target = ""] = text.split(/\s+/);
   const isDomain = name.startsWith("@") && target.startsWith("@");

@@ -2,7 +2,7 @@ import { aliasesOf, domainsOf, isOn, mailboxOf, placeOf, rowsOf } from "./postfi
 import { type FoundMailbox, type Source, type SourceFile, unreadable } from "./source.ts";
 import { type Row, readTables, type Tables } from "./sql.ts";
 
-/** mailcow's database, as a dump or a query prints it; or what its API answers, which never has a hash. */
+/** Reads mailcow's database, from a dump or a query's output; or its API's answers, which never have a hash. */
 export function readMailcow(files: readonly SourceFile[]): Source {
   const isApi = files.every(({ text }) => /^\s*[[{]/.test(text));
   const tables = isApi ? answeredTables(files) : readTables(files);
@@ -14,12 +14,12 @@ export function readMailcow(files: readonly SourceFile[]): Source {
     leftOut: [
       ...rows.filter(isResource).map(({ row }) => ({
         name: row.username ?? "",
-        reason: "it is a room or a thing of the calendar, and has no mail",
+        reason: "it is a calendar resource without mail",
       })),
       ...aliasesOf(tables),
       ...rowsOf(tables, "app_passwd").map(({ mailbox }) => ({
         name: mailbox ?? "",
-        reason: "an app password of this mailbox: those do not exist here yet",
+        reason: "an app password of this mailbox: not supported here yet",
       })),
     ],
   };
@@ -27,7 +27,7 @@ export function readMailcow(files: readonly SourceFile[]): Source {
 
 function mailcowMailbox(row: Row, place: string): FoundMailbox {
   const mailbox = mailboxOf(row, place);
-  // 2: mail arrives, and nobody logs in.
+  // 2: mail arrives, but nobody can log in.
   const isClosed = row.active === "2";
   const problem = isClosed ? "its login is off there" : problemOf(row);
   return {
@@ -40,10 +40,10 @@ function mailcowMailbox(row: Row, place: string): FoundMailbox {
 function problemOf({ authsource, password }: Row): string | undefined {
   if ((authsource ?? "mailcow") !== "mailcow")
     return "its password is in another directory (LDAP or single sign-on)";
-  return password === API ? "mailcow's API tells no hash" : undefined;
+  return password === API ? "mailcow's API has no hashes" : undefined;
 }
 
-/** Stands for the password in what the API answers. */
+/** Replaces the password in the API's answers. */
 const API = "****";
 
 /** The answers of /api/v1/get/domain/all, mailbox/all, alias/all and alias-domain/all, as tables. */
@@ -70,11 +70,11 @@ function entriesIn(name: string, text: string): object[] {
   try {
     answer = JSON.parse(text);
   } catch {
-    throw unreadable(name, "the file is no JSON.", "Ask the API anew.");
+    throw unreadable(name, "the file is not JSON.", "Ask the API again.");
   }
   const entries = Array.isArray(answer) ? answer : [answer];
   if (entries.every((entry) => typeof entry === "object" && entry !== null)) return entries;
-  throw unreadable(name, "the file is no answer of mailcow's API.", "docs/move.md has the requests.");
+  throw unreadable(name, "the file is not an answer of mailcow's API.", "docs/move.md has the requests.");
 }
 
 function isScalar(value: unknown): boolean {

@@ -1,7 +1,7 @@
 import { parseStored } from "../../../mail/stored-hash.ts";
 import { type FoundMailbox, limitOf, type Source, type SourceFile } from "./source.ts";
 
-/** Dovecot's passwd-file: address:password:uid:gid:gecos:home:shell:extra fields, which quotas are among. */
+/** Reads Dovecot's passwd-file: address:password:uid:gid:gecos:home:shell:extra fields, which include quotas. */
 export function readPasswdFile(files: readonly SourceFile[]): Source {
   const mailboxes = files.flatMap(({ name, text }) =>
     text.split(/\r?\n/).flatMap((line, index) => mailboxIn(line, `${name}, line ${index + 1}`)),
@@ -23,12 +23,12 @@ function mailboxIn(line: string, place: string): FoundMailbox[] {
   ];
 }
 
-/** In Dovecot 2.4's form or 2.3's, whichever stands there. */
+/** A quota in the form of Dovecot 2.4 or 2.3. */
 function quotaIn(fields: string, place: string): number | null {
   const [, newer] = /(?:^|\s)userdb_quota_storage_size=(\S+)/.exec(fields) ?? [];
   const [, kind, older = ""] = /(?:^|\s)userdb_quota_rule=\*:(storage|bytes)=(\S+)/.exec(fields) ?? [];
   if (newer !== undefined) return limitOf(newer, place);
   if (kind === undefined) return null;
-  // 2.3 takes a storage without unit as KiB.
+  // Dovecot 2.3 takes a storage limit without a unit as KiB.
   return limitOf(kind === "storage" && /^\d+$/.test(older) ? `${older}K` : older, place);
 }

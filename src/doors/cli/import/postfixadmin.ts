@@ -24,17 +24,17 @@ export function rowsOf(tables: Tables, table: string): readonly Row[] {
   return tables.get(table) ?? [];
 }
 
-/** Where a row of the table mailbox stands, for messages. */
+/** The place of a row in the table mailbox, for messages. */
 export function placeOf(index: number): string {
   return `table mailbox, row ${index + 1}`;
 }
 
-/** A truth value as MariaDB or PostgreSQL prints it; true where there is no such column. */
+/** A truth value as MariaDB or PostgreSQL prints it; true if the column is missing. */
 export function isOn(value: string | null | undefined): boolean {
   return value === undefined || value === "1" || value === "t" || value === "true";
 }
 
-/** @throws MailError invalid_input for a row without the columns that are needed */
+/** @throws MailError invalid_input for a row without the required columns */
 export function mailboxOf(row: Row, place: string): FoundMailbox {
   const { username, password, quota } = row;
   if (typeof username !== "string" || password === undefined || typeof quota !== "string") {
@@ -49,7 +49,7 @@ export function mailboxOf(row: Row, place: string): FoundMailbox {
   };
 }
 
-/** PostfixAdmin's own domain ALL stands for no domain. */
+/** Skips PostfixAdmin's own entry ALL, which is not a domain. */
 export function domainsOf(tables: Tables): Source["domains"] {
   return rowsOf(tables, "domain").flatMap(({ domain, active, backupmx }) => {
     if (typeof domain !== "string" || domain === "ALL") return [];
@@ -60,7 +60,7 @@ export function domainsOf(tables: Tables): Source["domains"] {
   });
 }
 
-/** Each mailbox has an alias to itself there, which is none. */
+/** Skips each mailbox's alias to itself, which PostfixAdmin needs. */
 export function aliasesOf(tables: Tables): Source["leftOut"] {
   const aliases = rowsOf(tables, "alias").filter(
     ({ address, goto }) => address?.toLowerCase() !== goto?.trim().toLowerCase(),

@@ -18,7 +18,7 @@ const WORDS: Readonly<Record<Planned["outcome"], string>> = {
 
 const WIDTH = 20;
 
-/** The report of an import: a line for each domain, address and thing left out, then their numbers. */
+/** The report of an import: a line for each domain, address and record left out, then their numbers. */
 export function reportOf(imported: Imported, { isDry, asJson }: { isDry: boolean; asJson: boolean }): string {
   const { domains, mailboxes, revision } = imported;
   const leftOut = imported.leftOut.map(
@@ -43,7 +43,7 @@ function summary(mailboxes: readonly Planned[], isDry: boolean): string {
   const lines = [`Mailboxes: ${numbers.join(", ")}`];
   if (count("new_password") > 0) {
     lines.push(
-      "Nobody can log in to a mailbox that needs a new password, and its mail arrives: m25-mail call update-password --email EMAIL",
+      "Mail arrives in a mailbox that needs a new password, but nobody can log in: m25-mail call update-password --email EMAIL",
     );
   }
   if (isDry) lines.push("Nothing was changed.");

@@ -2,16 +2,16 @@ import type { ImportedDomain, ImportedMailbox } from "../../../../tools/operator
 import { MailError } from "../../../mail/error.ts";
 import type { StoredPassword } from "../../../mail/stored-hash.ts";
 
-/** A file to import, as text. `name` is its last part, for messages and for formats that go by it. */
+/** A file to import, as text. `name` is the last part of its path, for messages and for formats that depend on it. */
 export interface SourceFile {
   name: string;
   text: string;
 }
 
-/** A mailbox as it stands in a file. Its password may be in clear text, which call() never sees. */
+/** A mailbox as its file has it. Its password may be in clear text, which call() never sees. */
 export type FoundMailbox = Omit<ImportedMailbox, "password"> & { password: StoredPassword };
 
-/** What cannot be brought here: aliases, calendars' resources and the like. */
+/** A record that cannot be imported: an alias, a calendar resource and the like. */
 export interface LeftOut {
   /** An address, or a domain. */
   name: string;
@@ -25,12 +25,12 @@ export interface Source {
   leftOut: LeftOut[];
 }
 
-export const NO_ALIASES = "the alias of this address: aliases do not exist here yet";
-export const NO_DOMAIN_ALIASES = "an alias of a domain: those do not exist here yet";
+export const NO_ALIASES = "the alias of this address: aliases are not supported here yet";
+export const NO_DOMAIN_ALIASES = "an alias of a domain: not supported here yet";
 
 const MIB = 1 << 20;
 
-/** A size in bytes as a limit in MiB, rounded up; null for 0, which means no limit everywhere. */
+/** A size in bytes as a limit in MiB, rounded up; null for 0, which means no limit in all these systems. */
 export function limitOfBytes(bytes: number): number | null {
   return bytes === 0 ? null : Math.ceil(bytes / MIB);
 }
@@ -40,7 +40,7 @@ const UNITS: Readonly<Record<string, number>> = { "": 1, B: 1, K: 1 << 10, M: MI
 /**
  * A size such as 250M, 1 GB or 1048576 (bytes) as a limit in MiB; null for none.
  *
- * @throws MailError invalid_input, which names the place and not the text
+ * @throws MailError invalid_input, which names the place but does not repeat the text
  */
 export function limitOf(text: string, place: string): number | null {
   const typed = text.trim();
@@ -53,7 +53,7 @@ export function limitOf(text: string, place: string): number | null {
   return limitOfBytes(Number(number) * factor);
 }
 
-/** The refusal of files that cannot be understood. It repeats none of their content, which may be a password. */
+/** The refusal of an unreadable file. It repeats none of its content, which may be a password. */
 export function unreadable(place: string, problem: string, hint: string): MailError {
   return new MailError("invalid_input", `${place}: ${problem}`, `Nothing was changed. ${hint}`);
 }

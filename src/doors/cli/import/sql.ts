@@ -8,10 +8,10 @@ export type Row = Readonly<Record<string, string | null>>;
 export type Tables = ReadonlyMap<string, readonly Row[]>;
 
 /**
- * The tables in a dump of mariadb-dump, mysqldump or pg_dump; or the table `mailbox` in what a query printed, with its
+ * Reads the tables in a dump of mariadb-dump, mysqldump or pg_dump; or the table `mailbox` in a query's output, with its
  * columns in the first line: tabs from mariadb --batch, commas from psql --csv.
  *
- * @throws MailError invalid_input for a file that is cut short, or none of these
+ * @throws MailError invalid_input for a file that is cut short, or of another format
  */
 export function readTables(files: readonly SourceFile[]): Tables {
   const tables = new Map<string, Row[]>();
@@ -38,11 +38,11 @@ function printedRows({ name, text }: SourceFile, delimiter: string): Row[] {
       }),
     }) as Row[];
   } catch {
-    throw unreadable(name, "the lines do not all have the columns of the first.", "Print the query anew.");
+    throw unreadable(name, "some lines do not have the columns of the first line.", "Run the query again.");
   }
 }
 
-/** What mariadb --batch and pg_dump write after a backslash; what mariadb-dump writes is almost the same. */
+/** The letters that mariadb --batch and pg_dump write after a backslash; mariadb-dump's are almost the same. */
 const BATCH: Readonly<Record<string, string>> = {
   n: "\n",
   t: "\t",
@@ -111,7 +111,7 @@ function* insertedRows({ name, text }: SourceFile): Generator<[table: string, ro
 
 const DUMP = "Dump the tables with their structure: mariadb-dump DATABASE domain mailbox alias alias_domain.";
 
-/** A text in quotes, a number, NULL, or what stands between values. */
+/** A text in quotes, a number, NULL, or the signs between values. */
 const TOKEN = /\s*(?:(?:_binary\s+)?'((?:[^'\\]|\\.|'')*)'|(NULL)|(-?[\w.]+)|([(),;]))/gsy;
 
 function valuesFrom(text: string, start: number, columns: readonly string[], file: string) {
@@ -138,5 +138,5 @@ function row(columns: readonly string[], values: readonly (string | null)[]): Ro
 }
 
 function cutShort(file: string) {
-  return unreadable(file, "the dump is cut short.", "Dump it anew.");
+  return unreadable(file, "the dump is cut short.", "Dump it again.");
 }
