@@ -15,24 +15,22 @@ export class Metrics {
   readonly #registry = new Registry();
   #hashing = 0;
 
-  readonly #requests = this.#counter("http_requests_total", "HTTP requests, by what they ended with", [
+  readonly #requests = this.#counter("http_requests_total", "HTTP requests, by route and status", [
     "route",
     "status",
   ]);
-  readonly #calls = this.#counter("tool_calls_total", "Calls of tools: done, or the code of the refusal", [
-    "tool",
-    "outcome",
-  ]);
-  readonly #hashes = this.#gauge("password_hashes", "Passwords that are being hashed or wait for it");
+  readonly #calls = this.#counter(
+    "tool_calls_total",
+    "Tool calls, by tool and outcome: done, or a refusal's code",
+    ["tool", "outcome"],
+  );
+  readonly #hashes = this.#gauge("password_hashes", "Passwords that are hashed or wait for it");
   readonly #waitingPolls = this.#gauge("polls_waiting", "Nodes that wait for a change");
   readonly #nodes = this.#gauge("nodes", "Nodes, by status and by how many revisions they are behind", [
     "status",
     "lag",
   ]);
-  readonly #maxLag = this.#gauge(
-    "node_lag_revisions_max",
-    "How many revisions the last of the nodes is behind",
-  );
+  readonly #maxLag = this.#gauge("node_lag_revisions_max", "The most revisions that a node is behind");
   readonly #revision = this.#gauge("revision", "The revision that nodes should serve");
   readonly #domains = this.#gauge("domains", "Registered domains");
   readonly #mailboxes = this.#gauge("mailboxes", "Mailboxes", ["state"]);

@@ -1,11 +1,11 @@
 const CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789-.";
 
-/** In longer names a slip is rare to matter, and there are many ways to make one. */
+/** Longer names are skipped: they have many near names, and a typo in them rarely names another domain. */
 const LONGEST = 64;
 
 /**
- * All names that are one slip of typing away from this one: a character left out, added or another, or two neighbours
- * exchanged (Damerau). Some 80 for each of its characters; none for a name over 64.
+ * All names that differ from this one by one typo: a character left out, added or replaced, or two neighbours exchanged
+ * (Damerau). Some 80 for each of its characters; none for a name over 64.
  */
 export function nearNames(name: string): string[] {
   if (name.length > LONGEST) return [];

@@ -35,8 +35,8 @@ export function parsePassword(text: string, least = MIN_CHARACTERS): string {
   if (LOOKS_STORED.test(text)) {
     throw new MailError(
       "invalid_input",
-      "This looks like a stored hash of a password: nobody could log in with the password that it is of.",
-      "Give the password itself. Hashes cannot be brought in here.",
+      "This looks like a password's stored hash, with which nobody could log in.",
+      "Give the password itself. Hashes cannot be imported here.",
     );
   }
   const password = opaqueString(text);
@@ -50,7 +50,7 @@ export function parsePassword(text: string, least = MIN_CHARACTERS): string {
   if (!password.isWellFormed()) refuse("The password is not valid Unicode.");
   if (/\p{Cc}/u.test(password)) refuse("The password has a control character.");
   if (NOT_FREEFORM.test(password) || contextualProblem(password) !== undefined)
-    refuse("The password has a character that cannot be seen, or that not every system keeps as it is.");
+    refuse("The password has a character that is invisible, or that some systems change.");
   if ([...password].length < least) refuse(`The password is shorter than ${least} characters.`);
   if (Buffer.byteLength(password) > MAX_BYTES)
     refuse(`The password is longer than ${MAX_BYTES} bytes of UTF-8.`);

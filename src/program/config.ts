@@ -15,16 +15,16 @@ import {
   settingsOf,
 } from "./settings.ts";
 
-/** The settings that every command on the database reads, as flags or from their variables alone. */
+/** The settings of every command on the database. A command without the flag reads the variable. */
 const databaseSettings = ["db", "hash-cost", "log-format", "log-level"] as const;
 
 export type StoreConfig = SettingValues<(typeof databaseSettings)[number]>;
 export type ServeConfig = SettingValues<SettingNameOf<"serve">>;
 
-/** The settings of stdio: those of the database, and the client's limits. */
+/** The settings of stdio, with the client's limits. */
 export interface StdioConfig extends Omit<SettingValues<SettingNameOf<"stdio">>, "scopes" | "domains"> {
   scopes: ReadonlySet<Scope>;
-  /** undefined for all of them. */
+  /** undefined for all domains. */
   domains: ReadonlySet<string> | undefined;
 }
 
@@ -37,7 +37,7 @@ export function storeConfig(values: Values, environment: NodeJS.ProcessEnv): Sto
 
 /** @throws UsageError */
 export function stdioConfig(values: Values, environment: NodeJS.ProcessEnv): StdioConfig {
-  // An empty variable counts as given here: a host that has nothing to put into it must not open everything.
+  // An empty variable counts as given here: a host that leaves it empty must not open everything.
   const limits = definedOnly({
     scopes: environment[environmentName("scopes")],
     domains: environment[environmentName("domains")],
@@ -62,7 +62,7 @@ export function serveConfig(values: Values, environment: NodeJS.ProcessEnv): Ser
   }
   if (config.oauth && !isIssuer(config["public-url"])) {
     throw new UsageError(
-      "--oauth needs --public-url https://NAME, without a path (http only on this machine itself)",
+      "--oauth needs --public-url https://NAME, without a path (http only on this machine)",
     );
   }
   return config;
@@ -72,7 +72,7 @@ function namesOf<User extends "serve" | "stdio">(user: User): Array<SettingNameO
   return Object.keys(settingsOf(user)) as Array<SettingNameOf<User>>;
 }
 
-/** Some clients know no other place for the authorization server's endpoints than the root of the origin. */
+/** True for an origin without a path: some clients look for the authorization server only at the root. */
 function isIssuer(publicUrl: string | undefined): boolean {
   if (publicUrl === undefined) return false;
   const { protocol, hostname, pathname, search, hash } = new URL(publicUrl);
@@ -80,7 +80,7 @@ function isIssuer(publicUrl: string | undefined): boolean {
   return isSafe && pathname === "/" && search === "" && hash === "";
 }
 
-/** The flag wins over the environment, and an empty variable counts as none. */
+/** Reads settings: a flag wins over its variable, and an empty variable counts as none. */
 function validated<Name extends SettingName>(
   names: readonly Name[],
   values: Values,
@@ -102,7 +102,7 @@ function definedOnly(values: Values): Values {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
 }
 
-/** Where the packaged server keeps its database, or else a place of this user's own. */
+/** The packaged server's database if its folder exists, else a file in the user's own folder. */
 function defaultDatabase(environment: NodeJS.ProcessEnv): string {
   const packaged = "/var/lib/m25-mail";
   if (existsSync(packaged)) return join(packaged, "m25-mail.db");

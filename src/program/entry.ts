@@ -2,8 +2,8 @@ import module from "node:module";
 import { join } from "node:path";
 
 /**
- * The program's first lines, which run on any Node: the native code that the rest imports ends an older
- * one with a segmentation fault instead of a word.
+ * The program's first lines, which run on any Node. The rest imports native code, which ends an older Node
+ * with a segmentation fault and no message.
  */
 const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
 if (major < 22 || (major === 22 && minor < 19)) {
@@ -12,7 +12,7 @@ if (major < 22 || (major === 22 && minor < 19)) {
   );
   process.exitCode = 1;
 } else {
-  // Beside the bundle, where who can write could as well change the program; where nobody may, there is none.
+  // The cache stands beside the bundle: only a user who can change the program can write it. Others run without one.
   const bundled = import.meta.filename.endsWith(".js");
   if (bundled) module.enableCompileCache(join(import.meta.dirname, "compile-cache"));
   await import("./main.ts");

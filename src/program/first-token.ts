@@ -9,30 +9,30 @@ import type { Log } from "../log/log.ts";
 import { MailError } from "../mail/error.ts";
 
 const fileBeside = (database: string) => join(dirname(database), "first-token");
-/** Who is at a terminal reads the token there. */
+/** At a terminal the operator reads the token there. */
 const needsFile = () => !process.stderr.isTTY;
 
 /**
- * Before a database is made: where its first token could not be written down, nothing is made.
+ * Refuses to create a database if its first token could not be written down.
  *
- * @throws MailError unavailable: the file is there already
+ * @throws MailError unavailable if the file exists already
  */
 export function refuseLeftover(database: string): void {
   const path = fileBeside(database);
   if (!needsFile() || !existsSync(path)) return;
   throw new MailError(
     "unavailable",
-    `${path} is there already, perhaps with another database's token, and there is no database ${database} yet: none was made.`,
-    "Take what is in that file, delete it and start again, or name the database that is there: --db FILE.",
+    `The file ${path} exists already, perhaps with another database's token, and there is no database ${database} yet. None was created.`,
+    "Take the token from that file, delete the file and start again; or name the existing database: --db FILE.",
   );
 }
 
 /**
- * A server that nobody can call is of no use: the first token is made, and handed to the operator alone. Where there
- * ever was a token, the operator knows how to make one, and may want none; he is reminded of a first one that still
- * lies there, for the start that made it may have failed after that.
+ * Creates the first token, because without one nobody can call the server, and gives it to the operator alone. If the
+ * database ever had a token, it creates none: the operator can, and may want none. It then only points to the file of
+ * the first token, if that is still there: the start that wrote it may have failed afterwards.
  *
- * @throws MailError unavailable: it cannot be written down, or the file is there already
+ * @throws MailError unavailable if the token cannot be written down, or the file exists already
  */
 export async function provideFirstToken(
   store: Store,
@@ -58,7 +58,7 @@ export async function provideFirstToken(
   }
   const token = String(outcome.value.token);
   if (file === undefined) {
-    process.stderr.write(`\nThe first access token, shown this once:\n\n  ${token}\n\n`);
+    process.stderr.write(`\nThe first access token, shown only once:\n\n  ${token}\n\n`);
     return;
   }
   writeFileSync(file, `${token}\n`);
@@ -66,7 +66,7 @@ export async function provideFirstToken(
   told();
 }
 
-/** True when the file has a token of this database: it may be another's in the same folder, or revoked. */
+/** True if the file has a valid token of this database; it may be revoked, or of another database in the same folder. */
 function isTokenOf(store: Store, path: string): boolean {
   try {
     const text = readFileSync(path, "utf8").trim();
@@ -77,7 +77,7 @@ function isTokenOf(store: Store, path: string): boolean {
   }
 }
 
-/** Before the token is made: of one that cannot be written down nobody would know. Another database's is left alone. */
+/** Opens the file before the token is made, so that no token is lost. Leaves another database's file alone. */
 function openTokenFile(path: string): number {
   try {
     return openSync(path, "wx", 0o600);
@@ -86,14 +86,14 @@ function openTokenFile(path: string): number {
     if (code === "EEXIST") {
       throw new MailError(
         "unavailable",
-        `${path} is there already, perhaps with another database's token: this database's first access token was not made.`,
-        "Take what is in that file, delete it and start again, or make a token yourself: m25-mail token create NAME.",
+        `The file ${path} exists already, perhaps with another database's token. This database's first access token was not created.`,
+        "Take the token from that file, delete the file and start again; or create a token yourself: m25-mail token create NAME.",
       );
     }
     throw new MailError(
       "unavailable",
-      `The first access token cannot be written to ${path} (${code}), and was not made.`,
-      "Make that folder writable and start again, or make a token yourself: m25-mail token create NAME.",
+      `The first access token cannot be written to ${path} (${code}), and was not created.`,
+      "Make that folder writable and start again, or create a token yourself: m25-mail token create NAME.",
     );
   }
 }

@@ -3,11 +3,11 @@ import type { Runtime } from "../../tools/call.ts";
 import { type Log, logFailure } from "../log/log.ts";
 import { purgeInactive } from "./retention.ts";
 
-/** How long a node may be away and still get a delta: removals are remembered for this long, in ms. */
+/** How long removals are remembered, in ms: a node that was away no longer than that still gets a delta. */
 const REMOVALS_KEPT = 30 * 86_400_000;
 const EVERY = 3_600_000;
 
-/** What a server does by itself, now and each hour: it forgets and purges what is past its time, in batches. */
+/** The server's hourly cleaning: deletes records that are past their time, in batches. Begins at once. */
 export class Housekeeping {
   readonly #runtime: Pick<Runtime, "store" | "now">;
   readonly #log: Log;
@@ -31,14 +31,14 @@ export class Housekeeping {
     this.#begin();
   }
 
-  /** Resolves when the batch that is under way has ended; what is left is done after the next start. */
+  /** Resolves when the current batch has ended; the next start does the rest. */
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     this.#stop.abort();
     await this.#underWay;
   }
 
-  /** Not while the last time is still under way. */
+  /** Does nothing while the last run is still under way. */
   #begin(): void {
     this.#underWay ??= this.#keep().finally(() => {
       this.#underWay = undefined;
@@ -53,7 +53,7 @@ export class Housekeeping {
     }
   }
 
-  /** Deletes what is past its time: removals, audit entries and ended keys. */
+  /** Deletes removals, audit entries and ended keys that are past their time. */
   async #forgetOld(isPlausible: boolean): Promise<void> {
     const { store, now } = this.#runtime;
     const before = new Date(now().getTime() - REMOVALS_KEPT).toISOString();
@@ -66,7 +66,7 @@ export class Housekeeping {
         await inBatches(({ endedKeys }) => endedKeys.forget(now()));
       }
     } catch (error) {
-      logFailure(this.#log, "old removals, audit entries and keys could not be forgotten", error);
+      logFailure(this.#log, "old removals, audit entries and keys could not be deleted", error);
     }
   }
 }

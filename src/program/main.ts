@@ -26,7 +26,7 @@ import { type StoreConfig, serveConfig, stdioConfig, storeConfig } from "./confi
 import { version } from "./version.ts";
 
 const log = stderrLog();
-process.stdout.on("error", () => {}); // each write is told of it
+process.stdout.on("error", () => {}); // each write reports its own error
 
 const typed = process.argv.slice(2);
 process.exitCode = await main(typed).catch(failure);
@@ -55,7 +55,7 @@ async function main(words: string[]): Promise<number> {
 }
 
 async function databaseCommand(words: readonly string[]): Promise<number> {
-  // The operator's commands are half of the program, which stdio and serve need not wait for.
+  // Loaded only here: the operator's commands are half of the program, and would slow the start of stdio and serve.
   const { storeCommand } = await import("../doors/cli/commands.ts");
   const found = storeCommand(words);
   if (found === undefined) throw unknownCommand(words);
@@ -74,13 +74,13 @@ function unknownCommand([command = "", second = ""]: readonly string[]): UsageEr
   }
   if (toolNamed(command) !== undefined) {
     return new UsageError(
-      `There is no command ${command}, but an operation of that name: m25-mail call ${command} …`,
+      `There is no command ${command}. To run the operation of that name: m25-mail call ${command} …`,
     );
   }
   return new UsageError(`There is no command ${`${command} ${second}`.trim()}.`);
 }
 
-/** The database of a server, which is made where there is none. */
+/** Opens a server's database, or creates it. */
 function openOrMake({ db }: StoreConfig, log: Log): Runtime["store"] {
   const isNew = !existsSync(db);
   const store = openStore(db, { create: true });
@@ -105,7 +105,7 @@ async function openLog(config: Pick<StoreConfig, "log-format" | "log-level">): P
 
 async function serveCommand(usage: Usage, argv: readonly string[]): Promise<number> {
   const config = serveConfig(parseArguments(usage, argv).values, process.env);
-  // The HTTP stack takes longer to load than all else: stdio and the commands do without it.
+  // Loaded only here: the HTTP stack takes longer to load than all the rest.
   const { serve } = await import("./serve.ts");
   const { refuseLeftover } = await import("./first-token.ts");
   const stop = stopSignal();
@@ -131,9 +131,9 @@ async function stdioCommand(usage: Usage, argv: readonly string[]): Promise<numb
   const store = openOrMake(config, log);
   const runtime: Runtime = {
     ...runtimeOf(store, config, log),
-    // Without --scopes the client may do what the operator may; the limit is for the assistant that got confused.
+    // Without --scopes the client may do all that the operator may. The limit protects against a confused assistant.
     limits: new CallLimits({ destructive: config["limit-destructive"] }),
-    // At debug only: a client that never reads stderr would block the server once the pipe is full.
+    // Logged at debug only: a client that never reads stderr would block the server once the pipe is full.
     observe: (call) => log.debug("call", callFields(call)),
   };
   const connection = serveMcpStdio(runtime, offered, principal, log);
@@ -186,20 +186,18 @@ function databaseAndFile(usage: Usage, argv: readonly string[]): { db: string; f
 
 function showRestored(copied: number, all: number): void {
   const done =
-    copied === all
-      ? "restored; what was there before is being erased"
-      : `${copied} of ${all} mailboxes are copied`;
+    copied === all ? "restored; now erasing the former content" : `${copied} of ${all} mailboxes are copied`;
   showProgress(done);
 }
 
-/** The first signal to stop. Further ones change nothing: one Ctrl-C under npm arrives twice, from the terminal and from npm. */
+/** Resolves at the first signal to stop. Ignores further ones: under npm one Ctrl-C arrives twice. */
 function stopSignal(): Promise<void> {
   return new Promise((resolve) => {
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => resolve());
   });
 }
 
-/** Node that ends by itself first stops listening for signals, and the second of a Ctrl-C would then kill it. */
+/** Exits explicitly: Node that ends by itself first stops handling signals, and the second of a Ctrl-C would kill it. */
 function endNow(): never {
   return process.exit(exitCodes.done);
 }
@@ -209,7 +207,7 @@ async function print(text: string): Promise<number> {
   return exitCodes.done;
 }
 
-/** Says on stderr why the program ends, and gives its exit code. */
+/** Tells on stderr why the program ends, and returns its exit code. */
 function failure(error: unknown): number {
   if (error instanceof MailError) return showRefusal(error);
   const code = exitCodeOf(error);
@@ -220,7 +218,7 @@ function failure(error: unknown): number {
   return code;
 }
 
-/** What keeps a server from listening is told in plain words; anything else is a bug. */
+/** Explains in plain words why the server cannot listen; any other error is a bug. */
 function explainStart(error: unknown, { error: report }: Log): void {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   const address = error instanceof Error && "address" in error ? String(error.address) : "";

@@ -4,17 +4,17 @@ import { operatorTools } from "../../tools/operator/index.ts";
 import { type Log, logFailure } from "../log/log.ts";
 
 const DAY = 86_400_000;
-/** Mailboxes that one transaction purges: others wait for it. */
+/** Mailboxes that one transaction purges; other writers wait for it. */
 const BATCH = 200;
 
-/** A clock that is so far ahead of all that the database knows of is believed in nothing that cannot be taken back. */
+/** A clock this far ahead of all times in the database is not trusted for deletions, in ms. */
 const PLAUSIBLE = 30 * DAY;
 
 /**
- * Watches for a clock that is far ahead, at the start or later: by it everything would be past its time. To be called
+ * Watches for a clock that is far ahead, at the start or later: it would make everything look past its time. Call this
  * before anything is written with the present time.
  *
- * @returns says whether the clock is to be believed; once it was not, it never is again
+ * @returns a function that tells whether the clock is plausible; once false, false until restart
  */
 export async function watchClock(store: Store, now: () => Date, log: Log): Promise<() => boolean> {
   let last = await store.read(lastSign);
@@ -26,21 +26,21 @@ export async function watchClock(store: Store, now: () => Date, log: Log): Promi
     if (isPlausible) last = at;
     else {
       log.warn(
-        `nothing is forgotten or purged, for the clock may be wrong: it is ${new Date(at).toISOString()} by it, and the last sign of life before is of ${new Date(last ?? at).toISOString()}. If the clock is wrong, stop the server and set it; if it is right, restart the server after a node or a client has called`,
+        `nothing is deleted or purged, because the clock may be wrong: it says ${new Date(at).toISOString()}, and the last activity before was at ${new Date(last ?? at).toISOString()}. If the clock is wrong, stop the server and set it; if it is right, restart the server after a node or a client has called`,
       );
     }
     return isPlausible;
   };
 }
 
-/** When the last thing happened that the database knows of: a change, or a call of a node or a client. */
+/** The time of the last activity in the database, in ms since 1970: a change, or a call of a node or a client. */
 async function lastSign({ audit, nodes, tokens }: Tables): Promise<number | undefined> {
   const signs = [await audit.lastAt(), await nodes.lastContact(), await tokens.lastUse()];
   const times = signs.filter((at) => at !== null).map((at) => Date.parse(at));
   return times.length === 0 ? undefined : Math.max(...times);
 }
 
-/** Removes for good the mailboxes that were soft-deleted more than `days` ago. What fails is tried at the next time. */
+/** Removes for good the mailboxes that were soft-deleted more than `days` ago. The next run repeats a failed batch. */
 export async function purgeInactive(
   { store, now }: Pick<Runtime, "store" | "now">,
   log: Log,

@@ -22,35 +22,35 @@ import { Housekeeping } from "./housekeeping.ts";
 import { isBeyondLoopback, listeningOn } from "./listening.ts";
 import { watchClock } from "./retention.ts";
 
-/** How long a stopping server waits for requests that are under way, in ms; the password line is shorter. */
+/** How long a stopping server waits for running requests, in ms. All waiting passwords need less. */
 const STOP_GRACE = 5_000;
 
-/** Of one principal, by all doors together: a second one may run while the first has its password hashed. */
+/** Running calls of one principal, by all doors together: a second may run while the first one's password is hashed. */
 const CALLS_AT_ONCE = 2;
-/** Of one principal. */
+/** Waiting calls of one principal. */
 const MOST_CALLS_WAITING = 64;
 
-/** How long maps of a state that is over are kept at most, in ms: as long as the database's log keeps it. */
+/** How often maps of former states are dropped, in ms. The database's log keeps such data as long. */
 const DROP_EVERY = 30_000;
 
-/** A server that listens; `url` is where, as this machine reaches it. */
+/** A listening server; `url` is its address on this machine. */
 export interface RunningServer {
   url: string;
   close(): Promise<void>;
 }
 
 export interface ServeOptions {
-  /** By which metadata documents of OAuth clients are fetched. */
+  /** Fetches metadata documents of OAuth clients. */
   fetch?: (url: string, options: RequestInit) => Promise<Response>;
-  /** The conformance suite puts fixtures of its own beside the nine tools. */
+  /** For the conformance suite, which adds fixtures to the nine tools. */
   mcpServerFor?: McpServerFactory;
-  /** When a connection is cut on which not a byte moves, in ms: a shorter time than is served by, for tests. */
+  /** Time after which a connection without traffic is cut, in ms; tests shorten it. */
   idleTimeout?: number;
-  /** By which the waking of waiting nodes is paced. */
+  /** Clocks that limit how often waiting nodes are woken. */
   throttleClocks?: ThrottleClocks;
 }
 
-/** Everything that `m25-mail serve` serves. Closes the store when it closes. */
+/** Starts the server of `m25-mail serve`. It closes the store when it closes. */
 export async function serve(
   config: ServeConfig,
   store: Store,
@@ -141,7 +141,7 @@ export async function serve(
   return {
     url,
     async close() {
-      log.info("m25-mail stops: waiting nodes are sent away, and what is under way has five seconds to end");
+      log.info("m25-mail stops: waiting nodes are sent away, and running requests have five seconds to end");
       const tidied = housekeeping.stop();
       clearInterval(dropping);
       const hangUp = setTimeout(() => app.server.closeAllConnections(), STOP_GRACE);
@@ -156,7 +156,7 @@ export async function serve(
   };
 }
 
-/** The runtime whose hashes and calls are counted, and whose calls stand in the log of their requests. */
+/** Adds metrics of hashes and calls to a runtime, and its calls to the log lines of their requests. */
 function watched(runtime: Runtime, metrics: Metrics, requestLog: RequestLog): Runtime {
   return {
     ...runtime,
@@ -168,7 +168,7 @@ function watched(runtime: Runtime, metrics: Metrics, requestLog: RequestLog): Ru
   };
 }
 
-/** The retention stands in the database, whose triggers go by it; who changes it is told in the log itself. */
+/** Stores the retention in the database, where its triggers use it, and records a change of it in the audit log. */
 async function keepAudit(store: Store, runtime: Runtime, days: number | null): Promise<void> {
   const at = runtime.now().toISOString();
   await store.write(async ({ audit }) => {

@@ -6,12 +6,12 @@ import type { Flag } from "../command-line/flags.ts";
 import { logLevels } from "../log/log.ts";
 import { Network } from "../mail/schemas.ts";
 
-/** The commands that take settings: the two servers, commands on the database, and those of them that set a password. */
+/** The commands that take settings: the two servers, commands on the database, and commands that set a password. */
 export type SettingUser = "serve" | "stdio" | "database" | "password";
 
 export interface Setting extends Flag {
   of: readonly SettingUser[];
-  /** The value without the flag and its variable, as it would be typed. */
+  /** The value without flag and variable, as it would be typed. */
   default?: string;
   schema: z.ZodType;
 }
@@ -22,7 +22,7 @@ const servers = ["serve", "stdio"] as const;
 function wholeNumber(least: number, most: number) {
   return z
     .string()
-    .regex(/^\d{1,9}$/, "is no whole number")
+    .regex(/^\d{1,9}$/, "is not a whole number")
     .transform(Number)
     .pipe(z.int().min(least, `is below ${least}`).max(most, `is above ${most}`));
 }
@@ -32,7 +32,7 @@ const perMinute = wholeNumber(1, 999_999_999);
 /** true for the flag; a text for its variable. */
 const onOrOff = z.union([z.boolean(), z.stringbool()], { error: "is neither true nor false" });
 
-/** A list with commas. */
+/** A list separated by commas. */
 const list = z.string().transform((text) =>
   text
     .split(",")
@@ -63,7 +63,7 @@ export const settings = {
     of: everyCommand,
     placeholder: "FILE",
     help: "the database",
-    // SQLite keeps its log beside the file that a link leads to; what looks at the log must look there.
+    // SQLite keeps its log beside a link's target; watch the log there.
     schema: z
       .string()
       .min(1, "is empty")
@@ -86,20 +86,20 @@ export const settings = {
   "public-url": {
     of: ["serve"],
     placeholder: "URL",
-    help: "by which the server is called from outside",
-    schema: z.url({ protocol: /^https?$/, error: "is no http(s) URL" }).optional(),
+    help: "the server's address from outside",
+    schema: z.url({ protocol: /^https?$/, error: "is not an http(s) URL" }).optional(),
   },
   "allowed-hosts": {
     of: ["serve"],
     placeholder: "NAME,…",
-    help: "further names by which it may be called",
+    help: "further host names by which the server may be called",
     default: "",
     schema: list,
   },
   "trusted-proxies": {
     of: ["serve"],
     placeholder: "CIDR,…",
-    help: "proxies before the server, whose X-Forwarded-For is believed",
+    help: "proxies whose X-Forwarded-For is trusted",
     default: "",
     schema: list.pipe(z.array(network)),
   },
@@ -113,7 +113,7 @@ export const settings = {
   scopes: {
     of: ["stdio"],
     placeholder: "LIST",
-    help: `what the client may do, of ${scopes.join(", ")} (default all, without nodes where --domains is given)`,
+    help: `what the client may do, of ${scopes.join(", ")} (default all, with --domains all but nodes)`,
     schema: list.transform(as(accessFields.scopes, `takes one or more of ${scopes.join(",")}.`)).optional(),
   },
   domains: {
@@ -139,21 +139,21 @@ export const settings = {
   "limit-requests": {
     of: ["serve"],
     placeholder: "N",
-    help: "requests a minute of one principal, a list counting as one for each 100 rows, or of one address without a credential",
+    help: "requests a minute for each principal (a list counts as one per 100 rows), and for each address without a credential",
     default: "6000",
     schema: perMinute,
   },
   "limit-passwords": {
     of: ["serve"],
     placeholder: "N",
-    help: "passwords that one principal may set a minute",
+    help: "passwords a minute that each principal may set",
     default: "300",
     schema: perMinute,
   },
   "limit-destructive": {
     of: servers,
     placeholder: "N",
-    help: "calls a minute of one principal that cannot be taken back",
+    help: "calls a minute for each principal that cannot be undone",
     default: "30",
     schema: perMinute,
   },
@@ -169,7 +169,9 @@ export const settings = {
     placeholder: "URL,…",
     help: "further clients, by the addresses of their metadata documents",
     default: "",
-    schema: list.pipe(z.array(z.url({ protocol: /^https$/, error: "has an entry that is no https URL" }))),
+    schema: list.pipe(
+      z.array(z.url({ protocol: /^https$/, error: "has an entry that is not an https URL" })),
+    ),
   },
   "hash-cost": {
     of: ["serve", "stdio", "password"],
@@ -181,7 +183,7 @@ export const settings = {
   "audit-retention": {
     of: ["serve"],
     placeholder: "DAYS",
-    help: "how long audit entries are kept from now on, or forever (as it is in a new database)",
+    help: "how long audit entries are kept from now on, or forever (as in a new database)",
     schema: z
       .union([z.literal("forever").transform(() => null), wholeNumber(1, 36_500)], {
         error: "is neither a number of days nor forever",
@@ -191,7 +193,7 @@ export const settings = {
   "purge-inactive-after": {
     of: ["serve"],
     placeholder: "DAYS",
-    help: "remove mailboxes for good so many days after their soft delete (default: never)",
+    help: "remove mailboxes for good this many days after their soft delete (default: never)",
     schema: wholeNumber(1, 36_500).optional(),
   },
   "log-format": {
@@ -204,9 +206,9 @@ export const settings = {
   "log-level": {
     of: servers,
     placeholder: "LEVEL",
-    help: `${logLevels.slice(0, -1).join(", ")} or ${logLevels.at(-1)}: the least that is logged`,
+    help: `${logLevels.slice(0, -1).join(", ")} or ${logLevels.at(-1)}: the lowest level to log`,
     default: "info",
-    schema: z.enum(logLevels, { error: `is none of ${logLevels.join(", ")}` }),
+    schema: z.enum(logLevels, { error: `is not one of ${logLevels.join(", ")}` }),
   },
 } satisfies Record<string, Setting>;
 

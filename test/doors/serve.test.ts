@@ -75,12 +75,14 @@ test("a second database in the same folder keeps the first one's token file and 
   const token = readFileSync(file, "utf8");
   const unmade = await m25mail(["serve", "--db", other, "--port", "0"]);
   expect(unmade).toMatchObject({ code: 1, stdout: "" });
-  expect(unmade.stderr).toMatch(/^unavailable: .*first-token is there already.*none was made\.\n.*delete it/);
+  expect(unmade.stderr).toMatch(
+    /^unavailable: .*first-token exists already.*None was created\.\n.*delete the file/,
+  );
   expect(readdirSync(join(database, "..")).filter((name) => name.startsWith("other"))).toEqual([]);
   await openStore(other, { create: true }).close(); // as stdio creates it
   const refused = await m25mail(["serve", "--db", other, "--port", "0"]);
   expect(refused).toMatchObject({ code: 1, stdout: "" });
-  expect(refused.stderr).toMatch(/^unavailable: .*first-token is there already.*\n.*m25-mail token create/m);
+  expect(refused.stderr).toMatch(/^unavailable: .*first-token exists already.*\n.*m25-mail token create/m);
   expect(readFileSync(file, "utf8")).toBe(token);
   expect((await m25mail(["token", "create", "mine", "--db", other])).code).toBe(0);
   const second = await serveProcess(other);
@@ -144,7 +146,7 @@ test("a first token that cannot be written is not made, and the server says so a
   mkdirSync(file);
   const answer = await m25mail(["serve", "--db", database, "--port", "0"]);
   expect(answer).toMatchObject({ code: 1, stdout: "" });
-  expect(answer.stderr).toMatch(/^unavailable: .*first-token.*was not made\.\n.*m25-mail token create/m);
+  expect(answer.stderr).toMatch(/^unavailable: .*first-token.*was not created\.\n.*m25-mail token create/m);
   expect((await m25mail(["token", "list", "--db", database])).stdout).toContain("no tokens");
   rmdirSync(file);
   await (await serveProcess(database)).says(/first access token is in/);
@@ -163,13 +165,13 @@ test("a port in use is reported in plain words", async () => {
 
 test.each([
   [["--port", "70000"], /--port is above 65535/],
-  [["--port", "mail"], /--port is no whole number/],
-  [["--port", ""], /--port is no whole number/],
-  [["--port", "0x50"], /--port is no whole number/],
+  [["--port", "mail"], /--port is not a whole number/],
+  [["--port", ""], /--port is not a whole number/],
+  [["--port", "0x50"], /--port is not a whole number/],
   [["--purge-inactive-after", "0"], /--purge-inactive-after is below 1/],
   [["--hash-cost", "9"], /--hash-cost is below 10/],
   [["--hash-cost", "15"], /--hash-cost is above 14/],
-  [["--public-url", "mail.example.nl"], /--public-url is no http\(s\) URL/],
+  [["--public-url", "mail.example.nl"], /--public-url is not an http\(s\) URL/],
   [["--nonsense"], /--nonsense/],
   [["extra"], /too many arguments/],
 ])("serve %j is wrong usage", async (flags, words) => {

@@ -52,7 +52,7 @@ test.each([
   ["a middle dot that is not between two l", "correct\u00B7horse"],
 ])("a password with %s is refused, because its owner could not see why it fails", (_what, password) => {
   const { message } = refusalOf(() => parsePassword(password));
-  expect(message).toContain("cannot be seen");
+  expect(message).toContain("is invisible");
 });
 
 test("a no-break, em or ideographic space counts as a plain space", () => {
