@@ -58,7 +58,7 @@ export class DomainTable {
     throw new MailError(
       "domain_not_found",
       `The domain ${name} is not registered.`,
-      this.covers(name) ? hint : text`See those that you may work with: ${next("list-domains")}.`,
+      this.covers(name) ? hint : text`See the domains that you may use with ${next("list-domains")}.`,
     );
   }
 
@@ -71,7 +71,7 @@ export class DomainTable {
     return rows.map(toDomain);
   }
 
-  /** Which of these names are registered, some at most. */
+  /** The registered ones among these names, at most `limit`. */
   async named(names: readonly string[], limit: number): Promise<string[]> {
     const { rows } = await sql<{ name: string }>`SELECT name FROM domains
       WHERE name IN (SELECT value FROM json_each(${JSON.stringify(names)}))${this.#andWithin()}
@@ -97,7 +97,7 @@ export class DomainTable {
     if (!this.covers(name)) {
       throw new MailError(
         "forbidden",
-        `This access is for some domains only, and ${name} is none of them.`,
+        `This access is for some domains only, and ${name} is not one of them.`,
         "Ask the operator to register it, or for access to that domain.",
       );
     }

@@ -112,7 +112,7 @@ export class NodeTable {
     return count;
   }
 
-  /** When any node called last; null when none ever has. */
+  /** Time of the last call of any node; null if none has called. */
   async lastContact(): Promise<string | null> {
     const { at } = await this.#db
       .selectFrom("contacts")
@@ -131,7 +131,7 @@ export class NodeTable {
     return rows[0]?.found === 1;
   }
 
-  /** How many nodes may have this domain, and how many of those have ever called. */
+  /** The numbers of nodes that may have this domain, and of those that have ever called. */
   async countsFor(domain: string): Promise<{ added: number; joined: number }> {
     const { rows } = await sql<{ added: number; joined: number }>`
       SELECT COUNT(*) AS added, COUNT(contacts.at) AS joined
@@ -141,7 +141,7 @@ export class NodeTable {
     return rows[0] ?? { added: 0, joined: 0 };
   }
 
-  /** Whether a node that may have this domain said last that it withholds removals. */
+  /** Whether a node that may have this domain withholds removals, by its last report. */
   async withholdsFor(domain: string): Promise<boolean> {
     const { rows } = await sql<{ found: number }>`SELECT EXISTS (
       SELECT 1 FROM contacts JOIN nodes ON nodes.id = contacts.node_id
@@ -255,12 +255,12 @@ export class NodeTable {
       .where("key_hash", "=", node.keyHash)
       .executeTakeFirst();
     if (row === undefined)
-      throw new MailError("unauthorized", "This sync key has ended.", "Use the fresh one.");
+      throw new MailError("unauthorized", "This sync key has ended.", "Use the new one.");
     if (row.next_key_by_operator !== 0) {
       throw new MailError(
         "forbidden",
-        "An operator has made a fresh key for this node, and this one gets no other.",
-        "On the node, remove the key file and give that key to m25-mail-node join: its first use ends this one.",
+        "An operator has made a new key for this node, so this key cannot get another.",
+        "On the node, remove the key file and give the new key to m25-mail-node join: its first use ends this one.",
       );
     }
     await this.#endedKeys.addNext(row, at);

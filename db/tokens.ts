@@ -68,7 +68,7 @@ export class TokenTable {
     );
   }
 
-  /** When any token was used last; null when none ever was. */
+  /** Time of the last use of any token; null if none was used. */
   async lastUse(): Promise<string | null> {
     const { at } = await this.#db
       .selectFrom("tokens")

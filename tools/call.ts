@@ -38,11 +38,11 @@ export interface Origin {
   address?: string | undefined;
 }
 
-/** What somebody asks for. */
+/** A principal's request to run a tool. */
 export interface Call {
   principal: Principal;
   tool: Tool;
-  /** Not judged yet. */
+  /** Not checked yet. */
   input: unknown;
   origin?: Origin;
 }

@@ -5,7 +5,7 @@ import { Timestamp } from "./fields.ts";
 import { liveFields, liveness } from "./liveness.ts";
 import { defineTool } from "./tool.ts";
 
-/** Where a node withholds removals every later one waits there too, but for its login. */
+/** A node that withholds removals withholds later ones too, but ends their logins. */
 const WITHHELD = text`Its password stops working and its sessions end within a minute, but a node still takes mail for the address: removals wait there until the operator accepts them (${operator("node accept")}). Tell the person.`;
 
 export const removeUser = defineTool({

@@ -30,7 +30,7 @@ export async function backUp(database: string, file: string): Promise<boolean> {
     throw new MailError(
       "unavailable",
       `There is no folder ${dirname(file)}.`,
-      "Make it first, or see whether its disk is mounted.",
+      "Make it first, or check whether its disk is mounted.",
     );
   }
   const connection = translated(() => openConnection(database, { readonly: true }), database);
@@ -67,8 +67,8 @@ function refuseToReplace(file: string): void {
   if (translated(() => isDatabaseFile(file), file) && !isInUse(file)) return;
   throw new MailError(
     "invalid_input",
-    `${file} is there already, and is no backup of M25 Mail.`,
-    "It was left as it is. Name another file; an older backup may be replaced.",
+    `${file} exists already, and is not a backup of M25 Mail.`,
+    "It was not changed. Name another file; an older backup may be replaced.",
   );
 }
 

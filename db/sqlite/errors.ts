@@ -64,14 +64,14 @@ const failures: ReadonlyArray<[pattern: RegExp, message: string, hint: string, t
   ],
   [
     /^SQLITE_(CORRUPT|NOTADB)/,
-    "The database file is damaged, or no SQLite database.",
+    "The database file is damaged, or is not an SQLite database.",
     "Nothing was changed. Put a backup in its place, or name another file with --db FILE.",
     false,
   ],
   [
     /^SQLITE_IOERR|^EIO/,
     "The disk with the database fails.",
-    "Nothing was changed. See the system's log for disk errors.",
+    "Nothing was changed. Check the system's log for disk errors.",
     true,
   ],
 ];

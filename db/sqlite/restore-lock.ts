@@ -43,8 +43,8 @@ function fileAt(path: string): number {
   if (found.isFile()) return found.ino;
   throw new MailError(
     "unavailable",
-    `${path} is no file.`,
-    "Nothing was changed. Take it away, then try again.",
+    `${path} is not a file.`,
+    "Nothing was changed. Remove it, then try again.",
   );
 }
 

@@ -78,7 +78,7 @@ function refuseFile(database: string, file: string): void {
   if (!translated(() => isDatabaseFile(file), file)) {
     throw new MailError(
       "unavailable",
-      `${file} is no backup of M25 Mail.`,
+      `${file} is not a backup of M25 Mail.`,
       "Nothing was changed. Name a file that m25-mail backup wrote.",
     );
   }
@@ -190,7 +190,7 @@ function stopped(): MailError {
   return new MailError(
     "unavailable",
     "The restore was stopped.",
-    "Nothing was changed. Start it again, or leave it so.",
+    "Nothing was changed. Start it again if you still want it.",
     true,
   );
 }

@@ -136,7 +136,7 @@ export class StagedState {
     }
     throw new MailError(
       "unavailable",
-      "The restore stood still for an hour, and what it had copied is being erased.",
+      "The restore stopped for an hour, so the server erases the rows that it had copied.",
       "Nothing was changed. Start it again.",
       true,
     );

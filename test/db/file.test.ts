@@ -103,7 +103,7 @@ test("a file that is not a database is refused and unchanged", () => {
   const path = join(temporaryFolder(), "letter.txt");
   writeFileSync(path, "Dear reader, ".repeat(1000), { mode: 0o644 });
   expect(refusal(path)).toMatchObject({ code: "unavailable" });
-  expect(refusal(path, true).message).toContain("no SQLite database");
+  expect(refusal(path, true).message).toContain("not an SQLite database");
   expect(readFileSync(path, "utf8")).toBe("Dear reader, ".repeat(1000));
   expect(mode(path)).toBe("644"); // it may be /etc/passwd
 });

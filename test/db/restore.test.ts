@@ -166,7 +166,8 @@ test("Ctrl-C ends a restore between two batches and changes nothing", async () =
   expect(await restoring.finished).toEqual({
     code: 75,
     stdout: "",
-    stderr: "unavailable: The restore was stopped.\nNothing was changed. Start it again, or leave it so.\n",
+    stderr:
+      "unavailable: The restore was stopped.\nNothing was changed. Start it again if you still want it.\n",
   });
   expect(kept(database)).toEqual(before);
   expect(servedState(store)).toEqual(served);

@@ -1,7 +1,6 @@
 import type { Tool } from "../tool.ts";
 import { importMailboxes, planImportTool } from "./import.ts";
 import { listFleet } from "./list-fleet.ts";
-import { listInactive } from "./list-inactive.ts";
 import { listWithheld } from "./list-withheld.ts";
 import { acceptRemovals, removeNode, rotateKey, setNode } from "./nodes.ts";
 import { addOAuthClient, listOAuthClients, removeOAuthClient } from "./oauth-clients.ts";
@@ -18,7 +17,6 @@ export const operatorTools = {
   setQuota,
   restoreUser,
   listFleet,
-  listInactive,
   listWithheld,
   purgeUser,
   setNode,

@@ -1,7 +1,7 @@
 /**
- * When nodes called leaves their rows: it is written every second, what they are and may have hardly ever. For that
- * there is a counter, so that whoever keeps nodes in memory need not read them again each second. By triggers, for
- * a key that was ended and is still remembered would stay good.
+ * Moves the times of the nodes' calls out of their rows: they change every second, the rest of a row hardly ever. A counter
+ * tells when a row changes, so that a cache of nodes need not read them each second. Triggers raise it, because a cached
+ * key that has ended would stay valid.
  */
 export const contacts = `
 CREATE TABLE contacts (

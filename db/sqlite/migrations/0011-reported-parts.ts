@@ -1,6 +1,6 @@
 /**
- * Stores the role and domains that a node had at its last report. A report stays valid when these are set and set back.
- * Before, setting them dropped its digest.
+ * Stores the role and domains that a node had at its last report. A report becomes valid again when they are set back.
+ * Before this migration, setting them dropped its digest.
  */
 export const reportedParts = `
 ALTER TABLE nodes ADD COLUMN applied_part TEXT;

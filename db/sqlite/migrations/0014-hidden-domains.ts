@@ -1,6 +1,6 @@
 /**
- * A domain that nobody sees: its name is none, and its rows are erased bit by bit once `erase_after` is past, at once
- * where that is empty. Null: a domain in use.
+ * Marks hidden domains. Their rows are erased in batches once `erase_after` is past; at once if it is empty. Null for a
+ * domain in use.
  */
 export const hiddenDomains = `
 ALTER TABLE domains ADD COLUMN erase_after TEXT;

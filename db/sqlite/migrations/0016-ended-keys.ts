@@ -1,6 +1,6 @@
 /**
- * Sync keys that have ended, to know one again that is presented after that, and from which address nodes call.
- * `node_id` is null once the node is removed; `node` is the name that it had.
+ * Ended sync keys, so that the server recognises one that is used later; and the addresses from which nodes call.
+ * `node_id` is null once the node is removed; `node` keeps its name.
  */
 export const endedKeys = `
 CREATE TABLE ended_keys (
