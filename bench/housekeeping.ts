@@ -5,8 +5,10 @@ import Database from "better-sqlite3";
 import type { seedDatabase as Seed } from "../db/sqlite/seed.ts";
 import { benchmark, cleanup, Program, someHash, temporaryFolder } from "./support.ts";
 
-/** The server's work on all rows: its duration, and the waits of others meanwhile. FOLDER: another checkout, built;
- * then one of the names below, to measure that alone. */
+/**
+ * The server's work on all rows: its duration, and the waits of others meanwhile. FOLDER: another built checkout. A name
+ * after it, from those below, measures only that work.
+ */
 const folder = resolve(process.argv[2] ?? join(import.meta.dirname, ".."));
 const USERS = Number(process.env.USERS ?? 1_000_000);
 const program = join(folder, "dist/m25-mail.js");
@@ -14,7 +16,7 @@ const DAY = 86_400_000;
 const seed = ["db/sqlite/seed.ts", "db/seed.ts"].map((path) => join(folder, path)).find(existsSync);
 const { seedDatabase }: { seedDatabase: typeof Seed } = await import(seed ?? "");
 
-/** A database whose one domain has no active mailbox, and an audit log that is as long as it is old. */
+/** A database whose one domain has no active mailbox, with a long and old audit log. */
 async function inactive(users: number, entries: number): Promise<string> {
   const file = join(temporaryFolder(), "m25-mail.db");
   const at = new Date(Date.now() - 100 * DAY).toISOString();
@@ -35,7 +37,7 @@ function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-/** How long the longest of these took, tried again and again, in ms. */
+/** The longest time of an attempt, repeated until stopped, in ms. */
 class Longest {
   ms = 0;
   #stopped = false;
@@ -61,7 +63,7 @@ class Longest {
   }
 }
 
-/** Another process's write, which looks for the lock each 10 ms, as the program's do. */
+/** Another process's write. It tries the lock every 10 ms, as the program's writes do. */
 function otherWriter(file: string): () => Promise<void> {
   const database = new Database(file, { timeout: 0 });
   cleanup(() => void database.close());
@@ -147,7 +149,7 @@ async function remove(users: number): Promise<void> {
   await server.end();
 }
 
-/** @param others whether the backup is of another database, in which nothing is the same */
+/** @param others true for a backup of another database with other content */
 async function restore(users: number, others: boolean): Promise<void> {
   const [file, other] = [0, 1].map(() => join(temporaryFolder(), "m25-mail.db")) as [string, string];
   const at = new Date().toISOString();
@@ -170,7 +172,7 @@ async function restore(users: number, others: boolean): Promise<void> {
   );
 }
 
-/** Resolves when this query answers something else. */
+/** Resolves when this query's answer has changed. */
 async function another(query: string, file: string): Promise<void> {
   const database = new Database(file, { readonly: true });
   const value = database.prepare(query).pluck();
@@ -179,7 +181,7 @@ async function another(query: string, file: string): Promise<void> {
   database.close();
 }
 
-/** One of these, or all. */
+/** Measures one of these, or all. */
 const only = process.argv[3];
 const all: ReadonlyArray<[name: string, run: () => Promise<void>]> = [
   ["purge", () => purge(USERS / 2)],

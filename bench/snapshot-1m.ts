@@ -7,7 +7,7 @@ import { poll } from "./wrk.ts";
 const USERS = Number(process.env.USERS ?? 1_000_000);
 const DOMAINS = 1000;
 const ROUNDS = Number(process.env.ROUNDS ?? 5);
-/** Long enough for polls during the whole rebuild, and hardly longer. */
+/** Long enough for polls during the whole rebuild. */
 const SECONDS = Number(process.env.SECONDS ?? 4);
 
 /** A rebuild of the snapshot while 16 connections poll, 400 times a second in total. */

@@ -1,4 +1,4 @@
-/** What other callers wait while one principal does its worst: `starvation.ts [FOLDER]`, an earlier checkout. */
+/** Waiting times of other callers while one principal overloads the server: `starvation.ts [FOLDER]`, an earlier checkout. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -30,7 +30,7 @@ const USERS = Number(process.env.USERS ?? 100_000);
 const CHANGES = 3000;
 /** ms between two requests of one modest caller. */
 const PAUSE = 5;
-/** ms after which a caller gives up; also what a refusal counts as. */
+/** ms after which a caller gives up. A refusal counts as much. */
 const PATIENCE = 30_000;
 
 const ways = ["nothing", "lists", "polls", "snapshots", "deltas", "passwords"] as const;
@@ -80,12 +80,12 @@ function note<Key>(values: Map<Key, number[]>, key: Key, value: number): void {
   values.set(key, [...(values.get(key) ?? []), value]);
 }
 
-/** Changes would make the pipelined polls something else than polls that are answered 304. */
+/** A change would make the pipelined polls more than 304s. */
 function isLeftOut(way: Way, caller: Caller): boolean {
   return way === "polls" && caller === "password";
 }
 
-/** What others ask for meanwhile; each throws when it is refused. */
+/** The other callers' requests. Each throws if it is refused. */
 function modest(
   url: string,
   { token, key, email }: Record<"token" | "key" | "email", string>,
@@ -111,7 +111,7 @@ function modest(
   };
 }
 
-/** The ms that each request took, one after the other. */
+/** The time of each request, one after another, in ms. */
 async function timesOf(request: () => Promise<unknown>, until: number): Promise<number[]> {
   const times: number[] = [];
   while (performance.now() < until) {
@@ -127,7 +127,7 @@ async function timesOf(request: () => Promise<unknown>, until: number): Promise<
   return times;
 }
 
-/** MB that the server occupied at most since its counter was cleared. */
+/** The server's peak memory since its counter was cleared, in MB. */
 function peak({ child }: Program): number {
   return Number(/^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${child.pid}/status`, "utf8"))?.[1]) / 1024;
 }

@@ -47,7 +47,7 @@ async function tokens(store: Store): Promise<void> {
   );
 }
 
-/** As the door judges them, without the request's way there; what is noted of a use once an hour is not measured. */
+/** Checks keys as the door does, without the HTTP request, and without the hourly report of an ended key. */
 async function syncKeys(store: Store): Promise<void> {
   const [ended, right] = [newCredential("syncKey"), newCredential("syncKey")];
   const at = new Date().toISOString();
@@ -90,7 +90,7 @@ async function measure(
   const times = new Map<string, number[]>(names.map((name) => [name, []]));
   for (let turn = -10_000; turn < CHECKS * names.length; turn += 1) {
     const name = names[Math.floor(Math.random() * names.length)] ?? "";
-    // As a header comes: one flat text, however it was put together.
+    // Make it one flat text, as a header is.
     const credential = Buffer.from(kinds[name]?.() ?? "").toString("latin1");
     const begin = process.hrtime.bigint();
     await check(credential);
@@ -108,7 +108,7 @@ async function measure(
   );
 }
 
-/** How often the better guess, which of two times is whose, is right (the area under the ROC curve). */
+/** How often the better guess at which of two times belongs to which kind is right (the area under the ROC curve). */
 function separation(one: readonly number[], other: readonly number[]): number {
   const all = [...one.map((time) => ({ time, one: 1 })), ...other.map((time) => ({ time, one: 0 }))];
   all.sort((a, b) => a.time - b.time);

@@ -25,7 +25,7 @@ const PASSWORDS_AT_ONCE = 100;
 /** ms to wait after a refusal. */
 const PAUSE = 100;
 
-// In reality it runs on a machine of its own: here it takes only what the server and the modest callers leave.
+// A real one has its own machine; here it takes only what the server and the modest callers leave.
 setPriority(constants.priority.PRIORITY_LOW);
 
 const greed = JSON.parse(readFileSync(process.argv[2] ?? "", "utf8")) as Greed;
@@ -65,7 +65,7 @@ async function passwords(first: number): Promise<void> {
   }
 }
 
-/** Asks for the same maps again and again: for everything, or for the changes since a cursor. */
+/** Asks again and again for the same maps: all, or the changes since a cursor. */
 async function maps(query: string): Promise<void> {
   while (!isStopped) {
     const headers = { authorization: `Bearer ${greed.key}`, "accept-encoding": "identity" };
@@ -76,7 +76,7 @@ async function maps(query: string): Promise<void> {
   }
 }
 
-/** Sends the next polls ahead when all have been answered, on a new connection when the last one was ended. */
+/** Sends the next polls ahead once all are answered, on a new connection if the last one has ended. */
 async function polls(): Promise<void> {
   const { hostname, port } = new URL(greed.url);
   const first = await fetch(`${greed.url}/sync/v1/maps`, {
