@@ -7,13 +7,13 @@ import packageJson from "../package.json" with { type: "json" };
 
 rmSync("dist", { recursive: true, force: true });
 
-/** The server: split, so that stdio never reads the HTTP stack; native code and CommonJS stay in node_modules. */
+/** Builds the server in chunks, so that stdio never loads the HTTP stack. Native code and CommonJS stay in node_modules. */
 const { metafile } = await build({
   entryPoints: { "m25-mail": "src/program/entry.ts" },
   outdir: "dist",
   bundle: true,
   splitting: true,
-  minify: true, // without keepNames, which would cost every closure that is made a call
+  minify: true, // without keepNames, which adds a call for each new closure
   format: "esm",
   platform: "node",
   target: "node22",
@@ -24,7 +24,7 @@ const { metafile } = await build({
 });
 writeFileSync("dist/LICENSES.txt", bundledLicenses(Object.keys(metafile.inputs)));
 
-/** The node's program: one file, on whatever Node a Debian node has. A lone ESM file must end in .mjs there. */
+/** Builds the node's program: one file, for the Node of a node's Debian, where a lone ESM file must end in .mjs. */
 await build({
   entryPoints: { "m25-mail-node": "src/node-main.ts" },
   outdir: "dist",
@@ -40,19 +40,19 @@ await build({
 
 for (const program of ["dist/m25-mail.js", "dist/m25-mail-node.mjs"]) chmodSync(program, 0o755);
 
-/** One start, so that dist/compile-cache is there even for those who may not write it: V8's work of 50 ms a start. */
+/** Starts the program once to fill dist/compile-cache, which saves 50 ms a start, also for users who cannot write it. */
 const folder = mkdtempSync(join(tmpdir(), "m25-mail-build-"));
 execFileSync(process.execPath, ["dist/m25-mail.js", "stdio", "--db", join(folder, "m25-mail.db")], {
   input: "",
-  env: { ...process.env, NODE_COMPILE_CACHE: undefined, NODE_DISABLE_COMPILE_CACHE: undefined }, // who builds may have either
-  stdio: "pipe", // what it says of its database is of no interest, unless it fails
+  env: { ...process.env, NODE_COMPILE_CACHE: undefined, NODE_DISABLE_COMPILE_CACHE: undefined }, // the builder's environment may set either
+  stdio: "pipe", // hides its log, unless it fails
 });
 rmSync(folder, { recursive: true });
 for (const entry of readdirSync("dist/compile-cache", { recursive: true, withFileTypes: true })) {
   if (entry.isFile()) chmodSync(join(entry.parentPath, entry.name), 0o644);
 }
 
-/** The licences of the packages whose code is in the bundle: most ask for their text beside it. */
+/** The licences of the bundled packages: most require their text beside the code. */
 function bundledLicenses(files: readonly string[]): string {
   const found = files.map((file) => /^node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0]);
   const folders = [...new Set(found.filter((folder) => folder !== undefined))].sort();

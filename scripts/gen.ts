@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { cursorLink, vscodeLink } from "./install-links.ts";
 import { referencePages, toolTable } from "./reference.ts";
 
-/** Writes what derives from the code into README.md and docs/reference; with --check, fails when it stands there otherwise. */
+/** Generates docs/reference and parts of README.md from the code; with --check, fails if they differ from the code. */
 const root = join(import.meta.dirname, "..");
 const pages = Object.entries(await referencePages()).map(
   ([name, text]) => [`docs/reference/${name}`, text] as const,
@@ -26,7 +26,7 @@ for (const [name, text] of files) {
   }
 }
 
-/** The file's text; "" for a page that is not there yet. */
+/** The file's text; "" for a page that does not exist yet. */
 function read(name: string): string {
   try {
     return readFileSync(join(root, name), "utf8");
@@ -35,7 +35,7 @@ function read(name: string): string {
   }
 }
 
-/** The page with this text between the section's two comments. */
+/** The page, with this text between the section's two comments. */
 function withSection(page: string, name: string, text: string): string {
   const begin = `<!-- generated: ${name} -->\n`;
   const end = `<!-- end: ${name} -->`;

@@ -8,14 +8,14 @@ import { tools } from "../tools/index.ts";
 import { mcpName } from "../tools/tool.ts";
 
 /**
- * Packs what is built into an MCP bundle, which Claude Desktop and other hosts install by a click: `npm run mcpb`.
+ * Packs the build into an MCP bundle, which Claude Desktop and other hosts install by a click: `npm run mcpb`.
  * better-sqlite3 and bcrypt carry binaries for all platforms, so one bundle serves them all.
  */
 const [file = `${packageJson.name}-${packageJson.version}.mcpb`] = process.argv.slice(2);
 const bundle = resolve(file);
 process.chdir(join(import.meta.dirname, ".."));
 
-/** Sources of native code, which is there compiled: two thirds of better-sqlite3. */
+/** Sources of native code, which the packages also contain compiled: two thirds of better-sqlite3. */
 const unused = ["better-sqlite3/deps", "better-sqlite3/src", "bcrypt/src"].map((path) =>
   join("node_modules", path),
 );
@@ -33,7 +33,7 @@ try {
   write("package.json", { name: packageJson.name, version: packageJson.version, type: packageJson.type });
   write("manifest.json", manifest());
   if (!(await packExtension({ extensionPath: folder, outputPath: bundle, silent: true }))) {
-    throw new Error("mcpb did not pack the bundle: npx mcpb validate says what is wrong with its manifest");
+    throw new Error("mcpb did not pack the bundle: npx mcpb validate tells the error in its manifest");
   }
 } finally {
   rmSync(folder, { recursive: true });
@@ -44,7 +44,7 @@ function write(name: string, value: unknown): void {
   writeFileSync(join(folder, name), `${JSON.stringify(value, null, 2)}\n`);
 }
 
-/** The folders of the packages that package-lock.json holds for production. */
+/** The folders of package-lock.json's production packages. */
 function productionPackages(): string[] {
   const lock: { packages: Record<string, { dev?: true; link?: true }> } = JSON.parse(
     readFileSync("package-lock.json", "utf8"),

@@ -1,4 +1,4 @@
-/** The pages of docs/reference, each written anew from the code that it describes. */
+/** Generates the pages of docs/reference from the code that they describe. */
 import { environmentName, flagUsage } from "../src/command-line/flags.ts";
 import { help } from "../src/doors/cli/help.ts";
 import { callOf, json, usages } from "../src/doors/cli/usage.ts";
@@ -68,7 +68,7 @@ function restPage(): string {
     ["`GET /api/openapi.json`", "the REST API as OpenAPI 3.1, for the caller's token"],
     ["`POST /mcp`", "MCP over HTTP"],
     ["`GET /`", "[the operator's page](../server.md#see-it-in-a-browser), for browsers"],
-    ["`GET /healthz`", "whether the server and its database work; no token"],
+    ["`GET /healthz`", "tells whether the server and its database work; no token"],
     ["`GET /metrics`", "[metrics](metrics.md) for Prometheus"],
     ["`/sync/v1/…`", "the nodes' [protocol](../protocol.md)"],
   ];
@@ -95,7 +95,7 @@ function commandLinePage(): string {
   );
   return page(
     "The command `m25-mail`",
-    "`m25-mail COMMAND --help` says the same at the shell. Each command takes `--db FILE`; [Settings](settings.md) has the flags of\n" +
+    "`m25-mail COMMAND --help` shows the same at the shell. Each command takes `--db FILE`; [Settings](settings.md) has the flags of\n" +
       "`serve` and `stdio`. An ENDPOINT is a tool's name without `m25_mail_`, with hyphens: [Tools](tools.md) has the fields.",
     table(["command", "what it does"], calls),
     "## Flags",
@@ -132,13 +132,13 @@ function exitCodesPage(): string {
     "## `m25-mail-node`",
     fence(lastParagraph(nodeHelp)),
     "## Error codes",
-    "A refusal ends `m25-mail` with 1, or with 75 if it may pass by itself (`busy`, and `unavailable` in most cases).\n" +
+    "A refusal ends `m25-mail` with 1, or with 75 if a later try may succeed (`busy`, and `unavailable` in most cases).\n" +
       "[Troubleshooting](../troubleshooting.md#error-codes) says what each code means and what to do.",
     table(["code", "HTTP status"], codes),
   );
 }
 
-/** The metrics, from an instance that has counted one of each kind. */
+/** The page of metrics, from an instance that has counted one of each kind. */
 async function metricsPage(): Promise<string> {
   const metrics = new Metrics("/nonexistent");
   metrics.request("/mcp", 200);

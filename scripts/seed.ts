@@ -34,7 +34,7 @@ async function seed(argv: string[]): Promise<number> {
     process.stdout.write(USAGE);
     return exitCodes.done;
   }
-  // The default database is the one in service: never filled by accident.
+  // No default: the default database is the one in service.
   if (values.db === undefined && !process.env.M25_MAIL_DB) throw new UsageError("--db FILE is missing.");
   const config = storeConfig(values, process.env);
   const users = count("users", values.users);

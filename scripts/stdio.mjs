@@ -1,4 +1,4 @@
-// `m25-mail stdio` for clients that start programs, on Windows too: runs on any Node, starts the server on the project's.
+// Starts `m25-mail stdio` for MCP clients, on Windows too. Runs on any Node; starts the server on the project's own.
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -15,7 +15,7 @@ const server = spawn(
   { stdio: "inherit", windowsHide: true },
 );
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
-  // In a console of Windows Ctrl-C reaches the server by itself, and a signal would end it at once.
+  // In a Windows console Ctrl-C reaches the server directly, and a signal would kill it.
   process.on(signal, () => windows || server.kill(signal));
 }
 server.on("exit", (code) => process.exit(code ?? 1));
