@@ -12,7 +12,7 @@ process.stdout.on("error", (error) => {
 
 process.exitCode = await main(process.argv.slice(2), process.env, thisMachine, stop.signal);
 
-// What is printed last may still be on its way.
+// Wait until the last output is written.
 await new Promise<void>((resolve) => process.stdout.write("", () => resolve()));
 if (unwritten !== undefined && unwritten.code !== "EPIPE") {
   thisMachine.log(`the output could not be written: ${explain(unwritten)}`);

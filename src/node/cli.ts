@@ -71,7 +71,7 @@ function warnOfClearText(machine: Machine, server: URL): void {
     machine.log("warning: --insecure-http: the key and the hashes are only as safe as the link below");
 }
 
-/** What polls is logged with the time, as the server's log is; the other commands answer the person who typed them. */
+/** Adds the time to the lines of a polling program, as in the server's log. Other commands answer a person. */
 function withTimes(machine: Machine): Machine {
   if (machine.journal) return machine;
   const log = (line: string): void => machine.log(`${new Date(machine.clock.now()).toISOString()} ${line}`);

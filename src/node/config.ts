@@ -4,9 +4,9 @@ import { ConfigurationError, UsageError } from "./faults.ts";
 import { type CommandName, commandNames, DEFAULT_MAIL_ROOT, type Flag, flags, variableOf } from "./flags.ts";
 import { DEFAULT_THRESHOLDS, type Thresholds } from "./replica/losses.ts";
 
-/** What one poll needs to know. Paths are absolute. */
+/** The settings of a poll. Paths are absolute. */
 export interface Config {
-  /** Where the server is; the sync paths are added to it. */
+  /** The server's address, to which the sync paths are added. */
   server: URL;
   keyFile: string;
   out: string;
@@ -18,25 +18,25 @@ export interface Config {
   caFile?: string | undefined;
   insecureHttp?: boolean;
   dryRun?: boolean;
-  /** True when only a word at this node lets withheld removals go: the server may be compromised. */
+  /** True if only an acceptance at this node lets withheld removals go, because the server may be compromised. */
   acceptLocally?: boolean;
-  /** Beyond which removals are withheld. */
+  /** Limits beyond which removals are withheld. */
   thresholds?: Thresholds;
 }
 
-/** What it takes to exchange a key. */
+/** The settings for exchanging a key. */
 export type KeyConfig = Pick<Config, "server" | "keyFile" | "caFile">;
 
 export interface StatusConfig {
   out: string;
-  /** One JSON object in place of lines. */
+  /** True for one JSON object instead of lines. */
   json: boolean;
 }
 
 export interface OrphansConfig {
   out: string;
   mailRoot: string;
-  /** Holds the ids of soft-deleted mailboxes. */
+  /** A file with the ids of soft-deleted mailboxes. */
   inactive: string | undefined;
 }
 
@@ -53,8 +53,8 @@ export type Command =
   | { name: "orphans"; config: OrphansConfig };
 
 /**
- * @throws UsageError when the words make no sense
- * @throws ConfigurationError when they do and yet cannot work
+ * @throws UsageError for a wrong command line
+ * @throws ConfigurationError for settings that cannot work
  */
 export function readCommand(
   argv: readonly string[],
@@ -107,7 +107,7 @@ function parse(argv: readonly string[]): { values: Values; positionals: string[]
   );
   const given = tokens.flatMap((token) => (token.kind === "option" ? [token.name] : []));
   const again = given.find((name, index) => given.indexOf(name) < index);
-  // The last would win, and nobody would know.
+  // parseArgs would silently take the last.
   if (again !== undefined) throw new UsageError(`--${again} is given more than once`);
   return { values: values as Values, positionals };
 }
@@ -182,7 +182,7 @@ function readConfig(given: Given): Config {
   };
 }
 
-/** The first is what holds without the flag. */
+/** The first choice is the default. */
 function readChoice({ text }: Given, flag: string, choices: readonly [string, ...string[]]): string {
   const value = text(flag) ?? choices[0];
   if (!choices.includes(value)) throw new UsageError(`--${flag} is not one of ${choices.join(", ")}`);
@@ -241,7 +241,7 @@ export function isLoopback(hostname: string): boolean {
   return hostname === "localhost" || hostname === "[::1]" || /^127(\.\d{1,3}){3}$/.test(hostname);
 }
 
-/** It becomes part of what Dovecot is told, whose `%` it expands. */
+/** Checks the mail root, which becomes part of Dovecot's home path, where `%` is expanded. */
 function mailRootOf({ text }: Given): string {
   const given = text("mail-root") ?? DEFAULT_MAIL_ROOT;
   if (!given.startsWith("/") || /[:%\s\p{Cc}]/u.test(given)) {
@@ -253,7 +253,7 @@ function mailRootOf({ text }: Given): string {
   return root === "/" ? "" : root;
 }
 
-/** What a person typed, short and on one line; a key that was given as a word stays unsaid. */
+/** A typed word for a message: short, on one line, and never a key. */
 function show(text: string): string {
   if (/^m25[a-z]+_/.test(text)) return "a key (which is only ever read from a file or standard input)";
   return JSON.stringify(text.slice(0, 40));

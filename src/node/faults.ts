@@ -2,7 +2,7 @@ import { RefusedAnswer } from "../sync/reader.ts";
 import type { FailureReason } from "../sync/report.ts";
 import { SqliteError, sqliteCodes } from "./replica/sqlite.ts";
 
-/** How the program ends; the numbers are those of sysexits.h. */
+/** The program's exit codes, after sysexits.h. */
 export const exitCodes = {
   done: 0,
   usage: 2,
@@ -15,17 +15,17 @@ export const exitCodes = {
 
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
 
-/** The command line cannot be understood. */
+/** The command line is wrong. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
-/** Something that a person has to set right first: a file, a flag, a missing program. */
+/** A problem that a person must solve first: a file, a flag, a missing program. */
 export class ConfigurationError extends Error {
   override readonly name = "ConfigurationError";
 }
 
-/** It may work next time. `retryAfter` is the server's wish, in milliseconds. */
+/** A failure that may pass. `retryAfter` is the server's wish, in milliseconds. */
 export class TemporaryFailure extends Error {
   override readonly name = "TemporaryFailure";
   readonly retryAfter: number | undefined;
@@ -36,20 +36,20 @@ export class TemporaryFailure extends Error {
   }
 }
 
-/** Nobody answered for the server. It may be back in a moment, as when it is started anew. */
+/** The server did not answer. It may be back in a moment, as after a restart. */
 export class Unreachable extends TemporaryFailure {}
 
-/** The server knows no such key (401), or not from this address (403). */
+/** The server refused the key (401) or the address (403). */
 export class NotAccepted extends Error {
   override readonly name = "NotAccepted";
 }
 
-/** Something answered, but not as a server of maps does: a redirect, a page, another status. */
+/** The answer is not a sync server's: a redirect, a page, another status. */
 export class WrongAnswer extends Error {
   override readonly name = "WrongAnswer";
 }
 
-/** What keeps an accepted state from being applied, in the words of a report. */
+/** The report's reason for an error while a state was applied. */
 export function failureReason(error: unknown): FailureReason {
   const result = error instanceof SqliteError ? error.result : undefined;
   if (result === sqliteCodes.full) return "disk_full";
@@ -72,7 +72,7 @@ export function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof ConfigurationError) return exitCodes.configuration;
   if (error instanceof NotAccepted) return exitCodes.notAccepted;
   if (error instanceof RefusedAnswer || error instanceof WrongAnswer) return exitCodes.refused;
-  // No run after this one fares better until a person has changed a right or a mount.
+  // Later runs fail too until a person changes a right or a mount.
   return failureReason(error) === "not_permitted" ? exitCodes.configuration : exitCodes.temporary;
 }
 
@@ -87,7 +87,7 @@ const systemWords: Record<string, string> = {
   EEXIST: "there is something else of that name",
 };
 
-/** One plain line about a fault. Never more than the fault's own words: no stack, no content of files. */
+/** Explains an error in one plain line, without a stack or the content of files. */
 export function explain(error: unknown): string {
   if (error instanceof SqliteError) return `the replica cannot be used: ${onOneLine(error.message)}`;
   const code = systemCode(error);
@@ -103,7 +103,7 @@ export function systemCode(error: unknown): string | undefined {
   return typeof code === "string" ? code : undefined;
 }
 
-/** What a command said, on one line, without what would upset a terminal. */
+/** A command's output on one line, without control characters. */
 export function onOneLine(text: string): string {
   const line = text.replace(/[\p{Cc}\s]+/gu, " ").trim();
   return line.length > 300 ? `${line.slice(0, 300)}…` : line;

@@ -15,9 +15,9 @@ export type CommandName = (typeof commandNames)[number];
 
 export interface Flag {
   name: string;
-  /** What stands for its value in the help; a switch has none. */
+  /** The name of its value in the help; a switch has none. */
   value?: string;
-  /** Of these commands; another refuses it, and its variable is of no matter there. */
+  /** The commands that take it. Others refuse the flag and ignore its variable. */
   of: readonly CommandName[];
   required?: boolean;
   description: string;

@@ -8,9 +8,9 @@ import type { Session } from "./session.ts";
 const KEPT = 24;
 
 /**
- * Removes the state of the role that a node had before. An mx's goes at once. The logins of a mail node stay on an mx as
- * they are, for the role may be set by mistake, and a Dovecot that loses them refuses everybody: they go once nothing is
- * withheld and 24 counted hours have passed since Dovecot was last seen to serve from them. It is asked once in each hour.
+ * Removes the state of a node's former role. An mx's state goes at once. A mail node's logins stay unchanged on an mx,
+ * because the role may be a mistake, and a Dovecot without them refuses everybody. They go once nothing is withheld and
+ * Dovecot has not used them for 24 counted hours; it is asked once an hour.
  */
 export async function clearFormerRole(session: Session, replica: Replica, withheld: number): Promise<void> {
   const { meta, folder } = replica;
@@ -33,7 +33,7 @@ export async function clearFormerRole(session: Session, replica: Replica, withhe
   await writeNotes(replica, { former: undefined });
 }
 
-/** True when Dovecot has a home of ours for one of the logins. */
+/** True if Dovecot still has this file's home for one of the logins. */
 async function isServed({ machine, daemons }: Session, { db, folder }: Replica): Promise<boolean> {
   if (daemons.doveadm === undefined) return false;
   await attach(db, "former", `${folder}/${fileNames.logins}`);

@@ -4,7 +4,7 @@ import { systemCode } from "./faults.ts";
 
 export interface Lock {
   fd: number;
-  /** False once its file was removed: another may then have the new one of that name. */
+  /** False once its file was removed: another process may then lock a new file of that name. */
   holds(): Promise<boolean>;
   release(): Promise<void>;
 }
@@ -12,10 +12,10 @@ export interface Lock {
 /**
  * Takes the kernel's advisory lock (flock(2)) on `path`, an empty file that stays. Node has no flock; the lock
  * belongs to the open file description, so util-linux's flock(1) takes it on an inherited descriptor and leaves
- * it to us. It ends with the last process that has the descriptor, however that ends: nothing can be stale,
- * and a sqlite3 that outlived a killed run still keeps the next run away.
+ * it to us. It ends with the last process that has the descriptor, so it is never stale, and a sqlite3 that
+ * outlives a killed run still keeps the next run away.
  *
- * @returns undefined when another process has it
+ * @returns undefined if another process has it
  */
 export async function lockFile(path: string, log: (line: string) => void): Promise<Lock | undefined> {
   const file = await open(path, "a", 0o600);

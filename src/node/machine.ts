@@ -4,24 +4,24 @@ import { access, readFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { readSecret } from "./stdin.ts";
 
-/** What the program needs of the machine it runs on. Tests put their own parts in place. */
+/** The program's interface to its machine. Tests replace parts of it. */
 export interface Machine {
   clock: Clock;
-  /** Runs a command to its end. Throws only when it cannot be started. */
+  /** Runs a command to its end. Throws only if it cannot be started. */
   run(command: string, args: readonly string[], timeout?: number): Promise<CommandResult>;
   /** The absolute path of an installed command, or undefined. */
   find(command: string): Promise<string | undefined>;
-  /** True for root, which alone gives files to the groups of the daemons. */
+  /** True for root: only root can give files to the daemons' groups. */
   readonly root: boolean;
-  /** The id of a group of this machine, where there is one. */
+  /** The id of a group of this machine, or undefined. */
   group(name: string): Promise<number | undefined>;
-  /** One line that is not shown: from standard input, or asked for with `question` on a terminal. */
+  /** Reads one line from standard input; on a terminal, asks `question` and hides the answer. */
   readSecret(question: string): Promise<string>;
   /** One plain line for the operator; goes to stderr. */
   log(line: string): void;
-  /** True where stderr is journald's, which notes the time of each line. */
+  /** True if stderr goes to journald, which adds the time to each line. */
   readonly journal: boolean;
-  /** For what the user asked to see; goes to stdout. */
+  /** The output that the user asked for; goes to stdout. */
   print(text: string): void;
   /** From 0 up to 1. */
   random(): number;
@@ -30,22 +30,22 @@ export interface Machine {
 export interface Clock {
   /** Milliseconds since 1970. */
   now(): number;
-  /** Milliseconds since some moment: for how long something took, for nobody sets this clock. */
+  /** Milliseconds since some moment, to measure durations: nobody sets this clock. */
   monotonic(): number;
   /** Resolves after that many milliseconds, or as soon as `signal` is aborted. */
   sleep(milliseconds: number, signal?: AbortSignal): Promise<void>;
 }
 
 export interface CommandResult {
-  /** null when a signal ended it. */
+  /** null if a signal ended it. */
   code: number | null;
   stdout: string;
   stderr: string;
 }
 
-/** Where Debian has its programs, whatever PATH says. */
+/** Debian's program folders, in case PATH lacks them. */
 const SYSTEM_FOLDERS = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin"];
-/** A list of sessions may be long; a complaint is not. */
+/** Limits in bytes: a list of sessions may be long, an error message is not. */
 const MAX_OUTPUT = 1 << 26;
 const MAX_COMPLAINT = 1 << 16;
 
@@ -67,7 +67,7 @@ export const thisMachine: Machine = {
   random: () => Math.random(),
 };
 
-/** A shell's own JOURNAL_STREAM says nothing of a stderr that was sent elsewhere: systemd.exec(5). */
+/** Compares JOURNAL_STREAM with stderr itself, which may have been redirected: systemd.exec(5). */
 function isJournal(): boolean {
   const { dev, ino } = fstatSync(2);
   return process.env.JOURNAL_STREAM === `${dev}:${ino}`;
@@ -89,7 +89,7 @@ function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
 function runCommand(command: string, args: readonly string[], timeout = 60_000): Promise<CommandResult> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
-      // Nothing of our own environment: it may name other Postfix or Dovecot configurations, or hold secrets.
+      // Do not pass on our environment: it may name other Postfix or Dovecot configurations, or hold secrets.
       env: { PATH: process.env.PATH, LC_ALL: "C" },
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -117,7 +117,7 @@ function collector(pieces: Buffer[], limit: number): (piece: Buffer) => void {
   };
 }
 
-/** Runs a command; one that cannot be started ends as one that failed. */
+/** Runs a command. If it cannot be started, the result is a failure. */
 export async function runQuietly(
   machine: Machine,
   [command = "", ...args]: readonly string[],

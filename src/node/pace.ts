@@ -1,31 +1,31 @@
-/** How the resident program goes on from poll to poll. */
+/** The resident program's timing from poll to poll. */
 export interface Pace {
   /** Milliseconds until the next question. */
   pause: number;
-  /** For how many seconds the server may keep its answer to it. */
+  /** Seconds that the server may wait with its answer. */
   wait: number;
   /** Polls in a row that failed. */
   failures: number;
-  /** Waits in a row that ended before their time, and without news. */
+  /** Waits in a row that ended early and without news. */
   unkept: number;
-  /** How long the server is known, or at first hoped, to wait, in seconds; 0 where it is asked each minute instead. */
+  /** How long the server waits, in seconds, as known or at first hoped; 0 if it is asked each minute instead. */
   kept: number;
-  /** The longest wait that comes through, in seconds; 0 where none does. */
+  /** The longest wait that works, in seconds; 0 if none does. */
   longest: number;
-  /** Milliseconds since `longest` was cut down. */
+  /** Milliseconds since `longest` was shortened. */
   sinceCut: number;
 }
 
-/** How a poll went. */
+/** The outcome of a poll. */
 export interface Turn {
   news?: "changed" | "unchanged" | undefined;
-  /** True when the answer says that removals were accepted: it is given at once, news for this node or not. */
+  /** True if the answer has a new acceptance of removals. The server sends it at once, even without news for this node. */
   acceptedAnew?: boolean | undefined;
-  /** Where there is no news: nobody answered for the server. */
+  /** True if the server did not answer. */
   unreachable?: boolean | undefined;
   /** How long the server asks to wait, in milliseconds. */
   retryAfter?: number | undefined;
-  /** Milliseconds from the question until its answer was applied, by a clock that nobody sets. */
+  /** Milliseconds from the question until its answer was applied, by the monotonic clock. */
   took: number;
 }
 
@@ -33,27 +33,27 @@ export interface Turn {
 const LONGEST_WAIT = 55;
 /** Shorter waits than this, in seconds, are not worth their requests. */
 const SHORTEST_WAIT = 5;
-/** Between polls where the server does not wait. */
+/** Between polls of a server that does not wait. */
 export const INTERVAL = 60_000;
 /** Below the 5 minutes after which the server calls a node stale. */
 const LONGEST_BACK_OFF = 240_000;
 const LONGEST_RETRY_AFTER = 3_600_000;
-/** An answer without news sooner than that was not kept: by an older server, or a proxy on the way. */
+/** An answer without news within this time means that an older server, or a proxy, does not wait. */
 const AT_ONCE = 1000;
 /** A second before its end a wait counts as whole. */
 const NEARLY = 1000;
 /** After news, so that a thousand nodes do not ask again together. */
 const PAUSE = 100;
-/** Over this time a fleet comes back to a server that was started anew: ten thousand nodes are two a millisecond. */
+/** The nodes come back to a restarted server within this time: ten thousand nodes are two a millisecond. */
 const RETURN = 5000;
-/** Part of RETURN that everybody leaves to a server to start. */
+/** Part of RETURN that all nodes leave to the server for its start. */
 const LEAST = 0.1;
-/** Of an interval, so that nodes that were started together do not poll together. */
+/** Part of an interval, so that nodes that started together do not poll together. */
 const JITTER = 0.1;
-/** After so long a full wait is tried again. */
+/** Time after which a full wait is tried again. */
 const TRY_LONG_AGAIN = 3_600_000;
 
-/** The first question wants an answer at once. */
+/** The first question asks for an answer at once. */
 export const FIRST: Pace = {
   pause: 0,
   wait: 0,
@@ -65,15 +65,15 @@ export const FIRST: Pace = {
 };
 
 /**
- * When to ask again, and how long the server may keep that answer.
+ * Decides when to ask again, and how long the server may wait with that answer.
  *
- * Whoever waits is let go by a server that stops, and cut off by one that is killed or by a proxy that allows less
- * (504 after 30 seconds, as a rule). One such end is asked after within seconds and is no failure; two in a row are
- * a proxy's doing: then shorter waits are asked for, or none, and full ones again after an hour. Two in a row that
- * end at once are those of a server that does not wait: then a minute passes between them. News in answer to a wait,
- * as much as a whole one, end such a row. While the server cannot be reached the next attempt comes after up to 5,
- * 10, 20 … 240 seconds, at random, so that a fleet is back within seconds of a restart and spread over them. What
- * fails otherwise is not soon over: after 1, 2, then 4 minutes.
+ * A server that stops ends the waits; a killed server, or a proxy with a shorter limit (usually 504 after 30 seconds),
+ * cuts them off. After one such end the node asks again within seconds, and it is no failure. Two in a row mean a proxy:
+ * the node then asks for shorter waits, or none, and for full ones again after an hour. Two waits in a row that end at
+ * once mean a server that does not wait: the node then asks each minute. News during a wait, or a whole wait, ends such
+ * a row. While the server cannot be reached, the next attempt comes at random within 5, 10, 20 … 240 seconds, so that
+ * the nodes come back spread over the seconds after a restart. Other failures last longer: the node tries again after
+ * 1, 2, then 4 minutes.
  *
  * @param random from 0 up to 1
  */
@@ -90,10 +90,10 @@ export function nextPace(before: Pace, turn: Turn, random: number): Pace {
       pace.pause = pauseAfterFailure(pace.failures, unreachable, retryAfter, random);
       return pace;
     }
-    // That it was cut off says nothing of what is new.
+    // The cut-off does not tell whether there is news.
     pace.wait = 0;
     pace.pause = pauseAfterFailure(1, unreachable, retryAfter, random);
-    // Who says when to come back is the server itself, which stops.
+    // Only a server that stops says when to come back.
     if (retryAfter !== undefined) return pace;
     pace.unkept += 1;
     if (pace.unkept > 1) {
@@ -110,7 +110,7 @@ export function nextPace(before: Pace, turn: Turn, random: number): Pace {
   pace.wait = pace.longest;
   if (news === "changed") {
     if (wait > 0) pace.unkept = 0;
-    // Sooner than that it may have come at once, and have taken its time to be applied.
+    // Faster news may have come at once, with a slow update.
     if (pace.kept === 0 && wait > 0 && took >= SHORTEST_WAIT * 1000) pace.kept = wait;
     return { ...pace, pause: PAUSE * random };
   }
@@ -123,7 +123,7 @@ export function nextPace(before: Pace, turn: Turn, random: number): Pace {
   return { ...pace, kept: 0, pause: aboutInterval(random) };
 }
 
-/** @param took by the wait that was cut off, in milliseconds */
+/** @param took duration of the wait that was cut off, in milliseconds */
 function shorter(wait: number, took: number): number {
   const seconds = Math.floor(Math.min((took / 1000) * 0.8, wait / 2));
   return seconds < SHORTEST_WAIT ? 0 : seconds;

@@ -39,33 +39,33 @@ import {
 } from "./session.ts";
 import { count } from "./words.ts";
 
-/** How a poll is to be made. */
+/** Options of a poll. */
 export interface Manner {
-  /** Report even where nothing has changed and the server was told before. */
+  /** Report even if nothing has changed and the server has a report. */
   greet: boolean;
   /** Do not log that nothing has changed. */
   quiet: boolean;
-  /** For how many seconds the server may keep an answer that would bring no news. */
+  /** Seconds that the server may wait with an answer without news. */
   wait: number;
 }
 
 export interface PollResult {
   exitCode: ExitCode;
-  /** Whether the server, or an acceptance here, had anything new for this node; undefined after a fault. */
+  /** Whether the server, or an acceptance here, had news for this node; undefined after a fault. */
   news?: "changed" | "unchanged";
-  /** True when the answer says that removals were accepted: Word. */
+  /** True if the answer has a new acceptance of removals: see Word. */
   acceptedAnew?: boolean;
-  /** True when the server has taken a report of this poll. */
+  /** True if the server received this poll's report. */
   reported: boolean;
   /** How long the server asks to wait, in milliseconds. */
   retryAfter?: number | undefined;
-  /** True when nobody answered for the server. */
+  /** True if the server did not answer. */
   unreachable?: boolean;
-  /** Why something was not done, in the words of a report. */
+  /** The outcome as a report tells it. */
   outcome?: Outcome;
 }
 
-/** One poll of a program that is not resident. Throws nothing: a fault is logged in one line and becomes an exit code. */
+/** One poll of a program that is not resident. Throws nothing: it logs an error in one line and returns an exit code. */
 export async function pollOnce(machine: Machine, config: Config, running: Running): Promise<PollResult> {
   let session: Session;
   try {
@@ -85,41 +85,41 @@ export async function pollOnce(machine: Machine, config: Config, running: Runnin
 const SOON = 60_000;
 
 /**
- * One poll: sets right what is amiss with the replica, asks the server, applies what is new, and reports. Throws nothing.
- * What came of it is noted for `status`.
+ * One poll: repairs the replica, asks the server, applies the news, and reports. Throws nothing. Notes the outcome for
+ * `status`.
  */
 export async function poll(session: Session, manner: Manner, signal?: AbortSignal): Promise<PollResult> {
   session.listener.begin();
   const trace: Trace = { dovecot: null, waited: false, whole: false };
   let result = await attempt(session, manner, trace);
-  // `rotate` ends a key while a poll that waits has it.
+  // `rotate` may end the key that a waiting poll uses.
   if (result.exchanged === true) {
     session.machine.log("the key was exchanged: going on with the fresh one");
     result = await attempt(session, manner, trace);
   }
-  // What was stopped, or was another run's, says nothing of the server or of this node; and a wait that was cut off says
-  // nothing before it is asked without one, which is soon unless the server says otherwise.
+  // Do not note a poll that was stopped or locked out: it tells nothing about the server or this node. A wait that was cut
+  // off tells nothing either before the next poll without a wait, which comes soon unless the server says otherwise.
   const cut = result.unreachable === true && trace.waited && (result.retryAfter ?? 0) < SOON;
   if (signal?.aborted === true || result.lockedOut === true || cut) return result;
   await notePoll(session, result, { message: session.listener.last, dovecot: trace.dovecot });
-  // The temporary tables go with the connection, and later changes cost the same as before.
+  // Closing the connection drops the large temporary tables, so that later changes stay cheap.
   if (trace.whole) await dropReplica(session);
   return result;
 }
 
 interface Attempted extends PollResult {
-  /** True where the key file holds another key than the one that was just refused. */
+  /** True if the key file now holds another key than the refused one. */
   exchanged?: boolean;
   lockedOut?: boolean;
 }
 
-/** What an attempt has come to know, however it ends. */
+/** An attempt's findings, however it ends. */
 interface Trace {
-  /** True when a whole state came: it leaves temporary tables of its size. */
+  /** True if a whole state came, which leaves temporary tables of its size. */
   whole: boolean;
-  /** True when the server was let keep its answer. */
+  /** True if the server was allowed to wait. */
   waited: boolean;
-  /** Why Dovecot did not say whom it knows when it was last asked. */
+  /** Why Dovecot did not answer the last question; null if it did. */
   dovecot: string | null;
 }
 
@@ -147,7 +147,7 @@ async function isExchanged({ config }: Session, key: string | undefined): Promis
   return key !== undefined && now !== undefined && isKey(now) && now !== key;
 }
 
-/** What could not be written is undone by then; a damaged file is taken out of the way. */
+/** Handles an error of SQLite, which has undone the changes: sets damaged files aside, and reports. */
 async function failed(session: Session, key: string | undefined, fault: SqliteError): Promise<PollResult> {
   const { place, machine } = session;
   const meta = session.replica?.meta;
@@ -180,7 +180,7 @@ async function round(session: Session, key: string, manner: Manner, trace: Trace
     left: notes.ledger?.left ?? [],
   };
   trace.dovecot ??= notes.poll?.dovecot ?? null;
-  // A resident program said so when that began.
+  // A resident program has logged it when it began.
   if (manner.quiet && !manner.greet && trace.dovecot !== null)
     session.listener.mute(`warning: ${trace.dovecot}`);
   trace.waited = asked.wait > 0;
@@ -227,7 +227,7 @@ function circumstancesOf({ config, machine }: Session): Circumstances {
   return { thresholds, mailRoot, now: machine.clock.now() };
 }
 
-/** What an operator has accepted at this node is done at once: nothing is needed of the server. */
+/** Carries out removals accepted at this node at once, without the server. */
 async function acceptHere(session: Session, replica: Replica): Promise<boolean> {
   const { accepted } = await readNotes(replica);
   const { meta } = replica;
@@ -248,7 +248,7 @@ interface Asked {
   returned: Notes["returned"];
 }
 
-/** What was refused at first, where asking for everything came to nothing as well. */
+/** The first refusal, if the second question, for everything, failed as well. */
 class RefusedFirst extends Error {
   readonly refusal: RefusedDelta;
   readonly retryAfter: number | undefined;
@@ -260,7 +260,7 @@ class RefusedFirst extends Error {
   }
 }
 
-/** Asks for what is new, and for everything where that is refused. */
+/** Asks for changes; if the node refuses them, asks for everything. */
 async function ask(
   session: Session,
   key: string,
@@ -300,12 +300,12 @@ class ReturnedHistory extends RefusedAnswer {
   }
 }
 
-/** Answers in a row: at the pace of a resident program, half an hour or so. */
+/** Answers in a row; a resident program gets them in about half an hour. */
 const ALONE = 10;
 
 /**
- * Keeps a node from following two databases behind one address in turn: a history that it has left is refused, unless
- * nothing else was heard for so many answers. Then it is no twin but an old file that was put back by hand.
+ * Keeps a node from following two databases behind one address in turn. It refuses a history that it has left, until that
+ * history alone has answered ALONE times: then somebody has put an old file back by hand.
  */
 function refuseReturn({ header: { history } }: Incoming, { meta }: Replica, { left, returned }: Asked): void {
   if (history === meta?.history || !left.includes(history)) return;
@@ -324,7 +324,7 @@ async function refuse(
     const { history } = refusal;
     const times = notes.returned?.history === history ? notes.returned.times + 1 : 1;
     await writeNotes(replica, { returned: { history, times } });
-    // A balancer that shares the load between two servers may then choose the other one.
+    // A load balancer may choose the other server for a new connection.
     session.client.close();
   }
   const outcome = refusedBecause(refusal);
@@ -333,7 +333,7 @@ async function refuse(
   return { exitCode: exitCodes.refused, reported, retryAfter, outcome };
 }
 
-/** @returns what was done; undefined where nothing was to be done */
+/** @returns the applied changes; undefined if there were none */
 async function take(
   session: Session,
   replica: Replica,
@@ -362,7 +362,7 @@ async function take(
   return applied;
 }
 
-/** The server has nothing newer: what is here is right. */
+/** Notes that the server has nothing newer, so that the local state is right. */
 async function confirm({ machine, config }: Session, replica: Replica, notes: Notes): Promise<void> {
   const { db, meta } = replica;
   if (meta === undefined) return;
@@ -379,7 +379,7 @@ async function confirm({ machine, config }: Session, replica: Replica, notes: No
     await writeNotes(replica, { ledger, returned: undefined });
 }
 
-/** Those whose mailbox, password or quota is another than before, or gone, must log in anew. */
+/** Ends the sessions of users whose mailbox, password or quota has changed or is gone. */
 async function endLogins({ machine, daemons }: Session, replica: Replica): Promise<void> {
   if (replica.meta?.role === "mx" || (await countEnded(replica)) === 0) return;
   if (daemons.doveadm === undefined) {
@@ -389,7 +389,7 @@ async function endLogins({ machine, daemons }: Session, replica: Replica): Promi
   await endSessions(machine, daemons.doveadm, (present) => endedAmong(replica, present));
 }
 
-/** @returns what contradicts what was applied; undefined when nothing does */
+/** @returns the contradiction to the applied state; undefined if there is none */
 async function lookUp(session: Session, replica: Replica, trace: Trace): Promise<Outcome | undefined> {
   const { machine, daemons } = session;
   const { unproved } = await readNotes(replica);
@@ -403,7 +403,7 @@ async function lookUp(session: Session, replica: Replica, trace: Trace): Promise
   return undefined;
 }
 
-/** @returns true when the server has taken it. Where it has not, a report that is still due follows the next poll. */
+/** @returns true if the server received the report. If not, the next poll reports again. */
 async function report(session: Session, key: string, replica: Replica, outcome: Outcome): Promise<boolean> {
   const { machine, client, version } = session;
   const withheld = { users: await countWithheld(replica), domains: await countUnlisted(replica) };
@@ -424,7 +424,7 @@ async function countWithheld({ db, meta }: Replica): Promise<number> {
   return (await db.value<number>("SELECT count(*) FROM state.mailbox WHERE withheld IS NOT NULL;")) ?? 0;
 }
 
-/** Domains that are served for the mailboxes in them that are withheld. */
+/** Counts domains that are served only because of withheld mailboxes. */
 async function countUnlisted({ db, meta }: Replica): Promise<number> {
   if (meta === undefined) return 0;
   return (await db.value<number>("SELECT count(*) FROM state.domain WHERE listed = 0 AND key = name;")) ?? 0;
@@ -434,7 +434,7 @@ async function firstWithheld({ db }: Replica): Promise<number> {
   return (await db.value<number>("SELECT min(withheld) FROM state.mailbox WHERE withheld IS NOT NULL;")) ?? 0;
 }
 
-/** The cursor too: it tells which part of the state the node is to have, while withheld removals keep what it serves. */
+/** Compares the cursor too: it tells which part of the state the node must have, while removals are withheld. */
 function isSameService(before: Replica["meta"], now: Replica["meta"], applied: Applied | undefined): boolean {
   return (
     (applied?.users.removed ?? 0) === 0 &&
@@ -455,7 +455,7 @@ function logApplied(
   machine.log(`applied revision ${revision}: ${summarize(domains, users)}; ${served}`);
 }
 
-/** A plan in one line of numbers. */
+/** A plan's numbers in one line. */
 export function summarize(domains: Applied["domains"], users: Applied["users"]): string {
   const part = (number: number, noun: string, verb: string): string[] =>
     number === 0 ? [] : [`${count(number, noun)} ${verb}`];
@@ -469,7 +469,7 @@ export function summarize(domains: Applied["domains"], users: Applied["users"]):
   return parts.length === 0 ? "no user and no domain differs" : parts.join(", ");
 }
 
-/** Where it cannot be written, `status` knows less. */
+/** Notes the poll for `status`. A failure to write is only a warning. */
 async function notePoll(
   session: Session,
   { exitCode, outcome }: PollResult,

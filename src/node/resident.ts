@@ -10,8 +10,8 @@ import { closeSession, LockedOut, openSession, type Session } from "./session.ts
 const LOCK_AGAIN = 2000;
 
 /**
- * Asks, and lets the server keep its answer until there is news, until `signal` is aborted; an update in progress is
- * finished first. Faults are logged and tried again: only a configuration that cannot work ends it, and only at the start.
+ * Polls until `signal` is aborted, and lets the server wait for news; finishes a running update first. It logs faults and
+ * tries again. Only a configuration that cannot work ends it, and only at the start.
  */
 export async function runResident(
   machine: Machine,
@@ -50,9 +50,9 @@ export async function runResident(
 }
 
 /**
- * Takes the folder for as long as the program runs: two that took it in turns would each wait for the other.
+ * Locks the folder for the program's whole run: two programs that took turns would each wait for the other.
  *
- * @returns undefined when `signal` is aborted before it is free
+ * @returns undefined if `signal` is aborted before the folder is free
  */
 async function waitForFolder(
   { clock, log }: Machine,
@@ -74,7 +74,7 @@ async function waitForFolder(
   return undefined;
 }
 
-/** Why the server is asked in another way from now on. */
+/** Explains a change in how the server is asked. */
 function describe(kept: number, before: Pace, { news, took }: Turn): string {
   if (kept > before.kept)
     return `the server waits for news again, for up to ${kept} s: a change arrives at once`;

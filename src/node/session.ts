@@ -19,7 +19,7 @@ import type { Limits } from "./server/connection.ts";
 import { makeFolder } from "./server/key.ts";
 import { readAuthorities, readKey } from "./server/key-file.ts";
 
-/** Logs each line of a poll once, and remembers the last one that was about a fault. */
+/** Logs each line of a poll once, and remembers the last line about a fault. */
 class Listener {
   last: string | undefined;
   readonly #log: (line: string) => void;
@@ -34,7 +34,7 @@ class Listener {
     this.#said = new Set();
   }
 
-  /** Does not log a line that was logged by an earlier poll. */
+  /** Suppresses a line that an earlier poll has logged. */
   mute(line: string): void {
     this.#said.add(line);
   }
@@ -47,9 +47,9 @@ class Listener {
   };
 }
 
-/** What a poll works with; a resident program keeps it from poll to poll. */
+/** The parts of a poll, which a resident program keeps from poll to poll. */
 export interface Session {
-  /** Its log is the listener's. */
+  /** The machine, with the listener's log. */
   machine: Machine;
   listener: Listener;
   config: Config;
@@ -58,23 +58,23 @@ export interface Session {
   daemons: Daemons;
   place: Place;
   lock: Lock;
-  /** Opened by the first poll, and anew where its files were replaced. */
+  /** Opened by the first poll, and again if its files were replaced. */
   replica: Replica | undefined;
 }
 
 export interface Running {
   version: string;
-  /** Aborted when the program is told to stop. */
+  /** Aborted when the program must stop. */
   signal?: AbortSignal | undefined;
   limits?: Partial<Limits> | undefined;
-  /** Waits for the lock on the folder; undefined when it is not to be had. */
+  /** Waits for the lock on the folder; returns undefined if it cannot have it. */
   waitForLock?: ((attempt: () => Promise<Lock | undefined>) => Promise<Lock | undefined>) | undefined;
 }
 
 /**
- * Takes the folder, and finds what is needed.
+ * Locks the folder, and finds the programs that polls need.
  *
- * @throws ConfigurationError; TemporaryFailure where another run is at work
+ * @throws ConfigurationError; TemporaryFailure while another run works on the folder
  */
 export async function openSession(host: Machine, config: Config, running: Running): Promise<Session> {
   const listener = new Listener(host.log);
@@ -93,7 +93,7 @@ export async function openSession(host: Machine, config: Config, running: Runnin
   return { machine, listener, config, version, client, daemons, place, lock, replica: undefined };
 }
 
-/** Another run has the folder: this one says nothing of the server or of this node. */
+/** Another run has locked the folder. This tells nothing about the server or this node. */
 export class LockedOut extends TemporaryFailure {}
 
 export async function closeSession(session: Session): Promise<void> {
@@ -102,7 +102,7 @@ export async function closeSession(session: Session): Promise<void> {
   await session.lock.release();
 }
 
-/** The replica as it is on disk now: opened anew where somebody has put other files in the place of the open ones. */
+/** The replica as it is on disk now. Reopens it if somebody has replaced its files. */
 export async function replicaOf(session: Session): Promise<Replica> {
   const { machine, place, config } = session;
   if (session.replica !== undefined && !(await isInPlace(session.replica))) {
@@ -110,7 +110,7 @@ export async function replicaOf(session: Session): Promise<Replica> {
     await dropReplica(session);
   }
   if (!(await session.lock.holds())) {
-    // Somebody has removed the folder with all that was in it.
+    // Somebody has removed the folder with its content.
     await makeOut(machine, config.out);
     const lock = await lockFile(join(config.out, fileNames.lock), machine.log);
     if (lock === undefined) throw new LockedOut(`another m25-mail-node is at work on ${config.out}`);
@@ -123,7 +123,7 @@ export async function replicaOf(session: Session): Promise<Replica> {
   return session.replica;
 }
 
-/** Has the daemons open the files that are there now, where these are others than before. */
+/** Makes the daemons open the present files, if these have been replaced. */
 export async function settleReplaced({ machine, daemons }: Session, replica: Replica): Promise<void> {
   if (replica.replaced === "") return;
   if (replica.meta !== undefined && replica.meta.revision > 0 && replica.meta.ready === 0)
@@ -134,7 +134,7 @@ export async function settleReplaced({ machine, daemons }: Session, replica: Rep
   await noteInodes(replica);
 }
 
-/** After a fault: what the replica's connection had begun is undone, and the next poll opens it anew. */
+/** Closes the replica after a fault, which undoes its transaction. The next poll opens it again. */
 export async function dropReplica(session: Session): Promise<void> {
   const { replica } = session;
   session.replica = undefined;
@@ -149,7 +149,7 @@ export async function findSqlite(machine: Machine): Promise<string> {
   return sqlite;
 }
 
-/** @throws ConfigurationError when one that is named is not there */
+/** @throws ConfigurationError if a named configuration does not exist */
 export async function findDaemons(machine: Machine, config: Config): Promise<Daemons> {
   const { dovecotConfig, postfixConfig: configuration } = config;
   if (configuration !== undefined && !(await isThere(join(configuration, "main.cf"))))
@@ -179,7 +179,7 @@ async function isThere(path: string): Promise<boolean> {
   );
 }
 
-/** The daemons must reach their files by name, so a new folder is 0711: each file has a mode of its own. */
+/** Creates the folder with mode 0711, because the daemons must reach their files by name; each file has its own mode. */
 async function makeOut(machine: Machine, out: string): Promise<void> {
   const found = await stat(out).catch(() => undefined);
   if (found === undefined) {

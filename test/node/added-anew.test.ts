@@ -1,10 +1,10 @@
-/** A node that was removed and added anew at the server, as after a key was stolen. */
+/** A node that was removed and added again at the server, as after a key was stolen. */
 import { writeFileSync } from "node:fs";
 import { expect, it } from "vitest";
 import { realServer } from "./real-server.ts";
 import { metaOf, picture } from "./support.ts";
 
-it("a node that was removed and added anew is current after its first poll, for it tells the server again", async () => {
+it("a node that was removed and added again reports again, and is current after its first poll", async () => {
   const { node, must, listed } = await realServer(["jan@example.nl"]);
   expect((await node.poll()).exitCode).toBe(0);
   const { revision } = metaOf(node.config.out);

@@ -42,13 +42,13 @@ beforeEach(async () => {
 async function pollAgainst(answer: Answer, limits: Partial<Limits> = {}): Promise<number> {
   const before = picture(node.config.out);
   server.serves = answer;
-  // A report that had to wait for an answer nobody reads would not get through.
+  // The report must not wait for an unread answer on the same connection.
   const { exitCode } = await node.poll({ limits: { connect: 1000, ...limits } });
   expect(picture(node.config.out)).toEqual(before);
-  // What was refused of changes alone is said too, and why everything was refused then.
+  // The log tells why the delta was refused, and why the snapshot was.
   expect(node.log).toHaveLength(node.log.length > 1 ? 3 : 1);
   for (const line of node.log) expect(line).toMatch(/^[^\n]{10,200}$/);
-  // The fault over, the next poll brings the news, and the server hears that all is well.
+  // After the fault, the next poll brings the news and reports success.
   server.serves = two;
   expect((await node.poll()).exitCode).toBe(0);
   expect(serves(node.config.out)).toEqual(expectedOf(two));
@@ -60,7 +60,7 @@ function text(body: string | Buffer, headers: Record<string, string> = {}): Answ
   return (_, response) => response.writeHead(200, { ...type, ...headers }).end(body);
 }
 
-/** The same state with one record in the place of another, header and end as they were. */
+/** The same state with one record replaced; header and end stay. */
 function withRecord(record: string): string {
   const lines = linesOf(two);
   lines[2] = record;
@@ -133,7 +133,7 @@ const refusals: [string, RefusalReason, Answer][] = [
   ["a digest of something else", "wrong_digest", text(bodyOf(two).replace(two.digest, one.digest))],
 ];
 
-// What a proxy may do to the real server's answers stands in on-the-way.test.ts.
+// on-the-way.test.ts tests what a proxy may do to the real server's answers.
 describe("an answer that is refused", () => {
   it.each(refusals)(
     "%s: %s; every file stays as it was, the exit code is 65, and the server is told",
@@ -150,10 +150,10 @@ describe("an answer that is refused", () => {
     },
   );
 
-  it("cut at any byte: it is never taken for a whole one", async () => {
+  it("cut at any byte is never taken for a whole answer", async () => {
     const body = bodyOf(two);
     const before = picture(node.config.out);
-    // Without its very last line feed the answer is whole and proved.
+    // Without its last line feed the answer is still whole.
     for (let length = 0; length < body.length - 1; length += 7) {
       server.serves = text(body.slice(0, length));
       expect((await node.poll()).exitCode).toBe(65);
@@ -164,7 +164,7 @@ describe("an answer that is refused", () => {
     );
   });
 
-  it("more than the program accepts ends as too_large, whether the length is told or not", async () => {
+  it("larger than the limit is too_large, with or without a Content-Length", async () => {
     const many = stateOf(
       2,
       ["example.nl"],
@@ -178,7 +178,7 @@ describe("an answer that is refused", () => {
       expect((await node.poll({ limits: { bytes: 10_000 } })).exitCode).toBe(65);
       expect(server.reports.at(-1)).toMatchObject({ reason: "too_large" });
     }
-    // What is told to be too much is not waited for.
+    // A Content-Length over the limit is refused at once.
     server.serves = (_, response) =>
       response.writeHead(200, { ...type, "Content-Length": 20_000 }).flushHeaders();
     expect((await node.poll({ limits: { bytes: 10_000, idle: 5_000 } })).exitCode).toBe(65);
@@ -187,7 +187,7 @@ describe("an answer that is refused", () => {
     expect((await node.poll({ limits: { bytes: 100_000 } })).exitCode).toBe(0);
   });
 
-  it("a small answer that unpacks to far more than maps do is too_large before it fills the memory", async () => {
+  it("that unpacks to far more than maps do is too_large before it fills the memory", async () => {
     const long = Array.from({ length: 3 }, () => "x".repeat(59)).join(".");
     const many = stateOf(
       2,
@@ -203,7 +203,7 @@ describe("an answer that is refused", () => {
     expect((await node.poll()).exitCode).toBe(0);
   });
 
-  it("a node without any state reports that it serves nothing", async () => {
+  it("to a node without a state is reported, with nothing in service", async () => {
     const fresh = nodeOf(server);
     server.serves = text("x");
     expect((await fresh.poll()).exitCode).toBe(65);
@@ -229,13 +229,13 @@ describe("an answer without maps", () => {
     expect(await pollAgainst((_, response) => response.writeHead(status).end())).toBe(exitCode);
   });
 
-  it("304 to a node that has nothing is no answer", async () => {
+  it("a 304 is refused by a node without a state", async () => {
     const fresh = nodeOf(server);
     server.serves = (_, response) => response.writeHead(304).end();
     expect((await fresh.poll()).exitCode).toBe(65);
   });
 
-  it("keeps what the server asks: Retry-After, in seconds or as a date", async () => {
+  it("Retry-After is kept, in seconds or as a date", async () => {
     server.serves = (_, response) => response.writeHead(429, { "Retry-After": "7" }).end();
     expect((await node.poll()).retryAfter).toBe(7000);
     const date = new Date(Date.now() + 90_000).toUTCString();
@@ -254,7 +254,7 @@ describe("a server that is away", () => {
     expect(picture(node.config.out)).toEqual(before);
   });
 
-  it("does not answer, or stops in the middle of it: the program does not wait for ever", async () => {
+  it("does not answer, or stops in the middle of an answer: the program does not wait for ever", async () => {
     expect(await pollAgainst(() => undefined, { idle: 50 })).toBe(75);
     node.log.length = 0;
     server.serves = one;
@@ -271,7 +271,7 @@ describe("a server that is away", () => {
     await new Promise<void>((resolve) => mute.listen(0, "127.0.0.1", resolve));
     const { port } = mute.address() as { port: number };
     node.config.server = new URL(`https://127.0.0.1:${port}/`);
-    // The TCP connection stands, the TLS handshake never comes.
+    // The TCP connection opens, but the TLS handshake never ends.
     expect((await node.poll({ limits: { connect: 100 } })).exitCode).toBe(75);
     expect(node.log[0]).toContain("no connection within 100 ms");
     mute.close();
@@ -296,7 +296,7 @@ describe("what a proper server may do", () => {
     expect(serves(node.config.out)).toEqual(expectedOf(two));
   });
 
-  it("send a body in the oddest pieces", async () => {
+  it("send a body in pieces of any size", async () => {
     server.serves = (_, response) => {
       response.writeHead(200, type);
       for (const character of bodyOf(two)) response.write(character);
@@ -311,7 +311,7 @@ describe("what a proper server may do", () => {
     expect((await node.poll()).exitCode).toBe(0);
   });
 
-  it("answer 200 with the same state: nothing is written but what the server is told", async () => {
+  it("answer 200 with the same state: nothing changes, and the node reports", async () => {
     const before = picture(node.config.out);
     server.serves = (_, response) => maps(one, response);
     expect((await node.poll()).exitCode).toBe(0);
@@ -328,7 +328,7 @@ describe("what a proper server may do", () => {
     expect(serves(node.config.out)).toEqual(expectedOf(two));
   });
 
-  it("close a kept connection in the moment of its use", async () => {
+  it("close a kept connection just as it is used", async () => {
     const client = openClient({ server: server.url, version: "test" });
     await node.poll({ client });
     const connections = server.connections;

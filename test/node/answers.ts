@@ -1,4 +1,4 @@
-/** Answers of a server, made by hand. */
+/** A server's answers, made by hand. */
 import { encodeEnd, encodeHeader, type MailState } from "../../src/sync/answer.ts";
 import { StateDigest } from "../../src/sync/digest.ts";
 import {
@@ -11,7 +11,7 @@ import {
 
 export const HISTORY = "0123456789abcdef".repeat(2);
 
-/** A hash that is told from others by one letter. */
+/** A hash that differs from others in one letter. */
 export function hash(letter: string): string {
   return `{BLF-CRYPT}$2b$10$${letter.repeat(53)}`;
 }
@@ -50,7 +50,7 @@ export function linesOf(state: MailState): string[] {
   return [header, ...records.map(canonicalLine), encodeEnd(records.length)];
 }
 
-/** The lines that say what changed between two states. */
+/** The lines of the delta between two states. */
 export function deltaOf(from: MailState, to: MailState): string[] {
   const { role, history, revision, digest, cursor } = to;
   const counts = { domains: to.domains.size, users: to.users.size };

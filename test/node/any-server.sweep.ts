@@ -1,4 +1,4 @@
-/** Whatever a server does, and whenever sqlite3 is killed: what is served is a state of that server. */
+/** Whatever a server does, and whenever sqlite3 is killed, the node serves one of that server's states. */
 import type { ServerResponse } from "node:http";
 import fc from "fast-check";
 import { expect, onTestFinished, test, vi } from "vitest";
@@ -19,17 +19,17 @@ import {
 
 const first = stateOf(1, ["a.nl", "b.nl"], [user("x@a.nl"), user("y@b.nl")]);
 
-/** What a server may do to its node, in any order. */
+/** The actions of a server, in any order. */
 class Model {
   state: MailState = first;
   remembers: MailState[] = [];
   revision = 1;
   history = first.history;
-  /** Says how the next answer goes wrong. */
+  /** Sets the fault of the next answer. */
   fault: "lost" | "cut" | "older" | "repeated" | "failing" | null = null;
   earlier: MailState = first;
   last: { state: MailState; body: string } | undefined;
-  /** What the last answer was about. */
+  /** The state of the last answer. */
   given: MailState = first;
 
   next(domains: readonly string[], users: readonly UserRecord[]): void {
@@ -90,7 +90,7 @@ const record = fc.record({
   mailbox: fc.constantFrom("0".repeat(16), "1".repeat(16)),
 });
 const fault = fc.option(fc.constantFrom("lost", "cut", "older", "repeated", "failing"));
-/** At how many statements from the start of the poll sqlite3 is killed. */
+/** The number of the statement in a poll at which sqlite3 is killed. */
 const killed = fc.option(fc.integer({ min: 1, max: 40 }));
 const operation = fc.oneof(
   {
@@ -161,7 +161,7 @@ test("after each poll what is served is the server's state, or after a fault the
           if (step.fault === null) expect(exitCode).toBe(0);
         } else {
           if (exitCode === 75) kills += 1;
-          // The killed poll may have done nothing, or everything: the next one knows.
+          // The killed poll may have done nothing, or everything: the next poll shows it.
           expect((await node.poll()).exitCode).toBe(0);
         }
         if (exitCode === 0 || step.killed !== null) has = model.given;

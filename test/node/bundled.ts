@@ -7,7 +7,7 @@ import { KEY } from "./support.ts";
 
 export const bundledVersion = "1.2.3-test";
 
-/** The node's program as it is shipped: one file. */
+/** The shipped program of the node: one file. */
 export async function bundle(): Promise<string> {
   const file = join(temporaryFolder(), "m25-mail-node.mjs");
   await build({
@@ -34,7 +34,7 @@ export interface Running {
   pid: number;
   kill(signal: NodeJS.Signals): void;
   ended: Promise<Ended>;
-  /** Resolves as soon as stderr holds that text. */
+  /** Resolves once stderr contains this text. */
   said(text: string): Promise<void>;
 }
 

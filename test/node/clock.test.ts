@@ -36,7 +36,7 @@ describe("a clock that jumps", () => {
     expect(serves(node.config.out).mailboxes).toEqual(USERS.slice(5));
   });
 
-  it("a year on and back again, ten times: still nothing is forgotten", async () => {
+  it("a year ahead and back, ten times: nothing is forgotten", async () => {
     const { node, clock, remove } = await clockedNode();
     await remove(USERS.slice(0, 5));
     for (let time = 0; time < 10; time += 1) {
@@ -49,7 +49,7 @@ describe("a clock that jumps", () => {
     expect((await node.poll()).exitCode).toBe(65);
   });
 
-  it("changes nothing else: changes are applied, and withheld stays withheld", async () => {
+  it("changes nothing else: changes are applied, and withheld removals stay withheld", async () => {
     const { node, clock, must, remove, listed } = await clockedNode();
     const { out } = node.config;
     await remove(USERS.slice(0, 8));

@@ -26,7 +26,7 @@ async function run(node: Node, ...argv: string[]): Promise<{ code: number; text:
   return { code, text: node.printed.join("") };
 }
 
-it("export prints what is served as text, without a hash", async () => {
+it("export prints the served state as text, without a hash", async () => {
   const node = await polled();
   expect(await run(node, "export", "--out", node.config.out)).toEqual({
     code: 0,
@@ -41,7 +41,7 @@ it("export prints what is served as text, without a hash", async () => {
   });
 });
 
-it("orphans lists the folders that belong to nobody, those of soft-deleted mailboxes apart", async () => {
+it("orphans lists the folders without a mailbox, and marks those of soft-deleted mailboxes", async () => {
   const node = await polled();
   const root = join(temporaryFolder(), "vmail");
   const kept = "fedcba9876543210";
@@ -63,7 +63,7 @@ it("orphans lists the folders that belong to nobody, those of soft-deleted mailb
   });
 });
 
-it("neither command has anything to say of a folder without a state", async () => {
+it("both commands refuse a folder without a state", async () => {
   const node = nodeOf({ url: new URL("http://127.0.0.1:1/") });
   mkdirSync(node.config.out);
   expect((await run(node, "export", "--out", node.config.out)).code).toBe(78);

@@ -21,7 +21,7 @@ async function exitOf(
 }
 
 describe("the command line", () => {
-  it("reads every flag, from itself or from the environment, itself first", () => {
+  it("takes every flag from the command line or the environment, and the command line wins", () => {
     const flags = [
       "run",
       "--server=http://10.0.0.1:8625",
@@ -104,7 +104,7 @@ describe("the command line", () => {
     ["once", "--dry-run", "--json"],
     ["join", "--ca FILE", "--out"],
     ["status", "--json", "--server"],
-  ])("%s --help tells of that command alone", async (command, flag, other) => {
+  ])("%s --help shows only that command", async (command, flag, other) => {
     const node = nodeOf({ url: new URL("http://127.0.0.1:1/") });
     expect(await exitOf(node, [command, "--help"])).toBe(0);
     expect(node.printed[0]).toMatch(new RegExp(`^m25-mail-node ${command} --`));
@@ -133,15 +133,18 @@ describe("the command line", () => {
     [at("ftp://mail.example.nl"), "not an https:// URL"],
     [at("https://me:secret@mail.example.nl"), "an address alone"],
     [at("https://mail.example.nl/?key=secret"), "an address alone"],
-  ])("%j is wrong usage: 2, one line that says why, and one that says where to look", async (argv, words) => {
-    const node = nodeOf(await startServer(stateOf(1, [], [])));
-    expect(await exitOf(node, argv)).toBe(2);
-    expect(node.log).toEqual([expect.stringContaining(words), "m25-mail-node --help says how it is used"]);
-    expect(node.log.join()).not.toContain("secret");
-    expect(node.printed).toEqual([]);
-  });
+  ])(
+    "%j is wrong usage: exit code 2, one line with the reason, and one with the help to read",
+    async (argv, words) => {
+      const node = nodeOf(await startServer(stateOf(1, [], [])));
+      expect(await exitOf(node, argv)).toBe(2);
+      expect(node.log).toEqual([expect.stringContaining(words), "m25-mail-node --help says how it is used"]);
+      expect(node.log.join()).not.toContain("secret");
+      expect(node.printed).toEqual([]);
+    },
+  );
 
-  it("a variable that another command uses is of no matter: one file of them serves all", () => {
+  it("a variable of another command is ignored, so that one file of variables serves all", () => {
     const env = {
       M25_MAIL_OUT: "/o",
       M25_MAIL_SERVER: "elsewhere",
@@ -174,7 +177,7 @@ describe("a configuration that cannot work", () => {
   });
 
   it.each(["https://mail.example.nl/mcp", "https://mail.example.nl/sync/v1/"])(
-    "%s has a path, and the server has none: 78",
+    "%s is refused for its path: 78",
     async (server) => {
       const node = nodeOf(await startServer(stateOf(1, [], [])));
       expect(await exitOf(node, at(server))).toBe(78);
@@ -192,7 +195,7 @@ describe("a configuration that cannot work", () => {
     expect(readCommand(at(server), {})).toMatchObject({ name: "once" });
   });
 
-  it("--insecure-http says so at each start", async () => {
+  it("--insecure-http logs a warning at each start", async () => {
     const node = nodeOf(await startServer(stateOf(1, [], [])));
     const argv = [...at("http://192.0.2.1"), "--insecure-http"];
     expect(await exitOf(node, argv)).toBe(78);
@@ -208,7 +211,7 @@ describe("a configuration that cannot work", () => {
     },
   );
 
-  it("a key file that is missing, a folder, empty, or not a key: 78, and its content is never shown", async () => {
+  it("a key file that is missing, empty, a folder or not a key ends with 78, and its content is never shown", async () => {
     const server = await startServer(stateOf(1, [], []));
     const node = nodeOf(server);
     const folder = temporaryFolder();
@@ -238,7 +241,7 @@ describe("a configuration that cannot work", () => {
     expect(picture(node.config.out)).toEqual({});
   });
 
-  it("sqlite3 that is not installed: 78, with the name of what to install", async () => {
+  it("a missing sqlite3 ends with 78 and the package to install", async () => {
     const server = await startServer(stateOf(1, [], []));
     const without = nodeOf(server, { find: async () => undefined });
     expect((await without.poll()).exitCode).toBe(78);

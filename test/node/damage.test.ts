@@ -1,4 +1,4 @@
-/** What may happen to the files of a node: a daemon gets a right answer or none, and never a wrong one. */
+/** Damage to a node's files: a daemon gets a right answer or a failure, never a wrong answer. */
 import { execFileSync } from "node:child_process";
 import { copyFileSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -28,7 +28,7 @@ async function lifeAtTwo(): Promise<Life> {
   return life;
 }
 
-/** A copy of both files as they are now, as a backup program may make it. */
+/** A copy of both files, as a backup program may make it. */
 function copies(life: Life): () => void {
   const names = ["logins.db", "addresses.db"].flatMap((name) => [name, `${name}-wal`]);
   const kept = names.map((name) => [name, readFileSync(join(life.out, name))] as const);
@@ -41,7 +41,7 @@ function copies(life: Life): () => void {
   };
 }
 
-test("without the program and after it was killed, everything is served as it was", async () => {
+test("without the program, and after it was killed, the daemons serve the same as before", async () => {
   const life = await lifeAtTwo();
   process.kill(life.replica.db.pid ?? 0, "SIGKILL");
   await expect(life.replica.db.run("SELECT 1;")).rejects.toThrow();
@@ -51,7 +51,7 @@ test("without the program and after it was killed, everything is served as it wa
 });
 
 test.each(["missing", "zeroed", "empty"])(
-  "after a reboot with the -shm %s, and without the server, a question is answered right or not; then all is served as it was",
+  "after a reboot with the -shm %s, and without the server, a look-up is right or fails; then all is served as before",
   async (how) => {
     const server = await startServer(two);
     const node = nodeOf(server);
@@ -71,7 +71,7 @@ test.each(["missing", "zeroed", "empty"])(
   },
 );
 
-test("after a power cut in the middle of a commit what is served is one state or the other, and never half of one", async () => {
+test("after a power cut during a commit the node serves one of the two states whole", async () => {
   const life = await Life.begin();
   const logs = ["logins.db-wal", "addresses.db-wal"] as const;
   const read = () => logs.map((name) => readFileSync(join(life.out, name)));
@@ -112,7 +112,7 @@ test("a replica of another version of the program goes on being served, and the 
   expect(serves(out)).toEqual(expectedOf(two));
 });
 
-test("files that were put in the place of the others are not believed before the server has answered", async () => {
+test("replaced files are not used before the server has answered", async () => {
   const life = await Life.begin();
   await life.take(one);
   const putBack = copies(life);
@@ -131,7 +131,7 @@ test("files that were put in the place of the others are not believed before the
   expect(daemons.login(life.out, "piet@example.nl")).toEqual([]);
 });
 
-test("an older file of logins that was copied into its place is noticed by its revision", async () => {
+test("an older file of logins, copied into place, is noticed by its revision", async () => {
   const life = await Life.begin();
   await life.take(one);
   await closeReplica(life.replica);
@@ -166,7 +166,7 @@ test.each(["logins.db", "addresses.db"])("a -wal of %s that somebody removed is 
   expect(served(life.out)).toEqual(everything);
 });
 
-test("Postfix's file is made anew from the logins, without the server, where it is lost, empty or damaged", async () => {
+test("Postfix's file, if lost, empty or damaged, is made again from the logins without the server", async () => {
   const damages: ((path: string) => void)[] = [
     (path) => rmSync(path),
     (path) => truncateSync(path, 0),
@@ -184,7 +184,7 @@ test("Postfix's file is made anew from the logins, without the server, where it 
   }
 });
 
-test("where the logins are lost, empty or damaged, questions fail until the server has sent them; the losses count", async () => {
+test("if the logins are lost, empty or damaged, look-ups fail until the server has sent them, and losses still count", async () => {
   const damages: ((path: string) => void)[] = [
     (path) => rmSync(path),
     (path) => truncateSync(path, 0),
@@ -214,7 +214,7 @@ test("where the logins are lost, empty or damaged, questions fail until the serv
   }
 });
 
-test("a page that is damaged in the middle fails, and is made good by a whole state", async () => {
+test("a damaged page in the middle fails, and a whole state repairs it", async () => {
   const life = await Life.begin();
   const many = stateOf(
     1,

@@ -1,4 +1,4 @@
-/** Changes in the place of everything: what they lead to, and what is refused. */
+/** Deltas: their result, and the refused ones. */
 import { brotliCompressSync } from "node:zlib";
 import { beforeEach, describe, expect, it } from "vitest";
 import type { RefusalReason } from "../../src/sync/reader.ts";
@@ -53,8 +53,8 @@ function send(body: string | Buffer, headers: Record<string, string> = {}): Answ
     response.writeHead(200, { "Content-Type": "application/x-ndjson", ...headers }).end(body);
 }
 
-describe("changes in the place of everything", () => {
-  it("lead to exactly what everything leads to", async () => {
+describe("a delta", () => {
+  it("leads to exactly the same state as a snapshot", async () => {
     const other = nodeOf(await startServer(two));
     await other.poll();
     server.serves = two;
@@ -66,7 +66,7 @@ describe("changes in the place of everything", () => {
     expect(server.requests.at(-1)?.url).toBe("/sync/v1/maps?since=cursor-2");
   });
 
-  it("may come compressed, in the oddest pieces, or name what the node never had", async () => {
+  it("may come compressed, in pieces of any size, or name records that the node never had", async () => {
     const body = delta.replace(
       /\{"end":(\d+)\}/,
       (_, end) => `{"user":"nobody@old.nl","removed":true}\n{"end":${Number(end) + 1}}`,
@@ -85,7 +85,7 @@ describe("changes in the place of everything", () => {
     expect(serves(node.config.out)).toEqual(expectedOf(one));
   });
 
-  it("that change nothing but the number leave every mailbox as it is", async () => {
+  it("that changes only the revision leaves every mailbox as it is", async () => {
     const before = serves(node.config.out);
     server.serves = send(bodyOf(deltaOf(one, { ...one, revision: 5, cursor: "cursor-5" })));
     expect((await node.poll()).exitCode).toBe(0);
@@ -144,14 +144,14 @@ const faults: [string, RefusalReason, string][] = [
   ["another digest", "wrong_digest", delta.replace(two.digest, one.digest)],
 ];
 
-/** Answers a question for changes with `body`, and a question for everything in another way. */
+/** Answers a question for a delta with `body`, and a question for everything in another way. */
 const both =
   (body: string, everything: Answer): Answer =>
   (request, response) =>
     (request.url?.includes("since=") ? send(body) : everything)(request, response);
 
-describe("changes that are refused", () => {
-  it.each(faults)("%s: %s; where nothing else works, all stays as it was", async (_, reason, body) => {
+describe("a refused delta", () => {
+  it.each(faults)("%s: %s; if nothing else works, all stays as it was", async (_, reason, body) => {
     const before = picture(node.config.out);
     const unreachable: Answer = (_question, response) =>
       response.writeHead(503, { "Retry-After": "9" }).end();
@@ -164,7 +164,7 @@ describe("changes that are refused", () => {
     }
   });
 
-  it("make the node ask for everything at once, and apply it", async () => {
+  it("makes the node ask for everything at once, and apply it", async () => {
     const everything: Answer = (_, response) => maps(two, response);
     server.serves = both(
       changed(els, (line) => line.replace("els@", "e:s@")),
@@ -178,7 +178,7 @@ describe("changes that are refused", () => {
     expect(node.log[0]).toContain("the changes that the server sent are refused");
   });
 
-  it("are so by a node that has nothing, and so is everything of an older revision", async () => {
+  it("is refused by a node without a state, and so is a snapshot of an older revision", async () => {
     const fresh = nodeOf(server);
     server.serves = send(delta);
     expect((await fresh.poll()).exitCode).toBe(65);
@@ -189,13 +189,13 @@ describe("changes that are refused", () => {
     expect(picture(node.config.out)).toEqual(before);
   });
 
-  it("are told with the line of a damaged record", async () => {
+  it("is reported with the line of a damaged record", async () => {
     server.serves = send(changed(els, (line) => line.replace("els@", "e:s@")));
     await node.poll();
     expect(server.reports.at(-1)).toMatchObject({ reason: "damaged_record", count: els + 1 });
   });
 
-  it("are not so in another history: it is taken whole", async () => {
+  it("of another history makes the node take that history whole", async () => {
     server.serves = { ...two, history: "f".repeat(32), revision: 1 };
     expect((await node.poll()).exitCode).toBe(0);
     expect(serves(node.config.out)).toEqual(expectedOf(two));

@@ -1,4 +1,4 @@
-/** The folder of a node, and what its daemons would find in it: asked of the real sqlite3, as they ask. */
+/** A node's folder, and the daemons' look-ups in it, made with the real sqlite3. */
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import { memoryFolder } from "../support/left-behind.ts";
 
-/** A folder of this test's own, on a file system in memory where there is one: fsync is then no wait. */
+/** A folder of this test's own, in memory if possible, where fsync costs nothing. */
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(memoryFolder() ?? tmpdir(), "m25-node-"));
   // Other users of the machine, the daemons' or a test's, may pass.
@@ -21,7 +21,7 @@ export function outFolder(): string {
   return out;
 }
 
-/** The rows of a statement, as text; or `fails` where a daemon would get an error. */
+/** The rows of a statement, as text; or `fails` if a daemon would get an error. */
 export function ask(file: string, statement: string): string[] | "fails" {
   if (!existsSync(file)) return "fails";
   const { status, stdout } = spawnSync(
@@ -42,7 +42,7 @@ function where(address: string): string {
   return `WHERE local = '${local}' AND domain = '${domain}'`;
 }
 
-/** As the files in deploy/ ask. */
+/** The queries of the files in deploy/. */
 export const daemons = {
   login: (out: string, address: string) =>
     ask(join(out, "logins.db"), `SELECT user || ' ' || password FROM dovecot_login ${where(address)}`),
@@ -62,7 +62,7 @@ export const daemons = {
     ask(join(out, "addresses.db"), `SELECT value FROM postfix_sender ${where(address)}`),
 };
 
-/** Everything that is served, sorted: addresses that Postfix takes, those that can log in, and domains. */
+/** The served state, sorted: addresses that Postfix accepts, those that can log in, and domains. */
 export function served(out: string): { addresses: string[]; logins: string[]; domains: string[] } {
   const rows = (file: string, statement: string): string[] => {
     const found = ask(join(out, file), statement);

@@ -13,7 +13,7 @@ import { usersIn } from "./support.ts";
 
 const USERS = ["jan@example.nl", "piet@example.nl"];
 
-/** A server whose database began as a copy: restored as it should be, or put there by hand. */
+/** A server whose database began as a copy: restored with the command, or copied by hand. */
 async function twinOf({ server }: RealServer, how: "restored" | "by hand"): Promise<TestServer> {
   const copy = join(temporaryFolder(), "copy.db");
   await backUp(server.database, copy);
@@ -30,7 +30,7 @@ async function twinOf({ server }: RealServer, how: "restored" | "by hand"): Prom
 
 describe("two servers with different histories behind one address", () => {
   it.each(["restored", "by hand"] as const)(
-    "a twin that was %s: the node goes over to the later history once, and not back and forth",
+    "a twin that was %s: the node goes over to the later history once, not back and forth",
     async (how) => {
       const real = await realServer(USERS);
       const { server, proxy, node, must, listed } = real;
@@ -73,7 +73,7 @@ describe("two servers with different histories behind one address", () => {
     },
   );
 
-  it("a copy that is put back by hand, and is all that answers: the node goes over to it by itself", async () => {
+  it("a copy that was put back by hand and answers alone: the node goes over to it by itself", async () => {
     const real = await realServer(USERS);
     const { server, proxy, node, must, listed } = real;
     await node.poll();
@@ -107,7 +107,7 @@ describe("two servers with different histories behind one address", () => {
 });
 
 describe("a restore", () => {
-  it("that takes many mailboxes away is accepted after the node came to it, though it was accepted before too", async () => {
+  it("that removes many mailboxes must be accepted after the node has taken it; an earlier acceptance does not count", async () => {
     const { server, node, must, listed } = await realServer(USERS);
     const copy = join(temporaryFolder(), "copy.db");
     await backUp(server.database, copy);
@@ -125,7 +125,7 @@ describe("a restore", () => {
     await expect.poll(listed).toMatchObject({ status: "current", reason: null });
   });
 
-  it("of a restore of a restore is taken without a human, however often", async () => {
+  it("of a restore of a restore needs no human, however often", async () => {
     const { server, node, listed } = await realServer(USERS);
     const copy = join(temporaryFolder(), "copy.db");
     await backUp(server.database, copy);

@@ -1,4 +1,4 @@
-/** sqlite3 is killed at each statement of an update, and at moments inside of its commit; nobody gets a wrong answer. */
+/** Kills sqlite3 at each statement of an update, and at moments inside its commit; no look-up gets a wrong answer. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import type { MailState } from "../../src/sync/answer.ts";
@@ -33,7 +33,7 @@ interface Scenario {
   from: MailState[];
   to: MailState;
   whole: boolean;
-  /** What an mx leaves untouched. */
+  /** The files that an mx leaves untouched. */
   logins?: string[];
 }
 

@@ -19,7 +19,7 @@ import {
 } from "./joining.ts";
 
 describe("join", () => {
-  it("exchanges the pasted key at once, and the one that stood in the chat is worthless", async () => {
+  it("exchanges the pasted key at once, and the key from the chat no longer works", async () => {
     const server = await startServer();
     const pasted = await addNode(server);
     const keyFile = join(temporaryFolder(), "key");
@@ -36,7 +36,7 @@ describe("join", () => {
     expect(readdirSync(join(keyFile, ".."))).toEqual(["key"]);
   });
 
-  it("as it is shipped, reads the key from stdin, makes folder and file for its owner alone under any umask, and never says a key", async () => {
+  it("as shipped reads the key from stdin, creates folder and file for its owner only under any umask, and never prints a key", async () => {
     const server = await startServer();
     const pasted = await addNode(server);
     const keyFile = join(temporaryFolder(), "etc/m25-mail/key");
@@ -70,7 +70,7 @@ describe("join", () => {
     expect(await statusOf(server, pasted)).toBe(200);
   });
 
-  it("with nothing on stdin, or something that is no key, changes nothing and says so", async () => {
+  it("with no key on stdin, or a text that is not a key, changes nothing and says so", async () => {
     const server = await startServer();
     const keyFile = join(temporaryFolder(), "new/key");
     for (const pasted of ["", "  ", "the key is m25key_0123", "kort", `m25key_${"a".repeat(600)}`]) {
@@ -82,7 +82,7 @@ describe("join", () => {
     }
   });
 
-  it("does not overwrite the key of a node that has joined, nor ask for another", async () => {
+  it("neither overwrites the key of a joined node nor asks for another", async () => {
     const server = await startServer();
     const pasted = await addNode(server);
     const keyFile = join(temporaryFolder(), "key");
@@ -127,7 +127,7 @@ describe("join", () => {
     expect(await run("join", server, keyFile, consoleWith(pasted))).toBe(0);
   });
 
-  it("with a key that was exchanged already, says what may have become of it and how to get another", async () => {
+  it("with a key that was exchanged already, explains that and how to get another", async () => {
     const server = await startServer();
     const pasted = await addNode(server);
     const first = join(temporaryFolder(), "key");
@@ -157,7 +157,7 @@ describe("join", () => {
     expect(await statusOf(server, keyIn(keyFile))).toBe(200);
   });
 
-  it("that could not prove the fresh key says that the next poll does", async () => {
+  it("that could not prove the new key says that the next poll does", async () => {
     const server = await startServer();
     const pasted = await addNode(server);
     const keyFile = join(temporaryFolder(), "key");
@@ -174,7 +174,7 @@ describe("join", () => {
     expect(await statusOf(server, pasted)).toBe(401);
   });
 
-  it("that dies at any write leaves a key that is valid: the pasted one, or the one in the file", async () => {
+  it("that dies at any write leaves a valid key: the pasted one, or the one in the file", async () => {
     const server = await startServer();
     let stopped = 0;
     for (let n = 1; n < 20; n += 1) {
@@ -190,7 +190,7 @@ describe("join", () => {
     expect(stopped).toBe(5);
   });
 
-  it("that is given a key which then is not accepted leaves everything as it was", async () => {
+  it("whose new key is then refused leaves everything as it was", async () => {
     const server = await startServer();
     const pasted = await addNode(server);
     const keyFile = join(temporaryFolder(), "key");
@@ -204,7 +204,7 @@ describe("join", () => {
     expect(await statusOf(server, pasted)).toBe(200);
   });
 
-  it("takes no page, no empty answer and no old key for a fresh key", async () => {
+  it("accepts no page, no empty answer and no old key as a new key", async () => {
     const server = await startServer();
     const pasted = await addNode(server);
     const bodies = [

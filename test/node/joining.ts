@@ -1,4 +1,4 @@
-/** A person at a node who gives it a key of its own, `join` and `rotate`, with the real server. */
+/** A person at a node who runs `join` and `rotate` with the real server. */
 import { readFileSync, statSync } from "node:fs";
 import fs, { type FileHandle } from "node:fs/promises";
 import { createServer, type RequestListener } from "node:http";
@@ -11,13 +11,13 @@ import type { TestServer } from "../support/server.ts";
 
 export const never = new AbortController().signal;
 
-/** Gives the key that an operator would paste. */
+/** Returns the key that an operator would paste. */
 export async function addNode(server: TestServer, name = "node-1"): Promise<string> {
   const { body } = await server.api("add-node", { name });
   return body.sync_key as string;
 }
 
-/** What the server answers to whoever asks for the maps with this key. */
+/** The server's status for a poll with this key. */
 export async function statusOf(server: { url: string | URL }, key: string): Promise<number> {
   const response = await fetch(new URL("/sync/v1/maps", server.url), {
     headers: { authorization: `Bearer ${key}` },
@@ -52,7 +52,7 @@ export function run(command: Command, server: { url: string | URL }, keyFile: st
   return main([command, "--server", String(server.url), "--key-file", keyFile], {}, machine, never);
 }
 
-/** The key in a file, which is one of the server's own. */
+/** The key in a file, which must be one of the server's. */
 export function keyIn(file: string): string {
   const text = readFileSync(file, "utf8");
   expect(text).toMatch(/^m25key_[0-9a-f]{16}_[0-9a-f]{64}\n$/);
@@ -99,7 +99,7 @@ export async function failingAt<T>(n: number, action: () => Promise<T>): Promise
   }
 }
 
-/** Stands before the real server and answers by hand what `answers` knows. */
+/** A proxy before the real server, which answers the requests in `answers` itself. */
 export async function standBefore(
   server: TestServer,
   answers: (route: string, pass: () => Promise<{ status: number; body: string }>) => Promise<unknown>,

@@ -1,4 +1,4 @@
-/** The program as it is shipped, killed with -9 at any moment: no daemon gets a wrong answer, and the next run finishes. */
+/** The shipped program, killed with -9 at any moment: no daemon gets a wrong answer, and the next run finishes. */
 import { randomInt } from "node:crypto";
 import { join } from "node:path";
 import { expect, it } from "vitest";
@@ -17,14 +17,14 @@ const states = [
   stateOf(2, ["example.nl", "new.nl"], [...crowd("b", 500), user("els@new.nl")]),
 ] as const;
 
-/** One question to a file: which state it is of. Each file is changed in one transaction, so it is of one. */
+/** One question to a file: its state. Each file changes in one transaction, so it has one. */
 function stateIn(out: string, file: string, statement: string): string {
   const found = ask(join(out, file), statement);
   if (found === "fails") throw new Error(`${file} fails`);
   return found.join();
 }
 
-/** What is asked of each file, and what it says of either state. */
+/** The question to each file, and its answer in either state. */
 const questions = {
   "logins.db": {
     statement:
@@ -38,7 +38,7 @@ const questions = {
   },
 };
 
-withSqlite("killed at any moment: each file is of one state, and the next run finishes", async () => {
+withSqlite("killed at any moment: each file has one state, and the next run finishes", async () => {
   const file = await bundle();
   const server = await startServer(states[0]);
   const folder = temporaryFolder();
@@ -52,7 +52,7 @@ withSqlite("killed at any moment: each file is of one state, and the next run fi
   let killed = 0;
   for (let round = 1; round <= 20; round += 1) {
     const state = { ...states[round % 2 === 0 ? 0 : 1], revision: round + 1, cursor: `cursor-${round + 1}` };
-    // By what changed in one half of the rounds, whole in the other.
+    // Half of the rounds take deltas, the others snapshots.
     if (round % 4 > 1) server.remembers.length = 0;
     server.serves = state;
     const run = start([...command, ...options]);
@@ -62,7 +62,7 @@ withSqlite("killed at any moment: each file is of one state, and the next run fi
     if (signal === "SIGKILL") killed += 1;
     for (const [name, { statement, answers }] of Object.entries(questions))
       expect(answers).toContain(stateIn(out, name, statement));
-    // A sqlite3 that outlived it holds the lock: until it is done the next run stays away.
+    // A sqlite3 that outlived it holds the lock: the next run waits until it ends.
     for (;;) {
       const again = await start([...command, ...options]).ended;
       if (again.code === 0) break;

@@ -1,4 +1,4 @@
-/** A node's replica that goes from state to state, without a server. */
+/** A node's replica that takes one state after another, without a server. */
 import { onTestFinished } from "vitest";
 import { thisMachine } from "../../src/node/machine.ts";
 import { type Applied, applyIncoming, type Circumstances } from "../../src/node/replica/apply.ts";
@@ -16,13 +16,13 @@ import { deltaOf, linesOf } from "./answers.ts";
 import { outFolder } from "./folder.ts";
 
 export const MAIL_ROOT = "/var/vmail";
-/** Some time; tests move on from it. */
+/** The time at which tests begin. */
 export const NOON = Date.parse("2026-01-05T12:00:00Z");
 
 export class Life {
   readonly place: Place;
   readonly log: string[] = [];
-  /** For which file the daemons were told to open theirs anew. */
+  /** The file because of which the daemons had to reopen theirs. */
   readonly reloaded: string[] = [];
   replica!: Replica;
   now = NOON;
@@ -52,7 +52,7 @@ export class Life {
     await this.#reload();
   }
 
-  /** As a poll does: the daemons, of which there are none here, open anew what was replaced. */
+  /** Handles replaced files as a poll does; there are no daemons here. */
   async #reload(): Promise<void> {
     if (this.replica.replaced === "") return;
     this.reloaded.push(this.replica.replaced);
@@ -64,7 +64,7 @@ export class Life {
     await this.open();
   }
 
-  /** Takes what the server has now: as what changed where it is the same history, else whole. */
+  /** Takes the server's state: as a delta within the same history, else whole. */
   async take(state: MailState, given: Partial<Circumstances> & { whole?: boolean } = {}): Promise<Applied> {
     const { whole, ...circumstances } = given;
     const from = this.state;
@@ -86,7 +86,7 @@ export class Life {
     return applied;
   }
 
-  /** Lets go what is accepted, without news of the server's. */
+  /** Carries out accepted removals, without news from the server. */
   async again(circumstances: Partial<Circumstances>): Promise<Applied> {
     return await applyIncoming(this.place, this.replica, undefined, this.#with(circumstances));
   }
@@ -96,7 +96,7 @@ export class Life {
   }
 }
 
-/** As they come from a connection: some at a time. */
+/** Lines as a connection delivers them: some at a time. */
 export async function* pieces(lines: readonly string[]): AsyncGenerator<string[]> {
   for (let at = 0; at < lines.length; at += 3) yield lines.slice(at, at + 3);
 }

@@ -1,4 +1,4 @@
-/** What came and what went is looked up as the daemons look it up: by Postfix's own configuration, and by Dovecot. */
+/** Added and removed keys are looked up as the daemons do: by Postfix's own configuration, and by Dovecot. */
 import { spawnSync } from "node:child_process";
 import { chownSync, mkdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -36,7 +36,7 @@ function changes(given: {
 const everything = changes({ came: [JAN], domains: DOMAINS });
 const nothingAmiss = { contradiction: undefined, silence: null };
 
-/** A node with a state, and what it says when it looks keys up. */
+/** A node with a state, and the log lines of its look-ups. */
 class Place {
   readonly log: string[] = [];
   readonly life: Life;
@@ -52,7 +52,7 @@ class Place {
     return new Place(life);
   }
 
-  /** A main.cf with what the shipped one asks the replica by, but for the settings in `lines`. @returns its folder */
+  /** A main.cf with the shipped settings for the replica, and with `lines` instead of some. @returns its folder */
   configure(lines: readonly string[], file = "postfix-main.cf"): string {
     const folder = temporaryFolder();
     for (const name of ["m25-domains.cf", "m25-mailboxes.cf"])
@@ -64,7 +64,7 @@ class Place {
       .filter((line) => /^(virtual_mailbox|relay)_(domains|maps|recipient_maps) /.test(line))
       .filter((line) => !set.includes(line.split(" ")[0]));
     writeFileSync(join(folder, "main.cf"), ["compatibility_level = 3.6", ...lines, ...asked, ""].join("\n"));
-    // Postfix's commands doze while it is younger than two seconds.
+    // Postfix's commands wait until the file is two seconds old.
     const minuteAgo = Date.now() / 1000 - 60;
     utimesSync(join(folder, "main.cf"), minuteAgo, minuteAgo);
     return folder;
@@ -76,15 +76,15 @@ class Place {
     return await lookUpChanges(this.machine, all, this.life.replica, keys);
   }
 
-  /** By Postfix alone. @param lines of main.cf, beside what is shipped */
+  /** Looks up in Postfix only. @param lines lines of main.cf besides the shipped ones */
   async byPostfix(keys: Changes, lines = ["myhostname = host.example"], file?: string): Promise<Findings> {
     const configuration = this.configure(lines, file);
     return await this.look(keys, { postfix: { postmap, postconf, postfix, configuration } });
   }
 }
 
-describe("what Postfix is asked", () => {
-  withPostfix("is found where it came, is not where it went, whichever role the node has", async () => {
+describe("a look-up in Postfix", () => {
+  withPostfix("finds added keys and no removed ones, in either role of the node", async () => {
     const keys = changes({
       came: [JAN],
       went: ["piet@bakery.example"],
@@ -160,7 +160,7 @@ describe("what Postfix is asked", () => {
       "virtual_alias_domains",
       [first],
     ],
-  ])("is another class first, by %s", async (_, lines, setting, elsewhere) => {
+  ])("finds a domain that another class names first, by %s", async (_, lines, setting, elsewhere) => {
     const place = await Place.with(bakery);
     const file = join(temporaryFolder(), "list");
     writeFileSync(file, list);
@@ -202,8 +202,8 @@ describe("what Postfix is asked", () => {
   });
 });
 
-describe("what is looked up", () => {
-  it("are five of each kind, however many came and went", async () => {
+describe("the keys to look up", () => {
+  it("are five of each kind, however many were added and removed", async () => {
     const life = await Life.begin();
     const many = Array.from({ length: 100 }, (_, index) => user(`u${index}@d${index % 9}.nl`));
     const domains = Array.from({ length: 9 }, (_, index) => `d${index}.nl`);
@@ -223,7 +223,7 @@ describe("what is looked up", () => {
     ]);
   });
 
-  it("remains so through the next update until it is found, unless that made it otherwise", async () => {
+  it("stay through later updates until they are confirmed, unless an update has changed them", async () => {
     const people = (revision: number, ...names: string[]) =>
       stateOf(
         revision,
@@ -256,7 +256,7 @@ describe("what is looked up", () => {
   });
 });
 
-/** A Dovecot that answers nobody but doveadm, by the shipped queries. @returns doveadm for it */
+/** A Dovecot that answers only doveadm, with the shipped queries. @returns doveadm for it */
 function startDovecot(out: string, passwdFile?: string): string[] {
   const folder = temporaryFolder();
   const config = join(folder, "dovecot.conf");
@@ -294,7 +294,7 @@ service auth-worker {
   return [doveadm, "-c", config];
 }
 
-describe("what Dovecot is asked", () => {
+describe("a look-up in Dovecot", () => {
   const noted = changes({ came: [JAN], went: ["piet@bakery.example"] });
   const homes = (mailRoot: string) => ({ mailRoot });
 
@@ -348,26 +348,23 @@ describe("what Dovecot is asked", () => {
     expect(await place.look(came, { doveadm: doveadmOf })).toEqual(nothingAmiss);
   });
 
-  withDovecot(
-    "is warned of where it does not run, or has no replica to be believed: it is asked again",
-    async () => {
-      const place = await mailPlace();
-      const doveadmOf = startDovecot(place.life.out);
-      await place.life.replica.db.run("UPDATE state.meta SET ready = 0;");
-      const doubtful = await place.look(noted, { doveadm: doveadmOf });
-      expect(doubtful).toEqual({
-        contradiction: undefined,
-        silence: expect.stringMatching(/^Dovecot was not asked whom it knows: \S/),
-      });
-      spawnSync(doveadm, [...doveadmOf.slice(1), "stop"]);
-      const stopped = await place.look(noted, { doveadm: doveadmOf });
-      expect(stopped).toEqual({
-        contradiction: undefined,
-        silence: "Dovecot does not answer: is it running?",
-      });
-      expect(place.log).toEqual(["warning: Dovecot does not answer: is it running?"]);
-      const missing = await place.look(noted, { doveadm: ["/nowhere/doveadm"] });
-      expect(missing.silence).toContain("ENOENT");
-    },
-  );
+  withDovecot("is repeated, with a warning, if Dovecot does not run or cannot use the replica", async () => {
+    const place = await mailPlace();
+    const doveadmOf = startDovecot(place.life.out);
+    await place.life.replica.db.run("UPDATE state.meta SET ready = 0;");
+    const doubtful = await place.look(noted, { doveadm: doveadmOf });
+    expect(doubtful).toEqual({
+      contradiction: undefined,
+      silence: expect.stringMatching(/^Dovecot was not asked whom it knows: \S/),
+    });
+    spawnSync(doveadm, [...doveadmOf.slice(1), "stop"]);
+    const stopped = await place.look(noted, { doveadm: doveadmOf });
+    expect(stopped).toEqual({
+      contradiction: undefined,
+      silence: "Dovecot does not answer: is it running?",
+    });
+    expect(place.log).toEqual(["warning: Dovecot does not answer: is it running?"]);
+    const missing = await place.look(noted, { doveadm: ["/nowhere/doveadm"] });
+    expect(missing.silence).toContain("ENOENT");
+  });
 });

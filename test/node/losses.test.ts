@@ -26,7 +26,7 @@ class Node {
     return node;
   }
 
-  /** @returns how many mailboxes are withheld then */
+  /** @returns the number of withheld mailboxes afterwards */
   async take(
     users: readonly string[],
     given: Partial<Circumstances> & { history?: string; domains?: string[]; whole?: boolean } = {},
@@ -42,14 +42,14 @@ class Node {
     return (await this.life.again(given)).withheld;
   }
 
-  /** Somebody accepts at the node what was removed up to a revision. */
+  /** Accepts at the node the removals up to a revision. */
   async accept(revision: number): Promise<number> {
     const { replica } = this.life;
     await writeNotes(replica, { accepted: { history: replica.meta?.history ?? "", revision } });
     return await this.again();
   }
 
-  /** The server is heard in each of so many hours. */
+  /** Lets hours pass, with an answer of the server in each. */
   async hours(count: number): Promise<void> {
     for (let hour = 0; hour < count; hour += 1) {
       this.life.now += HOUR;
@@ -66,7 +66,7 @@ class Node {
   }
 }
 
-describe("how many mailboxes a node may lose at once", () => {
+describe("the number of mailboxes that a node may lose at once", () => {
   test.each([
     [100, 20, 0],
     [100, 21, 21],
@@ -89,7 +89,7 @@ describe("how many mailboxes a node may lose at once", () => {
     expect(node.addresses).toEqual(["new@example.nl", ...names(0, 10)]);
   });
 
-  test("other mailboxes in the place of all is a loss of all, though they are as many", async () => {
+  test("a list of as many other mailboxes is a loss of all", async () => {
     const node = await Node.of(names(0, 50));
     expect(await node.take(names(50, 100))).toBe(50);
   });
@@ -100,7 +100,7 @@ describe("how many mailboxes a node may lose at once", () => {
     expect((await node.life.take(stateOf(2, ["example.nl"], records))).withheld).toBe(0);
   });
 
-  test("a slow loss counts as a fast one: one mailbox an hour, and the 21st of 100 in a day stays", async () => {
+  test("a slow loss counts like a fast one: with one mailbox an hour, the 21st of 100 in a day is withheld", async () => {
     const node = await Node.of(names(0, 100));
     for (let lost = 1; lost <= 20; lost += 1) {
       node.life.now += HOUR;
@@ -110,7 +110,7 @@ describe("how many mailboxes a node may lose at once", () => {
     expect(await node.take(names(21, 100))).toBe(1);
   });
 
-  test("after 24 counted hours a loss is forgotten, and measured against what is left", async () => {
+  test("after 24 counted hours a loss is forgotten, and the rest is the new measure", async () => {
     const early = await Node.of(names(0, 100));
     expect(await early.take(names(20, 100))).toBe(0);
     await early.hours(23);
@@ -134,16 +134,16 @@ describe("how many mailboxes a node may lose at once", () => {
     expect(await node.take(names(21, 100))).toBe(21);
   });
 
-  test("what is withheld is measured against the largest state of the day, not the last", async () => {
+  test("a loss is measured against the largest state of the day, not the last", async () => {
     const node = await Node.of(names(0, 30));
     expect(await node.take(names(0, 130))).toBe(0);
     node.life.now += HOUR;
-    // 26 of 130, and it would be more than a fifth of the thirty of before.
+    // 26 of 130; of the earlier thirty it would be more than a fifth.
     expect(await node.take(names(26, 130))).toBe(0);
     expect(await node.take(names(27, 130))).toBe(1);
   });
 
-  test("it stays withheld whatever time passes, and so does every removal after it", async () => {
+  test("a withheld removal stays withheld however long, and so does every later one", async () => {
     const node = await Node.of(names(0, 100));
     expect(await node.take(names(30, 100))).toBe(30);
     await node.hours(30);
@@ -151,7 +151,7 @@ describe("how many mailboxes a node may lose at once", () => {
     expect(node.addresses).toEqual(names(0, 100));
   });
 
-  test("it comes to an end when the mailboxes come back", async () => {
+  test("the withholding ends when the mailboxes come back", async () => {
     const node = await Node.of(names(0, 100));
     expect(await node.take(names(30, 100))).toBe(30);
     expect(await node.take(names(0, 100))).toBe(0);
@@ -169,11 +169,11 @@ describe("how many mailboxes a node may lose at once", () => {
 });
 
 describe("the login of a withheld mailbox", () => {
-  test("ends at once for a mailbox that somebody removed, however many are withheld; its mail goes on", async () => {
+  test("ends at once for a mailbox removed by name, however many are withheld; its mail still arrives", async () => {
     const node = await Node.of(names(0, 20));
     expect(await node.take(names(10, 20))).toBe(10);
     expect(node.logins).toEqual(names(10, 20));
-    // The one who is dismissed next.
+    // The next removed mailbox.
     expect(await node.take(names(11, 20))).toBe(11);
     const dismissed = "u010@example.nl";
     expect(daemons.login(node.life.out, dismissed)).toEqual([]);
@@ -185,7 +185,7 @@ describe("the login of a withheld mailbox", () => {
     expect(daemons.sender(node.life.out, dismissed)).toEqual([`${dismissed}#4`]);
   });
 
-  test("ends too where the removal comes with a whole state, of the same history, role and domain", async () => {
+  test("also ends if the removal comes with a whole state of the same history, role and domain", async () => {
     const node = await Node.of(names(0, 20));
     expect(await node.take(names(10, 20), { whole: true })).toBe(10);
     expect(node.logins).toEqual(names(10, 20));
@@ -194,7 +194,7 @@ describe("the login of a withheld mailbox", () => {
   test.each<[string, Parameters<Node["take"]>[1]]>([
     ["another history", { history: "f".repeat(32) }],
     ["a list without the domain", { whole: true, domains: ["other.nl"] }],
-  ])("stays where the mailbox is merely absent: %s", async (_, how) => {
+  ])("stays if the mailbox is merely absent: %s", async (_, how) => {
     const node = await Node.of(names(0, 20));
     expect(await node.take([], how)).toBe(20);
     expect(node.logins).toEqual(names(0, 20));
@@ -202,7 +202,7 @@ describe("the login of a withheld mailbox", () => {
   });
 });
 
-describe("what else might empty a node", () => {
+describe("other ways to empty a node", () => {
   test("another history, a restored backup or another server: the same thresholds", async () => {
     const node = await Node.of(names(0, 100));
     expect(await node.take([], { history: "f".repeat(32) })).toBe(100);
@@ -217,7 +217,7 @@ describe("what else might empty a node", () => {
     expect(served(node.life.out).domains).toEqual(["other.nl"]);
   });
 
-  test("another role: addresses in the place of mailboxes are no loss, and fewer of them are", async () => {
+  test("another role: addresses instead of mailboxes are no loss, but fewer addresses are", async () => {
     const addresses = (count: number) =>
       stateOf(
         2,
@@ -234,7 +234,7 @@ describe("what else might empty a node", () => {
 });
 
 describe("removals that are accepted", () => {
-  test("by the server up to that revision: they go, at once or when they were withheld before", async () => {
+  test("by the server up to a revision go, at once or after they were withheld", async () => {
     const node = await Node.of(names(0, 100));
     expect(await node.take([], { accepted: "1;n=1" })).toBe(100);
     expect(await node.again({ accepted: "1;n=1" })).toBe(100);
@@ -244,17 +244,17 @@ describe("removals that are accepted", () => {
     expect(await other.take([], { accepted: "2;n=1" })).toBe(0);
   });
 
-  test("at the node: what was withheld then goes, and what came after it within the thresholds", async () => {
+  test("at the node: the withheld ones go, and later ones within the thresholds", async () => {
     const node = await Node.of(names(0, 100));
     await node.take(names(50, 100));
-    // Ten of the fifty that are left, and then one more.
+    // Ten of the remaining fifty, and then one more.
     await node.take(names(60, 100));
     expect(await node.accept(2)).toBe(0);
     expect(node.addresses).toEqual(names(60, 100));
     expect(await node.take(names(61, 100))).toBe(1);
   });
 
-  test("what came after it beyond the thresholds stays", async () => {
+  test("at the node: later ones beyond the thresholds stay", async () => {
     const node = await Node.of(names(0, 100));
     await node.take(names(50, 100));
     await node.take(names(61, 100));
@@ -263,7 +263,7 @@ describe("removals that are accepted", () => {
     expect(await node.accept(3)).toBe(0);
   });
 
-  test("an old acceptance lets nothing new through, and loosens nothing", async () => {
+  test("an old acceptance covers no new removal, and changes no threshold", async () => {
     const node = await Node.of(names(0, 100));
     await node.take(names(50, 100));
     await node.again({ accepted: "2;n=1" });
@@ -274,7 +274,7 @@ describe("removals that are accepted", () => {
     expect(await other.take(names(21, 100), { accepted: "1;n=1" })).toBe(1);
   });
 
-  test("an acceptance meant for another history is none in this one, until there is another", async () => {
+  test("an acceptance for another history is ignored, until there is another acceptance", async () => {
     const node = await Node.of(names(0, 100));
     expect(await node.take([], { history: "f".repeat(32), accepted: "9;n=1" })).toBe(100);
     expect(await node.again({ accepted: "9;n=1" })).toBe(100);

@@ -55,7 +55,7 @@ describe("a node whose role changes", () => {
     expect(existsSync(join(node.config.out, "node.db"))).toBe(false);
   });
 
-  /** A node that has become an mx, an hour of whose passes with each poll, and whose Dovecot says `home`. */
+  /** A node that has become an mx. Each poll takes one counted hour, and its Dovecot answers `home`. */
   async function formerNode(home: () => string, before = asMail(1), after = asMx(2)) {
     const clock = { now: 1_900_000_000_000 };
     const server = await startServer(before);
@@ -79,7 +79,7 @@ describe("a node whose role changes", () => {
     return { node, server, hours };
   }
 
-  it("from mail to mx: the logins stay as they are for a day after Dovecot last used them, and then go", async () => {
+  it("from mail to mx: the logins stay unchanged for a day after Dovecot last used them, and then go", async () => {
     let home = `/var/vmail/new.nl/els.${"0".repeat(16)}`;
     const first = `/var/vmail/example.nl/jan.${"0".repeat(16)}`;
     const { node, hours } = await formerNode(() => (home === "" ? "" : first));
@@ -107,7 +107,7 @@ describe("a node whose role changes", () => {
     expect(existsSync(join(out, "logins.db"))).toBe(false);
   });
 
-  it("from mail to mx and back, while removals are withheld: everybody has the login of before", async () => {
+  it("from mail to mx and back, while removals are withheld: everybody keeps their login", async () => {
     const many = Array.from({ length: 10 }, (_, index) => `u${index}@example.nl`);
     const server = await startServer(asMail(1, many));
     const node = nodeOf(server);
@@ -119,7 +119,7 @@ describe("a node whose role changes", () => {
     }
   });
 
-  it("from mail to mx and back: a mailbox that somebody removed meanwhile has no login, also while it is withheld", async () => {
+  it("from mail to mx and back: a mailbox removed by name meanwhile has no login, even while it is withheld", async () => {
     const many = Array.from({ length: 10 }, (_, index) => `u${index}@example.nl`);
     const server = await startServer(asMail(1, many));
     const node = nodeOf(server);

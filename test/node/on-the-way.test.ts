@@ -1,4 +1,4 @@
-/** Everything that may happen to an answer between the real server and the real node's program. */
+/** Faults of an answer between the real server and the real node's program. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { gzipSync } from "node:zlib";
 import { beforeEach, describe, expect, it } from "vitest";
@@ -11,7 +11,7 @@ type Meddling = (request: IncomingMessage, response: ServerResponse) => void;
 
 let real: RealServer;
 
-/** A node that has two mailboxes, and a server that has added one, changed one and removed one since. */
+/** A node with two mailboxes, and a server that has since added one, changed one and removed one. */
 beforeEach(async () => {
   real = await realServer(["jan@example.nl", "piet@example.nl", "gone@old.nl"]);
   const { node, must } = real;
@@ -22,7 +22,7 @@ beforeEach(async () => {
   node.log.length = 0;
 });
 
-/** The server's own answer, made another one; a delta and a snapshot alike. */
+/** Changes the server's own answer, a delta or a snapshot. */
 function altered(change: (lines: string[]) => string[], headers: Record<string, string> = {}): Meddling {
   return (request, response) =>
     passOn(real.proxy.target, request, response, (answer) => {
@@ -32,7 +32,7 @@ function altered(change: (lines: string[]) => string[], headers: Record<string, 
     });
 }
 
-/** The line of a user who is new, made another one. */
+/** Changes the line of a new user. */
 function alteredUser(change: (line: string) => string | string[]): Meddling {
   return altered((lines) =>
     lines.flatMap((line) => (line.startsWith('{"user":"els@') ? change(line) : [line])),
@@ -50,7 +50,7 @@ function answering(
 const html = "<!doctype html><title>Log in</title>";
 const ndjson = { "Content-Type": "application/x-ndjson" };
 
-/** What is refused is told to the server; of what never came, and of a key that is not taken, it can be told nothing. */
+/** The node reports a refused answer. It cannot report one that never came, or a refused key. */
 const faults: [what: string, exit: number, reason: ReportReason | null, meddle: Meddling][] = [
   [
     "a Content-Length that is too long",
@@ -124,7 +124,7 @@ const faults: [what: string, exit: number, reason: ReportReason | null, meddle: 
 
 describe("between server and node", () => {
   it.each(faults)(
-    "%s: no file changes, it ends with %i, the server knows why (%s), and without it the next poll brings all",
+    "%s: no file changes, the poll ends with %i, the server knows why (%s), and the next poll without it brings all",
     async (_, exit, reason, meddle) => {
       const { proxy, node } = real;
       const before = picture(real.node.config.out);
@@ -136,7 +136,7 @@ describe("between server and node", () => {
     },
   );
 
-  it("cut at each record, in a delta and in everything: never taken for a whole one", async () => {
+  it("a delta or snapshot cut at any record is never taken for a whole one", async () => {
     const { proxy, node } = real;
     const before = picture(real.node.config.out);
     let most = 0;
@@ -156,7 +156,7 @@ describe("between server and node", () => {
   it.each<[string, Partial<Limits>]>([
     ["the whole answer takes too long", { total: 300 }],
     ["nothing comes for too long", { idle: 100 }],
-  ])("a byte now and then, until %s: it ends with 75 and no file changes", async (_, limits) => {
+  ])("a byte now and then, until %s: the poll ends with 75 and no file changes", async (_, limits) => {
     const { proxy, node } = real;
     const before = picture(real.node.config.out);
     proxy.meddle = (request, response) =>
@@ -173,7 +173,7 @@ describe("between server and node", () => {
     await expectRepair();
   });
 
-  it("another node's maps, from a cache that mistakes one for the other", async () => {
+  it("another node's maps, from a cache that mixes up nodes, are refused", async () => {
     const { server, proxy, node, must } = real;
     const { sync_key } = await must("add-node", { name: "other" });
     await must("set-node", { name: "other", domains: ["example.nl"] });
@@ -189,7 +189,7 @@ describe("between server and node", () => {
     await expectRepair();
   });
 
-  it("an older answer, repeated: a snapshot or a delta, and neither puts the node back", async () => {
+  it("a repeated older answer, snapshot or delta, does not roll the node back", async () => {
     const { proxy, node, must } = real;
     const recorded: { status: number; headers: Record<string, string>; body: string }[] = [];
     proxy.meddle = (request, response) =>
@@ -197,7 +197,7 @@ describe("between server and node", () => {
         recorded.push(answer);
         response.writeHead(answer.status, answer.headers).end(answer.body, "latin1");
       });
-    // Another node of the same key folder, which is given everything; and this one, which is given a delta.
+    // A second node with the same key folder gets a snapshot, this one a delta.
     const { out } = node.config;
     node.config.out = `${out}-fresh`;
     expect((await node.poll()).exitCode).toBe(0);
@@ -225,7 +225,7 @@ describe("between server and node", () => {
     );
   });
 
-  it("a redirect is never followed: the key is shown to nobody else", async () => {
+  it("a redirect is never followed, so that no other server sees the key", async () => {
     const { server, proxy, node } = real;
     const elsewhere = await startProxy(server.url);
     for (const status of [301, 302, 303, 307, 308]) {
@@ -236,14 +236,14 @@ describe("between server and node", () => {
   });
 });
 
-/** What `list-nodes` tells of the last poll. */
+/** The last poll in the answer of `list-nodes`. */
 async function expectKnown(reason: ReportReason | null): Promise<void> {
   await expect
     .poll(real.listed)
     .toMatchObject(reason === null ? { status: "behind", reason } : { status: "failing", reason });
 }
 
-/** The fault over, one poll brings the files to the server's state, and the server knows. */
+/** After the fault one poll brings the files to the server's state, and reports it. */
 async function expectRepair(): Promise<void> {
   const { proxy, node, listed } = real;
   const { out } = node.config;

@@ -26,7 +26,7 @@ describe("one poll", () => {
     expect(Object.keys(picture(node.config.out)).sort()).toEqual(["addresses.db", "logins.db"]);
   });
 
-  it("sends the key, says who it is, and gives the tag of its state once it has one", async () => {
+  it("sends the key, its program's name, and the tag of its state once it has one", async () => {
     const server = await startServer(one);
     const node = nodeOf(server);
     await node.poll();
@@ -53,7 +53,7 @@ describe("one poll", () => {
     expect(server.reports).toHaveLength(1);
   });
 
-  it("goes from one state to the next, with users and maps in step", async () => {
+  it("goes from one state to the next, in all files", async () => {
     const server = await startServer(one);
     const node = nodeOf(server);
     await node.poll();
@@ -63,7 +63,7 @@ describe("one poll", () => {
     expect(server.reports.map((report) => report.revision)).toEqual([1, 2]);
   });
 
-  it("an empty state is a state: no users, no domains, and maps that know nobody", async () => {
+  it("an empty state is served: no users, no domains, and look-ups that find nobody", async () => {
     const server = await startServer(one);
     const node = nodeOf(server);
     await node.poll();
@@ -73,7 +73,7 @@ describe("one poll", () => {
     expect(serves(node.config.out)).toEqual(expectedOf(empty));
   });
 
-  it("a report that the server did not take is sent again at the next poll, and changes no exit code", async () => {
+  it("a failed report is sent again at the next poll, and changes no exit code", async () => {
     const server = await startServer(one);
     const node = nodeOf(server);
     server.reportStatus = 500;
@@ -87,7 +87,7 @@ describe("one poll", () => {
     expect(server.reports).toHaveLength(1);
   });
 
-  it("tells a server that may have forgotten: again after an hour", async () => {
+  it("reports again after an hour, because the server may have forgotten", async () => {
     const server = await startServer(one);
     const node = nodeOf(server);
     await node.poll();

@@ -5,10 +5,10 @@ import { FIRST, nextPace, type Pace, type Turn } from "../../src/node/pace.ts";
 const paceAfter = (turn: Partial<Turn>, before: Partial<Pace> = {}, random = 0.5): Pace =>
   nextPace({ ...FIRST, ...before }, { took: 20, ...turn }, random);
 
-/** What a node of mine meets on its way, in virtual time: how each question goes that is asked at `now`. */
+/** The outcome of a question asked at `now`, in virtual time. */
 type Way = (asked: { now: number; wait: number }) => Turn;
 
-/** @returns each question that a resident program asks within `until` milliseconds */
+/** @returns the questions of a resident program within `until` milliseconds */
 function life(way: Way, until: number, random: () => number = () => 0.5): { now: number; wait: number }[] {
   const asked: { now: number; wait: number }[] = [];
   let pace = FIRST;
@@ -23,14 +23,14 @@ function life(way: Way, until: number, random: () => number = () => 0.5): { now:
 
 const HOUR = 3_600_000;
 
-/** A proxy before a server that waits: it cuts every wait off after so many seconds. */
+/** A proxy before a server that waits. It cuts off each wait after some seconds. */
 const proxy =
   (seconds: number): Way =>
   ({ wait }) =>
     wait > seconds ? { unreachable: true, took: seconds * 1000 } : { news: "unchanged", took: wait * 1000 };
 
 describe("the time until the next question", () => {
-  it("is none while the server waits, a moment after news, and a minute or so where nobody waits", () => {
+  it("is zero while the server waits, a moment after news, and about a minute if the server does not wait", () => {
     expect(paceAfter({ news: "unchanged", took: 55_000 }, { wait: 55 })).toMatchObject({
       pause: 0,
       wait: 55,
@@ -41,13 +41,13 @@ describe("the time until the next question", () => {
     expect(pauses).toEqual([54_000, 60_000, 66_000]);
   });
 
-  it("grows with every failure that is not soon over, and stays below the five minutes that make a node stale", () => {
+  it("grows with each lasting failure, and stays below the five minutes after which a node is stale", () => {
     const pauses = [0, 1, 2, 3, 50].map((failures) => paceAfter({}, { failures }).pause);
     expect(pauses).toEqual([60_000, 120_000, 240_000, 240_000, 240_000]);
     expect(paceAfter({}, { failures: 1000 }, 1).pause).toBeLessThan(300_000);
   });
 
-  it("is what the server asks for and a little more, and never none or more than about an hour", () => {
+  it("is a little more than the server's Retry-After, and at most about an hour", () => {
     expect(paceAfter({ retryAfter: 7000 }, {}, 0).pause).toBe(7000);
     expect(paceAfter({ retryAfter: 7000 }, {}, 1).pause).toBe(9500);
     expect(paceAfter({ retryAfter: 600_000 }, {}, 1).pause).toBe(660_000);
@@ -57,7 +57,7 @@ describe("the time until the next question", () => {
 });
 
 describe("a proxy that cuts waits off", () => {
-  it("after 30 seconds: within two of them shorter waits are asked for, which come through; full ones again after an hour", () => {
+  it("after 30 seconds: after two cut waits the node asks for shorter ones, which work, and for full ones again after an hour", () => {
     const asked = life(proxy(30), HOUR);
     expect(asked.slice(0, 6).map(({ wait }) => wait)).toEqual([0, 55, 0, 55, 0, 24]);
     expect(asked[5]?.now).toBeLessThan(70_000);
@@ -67,19 +67,19 @@ describe("a proxy that cuts waits off", () => {
     expect(later.at(-1)?.wait).toBe(24);
   });
 
-  it("that is replaced by one that does not: full waits from the next hour on", () => {
+  it("and is replaced by one that does not: waits are full again within an hour", () => {
     const asked = life((question) => proxy(question.now < 600_000 ? 30 : 3600)(question), 3 * HOUR);
     expect(asked.at(-1)?.wait).toBe(55);
   });
 
-  it("after a few seconds: it is asked each minute, as where nobody waits", () => {
+  it("after a few seconds: the node asks each minute, as with a server that does not wait", () => {
     const asked = life(proxy(3), HOUR).slice(5);
     expect(new Set(asked.map(({ wait }) => wait))).toEqual(new Set([0]));
     expect(asked.length).toBeGreaterThan(50);
     expect(asked.length).toBeLessThan(70);
   });
 
-  it("without a word, so that only the time limit ends it: waits become shorter until they come through", () => {
+  it("silently, so that only the time limit ends a wait: waits become shorter until they work", () => {
     const silent: Way = ({ wait }) =>
       wait > 20
         ? { unreachable: true, took: wait * 1000 + 30_000 }
@@ -91,20 +91,20 @@ describe("a proxy that cuts waits off", () => {
 describe("a server that has news all the time", () => {
   const busy = { news: "changed", took: 20_000 } as const;
 
-  /** What comes of these turns, one after the other, of a node that waits. */
+  /** The paces of a waiting node after these turns. */
   function paceThrough(...turns: Turn[]): Pace {
     let pace = FIRST;
     for (const turn of turns) pace = nextPace({ ...pace, wait: pace.longest }, turn, 0.5);
     return pace;
   }
 
-  it("and is started anew now and then is asked again within seconds each time, however soon it lets go", () => {
+  it("and restarts now and then is asked again within seconds each time, however soon it ends the waits", () => {
     const letGo = { news: "unchanged", took: 300 } as const;
     expect(paceThrough(busy, letGo, busy, letGo)).toMatchObject({ pause: 2750, wait: 55, kept: 55 });
     expect(paceThrough(busy, letGo, letGo)).toMatchObject({ pause: 60_000, kept: 0 });
   });
 
-  it("and is killed now and then is no proxy that cuts waits off", () => {
+  it("and is killed now and then is not taken for a proxy that cuts waits off", () => {
     const killed = { unreachable: true, took: 3000 } as const;
     expect(paceThrough(busy, killed, busy, killed)).toMatchObject({ longest: 55, kept: 55 });
     expect(paceThrough(busy, killed, killed)).toMatchObject({ longest: 0, kept: 0 });
@@ -118,7 +118,7 @@ describe("a server that has news all the time", () => {
 });
 
 describe("a fleet of ten thousand nodes", () => {
-  /** Everybody waits; the server goes at `away`, and is back at `back`. */
+  /** All nodes wait; the server stops at `away`, and is back at `back`. */
   function restart(away: number, back: number, ending: "lets go" | "is killed"): number[] {
     const arrivals: number[] = [];
     for (let node = 0; node < 10_000; node += 1) {
@@ -146,7 +146,7 @@ describe("a fleet of ten thousand nodes", () => {
   }
 
   it.each(["lets go", "is killed"] as const)(
-    "is back within seconds of a restart when the server %s, and comes spread",
+    "is back, spread over the seconds after a restart, when the server %s",
     (ending) => {
       const arrivals = restart(120_000, 122_000, ending);
       expect(arrivals.at(-1)).toBeLessThan(20_000);
@@ -159,7 +159,7 @@ describe("a fleet of ten thousand nodes", () => {
     },
   );
 
-  it("hardly asks a server that is away for long, and is back within minutes", () => {
+  it("rarely asks a server that is away for long, and is back within minutes", () => {
     let pace: Pace = { ...FIRST, wait: 55 };
     const pauses: number[] = [];
     for (let failure = 0; failure < 20; failure += 1) {
@@ -171,7 +171,7 @@ describe("a fleet of ten thousand nodes", () => {
   });
 });
 
-describe("whatever happens", () => {
+describe("in any case", () => {
   const turn = fc.record({
     news: fc.constantFrom("changed", "unchanged", undefined),
     unreachable: fc.boolean(),
@@ -179,7 +179,7 @@ describe("whatever happens", () => {
     took: fc.integer({ min: 0, max: 90_000 }),
   });
 
-  it("a node asks again within five minutes unless the server wants it otherwise, and never in a tight loop", () => {
+  it("a node asks again within five minutes unless the server says otherwise, and never in a tight loop", () => {
     fc.assert(
       fc.property(
         fc.array(fc.tuple(turn, fc.float({ min: 0, max: 1, maxExcluded: true, noNaN: true }))),
@@ -192,7 +192,7 @@ describe("whatever happens", () => {
             const asked = how.news === undefined ? how.retryAfter : undefined;
             if (asked === undefined) expect(pace.pause).toBeLessThan(300_000);
             else expect(pace.pause).toBeLessThanOrEqual(3_960_001);
-            // At once only after a wait that was kept, or where the next question is the first that may wait.
+            // At once only after a full wait, or if the next question is the first that may wait.
             if (pace.pause === 0) expect(wait === 0 ? pace.wait : how.took).toBeGreaterThan(0);
           }
         },

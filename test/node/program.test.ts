@@ -36,7 +36,7 @@ function untimed(stderr: string): string {
   return stderr.replaceAll(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z /gm, "");
 }
 
-describe("the program as it is shipped", () => {
+describe("the shipped program", () => {
   it("is one small file that needs nothing but Node", async () => {
     const text = readFileSync(await bundle(), "utf8");
     const imported = [...text.matchAll(/^import .* from "(.*)";$/gm)].map((match) => match[1] ?? "");
@@ -45,7 +45,7 @@ describe("the program as it is shipped", () => {
     expect(text.length).toBeLessThan(150_000);
   });
 
-  withSqlite("runs on each Node of this machine, polls, and says its version", async (context) => {
+  withSqlite("runs on each Node of this machine, polls, and prints its version", async (context) => {
     const file = await bundle();
     const nodes = otherNodes();
     for (const { path, version } of [{ path: process.execPath, version: process.version }, ...nodes]) {
@@ -156,7 +156,7 @@ describe("the program as it is shipped", () => {
     expect(untimed(result.stderr)).toBe(`${folder}/out/.lock: not permitted (EACCES)\n`);
   });
 
-  withSqlite("two runs at the same time do not collide: the second says so and ends with 75", async () => {
+  withSqlite("of two runs at the same time the second says so and ends with 75", async () => {
     const file = await bundle();
     const server = await startServer(one);
     const folder = temporaryFolder();
@@ -175,7 +175,7 @@ describe("the program as it is shipped", () => {
     const second = await start(command).ended;
     expect(second.code).toBe(75);
     expect(untimed(second.stderr)).toBe(`another m25-mail-node is at work on ${folder}/out\n`);
-    // Nothing stays locked when the first one is killed, in whatever way.
+    // A killed first run leaves no lock.
     first.kill("SIGKILL");
     await first.ended;
     answer();
@@ -183,12 +183,12 @@ describe("the program as it is shipped", () => {
     expect((await start(command).ended).code).toBe(0);
   });
 
-  it("a sqlite3 that outlives a killed run keeps the next run away until it is done", async () => {
+  it("a sqlite3 that outlives a killed run keeps the next run away until it ends", async () => {
     const server = await startServer(one);
     const folder = temporaryFolder();
     const bin = join(folder, "bin");
     mkdirSync(bin);
-    // In the place of SQLite's: says that it is at work, and works until it is told to stop.
+    // Replaces sqlite3: tells that it works, and works until it is told to stop.
     writeFileSync(
       join(bin, "sqlite3"),
       `#!/bin/sh\n: > ${folder}/working\nwhile [ ! -e ${folder}/enough ]; do sleep 0.02; done\n`,
@@ -223,7 +223,7 @@ describe("the program as it is shipped", () => {
   });
 
   withSqlite(
-    "resident, beside another one: says once that it waits, and goes on when that has ended",
+    "resident, beside another one: logs once that it waits, and goes on when the other has ended",
     async () => {
       const file = await bundle();
       const server = await startServer(one);
@@ -252,7 +252,7 @@ describe("the program as it is shipped", () => {
     },
   );
 
-  it("says when, on each line of its log, unless journald does; what it answers to a person it says as it is", async () => {
+  it("writes the time on each log line unless journald does, and none in answers to a person", async () => {
     const file = await bundle();
     const server = await startServer((_, response) => response.writeHead(503).end());
     const command = (name: string, folder: string) => [

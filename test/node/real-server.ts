@@ -9,7 +9,7 @@ import { startServer, type TestServer } from "../support/server.ts";
 import { testRuntime } from "../support/store.ts";
 import { type Node, nodeOf } from "./support.ts";
 
-/** What `list-nodes` says of one node. */
+/** A node in the answer of `list-nodes`. */
 export interface Listed {
   name: string;
   status: string;
@@ -20,27 +20,27 @@ export interface Listed {
   last_sync_at: string | null;
 }
 
-/** The real server, with some users, and a node of it that goes through a proxy. */
+/** The real server, with some users, and a node that reaches it through a proxy. */
 export interface RealServer {
   server: TestServer;
   proxy: Proxy;
   node: Node;
   /** One of the nine tools, or an operator's, as at the server's shell; hashing costs nothing. */
   must(endpoint: string, input?: unknown): Promise<Record<string, unknown>>;
-  /** What the server knows of the node. */
+  /** The server's data about the node. */
   listed(): Promise<Listed>;
 }
 
-/** Something between node and server. Passes everything on until it is told otherwise. */
+/** A proxy between node and server. It passes everything on until a test changes that. */
 export interface Proxy {
   url: URL;
-  /** Answers in the server's place, or changes what it says, about the maps alone. */
+  /** Answers instead of the server, or changes its answers, for the maps only. */
   meddle: ((request: IncomingMessage, response: ServerResponse) => void) | undefined;
-  /** The questions about the maps that passed, or did not. */
+  /** The questions about the maps, passed on or not. */
   asked: IncomingMessage[];
-  /** To where it passes on. */
+  /** The address to which it passes requests. */
   target: string;
-  /** Every connection ends, and none is taken until `open`. */
+  /** Ends every connection, and accepts none until `open`. */
   close(): Promise<void>;
   open(): Promise<void>;
 }
@@ -90,7 +90,7 @@ export async function startProxy(target: string): Promise<Proxy> {
   return proxy;
 }
 
-/** @param change what becomes of a whole, plain answer; without it, it goes through as it comes */
+/** @param change changes a whole, plain answer; without it answers pass unchanged */
 export function passOn(
   target: string,
   request: IncomingMessage,
@@ -121,7 +121,7 @@ export function passOn(
   request.pipe(further);
 }
 
-/** Starts the resident program of a node; it is told to stop when the test ends. */
+/** Starts a node's resident program, which stops when the test ends. */
 export function runResident(node: Node): void {
   const stop = new AbortController();
   const { server, keyFile, out } = node.config;

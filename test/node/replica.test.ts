@@ -13,7 +13,7 @@ const two = stateOf(
   [user("jan@example.nl", { password: hash("b") }), user("els@new.nl", { mailbox: "00112233445566ff" })],
 );
 
-test("before a first state every question of a daemon fails, and none is answered with no", async () => {
+test("before a first state every look-up of a daemon fails, and none answers no", async () => {
   const { out } = await Life.begin();
   expect(daemons.mailbox(out, "jan@example.nl")).toBe("fails");
   expect(daemons.domain(out, "example.nl")).toBe("fails");
@@ -42,7 +42,7 @@ test("after a first state both daemons know everybody, and nobody else", async (
   expect(daemons.domain(out, "other.nl")).toEqual([]);
 });
 
-test.each(["by what changed", "whole"])("a later state that comes %s is served by both", async (how) => {
+test.each(["by what changed", "whole"])("both daemons serve a later state that comes %s", async (how) => {
   const life = await Life.begin();
   await life.take(one);
   expect(await life.take(two, { whole: how === "whole" })).toMatchObject({
@@ -73,7 +73,7 @@ test("a whole state with nothing new writes next to nothing", async () => {
   expect(size()).toBeLessThan(65_536);
 });
 
-test("Postfix's file holds no password hash, and the other one is for Dovecot's group alone", async () => {
+test("Postfix's file holds no password hash, and only Dovecot's group can read the other one", async () => {
   const life = await Life.begin();
   await life.take(one);
   expect(String(ask(join(life.out, "addresses.db"), "SELECT sql FROM sqlite_schema"))).not.toMatch(
@@ -110,7 +110,7 @@ test("an internationalised domain has both of its names, and one mailbox", async
   expect(served(out)).toEqual({ addresses: [], logins: [], domains: [] });
 });
 
-test("a dry run tells what would be done, and does none of it", async () => {
+test("a dry run prints the plan, and changes nothing", async () => {
   const life = await Life.begin();
   await life.take(one);
   const lines: string[] = [];

@@ -53,13 +53,13 @@ describe("the resident program", () => {
     const { keyFile, out } = node.config;
     const argv = ["run", "--server", server.url.href, "--key-file", keyFile, "--out", out];
     expect(await main(argv, {}, node.machine, stop.signal)).toBe(0);
-    // The first question wants an answer at once; after that, a server that does not wait, and not just once, is
-    // asked every minute.
+    // The first question asks for an answer at once. A server that has repeatedly not waited is then asked each
+    // minute.
     expect(waits).toEqual([0, 2750, 60_000, 6250, 120_000, 240_000]);
     expect(serves(out)).toEqual(expectedOf(one));
   });
 
-  it("says once what is lax about its files, not after every poll", async () => {
+  it("warns about loose file permissions once, not at every poll", async () => {
     const server = await startServer(one);
     const node = nodeOf(server);
     await node.poll();
@@ -80,7 +80,7 @@ describe("the resident program", () => {
     expect([said("anybody may write to --out"), said("others than its owner")]).toEqual([1, 1]);
   });
 
-  it("told to stop in the middle of an update, it finishes the update first", async () => {
+  it("finishes a running update before it stops", async () => {
     const server = await startServer(one);
     const node = nodeOf(server);
     await node.poll();
@@ -100,13 +100,13 @@ describe("the resident program", () => {
     const argv = ["run", "--server", server.url.href, "--key-file", keyFile, "--out", out];
     expect(await main(argv, {}, node.machine, stop.signal)).toBe(0);
     expect(serves(out)).toEqual(expectedOf(two));
-    // What could not be said any more is said by the next poll.
+    // The next poll sends the report that was missing.
     expect(server.reports.map((report) => report.revision)).toEqual([1]);
     await node.poll();
     expect(server.reports.map((report) => report.revision)).toEqual([1, 2]);
   });
 
-  it("whose folder somebody removed makes it anew, and still no other works on it at the same time", async () => {
+  it("creates its folder again if somebody removed it, and still keeps other runs away", async () => {
     const server = await startServer(one);
     const node = nodeOf(server);
     const stop = new AbortController();
@@ -153,7 +153,7 @@ describe("the resident program and a server that waits", () => {
     return await main(argv, {}, node.machine, stop.signal);
   };
 
-  /** A node that has what its server has. */
+  /** An up-to-date node. */
   async function settled() {
     const server = await startServer(one);
     const node = nodeOf(server);
@@ -161,7 +161,7 @@ describe("the resident program and a server that waits", () => {
     return { server, node, clock: fakeClock(node), stop: new AbortController() };
   }
 
-  it("asks at once for what it has not, then lets the server wait, and asks again as soon as there is an answer", async () => {
+  it("asks at once for missing changes, then lets the server wait, and asks again after each answer", async () => {
     const server = await startServer(one);
     const node = nodeOf(server);
     const clock = fakeClock(node);
@@ -182,12 +182,12 @@ describe("the resident program and a server that waits", () => {
     };
     expect(await run(node, stop)).toBe(0);
     expect(asked).toEqual([undefined, "wait=55", "wait=55", "wait=55", "wait=55"]);
-    // Among them what Dovecot is waited for; after news a moment, after none nothing.
+    // After news it pauses a moment, after none not at all.
     expect(clock.waits.filter((wait) => wait < 1000)).toEqual([50, 0, 50, 0]);
     expect(serves(node.config.out)).toEqual(expectedOf(two));
   });
 
-  it("a server, or a proxy, that does not wait is asked every minute, and is still told that it may", async () => {
+  it("a server or proxy that does not wait is asked each minute, and may still wait", async () => {
     const { server, node, clock, stop } = await settled();
     let asked = 0;
     server.serves = (request, response) => {
@@ -200,13 +200,13 @@ describe("the resident program and a server that waits", () => {
     expect(clock.waits).toEqual([0, 2750, 60_000]);
   });
 
-  it("it says once why a server that does not wait is asked each minute, and once that one waits again", async () => {
+  it("it logs once why it asks each minute, and once that the server waits again", async () => {
     const { server, node, clock, stop } = await settled();
     node.log.length = 0;
     let asked = 0;
     server.serves = (_, response) => {
       asked += 1;
-      // Behind the proxy that answered at once there are changes too; then it is gone.
+      // The server behind this proxy also has changes; then the proxy is gone.
       if (asked === 7) return maps(two, response);
       if (asked > 10) clock.now += 55_000;
       if (asked === 14) stop.abort();
@@ -220,7 +220,7 @@ describe("the resident program and a server that waits", () => {
     ]);
   });
 
-  it("a server that sends again and again what the node has is not asked again without a pause", async () => {
+  it("a server that keeps sending the node's own state is asked again only after a pause", async () => {
     const { server, node, clock, stop } = await settled();
     let asked = 0;
     server.serves = (_, response) => {
@@ -232,7 +232,7 @@ describe("the resident program and a server that waits", () => {
     expect(clock.waits).toEqual([0, 2750, 60_000]);
   });
 
-  it("after a fault it asks without waiting, so that it is known soon whether that is over", async () => {
+  it("after a fault it asks without a wait, to learn soon whether the fault is over", async () => {
     const { server, node, clock, stop } = await settled();
     const asked: unknown[] = [];
     server.serves = (request, response) => {
@@ -245,7 +245,7 @@ describe("the resident program and a server that waits", () => {
     expect(clock.waits).toEqual([0, 2750, 5500, 0]);
   });
 
-  it("withheld removals are no fault: the server goes on waiting for it, and the node is not late", async () => {
+  it("withheld removals are not a fault: the server still waits, and the node is not late", async () => {
     const users = Array.from({ length: 10 }, (_, index) => user(`u${index}@example.nl`));
     const server = await startServer(stateOf(1, ["example.nl"], users));
     const node = nodeOf(server);
@@ -268,7 +268,7 @@ describe("the resident program and a server that waits", () => {
     expect(server.reports).toHaveLength(2);
   });
 
-  it("the limits allow for the wait, and hold again as soon as the answer has begun", async () => {
+  it("the time limits include the wait, and apply as usual once the answer begins", async () => {
     const server = await startServer(one);
     const node = nodeOf(server);
     await node.poll();

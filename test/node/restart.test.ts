@@ -1,4 +1,4 @@
-/** The resident program and the real server, with what may come between them. */
+/** The resident program and the real server, with restarts and faults between them. */
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { main } from "../../src/node/cli.ts";
@@ -23,7 +23,7 @@ async function residentNode(users = ["jan@example.nl"], random = 0.2) {
 }
 
 describe("the resident program", () => {
-  it("goes on at once with a key that rotate has put in its place, and calls that no refusal", async () => {
+  it("goes on at once with the new key after rotate, and logs no refusal", async () => {
     const { proxy, node, must } = await residentNode();
     const { keyFile, server } = node.config;
     const argv = ["rotate", "--server", server.href, "--key-file", keyFile];
@@ -38,7 +38,7 @@ describe("the resident program", () => {
       .toMatchObject({ prefer: "wait=55", authorization: `Bearer ${readFileSync(keyFile, "utf8").trim()}` });
   });
 
-  it("is back within seconds after the server is started anew, and calls that no failure", async () => {
+  it("is back within seconds of the server's restart, and logs no failure", async () => {
     const { server, proxy, node } = await residentNode();
     await server.close();
     const again = await startServer({ db: server.database });
@@ -48,7 +48,7 @@ describe("the resident program", () => {
     expect(node.log.join("\n")).not.toContain("cut off");
   });
 
-  it("is back within seconds after the connection is lost, and the server was away for a while", async () => {
+  it("is back within seconds after a lost connection and a short absence of the server", async () => {
     const { proxy, node, must, listed } = await residentNode();
     await proxy.close();
     await must("add-user", { email: "els@example.nl", password: "correct horse" });
@@ -87,7 +87,7 @@ describe("the resident program", () => {
     await expect.poll(listed).toMatchObject({ status: "current", reason: null });
   });
 
-  it("that waits and withholds removals lets them go as soon as somebody at the server says so", async () => {
+  it("lets withheld removals go as soon as an operator accepts them at the server, even while it waits", async () => {
     const users = Array.from({ length: 8 }, (_, index) => `u${index}@example.nl`);
     const { proxy, node, must, listed } = await residentNode(users);
     await must("accept-removals", { name: "pi" });
@@ -99,7 +99,7 @@ describe("the resident program", () => {
     await expect.poll(listed).toMatchObject({ status: "current", reason: null });
   });
 
-  it("goes on waiting when removals are accepted again and again, of which it withholds none", async () => {
+  it("goes on waiting while acceptances arrive again and again and it withholds nothing", async () => {
     const { proxy, node, must } = await residentNode(["jan@example.nl"], 0.1);
     const told = (count: number) =>
       expect
@@ -115,13 +115,13 @@ describe("the resident program", () => {
     expect(node.log.join("\n")).not.toContain("asked each minute");
   });
 
-  it("that withholds what a mistaken list of domains leaves out goes on waiting when the list is mended at once", async () => {
+  it("goes on waiting if a wrong list of domains, because of which it withholds removals, is corrected at once", async () => {
     const many = Array.from({ length: 8 }, (_, index) => `u${index}@example.nl`);
     const { proxy, node, must, listed } = await residentNode([...many, "jan@x.nl"], 0.9);
     await must("set-node", { name: "pi", domains: ["x.nl"] });
     await expect.poll(listed).toMatchObject({ reason: "removals_withheld" });
     const asked = proxy.asked.length;
-    // What the node serves was the same all the time.
+    // The node has served the same all the time.
     await must("set-node", { name: "pi", domains: "all" });
     await expect.poll(() => proxy.asked.length).toBeGreaterThan(asked);
     await expect.poll(listed).toMatchObject({ reason: null });

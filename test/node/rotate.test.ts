@@ -15,7 +15,7 @@ describe("rotate", () => {
     return { server, keyFile, key };
   }
 
-  it("puts a fresh key in the file, and the one before ends", async () => {
+  it("puts a new key in the file, and the old one ends", async () => {
     const { server, keyFile, key } = await joined();
     const node = consoleWith("");
     expect(await run("rotate", server, keyFile, node)).toBe(0);
@@ -42,7 +42,7 @@ describe("rotate", () => {
     expect(stopped).toBe(5);
   });
 
-  it("keeps the key before when the server does not take the one that it has just given", async () => {
+  it("keeps the old key if the server refuses the new one that it has just given", async () => {
     const { server, keyFile, key } = await joined();
     const front = await standBefore(server, async (route) =>
       route.startsWith("POST")
@@ -54,7 +54,7 @@ describe("rotate", () => {
     expect(await statusOf(server, key)).toBe(200);
   });
 
-  it("says where the operator's key goes when there is one, and leaves the file as it is", async () => {
+  it("explains where to put an operator's key if there is one, and does not change the file", async () => {
     const { server, keyFile, key } = await joined();
     await testRuntime(server.store).must("rotate-key", { name: "node-1" });
     const node = consoleWith("");
@@ -68,7 +68,7 @@ describe("rotate", () => {
     expect(await statusOf(server, key)).toBe(200);
   });
 
-  it("without a key file, or with a link in its place, says what to do", async () => {
+  it("without a key file, or with a link instead, tells the next step", async () => {
     const { server, keyFile, key } = await joined();
     const link = join(keyFile, "../link");
     symlinkSync(keyFile, link);

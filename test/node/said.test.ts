@@ -14,8 +14,8 @@ const two = stateOf(
   [user("jan@example.nl", { password: hash("b") }), user("els@new.nl", { mailbox: "00112233445566ff" })],
 );
 
-describe("what is said", () => {
-  it("--dry-run prints the plan and touches nothing, before the first poll and after", async () => {
+describe("output", () => {
+  it("--dry-run prints the plan and changes nothing, before and after the first poll", async () => {
     const server = await startServer(one);
     const node = nodeOf(server);
     const dry = { ...node.config, dryRun: true };
@@ -48,7 +48,7 @@ describe("what is said", () => {
     );
   });
 
-  it("--dry-run leaves no record of itself, whatever came of it: status tells of polls alone", async () => {
+  it("--dry-run leaves no record, whatever its outcome: status shows only polls", async () => {
     const server = await startServer(one);
     const node = nodeOf(server);
     const dryRuns = async () => {
@@ -68,7 +68,7 @@ describe("what is said", () => {
     expect(poll()).toEqual(before);
   });
 
-  it("neither the key nor a hash is in any line of the log, in any command, or in what is printed", async () => {
+  it("neither the key nor a hash is in the log, in a command or in printed output", async () => {
     const server = await startServer(one);
     const node = nodeOf(server);
     chmodSync(node.config.keyFile, 0o644);

@@ -26,7 +26,7 @@ const who = (...users: string[]): string =>
 
 type Doveadm = (args: readonly string[]) => { code: number | null; stdout?: string; stderr?: string };
 
-/** A node with the first state and a doveadm; what it is asked from then on stands in `events`. */
+/** A node with the first state and a doveadm, whose later calls are in `events`. */
 async function nodeWith(doveadm: Doveadm): Promise<{ node: Node; events: string[] }> {
   const server = await startServer(one);
   const events: string[] = [];
@@ -59,12 +59,12 @@ const everybody: Doveadm = (args) => ({
 });
 
 describe("open sessions", () => {
-  it("of removed users, and of changed passwords and quotas, end at once, of those who are there", async () => {
+  it("of users who are removed, or whose password or quota is changed, end at once", async () => {
     const { node, events } = await nodeWith(everybody);
     node.config.dovecotConfig = node.config.keyFile;
     expect((await node.poll()).exitCode).toBe(0);
     const doveadm = `doveadm -c ${node.config.dovecotConfig}`;
-    // By then what Dovecot would find is the new state.
+    // Dovecot already finds the new state then.
     expect(events).toEqual([
       `${doveadm} -f tab who; 3 can log in`,
       `${doveadm} kick gone@example.nl; 3 can log in`,
@@ -74,7 +74,7 @@ describe("open sessions", () => {
     expect(node.log[0]).toBe("ended the open sessions of 3 users");
   });
 
-  it("stay where only somebody is new: nobody is asked", async () => {
+  it("stay if users are only added: doveadm is not called", async () => {
     const { node, events } = await nodeWith(everybody);
     const added = [...one.users.values(), user("new@example.nl")];
     node.config.server = (await startServer(stateOf(3, ["example.nl"], added))).url;
@@ -82,7 +82,7 @@ describe("open sessions", () => {
     expect(events).toEqual([]);
   });
 
-  it("of one user that end are counted as one", async () => {
+  it("of one user count as one", async () => {
     const { node } = await nodeWith((args) => ({
       code: 0,
       stdout: args.includes("who") ? who("jan@example.nl") : "",
@@ -115,7 +115,7 @@ describe("open sessions", () => {
     },
   );
 
-  it("of a Dovecot that does not run, a poll warns once, in plain words", async () => {
+  it("cannot be ended while Dovecot does not run: a poll warns once, in plain words", async () => {
     const { node } = await nodeWith(everybody);
     const { run } = node.machine;
     const asked = new Set<string>();
@@ -134,7 +134,7 @@ describe("open sessions", () => {
     ]);
   });
 
-  it("a user who left meanwhile is no fault", async () => {
+  it("that have ended meanwhile are no fault", async () => {
     const { node } = await nodeWith((args) => (args.includes("who") ? everybody(args) : { code: 68 }));
     expect((await node.poll()).exitCode).toBe(0);
     expect(node.log.filter((line) => /warning|ended/.test(line))).toEqual([]);

@@ -1,6 +1,6 @@
 import { hash, stateOf, user } from "./answers.ts";
 
-/** A server's state, and the one after it: a user set, one gone and one new, in a new domain. */
+/** A server's state, and the next one: one user changed, one gone and one new, in a new domain. */
 export const one = stateOf(
   1,
   ["example.nl"],

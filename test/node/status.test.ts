@@ -10,7 +10,7 @@ const many = Array.from({ length: 20 }, (_, index) => user(`user${index}@example
 const one = stateOf(7, ["example.nl"], many);
 const never = new AbortController().signal;
 
-/** What `status` prints and ends with. */
+/** The output and exit code of `status`. */
 async function statusOf(node: Node, ...flags: string[]): Promise<{ code: number; text: string }> {
   node.printed.length = 0;
   const code = await main(["status", "--out", node.config.out, ...flags], {}, node.machine, never);
@@ -34,7 +34,7 @@ async function polled() {
 }
 
 describe("status", () => {
-  it("says in about ten lines what is served, since when, and that all is well", async () => {
+  it("shows the served state, its age, and that all is well, in about ten lines", async () => {
     const { node, clock } = await polled();
     clock.now += 90_000;
     const { code, text } = await statusOf(node);
@@ -71,7 +71,7 @@ describe("status", () => {
     expect(JSON.stringify(status)).not.toMatch(/BLF-CRYPT|m25test/);
   });
 
-  it("says how many removals are withheld, since when, and how they are let go", async () => {
+  it("shows how many removals are withheld, since when, and how to accept them", async () => {
     const { node, server, clock } = await polled();
     server.serves = stateOf(8, ["example.nl"], many.slice(0, 3));
     expect((await node.poll()).exitCode).toBe(65);
@@ -98,7 +98,7 @@ describe("status", () => {
     expect((await statusOf(node)).code).toBe(65);
   });
 
-  it("after accept says the same in every line, until the next poll has carried it out and all is well", async () => {
+  it("after accept shows the acceptance in every line, until the next poll has carried it out", async () => {
     const { node, server } = await polled();
     server.serves = stateOf(8, ["example.nl"], many.slice(0, 3));
     await node.poll();
@@ -123,7 +123,7 @@ describe("status", () => {
     expect(after.text).not.toContain("accepted");
   });
 
-  it("says that Dovecot does not answer from the change on that it was asked about until it does", async () => {
+  it("shows that Dovecot does not answer, from the change that was looked up until it answers", async () => {
     const { node, server } = await polled();
     const { find, run } = node.machine;
     let silent = true;
@@ -163,7 +163,7 @@ describe("status", () => {
     ]);
   });
 
-  it("says what the server answered last, and ends as that poll did", async () => {
+  it("shows the server's last answer, and ends with that poll's exit code", async () => {
     const { node, server } = await polled();
     const answers: [number, number, string][] = [
       [401, 77, "the server answered 401"],
@@ -193,7 +193,7 @@ describe("status", () => {
     expect(text).toContain("no answer from the server");
   });
 
-  it("of a node whose program stopped six minutes ago is not well, and says that no poll is noted since", async () => {
+  it("of a node whose program stopped six minutes ago is not well, and shows that no poll was noted since", async () => {
     const { node, clock } = await polled();
     clock.now += 360_000;
     expect((await statusOf(node)).code).toBe(0);
@@ -206,7 +206,7 @@ describe("status", () => {
     );
   });
 
-  it("of a node whom the server asked to come back in an hour misses no poll before, also where it was asked to wait", async () => {
+  it("of a node that the server told to come back in an hour misses no poll before then, even if it had waited", async () => {
     const { node, server, clock } = await polled();
     server.serves = (_, response) => void response.writeHead(503, { "Retry-After": "3600" }).end();
     for (const wait of [0, 55]) {
@@ -226,7 +226,7 @@ describe("status", () => {
     expect(await lastPollOf(node.config.out)).toEqual(before);
   });
 
-  it("of a folder without a state says what to do", async () => {
+  it("of a folder without a state tells the next step", async () => {
     const node = nodeOf({ url: new URL("http://127.0.0.1:1/") });
     for (const out of [node.config.out, temporaryFolder()]) {
       node.config.out = out;
@@ -238,7 +238,7 @@ describe("status", () => {
 });
 
 describe("a poll that waits while the key is rotated", () => {
-  it("asks again at once with the fresh one", async () => {
+  it("asks again at once with the new key", async () => {
     const { node, server } = await polled();
     const next = stateOf(8, ["example.nl"], [...many, user("new@example.nl")]);
     const keys: (string | undefined)[] = [];
@@ -261,7 +261,7 @@ describe("a poll that waits while the key is rotated", () => {
     expect(server.requests.length).toBe(asked + 1);
   });
 
-  it("says that the fresh one is refused as well, where it is", async () => {
+  it("logs that the new key is refused as well, if it is", async () => {
     const { node, server } = await polled();
     server.serves = (_, response) => {
       writeFileSync(node.config.keyFile, "m25test-the-fresh-key\n");

@@ -16,24 +16,24 @@ import { deltaOf, linesOf } from "./answers.ts";
 import { ask, temporaryFolder } from "./folder.ts";
 
 export const KEY = "m25test-0123456789abcdefghij";
-/** A whole state, or lines, as they are sent. */
+/** A whole state, or lines, as sent. */
 export function bodyOf(content: MailState | readonly string[]): string {
   return `${("domains" in content ? linesOf(content) : content).join("\n")}\n`;
 }
 
 export type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
-/** A server that says what it is told to say, and remembers what it was asked and told. */
+/** A server with set answers, which records the questions and reports. */
 export interface FakeServer {
   url: URL;
-  /** What it serves as a proper server would; or an answer made by hand. */
+  /** A state, served as a proper server would, or an answer made by hand. */
   serves: MailState | Answer;
   requests: IncomingMessage[];
   reports: Report[];
-  /** How the report route answers. */
+  /** The answer of the report route. */
   reportStatus: number;
   connections: number;
-  /** Earlier states, to which it knows what has changed since. */
+  /** Earlier states, to which it can send deltas. */
   remembers: MailState[];
   close(): Promise<void>;
 }
@@ -47,7 +47,7 @@ export function maps(
   response.end(body);
 }
 
-/** As a server does that knows some earlier states: 304, a delta or a snapshot. */
+/** Answers like a server that remembers earlier states: 304, a delta or a snapshot. */
 export function answerProperly(
   { serves, remembers }: { serves: FakeServer["serves"]; remembers: MailState[] },
   request: IncomingMessage,
@@ -106,7 +106,7 @@ export async function startServer(
   return fake;
 }
 
-/** Nothing is waited for. */
+/** A clock whose waits end at once. */
 export const quickClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
@@ -120,11 +120,11 @@ export interface Node {
   printed: string[];
   /** Commands that were run, with their arguments, without their folders. */
   commands: string[];
-  /** @param how `client` is kept by the caller, from poll to poll */
+  /** @param how `client` belongs to the caller, who keeps it from poll to poll */
   poll(how?: Partial<Manner> & Partial<Running> & { client?: Client }): Promise<PollResult>;
 }
 
-/** A node with a folder and a key of its own. Of the daemons' commands none is there unless the test puts it in place. */
+/** A node with its own folder and key. It has no commands of daemons unless the test adds them. */
 export function nodeOf(server: { url: URL }, parts: Partial<Machine> = {}): Node {
   const folder = temporaryFolder();
   const keyFile = join(folder, "key");
@@ -177,7 +177,7 @@ function rowsOf<T>(out: string, file: string, statement: string): T[] {
   return lines.map((line) => JSON.parse(line) as T);
 }
 
-/** What Dovecot finds: everybody who can log in. */
+/** Dovecot's look-ups: everybody who can log in. */
 export function usersIn(out: string): UserRecord[] {
   if (!existsSync(join(out, "logins.db"))) return [];
   return rowsOf<UserRecord>(
@@ -189,7 +189,7 @@ export function usersIn(out: string): UserRecord[] {
   ).filter(({ password }) => password !== null);
 }
 
-/** Everything that the daemons find, against a state. */
+/** Compares all look-ups of the daemons with a state. */
 export function serves(out: string): {
   users: UserRecord[];
   mailboxes: string[];
@@ -216,7 +216,7 @@ export function expectedOf(state: MailState): ReturnType<typeof serves> {
   return { users, mailboxes: addresses, senders: addresses, domains: [...state.domains.keys()].sort() };
 }
 
-/** Everything that is kept, but for the note of the last poll: what must not change is compared by this. */
+/** The stored content except the note of the last poll, to compare before and after. */
 export function picture(out: string): Record<string, unknown> {
   const seen: Record<string, unknown> = {};
   const state = ["meta", "domain", "mailbox", "gone", "peak", "note WHERE name NOT IN ('poll', 'reported')"];
@@ -228,7 +228,7 @@ export function picture(out: string): Record<string, unknown> {
   return seen;
 }
 
-/** What the state says of itself. */
+/** The state's own data. */
 export function metaOf(out: string): Record<string, unknown> {
   const file = existsSync(join(out, "node.db")) ? "node.db" : "logins.db";
   const [meta = {}] = rowsOf<Record<string, unknown>>(
@@ -239,7 +239,7 @@ export function metaOf(out: string): Record<string, unknown> {
   return meta;
 }
 
-/** What is noted of the last poll. */
+/** The note of the last poll. */
 export function lastPollOf(out: string): unknown {
   const file = ["node.db", "logins.db", "addresses.db"].find((name) => existsSync(join(out, name))) ?? "";
   return rowsOf<unknown>(out, file, "SELECT value FROM note WHERE name = 'poll'")[0];

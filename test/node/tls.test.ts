@@ -17,7 +17,7 @@ import {
 
 const one = stateOf(1, ["example.nl"], [user("jan@example.nl")]);
 
-/** A certificate of its own making for `name`; undefined where openssl is not installed. */
+/** A self-signed certificate for `name`; undefined if openssl is not installed. */
 function certificate(name: string): { key: string; certificate: string } | undefined {
   const folder = temporaryFolder();
   const [key, file] = [join(folder, "key.pem"), join(folder, "certificate.pem")];
@@ -62,7 +62,7 @@ describe.skipIf(!openssl)("over HTTPS (skipped where openssl is not installed)",
     expect(serves(node.config.out)).toEqual(expectedOf(one));
   });
 
-  it("tells nobody its key whose certificate it cannot trust, whatever the environment says", async () => {
+  it("sends its key to no server without a trusted certificate, whatever the environment says", async () => {
     const { server, node } = await secured("IP:127.0.0.1");
     process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0";
     try {
@@ -74,7 +74,7 @@ describe.skipIf(!openssl)("over HTTPS (skipped where openssl is not installed)",
     expect(node.log).toEqual([expect.stringMatching(/SELF_SIGNED_CERT.*trust it with --ca FILE/)]);
   });
 
-  it("nor to one whose certificate is another's", async () => {
+  it("sends its key to no server with another's certificate", async () => {
     const { server, node, ca } = await secured("DNS:other.example");
     node.config.caFile = ca;
     expect((await node.poll()).exitCode).toBe(78);

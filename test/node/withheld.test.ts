@@ -19,7 +19,7 @@ import {
 
 const ten = Array.from({ length: 10 }, (_, index) => `u${index}@example.nl`);
 const full = stateOf(1, ["example.nl", "old.nl"], [...ten.map((name) => user(name)), user("last@old.nl")]);
-/** Eight of eleven and a domain are gone, one has another password, and one is new. */
+/** Eight of eleven mailboxes and a domain are gone, one has another password, and one is new. */
 const emptied = stateOf(
   2,
   ["example.nl", "new.nl"],
@@ -35,7 +35,7 @@ const union = stateOf(
   ["example.nl", "new.nl", "old.nl"],
   [...new Map([...full.users, ...emptied.users]).values()],
 );
-/** Those who were removed by name have their addresses, and cannot log in. */
+/** Mailboxes removed by name keep their addresses, and cannot log in. */
 const expected = {
   ...expectedOf(union),
   users: expectedOf(emptied).users,
@@ -74,7 +74,7 @@ async function accept(node: Node): Promise<number> {
 }
 
 describe("a server that has lost most of a node's users", () => {
-  it("the node keeps serving them, and takes everything else; it ends with 65 and says how many", async () => {
+  it("the node keeps serving them, applies all the rest, ends with 65 and tells how many", async () => {
     const { server, node } = await nodeWith(full);
     server.serves = emptied;
     expect(await node.poll()).toMatchObject({ exitCode: 65, news: "changed", reported: true });
@@ -92,7 +92,7 @@ describe("a server that has lost most of a node's users", () => {
     expect(node.log.join("\n")).toContain("withheld: 8 users");
   });
 
-  it("a poll without news ends with 65 again, writes nothing, and asks from where the server is", async () => {
+  it("a poll without news ends with 65 again, writes nothing, and sends the server's own position", async () => {
     const { server, node } = await nodeWith(full);
     server.serves = emptied;
     await node.poll();
@@ -102,7 +102,7 @@ describe("a server that has lost most of a node's users", () => {
     expect(server.requests.at(-1)?.url).toBe("/sync/v1/maps?since=cursor-2");
   });
 
-  it("goes on with changes: a new password of one who is left is applied, and those who come back are as before", async () => {
+  it("later changes go on: a remaining user's new password is applied, and returning users are as before", async () => {
     const { server, node } = await nodeWith(full);
     server.serves = emptied;
     await node.poll();
@@ -122,7 +122,7 @@ describe("a server that has lost most of a node's users", () => {
     });
   });
 
-  it("m25-mail-node accept lets them go, at the next poll, also when the server is away", async () => {
+  it("m25-mail-node accept lets them go at the next poll, even while the server is away", async () => {
     for (const away of [false, true]) {
       const { server, node } = await nodeWith(full);
       server.serves = emptied;
@@ -141,7 +141,7 @@ describe("a server that has lost most of a node's users", () => {
     }
   });
 
-  it("what was accepted is told at once: to the server, and by status, without a wait for other news", async () => {
+  it("an acceptance is reported to the server and shown by status at once, without a wait for other news", async () => {
     for (const away of [false, true]) {
       const { server, node } = await nodeWith(full);
       server.serves = emptied;
@@ -163,7 +163,7 @@ describe("a server that has lost most of a node's users", () => {
     }
   });
 
-  it("one user who is withheld is one user, in the log and when accepted", async () => {
+  it('one withheld user is "1 user", in the log and when accepted', async () => {
     const { server, node } = await nodeWith(full);
     node.config.thresholds = { percent: 0, users: 0 };
     const users = [...full.users.values()].slice(0, -1) as UserRecord[];
@@ -176,7 +176,7 @@ describe("a server that has lost most of a node's users", () => {
     expect(node.printed.join("")).toMatch(/^accepted: 1 user to go with the next poll/);
   });
 
-  it("accept with nothing withheld says so, and lets nothing go that is withheld later", async () => {
+  it("accept with nothing withheld says so, and does not cover later removals", async () => {
     const { server, node } = await nodeWith(full);
     expect(await accept(node)).toBe(0);
     expect(node.printed).toEqual(["nothing is withheld\n"]);
@@ -192,7 +192,7 @@ describe("a server that has lost most of a node's users", () => {
     ).toBe(78);
   });
 
-  it("an operator's word at the node holds too where it comes while the server's answer is on its way", async () => {
+  it("an acceptance at the node also counts while the server's answer is on its way", async () => {
     const { server, node } = await nodeWith(full);
     server.serves = emptied;
     expect((await node.poll()).exitCode).toBe(65);
@@ -205,7 +205,7 @@ describe("a server that has lost most of a node's users", () => {
     expect(serves(node.config.out)).toEqual(expectedOf(later));
   });
 
-  it("the server's word lets them go, with an answer or without news", async () => {
+  it("an acceptance at the server lets them go, with an answer or without news", async () => {
     for (const first of [true, false]) {
       const { server, node, accepts } = await nodeWith(full);
       server.serves = emptied;
@@ -221,7 +221,7 @@ describe("a server that has lost most of a node's users", () => {
     }
   });
 
-  it("with --accept local only a word at the node lets them go, whatever the server says", async () => {
+  it("with --accept local only an acceptance at the node lets them go, whatever the server says", async () => {
     const { server, node, accepts } = await nodeWith(full);
     node.config.acceptLocally = true;
     server.serves = emptied;
@@ -244,7 +244,7 @@ describe("a server that has lost most of a node's users", () => {
     expect(serves(node.config.out)).toEqual(expectedOf(full));
   });
 
-  it("--dry-run says how many would stay", async () => {
+  it("--dry-run tells how many would stay", async () => {
     const { server, node } = await nodeWith(full);
     server.serves = emptied;
     await dryRun(node.machine, node.config, { version: "dev" });

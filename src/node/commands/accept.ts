@@ -4,14 +4,14 @@ import { writeNotes } from "../replica/notes.ts";
 import { count } from "../words.ts";
 import { withState } from "./reading.ts";
 
-/** When that is. A resident program that waits at the server learns of the word at the end of its wait. */
+/** When an acceptance takes effect. A resident program that waits at the server sees it at the end of its wait. */
 export const NEXT_POLL =
   "the next poll, which comes within about a minute where the program runs, or four while the server is away";
 
 /**
- * Accepts what is withheld now, and no more than that. The next poll carries it out, with or without a server.
+ * Accepts the removals that are withheld now, and no later ones. The next poll carries them out, with or without a server.
  *
- * @throws ConfigurationError where no state is
+ * @throws ConfigurationError if there is no state
  */
 export async function acceptRemovals(machine: Machine, { out }: { out: string }): Promise<ExitCode> {
   return await withState(machine, out, "write", async ({ replica, meta }) => {

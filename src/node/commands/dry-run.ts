@@ -18,7 +18,7 @@ import { findSqlite, type Running } from "../session.ts";
 import { count } from "../words.ts";
 
 /**
- * Asks the server, and prints what a poll would do, tried on a copy of the replica. Writes nothing in the node's folder,
+ * Asks the server and prints a poll's plan, which it tries on a copy of the replica. Writes nothing in the node's folder,
  * takes no lock, reports nothing.
  *
  * @throws like fetchMaps, SqliteError

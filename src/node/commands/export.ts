@@ -3,9 +3,9 @@ import type { Machine } from "../machine.ts";
 import { withState } from "./reading.ts";
 
 /**
- * Prints what is served, a line for each domain and mailbox, sorted; never a hash.
+ * Prints the served domains and mailboxes, one a line, sorted; never a hash.
  *
- * @throws ConfigurationError where no state is
+ * @throws ConfigurationError if there is no state
  */
 export async function exportServed(machine: Machine, { out }: { out: string }): Promise<ExitCode> {
   return await withState(machine, out, "read", async ({ replica, meta }) => {

@@ -7,14 +7,14 @@ import { withState } from "./reading.ts";
 
 /** DOMAIN/LOCAL.ID */
 const HOME = /^(.+)\.([0-9a-f]{16})$/;
-/** Folders that are asked for in one statement. */
+/** Folders to look up in one statement. */
 const BATCH = 1000;
 
 /**
- * Lists the mail folders that belong to no mailbox that is served. Those whose mailbox id stands in `inactive`, a file with
- * the ids of soft-deleted mailboxes, are named apart: they are needed should the mailbox be restored.
+ * Lists the mail folders that belong to no served mailbox. `inactive` is a file with the ids of soft-deleted mailboxes: their
+ * folders are listed separately, because a restored mailbox needs its folder.
  *
- * @throws ConfigurationError where no state is, or the list cannot be read
+ * @throws ConfigurationError if there is no state, or the list cannot be read
  */
 export async function listOrphans(
   machine: Machine,
@@ -47,7 +47,7 @@ async function readIds(path: string): Promise<Set<string>> {
   return new Set(text.match(/\b[0-9a-f]{16}\b/g));
 }
 
-/** The folders of two levels below the root, as DOMAIN/FOLDER, some at a time. */
+/** The folders two levels below the root, as DOMAIN/FOLDER, in batches. */
 async function* foldersOf(mailRoot: string): AsyncGenerator<string[]> {
   let folders: string[] = [];
   for (const domain of await namesIn(mailRoot)) {

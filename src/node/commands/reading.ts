@@ -5,18 +5,18 @@ import { attach, attachToRead, currentState, type Meta, type Replica, readMeta }
 import { Sqlite } from "../replica/sqlite.ts";
 import { findSqlite } from "../session.ts";
 
-/** What a command that asks nobody else finds in the folder. */
+/** The folder's content, for commands that do not ask the server. */
 export interface Found {
-  /** Its meta is undefined where the folder holds no state yet. */
+  /** Its meta is undefined while the folder has no state. */
   replica: Replica;
   meta: Meta | undefined;
   notes: Notes;
 }
 
 /**
- * Opens the state beside whatever program keeps it, and closes it again.
+ * Opens the state while another program may keep it, and closes it again.
  *
- * @param mode `write` for a note: nothing else is written by two programs
+ * @param mode `write` only for a note: two programs must not write anything else
  * @throws SqliteError, ConfigurationError
  */
 export async function withState<T>(

@@ -4,12 +4,12 @@ import type { LastPoll } from "../replica/notes.ts";
 import { count } from "../words.ts";
 import { NEXT_POLL } from "./accept.ts";
 
-/** What `status` tells, and what `--json` prints as it is. Times in RFC 3339. */
+/** The content of `status`, which `--json` prints unchanged. Times in RFC 3339. */
 export interface Status {
   out: string;
-  /** Of the program that tells it. */
+  /** The version of this program. */
   version: string;
-  /** null when nothing was applied yet, or it cannot be read. */
+  /** null if nothing was applied yet, or the state cannot be read. */
   serving: {
     domains: number;
     users: number;
@@ -19,32 +19,32 @@ export interface Status {
     since: string;
   } | null;
   role: NodeRole | null;
-  /** False while the daemons' questions fail: the files were replaced, and the server has not answered since. */
+  /** False while the daemons' look-ups fail: the files were replaced, and the server has not answered since. */
   ready: boolean;
   /**
-   * Mailboxes in service that the server no longer has, since when, and from and up to which revision; `logins` of them can
-   * still log in.
+   * Mailboxes in service that the server no longer has; since when, and the first and last revision of their removals.
+   * `logins` of them can still log in.
    */
   withheld: { users: number; logins: number; since: string; first: number; last: number } | null;
-  /** True when an operator has accepted removals here and no poll has carried them out yet. */
+  /** True if an operator has accepted removals here and no poll has carried them out yet. */
   accepted: boolean;
-  /** When the server last took a report that this is in service; null when it was told otherwise since. */
+  /** When the server last received a report of this state; null if a later report said otherwise. */
   reported_at: string | null;
-  /** The logins of when this node had mailboxes, which an mx does not use. */
+  /** The logins file from when this node had mailboxes. An mx does not use it. */
   former: string[];
-  /** True when what the last update changed was not yet found to be so by looking it up. */
+  /** True while look-ups have not confirmed the last update's changes. */
   unproved: boolean;
   last_poll: LastPoll | null;
-  /** What this process may not read, in words. */
+  /** Explanations of files that this process may not read. */
   unreadable: string[];
-  /** Why nothing can be written to the folder, in words; null where it can. */
+  /** Why nothing can be written to the folder; null if it can. */
   unwritable: string | null;
   exit_code: ExitCode;
 }
 
-/** Milliseconds within which a program at work has noted another poll: longer than it pauses by itself (pace.ts). */
+/** Time in which a running program notes another poll, in ms: longer than its own pauses (pace.ts). */
 const SILENT = 360_000;
-/** The same after a poll that failed: a server may have asked for an hour. */
+/** The same after a failed poll: a server may have asked for a pause of an hour. */
 const SILENT_AFTER_FAILURE = 4_320_000;
 
 export function isSilent({ at, exit_code, reason }: LastPoll, now: number): boolean {
@@ -88,7 +88,7 @@ export function describeStatus(status: Status, now: number): string {
     const since = isSilent(last_poll, now) ? "; none is noted since" : "";
     const answer = describeAnswer(last_poll);
     lines.push(["last poll", `${last_poll.at} (${ago(last_poll.at, now)}): ${answer}${since}`]);
-    // Of what was accepted since, the record says what there was to be done.
+    // After an acceptance, the record still tells the problem that it solves.
     const settled = status.accepted && last_poll.reason === "removals_withheld";
     if (last_poll.reason !== null && !settled) lines.push(["reason", describeReason(last_poll)]);
     if (last_poll.message !== null && !settled) lines.push(["said", last_poll.message]);
@@ -190,7 +190,7 @@ const UNITS: readonly [name: string, milliseconds: number][] = [
   ["second", 1000],
 ];
 
-/** A clock that was put back makes a time to come of one that is past: that is "just now". */
+/** After a clock was set back, a past time may lie in the future: then it is "just now". */
 function ago(at: string, now: number): string {
   const age = now - Date.parse(at);
   const unit = UNITS.find(([, milliseconds]) => age >= milliseconds);

@@ -7,7 +7,7 @@ import { fileNames, inodesOf } from "../replica/files.ts";
 import { type Found, withState } from "./reading.ts";
 import { describeStatus, isSilent, type Status } from "./status-text.ts";
 
-/** Prints what the node serves and how it fares, without asking the server. */
+/** Prints the node's state and health, without asking the server. */
 export async function showStatus(
   machine: Machine,
   { out, json }: StatusConfig,
@@ -73,10 +73,10 @@ async function statusOf({ replica, meta, notes }: Found, out: string): Promise<P
   };
 }
 
-/** As much as any note of a poll takes. */
+/** At least as long as any note of a poll. */
 const PROBE = " ".repeat(16_384);
 
-/** @returns why a poll could not note anything in the folder: a full disk, a read-only one, a missing right */
+/** @returns the error that would keep a poll from writing a note: a full or read-only disk, or a missing right */
 async function probe(out: string): Promise<unknown> {
   const path = join(out, `.probe.${process.pid}`);
   try {
@@ -98,10 +98,10 @@ function exitCodeFor(status: Omit<Status, "exit_code">, now: number): ExitCode {
   const { serving, last_poll } = status;
   const last = Object.values(exitCodes).find((code) => code === last_poll?.exit_code);
   if (serving === null) return last !== undefined && last !== exitCodes.done ? last : exitCodes.configuration;
-  // A server that is not heard at all comes before what it said when it was.
+  // A failed last poll counts more than removals withheld before.
   if (last !== undefined && last !== exitCodes.done) return last;
   if (status.withheld !== null) return exitCodes.refused;
-  // A Dovecot that does not answer keeps no poll from its end.
+  // A Dovecot that does not answer is no failure of the poll.
   const unproved = status.unproved && last_poll?.dovecot == null;
   const amiss = !status.ready || unproved || last_poll === null || isSilent(last_poll, now);
   return amiss ? exitCodes.temporary : exitCodes.done;

@@ -7,21 +7,21 @@ import { count } from "../words.ts";
 /** doveadm with its leading arguments. */
 export type Doveadm = readonly string[];
 
-/** Of a question that is asked again at each poll: Dovecot answers in milliseconds, and news must not wait for one that hangs. */
+/** Limit of a question that each poll repeats, in ms: Dovecot answers in milliseconds, and a hanging one must not delay news. */
 const USER_TIMEOUT = 5_000;
-/** What `doveadm kick` ends with when the user has left meanwhile. */
+/** Exit code of `doveadm kick` if the user has no session any more. */
 const NO_SESSION = 68;
-/** What doveadm ends with when it has asked Dovecot and there is no such user (EX_NOUSER). */
+/** Exit code of doveadm if Dovecot knows no such user (EX_NOUSER). */
 const NO_USER = 67;
-/** How doveadm says that one of Dovecot's sockets is not there, or that nobody listens at it. */
+/** doveadm's message if one of Dovecot's sockets is missing, or nothing listens on it. */
 const AWAY = /connect\w*\([^)]*\) failed: (?:No such file or directory|Connection refused)/;
 
-/** Said in place of doveadm's own words, which are of sockets. */
+/** Replaces doveadm's own message, which is about sockets. */
 const DOVECOT_IS_AWAY = "Dovecot does not answer: is it running?";
 
 /**
- * Ends open sessions: of those that Dovecot says are there, the ones that `choose` names. A kick that fails is a warning:
- * Dovecot may be down, and then there are no sessions.
+ * Ends the open sessions that `choose` selects from Dovecot's list. A failed kick is only a warning: if Dovecot is down,
+ * there are no sessions.
  */
 export async function endSessions(
   machine: Machine,
@@ -45,7 +45,7 @@ export async function endSessions(
   if (ended > 0) machine.log(`ended the open sessions of ${count(ended, "user")}`);
 }
 
-/** @returns what it printed, or undefined after a warning */
+/** @returns the output, or undefined after a warning */
 async function ask(machine: Machine, command: readonly string[]): Promise<string | undefined> {
   const { code, stdout, stderr } = await runQuietly(machine, command);
   if (code === 0) return stdout;
@@ -57,15 +57,15 @@ async function ask(machine: Machine, command: readonly string[]): Promise<string
   return undefined;
 }
 
-/** What Dovecot knows of a user. */
+/** Dovecot's data about a user. */
 export interface DovecotUser {
   home: string;
-  /** The numbers that its processes have for this user; undefined where Dovecot does not say. */
+  /** The ids of its processes for this user; undefined if Dovecot does not tell. */
   uid: number | undefined;
   gid: number | undefined;
 }
 
-/** @returns null when Dovecot knows no such user; a text on why it did not say */
+/** @returns null if Dovecot knows no such user; a text if it did not answer, with the reason */
 export async function askUser(
   machine: Machine,
   doveadm: Doveadm,
@@ -88,12 +88,12 @@ export async function askUser(
   return { home: fields.get("home") ?? "", uid: number("uid"), gid: number("gid") };
 }
 
-/** Tells Dovecot to end its processes, which then open their files anew. One that does not run opens them anyway. */
+/** Reloads Dovecot, so that its processes reopen their files. If Dovecot does not run, it will open them at its start. */
 export async function reloadDovecot(machine: Machine, doveadm: Doveadm): Promise<void> {
   await runQuietly(machine, [...doveadm, "reload"]);
 }
 
-/** The folder that a mailbox's mail could not be written to; undefined where it can. Its own, or the first above it. */
+/** The folder to which a mailbox's mail cannot be written: its own or the nearest existing one; undefined if it can. */
 export async function unwritableFolder({ home, uid, gid }: DovecotUser): Promise<string | undefined> {
   if (home === "" || uid === undefined || gid === undefined || uid === 0) return undefined;
   for (let folder = home; ; folder = dirname(folder)) {

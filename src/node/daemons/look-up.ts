@@ -6,29 +6,29 @@ import { literal } from "../replica/sqlite.ts";
 import { askUser, type Doveadm, reloadDovecot, unwritableFolder } from "./dovecot.ts";
 import { lookUpInPostfix, type Postfix, reloadPostfix } from "./postfix.ts";
 
-/** The daemons of this machine, as far as they are installed. */
+/** The installed daemons of this machine. */
 export interface Daemons {
   postfix: Postfix | undefined;
   doveadm: Doveadm | undefined;
 }
 
 export interface Findings {
-  /** What contradicts what was applied, and in how many cases; undefined when nothing does. */
+  /** The kind and number of results that contradict the applied state; undefined without any. */
   contradiction: { reason: FailureReason; count: number } | undefined;
-  /** Why Dovecot did not say whom it knows; null when it did, or was not to be asked. */
+  /** Why Dovecot did not answer; null if it did, or was not asked. */
   silence: string | null;
 }
 
-/** Tells the daemons to open their files anew. */
+/** Makes the daemons reopen their files. */
 export async function reloadDaemons(machine: Machine, { postfix, doveadm }: Daemons): Promise<void> {
   if (postfix !== undefined) await reloadPostfix(machine, postfix);
   if (doveadm !== undefined) await reloadDovecot(machine, doveadm);
 }
 
 /**
- * Looks up what came and what went through Postfix's own configuration and through Dovecot: what came must be known, and
- * its folder must be one that mail can be written to; what went must not be known. A Dovecot that does not answer is a
- * warning, for nobody can log in to it either; it is asked again at the next poll.
+ * Looks up added and removed keys through Postfix's own configuration and through Dovecot. Added ones must be found, with a
+ * folder to which mail can be written; removed ones must not be found. If Dovecot does not answer, that is only a warning,
+ * because nobody can log in to it either; the next poll asks again.
  */
 export async function lookUpChanges(
   machine: Machine,
@@ -67,7 +67,7 @@ export async function lookUpChanges(
 
 interface DovecotFindings {
   complaints: string[];
-  /** Folders that mail cannot be written to. */
+  /** Folders to which mail cannot be written. */
   unwritable: string[];
   silence: string | null;
 }
@@ -83,7 +83,7 @@ async function askDovecot(
     const known = await askUser(machine, doveadm, user);
     if (typeof known === "string") return { ...findings, silence: known };
     if (removed.includes(user)) {
-      // Where it knows the user from elsewhere, the home is none of ours.
+      // If Dovecot knows the user from another source, the home is not ours.
       if (known !== null && isOurHome(known.home, mailRoot, user))
         findings.complaints.push(`Dovecot still knows ${user}`);
       continue;

@@ -3,7 +3,7 @@ import type { NodeRole } from "../../sync/records.ts";
 import { onOneLine } from "../faults.ts";
 import { type Machine, runQuietly } from "../machine.ts";
 
-/** Postfix's commands by their paths, and the folder of the main.cf that is in service; undefined for Postfix's own. */
+/** The paths of Postfix's commands, and the folder of the main.cf in use; undefined for Postfix's own. */
 export interface Postfix {
   postmap: string;
   postconf: string;
@@ -11,13 +11,13 @@ export interface Postfix {
   configuration: string | undefined;
 }
 
-/** What main.cf makes of the mail for what was applied: postconf(5), ADDRESS_CLASS_README. */
+/** How main.cf handles mail for the applied state: postconf(5), ADDRESS_CLASS_README. */
 export interface MainCfFindings {
   /** Domains that main.cf delivers in another way, with the setting that names each. */
   elsewhere: string[];
-  /** Settings by which what was added is not found. */
+  /** Settings that do not find added keys. */
   unused: string[];
-  /** What was removed and is found all the same, or cannot be asked for. */
+  /** Removed keys that are still found, or cannot be looked up. */
   wrong: string[];
 }
 
@@ -27,7 +27,7 @@ export interface Keys {
   users: { added: readonly string[]; removed: readonly string[] };
 }
 
-/** A domain is of the first class that names it; the settings that come before those of a node's role. */
+/** The settings of a node's role, and the ones that come before: a domain belongs to the first class that names it. */
 const classes: Readonly<
   Record<NodeRole, { domains: string; addresses: string; earlier: readonly string[] }>
 > = {
@@ -43,14 +43,14 @@ const classes: Readonly<
   },
 };
 
-/** Makes of an address, or of a domain, one that nobody has. */
+/** Prefix that makes an address or a domain one that nobody has. */
 const NOBODY = "m25-mail-nobody-";
 
 /**
- * Looks keys up as main.cf says: what was added must be found by the settings of the node's role and named by none that
- * comes first, what was removed must not be found. Plain names in main.cf are compared with all domains.
+ * Looks keys up with main.cf's settings. Those of the node's role must find added keys, no earlier setting may name them,
+ * and none may find removed keys. Plain names in main.cf are compared with all domains.
  *
- * @param hosted which of some names are domains of this node
+ * @param hosted returns the names that are domains of this node
  */
 export async function lookUpInPostfix(
   machine: Machine,
@@ -89,7 +89,7 @@ export async function lookUpInPostfix(
     for (const key of removed) {
       const found = await find(setting, key);
       if (found === false) continue;
-      // A table that has everything says nothing about one key.
+      // A table that finds everything proves nothing about one key.
       if (found === true && (await find(setting, `${NOBODY}${key}`)) === true) continue;
       wrong.push(`Postfix ${found === true ? "still finds" : "cannot look up"} ${key} by ${setting}`);
     }
@@ -97,7 +97,7 @@ export async function lookUpInPostfix(
   return { elsewhere, unused, wrong };
 }
 
-/** Tells Postfix to end its processes, which then open their tables anew. One that does not run opens them anyway. */
+/** Reloads Postfix, so that its processes reopen their tables. If Postfix does not run, it will open them at its start. */
 export async function reloadPostfix(machine: Machine, { postfix, configuration }: Postfix): Promise<void> {
   await runQuietly(machine, [postfix, ...folderOf(configuration), "reload"]);
 }
@@ -106,7 +106,7 @@ function folderOf(configuration: string | undefined): string[] {
   return configuration === undefined ? [] : ["-c", configuration];
 }
 
-/** @returns the entries of each setting, or why Postfix did not give them */
+/** @returns the entries of each setting, or why they cannot be read */
 async function readSettings(
   machine: Machine,
   { postconf, configuration }: Postfix,
@@ -127,33 +127,33 @@ async function readSettings(
   return settings;
 }
 
-/** An entry that is a path stands for the entries in that file. One that cannot be read names nothing. */
+/** Replaces an entry that is a path with the entries in that file, or with none if it cannot be read. */
 async function included(entry: string): Promise<string[]> {
   if (!entry.startsWith("/")) return [entry];
   const text = await readFile(entry, "utf8").catch(() => "");
   return entries(text.replaceAll(/^\s*#.*$/gm, ""));
 }
 
-/** Entries are parted by white space and commas, but not inside of the braces of a table (inline:, regexp:). */
+/** Splits at white space and commas, but not inside a table's braces (inline:, regexp:). */
 function entries(value: string): string[] {
   return value.match(/[^\s,{}]*\{(?:[^{}]|\{[^{}]*\})*\}|[^\s,]+/g) ?? [];
 }
 
-/** @returns the tables among the entries, and the plain names in lower case; address literals and negations are neither */
+/** @returns the entries that are tables, and the plain names in lower case; address literals and negations are neither */
 function split(list: readonly string[]): [tables: string[], names: string[]] {
   const tables = list.filter((entry) => /^[a-z_]+:./.test(entry));
   const names = list.filter((entry) => /^[a-z0-9][a-z0-9.-]*$/i.test(entry));
   return [tables, names.map((name) => name.toLowerCase())];
 }
 
-/** @returns why a table cannot be asked, in words */
+/** @returns a text if the table cannot be read, with the reason */
 async function isFound(
   machine: Machine,
   { postmap, configuration }: Postfix,
   key: string,
   table: string,
 ): Promise<boolean | string> {
-  // Not by way of proxymap: it answers only while Postfix runs.
+  // Do not ask proxymap, which answers only while Postfix runs.
   const direct = table.replace(/^proxy:/, "");
   const { code, stderr } = await runQuietly(machine, [
     postmap,

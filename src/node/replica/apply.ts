@@ -30,16 +30,16 @@ import { literal } from "./sqlite.ts";
 
 export interface Circumstances {
   thresholds: Thresholds;
-  /** The server's word that removals may go: acceptance.ts. */
+  /** The server's acceptance of removals: acceptance.ts. */
   accepted?: string | undefined;
   mailRoot: string;
   /** Milliseconds since 1970. */
   now: number;
-  /** Undo everything at the end; gets the lines of the plan. */
+  /** Set to undo everything at the end; receives the lines of the plan. */
   dryRun?: ((line: string) => void) | undefined;
 }
 
-/** What was done, in numbers, with some of what to look up. Holds no hash. */
+/** The numbers of a change, with some keys to look up. Holds no hash. */
 export interface Applied {
   revision: number;
   domains: { added: number; removed: number };
@@ -53,10 +53,10 @@ export interface Applied {
 const SAMPLE = 5;
 
 /**
- * Brings the replica to what came, as far as the rule of losses.ts lets it, in one transaction. Without anything that
- * came, it lets go what was accepted.
+ * Applies an answer to the replica in one transaction, within the rule of losses.ts. Without an answer, it carries out
+ * accepted removals.
  *
- * @throws SqliteError: then nothing of it is done
+ * @throws SqliteError: then nothing is changed
  */
 export async function applyIncoming(
   place: Place,
@@ -71,7 +71,7 @@ export async function applyIncoming(
   await db.run(["BEGIN IMMEDIATE;", ...adoption(former)].join("\n"));
   try {
     const meta = await readMeta(db);
-    // Read in the transaction: somebody may accept removals at this node at any time.
+    // Read inside the transaction: an operator may accept removals at this node at any time.
     const { unproved, accepted, ...noted } = await readNotes(replica);
     const ledger = ledgerFor(noted.ledger, meta, header, circumstances);
     const known = meta?.history === header.history;
@@ -94,7 +94,7 @@ export async function applyIncoming(
   }
 }
 
-/** Of `users`, those that are to be thrown out after the last change: gone, or with another password, mailbox or quota. */
+/** The `users` whose sessions must end after the last change: gone, or with another password, mailbox or quota. */
 export async function endedAmong({ db }: Replica, users: readonly string[]): Promise<string[]> {
   return await db.run(`SELECT value FROM json_each(${literal(users)}) WHERE EXISTS (SELECT 1 FROM temp.ended
     WHERE domain = substr(value, instr(value, '@') + 1) AND local = substr(value, 1, instr(value, '@') - 1));`);
@@ -108,13 +108,13 @@ interface Change {
   header: Header;
   ledger: Ledger;
   circumstances: Circumstances;
-  /** False where another history begins. */
+  /** False if another history begins. */
   known: boolean;
-  /** True where the role is the one of before, in a history that is known: a mailbox that is gone was removed by name. */
+  /** True if history and role are the same as before: a mailbox that is gone was then removed by name. */
   byName: boolean;
   /** Removals up to this revision were accepted. */
   limit: number;
-  /** Of earlier changes, what was not yet found to be so. */
+  /** Keys of earlier changes that look-ups have not confirmed. */
   unproved: Changes | undefined;
 }
 
@@ -126,7 +126,7 @@ interface Comparison {
   sample: Changes;
 }
 
-/** Of a state that stays as it is. */
+/** The header of a state that does not change. */
 function headerOf(meta: Meta | undefined): Header {
   if (meta === undefined || meta.role === "") throw new Error("there is no state");
   const { role, history, revision, digest, cursor, domains, users } = meta;
@@ -135,9 +135,9 @@ function headerOf(meta: Meta | undefined): Header {
 }
 
 /**
- * Opens the file of a role as the state, where it is another one than before.
+ * Opens a role's file as the state, if it is not open yet.
  *
- * @returns the schema to adopt what was there from: the other role's state, or the addresses where the state is lost
+ * @returns the schema from which to adopt earlier records: the other role's state, or the addresses if the state is lost
  */
 async function useStateOf(
   place: Place,
@@ -160,7 +160,7 @@ async function useStateOf(
   return stateName === undefined ? "addresses" : "former";
 }
 
-/** So that nobody is forgotten without being counted. */
+/** Adopts the mailboxes of the former file, so that losses.ts counts each that goes. */
 function adoption(from: "former" | "addresses" | undefined): string[] {
   if (from === undefined) return [];
   if (from === "addresses")
@@ -176,7 +176,7 @@ function adoption(from: "former" | "addresses" | undefined): string[] {
   return [
     ...copied,
     "DELETE FROM state.mailbox WHERE (domain, local) NOT IN (SELECT domain, local FROM former.mailbox);",
-    // A node that was an mx for less than a day still has the hashes of before.
+    // A node that was an mx for less than a day still has its former hashes.
     `INSERT INTO state.mailbox SELECT domain, local, NULL, NULL, NULL, withheld, login FROM former.mailbox WHERE true
       ON CONFLICT (domain, local) DO UPDATE SET withheld = excluded.withheld, login = excluded.login,
         password = CASE WHEN excluded.login IS NULL THEN NULL ELSE mailbox.password END;`,
@@ -197,7 +197,7 @@ function ledgerFor(
 
 const SAME = "m.domain = i.domain AND m.local = i.local";
 
-/** Enters what is lost and whose sessions end, and counts. */
+/** Fills temp.lost and temp.ended, and counts. */
 async function compare({ db }: Replica, change: Change): Promise<Comparison> {
   const { header, ledger, known, limit } = change;
   const whole = header.kind === "snapshot";
@@ -210,7 +210,7 @@ async function compare({ db }: Replica, change: Change): Promise<Comparison> {
     : "(domain, local) IN (SELECT domain, local FROM temp.incoming WHERE removed = 0)";
   const statements = [
     "DELETE FROM temp.lost;\nDELETE FROM temp.ended;",
-    // In another history the numbers mean something else.
+    // In another history revisions mean something else.
     known ? "" : `UPDATE state.mailbox SET withheld = ${header.revision} WHERE withheld IS NOT NULL;`,
     `DELETE FROM state.gone WHERE NOT ${recent} OR ${goneBack};`,
     `DELETE FROM state.peak WHERE NOT ${recent};`,
@@ -245,7 +245,7 @@ DROP TABLE temp.back;`);
   return { loss, added, changed, addedDomains: domains, sample: await sampleOf(db) };
 }
 
-/** Some of what came, before it is there. */
+/** Some added keys, taken before they are applied. */
 async function sampleOf(db: Replica["db"]): Promise<Changes> {
   const users =
     await db.run(`SELECT i.local || '@' || i.domain FROM temp.incoming i LEFT JOIN state.mailbox m ON ${SAME}
@@ -291,7 +291,7 @@ async function carryOut(replica: Replica, change: Change, judged: Judged): Promi
   };
 }
 
-/** What came, where it differs from what is there. */
+/** Writes the answer's records that differ from the state. */
 function setRecords({ kind, revision }: Header): string[] {
   const gone =
     kind === "snapshot"
@@ -315,8 +315,8 @@ function setRecords({ kind, revision }: Header): string[] {
 }
 
 /**
- * A mailbox that somebody removed by name has no login from now on, whatever becomes of its address: one that a delta
- * removes, and one that a whole state of the same history and role no longer has, though it has the domain.
+ * Ends the login of mailboxes that were removed by name, even if their address is withheld: those that a delta removes, and
+ * those that a whole state of the same history and role lacks while it has their domain.
  */
 function markLost({ header: { kind, revision }, byName }: Change): string[] {
   const lost = "(domain, local) IN (SELECT domain, local FROM temp.lost)";
@@ -333,7 +333,7 @@ function markLost({ header: { kind, revision }, byName }: Change): string[] {
   ];
 }
 
-/** Which mailboxes go now. */
+/** The condition for mailboxes that go now. */
 function goingWhere({ anew, withhold }: Verdict, limit: number): string {
   if (!withhold) return "withheld IS NOT NULL";
   return anew ? `withheld <= ${limit}` : "false";
@@ -350,7 +350,7 @@ function removeLost({ anew, withhold }: Verdict, going: string, { ledger, limit 
   ];
 }
 
-/** @param served how many mailboxes were in service before, of those that count */
+/** @param served number of counted mailboxes that were in service before */
 function conclusion({ header, ledger, circumstances }: Change, withheld: number, served: number): string[] {
   const { role, history, revision, digest, cursor, counts } = header;
   const since = new Date(circumstances.now).toISOString();
@@ -383,7 +383,7 @@ function conclusion({ header, ledger, circumstances }: Change, withheld: number,
   ];
 }
 
-/** What is going to happen, in plain lines. */
+/** Prints the plan in plain lines. */
 async function describe({ db }: Replica, role: NodeRole, print: (line: string) => void): Promise<void> {
   const address = (table: string): string => `${table}.local || '@' || ${table}.domain`;
   await db.run(

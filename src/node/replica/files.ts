@@ -4,18 +4,18 @@ import type { NodeRole } from "../../sync/records.ts";
 import { ConfigurationError, systemCode } from "../faults.ts";
 import type { Machine } from "../machine.ts";
 
-/** The files of DIR that daemons read, and the one that only this program does. */
+/** The files in DIR: those that daemons read, and node.db, which only this program reads. */
 export const fileNames = {
-  /** A mail node's whole state; Dovecot asks it. */
+  /** A mail node's whole state, which Dovecot reads. */
   logins: "logins.db",
   /** An mx's whole state, without passwords. */
   node: "node.db",
-  /** What Postfix asks. */
+  /** The addresses, which Postfix reads. */
   addresses: "addresses.db",
   lock: ".lock",
 } as const;
 
-/** The group that may read a file besides root; a file without one is for root alone. */
+/** The group that may read a file; only root may read the others. */
 const groups: Readonly<Record<string, string | undefined>> = {
   [fileNames.logins]: "dovecot",
   [fileNames.addresses]: "postfix",
@@ -26,10 +26,10 @@ export function stateFile(role: NodeRole): string {
 }
 
 /**
- * Makes an empty file where there is none, and sets owner and mode before SQLite opens it: `-wal` and `-shm` get the same.
+ * Creates an empty file if there is none, and sets owner and mode before SQLite opens it: `-wal` and `-shm` get the same.
  *
- * @returns the number of its inode: another than before means that somebody has put another file in its place
- * @throws ConfigurationError when something else is there
+ * @returns its inode number, which changes if somebody replaces the file
+ * @throws ConfigurationError if it is not a regular file
  */
 export async function prepareFile(machine: Machine, folder: string, name: string): Promise<string> {
   const path = join(folder, name);
@@ -44,7 +44,7 @@ export async function prepareFile(machine: Machine, folder: string, name: string
     const group = groups[name];
     const gid = group === undefined ? undefined : await machine.group(group);
     const mode = gid === undefined ? 0o600 : 0o640;
-    // With its -wal and -shm, which SQLite has made with what the file had then.
+    // SQLite has created -wal and -shm with the file's former owner and mode.
     for (const one of [path, `${path}-wal`, `${path}-shm`]) await setAccess(one, gid ?? 0, mode);
   }
   return String(found.ino);
@@ -60,7 +60,7 @@ async function setAccess(path: string, gid: number, mode: number): Promise<void>
   }
 }
 
-/** The numbers of the inodes of a file and of its -wal; "" for one that is not there. */
+/** The inode numbers of a file and of its -wal; "" for a missing file. */
 export async function inodesOf(folder: string, name: string): Promise<{ file: string; wal: string }> {
   return { file: await inode(join(folder, name)), wal: await inode(join(folder, `${name}-wal`)) };
 }
@@ -74,7 +74,7 @@ async function inode(path: string): Promise<string> {
   }
 }
 
-/** Takes a damaged file out of the way. Daemons that have it open go on with it; others fail for now. */
+/** Renames a damaged file. Daemons that have it open go on with it; others fail for now. */
 export async function setAside(folder: string, name: string): Promise<void> {
   const path = join(folder, name);
   await rename(path, `${path}.damaged`);

@@ -6,20 +6,20 @@ import type { MailRecord, Removal } from "../../sync/records.ts";
 import type { Replica } from "./replica.ts";
 import { literal, type Sqlite } from "./sqlite.ts";
 
-/** Records that are handed to SQLite in one statement. */
+/** Records to insert in one statement. */
 const BATCH = 1000;
 
-/** A proved answer, whose records stand in the temporary tables. */
+/** A verified answer, with its records in the temporary tables. */
 export interface Incoming {
   header: Header;
 }
 
-/** Not the answer's last word: everything may be asked for in its place. */
+/** A refused delta: the node can ask for everything instead. */
 export class RefusedDelta extends RefusedAnswer {}
 
 /**
- * Takes an answer into the temporary tables, and proves it: each line, no key twice, each user's domain, counts and
- * digest. Nothing that a daemon reads is touched, and no more than a piece of the answer is held in memory.
+ * Reads an answer into the temporary tables, and verifies it: each line, no key twice, each user's domain, counts and
+ * digest. It changes nothing that a daemon reads, and holds only a piece of the answer in memory.
  *
  * @throws RefusedAnswer
  */
@@ -72,19 +72,19 @@ async function readInto(
         else if (isFirst) expectBase(replica, parser);
       }
     } finally {
-      // The journal of a whole state's records would fill the memory.
+      // A whole state's journal would fill the memory.
       if (!whole && parser.header?.kind === "snapshot") {
         await replica.db.run("PRAGMA temp.journal_mode = DELETE;");
         whole = true;
       }
-      // A record that stands there twice comes first, and is the reason for wrong counts.
+      // Report a duplicate record first: it also makes the counts wrong.
       if (parser.isRefused) await batch.finish();
       else if (batch.isFull) await batch.flush();
     }
   }
 }
 
-/** A delta must be of the state that is here; and a replayed older revision must not roll the node back. */
+/** Refuses a delta to another state, and a replayed older revision, which would roll the node back. */
 function expectBase({ meta }: Replica, parser: AnswerParser): void {
   const { kind, history, role, revision = 0 } = parser.header ?? {};
   const isBase = meta !== undefined && meta.history === history && meta.role === role;

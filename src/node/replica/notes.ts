@@ -2,48 +2,48 @@ import type { Ledger } from "./losses.ts";
 import type { Replica } from "./replica.ts";
 import { literal } from "./sqlite.ts";
 
-/** What came of the last poll, for `status`. */
+/** The outcome of the last poll, for `status`. */
 export interface LastPoll {
   /** RFC 3339. */
   at: string;
   exit_code: number;
-  /** The HTTP status of the server's answer about the maps; null when there was none. */
+  /** The HTTP status of the server's answer about the maps; null without one. */
   answer: number | null;
-  /** As in the report, when something was refused, withheld or failed. */
+  /** As in the report, if something was refused, withheld or failed. */
   reason: string | null;
-  /** How many the reason is about. */
+  /** The reason's number. */
   count: number | null;
-  /** What was logged about it: for people, and only on this machine. */
+  /** The log line about it, for people on this machine. */
   message: string | null;
-  /** Why Dovecot did not say whom it knows when it was last asked, as after each change; null where it did. */
+  /** Why Dovecot did not answer its last question, which follows each change; null if it did. */
   dovecot: string | null;
 }
 
-/** Keys to look up: what came and what went. */
+/** Added and removed keys to look up. */
 export interface Changes {
   domains: { added: string[]; removed: string[] };
   users: { added: string[]; removed: string[] };
 }
 
-/** What the node's program remembers in the state, as JSON. */
+/** The program's notes in the state, as JSON. */
 export interface Notes {
   ledger?: Ledger;
-  /** An operator's word at this node: removals of this history up to this revision may go. */
+  /** An operator's acceptance at this node of removals of this history up to this revision. */
   accepted?: { history: string; revision: number };
-  /** How often in a row the server answered with a history that this node has left. */
+  /** A left history with which the server answered, and how many times in a row. */
   returned?: { history: string; times: number };
-  /** What is to be looked up before the server is told that it is in service. */
+  /** Keys to look up before the server is told that they are in service. */
   unproved?: Changes;
   poll?: LastPoll;
-  /** When the server last took the report that this state is in service, and the public part of the key of then. */
+  /** When the server last received the report that this state is in service, and the public part of that time's key. */
   reported?: { at: string; key: string | null };
-  /** On an mx that still has the logins of when it had mailboxes: the counted hours of their last use and last check. */
+  /** On an mx that still has its former logins: the counted hours of their last use and last check. */
   former?: { used: number; asked: number };
 }
 
 type Changed = { [Name in keyof Notes]: Notes[Name] | undefined };
 
-/** They stand in the state; until there is one, beside the addresses. */
+/** The schema of the notes: the state, or the addresses while there is no state. */
 function schemaOf({ stateName }: Replica): string {
   return stateName === undefined ? "addresses" : "state";
 }
@@ -66,7 +66,7 @@ export async function writeNotes(replica: Replica, notes: Changed): Promise<void
   await replica.db.run(noteStatements(notes, schemaOf(replica)).join("\n"));
 }
 
-/** @returns what to look up: earlier keys first, unless they have become something else; undefined for nothing */
+/** @returns the keys to look up, earlier ones first unless they have changed since; undefined for none */
 export function mergeChanges(earlier: Changes | undefined, now: Changes): Changes | undefined {
   const merge = (old: Changes["users"] | undefined, fresh: Changes["users"]): Changes["users"] => {
     const join = (kept: readonly string[], added: readonly string[], other: readonly string[]): string[] => [
@@ -82,5 +82,5 @@ export function mergeChanges(earlier: Changes | undefined, now: Changes): Change
   return kinds.every((keys) => keys.length === 0) ? undefined : merged;
 }
 
-/** Earlier keys of a kind that are looked up again. */
+/** Earlier keys of a kind to look up again. */
 const KEPT = 5;

@@ -1,12 +1,12 @@
 const sameKey = "m.domain = a.domain AND m.local = a.local";
 
-/** The login that Postfix lets send: none where nobody can log in. */
+/** The login that Postfix allows to send: none if nobody can log in. */
 const login = "CASE WHEN m.password IS NULL THEN NULL ELSE m.login END";
 
 const noted = `UPDATE addresses.meta SET (ready, role, history, revision) =
   (SELECT ready, role, history, revision FROM state.meta);`;
 
-/** Makes what Postfix asks anew from the state, by two set differences; what is right stays untouched. */
+/** Makes Postfix's file equal to the state, by two set differences that leave right rows alone. */
 export const wholeProjection: readonly string[] = [
   "DELETE FROM addresses.domain WHERE key NOT IN (SELECT key FROM state.domain);",
   `INSERT INTO addresses.domain SELECT key, name FROM state.domain WHERE true
@@ -19,7 +19,7 @@ export const wholeProjection: readonly string[] = [
   noted,
 ];
 
-/** The same for the domains and mailboxes that are named in what came. */
+/** The same, only for the domains and mailboxes in the answer. */
 export const changedProjection: readonly string[] = [
   `DELETE FROM addresses.domain WHERE key IN
     (SELECT name FROM temp.incoming_domain UNION SELECT unicode FROM temp.incoming_domain);`,

@@ -14,35 +14,35 @@ import {
 } from "./schema.ts";
 import { Sqlite, SqliteError, sqliteCodes } from "./sqlite.ts";
 
-/** What the replica says of itself. */
+/** The replica's data about itself. */
 export interface Meta {
-  /** 1 while the daemons may believe it. */
+  /** 1 while the daemons may use it. */
   ready: 0 | 1;
   role: NodeRole | "";
   history: string;
   revision: number;
-  /** Of the server's state, without what is withheld. */
+  /** The digest of the server's state, without withheld mailboxes. */
   digest: string;
   cursor: string;
-  /** How many the server has. */
+  /** The server's numbers of domains and users. */
   domains: number;
   users: number;
-  /** When its last change was applied; RFC 3339. */
+  /** Time at which its last change was applied; RFC 3339. */
   since: string;
   mail_root: string;
 }
 
-/** The replica, open for writing. `state` and `addresses` are the names of its files in statements. */
+/** The replica, open for writing. SQL statements call its files `state` and `addresses`. */
 export interface Replica {
   folder: string;
   db: Sqlite;
-  /** The name of the file that is `state`; undefined on a node that has none yet. */
+  /** The name of the state's file; undefined on a node without one. */
   stateName: string | undefined;
-  /** As it is committed; undefined without a state. */
+  /** As committed; undefined without a state. */
   meta: Meta | undefined;
-  /** The inodes that are open: others under these names are not what the daemons read. */
+  /** The inodes of the open files by name. If a name now has another inode, somebody has replaced the file. */
   inodes: Map<string, string>;
-  /** Why the daemons must open their files anew; "" where they need not. */
+  /** The file because of which the daemons must reopen theirs; "" if they need not. */
   replaced: string;
 }
 
@@ -56,8 +56,8 @@ export interface Place {
 }
 
 /**
- * Opens the replica, makes what is missing, and finds out whether the daemons may believe it: a file that was put in the
- * place of another, or that is older than the other one, is not believed before the server has answered.
+ * Opens the replica, creates missing files, and decides whether the daemons may use it: not before the server has answered,
+ * if somebody has replaced a file, or one is older than the other.
  *
  * @throws SqliteError, ConfigurationError
  */
@@ -72,7 +72,7 @@ export async function openReplica(place: Place): Promise<Replica> {
   return await open(place);
 }
 
-/** Takes what SQLite finds damaged out of the way. The daemons' answers fail until it is made anew. */
+/** Renames files that SQLite finds damaged. The daemons' look-ups fail until they are made again. */
 export async function setDamagedAside(place: Place): Promise<void> {
   for (const name of databases) {
     if (!(await isDamaged(place, name))) continue;
@@ -115,19 +115,19 @@ async function allInodes(folder: string): Promise<Map<string, string>> {
   return found;
 }
 
-/** Closes the replica; its -wal and -shm stay, for the daemons. */
+/** Closes the replica. Its -wal and -shm stay for the daemons. */
 export async function closeReplica({ db }: Replica): Promise<void> {
   await db.close();
 }
 
-/** True while the files under the replica's names are the ones that are open. */
+/** True while nobody has replaced the open files. */
 export async function isInPlace({ folder, inodes, db }: Replica): Promise<boolean> {
   if (db.over) return false;
   const found = await allInodes(folder);
   return [...inodes].every(([name, inode]) => found.get(name) === inode);
 }
 
-/** Makes `name` the state: the file of another role, or the first one. It is to be attached before the addresses. */
+/** Makes `name` the state: another role's file, or the first one. Attach it before the addresses. */
 export async function attachState(place: Place, replica: Replica, name: string): Promise<void> {
   await attachFile(place, replica, "state", name);
   await makeSchema(replica.db, "state", { name, id: stateId, statements: stateSchema });
@@ -135,7 +135,7 @@ export async function attachState(place: Place, replica: Replica, name: string):
   replica.meta = await readMeta(replica.db);
 }
 
-/** SQLite commits files in the order in which they were attached: the state first, and then what Postfix asks. */
+/** Attaches Postfix's file, after the state: SQLite commits files in the order in which they were attached. */
 export async function attachAddresses(place: Place, replica: Replica): Promise<void> {
   await attachFile(place, replica, "addresses", fileNames.addresses);
   const { addresses: name } = fileNames;
@@ -153,7 +153,7 @@ async function attachFile(
   await attach(db, schema, `${folder}/${name}`);
 }
 
-/** Notes the inode of each -wal, once it is there. */
+/** Notes the inode of each -wal, once it exists. */
 export async function noteLogs({ folder, inodes }: Replica): Promise<void> {
   for (const name of databases) {
     const log = `${name}-wal`;
@@ -167,12 +167,12 @@ export async function readMeta(db: Sqlite): Promise<Meta | undefined> {
     FROM state.meta;`);
 }
 
-/** A file as ATTACH takes it. */
+/** A file's URI for ATTACH. */
 function uri(path: string, mode: "rw" | "ro"): string {
   return `'file:${encodeURI(path).replaceAll("'", "''").replaceAll("?", "%3f").replaceAll("#", "%23")}?mode=${mode}'`;
 }
 
-/** Opens a file under a schema's name for reading alone. */
+/** Opens a file under a schema's name, only for reading. */
 export async function attachToRead(db: Sqlite, schema: string, path: string): Promise<void> {
   await db.run(`ATTACH ${uri(path, "ro")} AS ${schema};\nSELECT count(*) FROM ${schema}.sqlite_schema;`);
 }
@@ -187,7 +187,7 @@ PRAGMA ${schema}.journal_size_limit = 16777216;
 PRAGMA ${schema}.cache_size = -16000;`);
 }
 
-/** @throws ConfigurationError when the file is another program's, or of a later version of this one */
+/** @throws ConfigurationError if the file belongs to another program, or to another version of this one */
 async function makeSchema(
   db: Sqlite,
   schema: string,
@@ -208,7 +208,7 @@ async function makeSchema(
     );
 }
 
-/** The file that holds the state, as the addresses say it; or the one that is there, where these are lost. */
+/** The state's file, by the role in the addresses; if these are lost, the file that exists. */
 export async function currentState(
   { folder }: Pick<Place, "folder">,
   db: Sqlite,
@@ -227,7 +227,7 @@ export async function currentState(
 }
 
 /**
- * Notes what is amiss: replaced files are believed once the server has answered, a projection is made anew.
+ * Handles files that do not fit: replaced ones are not ready until the server has answered; a wrong projection is made again.
  *
  * @param found the inodes before the files were opened
  */
@@ -239,7 +239,7 @@ async function judge(replica: Replica, found: ReadonlyMap<string, string>): Prom
       "SELECT json_array(s.inode, a.inode, a.revision, a.history, a.ready) FROM state.meta s, addresses.meta a;",
     )) ?? [];
   const older = history === meta.history && revision > meta.revision;
-  // It outlives this program (persist_wal): where it was removed, so was what stood in it alone.
+  // The -wal outlives this program (persist_wal). If somebody has removed it, its changes are lost.
   const unlogged = meta.ready === 1 && found.get(`${stateName}-wal`) === "";
   if (noted !== inodes.get(stateName) || older || unlogged) {
     replica.replaced = stateName;
@@ -254,7 +254,7 @@ async function judge(replica: Replica, found: ReadonlyMap<string, string>): Prom
   if (meta.ready === 1 && (apart || other || cut)) await db.run(transaction(wholeProjection));
 }
 
-/** Notes that the daemons were told to open the files that are there now. */
+/** Notes that the daemons have been told to open the present files. */
 export async function noteInodes(replica: Replica): Promise<void> {
   const { db, inodes, stateName } = replica;
   if (stateName !== undefined) await db.run(`UPDATE state.meta SET inode = '${inodes.get(stateName)}';`);

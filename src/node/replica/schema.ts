@@ -1,14 +1,14 @@
-/** Raised with each change of the tables or views. */
+/** Raise it with each change of the tables or views. */
 export const SCHEMA_VERSION = 1;
 
-/** "M25M" and "M25A": a file with another id is none of ours. */
+/** "M25M" and "M25A": a file with another id belongs to another program. */
 export const stateId = 0x4d32354d;
 export const addressesId = 0x4d323541;
 
 /**
- * Fails ("integer overflow") unless the file holds a whole state: a daemon then answers with a temporary failure in place
- * of "unknown". It is the first branch of each view, so that it comes before any row; and it stands in the columns that are
- * compared as well as in the WHERE, because SQLite may test either first, and nothing after that is false.
+ * Fails ("integer overflow") unless the file holds a whole state: a daemon then answers with a temporary failure instead of
+ * "unknown". It is the first branch of each view, so that it comes before any row. It is in the compared columns and in the
+ * WHERE, because SQLite may test either first, and skips the rest once a test is false.
  */
 const GUARD = "CASE (SELECT ready FROM meta) WHEN 1 THEN NULL ELSE abs(-9223372036854775807 - 1) END";
 
@@ -17,7 +17,7 @@ function view(name: string, columns: readonly string[], select: string): string 
   return `CREATE VIEW SCHEMA.${name} AS SELECT ${guards} WHERE ${GUARD} = 1 UNION ALL ${select};`;
 }
 
-/** What the node's program remembers between polls, as JSON; see notes.ts. */
+/** The program's notes between polls, as JSON; see notes.ts. */
 const noteTable =
   "CREATE TABLE SCHEMA.note(name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;";
 
@@ -63,7 +63,7 @@ export const stateSchema: readonly string[] = [
   view("dovecot_mailbox", ["user"], "SELECT local || '@' || domain FROM mailbox WHERE id IS NOT NULL"),
 ];
 
-/** What Postfix asks: a projection of the state, without passwords, that can be made anew from it. */
+/** The file that Postfix reads: a projection of the state without passwords, which can be made from it again. */
 export const addressesSchema: readonly string[] = [
   `CREATE TABLE SCHEMA.meta(one INTEGER PRIMARY KEY CHECK (one = 1), ready INTEGER NOT NULL DEFAULT 0,
     role TEXT NOT NULL DEFAULT '', history TEXT NOT NULL DEFAULT '', revision INTEGER NOT NULL DEFAULT 0,
@@ -79,7 +79,7 @@ export const addressesSchema: readonly string[] = [
     ["local", "domain", "value"],
     "SELECT a.local, d.key, 'OK' FROM domain d JOIN address a ON a.domain = d.name",
   ),
-  // The U-label form of a domain, which Postfix rewrites to the one that is kept.
+  // A domain's U-label form, which Postfix rewrites to the stored form.
   view("postfix_name", ["key", "name"], "SELECT key, name FROM domain WHERE key <> name"),
   view(
     "postfix_sender",
@@ -89,7 +89,7 @@ export const addressesSchema: readonly string[] = [
   ),
 ];
 
-/** What came, and what it does to mailboxes; of this connection alone, and gone with it. */
+/** The answer's records, and their effect on mailboxes. These tables belong to one connection and end with it. */
 export const incomingTables = `
 CREATE TEMP TABLE incoming_domain(name TEXT PRIMARY KEY, unicode TEXT, removed INTEGER, line INTEGER) WITHOUT ROWID;
 CREATE TEMP TABLE incoming(domain TEXT, local TEXT, password TEXT, quota_mb INTEGER, id TEXT, removed INTEGER,
@@ -97,7 +97,7 @@ CREATE TEMP TABLE incoming(domain TEXT, local TEXT, password TEXT, quota_mb INTE
 CREATE TEMP TABLE lost(domain TEXT, local TEXT, PRIMARY KEY (domain, local)) WITHOUT ROWID;
 CREATE TEMP TABLE ended(domain TEXT, local TEXT, PRIMARY KEY (domain, local)) WITHOUT ROWID;`;
 
-/** The statements that make an empty file ours, in one transaction. */
+/** The statements that create the tables in an empty file, in one transaction. */
 export function creation(schema: string, id: number, statements: readonly string[]): string {
   return [
     "BEGIN IMMEDIATE;",

@@ -1,7 +1,7 @@
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 
-/** SQLite's primary result codes, as they stand at the end of what its program says. */
+/** SQLite's primary result codes, which end the program's error messages. */
 export const sqliteCodes = {
   busy: 5,
   readOnly: 8,
@@ -12,10 +12,10 @@ export const sqliteCodes = {
   notADatabase: 26,
 } as const;
 
-/** The sqlite3 program has ended; a transaction that was open is rolled back. */
+/** The sqlite3 program has ended, which rolls an open transaction back. */
 export class SqliteError extends Error {
   override readonly name = "SqliteError";
-  /** SQLite's result code; undefined when the program was killed or could not be started. */
+  /** SQLite's result code; undefined if the program was killed or could not be started. */
   readonly result: number | undefined;
 
   constructor(message: string) {
@@ -26,21 +26,21 @@ export class SqliteError extends Error {
   }
 }
 
-/** Rows of one statement that are handed on at a time. */
+/** Receives some rows of a statement at a time. */
 export type Rows = (lines: string[]) => void;
 
 export interface SqliteOptions {
   /** The sqlite3 program. */
   command: string;
-  /** Where SQLite puts what does not fit into memory; its files there have no names. */
+  /** Folder for SQLite's temporary files, which have no names. */
   folder: string;
-  /** A descriptor that the child inherits: the lock stays taken while an orphan still works. */
+  /** A descriptor that the child inherits, so that the lock lasts while an orphan still works. */
   lock?: number | undefined;
 }
 
 /**
- * The sqlite3 program, held open: Debian 12 and 13 have a Node without SQLite. Statements go in as text, JSON comes out,
- * one value a line. One call at a time.
+ * The sqlite3 program, kept running, because Node in Debian 12 and 13 has no SQLite. It takes statements as text and prints
+ * JSON, one value a line. Make one call at a time.
  */
 export class Sqlite {
   readonly #child: ChildProcessWithoutNullStreams;
@@ -52,8 +52,8 @@ export class Sqlite {
   #wake: () => void = () => undefined;
 
   constructor({ command, folder, lock }: SqliteOptions) {
-    // -bail: after an error nothing more is read, so a COMMIT that follows it is not carried out. -init and HOME: nobody's
-    // ~/.sqliterc. -batch: no prompt.
+    // -bail: after an error it reads nothing more, so a later COMMIT does not run. -init and HOME: no ~/.sqliterc.
+    // -batch: no prompt.
     const child = spawn(command, ["-batch", "-bail", "-init", "/dev/null", ":memory:"], {
       env: { PATH: process.env.PATH, HOME: "/nonexistent", LC_ALL: "C", SQLITE_TMPDIR: folder },
       stdio: ["pipe", "pipe", "pipe", ...(lock === undefined ? [] : [lock])],
@@ -86,7 +86,7 @@ export class Sqlite {
     return this.#child.pid;
   }
 
-  /** True once the program has ended: nothing can be asked of it any more. */
+  /** True once the program has ended: it can run nothing more. */
   get over(): boolean {
     return this.#over;
   }
@@ -94,7 +94,7 @@ export class Sqlite {
   /**
    * Runs statements to their end.
    *
-   * @param rows gets the lines that they print; without it these are returned
+   * @param rows receives the printed lines; without it they are returned
    * @throws SqliteError
    */
   async run(statements: string, rows?: Rows): Promise<string[]> {
@@ -102,7 +102,7 @@ export class Sqlite {
     const printed: string[] = [];
     let reached = false;
     this.#take = (lines) => {
-      // That the last statement was reached is the proof that none before it has failed.
+      // The nonce proves that no statement before it has failed.
       if (lines.at(-1) === nonce) {
         reached = true;
         lines.pop();
@@ -118,7 +118,7 @@ export class Sqlite {
     throw new SqliteError(firstLine(this.#said));
   }
 
-  /** The value, or the row as an array, that the statements print last; undefined where they print none. */
+  /** The last printed value, or row as an array; undefined if the statements print none. */
   async value<T>(statements: string): Promise<T | undefined> {
     const line = (await this.run(statements)).at(-1);
     return line === undefined ? undefined : (JSON.parse(line) as T);
@@ -144,12 +144,12 @@ export class Sqlite {
   }
 }
 
-/** A JSON text as an SQL literal: always one line, and nothing but ' to double. */
+/** A value's JSON as an SQL literal: it is always one line, and only ' must be doubled. */
 export function literal(value: unknown): string {
   return `'${JSON.stringify(value).replaceAll("'", "''")}'`;
 }
 
-/** What follows the first line may show the statement, with what it holds. */
+/** Keeps the first line only: later ones may show the statement with its values. */
 function firstLine(said: string): string {
   const line = said.split("\n", 1)[0]?.replace(/^(?:Parse|Runtime) error near line \d+: /, "") ?? "";
   return line === "" ? "the sqlite3 program has ended" : line;

@@ -4,17 +4,17 @@ import { createBrotliDecompress, createGunzip } from "node:zlib";
 import { RefusedAnswer } from "../../sync/reader.ts";
 import { systemCode } from "../faults.ts";
 
-/** Longer than any record can be: an address of 254, a hash of 71, and what stands around them. */
+/** Longer than any record: an address has at most 254 characters, a hash a few hundred. */
 const MAX_LINE = 4096;
-/** Our own maps unpack to 90 times their size at most (a million long domains): more is made to fill the memory. */
+/** Our own maps unpack to at most 90 times their size (a million long domains): a higher ratio is an attack on memory. */
 const MOST_RATIO = 100;
-/** So many bytes are taken whatever they came in. */
+/** Bytes to accept at any ratio. */
 const FREE = 1 << 20;
 
 /**
- * The lines of an answer with maps, some at a time as they come.
+ * The lines of an answer with maps, some at a time as they arrive.
  *
- * @throws RefusedAnswer, and what the connection throws
+ * @throws RefusedAnswer, and the connection's errors
  */
 export async function* linesOf(response: IncomingMessage, maxBytes: number): AsyncGenerator<string[]> {
   const type = response.headers["content-type"]?.split(";")[0]?.trim().toLowerCase();
@@ -37,7 +37,7 @@ export async function* linesOf(response: IncomingMessage, maxBytes: number): Asy
     throw refusalOf(error, count + 1) ?? error;
   }
   if (rest === "") return;
-  // The end line is complete without its line end; whatever else comes last is not the end.
+  // The end line may lack its line feed; any other unfinished line means that the answer was cut short.
   if (count > 0 && !/^\{"end":\d+\}$/.test(rest)) throw new RefusedAnswer("cut_short", count + 1);
   yield [rest];
 }
@@ -53,7 +53,7 @@ function refusalOf(error: unknown, line: number): RefusedAnswer | undefined {
   return undefined;
 }
 
-/** @throws RefusedAnswer too_large, at `line()`, once there is far more than came */
+/** @throws RefusedAnswer too_large, at `line()`, if it unpacks to far more than arrived */
 async function* unpacked(response: IncomingMessage, line: () => number): AsyncGenerator<Buffer> {
   let received = 0;
   let given = 0;
@@ -67,7 +67,7 @@ async function* unpacked(response: IncomingMessage, line: () => number): AsyncGe
   }
 }
 
-/** @param count is told of each piece that came, in bytes */
+/** @param count receives the size of each arriving piece, in bytes */
 function decoded(response: IncomingMessage, count: (bytes: number) => void): Readable {
   const encoding = response.headers["content-encoding"]?.trim().toLowerCase() ?? "identity";
   const counted = new Transform({

@@ -8,7 +8,7 @@ import { linesOf } from "./answer.ts";
 import { type ConnectionOptions, defaultLimits, openConnection } from "./connection.ts";
 import { isKey, keyId } from "./key-file.ts";
 
-/** Where a node stands to the server. */
+/** The state that a node has. */
 export interface Position {
   /** The ETag of the state. */
   tag: string;
@@ -16,31 +16,31 @@ export interface Position {
 }
 
 export interface Question {
-  /** What the node has; without it, everything is asked for. */
+  /** The node's state; undefined to ask for everything. */
   position?: Position | undefined;
-  /** For how many seconds the server may keep an answer that would bring no news. */
+  /** Seconds that the server may wait with an answer without news. */
   wait?: number | undefined;
 }
 
-/** What an answer says besides its maps. */
+/** An answer's content besides its maps. */
 export interface Word {
-  /** An operator's word that removals may go: acceptance.ts. */
+  /** An operator's acceptance of removals: acceptance.ts. */
   accepted: string | undefined;
-  /** True when that is another than the last answer's: a waiting node is told of it at once, though nothing else is new. */
+  /** True if it differs from the last answer's. A waiting node gets it at once, even without other news. */
   acceptedAnew: boolean;
 }
 
 export interface MapsAnswer<T> extends Word {
-  /** What was made of the maps; undefined when the server has nothing newer. */
+  /** The result of `take`; undefined if the server has nothing newer. */
   taken: T | undefined;
 }
 
-/** Talks to the server; keeps its connection between polls. */
+/** The client of the sync protocol. It keeps its connection between polls. */
 export interface Client {
   /**
-   * Asks for the maps, and hands their lines to `take` as they come.
+   * Asks for the maps, and passes their lines to `take` as they arrive.
    *
-   * @throws RefusedAnswer, WrongAnswer, NotAccepted, TemporaryFailure, and what `take` throws
+   * @throws RefusedAnswer, WrongAnswer, NotAccepted, TemporaryFailure, and errors of `take`
    */
   fetchMaps<T>(
     key: string,
@@ -50,14 +50,14 @@ export interface Client {
   /** @throws like fetchMaps */
   sendReport(key: string, report: Report): Promise<void>;
   /**
-   * Asks for a fresh key. The one that asks stays valid until the fresh one is used, for a day at most.
+   * Asks for a new key. The present key stays valid until the new one is used, for a day at most.
    *
    * @throws like fetchMaps
    */
   exchangeKey(key: string): Promise<string>;
-  /** Uses `key` once; the maps that come are not read. @throws like fetchMaps */
+  /** Uses `key` once, and ignores the maps. @throws like fetchMaps */
   proveKey(key: string): Promise<void>;
-  /** The HTTP status of the last answer about the maps; undefined while there was none since it was asked for. */
+  /** The HTTP status of the last answer about the maps; undefined until it arrives. */
   readonly lastStatus: number | undefined;
   close(): void;
 }
@@ -147,7 +147,7 @@ function expectStatus(response: IncomingMessage, wanted: readonly number[]): voi
   }
   if (status === 403) throw new NotAccepted("the server does not accept the key from this address (403)");
   const after = retryAfter(response);
-  // Said by a proxy, or by a server that stops: there may soon be another.
+  // A proxy, or a server that stops, sends these: another server may answer soon.
   if (status >= 502 && status <= 504) throw new Unreachable(`the server answered ${status}`, after);
   if (status === 408 || status === 425 || status === 429 || status >= 500) {
     throw new TemporaryFailure(`the server answered ${status}`, after);
@@ -160,7 +160,7 @@ function expectStatus(response: IncomingMessage, wanted: readonly number[]): voi
   throw new WrongAnswer(`the server answered ${status}: is --server right?`);
 }
 
-/** RFC 9110 10.2.3, seconds or a date; in milliseconds. */
+/** The Retry-After header (RFC 9110 10.2.3), seconds or a date, in milliseconds. */
 function retryAfter(response: IncomingMessage): number | undefined {
   const value = response.headers["retry-after"];
   if (value === undefined) return undefined;
@@ -168,7 +168,7 @@ function retryAfter(response: IncomingMessage): number | undefined {
   return Number.isFinite(wait) && wait > 0 ? wait : undefined;
 }
 
-/** True when the answer names another key than the one that asked. A server of another make may name none. */
+/** True if the answer names another key than the request's. Other server programs may name none. */
 function isForAnother({ headers }: IncomingMessage, key: string): boolean {
   const id = headers[KEY_HEADER];
   return id !== undefined && id !== keyId(key);
@@ -193,13 +193,13 @@ async function readAway(response: IncomingMessage): Promise<string> {
   return Buffer.concat(pieces).toString();
 }
 
-/** @throws WrongAnswer, which holds nothing of the answer */
+/** @throws WrongAnswer, which repeats nothing of the answer */
 function readFreshKey(text: string, old: string): string {
   let fresh: unknown;
   try {
     fresh = (JSON.parse(text) as { sync_key?: unknown } | null)?.sync_key;
   } catch {
-    // As with any other answer that has none.
+    // Treated below like any other answer without a key.
   }
   if (typeof fresh === "string" && isKey(fresh) && fresh !== old) return fresh;
   throw new WrongAnswer("the server's answer holds no fresh key: is --server right?");

@@ -15,15 +15,15 @@ import {
   WrongAnswer,
 } from "../faults.ts";
 
-/** How long and how much the program puts up with. Times in milliseconds. */
+/** Limits of a connection. Times in milliseconds. */
 export interface Limits {
-  /** Until there is a connection, TLS included. */
+  /** Time to connect, TLS included. */
   connect: number;
-  /** Without a byte in either direction. */
+  /** Time without a byte in either direction. */
   idle: number;
-  /** For one request with its whole answer. */
+  /** Time for one request with its whole answer. */
   total: number;
-  /** Of one answer, uncompressed. */
+  /** Size of an answer, uncompressed. */
   bytes: number;
 }
 
@@ -31,11 +31,11 @@ export const defaultLimits: Limits = { connect: 15_000, idle: 30_000, total: 600
 
 export interface ConnectionOptions {
   server: URL;
-  /** PEM: trust these authorities and no others. */
+  /** PEM of the only authorities to trust. */
   ca?: string | undefined;
   version: string;
   limits?: Partial<Limits> | undefined;
-  /** Aborted when the program is told to stop. */
+  /** Aborted when the program must stop. */
   signal?: AbortSignal | undefined;
 }
 
@@ -45,23 +45,23 @@ export interface Request {
   path: string;
   headers: Record<string, string>;
   body?: string;
-  /** For how long the server may keep its answer, in milliseconds. */
+  /** Time that the server may wait with its answer, in milliseconds. */
   wait?: number;
 }
 
 /** One connection to the server, kept between requests. */
 export interface Connection {
   /**
-   * Sends one request and gives `read` its answer; ends all of it when a limit is passed.
+   * Sends one request and passes its answer to `read`. Ends both if a limit is passed.
    *
-   * @throws what `read` throws; Unreachable, TemporaryFailure, WrongAnswer (not HTTP), ConfigurationError (a
+   * @throws errors of `read`; Unreachable, TemporaryFailure, WrongAnswer (not HTTP), ConfigurationError (a
    * certificate that is not trusted)
    */
   exchange<T>(request: Request, read: (response: IncomingMessage) => Promise<T>): Promise<T>;
   close(): void;
 }
 
-/** A kept connection that was closed at the other end is noticed within that time of its next use, in milliseconds. */
+/** Time within which the next use of a kept connection shows that the other end has closed it, in milliseconds. */
 const AT_ONCE = 1000;
 
 export function openConnection({
@@ -107,7 +107,7 @@ export function openConnection({
       if (wait > 0) request.setTimeout(limits.idle);
       return await read(response);
     } catch (error) {
-      // A kept connection may have been closed at the other end in the very moment of its use.
+      // The other end may close a kept connection just as it is used.
       const stale = request.reusedSocket && performance.now() - begun < AT_ONCE;
       if (mayRetry && passed === undefined && stale && systemCode(error) === "ECONNRESET") {
         return await exchange({ method, path, headers, body, wait }, read, false);
@@ -116,7 +116,7 @@ export function openConnection({
     } finally {
       clearTimeout(total);
       signal?.removeEventListener("abort", onAbort);
-      // An answer that was not read to its end would keep the one connection busy.
+      // An answer that is not read to its end would keep the only connection busy.
       if (response?.readableEnded !== true) request.destroy();
     }
   }
@@ -143,7 +143,7 @@ function answerOf(
     });
     request.once("response", (response) => {
       settled();
-      // Whoever reads it is told; where nobody does, it must not end the program.
+      // The reader gets the error too. Without a reader it must not end the program.
       response.on("error", () => undefined);
       resolve(response);
     });
@@ -159,7 +159,7 @@ function answerOf(
   });
 }
 
-/** What OpenSSL and Node call a certificate whose issuer is not among the trusted ones. */
+/** OpenSSL's and Node's codes for a certificate of an issuer that is not trusted. */
 const UNKNOWN_ISSUER: ReadonlySet<string | undefined> = new Set([
   "DEPTH_ZERO_SELF_SIGNED_CERT",
   "SELF_SIGNED_CERT_IN_CHAIN",
@@ -169,7 +169,7 @@ const UNKNOWN_ISSUER: ReadonlySet<string | undefined> = new Set([
 ]);
 
 /**
- * Faults of the network are temporary; an answer that is not HTTP is a wrong answer; whom to trust, a person says.
+ * Sorts errors: network errors are temporary, an answer that is not HTTP is wrong, and trust is a person's decision.
  */
 function asFault(error: unknown): unknown {
   const own = [RefusedAnswer, WrongAnswer, NotAccepted, TemporaryFailure];

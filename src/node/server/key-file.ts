@@ -6,7 +6,7 @@ import type { Machine } from "../machine.ts";
 /**
  * The sync key: the file's one line.
  *
- * @throws ConfigurationError when there is none; its message never holds any of the file
+ * @throws ConfigurationError if there is no key; its message repeats nothing of the file
  */
 export async function readKey(machine: Machine, path: string): Promise<string> {
   const missing =
@@ -22,17 +22,17 @@ export async function readKey(machine: Machine, path: string): Promise<string> {
   return key;
 }
 
-/** What fits into a header, and looks like a key rather than like a file of something else. */
+/** True for a text that fits into a header, and looks like a key and not like another file. */
 export function isKey(text: string): boolean {
   return /^[\x21-\x7e]{16,512}$/.test(text);
 }
 
-/** The public part of a key, by which the server names it; undefined of a server of another make. */
+/** The public part of a key, by which the server names it; undefined for keys of other server programs. */
 export function keyId(key: string): string | undefined {
   return /^m25[a-z]+_([0-9a-f]{16})_/.exec(key)?.[1];
 }
 
-/** The authorities to trust, as PEM; undefined where the usual ones are meant. @throws ConfigurationError */
+/** The authorities to trust, as PEM; undefined for the system's. @throws ConfigurationError */
 export async function readAuthorities(path: string | undefined): Promise<string | undefined> {
   if (path === undefined) return undefined;
   const pem = await readConfigured("the --ca file", path);

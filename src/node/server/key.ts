@@ -7,16 +7,16 @@ import type { Machine } from "../machine.ts";
 import { type Client, openClient } from "./client.ts";
 import { isKey, readAuthorities, readKey } from "./key-file.ts";
 
-/** What the key file shall be like before it takes its place. */
+/** Mode and owner of the new key file. */
 interface Ownership {
   mode: number;
-  /** undefined: as the process's own. */
+  /** undefined for the process's own. */
   owner?: { uid: number; gid: number };
 }
 
 const PRIVATE: Ownership = { mode: 0o600 };
 
-/** What a caller puts in the place of this machine. */
+/** Dependencies, which tests replace. */
 export interface KeyDependencies {
   machine: Machine;
   version: string;
@@ -26,12 +26,12 @@ export interface KeyDependencies {
 const STARTED = "the fresh key is in its place, and the old one ends when the next poll uses it";
 
 /**
- * Exchanges the key that add_node gave, read from standard input, for one that only the key file ever holds.
+ * Exchanges the key from add_node, read from standard input, for one that only the key file holds.
  *
- * Wherever it stops there is a way on: until the fresh key is used the pasted one is valid, for a day at most,
- * and join can be run again; once the key file is written, the next poll is that use.
+ * It may stop anywhere. Until the new key is used, the pasted one stays valid, for a day at most, and join can be
+ * run again. Once the key file is written, the next poll uses the new key.
  *
- * @throws UsageError, ConfigurationError (a key file is there already), NotAccepted, TemporaryFailure, WrongAnswer
+ * @throws UsageError, ConfigurationError (the key file exists already), NotAccepted, TemporaryFailure, WrongAnswer
  */
 export async function joinServer(
   config: KeyConfig,
@@ -66,7 +66,7 @@ export async function joinServer(
 }
 
 /**
- * Exchanges the key in the key file for a fresh one. At each moment the file holds a key that is valid.
+ * Exchanges the key in the key file for a new one. At each moment the file holds a valid key.
  *
  * @throws ConfigurationError, NotAccepted, TemporaryFailure, WrongAnswer
  */
@@ -95,7 +95,7 @@ export async function rotateKey(
   machine.print(`rotated: ${keyFile} holds a fresh key, and the one before has ended\n`);
 }
 
-/** A key that is exchanged, and the file that the fresh one goes into. */
+/** A key to exchange, and the file for the new one. */
 interface Exchange {
   key: string;
   keyFile: string;
@@ -115,7 +115,7 @@ async function exchange(
     await client.proveKey(fresh);
   } catch (error) {
     if (error instanceof NotAccepted) {
-      // It was not used, so the old one has not ended: another server answered, or a copy was put back.
+      // The new key was not used, so the old one has not ended: another server answered, or an older copy was put back.
       await undo();
       log(`the server does not take the key that it has just given: ${keyFile} is as it was`);
     } else {
@@ -125,7 +125,7 @@ async function exchange(
   }
 }
 
-/** On the disk when it returns, at once: the file holds the old key or the new one. */
+/** Writes the file atomically and durably: it holds either the old key or the new one. */
 async function write(keyFile: string, key: string, { mode, owner }: Ownership): Promise<void> {
   const staged = `${keyFile}.new`;
   await rm(staged, { force: true });
@@ -152,7 +152,7 @@ async function write(keyFile: string, key: string, { mode, owner }: Ownership): 
   }
 }
 
-/** Who polls with the file must be able to read the next one, too; nobody beyond its group ever. */
+/** Keeps owner and group, so that the polling user can read the new file; others never can. */
 function ownershipLike({ root }: Machine, found: Stats): Ownership {
   const mode = 0o600 | (found.mode & 0o040);
   return root ? { mode, owner: { uid: found.uid, gid: found.gid } } : { mode };
@@ -177,7 +177,7 @@ async function makeKeyFolder(keyFile: string): Promise<void> {
   }
 }
 
-/** Not mkdir's own `recursive`: in a place where nothing can be made, such as /proc, that of Node 20 never ends. */
+/** Replaces mkdir's `recursive`, which in Node 20 never ends where nothing can be created, as in /proc. */
 export async function makeFolder(path: string, mode: number): Promise<void> {
   try {
     await mkdir(path);

@@ -7,21 +7,21 @@ import type { Notes } from "../replica/notes.ts";
 import type { Meta } from "../replica/replica.ts";
 import { keyId } from "./key-file.ts";
 
-/** A report of success is repeated after that time: a server that was put back from a copy has forgotten it. */
+/** Time after which a report of success is repeated, because a restored server has forgotten it. */
 const REPORT_AGAIN = 3_600_000;
 
-/** How a poll ended, for the server. */
+/** A poll's outcome, for the server. */
 export type Outcome =
   | { status: "applied" }
   | { status: "withheld" | "refused" | "failed"; reason: ReportReason; count?: number | undefined };
 
-/** Of a poll that came to its end. */
+/** The outcome of a complete poll. */
 export function outcomeOf(withheld: number): Outcome {
   if (withheld === 0) return { status: "applied" };
   return { status: "withheld", reason: "removals_withheld", count: withheld };
 }
 
-/** In the words of a report. */
+/** The outcome of a refused answer. */
 export function refusedBecause(refusal: RefusedAnswer | WrongAnswer): Outcome {
   if (refusal instanceof WrongAnswer) return { status: "refused", reason: "not_maps" };
   const { reason, line } = refusal;
@@ -30,9 +30,9 @@ export function refusedBecause(refusal: RefusedAnswer | WrongAnswer): Outcome {
 }
 
 /**
- * What the server is told: the state in service, and why the last attempt at another came to nothing.
+ * The report to the server: the state in service, and why the last attempt at a new one failed.
  *
- * @param withheld what is in service besides what the server has
+ * @param withheld records in service that the server no longer has
  */
 export function buildReport(
   meta: Meta | undefined,
@@ -56,7 +56,7 @@ export function buildReport(
   };
 }
 
-/** True when the server may not know what is in service: a node that was added anew has told it nothing. */
+/** True if the server may not know the state in service, as after the node was added again. */
 export function reportIsDue({ reported }: Notes, key: string, now: number): boolean {
   if (reported === undefined || reported.key !== (keyId(key) ?? null)) return true;
   const age = now - Date.parse(reported.at);
