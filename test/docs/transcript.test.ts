@@ -35,7 +35,7 @@ const typed = [
 ];
 
 describe.skipIf(!mailDaemons().available)("README's transcript", () => {
-  test("is what the server answers, and the mail is in the mailbox", async () => {
+  test("matches the server's answers, and the mail is in the mailbox", async () => {
     const folder = temporaryFolder();
     const database = join(folder, "server", "m25-mail.db");
     mkdirSync(dirname(database));

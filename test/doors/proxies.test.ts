@@ -85,7 +85,7 @@ describe.each(Object.keys(proxies) as ProxyKind[])("behind %s with the configura
     expect(body).toBe((await http(`${server.url}/sync/v1/maps`, { headers })).body);
   });
 
-  proxied("what the server has said so far is passed on before it says the rest", async () => {
+  proxied("the first part of an answer is passed on before the server sends the rest", async () => {
     let sayTheRest = () => {};
     const upstream = createServer((_request, response) => {
       response.writeHead(200, { "content-type": "text/event-stream" });
@@ -98,7 +98,7 @@ describe.each(Object.keys(proxies) as ProxyKind[])("behind %s with the configura
     expect(await firstAndRest(proxy, () => sayTheRest())).toEqual(["data: first\n\n", "data: last\n\n"]);
   });
 
-  proxied("what is larger than the server reads is refused", async () => {
+  proxied("a request larger than the server's limit is refused", async () => {
     const { server, proxy } = await behind(kind);
     const headers = { authorization: `Bearer ${server.token}`, "content-type": "application/json" };
     const domain = "x".repeat(70_000);

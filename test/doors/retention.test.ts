@@ -93,7 +93,7 @@ test("a server that starts with a clock far ahead removes nothing, and says once
   expect(doubts()).toHaveLength(1);
 });
 
-test("a call of a node or of a client is a sign of the time too, also where nothing was changed for long", async () => {
+test("a call of a node or a client proves the time too, even if nothing was changed for long", async () => {
   for (const who of ["nodes", "tokens"] as const) {
     const db = await withInactive();
     await (await startServer({ db }, { now: () => daysAgo(29) })).close(); // it makes the first token

@@ -23,7 +23,7 @@ const forms = ["/page/sign-in", "/page/sign-out", "/page/accept", "/page/end-gra
 
 const isSignedIn = async (browser: Browser) => (await browser.get("/")).body.includes("Sign out");
 
-test("strangers see a form for the password on every page, and nothing of what the server holds", async () => {
+test("strangers see a password form on every page, and no data of the server", async () => {
   const server = await startPageServer();
   await server.must("add-domain", { domain: "example.nl" });
   await addNode(server, "pi", withheld(3));
@@ -96,7 +96,7 @@ test("no answer can be framed, run a script, load anything, be kept, or tell ano
   }
 });
 
-test("the cookies are for this host and this server alone, and under HTTPS no plain connection has them", async () => {
+test("only this host and this server get the cookies, and with HTTPS no plain connection does", async () => {
   const plain = await signedInBrowser(await startPageServer());
   expect(plain.set).toEqual([
     expect.stringMatching(/^m25-mail-form=[\w-]{43}; Path=\/; HttpOnly; SameSite=Strict$/),
@@ -117,14 +117,14 @@ test("the cookies are for this host and this server alone, and under HTTPS no pl
   expect(server.log.join("\n")).toMatch(/the operator signed in/);
 });
 
-test("with a certificate of its own the server sets the cookies for HTTPS too", async () => {
+test("a server with its own certificate also sets the cookies for HTTPS", async () => {
   const { cert, key } = certificate();
   const server = await startPageServer({ "tls-cert": cert, "tls-key": key });
   const { headers } = await http(`${server.url}/`, { headers: HTML, ca: readFileSync(cert) });
   expect(headers["set-cookie"]).toEqual([expect.stringMatching(/^__Host-.*; Secure$/)]);
 });
 
-test("where others could listen the password is not asked for, and a form with it is refused", async () => {
+test("an unencrypted connection gets no password form, and a form with a password is refused", async () => {
   const server = await startPageServer({ "allowed-hosts": "mail.lan" });
   const { status, body } = await http(`${server.url}/`, { headers: { ...HTML, host: "mail.lan" } });
   expect([status, body.includes("not encrypted"), body.includes("<form")]).toEqual([403, true, false]);
@@ -181,7 +181,7 @@ test("a form with the right token that another site's page sent is refused", asy
   expect((await operator.post("/page/sign-out", csrf, { "sec-fetch-site": "same-origin" })).status).toBe(303);
 });
 
-test("who signs out is signed out at the server, not in the browser alone", async () => {
+test("a sign-out ends the session on the server, not only in the browser", async () => {
   const server = await startPageServer();
   const browser = await signedInBrowser(server);
   const kept = new Map(browser.cookies);
@@ -192,7 +192,7 @@ test("who signs out is signed out at the server, not in the browser alone", asyn
   expect(await isSignedIn(thief)).toBe(false);
 });
 
-test("who does nothing for half an hour is signed out, and after eight hours everybody", async () => {
+test("a session ends after half an hour without a request, and after eight hours in any case", async () => {
   let now = new Date("2026-03-01T08:00:00Z");
   const later = (minutes: number) => {
     now = new Date(now.getTime() + minutes * 60_000);
@@ -212,7 +212,7 @@ test("who does nothing for half an hour is signed out, and after eight hours eve
   expect(await isSignedIn(busy)).toBe(false);
 });
 
-test("a new operator's password ends every sign-in, though it may be the same as before", async () => {
+test("setting the operator's password ends every sign-in, even if the password stays the same", async () => {
   const server = await startPageServer();
   const browsers = [await signedInBrowser(server), await signedInBrowser(server)];
   for (const browser of browsers) expect(await isSignedIn(browser)).toBe(true);
@@ -253,7 +253,7 @@ test("guesses at the page and at the page of OAuth count together, and too many 
   for (let n = 0; n < 11; n += 1) {
     guess().then(
       ({ status }) => refused.push(status),
-      () => {}, // those that wait are cut off at the end
+      () => {}, // the test's end cuts off the waiting ones
     );
   }
   await expect.poll(() => refused).toContain(429);
@@ -265,7 +265,7 @@ test("guesses at the page and at the page of OAuth count together, and too many 
   expect([other.status, other.body.includes("Too many attempts")]).toEqual([429, true]);
 });
 
-test("what is no form, or too large, or no UTF-8 is refused in plain words", async () => {
+test("a body that is not a form, too large or not UTF-8 is refused in plain words", async () => {
   const server = await startPageServer();
   const send = (body: string, type = FORM["content-type"]) =>
     http(`${server.url}/page/sign-in`, { method: "POST", headers: { ...HTML, "content-type": type }, body });

@@ -19,7 +19,7 @@ import { SyncingNode } from "../support/syncing-node.ts";
 
 const axeSource = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
-/** All that an operator who has signed in can look at, where a node withholds removals. */
+/** All pages of a signed-in operator, while a node withholds removals. */
 const paths = [
   "/",
   "/page/nodes",
@@ -43,7 +43,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
     await page.getByRole("button", { name: "Sign out" }).waitFor();
   }
 
-  /** Moves the focus with the tab key, to what has this name. */
+  /** Moves the focus with the tab key to the element with this name. */
   async function tabTo(page: Page, name: string): Promise<void> {
     for (let presses = 0; presses < 60; presses += 1) {
       await page.keyboard.press("Tab");
@@ -51,7 +51,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
       if (((await focused.getAttribute("aria-label")) ?? (await focused.innerText())).startsWith(name))
         return;
     }
-    throw new Error(`the tab key never came to ${name}`);
+    throw new Error(`the tab key never reached ${name}`);
   }
 
   async function violations(page: Page): Promise<unknown[]> {
@@ -93,7 +93,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
     expect(refused.filter((text) => !text.includes("403"))).toEqual([]);
   });
 
-  test("withheld removals are let go with the keyboard alone, after a question, and the node is told", async () => {
+  test("withheld removals are accepted by keyboard alone, after a question, and the node gets the acceptance", async () => {
     const server = await startPageServer();
     const key = await addNode(server, "pi", withheld(120));
     const { page } = await newPage();
@@ -118,7 +118,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
     expect(await page.getByRole("status").count()).toBe(0);
   });
 
-  test("what a program was allowed is ended after a question, and the program is refused at once", async () => {
+  test("a program's access ends after a question, and the program is refused at once", async () => {
     const server = await startOAuthServer();
     const { access_token } = await tokensFor(server);
     const { page } = await newPage();
@@ -132,7 +132,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
   });
 
   test.each(["light", "dark"] as const)(
-    "axe finds nothing, %s; nothing is wider than 320 pixels where the screen is not",
+    "axe finds nothing (%s), and every page fits a screen of 320 pixels",
     async (colorScheme) => {
       const server = await startOAuthServer();
       await tokensFor(server);
@@ -157,7 +157,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
     },
   );
 
-  /** M25_MAIL_SCREENSHOTS=docs renews the pictures of the docs. */
+  /** M25_MAIL_SCREENSHOTS=docs updates the pictures in the docs. */
   async function renewPictures(page: Page, colorScheme: "light" | "dark"): Promise<void> {
     const folder = process.env.M25_MAIL_SCREENSHOTS;
     if (folder === undefined) return;
@@ -169,7 +169,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
     await page.screenshot({ path: join(folder, "operator-page-narrow.png") });
   }
 
-  test("names that others chose are text: of programs, and in what was refused", async () => {
+  test("foreign names never become markup: programs' names, and names in refused calls", async () => {
     const server = await startOAuthServer();
     const evil = `<script>alert(1)</script>"'><img src=x onerror=alert(1)>`;
     server.standIn.serves[CLAUDE] = { ...documents[CLAUDE], client_name: evil };

@@ -7,7 +7,7 @@ const rows = (body: string) => body.split('<tr role="row"><td').length - 1;
 const next = (body: string) =>
   /href="(\?[^"]*cursor=[^"]+)">Next page/.exec(body)?.[1]?.replaceAll("&#38;", "&");
 
-test("what an operator lets go is recorded with page, address and request, and happens once", async () => {
+test("an operator's acceptance is recorded with page, address and request, and happens once", async () => {
   const server = await startPageServer({ "trusted-proxies": "127.0.0.1" });
   await addNode(server, "pi", withheld(120));
   const browser = await signedInBrowser(server);
@@ -34,7 +34,7 @@ test("what an operator lets go is recorded with page, address and request, and h
   expect(server.log.filter((line) => line.includes(`"request":"${entry?.request}"`))).toHaveLength(1);
 });
 
-test("where a node withholds more than the operator was asked about, it is asked again", async () => {
+test("if a node now withholds more than the page showed, the operator is asked again", async () => {
   const server = await startPageServer();
   await addNode(server, "pi", withheld(120));
   const browser = await signedInBrowser(server);
@@ -90,7 +90,7 @@ test("the advice for a node shows the shell's commands as code", async () => {
   );
 });
 
-test("domains, nodes and changes come fifty at a time, and each once", async () => {
+test("domains, nodes and changes are listed fifty a page, each once", async () => {
   const server = await startPageServer();
   const numbers = Array.from({ length: 120 }, (_, n) => String(n).padStart(3, "0"));
   for (const n of numbers) await server.must("add-domain", { domain: `d${n}.example` });
@@ -125,7 +125,7 @@ test("domains, nodes and changes come fifty at a time, and each once", async () 
   expect(changes.body.indexOf("n119")).toBeLessThan(changes.body.indexOf("n118"));
 });
 
-test("a database that takes no changes is said to take none, and all else is shown", async () => {
+test("the page tells that the database takes no changes, and shows all the rest", async () => {
   const server = await startPageServer();
   const browser = await signedInBrowser(server);
   expect((await browser.get("/")).body).toContain('<span class="state good">yes</span>');

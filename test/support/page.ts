@@ -28,7 +28,7 @@ export async function startPageServer(
   return { ...server, must: testRuntime(server.store).must };
 }
 
-/** Adds a node that called last at `at`, and said this then. */
+/** Adds a node whose last call was at `at`, with this report. */
 export async function addNode(
   { store, must }: Pick<PageServer, "store" | "must">,
   name: string,
@@ -55,7 +55,7 @@ export const withheld = (count: number): Partial<Report> => ({
   count,
 });
 
-/** A browser without a screen in which the operator has signed in. */
+/** A browser without a display, in which the operator has signed in. */
 export async function signedInBrowser({ url }: Pick<TestServer, "url">, origin?: string): Promise<Browser> {
   const browser = new Browser(url, origin);
   const { body } = await browser.get("/");
@@ -67,7 +67,7 @@ export async function signedInBrowser({ url }: Pick<TestServer, "url">, origin?:
   return browser;
 }
 
-/** Some of everything that the page shows. */
+/** Example data for every part of the page. */
 export async function fill(server: PageServer): Promise<void> {
   const { must } = server;
   const domains: ReadonlyArray<[name: string, mailboxes: number]> = [

@@ -135,7 +135,7 @@ test("with any tasks of any length, the bounds hold and all get their turn", asy
   );
 });
 
-test("work that a task does aside holds no place, and the task goes on in a later turn", async () => {
+test("a task's work outside of its turn holds no place, and the task continues in a later turn", async () => {
   const turns = new Turns(ONE_AT_A_TIME);
   const steps: string[] = [];
   let finish = () => {};
@@ -148,13 +148,13 @@ test("work that a task does aside holds no place, and the task goes on in a late
   await expect.poll(() => begun).toEqual(["a"]);
   finish();
   await new Promise((resolve) => setTimeout(resolve, 20));
-  expect(steps).toEqual([]); // the other one runs
+  expect(steps).toEqual([]); // the other task runs
   end();
   await Promise.all([long, other]);
   expect(steps).toEqual(["the rest of the long task"]);
 });
 
-test("a task whose work aside fails leaves its place to others", async () => {
+test("a task whose work outside of its turn fails leaves its place to others", async () => {
   const turns = new Turns(ONE_AT_A_TIME);
   const failing = turns.run("a", (aside) => aside(() => Promise.reject(new Error("no hash"))));
   await expect(failing).rejects.toThrow("no hash");
