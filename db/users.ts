@@ -76,19 +76,25 @@ export class UserTable {
     return new UserSearch(this.#db, this.#domains.within, start, domain);
   }
 
+  /** All inactive mailboxes, longest inactive first. */
+  async inactive(): Promise<User[]> {
+    return (await this.#inactive().execute()).map(toUser);
+  }
+
+  #inactive() {
+    return usersFirst(this.#db)
+      .selectAll("users")
+      .select("domains.name as domain")
+      .where(sql<boolean>`users.active = 0`) // a literal, so that SQLite can use the index on inactive users
+      .orderBy("users.updated_at");
+  }
+
   /**
    * Removes for good at most `limit` mailboxes that have been inactive since before `time`, longest first. The revision
    * stays, because no node serves them.
    */
   async purge(time: string, limit: number): Promise<User[]> {
-    const rows = await usersFirst(this.#db)
-      .selectAll("users")
-      .select("domains.name as domain")
-      .where(sql<boolean>`users.active = 0`) // a literal, so that SQLite can use the index on inactive users
-      .where("users.updated_at", "<", time)
-      .orderBy("users.updated_at")
-      .limit(atMost(limit))
-      .execute();
+    const rows = await this.#inactive().where("users.updated_at", "<", time).limit(atMost(limit)).execute();
     const ids = JSON.stringify(rows.map(({ id }) => id));
     await sql`UPDATE domains SET inactive_user_count = inactive_user_count - gone.number
       FROM (SELECT domain_id, count(*) AS number FROM users

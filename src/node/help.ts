@@ -40,7 +40,8 @@ const usage: Readonly<Record<CommandName, { flags: string; does: string; more: s
     does: "mail folders that belong to nobody",
     more:
       "Lists the folders below --mail-root of which no served mailbox is the owner. Folders of soft-deleted mailboxes are among\n" +
-      "them, and are needed to restore these: --inactive names a file with their ids, and they are then listed as soft-deleted.",
+      "them, and are needed to restore these. With --inactive, a file with what m25-mail user list-inactive prints at the server,\n" +
+      "they are listed as soft-deleted.",
   },
   rotate: {
     flags: "--server URL --key-file FILE",

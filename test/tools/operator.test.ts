@@ -41,6 +41,17 @@ test("a restored mailbox has its old password", async () => {
   expectRefusal(await run("restore-user", jan), "user_not_found");
 });
 
+test("soft-deleted mailboxes are listed with the ids of their folders", async () => {
+  const { must, file } = await withJan();
+  expect(await must("list-inactive")).toEqual({ mailboxes: [] });
+  await must("add-user", { email: "piet@example.nl", password: PASSWORD });
+  await must("remove-user", jan);
+  const listed = await must("list-inactive");
+  const mailbox = rawDatabase(file).prepare("SELECT mailbox FROM users WHERE active = 0").pluck().get();
+  expect(listed).toEqual({ mailboxes: [{ ...jan, mailbox, updated_at: expect.any(String) }] });
+  toolOf("list-inactive").output.strict().parse(listed);
+});
+
 test("a soft-deleted mailbox can be purged for good, an active one never", async () => {
   const { must, run, file } = await withJan();
   expectRefusal(await run("purge-user", jan), "user_active", ["remove-user"]);

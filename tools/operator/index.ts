@@ -1,6 +1,7 @@
 import type { Tool } from "../tool.ts";
 import { importMailboxes, planImportTool } from "./import.ts";
 import { listFleet } from "./list-fleet.ts";
+import { listInactive } from "./list-inactive.ts";
 import { listWithheld } from "./list-withheld.ts";
 import { acceptRemovals, removeNode, rotateKey, setNode } from "./nodes.ts";
 import { addOAuthClient, listOAuthClients, removeOAuthClient } from "./oauth-clients.ts";
@@ -17,6 +18,7 @@ export const operatorTools = {
   setQuota,
   restoreUser,
   listFleet,
+  listInactive,
   listWithheld,
   purgeUser,
   setNode,

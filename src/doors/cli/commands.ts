@@ -32,6 +32,7 @@ const commands: Readonly<Record<string, (usage: Usage, argv: readonly string[]) 
   "node accept": acceptCommand,
   "node remove": toolCommand(operatorTools.removeNode, { shown: showRemoval }),
   "user set-quota": toolCommand(operatorTools.setQuota),
+  "user list-inactive": toolCommand(operatorTools.listInactive),
   "user restore": toolCommand(operatorTools.restoreUser),
   "user purge": toolCommand(operatorTools.purgeUser, {
     shown: ({ email }) => `${email} is removed for good`,

@@ -104,6 +104,11 @@ export const usages: readonly Usage[] = [
     flags: { json },
   },
   {
+    name: "user list-inactive",
+    does: "soft-deleted mailboxes with their ids, for m25-mail-node orphans",
+    flags: { json },
+  },
+  {
     name: "user restore",
     takes: "EMAIL",
     does: "restores a soft-deleted mailbox with its old password",
