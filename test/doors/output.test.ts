@@ -5,6 +5,7 @@ import { ENTRY, m25mail } from "../support/program.ts";
 import { temporaryFolder, testRuntime } from "../support/store.ts";
 
 const FULL = ["bash", "-c", 'exec "$@" >/dev/full', "bash", process.execPath, ENTRY] as const;
+const CLOSED = ["bash", "-c", 'exec "$@" >&-', "bash", process.execPath, ENTRY] as const;
 const HUNG_UP = ["bash", "-o", "pipefail", "-c", '"$@" | true', "bash", process.execPath, ENTRY] as const;
 
 async function database(): Promise<string> {
@@ -24,7 +25,7 @@ test.each([
 ])(
   "a secret that %s cannot print is reported as lost, with the command that ends it",
   async (command, advice) => {
-    for (const shell of [FULL, HUNG_UP]) {
+    for (const shell of [FULL, CLOSED, HUNG_UP]) {
       const args = [...command.split(" "), "--db", await database()];
       const { code, stderr } = await m25mail(args, { command: shell });
       expect({ code, stderr }).toEqual({ code: 74, stderr: expect.stringContaining(advice) });

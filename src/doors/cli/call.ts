@@ -5,7 +5,7 @@ import type { Tool } from "../../../tools/tool.ts";
 import type { MailError } from "../../mail/error.ts";
 import { wordedResult } from "../result.ts";
 import { exitCodeOf, exitCodes } from "./exit.ts";
-import { OutputFailure, writeOut } from "./output.ts";
+import { OutputFailure, refuseClosedStdout, writeOut } from "./output.ts";
 import { atTheShell } from "./wording.ts";
 
 /** Advice after a secret that is shown once could not be shown. */
@@ -43,11 +43,12 @@ export async function runTool(
 
 /** @throws OutputFailure if no secret is lost by it */
 async function show({ endpoint }: Tool, text: string): Promise<number> {
+  const advice = lostSecret[endpoint];
   try {
+    if (advice !== undefined) refuseClosedStdout();
     await writeOut(text);
     return exitCodes.done;
   } catch (error) {
-    const advice = lostSecret[endpoint];
     if (!(error instanceof OutputFailure) || advice === undefined) throw error;
     process.stderr.write(`${error.message}\n${advice}\n`);
     return exitCodes.output;
