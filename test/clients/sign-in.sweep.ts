@@ -59,6 +59,10 @@ test.runIf(areInstalled())("mcp-remote signs in as a client that the operator re
     throw new Error(said, { cause });
   });
   expect(asked.searchParams.get("client_id")).toBe("mcp-remote");
+  // Another port than the registered one: mcp-remote chooses it by the server's address.
+  expect(asked.searchParams.get("redirect_uri")).toMatch(
+    /^http:\/\/localhost:(?!3334\/)\d+\/oauth\/callback$/,
+  );
   expect((await callTool(client, "list-domains")).structuredContent).toMatchObject({ total: 2 });
 });
 
