@@ -5,7 +5,7 @@ import { StateDigest } from "../src/sync/digest.ts";
 import { ERASED_AT_ONCE, HiddenDomains } from "./hidden-domains.ts";
 import { atMost } from "./limit.ts";
 import type { Schema } from "./schema.ts";
-import type { DigestDifference, StateTable, Totals } from "./state.ts";
+import { type DigestDifference, differenceOf, noDifference, type StateTable, type Totals } from "./state.ts";
 
 export interface Domain {
   id: number;
@@ -15,6 +15,13 @@ export interface Domain {
   createdAt: string;
   /** The revision that added it. A domain of the same name that is added later has another. */
   addedIn: number;
+}
+
+/** A change of a domain's mailboxes. */
+export interface UserDifference {
+  users: number;
+  inactiveUsers: number;
+  digests: DigestDifference;
 }
 
 const SEE_DOMAINS = text`See the registered ones with ${next("list-domains")}.`;
@@ -142,10 +149,7 @@ export class DomainTable {
   }
 
   /** Updates the domain's counts and digest for a change of one of its mailboxes. */
-  async userChanged(
-    id: number,
-    difference: { users: number; inactiveUsers: number; digests: DigestDifference },
-  ): Promise<void> {
+  async userChanged(id: number, difference: UserDifference): Promise<void> {
     const { digest, mx_digest } = await this.#db
       .selectFrom("domains")
       .select(["digest", "mx_digest"])
@@ -162,6 +166,49 @@ export class DomainTable {
       .where("id", "=", id)
       .execute();
     await this.#state.addTotals({ domains: 0, ...difference });
+  }
+
+  /** Adds many domains, none of which is registered. */
+  async addAll(names: readonly string[], at: string): Promise<void> {
+    const records = names.map((domain) => ({ domain }));
+    await this.#state.addAll(records, differenceOf(records), at);
+    const rows = names.map((name) => [name, new StateDigest().add({ domain: name }).toString()]);
+    await sql`INSERT INTO domains
+        (name, user_count, inactive_user_count, digest, mx_digest, revision, created_at)
+      SELECT value ->> 0, 0, 0, value ->> 1, value ->> 1, ${await this.#state.nextRevision()}, ${at}
+      FROM json_each(${JSON.stringify(rows)})`.execute(this.#db);
+    await this.#state.addTotals({ domains: names.length, users: 0, inactiveUsers: 0 });
+  }
+
+  /** The ids of registered domains by their names. */
+  async ids(names: readonly string[]): Promise<Map<string, number>> {
+    const { rows } = await sql<{ id: number; name: string }>`SELECT id, name FROM domains
+      WHERE name IN (SELECT value FROM json_each(${JSON.stringify(names)}))${this.#andWithin()}`.execute(
+      this.#db,
+    );
+    return new Map(rows.map(({ id, name }) => [name, id]));
+  }
+
+  /** Does the same as userChanged() for many domains, by their ids. */
+  async usersAdded(differences: ReadonlyMap<number, UserDifference>): Promise<void> {
+    const ids = JSON.stringify([...differences.keys()]);
+    const { rows } = await sql<{ id: number; digest: string; mx_digest: string }>`SELECT id, digest, mx_digest
+      FROM domains WHERE id IN (SELECT value FROM json_each(${ids}))`.execute(this.#db);
+    const changed = rows.map(({ id, digest, mx_digest }) => {
+      const { users = 0, inactiveUsers = 0, digests = noDifference() } = differences.get(id) ?? {};
+      const mail = StateDigest.fromHex(digest).addDigest(digests.mail).toString();
+      const mx = StateDigest.fromHex(mx_digest).addDigest(digests.mx).toString();
+      return [id, users, inactiveUsers, mail, mx];
+    });
+    await sql`UPDATE domains SET user_count = user_count + (changed.value ->> 1),
+        inactive_user_count = inactive_user_count + (changed.value ->> 2),
+        digest = changed.value ->> 3, mx_digest = changed.value ->> 4
+      FROM json_each(${JSON.stringify(changed)}) AS changed WHERE domains.id = changed.value ->> 0`.execute(
+      this.#db,
+    );
+    const sum = (key: "users" | "inactiveUsers") =>
+      [...differences.values()].reduce((total, difference) => total + difference[key], 0);
+    await this.#state.addTotals({ domains: 0, users: sum("users"), inactiveUsers: sum("inactiveUsers") });
   }
 
   #andWithin(): RawBuilder<unknown> {

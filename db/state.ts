@@ -34,6 +34,16 @@ export function noDifference(): DigestDifference {
   return { mail: new StateDigest(), mx: new StateDigest() };
 }
 
+/** The addition of these records to the digests. */
+export function differenceOf(records: readonly ServedRecord[]): DigestDifference {
+  const difference = noDifference();
+  for (const record of records) {
+    difference.mail.add(record);
+    difference.mx.add(mxRecord(record));
+  }
+  return difference;
+}
+
 /**
  * Revision and digest of the state that nodes must reach. One instance belongs to one transaction, whose
  * changes share one new revision.
@@ -133,17 +143,11 @@ export class StateTable {
   }
 
   /** Does the same as change() for many records that are added: one new digest, whatever their number. */
-  async addAll(records: readonly ServedRecord[], at: string): Promise<DigestDifference> {
-    const difference = noDifference();
-    for (const record of records) {
-      difference.mail.add(record);
-      difference.mx.add(mxRecord(record));
-    }
+  async addAll(records: readonly ServedRecord[], difference: DigestDifference, at: string): Promise<void> {
     await this.#addDigests(difference, at);
     const keys = JSON.stringify(records.map(removalKey));
     await sql`DELETE FROM removals WHERE (kind, name) IN
       (SELECT value ->> 'kind', value ->> 'name' FROM json_each(${keys}))`.execute(this.#db);
-    return difference;
   }
 
   /**

@@ -5,15 +5,15 @@ import { MailError } from "../src/mail/error.ts";
 import { newMailboxId } from "../src/mail/mailbox.ts";
 import { next, text } from "../src/mail/text.ts";
 import type { UserRecord } from "../src/sync/records.ts";
-import type { Domain, DomainTable } from "./domains.ts";
+import type { Domain, DomainTable, UserDifference } from "./domains.ts";
 import { atMost } from "./limit.ts";
 import type { Schema } from "./schema.ts";
-import { noDifference, type StateTable } from "./state.ts";
+import { differenceOf, noDifference, type StateTable } from "./state.ts";
 import { toUser, type User, type UserPosition, usersByDomain, usersFirst } from "./user-rows.ts";
 import { UserSearch } from "./user-search.ts";
 
 /** A mailbox to add. */
-export type NewUser = Pick<User, "localPart" | "passwordHash" | "quotaMb" | "active">;
+export type NewUser = Pick<User, "localPart" | "domain" | "passwordHash" | "quotaMb" | "active">;
 
 /**
  * Mailboxes of the domains that `domains` knows. Every change updates the counts, digests and revision that depend on
@@ -141,33 +141,40 @@ export class UserTable {
     return { id, ...user };
   }
 
-  /** Which of these local parts have a mailbox in the domain, active or not. */
-  async taken(domain: Domain, localParts: readonly string[]): Promise<Set<string>> {
-    const rows = await this.#db
-      .selectFrom("users")
-      .select("local_part")
-      .where("domain_id", "=", domain.id)
-      .where("local_part", "in", sql<string>`(SELECT value FROM json_each(${JSON.stringify(localParts)}))`)
-      .execute();
-    return new Set(rows.map(({ local_part }) => local_part));
+  /** Which of these addresses have a mailbox, active or not. */
+  async existing(addresses: readonly Pick<Address, "domain" | "localPart">[]): Promise<Set<string>> {
+    const pairs = JSON.stringify(addresses.map(({ domain, localPart }) => [domain, localPart]));
+    const { rows } = await sql<{ email: string }>`SELECT users.local_part || '@' || domains.name AS email
+      FROM json_each(${pairs}) AS pair CROSS JOIN domains CROSS JOIN users
+      WHERE domains.name = pair.value ->> 0 AND users.domain_id = domains.id
+        AND users.local_part = pair.value ->> 1`.execute(this.#db);
+    return new Set(rows.map(({ email }) => email));
   }
 
-  /** Adds many mailboxes to a domain that has none of their local parts. */
-  async addAll(domain: Domain, users: readonly NewUser[], at: string): Promise<void> {
-    const served = users.map((user) => ({
+  /** Adds many mailboxes, none of which exists, to domains that are registered. */
+  async addAll(users: readonly NewUser[], at: string): Promise<void> {
+    const ids = await this.#domains.ids([...new Set(users.map(({ domain }) => domain))]);
+    const added = users.map((user) => ({
       ...user,
-      email: `${user.localPart}@${domain.name}`,
+      email: `${user.localPart}@${user.domain}`,
       mailbox: newMailboxId(),
     }));
-    const records = served.map(servedRecord).filter((record) => record !== undefined);
-    const digests = records.length > 0 ? await this.#state.addAll(records, at) : noDifference();
-    await this.#domains.userChanged(domain.id, {
-      users: records.length,
-      inactiveUsers: users.length - records.length,
-      digests,
-    });
+    const differences = new Map<number, UserDifference>();
+    const all = noDifference();
+    for (const [name, ofDomain] of Map.groupBy(added, ({ domain }) => domain)) {
+      const records = ofDomain.map(servedRecord).filter((record) => record !== undefined);
+      const digests = differenceOf(records);
+      const inactiveUsers = ofDomain.length - records.length;
+      differences.set(ids.get(name) ?? 0, { users: records.length, inactiveUsers, digests });
+      all.mail.addDigest(digests.mail);
+      all.mx.addDigest(digests.mx);
+    }
+    const records = added.map(servedRecord).filter((record) => record !== undefined);
+    if (records.length > 0) await this.#state.addAll(records, all, at);
+    await this.#domains.usersAdded(differences);
     const revision = await this.#state.revision();
-    const rows = served.map((user) => [
+    const rows = added.map((user) => [
+      ids.get(user.domain),
       user.localPart,
       user.mailbox,
       user.passwordHash,
@@ -176,7 +183,7 @@ export class UserTable {
     ]);
     await sql`INSERT INTO users
         (domain_id, local_part, mailbox, password_hash, quota_mb, active, revision, created_at, updated_at)
-      SELECT ${domain.id}, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, ${revision}, ${at}, ${at}
+      SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, ${revision}, ${at}, ${at}
       FROM json_each(${JSON.stringify(rows)})`.execute(this.#db);
   }
 

@@ -58,7 +58,6 @@ export interface Planned {
 
 /** A planned mailbox; `user` is absent if it is left out. */
 interface PlannedMailbox extends Planned {
-  domain?: string;
   user?: NewUser;
 }
 
@@ -153,9 +152,9 @@ function planMailbox(
     name: email,
     outcome: "problem" in password ? "new_password" : "taken",
     ...(reasons.length > 0 && { reason: reasons.join("; ") }),
-    domain,
     user: {
       localPart,
+      domain,
       passwordHash: "hash" in password ? password.hash : unknownPassword(),
       quotaMb: quota_mb ?? unlimitedAs,
       active,
@@ -167,18 +166,8 @@ async function leaveOutExisting(
   tables: Tables,
   planned: readonly PlannedMailbox[],
 ): Promise<PlannedMailbox[]> {
-  const byDomain = Map.groupBy(
-    planned.filter(({ user }) => user !== undefined),
-    ({ domain = "" }) => domain,
-  );
-  const existing = new Set<string>();
-  for (const [name, mailboxes] of byDomain) {
-    const domain = await tables.domains.find(name);
-    if (domain === undefined) continue;
-    const localParts = mailboxes.map(({ user }) => user?.localPart ?? "");
-    for (const localPart of await tables.users.taken(domain, localParts))
-      existing.add(`${localPart}@${name}`);
-  }
+  const users = planned.map(({ user }) => user).filter((user) => user !== undefined);
+  const existing = await tables.users.existing(users);
   return planned.map((mailbox) =>
     mailbox.user !== undefined && existing.has(mailbox.name)
       ? leftOut(mailbox.name, "it exists already, and does not change")

@@ -1,6 +1,5 @@
 import * as z from "zod";
 import type { Tables } from "../../db/store.ts";
-import type { NewUser } from "../../db/users.ts";
 import { defineTool } from "../tool.ts";
 import { type ImportInput, type ImportPlan, importFields, outcomes, planImport } from "./import-plan.ts";
 
@@ -39,14 +38,10 @@ export const importMailboxes = defineTool({
   ...shared,
   async run({ tables, at }, input) {
     const plan = await planImport(tables, input as ImportInput);
-    for (const { name, outcome } of plan.domains) {
-      if (outcome === "taken") await tables.domains.add(name, at);
-    }
-    const byDomain = Map.groupBy(plan.mailboxes, ({ domain = "" }) => domain);
-    for (const [name, mailboxes] of byDomain) {
-      const users = mailboxes.map(({ user }) => user).filter((user): user is NewUser => user !== undefined);
-      if (users.length > 0) await tables.users.addAll(await tables.domains.get(name), users, at);
-    }
+    const domains = plan.domains.filter(({ outcome }) => outcome === "taken").map(({ name }) => name);
+    const users = plan.mailboxes.map(({ user }) => user).filter((user) => user !== undefined);
+    if (domains.length > 0) await tables.domains.addAll(domains, at);
+    if (users.length > 0) await tables.users.addAll(users, at);
     return told(tables, plan);
   },
 });
