@@ -11,7 +11,7 @@ import * as z from "zod";
 import type { Loss } from "../../../tools/tool.ts";
 
 /** How long a question may be answered, in seconds. */
-const TTL = 600;
+export const TTL = 600;
 
 /** A form with a field: some clients accept an empty form by themselves. */
 const form = {

@@ -15,6 +15,7 @@ import { clientOfUserAgent } from "../client-name.ts";
 import { BODY_LIMIT } from "../http/limits.ts";
 import type { RequestLog } from "../http/request-log.ts";
 import { isClientFault, reasonOf } from "./faults.ts";
+import { initializeRefusal, plainMessage } from "./requests.ts";
 import type { StepUp } from "./step-up.ts";
 
 /** Makes the MCP server for one request of this principal. */
@@ -101,6 +102,11 @@ export async function mountMcp(
       !Array.isArray(parsedBody) && // in a batch, one message may cancel another, which then gets no answer
       (await isLegacyRequest(request, parsedBody));
     if (!isLegacy) return handler.fetch(request, message);
+    const refusal = initializeRefusal(parsedBody);
+    if (refusal !== undefined) {
+      const { id = null } = parsedBody as { id?: string | number };
+      return Response.json({ jsonrpc: "2.0", id, error: { code: refusal.code, message: refusal.message } });
+    }
     // The handler itself would answer with a stream of events, but no tool sends anything before its answer.
     const transport = new WebStandardStreamableHTTPServerTransport({ enableJsonResponse: true });
     const server = makeServer(message);
@@ -150,7 +156,7 @@ export async function mountMcp(
         scopes: [...principal.scopes],
         extra: { principal, origin },
       },
-      parsedBody: body,
+      parsedBody: plainMessage(body),
     };
     const answerAndNote = async (webRequest: Request) => {
       const response = await answer(webRequest, message);

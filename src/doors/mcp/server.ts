@@ -4,8 +4,9 @@ import {
   type Implementation,
   type InputRequiredResult,
   type Tool as McpTool,
+  ProtocolError,
   ProtocolErrorCode,
-  type Server,
+  Server,
   type ServerContext,
 } from "@modelcontextprotocol/server";
 import { toolsFor } from "../../../tools/authorise.ts";
@@ -20,7 +21,7 @@ import { plainArguments } from "../input.ts";
 import { wordedResult } from "../result.ts";
 import { inputSchema, outputSchema } from "../schema.ts";
 import { type Confirmations, canAsk } from "./confirmation.ts";
-import { type Called, PlainRefusal, ToolServer } from "./tool-server.ts";
+import { answerCalls, answerLists, type Called } from "./requests.ts";
 import { overMcp } from "./wording.ts";
 
 /** The parts that all connections of a process share. */
@@ -116,18 +117,18 @@ function annotations({ effect, replaces }: Tool): McpTool["annotations"] {
  */
 export function mcpServer(parts: McpParts, principal: Principal, origin: Origin = {}): Server {
   const usable = toolsFor(principal, parts.tools);
-  const server: Server = new ToolServer(
-    (params, context) => callTool(parts, { server, principal, origin }, params, context),
+  const server = new Server(
     { name: "m25-mail", title: "M25 Mail", version },
     { capabilities: { tools: {} }, instructions: instructionsFor(usable, principal, parts.runtime.settings) },
   );
-  server.setRequestHandler("tools/list", () => ({ tools: advertisedTools(usable) }));
+  answerLists(server, () => advertisedTools(usable));
+  answerCalls(server, (called, context) => callTool(parts, { server, principal, origin }, called, context));
   return server;
 }
 
 /**
  * @param params `arguments` may be anything
- * @throws PlainRefusal for a name that no tool has; every other refusal is a result with isError
+ * @throws ProtocolError for a name that no tool has; every other refusal is a result with isError
  */
 export async function callTool(
   { runtime, tools, confirmations }: McpParts,
@@ -139,7 +140,7 @@ export async function callTool(
   const tool = tools.find((candidate) => mcpName(candidate) === params.name);
   if (tool === undefined) {
     runtime.observe?.({ ...from, tool: "none", principal, outcome: "unknown_tool", ms: 0 });
-    throw new PlainRefusal(
+    throw new ProtocolError(
       ProtocolErrorCode.InvalidParams,
       `There is no such tool. The tools are: ${tools.map(mcpName).join(", ")}.`,
     );

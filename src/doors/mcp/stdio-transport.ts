@@ -2,10 +2,11 @@ import {
   ProtocolErrorCode,
   parseJSONRPCMessage,
   STDIO_DEFAULT_MAX_BUFFER_SIZE,
+  type Transport,
 } from "@modelcontextprotocol/server";
-import { StdioServerTransport } from "@modelcontextprotocol/server/stdio";
 import { textOf } from "../utf8.ts";
 import { Lines } from "./lines.ts";
+import { initializeRefusal, plainMessage } from "./requests.ts";
 
 type Message = ReturnType<typeof parseJSONRPCMessage>;
 
@@ -14,7 +15,10 @@ interface Refusal {
   /** The request's id; null if it cannot be read; undefined for an answer, which gets no answer. */
   id: string | number | null | undefined;
   code: number;
+  /** For the log. */
   reason: string;
+  /** For the client, if it is told more. */
+  message?: string;
 }
 
 const tooLarge: Refusal = {
@@ -27,31 +31,57 @@ const tooLarge: Refusal = {
  * Reads a message from each line. Answers a bad line with an error (JSON-RPC 2.0, 5.1) and goes on: the SDK's own
  * transport gives no answer, and ends at a line that is too long.
  */
-export class StdioTransport extends StdioServerTransport {
+export class StdioTransport implements Transport {
+  onmessage?: Transport["onmessage"];
+  onerror?: Transport["onerror"];
+  onclose?: Transport["onclose"];
   readonly #lines = new Lines(STDIO_DEFAULT_MAX_BUFFER_SIZE);
   readonly #refused: (reason: string) => void;
   readonly #closed: () => void;
   /** Some shells on Windows begin a pipe with a byte order mark. */
   #isFirst = true;
+  #isClosed = false;
 
   /**
    * @param refused receives the reason of each refused message
    * @param closed called when the client is gone
    */
   constructor(refused: (reason: string) => void, closed: () => void) {
-    super();
     this.#refused = refused;
     this.#closed = closed;
   }
 
-  override _ondata = (piece: Buffer): void => {
-    for (const line of this.#lines.endingIn(piece)) this.#receive(line);
-  };
+  async start(): Promise<void> {
+    const { stdin, stdout } = process;
+    const close = () => void this.close();
+    stdin.on("data", this.#read).on("end", close).on("close", close);
+    stdin.on("error", (error) => this.onerror?.(error));
+    // The listener stays: a write may fail after the end.
+    stdout.on("error", (error) => {
+      if (!this.#isClosed) this.onerror?.(error);
+      close();
+    });
+    if (stdin.readableEnded || stdin.destroyed) setImmediate(close);
+  }
 
-  override async close(): Promise<void> {
-    await super.close();
+  async send(message: Message): Promise<void> {
+    if (this.#isClosed) throw new Error("the client is gone");
+    await new Promise<void>((resolve, reject) => {
+      process.stdout.write(`${JSON.stringify(message)}\n`, (error) => (error ? reject(error) : resolve()));
+    });
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    process.stdin.off("data", this.#read).pause();
+    this.onclose?.();
     this.#closed();
   }
+
+  readonly #read = (piece: Buffer): void => {
+    for (const line of this.#lines.endingIn(piece)) this.#receive(line);
+  };
 
   #receive(line: Buffer | undefined): void {
     const text = line === undefined ? undefined : textOf(line, this.#isFirst);
@@ -62,10 +92,10 @@ export class StdioTransport extends StdioServerTransport {
     if (refusal !== undefined) this.#refuse(refusal);
   }
 
-  #refuse({ id, code, reason }: Refusal): void {
+  #refuse({ id, code, reason, message = `This message is refused: ${reason}.` }: Refusal): void {
     this.#refused(reason);
     if (id === undefined) return;
-    const error = { code, message: `This message is refused: ${reason}.` };
+    const error = { code, message };
     process.stdout.write(`${JSON.stringify({ jsonrpc: "2.0", id, error })}\n`);
   }
 }
@@ -81,8 +111,13 @@ function messageIn(line: string | undefined): { message?: Message; refusal?: Ref
   } catch {
     return { refusal: { id: null, code: ProtocolErrorCode.ParseError, reason: "it is not JSON" } };
   }
+  const wrong = initializeRefusal(value);
+  if (wrong !== undefined) {
+    const { code, message } = wrong;
+    return { refusal: { id: idOf(value), code, message, reason: "its params are not right" } };
+  }
   try {
-    return { message: parseJSONRPCMessage(value) };
+    return { message: parseJSONRPCMessage(plainMessage(value)) };
   } catch {
     const reason = Array.isArray(value)
       ? "send one at a time, there are no batches over stdio"
