@@ -1,12 +1,13 @@
 /** Generates the pages of docs/reference from the code that they describe. */
 import { environmentName, flagUsage } from "../src/command-line/flags.ts";
-import { help } from "../src/doors/cli/help.ts";
+import { exitCodes, exitMeanings } from "../src/doors/cli/exit.ts";
 import { callOf, json, usages } from "../src/doors/cli/usage.ts";
 import { statuses } from "../src/doors/http/problem.ts";
 import { restRequest } from "../src/doors/http/wording.ts";
 import { overMcp } from "../src/doors/mcp/wording.ts";
 import { type FieldSchema, inputSchema, outputSchema } from "../src/doors/schema.ts";
 import { Metrics } from "../src/log/metrics.ts";
+import { exitCodes as nodeExitCodes, exitMeanings as nodeExitMeanings } from "../src/node/faults.ts";
 import { help as nodeHelp } from "../src/node/help.ts";
 import { settingHelp, settings, settingsOf } from "../src/program/settings.ts";
 import { tools } from "../tools/index.ts";
@@ -128,13 +129,24 @@ function exitCodesPage(): string {
   return page(
     "Exit codes and error codes",
     "## `m25-mail`",
-    fence(lastParagraph(help())),
+    exitTable(exitCodes, exitMeanings),
     "## `m25-mail-node`",
-    fence(lastParagraph(nodeHelp)),
+    exitTable(nodeExitCodes, nodeExitMeanings),
     "## Error codes",
     "A refusal ends `m25-mail` with 1, or with 75 if a later try may succeed (`busy`, and `unavailable` in most cases).\n" +
       "[Troubleshooting](../troubleshooting.md#error-codes) says what each code means and what to do.",
     table(["code", "HTTP status"], codes),
+  );
+}
+
+function exitTable<Name extends string>(
+  codes: Readonly<Record<Name, number>>,
+  meanings: Readonly<Record<Name, string>>,
+): string {
+  const names = Object.keys(codes) as Name[];
+  return table(
+    ["exit code", "meaning"],
+    names.map((name) => [String(codes[name]), meanings[name]]),
   );
 }
 
@@ -190,8 +202,4 @@ function paragraphs(parts: readonly string[]): string {
 
 function fence(text: string): string {
   return `\`\`\`text\n${text.trim()}\n\`\`\`\n`;
-}
-
-function lastParagraph(text: string): string {
-  return text.trimEnd().split("\n\n").at(-1) ?? "";
 }

@@ -102,7 +102,9 @@ test("the bundle of the doors contains no database code", async () => {
 
 test("the node's program contains the vocabulary, the protocol and itself, and no package", async () => {
   const modules = await modulesOf("src/node-main.ts");
-  expect(modules.filter((path) => !/^src\/(mail|sync|node)\/|^src\/node-main\.ts$/.test(path))).toEqual([]);
+  expect(
+    modules.filter((path) => !/^src\/(mail|sync|command-line|node)\/|^src\/node-main\.ts$/.test(path)),
+  ).toEqual([]);
 });
 
 test("a server on stdio loads no HTTP code", async () => {

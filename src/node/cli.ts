@@ -1,10 +1,11 @@
+import { UsageError } from "../command-line/usage-error.ts";
 import { acceptRemovals } from "./commands/accept.ts";
 import { dryRun } from "./commands/dry-run.ts";
 import { exportServed } from "./commands/export.ts";
 import { listOrphans } from "./commands/orphans.ts";
 import { showStatus } from "./commands/status.ts";
 import { type Command, isLoopback, readCommand } from "./config.ts";
-import { type ExitCode, exitCodeOf, exitCodes, explain, UsageError } from "./faults.ts";
+import { type ExitCode, exitCodeOf, exitCodes, explain } from "./faults.ts";
 import { commandHelp, help } from "./help.ts";
 import type { Machine } from "./machine.ts";
 import { pollOnce } from "./poll.ts";

@@ -1,7 +1,8 @@
 import { resolve } from "node:path";
-import { parseArgs } from "node:util";
-import { ConfigurationError, UsageError } from "./faults.ts";
-import { type CommandName, commandNames, DEFAULT_MAIL_ROOT, type Flag, flags, variableOf } from "./flags.ts";
+import { environmentName, type Flags, type FlagValues, parseFlags } from "../command-line/flags.ts";
+import { UsageError } from "../command-line/usage-error.ts";
+import { ConfigurationError } from "./faults.ts";
+import { type CommandName, commandNames, DEFAULT_MAIL_ROOT, flags, type NodeFlag } from "./flags.ts";
 import { DEFAULT_THRESHOLDS, type Thresholds } from "./replica/losses.ts";
 
 /** The settings of a poll. Paths are absolute. */
@@ -60,7 +61,7 @@ export function readCommand(
   argv: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
 ): Command {
-  const { values, positionals } = parse(argv);
+  const { values, positionals } = parseFlags(argv, everyFlag);
   const [name, ...others] = positionals;
   if (values.help === true) return isCommandName(name) ? { name: "help", about: name } : { name: "help" };
   if (values.version === true) return { name: "version" };
@@ -94,31 +95,11 @@ export function readCommand(
   }
 }
 
-type Values = Record<string, string | boolean | undefined>;
-
-function parse(argv: readonly string[]): { values: Values; positionals: string[] } {
-  const options: Record<string, { type: "string" | "boolean" }> = {
-    help: { type: "boolean" },
-    version: { type: "boolean" },
-  };
-  for (const flag of flags) options[flag.name] = { type: flag.value === undefined ? "boolean" : "string" };
-  const { values, positionals, tokens } = attempt(() =>
-    parseArgs({ args: [...argv], options, allowPositionals: true, strict: true, tokens: true }),
-  );
-  const given = tokens.flatMap((token) => (token.kind === "option" ? [token.name] : []));
-  const again = given.find((name, index) => given.indexOf(name) < index);
-  // parseArgs would silently take the last.
-  if (again !== undefined) throw new UsageError(`--${again} is given more than once`);
-  return { values: values as Values, positionals };
-}
-
-function attempt<T>(parsing: () => T): T {
-  try {
-    return parsing();
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
-  }
-}
+const everyFlag: Flags = {
+  ...Object.fromEntries(flags.map((flag) => [flag.name, flag])),
+  help: { placeholder: "", help: "" },
+  version: { placeholder: "", help: "" },
+};
 
 function isCommandName(name: string | undefined): name is CommandName {
   return commandNames.some((one) => one === name);
@@ -132,7 +113,7 @@ interface Given {
 
 function readFlags(
   command: CommandName,
-  values: Values,
+  values: FlagValues,
   env: Readonly<Record<string, string | undefined>>,
 ): Given {
   const given = new Map<string, string | boolean>();
@@ -142,11 +123,11 @@ function readFlags(
       const own = `m25-mail-node ${command} --help lists what it takes`;
       throw new UsageError(`--${flag.name} means nothing to ${command}: ${own}`);
     }
-    const value = values[flag.name] ?? fromEnvironment(flag, env[variableOf(flag)]);
+    const value = values[flag.name] ?? fromEnvironment(flag, env[environmentName(flag.name)]);
     if (value === "") throw new UsageError(`--${flag.name} is empty`);
     if (value !== undefined) given.set(flag.name, value);
     else if (flag.required === true)
-      throw new UsageError(`--${flag.name} (or ${variableOf(flag)}) is missing`);
+      throw new UsageError(`--${flag.name} (or ${environmentName(flag.name)}) is missing`);
   }
   const text = (name: string): string | undefined => given.get(name)?.toString();
   return {
@@ -197,12 +178,12 @@ function readNumber({ text }: Given, flag: string, usual: number, most: number):
   return Number(value);
 }
 
-function fromEnvironment(flag: Flag, value: string | undefined): string | boolean | undefined {
+function fromEnvironment(flag: NodeFlag, value: string | undefined): string | boolean | undefined {
   if (value === undefined || value === "") return undefined;
-  if (flag.value !== undefined) return value;
+  if (flag.placeholder !== "") return value;
   if (/^(1|true|yes|on)$/i.test(value)) return true;
   if (/^(0|false|no|off)$/i.test(value)) return false;
-  throw new UsageError(`${variableOf(flag)} is neither 1 nor 0`);
+  throw new UsageError(`${environmentName(flag.name)} is neither 1 nor 0`);
 }
 
 function parsePath(name: string, text: string | undefined): string | undefined {

@@ -1,3 +1,4 @@
+import { UsageError } from "../command-line/usage-error.ts";
 import { RefusedAnswer } from "../sync/reader.ts";
 import type { FailureReason } from "../sync/report.ts";
 import { SqliteError, sqliteCodes } from "./replica/sqlite.ts";
@@ -13,12 +14,18 @@ export const exitCodes = {
   configuration: 78,
 } as const;
 
-export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
+export const exitMeanings: Readonly<Record<keyof typeof exitCodes, string>> = {
+  done: "done, or nothing to do",
+  usage: "wrong usage",
+  refused:
+    "the server's answer was refused and the old state stays in service, or removals of too many users were withheld and nothing else was",
+  output: "the output could not be written",
+  temporary: "a temporary failure, run again",
+  notAccepted: "the key or the address is not accepted",
+  configuration: "a configuration that cannot work",
+};
 
-/** The command line is wrong. */
-export class UsageError extends Error {
-  override readonly name = "UsageError";
-}
+export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
 
 /** A problem that a person must solve first: a file, a flag, a missing program. */
 export class ConfigurationError extends Error {

@@ -1,3 +1,4 @@
+import type { Flag } from "../command-line/flags.ts";
 import { DEFAULT_THRESHOLDS } from "./replica/losses.ts";
 
 export const commandNames = [
@@ -13,14 +14,11 @@ export const commandNames = [
 
 export type CommandName = (typeof commandNames)[number];
 
-export interface Flag {
+export interface NodeFlag extends Flag {
   name: string;
-  /** The name of its value in the help; a switch has none. */
-  value?: string;
   /** The commands that take it. Others refuse the flag and ignore its variable. */
   of: readonly CommandName[];
   required?: boolean;
-  description: string;
 }
 
 export const DEFAULT_MAIL_ROOT = "/var/vmail";
@@ -28,77 +26,77 @@ export const DEFAULT_MAIL_ROOT = "/var/vmail";
 const polling = ["once", "run"] as const;
 const asking = [...polling, "join", "rotate"] as const;
 
-export const flags: readonly Flag[] = [
+export const flags: readonly NodeFlag[] = [
   {
     name: "server",
-    value: "URL",
+    placeholder: "URL",
     of: asking,
     required: true,
-    description: "the server, e.g. https://mail-admin.example.nl",
+    help: "the server, e.g. https://mail-admin.example.nl",
   },
   {
     name: "key-file",
-    value: "FILE",
+    placeholder: "FILE",
     of: asking,
     required: true,
-    description: "holds this node's sync key, 0600",
+    help: "holds this node's sync key, 0600",
   },
   {
     name: "out",
-    value: "DIR",
+    placeholder: "DIR",
     of: [...polling, "accept", "status", "export", "orphans"],
     required: true,
-    description: "where the replica for Dovecot and Postfix is kept",
+    help: "where the replica for Dovecot and Postfix is kept",
   },
   {
     name: "mail-root",
-    value: "DIR",
+    placeholder: "DIR",
     of: [...polling, "orphans"],
-    description: `homes are DIR/DOMAIN/LOCAL.ID (default ${DEFAULT_MAIL_ROOT})`,
+    help: `homes are DIR/DOMAIN/LOCAL.ID (default ${DEFAULT_MAIL_ROOT})`,
   },
-  { name: "dovecot-config", value: "FILE", of: polling, description: "which Dovecot: doveadm -c FILE" },
-  { name: "postfix-config", value: "DIR", of: polling, description: "which Postfix: postconf -c DIR" },
+  { name: "dovecot-config", placeholder: "FILE", of: polling, help: "which Dovecot: doveadm -c FILE" },
+  { name: "postfix-config", placeholder: "DIR", of: polling, help: "which Postfix: postconf -c DIR" },
   {
     name: "ca",
-    value: "FILE",
+    placeholder: "FILE",
     of: asking,
-    description: "trust only the certificate authorities in this PEM file",
+    help: "trust only the certificate authorities in this PEM file",
   },
   {
     name: "insecure-http",
+    placeholder: "",
     of: asking,
-    description: "http:// beyond loopback, where the link is encrypted below",
+    help: "http:// beyond loopback, where the link is encrypted below",
   },
-  { name: "dry-run", of: polling, description: "poll once, print what would be done, and touch nothing" },
+  {
+    name: "dry-run",
+    placeholder: "",
+    of: polling,
+    help: "poll once, print what would be done, and touch nothing",
+  },
   {
     name: "max-loss-percent",
-    value: "N",
+    placeholder: "N",
     of: polling,
-    description: `withhold removals of more users of a day than that (default ${DEFAULT_THRESHOLDS.percent})`,
+    help: `withhold removals of more users of a day than that (default ${DEFAULT_THRESHOLDS.percent})`,
   },
   {
     name: "max-loss-users",
-    value: "N",
+    placeholder: "N",
     of: polling,
-    description: `and of more than that many (default ${DEFAULT_THRESHOLDS.users})`,
+    help: `and of more than that many (default ${DEFAULT_THRESHOLDS.users})`,
   },
   {
     name: "accept",
-    value: "WHERE",
+    placeholder: "WHERE",
     of: polling,
-    description:
-      "whose word lets withheld removals go: server (default, and here), or local: only m25-mail-node accept",
+    help: "whose word lets withheld removals go: server (default, and here), or local: only m25-mail-node accept",
   },
   {
     name: "inactive",
-    value: "FILE",
+    placeholder: "FILE",
     of: ["orphans"],
-    description: "the ids of soft-deleted mailboxes, whose folders are named apart",
+    help: "the ids of soft-deleted mailboxes, whose folders are named apart",
   },
-  { name: "json", of: ["status"], description: "one JSON object in place of lines" },
+  { name: "json", placeholder: "", of: ["status"], help: "one JSON object in place of lines" },
 ];
-
-/** The environment variable that stands for a flag. */
-export function variableOf({ name }: Flag): string {
-  return `M25_MAIL_${name.toUpperCase().replaceAll("-", "_")}`;
-}

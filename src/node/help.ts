@@ -1,4 +1,6 @@
-import { type CommandName, type Flag, flags, variableOf } from "./flags.ts";
+import { environmentName, flagUsage } from "../command-line/flags.ts";
+import { exitCodes, exitMeanings } from "./faults.ts";
+import { type CommandName, flags, type NodeFlag } from "./flags.ts";
 
 const usage: Readonly<Record<CommandName, { flags: string; does: string; more: string }>> = {
   join: {
@@ -50,9 +52,10 @@ const usage: Readonly<Record<CommandName, { flags: string; does: string; more: s
   },
 };
 
-const EXIT_CODES = `Exit codes: 0 done, or nothing to do; 2 wrong usage; 65 the server's answer was refused and the old state
-stays in service, or removals of too many users were withheld and nothing else was; 74 the output could not be
-written; 75 a temporary failure, run again; 77 the key or the address is not accepted; 78 a configuration that cannot work.
+const EXIT_CODES = `Exit codes:
+${Object.entries(exitMeanings)
+  .map(([name, meaning]) => `  ${exitCodes[name as keyof typeof exitCodes]}`.padEnd(6) + meaning)
+  .join("\n")}
 `;
 
 const lines = (["join", "once", "run", "accept", "status", "export", "orphans", "rotate"] as const).map(
@@ -85,11 +88,11 @@ export function commandHelp(name: CommandName): string {
   return `m25-mail-node ${name} ${words}: ${does}\n\n${more}\n\n${own}\n\n${EXIT_CODES}`;
 }
 
-function describeFlags(described: readonly Flag[]): string {
+function describeFlags(described: readonly NodeFlag[]): string {
   return described
-    .map((flag) => {
-      const name = flag.value === undefined ? `--${flag.name}` : `--${flag.name} ${flag.value}`;
-      return `  ${name.padEnd(24)} ${variableOf(flag).padEnd(24)} ${flag.description}`;
-    })
+    .map(
+      (flag) =>
+        `  ${flagUsage(flag.name, flag).padEnd(24)} ${environmentName(flag.name).padEnd(24)} ${flag.help}`,
+    )
     .join("\n");
 }

@@ -1,8 +1,9 @@
 import type { Stats } from "node:fs";
 import { chmod, lstat, mkdir, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
+import { UsageError } from "../../command-line/usage-error.ts";
 import type { KeyConfig } from "../config.ts";
-import { ConfigurationError, explain, NotAccepted, systemCode, UsageError } from "../faults.ts";
+import { ConfigurationError, explain, NotAccepted, systemCode } from "../faults.ts";
 import type { Machine } from "../machine.ts";
 import { type Client, openClient } from "./client.ts";
 import { isKey, readAuthorities, readKey } from "./key-file.ts";
