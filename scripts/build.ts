@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "esbuild";
 import packageJson from "../package.json" with { type: "json" };
+import { nodeBundle } from "./node-bundle.ts";
 
 rmSync("dist", { recursive: true, force: true });
 
@@ -24,15 +25,12 @@ const { metafile } = await build({
 });
 writeFileSync("dist/LICENSES.txt", bundledLicenses(Object.keys(metafile.inputs)));
 
-/** Builds the node's program: one file, for the Node of a node's Debian, where a lone ESM file must end in .mjs. */
+/** Builds the node's program. A lone ESM file must end in .mjs. */
 await build({
   entryPoints: { "m25-mail-node": "src/node-main.ts" },
   outdir: "dist",
   outExtension: { ".js": ".mjs" },
-  bundle: true,
-  format: "esm",
-  platform: "node",
-  target: "node18",
+  ...nodeBundle,
   define: { __M25_MAIL_VERSION__: JSON.stringify(packageJson.version) },
   banner: { js: "#!/usr/bin/env node" },
   logLevel: "warning",

@@ -2,9 +2,6 @@ import { createInterface } from "node:readline";
 import { Writable } from "node:stream";
 import { UsageError } from "./usage-error.ts";
 
-/** Longest line to read, in bytes. No secret is that long. */
-const MAX_LENGTH = 10_000;
-
 /**
  * Asks on the terminal and hides the answer.
  *
@@ -26,17 +23,16 @@ export async function promptSecret(question: string): Promise<string> {
   }
 }
 
-/** The first line of standard input, without its line end. */
+/** Chunks to read of a line. No secret is that long. */
+const MOST_CHUNKS = 10;
+
+/** The first line of standard input, without its line feed. */
 export async function firstInputLine(): Promise<Buffer> {
   const chunks: Buffer[] = [];
-  let length = 0;
   for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
     chunks.push(chunk);
-    length += chunk.length;
-    if (chunk.includes("\n") || length > MAX_LENGTH) break;
+    if (chunk.includes("\n") || chunks.length === MOST_CHUNKS) break;
   }
-  const read = Buffer.concat(chunks);
-  const end = read.indexOf("\n");
-  const line = end < 0 ? read : read.subarray(0, end);
-  return line.at(-1) === 0x0d && end >= 0 ? line.subarray(0, -1) : line;
+  const [line = ""] = Buffer.concat(chunks).toString("latin1").split("\n", 1);
+  return Buffer.from(line, "latin1");
 }

@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
+import { nodeBundle } from "../../scripts/node-bundle.ts";
 import { temporaryFolder } from "./folder.ts";
 import { KEY } from "./support.ts";
 
@@ -12,10 +13,7 @@ export async function bundle(): Promise<string> {
   const file = join(temporaryFolder(), "m25-mail-node.mjs");
   await build({
     entryPoints: ["src/node-main.ts"],
-    bundle: true,
-    platform: "node",
-    format: "esm",
-    target: "node18",
+    ...nodeBundle,
     define: { __M25_MAIL_VERSION__: JSON.stringify(bundledVersion) },
     outfile: file,
     logLevel: "silent",

@@ -11,7 +11,9 @@ import { isRepaired, textOf } from "../utf8.ts";
  */
 export async function readPassword(file: string | undefined): Promise<string> {
   if (file !== undefined) return onlyLine(file);
-  if (!process.stdin.isTTY) return utf8(await firstInputLine(), "The password on standard input");
+  if (!process.stdin.isTTY) {
+    return utf8(await firstInputLine(), "The password on standard input").replace(/\r$/, "");
+  }
   const typed = await promptSecret("Password: ");
   if (isRepaired(typed)) throw new UsageError("The password is not valid UTF-8.");
   return typed;
