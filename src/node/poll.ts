@@ -1,6 +1,7 @@
 import { acceptedRevision } from "../sync/acceptance.ts";
 import { stateTag } from "../sync/answer.ts";
 import { RefusedAnswer } from "../sync/reader.ts";
+import type { Report } from "../sync/report.ts";
 import type { Config } from "./config.ts";
 import { endSessions } from "./daemons/dovecot.ts";
 import { lookUpChanges } from "./daemons/look-up.ts";
@@ -24,6 +25,7 @@ import { type LastPoll, type Notes, readNotes, writeNotes } from "./replica/note
 import { transaction, wholeProjection } from "./replica/projection.ts";
 import { noteLogs, type Replica, readMeta, setDamagedAside } from "./replica/replica.ts";
 import { literal, SqliteError, sqliteCodes } from "./replica/sqlite.ts";
+import { readWithheld } from "./replica/withheld.ts";
 import type { MapsAnswer } from "./server/client.ts";
 import { isKey, keyId, readKey } from "./server/key-file.ts";
 import { buildReport, type Outcome, outcomeOf, refusedBecause, reportIsDue } from "./server/report.ts";
@@ -155,18 +157,9 @@ async function failed(session: Session, key: string | undefined, fault: SqliteEr
   const outcome: Outcome = { status: "failed", reason: failureReason(fault) };
   if (fault.result === sqliteCodes.corrupt || fault.result === sqliteCodes.notADatabase)
     await setDamagedAside(place).catch((error) => machine.log(explain(error)));
-  let reported = false;
-  try {
-    if (key !== undefined) {
-      await session.client.sendReport(
-        key,
-        buildReport(meta, outcome, { domains: 0, users: 0 }, session.version),
-      );
-      reported = true;
-    }
-  } catch (error) {
-    machine.log(`warning: the report was not taken: ${explain(error)}`);
-  }
+  const nothing = { domains: 0, users: 0 };
+  const reported =
+    key !== undefined && (await send(session, key, buildReport(meta, outcome, nothing, session.version)));
   return { exitCode: exitCodeOf(fault), reported, outcome };
 }
 
@@ -195,7 +188,7 @@ async function round(session: Session, key: string, manner: Manner, trace: Trace
   trace.whole = answer.taken?.header.kind === "snapshot";
   const before = replica.meta;
   const applied = await take(session, replica, answer, notes);
-  const withheld = await countWithheld(replica);
+  const { users: withheld } = await readWithheld(replica);
   const outcome = outcomeOf(withheld);
   if (applied !== undefined) logApplied(machine, replica, applied);
   if (withheld > 0 && (!manner.quiet || applied !== undefined)) {
@@ -232,7 +225,7 @@ async function acceptHere(session: Session, replica: Replica): Promise<boolean> 
   const { accepted } = await readNotes(replica);
   const { meta } = replica;
   if (accepted === undefined || meta === undefined || meta.ready !== 1) return false;
-  if (accepted.history !== meta.history || (await countWithheld(replica)) === 0) {
+  if (accepted.history !== meta.history || (await readWithheld(replica)).users === 0) {
     await writeNotes(replica, { accepted: undefined });
     return false;
   }
@@ -342,13 +335,13 @@ async function take(
 ): Promise<Applied | undefined> {
   const { machine, config, place } = session;
   const accepted = config.acceptLocally === true ? undefined : answer.accepted;
-  const withheld = await countWithheld(replica);
-  if (accepted !== answer.accepted && answer.acceptedAnew && withheld > 0) {
+  const withheld = await readWithheld(replica);
+  if (accepted !== answer.accepted && answer.acceptedAnew && withheld.users > 0) {
     machine.log(
       `the server says that withheld removals may go; --accept local: m25-mail-node accept --out ${config.out} lets them go`,
     );
   }
-  const concerns = withheld > 0 && (acceptedRevision(accepted) ?? -1) >= (await firstWithheld(replica));
+  const concerns = withheld.users > 0 && (acceptedRevision(accepted) ?? -1) >= withheld.first;
   if (answer.taken === undefined && !(concerns && accepted !== (notes.ledger?.ignored ?? undefined))) {
     await confirm(session, replica, notes);
     return undefined;
@@ -405,33 +398,23 @@ async function lookUp(session: Session, replica: Replica, trace: Trace): Promise
 
 /** @returns true if the server received the report. If not, the next poll reports again. */
 async function report(session: Session, key: string, replica: Replica, outcome: Outcome): Promise<boolean> {
-  const { machine, client, version } = session;
-  const withheld = { users: await countWithheld(replica), domains: await countUnlisted(replica) };
-  try {
-    await client.sendReport(key, buildReport(replica.meta, outcome, withheld, version));
-  } catch (error) {
-    machine.log(`warning: the report was not taken: ${explain(error)}`);
-    return false;
-  }
+  const { machine, version } = session;
+  const withheld = await readWithheld(replica);
+  if (!(await send(session, key, buildReport(replica.meta, outcome, withheld, version)))) return false;
   const told = outcome.status === "applied" || outcome.status === "withheld";
   const at = new Date(machine.clock.now()).toISOString();
   await writeNotes(replica, { reported: told ? { at, key: keyId(key) ?? null } : undefined });
   return true;
 }
 
-async function countWithheld({ db, meta }: Replica): Promise<number> {
-  if (meta === undefined) return 0;
-  return (await db.value<number>("SELECT count(*) FROM state.mailbox WHERE withheld IS NOT NULL;")) ?? 0;
-}
-
-/** Counts domains that are served only because of withheld mailboxes. */
-async function countUnlisted({ db, meta }: Replica): Promise<number> {
-  if (meta === undefined) return 0;
-  return (await db.value<number>("SELECT count(*) FROM state.domain WHERE listed = 0 AND key = name;")) ?? 0;
-}
-
-async function firstWithheld({ db }: Replica): Promise<number> {
-  return (await db.value<number>("SELECT min(withheld) FROM state.mailbox WHERE withheld IS NOT NULL;")) ?? 0;
+async function send({ machine, client }: Session, key: string, said: Report): Promise<boolean> {
+  try {
+    await client.sendReport(key, said);
+    return true;
+  } catch (error) {
+    machine.log(`warning: the report was not taken: ${explain(error)}`);
+    return false;
+  }
 }
 
 /** Compares the cursor too: it tells which part of the state the node must have, while removals are withheld. */

@@ -1,6 +1,7 @@
 import { ConfigurationError, type ExitCode, exitCodes } from "../faults.ts";
 import type { Machine } from "../machine.ts";
 import { writeNotes } from "../replica/notes.ts";
+import { readWithheld } from "../replica/withheld.ts";
 import { count } from "../words.ts";
 import { withState } from "./reading.ts";
 
@@ -16,10 +17,7 @@ export const NEXT_POLL =
 export async function acceptRemovals(machine: Machine, { out }: { out: string }): Promise<ExitCode> {
   return await withState(machine, out, "write", async ({ replica, meta }) => {
     if (meta === undefined) throw new ConfigurationError(`--out ${out} holds no state of a node`);
-    const [withheld = 0, last = 0] =
-      (await replica.db.value<number[]>(
-        "SELECT json_array(count(*), max(withheld)) FROM state.mailbox WHERE withheld IS NOT NULL;",
-      )) ?? [];
+    const { users: withheld, last } = await readWithheld(replica);
     if (withheld === 0) {
       machine.print("nothing is withheld\n");
       return exitCodes.done;

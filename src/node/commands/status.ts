@@ -4,6 +4,7 @@ import type { StatusConfig } from "../config.ts";
 import { type ExitCode, exitCodeOf, exitCodes, explain } from "../faults.ts";
 import type { Machine } from "../machine.ts";
 import { fileNames, inodesOf } from "../replica/files.ts";
+import { readWithheld } from "../replica/withheld.ts";
 import { type Found, withState } from "./reading.ts";
 import { describeStatus, isSilent, type Status } from "./status-text.ts";
 
@@ -54,11 +55,7 @@ async function statusOf({ replica, meta, notes }: Found, out: string): Promise<P
     accepted: accepted !== undefined,
   };
   if (meta === undefined || meta.role === "") return told;
-  const [users = 0, logins = 0, first = 0, last = 0] =
-    (await replica.db.value<number[]>(
-      `SELECT json_array(count(*), count(password), min(withheld), max(withheld)) FROM state.mailbox
-        WHERE withheld IS NOT NULL;`,
-    )) ?? [];
+  const { users, logins, first, last } = await readWithheld(replica);
   const { role, domains, history, revision, digest, since } = meta;
   const former =
     role === "mx" && (await inodesOf(out, fileNames.logins)).file !== "" ? [fileNames.logins] : [];

@@ -118,11 +118,16 @@ interface Change {
   unproved: Changes | undefined;
 }
 
-interface Comparison {
-  loss: Loss;
+interface Additions {
   added: number;
   changed: number;
   addedDomains: number;
+}
+
+type Counted = Loss & Additions;
+
+interface Comparison extends Additions {
+  loss: Loss;
   sample: Changes;
 }
 
@@ -225,7 +230,7 @@ async function compare({ db }: Replica, change: Change): Promise<Comparison> {
       WHERE m.withheld IS NOT NULL AND i.removed = 0;`,
   ];
   await db.run(statements.join("\n"));
-  const counted = await db.value<Record<string, number>>(`SELECT json_object(
+  const counted = await db.value<Counted>(`SELECT json_object(
     'served', (SELECT users FROM state.meta) + (SELECT count(*) FROM state.mailbox WHERE withheld IS NOT NULL),
     'gone', (SELECT count(*) FROM state.gone), 'peak', (SELECT ifnull(max(users), 0) FROM state.peak),
     'fresh', (SELECT count(*) FROM temp.lost),
@@ -235,14 +240,12 @@ async function compare({ db }: Replica, change: Change): Promise<Comparison> {
     'changed', (SELECT count(*) FROM temp.ended),
     'added', (SELECT count(*) FROM temp.incoming i LEFT JOIN state.mailbox m ON ${SAME}
       WHERE i.removed = 0 AND m.local IS NULL),
-    'domains', (SELECT count(*) FROM temp.incoming_domain i LEFT JOIN state.domain d ON d.key = i.name
+    'addedDomains', (SELECT count(*) FROM temp.incoming_domain i LEFT JOIN state.domain d ON d.key = i.name
       WHERE i.removed = 0 AND d.key IS NULL));
 DROP TABLE temp.back;`);
-  const { served = 0, gone = 0, peak = 0, fresh = 0, withheld = 0, accepted = 0 } = counted ?? {};
-  const { added = 0, changed = 0, domains = 0 } = counted ?? {};
-  const all = accepted + (header.revision <= limit ? fresh : 0);
-  const loss = { served, gone, peak, fresh, withheld, accepted: all };
-  return { loss, added, changed, addedDomains: domains, sample: await sampleOf(db) };
+  const { added, changed, addedDomains, ...loss } = counted as Counted;
+  if (header.revision <= limit) loss.accepted += loss.fresh;
+  return { loss, added, changed, addedDomains, sample: await sampleOf(db) };
 }
 
 /** Some added keys, taken before they are applied. */
