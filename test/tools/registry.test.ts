@@ -126,6 +126,11 @@ const unknown = {
   quota_mb: 5,
   redirect_uris: ["https://nowhere.nl/callback"],
   id: "00000000",
+  from: "nowhere",
+  files: [],
+  mailbox_count: 0,
+  domains: [],
+  mailboxes_with_passwords: [],
 };
 
 test.each([...tools, ...Object.values(operatorTools)].map(({ endpoint }) => endpoint))(
