@@ -4,6 +4,7 @@ import { credentialId, credentialMatches } from "../../../tools/credential.ts";
 import { bearerCredential } from "../../auth/bearer.ts";
 import { MailError } from "../../mail/error.ts";
 import { Networks } from "../../mail/network.ts";
+import { operator, text } from "../../mail/text.ts";
 import type { SyncDoor } from "./door.ts";
 
 /**
@@ -24,7 +25,7 @@ export function authenticateNode(door: SyncDoor, polls: PollView, request: Fasti
     throw new MailError(
       "unauthorized",
       "This is not a valid sync key.",
-      "Register the node with m25_mail_add_node and put its sync key into the node's key file.",
+      text`Register the node (${operator("call add-node --name NAME")}) and put its sync key into the node's key file.`,
     );
   }
   if (node.ipAddress !== null && !new Networks([node.ipAddress]).has(request.clientAddress)) {
