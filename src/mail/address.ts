@@ -115,7 +115,7 @@ export function parseAddress(text: string): Address {
 }
 
 const LOCAL_PART_HINT =
-  "Ask the person for one of a-z, 0-9, dots, hyphens and underscores, such as marie.curie@example.nl for Marie Curie, " +
+  "Ask the person for a name of a-z, 0-9, dots, hyphens and underscores, such as marie.curie@example.nl for Marie Curie, " +
   "joerg or jorg for jörg, obrien for o'brien.";
 
 const PLUS_HINT =
