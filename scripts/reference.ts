@@ -97,7 +97,7 @@ function commandLinePage(): string {
   return page(
     "The command `m25-mail`",
     "`m25-mail COMMAND --help` shows the same at the shell. Each command takes `--db FILE`; [Settings](settings.md) has the flags of\n" +
-      "`serve` and `stdio`. An ENDPOINT is a tool's name without `m25_mail_`, with hyphens: [Tools](tools.md) has the fields.",
+      "`serve` and `stdio`. An ENDPOINT is a tool's name without `m25_mail_`, with hyphens: [Tools](tools.md) has the fields. A field is a flag with hyphens, such as `--quota-mb 2048`; a field that is true or false stands alone: `--hard-delete`.",
     table(["command", "what it does"], calls),
     "## Flags",
     `All commands but ${without.join(", ")} take \`--json\`: the result as JSON, for programs.`,

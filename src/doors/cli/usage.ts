@@ -152,7 +152,7 @@ export const usages: readonly Usage[] = [
     does: "prints the audit log: changes and refusals",
     flags: {
       since: { placeholder: "TIME", help: "only from then on: 7d, 24h, 2026-11-22 or 2026-11-22T10:00:00Z" },
-      principal: { placeholder: "NAME", help: "only of this token, operator or node" },
+      principal: { placeholder: "NAME", help: "only of this caller, as the list names it" },
       json: { placeholder: "", help: "one JSON object a line, for programs" },
     },
   },

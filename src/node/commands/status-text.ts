@@ -174,7 +174,7 @@ function describeExit(status: Status, now: number): string {
       if (last_poll.reason === "domain_elsewhere")
         return "Postfix's main.cf names a served domain elsewhere, so its mail is refused: remove it there, then postfix reload";
       if (last_poll.reason === "maps_not_used")
-        return "Postfix's main.cf does not use this node's maps, so mail is refused: see deploy/README.md, then postfix reload";
+        return "Postfix's main.cf does not use this node's maps, so mail is refused: see docs/nodes.md, then postfix reload";
       return "the last poll failed for now, and the next one tries again; what is there stays in service";
   }
   if (last_poll === null) return "no poll is recorded: look whether the program runs";
