@@ -70,7 +70,7 @@ export interface ImportOptions {
 }
 
 /**
- * Plans first, to hash only the passwords of mailboxes that are imported.
+ * Plans first if there are passwords in clear text, to hash only those of mailboxes that are imported.
  *
  * @throws UsageError for an unknown system; MailError
  */
@@ -93,10 +93,12 @@ export async function importFiles(
     mailbox_count: mailboxes.length,
     mailboxes_with_passwords,
   });
-  const plan = await operate(runtime, "planImport", inputWith(mailboxes.map(planned)));
-  if (isDry) return { ...plan, leftOut };
-  const done = await operate(runtime, "importMailboxes", inputWith(await hashed(runtime, mailboxes, plan)));
-  return { ...done, leftOut };
+  const plan = () => operate(runtime, "planImport", inputWith(mailboxes.map(planned)));
+  if (isDry) return { ...(await plan()), leftOut };
+  const ready = mailboxes.some(({ password }) => "plain" in password)
+    ? await hashed(runtime, mailboxes, await plan())
+    : mailboxes.map(planned);
+  return { ...(await operate(runtime, "importMailboxes", inputWith(ready))), leftOut };
 }
 
 /** @throws MailError a refusal of the tool */
