@@ -60,7 +60,7 @@ const hintsByReason: Partial<Record<NodeReason, (seen: SeenNode) => Text>> = {
   folder_not_writable: ({ report }) =>
     text`The mail of ${report?.count ?? "some"} new mailboxes cannot be written to its folder. ${node("status")} on the node names the folder: an operator gives it to the user of all mail (chown vmail:vmail).`,
   digest_differs: () =>
-    text`The node's records differ from the server's at that revision. An operator makes the node fetch everything again, at the node's shell: stop its service, delete logins.db (on an MX node.db) with its -wal and -shm, start it again.`,
+    text`The node's records differ from the server's at that revision. An operator makes the node fetch everything again, at the node's shell: stop m25-mail-node, Dovecot and Postfix, delete logins.db (on an MX node.db) with its -wal and -shm, start them again, m25-mail-node first.`,
   returned_history: () =>
     text`An older copy of the database answers under this address, in turn with a later one or in its place; the node keeps the later state. Stop one of the two. Nodes go over to the other once they hear nothing else; or at their next try, within 5 minutes, after ${operator("backup FILE")} and ${operator("restore FILE")} there.`,
 };
