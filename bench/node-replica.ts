@@ -1,4 +1,4 @@
-/** What a change, a first load and a whole state cost a node's replica, at 10,000, 100,000 and 1,000,000 mailboxes. */
+/** The cost of a change, a first load and a whole state in a node's replica, at 10,000, 100,000 and 1,000,000 mailboxes. */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { thisMachine } from "../src/node/machine.ts";

@@ -64,7 +64,7 @@ export interface Tool<Output extends z.ZodObject = z.ZodObject> {
   parse(input: unknown): ParsedCall;
 }
 
-/** What a call of the tool results in. */
+/** The result of a call of the tool. */
 export type Result<T extends Tool> = z.input<T["output"]>;
 
 interface Definition<Input extends z.ZodObject, Output extends z.ZodObject> {

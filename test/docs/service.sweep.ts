@@ -107,7 +107,7 @@ END
   });
 
   describe.each([
-    // What the file asks for: a certificate. Caddy cannot get one for this name.
+    // The file asks for a certificate, and Caddy cannot get one for this name.
     {
       proxy: "caddy",
       other: "nginx",

@@ -44,7 +44,7 @@ const passwords: ReadonlyMap<string, string> = new Map(
 );
 
 export interface Imported {
-  /** What became of each mailbox. */
+  /** The outcome for each mailbox. */
   mailboxes: readonly Planned[];
   lab: MailLab;
   /** Runs m25-mail on this database. */

@@ -17,7 +17,7 @@ export interface PostfixConfig {
   readonly mainSettings: string;
   /** The files beside main.cf by which Postfix asks the replica. */
   readonly tables: Readonly<Record<string, string>>;
-  /** What is appended to Debian's master.cf, and the lines of `postconf -P` that change it. */
+  /** The lines that are appended to Debian's master.cf, and the lines of `postconf -P` that change it. */
   readonly master: string;
   readonly masterSettings: string;
   /** The services that listen, and their ports. */

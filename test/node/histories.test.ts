@@ -62,7 +62,7 @@ describe("two servers with different histories behind one address", () => {
       proxy.target = server.url;
       expect((await node.poll()).exitCode).toBe(65);
 
-      // What the hint says.
+      // As the hint says.
       const copy = join(temporaryFolder(), "copy.db");
       await backUp(server.database, copy);
       await restore(server.database, copy);

@@ -51,7 +51,7 @@ export interface ImportInput {
 
 export const outcomes = ["taken", "new_password", "left_out"] as const;
 
-/** What an import does with one domain or mailbox. */
+/** The outcome of an import for one domain or mailbox. */
 export interface Planned {
   name: string;
   outcome: (typeof outcomes)[number];
@@ -71,7 +71,7 @@ export interface ImportPlan {
 }
 
 /**
- * What an import would do, address by address. It changes nothing.
+ * Plans an import, address by address. It changes nothing.
  *
  * @throws MailError invalid_input if some mailboxes have no limit and `unlimited_as` is missing
  */

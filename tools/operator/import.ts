@@ -14,7 +14,7 @@ const shared = {
   }),
 };
 
-/** What an import would do. */
+/** Plans an import and changes nothing. */
 export const planImportTool = defineTool({
   endpoint: "plan-import",
   title: "Plan an import",

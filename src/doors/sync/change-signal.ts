@@ -91,7 +91,7 @@ export class ChangeSignal {
     try {
       this.#watcher = watch(this.#log, { persistent: false }, (event) => {
         this.#told = event === "change";
-        // Of many writes in a row only the first counts, so that they cannot put off the look.
+        // Only the first of many writes in a row counts, so that they cannot put off the look.
         if (this.#pause > FIRST_LOOK) this.#lookAfter(FIRST_LOOK);
       });
       this.#watcher.on("error", () => {

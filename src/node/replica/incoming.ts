@@ -145,7 +145,7 @@ class Batch {
       await this.#insert("incoming", users);
     };
     this.#inserting = insert();
-    // Whoever waits for it next hears of its error.
+    // Its next caller gets its error.
     this.#inserting.catch(() => undefined);
   }
 

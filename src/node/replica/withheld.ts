@@ -1,6 +1,6 @@
 import type { Replica } from "./replica.ts";
 
-/** What is in service although the server no longer has it. */
+/** Mailboxes that are in service although the server no longer has them. */
 export interface Withheld {
   users: number;
   /** Of these, mailboxes that somebody can still log in to. */

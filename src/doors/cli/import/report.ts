@@ -2,7 +2,7 @@ import type { Planned } from "../../../../tools/operator/import-plan.ts";
 import { printable } from "../../../log/printable.ts";
 import type { LeftOut } from "./source.ts";
 
-/** What an import did, or would do. */
+/** The outcome of an import, or of its plan. */
 export interface Imported {
   domains: readonly Planned[];
   mailboxes: readonly Planned[];
