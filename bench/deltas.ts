@@ -5,9 +5,9 @@ import { createBrotliDecompress } from "node:zlib";
 import { seedDatabase } from "../db/sqlite/seed.ts";
 import { openStore } from "../db/sqlite/store.ts";
 import { wholeView } from "../src/sync/view.ts";
-import { call } from "../tools/call.ts";
+import { call } from "../tools/call/call.ts";
+import { operator } from "../tools/call/principal.ts";
 import { operatorTools } from "../tools/operator/index.ts";
-import { operator } from "../tools/principal.ts";
 import {
   addNodes,
   benchmark,

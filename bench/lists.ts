@@ -1,14 +1,14 @@
 import { join } from "node:path";
 import { seedDatabase } from "../db/sqlite/seed.ts";
 import { openStore } from "../db/sqlite/store.ts";
-import { call } from "../tools/call.ts";
-import { encodeCursor } from "../tools/fields.ts";
-import { PasswordHasher } from "../tools/hash.ts";
+import { call } from "../tools/call/call.ts";
+import { encodeCursor } from "../tools/call/fields.ts";
+import { PasswordHasher } from "../tools/call/password-hash.ts";
+import { operator } from "../tools/call/principal.ts";
+import type { Tool } from "../tools/call/tool.ts";
 import { listDomains } from "../tools/list-domains.ts";
 import { listNodes } from "../tools/list-nodes.ts";
 import { listUsers } from "../tools/list-users.ts";
-import { operator } from "../tools/principal.ts";
-import type { Tool } from "../tools/tool.ts";
 import {
   addNodes,
   benchmark,

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { openStore } from "../db/sqlite/store.ts";
 import { OperatorLogin } from "../src/auth/operator-login.ts";
-import { PasswordHasher } from "../tools/hash.ts";
+import { PasswordHasher } from "../tools/call/password-hash.ts";
 import { benchmark, median, now, printTable, temporaryFolder } from "./support.ts";
 
 const COST = 10;

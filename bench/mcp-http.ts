@@ -3,9 +3,9 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { openStore } from "../db/sqlite/store.ts";
-import { call } from "../tools/call.ts";
+import { call } from "../tools/call/call.ts";
+import { operator } from "../tools/call/principal.ts";
 import { operatorTools } from "../tools/operator/index.ts";
-import { operator } from "../tools/principal.ts";
 import {
   benchmark,
   median,

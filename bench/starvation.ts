@@ -3,11 +3,11 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { openStore } from "../db/sqlite/store.ts";
-import { call } from "../tools/call.ts";
+import { call } from "../tools/call/call.ts";
+import { operator } from "../tools/call/principal.ts";
+import type { Tool } from "../tools/call/tool.ts";
 import { listUsers } from "../tools/list-users.ts";
 import { operatorTools } from "../tools/operator/index.ts";
-import { operator } from "../tools/principal.ts";
-import type { Tool } from "../tools/tool.ts";
 import type { Greed } from "./servers/greedy.ts";
 import {
   addNodes,

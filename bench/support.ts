@@ -7,9 +7,9 @@ import { join } from "node:path";
 import { seedDatabase } from "../db/sqlite/seed.ts";
 import { openStore } from "../db/sqlite/store.ts";
 import type { Store } from "../db/store.ts";
-import type { Runtime } from "../tools/call.ts";
-import { newCredential } from "../tools/credential.ts";
-import { PasswordHasher } from "../tools/hash.ts";
+import type { Runtime } from "../tools/call/call.ts";
+import { newCredential } from "../tools/call/credential.ts";
+import { PasswordHasher } from "../tools/call/password-hash.ts";
 
 /** Clock ticks a second in /proc/PID/stat. */
 const TICKS = 100;

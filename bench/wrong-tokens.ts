@@ -6,7 +6,7 @@ import { AccessTokens } from "../src/auth/access-tokens.ts";
 import type { LastSeen } from "../src/auth/last-seen.ts";
 import type { SyncDoor } from "../src/doors/sync/door.ts";
 import { authenticateNode } from "../src/doors/sync/node.ts";
-import { type CredentialKind, newCredential } from "../tools/credential.ts";
+import { type CredentialKind, newCredential } from "../tools/call/credential.ts";
 import { benchmark, median, print, printTable, quantile, temporaryFolder } from "./support.ts";
 
 const CHECKS = Number(process.env.CHECKS ?? 100_000);

@@ -3,7 +3,7 @@ import { MailError } from "../src/mail/error.ts";
 import { next, text } from "../src/mail/text.ts";
 import { StateDigest } from "../src/sync/digest.ts";
 import { ERASED_AT_ONCE, HiddenDomains } from "./hidden-domains.ts";
-import { atMost } from "./limit.ts";
+import { atMost } from "./row-limit.ts";
 import type { Schema } from "./schema.ts";
 import { type DigestDifference, differenceOf, noDifference, type StateTable, type Totals } from "./state.ts";
 

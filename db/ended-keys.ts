@@ -1,11 +1,11 @@
 import { type Kysely, type Selectable, sql } from "kysely";
-import { atMost } from "./limit.ts";
+import { atMost } from "./row-limit.ts";
 import type { Schema } from "./schema.ts";
 
 /** ms to remember an ended key: a copy of a key file may lie in a backup for months. */
 const KEPT_FOR = 365 * 86_400_000;
 /**
- * Keys to remember for each node. A thief gets at most 6 a minute (doors/sync/limits.ts), so pushing out the key that the
+ * Keys to remember for each node. A thief gets at most 6 a minute (doors/sync/node-limits.ts), so pushing out the key that the
  * node itself still presents takes almost three hours.
  */
 const MOST_OF_A_NODE = 1000;

@@ -1,5 +1,5 @@
 import { type Kysely, sql } from "kysely";
-import { atMost } from "./limit.ts";
+import { atMost } from "./row-limit.ts";
 import type { Schema } from "./schema.ts";
 
 /** Maximum number of mailboxes that a removal erases itself. A domain with more is hidden. */

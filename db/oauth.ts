@@ -1,6 +1,6 @@
 import { hash, randomBytes } from "node:crypto";
 import { type Kysely, sql } from "kysely";
-import { atMost } from "./limit.ts";
+import { atMost } from "./row-limit.ts";
 import type { Schema } from "./schema.ts";
 
 /** Maximum number of authorization requests that wait for the operator: anybody can begin one. */

@@ -1,6 +1,6 @@
 import { type Kysely, type SelectQueryBuilder, sql } from "kysely";
 import type { AddressStart } from "../src/mail/address-start.ts";
-import { atMost } from "./limit.ts";
+import { atMost } from "./row-limit.ts";
 import type { Schema } from "./schema.ts";
 import { toUser, type User, type UserPosition, usersByDomain, usersFirst } from "./user-rows.ts";
 

@@ -6,7 +6,7 @@ import { newMailboxId } from "../src/mail/mailbox.ts";
 import { next, text } from "../src/mail/text.ts";
 import type { UserRecord } from "../src/sync/records.ts";
 import type { Domain, DomainTable, UserDifference } from "./domains.ts";
-import { atMost } from "./limit.ts";
+import { atMost } from "./row-limit.ts";
 import type { Schema } from "./schema.ts";
 import { differenceOf, noDifference, type StateTable } from "./state.ts";
 import { toUser, type User, type UserPosition, usersByDomain, usersFirst } from "./user-rows.ts";

@@ -4,8 +4,8 @@ import { join, resolve } from "node:path";
 import { packExtension } from "@anthropic-ai/mcpb";
 import packageJson from "../package.json" with { type: "json" };
 import { overMcp } from "../src/doors/mcp/wording.ts";
+import { mcpName } from "../tools/call/tool.ts";
 import { tools } from "../tools/index.ts";
-import { mcpName } from "../tools/tool.ts";
 
 /**
  * Packs the build into an MCP bundle, which Claude Desktop and other hosts install by a click: `npm run mcpb`.

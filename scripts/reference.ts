@@ -10,9 +10,9 @@ import { Metrics } from "../src/log/metrics.ts";
 import { exitCodes as nodeExitCodes, exitMeanings as nodeExitMeanings } from "../src/node/faults.ts";
 import { help as nodeHelp } from "../src/node/help.ts";
 import { settingHelp, settings, settingsOf } from "../src/program/settings.ts";
+import { mcpName, type Tool } from "../tools/call/tool.ts";
 import { tools } from "../tools/index.ts";
-import type { Figures } from "../tools/read-figures.ts";
-import { mcpName, type Tool } from "../tools/tool.ts";
+import type { Figures } from "../tools/operator/read-figures.ts";
 
 const GENERATED = "<!-- Written by npm run gen: change the code, not this page. -->";
 

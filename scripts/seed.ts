@@ -2,12 +2,12 @@ import { randomBytes } from "node:crypto";
 import { seedDatabase } from "../db/sqlite/seed.ts";
 import { UsageError } from "../src/command-line/usage-error.ts";
 import { parseArguments } from "../src/doors/cli/arguments.ts";
-import { showRefusal } from "../src/doors/cli/call.ts";
 import { exitCodes } from "../src/doors/cli/exit.ts";
+import { showRefusal } from "../src/doors/cli/run-tool.ts";
 import type { Usage } from "../src/doors/cli/usage.ts";
 import { MailError } from "../src/mail/error.ts";
 import { storeConfig } from "../src/program/config.ts";
-import { PasswordHasher } from "../tools/hash.ts";
+import { PasswordHasher } from "../tools/call/password-hash.ts";
 
 const usage: Usage = {
   name: "npm run seed --",

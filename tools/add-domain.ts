@@ -1,11 +1,11 @@
 import * as z from "zod";
+import { MailError } from "../src/mail/error.ts";
 import { nearNames } from "../src/mail/near-names.ts";
 import { DomainName } from "../src/mail/schemas.ts";
-import { next, text } from "../src/mail/text.ts";
-import { Timestamp } from "./fields.ts";
-import { liveFields, liveness } from "./liveness.ts";
-import { refusePublicProvider } from "./public-providers.ts";
-import { defineTool, type Tool } from "./tool.ts";
+import { next, operator, text } from "../src/mail/text.ts";
+import { Timestamp } from "./call/fields.ts";
+import { defineTool, type Tool } from "./call/tool.ts";
+import { liveFields, liveness } from "./nodes/liveness.ts";
 
 /** How many similar names a result lists. */
 const MOST_SIMILAR = 5;
@@ -44,4 +44,20 @@ function toolFor(refuse: (domain: string) => Promise<void>): Tool {
       };
     },
   });
+}
+
+/**
+ * Refuses a public mail provider's domain: mail to all its addresses from this system's mailboxes would stay here.
+ *
+ * @param domain in its stored form
+ * @throws MailError forbidden
+ */
+export async function refusePublicProvider(domain: string): Promise<void> {
+  const { default: providers } = await import("email-providers/all.json", { with: { type: "json" } });
+  if (!providers.includes(domain)) return;
+  throw new MailError(
+    "forbidden",
+    `${domain} is the domain of a public mail provider: mail to all its addresses from mailboxes here would stay here.`,
+    text`Nothing was changed. Register a domain that the person owns. If this one is theirs, the operator registers it: ${operator(`call add-domain --domain ${domain} --public-provider`)}.`,
+  );
 }

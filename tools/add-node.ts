@@ -1,10 +1,10 @@
 import * as z from "zod";
 import { Network, NodeName } from "../src/mail/schemas.ts";
 import { operator, text } from "../src/mail/text.ts";
-import { newCredential } from "./credential.ts";
-import { Timestamp, Words } from "./fields.ts";
-import { joinStep } from "./join-step.ts";
-import { defineTool } from "./tool.ts";
+import { newCredential } from "./call/credential.ts";
+import { Timestamp, Words } from "./call/fields.ts";
+import { defineTool } from "./call/tool.ts";
+import { joinStep } from "./nodes/join-step.ts";
 
 export const addNode = defineTool({
   endpoint: "add-node",

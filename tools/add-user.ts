@@ -2,9 +2,9 @@ import * as z from "zod";
 import { MailError } from "../src/mail/error.ts";
 import { defaultQuotaMb, EmailAddress, Password, QuotaMb } from "../src/mail/schemas.ts";
 import { next, operator, text } from "../src/mail/text.ts";
-import { Timestamp } from "./fields.ts";
-import { liveFields, liveness } from "./liveness.ts";
-import { defineTool } from "./tool.ts";
+import { Timestamp } from "./call/fields.ts";
+import { defineTool } from "./call/tool.ts";
+import { liveFields, liveness } from "./nodes/liveness.ts";
 
 export const addUser = defineTool({
   endpoint: "add-user",

@@ -1,12 +1,12 @@
 import { addDomain } from "./add-domain.ts";
 import { addNode } from "./add-node.ts";
 import { addUser } from "./add-user.ts";
+import type { Tool } from "./call/tool.ts";
 import { listDomains } from "./list-domains.ts";
 import { listNodes } from "./list-nodes.ts";
 import { listUsers } from "./list-users.ts";
 import { removeDomain } from "./remove-domain.ts";
 import { removeUser } from "./remove-user.ts";
-import type { Tool } from "./tool.ts";
 import { updatePassword } from "./update-password.ts";
 
 /** The nine operations, in the order in which every door shows them. */

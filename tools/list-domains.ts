@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { next, text } from "../src/mail/text.ts";
-import { decodeCursor, encodeCursor, NextCursor, pageFields, Timestamp } from "./fields.ts";
-import { defineTool } from "./tool.ts";
+import { decodeCursor, encodeCursor, NextCursor, pageFields, Timestamp } from "./call/fields.ts";
+import { defineTool } from "./call/tool.ts";
 
 export const listDomains = defineTool({
   endpoint: "list-domains",

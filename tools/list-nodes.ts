@@ -1,9 +1,9 @@
 import * as z from "zod";
 import { text } from "../src/mail/text.ts";
-import { NextCursor, Timestamp, Words } from "./fields.ts";
-import { nodeStatuses } from "./node-condition.ts";
-import { nodePage, nodePageFields } from "./node-page.ts";
-import { defineTool } from "./tool.ts";
+import { NextCursor, Timestamp, Words } from "./call/fields.ts";
+import { defineTool } from "./call/tool.ts";
+import { nodeStatuses } from "./nodes/condition.ts";
+import { nodePage, nodePageFields } from "./nodes/page.ts";
 
 export const listNodes = defineTool({
   endpoint: "list-nodes",

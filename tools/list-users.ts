@@ -12,8 +12,8 @@ import {
   pageFields,
   Timestamp,
   Words,
-} from "./fields.ts";
-import { defineTool } from "./tool.ts";
+} from "./call/fields.ts";
+import { defineTool } from "./call/tool.ts";
 
 /** Matches of a search to count. Counting more would take time that grows with the data. */
 const MOST_COUNTED = 10_000;

@@ -4,8 +4,8 @@ import type { Tables } from "../db/store.ts";
 import { MailError } from "../src/mail/error.ts";
 import { DomainName } from "../src/mail/schemas.ts";
 import { next, text } from "../src/mail/text.ts";
-import { liveFields, liveness } from "./liveness.ts";
-import { defineTool } from "./tool.ts";
+import { defineTool } from "./call/tool.ts";
+import { liveFields, liveness } from "./nodes/liveness.ts";
 
 export const removeDomain = defineTool({
   endpoint: "remove-domain",

@@ -1,9 +1,9 @@
 import * as z from "zod";
 import { EmailAddress } from "../src/mail/schemas.ts";
 import { next, operator, text } from "../src/mail/text.ts";
-import { Timestamp } from "./fields.ts";
-import { liveFields, liveness } from "./liveness.ts";
-import { defineTool } from "./tool.ts";
+import { Timestamp } from "./call/fields.ts";
+import { defineTool } from "./call/tool.ts";
+import { liveFields, liveness } from "./nodes/liveness.ts";
 
 /** A node that withholds removals withholds later ones too, but ends their logins. */
 const WITHHELD = text`Its password stops working and its sessions end within a minute, but a node still takes mail for the address: removals wait there until the operator accepts them (${operator("node accept")}). Tell the person.`;

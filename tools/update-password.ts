@@ -1,10 +1,11 @@
 import * as z from "zod";
+import type { User } from "../db/user-rows.ts";
+import { MailError } from "../src/mail/error.ts";
 import { EmailAddress, Password } from "../src/mail/schemas.ts";
-import { next, text } from "../src/mail/text.ts";
-import { Timestamp } from "./fields.ts";
-import { refuseInactive } from "./inactive.ts";
-import { liveFields, liveness } from "./liveness.ts";
-import { defineTool } from "./tool.ts";
+import { next, operator, text } from "../src/mail/text.ts";
+import { Timestamp } from "./call/fields.ts";
+import { defineTool } from "./call/tool.ts";
+import { liveFields, liveness } from "./nodes/liveness.ts";
 
 export const updatePassword = defineTool({
   endpoint: "update-password",
@@ -22,3 +23,13 @@ export const updatePassword = defineTool({
     return { email: user.email, updated_at: updatedAt, ...(await liveness(context, user.domain)) };
   },
 });
+
+/** @throws MailError user_inactive */
+export function refuseInactive(user: User): void {
+  if (user.active) return;
+  throw new MailError(
+    "user_inactive",
+    `The mailbox ${user.email} is inactive (soft-deleted).`,
+    text`Leave it so, unless you were asked to bring it back. Then use ${next("add-user")} with a new password, which also opens its old mail; or the operator restores it with its old password (${operator(`user restore ${user.email}`)}).`,
+  );
+}

@@ -8,7 +8,7 @@ import { AllowedHosts } from "../../src/doors/http/hosts.ts";
 import { stderrLog } from "../../src/log/log.ts";
 import { stateTag } from "../../src/sync/answer.ts";
 import { wholeView } from "../../src/sync/view.ts";
-import { credentialId, credentialMatches } from "../../tools/credential.ts";
+import { credentialId, credentialMatches } from "../../tools/call/credential.ts";
 import { peerRequire } from "../support.ts";
 
 /** The part of Express that is used here. */

@@ -1,6 +1,6 @@
-import { call, type Runtime } from "../../tools/call.ts";
-import { operator } from "../../tools/principal.ts";
-import type { Tool } from "../../tools/tool.ts";
+import { call, type Runtime } from "../../tools/call/call.ts";
+import { operator } from "../../tools/call/principal.ts";
+import type { Tool } from "../../tools/call/tool.ts";
 
 /** A tool's handler as in the SDK's documentation: the SDK answers for thrown errors. */
 export const handlerOf = (runtime: Runtime, tool: Tool) => async (args: unknown) => {

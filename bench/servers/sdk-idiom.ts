@@ -8,8 +8,8 @@ import { bearerCredential } from "../../src/auth/bearer.ts";
 import { LastSeen } from "../../src/auth/last-seen.ts";
 import { overMcp } from "../../src/doors/mcp/wording.ts";
 import { stderrLog } from "../../src/log/log.ts";
+import { mcpName } from "../../tools/call/tool.ts";
 import { tools } from "../../tools/index.ts";
-import { mcpName } from "../../tools/tool.ts";
 import { runtimeOf } from "../support.ts";
 import { handlerOf } from "./idiom.ts";
 

@@ -31,10 +31,10 @@ const bypassed: Record<string, ReadonlyArray<readonly [code: string, instead: st
   "src/doors/http/client-address.ts": [
     ["    request.clientAddress = ", "    if (Date.now() < 0) request.clientAddress = "],
   ],
-  "tools/rate-limit.ts": [
+  "tools/call/rate-limit.ts": [
     ["  take(key: string): number {", "  take(key: string): number {\n    if (Date.now() > 0) return 0;"],
   ],
-  "tools/call.ts": [["  authorise(principal, tool, parsed);\n", ""]],
+  "tools/call/call.ts": [["  authorise(principal, tool, parsed);\n", ""]],
 };
 const root = fileURLToPath(new URL("../..", import.meta.url));
 

@@ -1,7 +1,7 @@
 import { hash } from "node:crypto";
 import type { Store } from "../../db/store.ts";
-import { credentialId, credentialMatches } from "../../tools/credential.ts";
-import { type Principal, type Scope, scopes } from "../../tools/principal.ts";
+import { credentialId, credentialMatches } from "../../tools/call/credential.ts";
+import { type Principal, type Scope, scopes } from "../../tools/call/principal.ts";
 import type { LastSeen } from "./last-seen.ts";
 
 type Token = NonNullable<ReturnType<Store["token"]>>;

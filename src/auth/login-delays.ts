@@ -1,4 +1,4 @@
-import { LeakyCounts } from "../../tools/leaky-counts.ts";
+import { LeakyBuckets } from "../../tools/call/leaky-buckets.ts";
 import { siteOf, subscriberOf } from "../mail/network.ts";
 
 const SECOND = 1_000;
@@ -31,12 +31,12 @@ export type LoginOutcome = "right" | "wrong" | "busy";
  * failures from everywhere. No failure locks anybody out. But if many guess from one address, all its users take turns.
  */
 export class LoginDelays {
-  readonly #failures: LeakyCounts;
+  readonly #failures: LeakyBuckets;
   readonly #waiting = new Map<string, number>();
 
   /** @param clock ms since any moment, never backwards */
   constructor(clock: () => number) {
-    this.#failures = new LeakyCounts(FORGOTTEN_PER_MINUTE, clock);
+    this.#failures = new LeakyBuckets(FORGOTTEN_PER_MINUTE, clock);
   }
 
   /**

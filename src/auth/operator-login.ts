@@ -1,6 +1,6 @@
 import { setTimeout as wait } from "node:timers/promises";
 import type { Store } from "../../db/store.ts";
-import { passwordMatches } from "../../tools/hash.ts";
+import { passwordMatches } from "../../tools/call/password-hash.ts";
 import { opaqueString } from "../mail/password.ts";
 import { LoginDelays, type LoginOutcome } from "./login-delays.ts";
 import { PriorityQueue } from "./priority-queue.ts";

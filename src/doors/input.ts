@@ -1,4 +1,4 @@
-import type { Tool } from "../../tools/tool.ts";
+import type { Tool } from "../../tools/call/tool.ts";
 import { type FieldSchema, inputSchema } from "./schema.ts";
 
 /** Arguments that Gemini CLI adds to each call. Other hosts' begin with an underscore. */

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from "fastify";
-import { call, type Runtime } from "../../tools/call.ts";
-import { type Figures, readFigures } from "../../tools/read-figures.ts";
+import { call, type Runtime } from "../../tools/call/call.ts";
+import { type Figures, readFigures } from "../../tools/operator/read-figures.ts";
 import type { Metrics } from "../log/metrics.ts";
 import { sendProblem } from "./http/problem.ts";
 

@@ -1,4 +1,4 @@
-import type { Tool } from "../../tools/tool.ts";
+import type { Tool } from "../../tools/call/tool.ts";
 import { version } from "../program/version.ts";
 import { overRest } from "./http/wording.ts";
 import { inputSchema, outputSchema } from "./schema.ts";

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from "fastify";
-import { toolsFor } from "../../tools/authorise.ts";
-import { call, type Runtime } from "../../tools/call.ts";
-import type { Tool } from "../../tools/tool.ts";
+import { toolsFor } from "../../tools/call/authorise.ts";
+import { call, type Runtime } from "../../tools/call/call.ts";
+import type { Tool } from "../../tools/call/tool.ts";
 import { clientOfUserAgent } from "./client-name.ts";
 import { sendProblem } from "./http/problem.ts";
 import { overRest } from "./http/wording.ts";

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import type { Tool } from "../../tools/tool.ts";
+import type { Tool } from "../../tools/call/tool.ts";
 
 export type JsonSchema = {
   [keyword: string]: unknown;
@@ -50,7 +50,7 @@ function openResult(made: { jsonSchema: z.core.JSONSchema.BaseSchema }): void {
   delete made.jsonSchema.additionalProperties;
 }
 
-/** Turns a list of types into branches: some clients map schemas onto dialects in which a value has one type. */
+/** FairQueue a list of types into branches: some clients map schemas onto dialects in which a value has one type. */
 function oneTypeEach(node: unknown): unknown {
   if (Array.isArray(node)) return node.map(oneTypeEach);
   if (typeof node !== "object" || node === null) return node;

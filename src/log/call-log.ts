@@ -1,4 +1,4 @@
-import type { EndedCall } from "../../tools/call.ts";
+import type { EndedCall } from "../../tools/call/call.ts";
 import type { LogFields } from "./log.ts";
 
 /** Logs a call without its input. The audit log has the input without its secrets. */

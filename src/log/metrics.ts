@@ -1,7 +1,7 @@
 import { statSync } from "node:fs";
 import { Counter, Gauge, Registry } from "prom-client";
-import type { EndedCall } from "../../tools/call.ts";
-import type { Figures } from "../../tools/read-figures.ts";
+import type { EndedCall } from "../../tools/call/call.ts";
+import type { Figures } from "../../tools/operator/read-figures.ts";
 import { paths } from "../sync/wire.ts";
 
 /**

@@ -1,5 +1,5 @@
 import { domainToASCII, domainToUnicode } from "node:url";
-import { contextualProblem } from "./contextual.ts";
+import { contextualProblem } from "./contextual-rules.ts";
 import { MailError } from "./error.ts";
 import { next, type Text, text } from "./text.ts";
 

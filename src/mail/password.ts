@@ -1,4 +1,4 @@
-import { contextualProblem } from "./contextual.ts";
+import { contextualProblem } from "./contextual-rules.ts";
 import { MailError } from "./error.ts";
 
 const MIN_CHARACTERS = 8;

@@ -1,10 +1,10 @@
 import { closeSync, existsSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Store } from "../../db/store.ts";
-import { call, type Runtime } from "../../tools/call.ts";
-import { credentialId, credentialMatches } from "../../tools/credential.ts";
+import { call, type Runtime } from "../../tools/call/call.ts";
+import { credentialId, credentialMatches } from "../../tools/call/credential.ts";
+import { operator } from "../../tools/call/principal.ts";
 import { operatorTools } from "../../tools/operator/index.ts";
-import { operator } from "../../tools/principal.ts";
 import type { Log } from "../log/log.ts";
 import { MailError } from "../mail/error.ts";
 

@@ -1,5 +1,5 @@
 import type { Store } from "../../db/store.ts";
-import type { Runtime } from "../../tools/call.ts";
+import type { Runtime } from "../../tools/call/call.ts";
 import { type Log, logFailure } from "../log/log.ts";
 import { purgeInactive } from "./retention.ts";
 

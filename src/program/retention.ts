@@ -1,5 +1,5 @@
 import type { Store, Tables } from "../../db/store.ts";
-import type { Runtime } from "../../tools/call.ts";
+import type { Runtime } from "../../tools/call/call.ts";
 import { operatorTools } from "../../tools/operator/index.ts";
 import { type Log, logFailure } from "../log/log.ts";
 

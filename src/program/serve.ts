@@ -1,9 +1,9 @@
 import { dirname } from "node:path";
 import type { Store } from "../../db/store.ts";
-import type { Runtime } from "../../tools/call.ts";
+import type { Runtime } from "../../tools/call/call.ts";
+import { CallLimits } from "../../tools/call/call-limits.ts";
+import { FairQueue } from "../../tools/call/fair-queue.ts";
 import { readingTools, tools } from "../../tools/index.ts";
-import { CallLimits } from "../../tools/limits.ts";
-import { Turns } from "../../tools/turns.ts";
 import { LastSeen } from "../auth/last-seen.ts";
 import { OperatorLogin } from "../auth/operator-login.ts";
 import { RequestLog } from "../doors/http/request-log.ts";
@@ -19,7 +19,7 @@ import { Publisher } from "../sync/publisher.ts";
 import type { ServeConfig } from "./config.ts";
 import { provideFirstToken } from "./first-token.ts";
 import { Housekeeping } from "./housekeeping.ts";
-import { isBeyondLoopback, listeningOn } from "./listening.ts";
+import { isBeyondLoopback, listenUrls } from "./listen-addresses.ts";
 import { watchClock } from "./retention.ts";
 
 /** How long a stopping server waits for running requests, in ms. All waiting passwords need less. */
@@ -68,7 +68,11 @@ export async function serve(
     passwords: config["limit-passwords"],
     destructive: config["limit-destructive"],
   });
-  const turns = new Turns({ ofOne: CALLS_AT_ONCE, line: MOST_CALLS_WAITING, what: "calls are under way" });
+  const turns = new FairQueue({
+    ofOne: CALLS_AT_ONCE,
+    line: MOST_CALLS_WAITING,
+    what: "calls are under way",
+  });
   const settings = { publicUrl: config["public-url"], purgeInactiveAfter: config["purge-inactive-after"] };
   const runtime = { ...unlimited, limits, turns, settings };
   const offered = config["read-only"] ? readingTools : tools;
@@ -128,7 +132,7 @@ export async function serve(
     publisher.dropOld().catch((error: unknown) => logFailure(log, "old maps could not be dropped", error));
   const dropping = setInterval(drop, DROP_EVERY).unref();
   const listening = app.addresses().filter((address) => typeof address !== "string");
-  const addresses = listeningOn(listening, certFile === undefined ? "http" : "https");
+  const addresses = listenUrls(listening, certFile === undefined ? "http" : "https");
   const hasProxy = config["trusted-proxies"].length > 0;
   if (certFile === undefined && !hasProxy && isBeyondLoopback(listening)) {
     log.warn(

@@ -1,7 +1,7 @@
 import { existsSync, realpathSync } from "node:fs";
 import * as z from "zod";
-import { accessFields } from "../../tools/access.ts";
-import { scopes } from "../../tools/principal.ts";
+import { accessFields } from "../../tools/call/access.ts";
+import { scopes } from "../../tools/call/principal.ts";
 import type { Flag } from "../command-line/flags.ts";
 import { logLevels } from "../log/log.ts";
 import { Network } from "../mail/schemas.ts";

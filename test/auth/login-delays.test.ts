@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { LoginDelays } from "../../src/auth/login-delays.ts";
 import { OperatorLogin } from "../../src/auth/operator-login.ts";
 import { PriorityQueue } from "../../src/auth/priority-queue.ts";
-import { PasswordHasher } from "../../tools/hash.ts";
+import { PasswordHasher } from "../../tools/call/password-hash.ts";
 import { testStore } from "../support/store.ts";
 
 const MINUTE = 60_000;

@@ -7,11 +7,11 @@ import { advertisedTools, callTool, type McpParts, mcpServer } from "../../src/d
 import { stderrLog } from "../../src/log/log.ts";
 import { serveConfig } from "../../src/program/config.ts";
 import { type RunningServer, serve } from "../../src/program/serve.ts";
-import { call, type Runtime } from "../../tools/call.ts";
-import { PasswordHasher } from "../../tools/hash.ts";
+import { call, type Runtime } from "../../tools/call/call.ts";
+import { PasswordHasher } from "../../tools/call/password-hash.ts";
+import { operator, type Principal } from "../../tools/call/principal.ts";
 import { tools } from "../../tools/index.ts";
 import { operatorTools } from "../../tools/operator/index.ts";
-import { operator, type Principal } from "../../tools/principal.ts";
 import { addFixtures, fixtureTools } from "./fixtures.ts";
 
 /** Starts the product's server on a loopback port, with the suite's fixtures beside the nine tools. */

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { MailError } from "../../src/mail/error.ts";
 import { wholeView } from "../../src/sync/view.ts";
-import type { Principal } from "../../tools/principal.ts";
+import type { Principal } from "../../tools/call/principal.ts";
 import { rawDatabase, recount } from "../support/recount.ts";
 import { PASSWORD, type TestStore, testStore } from "../support/store.ts";
 

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { statuses } from "../../src/doors/http/problem.ts";
 import { exitCodes } from "../../src/node/faults.ts";
 import { reportReasons } from "../../src/sync/report.ts";
-import { nodeStatuses } from "../../tools/node-condition.ts";
+import { nodeStatuses } from "../../tools/nodes/condition.ts";
 import { textOf } from "./pages.ts";
 
 /** Returns the first column of the table below a heading. */

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { newCredential } from "../../tools/credential.ts";
+import { newCredential } from "../../tools/call/credential.ts";
 import { callTool, connectHttp } from "../support/clients.ts";
 import { http } from "../support/http.ts";
 import { m25mail } from "../support/program.ts";

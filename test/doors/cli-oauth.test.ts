@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { openStore } from "../../db/sqlite/store.ts";
-import { passwordMatches } from "../../tools/hash.ts";
+import { passwordMatches } from "../../tools/call/password-hash.ts";
 import { m25mail, serveProcess } from "../support/program.ts";
 import { temporaryFolder } from "../support/store.ts";
 

@@ -4,7 +4,7 @@ import { type AddressInfo, connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { limitConnections } from "../../src/doors/http/connections.ts";
-import { MOST_CONNECTIONS_OF_ONE } from "../../src/doors/http/limits.ts";
+import { MOST_CONNECTIONS_OF_ONE } from "../../src/doors/http/server-limits.ts";
 import { Networks } from "../../src/mail/network.ts";
 import { certificate } from "../support/certificate.ts";
 import { http } from "../support/http.ts";

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { openStore } from "../../db/sqlite/store.ts";
 import type { Text } from "../../src/mail/text.ts";
-import { newCredential } from "../../tools/credential.ts";
+import { newCredential } from "../../tools/call/credential.ts";
 import { startServer } from "../support/server.ts";
 import { testRuntime } from "../support/store.ts";
 

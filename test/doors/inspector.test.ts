@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
+import { mcpName } from "../../tools/call/tool.ts";
 import { tools } from "../../tools/index.ts";
-import { mcpName } from "../../tools/tool.ts";
 import { ENTRY, type Finished, m25mail } from "../support/program.ts";
 import { startServer } from "../support/server.ts";
 import { temporaryFolder } from "../support/store.ts";

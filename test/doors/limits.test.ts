@@ -1,6 +1,6 @@
 import { connect } from "node:net";
 import { expect, test } from "vitest";
-import { BODY_LIMIT } from "../../src/doors/http/limits.ts";
+import { BODY_LIMIT } from "../../src/doors/http/server-limits.ts";
 import { http, rawHttp } from "../support/http.ts";
 import { serverWithRoutes } from "../support/routes.ts";
 import { startServer } from "../support/server.ts";

@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { printable } from "../../src/log/printable.ts";
 import { redacted } from "../../src/log/redact.ts";
-import { newCredential } from "../../tools/credential.ts";
+import { newCredential } from "../../tools/call/credential.ts";
 import { callTool, clientKinds, connectHttp, connectStdio } from "../support/clients.ts";
 import { http, rawHttp } from "../support/http.ts";
 import { postMcp, rpc } from "../support/mcp.ts";

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
+import { mcpName } from "../../tools/call/tool.ts";
 import { tools } from "../../tools/index.ts";
-import { mcpName } from "../../tools/tool.ts";
 import { connectHttp } from "../support/clients.ts";
 import { startServer } from "../support/server.ts";
 import { testRuntime } from "../support/store.ts";

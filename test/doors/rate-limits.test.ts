@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { NodeLimits } from "../../src/doors/sync/limits.ts";
-import { newCredential } from "../../tools/credential.ts";
+import { NodeLimits } from "../../src/doors/sync/node-limits.ts";
+import { newCredential } from "../../tools/call/credential.ts";
 import { callTool, connectHttp, connectStdio } from "../support/clients.ts";
 import { http } from "../support/http.ts";
 import { postMcp } from "../support/mcp.ts";

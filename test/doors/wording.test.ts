@@ -10,12 +10,12 @@ import { overMcp } from "../../src/doors/mcp/wording.ts";
 import type { MailError } from "../../src/mail/error.ts";
 import { plainly, type Text, worded } from "../../src/mail/text.ts";
 import { reportReasons } from "../../src/sync/report.ts";
-import { unconfirmed } from "../../tools/call.ts";
+import { unconfirmed } from "../../tools/call/call.ts";
+import { operator, type Principal } from "../../tools/call/principal.ts";
 import { tools } from "../../tools/index.ts";
-import { type NodeCounts, notLive } from "../../tools/liveness.ts";
-import { nodeStatuses } from "../../tools/node-condition.ts";
-import { nodeHint, serverReasons } from "../../tools/node-hints.ts";
-import { operator, type Principal } from "../../tools/principal.ts";
+import { nodeStatuses } from "../../tools/nodes/condition.ts";
+import { nodeHint, serverReasons } from "../../tools/nodes/hints.ts";
+import { type NodeCounts, notLive } from "../../tools/nodes/liveness.ts";
 import { PASSWORD, testStore, toolOf } from "../support/store.ts";
 
 const jan = "jan@example.nl";

@@ -173,7 +173,7 @@ export async function startOAuthServer(
   const { must } = testRuntime(server.store);
   for (const domain of ["example.nl", "example.org"]) await must("add-domain", { domain });
   if (password !== null) {
-    const { PasswordHasher } = await import("../../tools/hash.ts");
+    const { PasswordHasher } = await import("../../tools/call/password-hash.ts");
     const hash = await new PasswordHasher(10).hash(password);
     await server.store.write((tables) => tables.operator.setPasswordHash(hash, new Date().toISOString()));
   }

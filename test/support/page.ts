@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { ServeOptions } from "../../src/program/serve.ts";
 import type { Report } from "../../src/sync/report.ts";
-import { PasswordHasher } from "../../tools/hash.ts";
+import { PasswordHasher } from "../../tools/call/password-hash.ts";
 import { appliedReport } from "./applied-report.ts";
 import { Browser, field, OPERATOR_PASSWORD } from "./oauth.ts";
 import { startServer, type TestServer } from "./server.ts";

@@ -1,7 +1,7 @@
 import { expect } from "vitest";
 import type { ErrorCode } from "../../src/mail/error.ts";
 import { type Endpoint, plainly, type Text } from "../../src/mail/text.ts";
-import type { Outcome } from "../../tools/call.ts";
+import type { Outcome } from "../../tools/call/call.ts";
 
 /** Expects a refusal with this code and, if operations are given, a hint to them. Returns its message. */
 export function expectRefusal(outcome: Outcome, code: ErrorCode, leadsTo?: readonly Endpoint[]): string {

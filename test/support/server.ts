@@ -6,7 +6,7 @@ import type { Store } from "../../db/store.ts";
 import type { Log, LogFields } from "../../src/log/log.ts";
 import { serveConfig } from "../../src/program/config.ts";
 import { type ServeOptions, serve } from "../../src/program/serve.ts";
-import { PasswordHasher } from "../../tools/hash.ts";
+import { PasswordHasher } from "../../tools/call/password-hash.ts";
 import { temporaryFolder } from "./store.ts";
 
 export interface TestServer {

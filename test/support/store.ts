@@ -4,10 +4,10 @@ import { basename, join } from "node:path";
 import { expect, onTestFinished } from "vitest";
 import { openStore } from "../../db/sqlite/store.ts";
 import type { Store } from "../../db/store.ts";
-import { call, type Outcome, type Runtime } from "../../tools/call.ts";
+import { call, type Outcome, type Runtime } from "../../tools/call/call.ts";
+import { operator, type Principal } from "../../tools/call/principal.ts";
 import { tools } from "../../tools/index.ts";
 import { operatorTools } from "../../tools/operator/index.ts";
-import { operator, type Principal } from "../../tools/principal.ts";
 
 /** A password and a hash of it, for tests that need a hash but no hashing. */
 export const PASSWORD = "correct horse battery";

@@ -1,8 +1,8 @@
 /** A process that adds users: `node writer.ts DATABASE PREFIX COUNT`. */
 import { openStore } from "../../db/sqlite/store.ts";
 import { addUser } from "../../tools/add-user.ts";
-import { call } from "../../tools/call.ts";
-import { operator } from "../../tools/principal.ts";
+import { call } from "../../tools/call/call.ts";
+import { operator } from "../../tools/call/principal.ts";
 
 const [file = "", prefix = "", count = "0"] = process.argv.slice(2);
 const store = openStore(file, { create: false });

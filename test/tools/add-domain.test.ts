@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { operator, type Principal } from "../../tools/principal.ts";
+import { operator, type Principal } from "../../tools/call/principal.ts";
 import { expectRefusal } from "../support/reply.ts";
 import { testStore, toolOf } from "../support/store.ts";
 

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { encodeCursor } from "../../tools/fields.ts";
-import { type Principal, scopes } from "../../tools/principal.ts";
+import { encodeCursor } from "../../tools/call/fields.ts";
+import { type Principal, scopes } from "../../tools/call/principal.ts";
 import { rawDatabase } from "../support/recount.ts";
 import { endpointsIn, expectRefusal } from "../support/reply.ts";
 import { PASSWORD, type TestStore, testStore } from "../support/store.ts";

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import type { Report } from "../../src/sync/report.ts";
 import { viewOf } from "../../src/sync/view.ts";
-import { credentialId } from "../../tools/credential.ts";
+import { credentialId } from "../../tools/call/credential.ts";
 import { appliedReport } from "../support/applied-report.ts";
 import { rawDatabase } from "../support/recount.ts";
 import { commandsIn, expectRefusal } from "../support/reply.ts";

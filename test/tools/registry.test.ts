@@ -2,11 +2,11 @@ import { describe, expect, test } from "vitest";
 import * as z from "zod";
 import { overMcp } from "../../src/doors/mcp/wording.ts";
 import { inputSchema, outputSchema } from "../../src/doors/schema.ts";
-import { toolsFor } from "../../tools/authorise.ts";
+import { toolsFor } from "../../tools/call/authorise.ts";
+import { operator } from "../../tools/call/principal.ts";
+import { isSecret, mcpName } from "../../tools/call/tool.ts";
 import { readingTools, tools } from "../../tools/index.ts";
 import { operatorTools } from "../../tools/operator/index.ts";
-import { operator } from "../../tools/principal.ts";
-import { isSecret, mcpName } from "../../tools/tool.ts";
 import { testStore, toolOf } from "../support/store.ts";
 
 const names = tools.map(mcpName);

@@ -4,8 +4,8 @@ import fc from "fast-check";
 import { expect, onTestFinished, test } from "vitest";
 import { seedDatabase } from "../../db/sqlite/seed.ts";
 import { openStore } from "../../db/sqlite/store.ts";
-import { call } from "../../tools/call.ts";
-import { operator, type Scope } from "../../tools/principal.ts";
+import { call } from "../../tools/call/call.ts";
+import { operator, type Scope } from "../../tools/call/principal.ts";
 import { expectRefusal } from "../support/reply.ts";
 import { PASSWORD, temporaryFolder, testRuntime, testStore, toolOf } from "../support/store.ts";
 

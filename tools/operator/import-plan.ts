@@ -7,8 +7,8 @@ import { MAX_QUOTA_MB } from "../../src/mail/quota.ts";
 import { DomainName, QuotaMb } from "../../src/mail/schemas.ts";
 import { isStoredHash } from "../../src/mail/stored-hash.ts";
 import { field, text } from "../../src/mail/text.ts";
-import { unknownPassword } from "../hash.ts";
-import { refusePublicProvider } from "../public-providers.ts";
+import { refusePublicProvider } from "../add-domain.ts";
+import { unknownPassword } from "../call/password-hash.ts";
 
 /** A mailbox of another mail system. */
 const ImportedMailbox = z.strictObject({

@@ -1,6 +1,6 @@
 import * as z from "zod";
 import type { Tables } from "../../db/store.ts";
-import { defineTool } from "../tool.ts";
+import { defineTool } from "../call/tool.ts";
 import { type ImportInput, type ImportPlan, importFields, outcomes, planImport } from "./import-plan.ts";
 
 const Planned = z.object({ name: z.string(), outcome: z.enum(outcomes), reason: z.string().optional() });

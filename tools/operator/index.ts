@@ -1,4 +1,4 @@
-import type { Tool } from "../tool.ts";
+import type { Tool } from "../call/tool.ts";
 import { importMailboxes, planImportTool } from "./import.ts";
 import { listFleet } from "./list-fleet.ts";
 import { listInactive } from "./list-inactive.ts";

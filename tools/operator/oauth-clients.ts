@@ -1,6 +1,6 @@
 import * as z from "zod";
-import { isRedirectUri } from "../redirect-uri.ts";
-import { defineTool } from "../tool.ts";
+import { defineTool } from "../call/tool.ts";
+import { isRedirectUri } from "./redirect-uri.ts";
 
 const ClientName = z
   .string()

@@ -1,6 +1,6 @@
 import * as z from "zod";
-import { decodeCursor, encodeCursor, NextCursor, pageFields, Timestamp } from "../fields.ts";
-import { defineTool } from "../tool.ts";
+import { decodeCursor, encodeCursor, NextCursor, pageFields, Timestamp } from "../call/fields.ts";
+import { defineTool } from "../call/tool.ts";
 
 export const readAudit = defineTool({
   endpoint: "read-audit",

@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { OperatorPassword } from "../../src/mail/schemas.ts";
-import { Timestamp } from "../fields.ts";
-import { defineTool } from "../tool.ts";
+import { Timestamp } from "../call/fields.ts";
+import { defineTool } from "../call/tool.ts";
 
 export const setOperatorPassword = defineTool({
   endpoint: "set-operator-password",

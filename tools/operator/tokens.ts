@@ -1,8 +1,8 @@
 import * as z from "zod";
-import { accessFields, grantedScopes } from "../access.ts";
-import { newCredential } from "../credential.ts";
-import { Timestamp } from "../fields.ts";
-import { defineTool } from "../tool.ts";
+import { accessFields, grantedScopes } from "../call/access.ts";
+import { newCredential } from "../call/credential.ts";
+import { Timestamp } from "../call/fields.ts";
+import { defineTool } from "../call/tool.ts";
 import { Expiry, endOf } from "./expiry.ts";
 
 /** Principals of the audit log that have no token. */

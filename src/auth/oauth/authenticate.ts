@@ -1,7 +1,7 @@
 import * as z from "zod";
 import type { Store } from "../../../db/store.ts";
-import { isAccessToken } from "../../../tools/credential.ts";
-import { type Principal, scopes } from "../../../tools/principal.ts";
+import { isAccessToken } from "../../../tools/call/credential.ts";
+import { type Principal, scopes } from "../../../tools/call/principal.ts";
 
 /** A grant's limits beyond its scopes; kept with it as RFC 9396 authorization details, and with each token. */
 export const Access = z.object({

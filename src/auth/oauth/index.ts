@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { Store } from "../../../db/store.ts";
-import { type Principal, scopes } from "../../../tools/principal.ts";
-import { RateLimit } from "../../../tools/rate-limit.ts";
+import { type Principal, scopes } from "../../../tools/call/principal.ts";
+import { RateLimit } from "../../../tools/call/rate-limit.ts";
 import { pageHeaders } from "../../doors/html/layout.ts";
 import { type Log, logFailure } from "../../log/log.ts";
 import { subscriberOf } from "../../mail/network.ts";

@@ -1,4 +1,4 @@
-import type { Scope } from "../../../tools/principal.ts";
+import type { Scope } from "../../../tools/call/principal.ts";
 import { Html, html } from "../../doors/html/html.ts";
 import { alarm, documentOf, form, noPassword, passwordField } from "../../doors/html/layout.ts";
 

@@ -8,7 +8,7 @@ import {
   Provider,
 } from "oidc-provider";
 import type { Store } from "../../../db/store.ts";
-import { type Scope, scopes } from "../../../tools/principal.ts";
+import { type Scope, scopes } from "../../../tools/call/principal.ts";
 import type { Log } from "../../log/log.ts";
 import { adapterFor } from "./adapter.ts";
 import { Access } from "./authenticate.ts";

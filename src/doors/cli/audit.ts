@@ -1,6 +1,6 @@
-import { call, type Runtime } from "../../../tools/call.ts";
+import { call, type Runtime } from "../../../tools/call/call.ts";
+import { operator } from "../../../tools/call/principal.ts";
 import { operatorTools } from "../../../tools/operator/index.ts";
-import { operator } from "../../../tools/principal.ts";
 import { UsageError } from "../../command-line/usage-error.ts";
 import { printable } from "../../log/printable.ts";
 import { parseArguments } from "./arguments.ts";

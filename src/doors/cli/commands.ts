@@ -4,7 +4,7 @@ import type { FlagValues } from "../../command-line/flags.ts";
 import { UsageError } from "../../command-line/usage-error.ts";
 import { optionalText } from "./arguments.ts";
 import { auditCommand } from "./audit.ts";
-import { callCommand } from "./endpoint.ts";
+import { callCommand } from "./call-command.ts";
 import { showAcceptance, showFleet, showNode, showRemoval } from "./fleet.ts";
 import { importCommand } from "./import/command.ts";
 import { show } from "./show.ts";

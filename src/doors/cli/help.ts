@@ -1,5 +1,5 @@
+import type { Tool } from "../../../tools/call/tool.ts";
 import { tools } from "../../../tools/index.ts";
-import type { Tool } from "../../../tools/tool.ts";
 import { environmentName, type Flags, flagUsage } from "../../command-line/flags.ts";
 import { type SettingUser, settingHelp, settingsOf } from "../../program/settings.ts";
 import { exitCodes, exitMeanings } from "./exit.ts";

@@ -1,4 +1,4 @@
-import type { Runtime } from "../../../tools/call.ts";
+import type { Runtime } from "../../../tools/call/call.ts";
 import type { FlagValues } from "../../command-line/flags.ts";
 
 /** A command on the database, with its arguments read. */

@@ -1,6 +1,6 @@
 import { addDomain } from "../../../tools/add-domain.ts";
+import { mcpName, type Tool } from "../../../tools/call/tool.ts";
 import { tools } from "../../../tools/index.ts";
-import { mcpName, type Tool } from "../../../tools/tool.ts";
 import type { Flag } from "../../command-line/flags.ts";
 import { type FieldSchema, inputSchema } from "../schema.ts";
 import { json, type Usage } from "./usage.ts";

@@ -1,5 +1,5 @@
 import type { FastifyRequest } from "fastify";
-import { RateLimit } from "../../../tools/rate-limit.ts";
+import { RateLimit } from "../../../tools/call/rate-limit.ts";
 import type { Log } from "../../log/log.ts";
 import { MailError } from "../../mail/error.ts";
 import type { AllowedHosts } from "./hosts.ts";

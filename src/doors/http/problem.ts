@@ -1,9 +1,9 @@
 import { STATUS_CODES } from "node:http";
 import type { FastifyError, FastifyReply } from "fastify";
-import type { Runtime } from "../../../tools/call.ts";
+import type { Runtime } from "../../../tools/call/call.ts";
 import { type ErrorCode, MailError } from "../../mail/error.ts";
 import { operator, type Text, text } from "../../mail/text.ts";
-import { BODY_LIMIT } from "./limits.ts";
+import { BODY_LIMIT } from "./server-limits.ts";
 import { overRest } from "./wording.ts";
 
 /** The HTTP status of each code. */

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import type { EndedCall } from "../../../tools/call.ts";
-import { RateLimit } from "../../../tools/rate-limit.ts";
+import type { EndedCall } from "../../../tools/call/call.ts";
+import { RateLimit } from "../../../tools/call/rate-limit.ts";
 import { callFields } from "../../log/call-log.ts";
 import type { Log, LogLevel } from "../../log/log.ts";
 import type { Metrics } from "../../log/metrics.ts";

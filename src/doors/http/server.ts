@@ -6,10 +6,10 @@ import fastify, {
   type FastifyRequest,
 } from "fastify";
 import type { Store } from "../../../db/store.ts";
-import type { Runtime } from "../../../tools/call.ts";
-import type { Principal } from "../../../tools/principal.ts";
-import { RateLimit, tooMany } from "../../../tools/rate-limit.ts";
-import type { Tool } from "../../../tools/tool.ts";
+import type { Runtime } from "../../../tools/call/call.ts";
+import type { Principal } from "../../../tools/call/principal.ts";
+import { RateLimit, tooMany } from "../../../tools/call/rate-limit.ts";
+import type { Tool } from "../../../tools/call/tool.ts";
 import { AccessTokens } from "../../auth/access-tokens.ts";
 import { bearerCredential } from "../../auth/bearer.ts";
 import type { LastSeen } from "../../auth/last-seen.ts";
@@ -32,6 +32,10 @@ import { noteClientAddresses } from "./client-address.ts";
 import { closeUnauthenticated, drainLargeBodies, limitConnections } from "./connections.ts";
 import { hostGuard } from "./host-guard.ts";
 import { AllowedHosts } from "./hosts.ts";
+import { noSuchPath, notFoundAnswer } from "./not-found.ts";
+import { limitPipelines } from "./pipeline.ts";
+import { noToken, problemOf, sendProblem } from "./problem.ts";
+import { type RequestLog, requestIds } from "./request-log.ts";
 import {
   BODY_LIMIT,
   HEADER_LIMIT,
@@ -42,11 +46,7 @@ import {
   MOST_CONNECTIONS_OF_ONE,
   REQUEST_TIMEOUT,
   TIMEOUT_CHECK_INTERVAL,
-} from "./limits.ts";
-import { noSuchPath, notFoundAnswer } from "./not-found.ts";
-import { limitPipelines } from "./pipeline.ts";
-import { noToken, problemOf, sendProblem } from "./problem.ts";
-import { type RequestLog, requestIds } from "./request-log.ts";
+} from "./server-limits.ts";
 import { readTls } from "./tls.ts";
 import { delayWrongCredentials } from "./wrong-credentials.ts";
 

@@ -1,5 +1,5 @@
+import type { Tool } from "../../../tools/call/tool.ts";
 import { tools } from "../../../tools/index.ts";
-import type { Tool } from "../../../tools/tool.ts";
 import { plainly, type Reference, type Text, worded } from "../../mail/text.ts";
 
 /** Words a text for REST, with its requests: GET /api/list-users?domain=example.nl. */

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
-import { isAccessToken, isCredential } from "../../../tools/credential.ts";
-import { LeakyCounts } from "../../../tools/leaky-counts.ts";
+import { isAccessToken, isCredential } from "../../../tools/call/credential.ts";
+import { LeakyBuckets } from "../../../tools/call/leaky-buckets.ts";
 import { bearerCredential } from "../../auth/bearer.ts";
 import { subscriberOf } from "../../mail/network.ts";
 
@@ -17,7 +17,7 @@ const FORGOTTEN_PER_MINUTE = 60;
  * credential does not count as a guess.
  */
 export function delayWrongCredentials(app: FastifyInstance): void {
-  const failures = new LeakyCounts(FORGOTTEN_PER_MINUTE);
+  const failures = new LeakyBuckets(FORGOTTEN_PER_MINUTE);
   app.addHook("onSend", (request, reply, payload, done) => {
     if (reply.statusCode !== 401 || !isGuess(request)) return done(null, payload);
     const beyond = failures.add(subscriberOf(request.clientAddress)) - AT_ONCE;

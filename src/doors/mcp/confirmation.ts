@@ -8,7 +8,7 @@ import {
   type ServerContext,
 } from "@modelcontextprotocol/server";
 import * as z from "zod";
-import type { Loss } from "../../../tools/tool.ts";
+import type { Loss } from "../../../tools/call/tool.ts";
 
 /** How long a question may be answered, in seconds. */
 export const TTL = 600;

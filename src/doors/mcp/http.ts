@@ -8,13 +8,13 @@ import {
   WebStandardStreamableHTTPServerTransport,
 } from "@modelcontextprotocol/server";
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import type { Origin } from "../../../tools/call.ts";
-import type { Principal } from "../../../tools/principal.ts";
+import type { Origin } from "../../../tools/call/call.ts";
+import type { Principal } from "../../../tools/call/principal.ts";
 import type { Log } from "../../log/log.ts";
 import { clientOfUserAgent } from "../client-name.ts";
-import { BODY_LIMIT } from "../http/limits.ts";
 import type { RequestLog } from "../http/request-log.ts";
-import { isClientFault, reasonOf } from "./faults.ts";
+import { BODY_LIMIT } from "../http/server-limits.ts";
+import { isClientFault, reasonOf } from "./protocol-errors.ts";
 import { initializeRefusal, plainMessage } from "./requests.ts";
 import type { StepUp } from "./step-up.ts";
 
@@ -72,7 +72,7 @@ function acceptingBoth(request: Request): Request {
   return new Request(request, { headers });
 }
 
-/** Turns the answer into a stream of one event, if the client accepts nothing else. */
+/** FairQueue the answer into a stream of one event, if the client accepts nothing else. */
 async function inFormFor({ headers }: FastifyRequest, answer: Response): Promise<Response> {
   const isJson = answer.headers.get("content-type")?.startsWith("application/json");
   if (headers.accept?.trim() !== "text/event-stream" || answer.status !== 200 || !isJson) return answer;

@@ -9,11 +9,11 @@ import {
   Server,
   type ServerContext,
 } from "@modelcontextprotocol/server";
-import { toolsFor } from "../../../tools/authorise.ts";
-import { call, lossOf, type Origin, type Runtime, unconfirmed } from "../../../tools/call.ts";
+import { toolsFor } from "../../../tools/call/authorise.ts";
+import { call, lossOf, type Origin, type Runtime, unconfirmed } from "../../../tools/call/call.ts";
+import type { Principal } from "../../../tools/call/principal.ts";
+import { mcpName, type Settings, type Tool } from "../../../tools/call/tool.ts";
 import { listNodes } from "../../../tools/list-nodes.ts";
-import type { Principal } from "../../../tools/principal.ts";
-import { mcpName, type Settings, type Tool } from "../../../tools/tool.ts";
 import { MailError } from "../../mail/error.ts";
 import { version } from "../../program/version.ts";
 import { clientName } from "../client-name.ts";

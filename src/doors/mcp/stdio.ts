@@ -1,11 +1,11 @@
 import { serveStdio } from "@modelcontextprotocol/server/stdio";
-import type { Runtime } from "../../../tools/call.ts";
-import type { Principal } from "../../../tools/principal.ts";
-import { RateLimit } from "../../../tools/rate-limit.ts";
-import type { Tool } from "../../../tools/tool.ts";
+import type { Runtime } from "../../../tools/call/call.ts";
+import type { Principal } from "../../../tools/call/principal.ts";
+import { RateLimit } from "../../../tools/call/rate-limit.ts";
+import type { Tool } from "../../../tools/call/tool.ts";
 import type { Log } from "../../log/log.ts";
 import { Confirmations } from "./confirmation.ts";
-import { isClientFault } from "./faults.ts";
+import { isClientFault } from "./protocol-errors.ts";
 import { mcpServer } from "./server.ts";
 import { StdioTransport } from "./stdio-transport.ts";
 

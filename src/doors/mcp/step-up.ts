@@ -1,9 +1,9 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import * as z from "zod";
-import { missingScope } from "../../../tools/authorise.ts";
-import { call, type Origin, type Runtime } from "../../../tools/call.ts";
-import { scopes } from "../../../tools/principal.ts";
-import { mcpName, type ParsedCall, type Tool } from "../../../tools/tool.ts";
+import { missingScope } from "../../../tools/call/authorise.ts";
+import { call, type Origin, type Runtime } from "../../../tools/call/call.ts";
+import { scopes } from "../../../tools/call/principal.ts";
+import { mcpName, type ParsedCall, type Tool } from "../../../tools/call/tool.ts";
 import { plainArguments } from "../input.ts";
 
 const Call = z.object({

@@ -1,4 +1,4 @@
-import { mcpName } from "../../../tools/tool.ts";
+import { mcpName } from "../../../tools/call/tool.ts";
 import { plainly, type Reference, type Text, worded } from "../../mail/text.ts";
 
 /** Words a text for MCP, with its tools' names: m25_mail_list_users (domain: example.nl). */

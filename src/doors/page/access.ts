@@ -1,9 +1,9 @@
+import type { Result } from "../../../tools/call/tool.ts";
 import { listGrants } from "../../../tools/operator/oauth-grants.ts";
-import type { Result } from "../../../tools/tool.ts";
 import { MailError } from "../../mail/error.ts";
 import { type Html, html } from "../html/html.ts";
 import { form } from "../html/layout.ts";
-import { type Column, counted, foreign, moment, number, ROWS, table } from "./parts.ts";
+import { type Column, counted, foreign, moment, number, ROWS, table } from "./elements.ts";
 import { operatorPage, type View } from "./view.ts";
 
 /** Maximum number of a grant's domains to name. */

@@ -1,7 +1,7 @@
+import type { Result } from "../../../tools/call/tool.ts";
 import { readAudit } from "../../../tools/operator/read-audit.ts";
-import type { Result } from "../../../tools/tool.ts";
 import { type Html, html } from "../html/html.ts";
-import { type Column, foreign, moment, nextPage, ROWS, table } from "./parts.ts";
+import { type Column, foreign, moment, nextPage, ROWS, table } from "./elements.ts";
 import { operatorPage, type View } from "./view.ts";
 
 /** Maximum length of an entry's arguments. m25-mail audit shows them whole. */

@@ -1,7 +1,7 @@
+import type { Result } from "../../../tools/call/tool.ts";
 import { listDomains } from "../../../tools/list-domains.ts";
-import type { Result } from "../../../tools/tool.ts";
 import { type Html, html } from "../html/html.ts";
-import { type Column, counted, moment, nextPage, number, ROWS, table } from "./parts.ts";
+import { type Column, counted, moment, nextPage, number, ROWS, table } from "./elements.ts";
 import { operatorPage, type View } from "./view.ts";
 
 type DomainRow = Result<typeof listDomains>["domains"][number];

@@ -1,8 +1,8 @@
+import type { Result } from "../../../tools/call/tool.ts";
 import { listNodes } from "../../../tools/list-nodes.ts";
-import { nodeStatuses } from "../../../tools/node-condition.ts";
-import type { Result } from "../../../tools/tool.ts";
+import { nodeStatuses } from "../../../tools/nodes/condition.ts";
 import { type Html, html } from "../html/html.ts";
-import { ago, type Column, counted, nextPage, number, ROWS, table } from "./parts.ts";
+import { ago, type Column, counted, nextPage, number, ROWS, table } from "./elements.ts";
 import { operatorPage, type View } from "./view.ts";
 import { onThePage } from "./wording.ts";
 

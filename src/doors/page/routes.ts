@@ -1,5 +1,5 @@
 import type { Store } from "../../../db/store.ts";
-import type { Runtime } from "../../../tools/call.ts";
+import type { Runtime } from "../../../tools/call/call.ts";
 import type { OperatorLogin } from "../../auth/operator-login.ts";
 import type { Log } from "../../log/log.ts";
 import type { Metrics } from "../../log/metrics.ts";

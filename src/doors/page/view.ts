@@ -1,4 +1,4 @@
-import type { Result, Tool } from "../../../tools/tool.ts";
+import type { Result, Tool } from "../../../tools/call/tool.ts";
 import { type Html, html } from "../html/html.ts";
 import { documentOf, form } from "../html/layout.ts";
 import type { PageParts, ViewName } from "./routes.ts";

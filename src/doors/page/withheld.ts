@@ -1,9 +1,9 @@
+import type { Result } from "../../../tools/call/tool.ts";
 import { listWithheld } from "../../../tools/operator/list-withheld.ts";
-import type { Result } from "../../../tools/tool.ts";
 import { MailError } from "../../mail/error.ts";
 import { type Html, html } from "../html/html.ts";
 import { alarm, form } from "../html/layout.ts";
-import { counted, number } from "./parts.ts";
+import { counted, number } from "./elements.ts";
 import { operatorPage, type View } from "./view.ts";
 
 type WithheldList = Result<typeof listWithheld>;

@@ -3,8 +3,8 @@ import type { LastSeen } from "../../auth/last-seen.ts";
 import type { Publisher } from "../../sync/publisher.ts";
 import type { ChangeSignal } from "./change-signal.ts";
 import type { EndedKeyUses } from "./ended-keys.ts";
-import type { NodeLimits } from "./limits.ts";
 import type { LongPolls } from "./long-polls.ts";
+import type { NodeLimits } from "./node-limits.ts";
 
 /** The parts that the nodes' routes share. */
 export interface SyncDoor {

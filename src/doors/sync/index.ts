@@ -6,10 +6,10 @@ import type { AnswerNotFound } from "../http/not-found.ts";
 import type { SyncDoor } from "./door.ts";
 import { EndedKeyUses } from "./ended-keys.ts";
 import { sendKey } from "./key.ts";
-import { NodeLimits } from "./limits.ts";
 import { LongPolls } from "./long-polls.ts";
 import { sendMaps } from "./maps.ts";
 import { authenticateNode, endOldKey } from "./node.ts";
+import { NodeLimits } from "./node-limits.ts";
 import { receiveReport } from "./report.ts";
 
 declare module "fastify" {

@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
-import { newCredential } from "../../../tools/credential.ts";
-import { keyEnd } from "../../../tools/rotation.ts";
+import { newCredential } from "../../../tools/call/credential.ts";
+import { keyEnd } from "../../../tools/nodes/key-rotation.ts";
 import type { SyncDoor } from "./door.ts";
 import { byNode } from "./node.ts";
 

@@ -2,7 +2,7 @@ import { randomInt } from "node:crypto";
 import { Readable } from "node:stream";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { PollingNode, PollView, StateSummary } from "../../../db/store.ts";
-import { credentialId } from "../../../tools/credential.ts";
+import { credentialId } from "../../../tools/call/credential.ts";
 import { bearerCredential } from "../../auth/bearer.ts";
 import { MailError } from "../../mail/error.ts";
 import { stateTag } from "../../sync/answer.ts";

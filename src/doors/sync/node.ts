@@ -1,6 +1,6 @@
 import type { FastifyRequest } from "fastify";
 import type { PollingNode, PollView } from "../../../db/store.ts";
-import { credentialId, credentialMatches } from "../../../tools/credential.ts";
+import { credentialId, credentialMatches } from "../../../tools/call/credential.ts";
 import { bearerCredential } from "../../auth/bearer.ts";
 import { MailError } from "../../mail/error.ts";
 import { Networks } from "../../mail/network.ts";

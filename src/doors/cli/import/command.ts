@@ -1,11 +1,11 @@
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
-import { call, type Runtime } from "../../../../tools/call.ts";
-import { refuseGuessable } from "../../../../tools/guessable.ts";
-import { unknownPassword } from "../../../../tools/hash.ts";
+import { call, type Runtime } from "../../../../tools/call/call.ts";
+import { unknownPassword } from "../../../../tools/call/password-hash.ts";
+import { operator } from "../../../../tools/call/principal.ts";
+import { refuseWeakPassword } from "../../../../tools/call/weak-passwords.ts";
 import type { ImportedMailbox } from "../../../../tools/operator/import-plan.ts";
 import { operatorTools } from "../../../../tools/operator/index.ts";
-import { operator } from "../../../../tools/principal.ts";
 import { UsageError } from "../../../command-line/usage-error.ts";
 import { parseDomain } from "../../../mail/address.ts";
 import { MailError } from "../../../mail/error.ts";
@@ -169,7 +169,7 @@ async function problemOf(password: string, address: string): Promise<string | un
     // The owner types the stored text: its normalised form would be another password.
     if (parsePassword(password) !== password)
       return "its password has characters that are kept in another form";
-    await refuseGuessable(password, address.toLowerCase());
+    await refuseWeakPassword(password, address.toLowerCase());
     return undefined;
   } catch (error) {
     if (error instanceof MailError) return error.message;

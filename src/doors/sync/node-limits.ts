@@ -1,6 +1,6 @@
 import type { PollingNode } from "../../../db/store.ts";
-import { LeakyCounts } from "../../../tools/leaky-counts.ts";
-import { RateLimit, tooMany } from "../../../tools/rate-limit.ts";
+import { LeakyBuckets } from "../../../tools/call/leaky-buckets.ts";
+import { RateLimit, tooMany } from "../../../tools/call/rate-limit.ts";
 import type { Publication } from "../../sync/publisher.ts";
 
 /** Each new key adds an entry to the audit log, and an honest node asks once. */
@@ -17,11 +17,11 @@ export class NodeLimits {
   readonly #keys = new RateLimit(KEYS_A_MINUTE);
   readonly #reports = new RateLimit(REPORTS_A_MINUTE);
   readonly #snapshots = new RateLimit(SNAPSHOTS_A_MINUTE);
-  readonly #bytes: LeakyCounts;
+  readonly #bytes: LeakyBuckets;
 
   /** @param clock ms since any moment, never backwards */
   constructor(clock?: () => number) {
-    this.#bytes = new LeakyCounts(BYTES_A_MINUTE, clock);
+    this.#bytes = new LeakyBuckets(BYTES_A_MINUTE, clock);
   }
 
   /** @throws MailError busy, as the other methods do */

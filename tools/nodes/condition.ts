@@ -1,8 +1,8 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { Contact, SeenNode } from "../db/nodes.ts";
-import type { Tables } from "../db/store.ts";
-import type { Text } from "../src/mail/text.ts";
-import { type NodeReason, nodeHint } from "./node-hints.ts";
+import type { Contact, SeenNode } from "../../db/nodes.ts";
+import type { Tables } from "../../db/store.ts";
+import type { Text } from "../../src/mail/text.ts";
+import { type NodeReason, nodeHint } from "./hints.ts";
 
 /** Nodes poll every minute; without contact for this long, something is wrong. In ms. */
 export const STALE_AFTER = 5 * 60_000;

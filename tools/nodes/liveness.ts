@@ -1,9 +1,9 @@
 import * as z from "zod";
-import { next, type Text, text } from "../src/mail/text.ts";
-import { Words } from "./fields.ts";
-import { STALE_AFTER } from "./node-condition.ts";
-import type { Principal } from "./principal.ts";
-import type { ToolContext } from "./tool.ts";
+import { next, type Text, text } from "../../src/mail/text.ts";
+import { Words } from "../call/fields.ts";
+import type { Principal } from "../call/principal.ts";
+import type { ToolContext } from "../call/tool.ts";
+import { STALE_AFTER } from "./condition.ts";
 
 /** Result fields of every change: when nodes serve it. */
 export const liveFields = {

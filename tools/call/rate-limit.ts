@@ -1,15 +1,15 @@
-import { MailError } from "../src/mail/error.ts";
-import { LeakyCounts } from "./leaky-counts.ts";
+import { MailError } from "../../src/mail/error.ts";
+import { LeakyBuckets } from "./leaky-buckets.ts";
 
 /** Limits the events of each key to a number a minute, all at once or spread. */
 export class RateLimit {
   readonly #perMinute: number | undefined;
-  readonly #counts: LeakyCounts;
+  readonly #counts: LeakyBuckets;
 
   /** @param perMinute undefined for no limit */
   constructor(perMinute: number | undefined, clock?: () => number) {
     this.#perMinute = perMinute;
-    this.#counts = new LeakyCounts(perMinute ?? 0, clock);
+    this.#counts = new LeakyBuckets(perMinute ?? 0, clock);
   }
 
   /** Counts one more if there is room for it. @returns 0, or the seconds after which there will be room */

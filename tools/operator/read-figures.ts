@@ -1,6 +1,6 @@
 import * as z from "zod";
-import { allConditions, nodeStatuses } from "./node-condition.ts";
-import { defineTool, type Result } from "./tool.ts";
+import { defineTool, type Result } from "../call/tool.ts";
+import { allConditions, nodeStatuses } from "../nodes/condition.ts";
 
 /** How many revisions a node is behind, in steps: few enough for a label of a metric. */
 const lags = ["0", "1-9", "10-99", "100+", "unknown"] as const;

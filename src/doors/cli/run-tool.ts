@@ -1,7 +1,7 @@
-import { call, type Runtime } from "../../../tools/call.ts";
-import { operator } from "../../../tools/principal.ts";
+import { call, type Runtime } from "../../../tools/call/call.ts";
+import { operator } from "../../../tools/call/principal.ts";
+import type { Tool } from "../../../tools/call/tool.ts";
 import { removeDomain } from "../../../tools/remove-domain.ts";
-import type { Tool } from "../../../tools/tool.ts";
 import type { MailError } from "../../mail/error.ts";
 import { wordedResult } from "../result.ts";
 import { exitCodeOf, exitCodes } from "./exit.ts";

@@ -1,5 +1,5 @@
-import { node, type Text, text } from "../src/mail/text.ts";
-import type { Settings } from "./tool.ts";
+import { node, type Text, text } from "../../src/mail/text.ts";
+import type { Settings } from "../call/tool.ts";
 
 const NO_ADDRESS = "URL (the address by which nodes reach this server: the operator knows it)";
 

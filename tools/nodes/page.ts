@@ -1,7 +1,7 @@
 import * as z from "zod";
-import type { Tables } from "../db/store.ts";
-import { decodeCursor, encodeCursor, pageFields } from "./fields.ts";
-import { allConditions, conditionsOf, type JudgedNode, nodeStatuses } from "./node-condition.ts";
+import type { Tables } from "../../db/store.ts";
+import { decodeCursor, encodeCursor, pageFields } from "../call/fields.ts";
+import { allConditions, conditionsOf, type JudgedNode, nodeStatuses } from "./condition.ts";
 
 /** Input fields of the lists of nodes. */
 export const nodePageFields = {

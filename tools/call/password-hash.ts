@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { availableParallelism } from "node:os";
-import { Turns } from "./turns.ts";
+import { FairQueue } from "./fair-queue.ts";
 
 /**
  * Hashes of one principal at a time. One core stays free for the event loop: on two cores, two hashes double the time that
@@ -48,7 +48,7 @@ function bcryptText(bytes: Buffer): string {
 /** Hashes passwords, a few at a time; the others wait, each principal's in a line of its own. */
 export class PasswordHasher {
   readonly #cost: number;
-  readonly #turns = new Turns({
+  readonly #turns = new FairQueue({
     ofOne: OF_ONE,
     ofAll: OF_ALL,
     line: MOST_WAITING,

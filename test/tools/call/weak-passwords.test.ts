@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { expectRefusal } from "../support/reply.ts";
-import { testStore } from "../support/store.ts";
+import { expectRefusal } from "../../support/reply.ts";
+import { testStore } from "../../support/store.ts";
 
 const JAN = "jan.jansen@example.nl";
 

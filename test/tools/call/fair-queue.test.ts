@@ -1,11 +1,11 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { Turns } from "../../tools/turns.ts";
+import { FairQueue } from "../../../tools/call/fair-queue.ts";
 
 const BOUNDS = { ofOne: 2, line: 64, what: "calls are under way" };
 
 /** Requests a turn for each key, all at once. Returns the keys in the order of their turns. */
-async function turnsOf(keys: readonly string[], turns = new Turns(BOUNDS)): Promise<string[]> {
+async function turnsOf(keys: readonly string[], turns = new FairQueue(BOUNDS)): Promise<string[]> {
   const begun: string[] = [];
   await Promise.all(
     keys.map((key) =>
@@ -34,7 +34,7 @@ test("waiting principals take turns, however long their queues are", async () =>
 const ONE_AT_A_TIME = { ...BOUNDS, ofOne: 1, ofAll: 1 };
 
 /** Tasks that end when told, by key. `begun` has the order of their turns. */
-function heldTasks(turns: Turns) {
+function heldTasks(turns: FairQueue) {
   const begun: string[] = [];
   const ends: Array<() => void> = [];
   const ask = (key: string) =>
@@ -47,7 +47,7 @@ function heldTasks(turns: Turns) {
 }
 
 test("a newcomer comes right after another's running task, before the rest of that queue", async () => {
-  const { begun, ask, end } = heldTasks(new Turns(ONE_AT_A_TIME));
+  const { begun, ask, end } = heldTasks(new FairQueue(ONE_AT_A_TIME));
   const asked = ["greedy", "greedy", "greedy"].map(ask);
   for (let round = 0; round < 3; round += 1) {
     await expect.poll(() => begun.length).toBe(2 * round + 1);
@@ -61,7 +61,7 @@ test("a newcomer comes right after another's running task, before the rest of th
 });
 
 test("many principals that repeat single requests leave a queue its turns", async () => {
-  const turns = new Turns(ONE_AT_A_TIME);
+  const turns = new FairQueue(ONE_AT_A_TIME);
   const begun: string[] = [];
   const tasks = (key: string) =>
     turns.run(key, async () => {
@@ -86,7 +86,7 @@ test("the event loop turns after each 2 ms of waiting calls", async () => {
     if (isCounting) setImmediate(count);
   };
   setImmediate(count);
-  const turns = new Turns(BOUNDS);
+  const turns = new FairQueue(BOUNDS);
   const busy = async () => {
     const until = performance.now() + 3;
     while (performance.now() < until);
@@ -97,7 +97,7 @@ test("the event loop turns after each 2 ms of waiting calls", async () => {
 });
 
 test("a failed task gives its place to the next, and a full queue refuses with the next step", async () => {
-  const turns = new Turns(BOUNDS);
+  const turns = new FairQueue(BOUNDS);
   const failing = Array.from({ length: 70 }, () => turns.run("a", () => Promise.reject(new Error("no"))));
   const outcomes = await Promise.allSettled(failing);
   const reasons = outcomes.map((outcome) => (outcome.status === "rejected" ? outcome.reason : undefined));
@@ -113,7 +113,7 @@ test("with any tasks of any length, the bounds hold and all get their turn", asy
   const tick = () => new Promise((resolve) => setImmediate(resolve));
   await fc.assert(
     fc.asyncProperty(fc.array(task, { maxLength: 60 }), bounds, async (tasks, { ofOne, ofAll }) => {
-      const turns = new Turns({ ...BOUNDS, ofOne, ofAll });
+      const turns = new FairQueue({ ...BOUNDS, ofOne, ofAll });
       const running: string[] = [];
       let done = 0;
       const all: Promise<void>[] = [];
@@ -136,7 +136,7 @@ test("with any tasks of any length, the bounds hold and all get their turn", asy
 });
 
 test("a task's work outside of its turn holds no place, and the task continues in a later turn", async () => {
-  const turns = new Turns(ONE_AT_A_TIME);
+  const turns = new FairQueue(ONE_AT_A_TIME);
   const steps: string[] = [];
   let finish = () => {};
   const long = turns.run("a", async (aside) => {
@@ -155,7 +155,7 @@ test("a task's work outside of its turn holds no place, and the task continues i
 });
 
 test("a task whose work outside of its turn fails leaves its place to others", async () => {
-  const turns = new Turns(ONE_AT_A_TIME);
+  const turns = new FairQueue(ONE_AT_A_TIME);
   const failing = turns.run("a", (aside) => aside(() => Promise.reject(new Error("no hash"))));
   await expect(failing).rejects.toThrow("no hash");
   expect(await turnsOf(["a", "b"], turns)).toEqual(["a", "b"]);

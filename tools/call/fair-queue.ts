@@ -1,4 +1,4 @@
-import { MailError } from "../src/mail/error.ts";
+import { MailError } from "../../src/mail/error.ts";
 
 /** Time in which tasks start within one turn of the event loop, in ms. The rest start in later turns, to let others go on. */
 const SHARE = 2;
@@ -30,7 +30,7 @@ interface Line {
  * that a long line of one key delays no other. The turns of a key are numbered, and the lowest number comes first. A new
  * key begins at the lowest number of those that run or wait (start-time fair queuing).
  */
-export class Turns {
+export class FairQueue {
   readonly #bounds: Required<Bounds>;
   /** Lines with running or waiting tasks, and idle ones whose next turn is ahead of the others. */
   readonly #lines = new Map<string, Line>();

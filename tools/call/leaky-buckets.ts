@@ -8,7 +8,7 @@ interface Count {
 }
 
 /** Counts events by key; a fixed number of them a minute leaks away again. */
-export class LeakyCounts {
+export class LeakyBuckets {
   readonly #perMs: number;
   readonly #clock: () => number;
   /** In the order of their last event. */

@@ -4,7 +4,7 @@ import { Networks } from "../mail/network.ts";
 const loopback = new Networks(["127.0.0.0/8", "::1"]);
 
 /** The URLs of the listening addresses, unchanged: 0.0.0.0 means all IPv4 addresses of the machine, not 127.0.0.1. */
-export function listeningOn(addresses: readonly AddressInfo[], scheme: "http" | "https"): string {
+export function listenUrls(addresses: readonly AddressInfo[], scheme: "http" | "https"): string {
   const urls = addresses.map(({ family, address, port }) =>
     family === "IPv6" ? `${scheme}://[${address}]:${port}` : `${scheme}://${address}:${port}`,
   );

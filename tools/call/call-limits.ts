@@ -1,4 +1,4 @@
-import type { MailError } from "../src/mail/error.ts";
+import type { MailError } from "../../src/mail/error.ts";
 import type { Principal } from "./principal.ts";
 import { RateLimit, tooMany } from "./rate-limit.ts";
 import type { ParsedCall } from "./tool.ts";

@@ -1,7 +1,7 @@
 import * as z from "zod";
-import type { Tables } from "../db/store.ts";
-import { MailError } from "../src/mail/error.ts";
-import { field as fieldOf, joined, plainly, type Text, text, worded } from "../src/mail/text.ts";
+import type { Tables } from "../../db/store.ts";
+import { MailError } from "../../src/mail/error.ts";
+import { field as fieldOf, joined, plainly, type Text, text, worded } from "../../src/mail/text.ts";
 import { pageFields } from "./fields.ts";
 import type { Principal, Scope } from "./principal.ts";
 

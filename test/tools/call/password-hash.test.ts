@@ -1,9 +1,9 @@
 import bcrypt from "bcrypt";
 import { expect, test } from "vitest";
-import { MailError } from "../../src/mail/error.ts";
-import { isStoredHash } from "../../src/mail/stored-hash.ts";
-import { PasswordHasher, passwordMatches } from "../../tools/hash.ts";
-import { PASSWORD, testStore } from "../support/store.ts";
+import { MailError } from "../../../src/mail/error.ts";
+import { isStoredHash } from "../../../src/mail/stored-hash.ts";
+import { PasswordHasher, passwordMatches } from "../../../tools/call/password-hash.ts";
+import { PASSWORD, testStore } from "../../support/store.ts";
 
 test("a hash is readable for Dovecot, has the configured cost and differs each time", async () => {
   const hasher = new PasswordHasher(10);

@@ -1,6 +1,6 @@
 import * as z from "zod";
-import { MailError } from "../src/mail/error.ts";
-import { DomainName } from "../src/mail/schemas.ts";
+import { MailError } from "../../src/mail/error.ts";
+import { DomainName } from "../../src/mail/schemas.ts";
 import { type Scope, scopes } from "./principal.ts";
 
 /** The limits of a token or of a server over stdio. */

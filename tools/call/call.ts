@@ -1,13 +1,13 @@
 import { hash, randomUUID } from "node:crypto";
-import type { Store } from "../db/store.ts";
-import { type ErrorCode, MailError } from "../src/mail/error.ts";
-import { operator, text } from "../src/mail/text.ts";
+import type { Store } from "../../db/store.ts";
+import { type ErrorCode, MailError } from "../../src/mail/error.ts";
+import { operator, text } from "../../src/mail/text.ts";
 import { authorise } from "./authorise.ts";
-import { refuseGuessable } from "./guessable.ts";
-import type { CallLimits } from "./limits.ts";
+import type { CallLimits } from "./call-limits.ts";
+import type { Aside, FairQueue } from "./fair-queue.ts";
 import type { Principal } from "./principal.ts";
 import { type Loss, type ParsedCall, type Settings, type Tool, validArguments } from "./tool.ts";
-import type { Aside, Turns } from "./turns.ts";
+import { refuseWeakPassword } from "./weak-passwords.ts";
 
 export type Outcome = { ok: true; value: Record<string, unknown> } | { ok: false; error: MailError };
 
@@ -21,7 +21,7 @@ export interface Runtime {
   limits?: CallLimits;
   settings?: Settings;
   /** Makes principals take turns; if undefined, calls start as they arrive. */
-  turns?: Turns;
+  turns?: FairQueue;
   /** Receives each unexpected error; the caller sees only `reference`. */
   reportBug(error: unknown, reference: string): void;
   /** Receives each call when it has ended. */
@@ -132,7 +132,7 @@ async function hashOf(
   password: string,
   { email }: ParsedCall["arguments"],
 ): Promise<string> {
-  await refuseGuessable(password, typeof email === "string" ? email : undefined);
+  await refuseWeakPassword(password, typeof email === "string" ? email : undefined);
   return await runtime.hashPassword(password, name);
 }
 

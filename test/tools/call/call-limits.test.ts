@@ -1,11 +1,11 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { LeakyCounts } from "../../tools/leaky-counts.ts";
-import { CallLimits, type CallsPerMinute } from "../../tools/limits.ts";
-import { operator, type Principal } from "../../tools/principal.ts";
-import { RateLimit } from "../../tools/rate-limit.ts";
-import { expectRefusal } from "../support/reply.ts";
-import { PASSWORD, testStore } from "../support/store.ts";
+import { CallLimits, type CallsPerMinute } from "../../../tools/call/call-limits.ts";
+import { LeakyBuckets } from "../../../tools/call/leaky-buckets.ts";
+import { operator, type Principal } from "../../../tools/call/principal.ts";
+import { RateLimit } from "../../../tools/call/rate-limit.ts";
+import { expectRefusal } from "../../support/reply.ts";
+import { PASSWORD, testStore } from "../../support/store.ts";
 
 const claude: Principal = { ...operator("cli"), name: "claude", door: "mcp" };
 const cursor: Principal = { ...claude, name: "cursor" };
@@ -125,7 +125,7 @@ test("no minute has more calls than twice the limit, and a caller that waits as 
 });
 
 test("the counts keep ten thousand callers at most, the most recent ones", () => {
-  const counts = new LeakyCounts(1, () => 0);
+  const counts = new LeakyBuckets(1, () => 0);
   for (let index = 0; index < 10; index += 1) counts.add("first");
   for (let index = 0; index < 9_999; index += 1) counts.add(`other ${index}`);
   expect(counts.add("first")).toBe(11);

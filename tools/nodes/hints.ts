@@ -1,5 +1,5 @@
-import type { Contact, SeenNode } from "../db/nodes.ts";
-import { joined, node, operator, type Text, text } from "../src/mail/text.ts";
+import type { Contact, SeenNode } from "../../db/nodes.ts";
+import { joined, node, operator, type Text, text } from "../../src/mail/text.ts";
 
 /**
  * Reasons that the server finds. `digest_differs`: the node serves other records at the server's revision.

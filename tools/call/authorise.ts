@@ -1,5 +1,5 @@
-import { MailError } from "../src/mail/error.ts";
-import { operator, text } from "../src/mail/text.ts";
+import { MailError } from "../../src/mail/error.ts";
+import { operator, text } from "../../src/mail/text.ts";
 import type { Principal, Scope } from "./principal.ts";
 import type { ParsedCall, Tool } from "./tool.ts";
 

@@ -1,4 +1,4 @@
-import { MailError } from "../src/mail/error.ts";
+import { MailError } from "../../src/mail/error.ts";
 
 /** In lower case; read when the first password is set, then kept. */
 let commonest: Promise<ReadonlySet<string>> | undefined;
@@ -10,7 +10,7 @@ let commonest: Promise<ReadonlySet<string>> | undefined;
  * @param email the mailbox's, if the password is for one
  * @throws MailError invalid_input; neither message nor hint repeats any of the password
  */
-export async function refuseGuessable(password: string, email: string | undefined): Promise<void> {
+export async function refuseWeakPassword(password: string, email: string | undefined): Promise<void> {
   const typed = password.toLowerCase();
   const [localPart] = email?.split("@") ?? [];
   if (typed === email || typed === localPart)

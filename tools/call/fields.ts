@@ -1,6 +1,6 @@
 import * as z from "zod";
-import { MailError } from "../src/mail/error.ts";
-import { field, plainly, type Text, text, worded } from "../src/mail/text.ts";
+import { MailError } from "../../src/mail/error.ts";
+import { field, plainly, type Text, text, worded } from "../../src/mail/text.ts";
 
 /** Output fields that several tools share. */
 export const Timestamp = z.string().describe("RFC 3339, UTC.");
