@@ -6,7 +6,7 @@ const MINUTE = 60_000;
 /** No limit is near what a busy machine needs: they end what hangs, and measure nothing. */
 export default defineConfig({
   test: {
-    globalSetup: ["test/support/built.ts", "test/support/left-behind.ts"],
+    globalSetup: ["test/support/built.ts", "test/support/leftovers.ts"],
     hookTimeout: 3 * MINUTE,
     // The node's program compares its maps with main.cf, which most tests' machines lack.
     env: { M25_MAIL_POSTFIX_CONFIG: join(import.meta.dirname, "test/support/postfix") },

@@ -8,7 +8,7 @@ import { operator } from "../tools/call/principal.ts";
 import type { Tool } from "../tools/call/tool.ts";
 import { listUsers } from "../tools/list-users.ts";
 import { operatorTools } from "../tools/operator/index.ts";
-import type { Greed } from "./servers/greedy.ts";
+import type { Overload } from "./servers/overload.ts";
 import {
   addNodes,
   benchmark,
@@ -43,7 +43,7 @@ await benchmark(async () => {
   const { server, greed, token, key, url } = await start(resolve(earlier));
   const greedFile = join(temporaryFolder(), "greed");
   writeFileSync(greedFile, JSON.stringify(greed), { mode: 0o600 });
-  const greedy = new Program(["bench/servers/greedy.ts", greedFile], { ipc: true });
+  const greedy = new Program(["bench/servers/overload.ts", greedFile], { ipc: true });
   await greedy.until(/ready: (yes)/);
 
   const requests = modest(url, { token, key, email: greed.emails.at(-1) ?? "" });
@@ -183,6 +183,6 @@ async function start(folder: string) {
   const maps = await fetch(`${url}/sync/v1/maps`, { headers: { authorization: `Bearer ${greedyKey}` } });
   const cursor = cursorIn(await maps.text()) ?? "";
   await changeQuotas(database);
-  const greed: Greed = { url, token: greedyToken, key: greedyKey, cursor, emails };
+  const greed: Overload = { url, token: greedyToken, key: greedyKey, cursor, emails };
   return { server, greed, token, key, url };
 }

@@ -61,7 +61,7 @@ export interface EndedKey {
 }
 
 /** Lines with line feeds, a few hundred a page. Close it soon: the write-ahead log cannot be reused meanwhile. */
-export interface Reading {
+export interface StateReader {
   summary: StateSummary;
   pages(): Generator<string>;
   close(): void;
@@ -135,6 +135,6 @@ export interface Store {
   /** The access token with this id, as committed now. */
   token(tokenId: string): Token | undefined;
   /** Reads one state of all records for this view; with `since`, only the changes after it. */
-  readState(view: View, since?: number): Reading;
+  readState(view: View, since?: number): StateReader;
   close(): Promise<void>;
 }

@@ -23,4 +23,4 @@ export const tools: readonly Tool[] = [
 ];
 
 /** The tools that change nothing: --read-only offers only these. */
-export const readingTools: readonly Tool[] = tools.filter(({ effect }) => effect === "read");
+export const readOnlyTools: readonly Tool[] = tools.filter(({ effect }) => effect === "read");

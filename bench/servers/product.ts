@@ -38,7 +38,7 @@ function threadTime(): number {
 
 const answers: Record<string, () => Promise<unknown>> = {
   async watch() {
-    watcher = new Worker(new URL("./watcher.ts", import.meta.url));
+    watcher = new Worker(new URL("./loop-probe.ts", import.meta.url));
     watcher.on("message", (message) => {
       if (message !== "echo") return;
       const time = threadTime();

@@ -1,5 +1,5 @@
 import type { View } from "../../src/sync/view.ts";
-import type { Reading } from "../store.ts";
+import type { StateReader } from "../store.ts";
 import { type Connection, openConnection } from "./connection.ts";
 import { translated } from "./errors.ts";
 import { changeQueries, DOMAIN_LINE, namesOf, StateQueries, USER_LINES } from "./state-queries.ts";
@@ -7,7 +7,7 @@ import { changeQueries, DOMAIN_LINE, namesOf, StateQueries, USER_LINES } from ".
 const PAGE_ROWS = 1000;
 
 /** Opens its own connection: a reader that holds one state must not delay any other. */
-export function readState(path: string, view: View, since: number | undefined): Reading {
+export function readState(path: string, view: View, since: number | undefined): StateReader {
   const connection = openConnection(path, { readonly: true });
   try {
     connection.exec("BEGIN");

@@ -8,7 +8,7 @@ import type { Runtime } from "../../tools/call/call.ts";
 import { CallLimits } from "../../tools/call/call-limits.ts";
 import { PasswordHasher } from "../../tools/call/password-hash.ts";
 import { operator, type Principal } from "../../tools/call/principal.ts";
-import { readingTools, tools } from "../../tools/index.ts";
+import { readOnlyTools, tools } from "../../tools/index.ts";
 import { UsageError } from "../command-line/usage-error.ts";
 import { parseArguments } from "../doors/cli/arguments.ts";
 import { exitCodeOf, exitCodes } from "../doors/cli/exit.ts";
@@ -121,7 +121,7 @@ async function serveCommand(usage: Usage, argv: readonly string[]): Promise<numb
 async function stdioCommand(usage: Usage, argv: readonly string[]): Promise<number> {
   const config = stdioConfig(parseArguments(usage, argv).values, process.env);
   const principal: Principal = { ...operator("stdio"), scopes: config.scopes, domains: config.domains };
-  const offered = config["read-only"] ? readingTools : tools;
+  const offered = config["read-only"] ? readOnlyTools : tools;
   if (toolsFor(principal, offered).length === 0) {
     throw new UsageError("--read-only and --scopes together leave no tool: name read in --scopes.");
   }

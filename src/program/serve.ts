@@ -3,7 +3,7 @@ import type { Store } from "../../db/store.ts";
 import type { Runtime } from "../../tools/call/call.ts";
 import { CallLimits } from "../../tools/call/call-limits.ts";
 import { FairQueue } from "../../tools/call/fair-queue.ts";
-import { readingTools, tools } from "../../tools/index.ts";
+import { readOnlyTools, tools } from "../../tools/index.ts";
 import { LastSeen } from "../auth/last-seen.ts";
 import { OperatorLogin } from "../auth/operator-login.ts";
 import { RequestLog } from "../doors/http/request-log.ts";
@@ -68,14 +68,14 @@ export async function serve(
     passwords: config["limit-passwords"],
     destructive: config["limit-destructive"],
   });
-  const turns = new FairQueue({
-    ofOne: CALLS_AT_ONCE,
-    line: MOST_CALLS_WAITING,
+  const queue = new FairQueue({
+    perKey: CALLS_AT_ONCE,
+    waiting: MOST_CALLS_WAITING,
     what: "calls are under way",
   });
   const settings = { publicUrl: config["public-url"], purgeInactiveAfter: config["purge-inactive-after"] };
-  const runtime = { ...unlimited, limits, turns, settings };
-  const offered = config["read-only"] ? readingTools : tools;
+  const runtime = { ...unlimited, limits, queue, settings };
+  const offered = config["read-only"] ? readOnlyTools : tools;
   const mcp = { runtime, tools: offered, confirmations: new Confirmations() };
   const {
     fetch = globalThis.fetch,

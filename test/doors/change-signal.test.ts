@@ -4,7 +4,7 @@ import { afterEach, expect, test, vi } from "vitest";
 import { openStore } from "../../db/sqlite/store.ts";
 import type { PollReader } from "../../db/store.ts";
 import { ChangeSignal } from "../../src/doors/sync/change-signal.ts";
-import { expectRefusal } from "../support/reply.ts";
+import { expectRefusal } from "../support/outcome.ts";
 import { temporaryFolder, testRuntime } from "../support/store.ts";
 
 afterEach(() => void vi.useRealTimers());

@@ -4,7 +4,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
-import { memoryFolder } from "../support/left-behind.ts";
+import { memoryFolder } from "../support/leftovers.ts";
 
 /** A folder of this test's own, in memory if possible, where fsync costs nothing. */
 export function temporaryFolder(): string {

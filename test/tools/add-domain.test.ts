@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { operator, type Principal } from "../../tools/call/principal.ts";
-import { expectRefusal } from "../support/reply.ts";
+import { expectRefusal } from "../support/outcome.ts";
 import { testStore, toolOf } from "../support/store.ts";
 
 test("a domain is registered in its stored form", async () => {

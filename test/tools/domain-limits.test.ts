@@ -2,8 +2,8 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { encodeCursor } from "../../tools/call/fields.ts";
 import { type Principal, scopes } from "../../tools/call/principal.ts";
+import { endpointsIn, expectRefusal } from "../support/outcome.ts";
 import { rawDatabase } from "../support/recount.ts";
-import { endpointsIn, expectRefusal } from "../support/reply.ts";
 import { PASSWORD, type TestStore, testStore } from "../support/store.ts";
 
 const NOON = new Date("2026-03-01T12:00:00Z");

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { expectRefusal } from "../support/reply.ts";
+import { expectRefusal } from "../support/outcome.ts";
 import { PASSWORD, type TestStore, testStore, toolOf } from "../support/store.ts";
 
 interface Page {

@@ -3,8 +3,8 @@ import type { Report } from "../../src/sync/report.ts";
 import { viewOf } from "../../src/sync/view.ts";
 import { credentialId } from "../../tools/call/credential.ts";
 import { appliedReport } from "../support/applied-report.ts";
+import { commandsIn, expectRefusal } from "../support/outcome.ts";
 import { rawDatabase } from "../support/recount.ts";
-import { commandsIn, expectRefusal } from "../support/reply.ts";
 import { PASSWORD, type TestStore, testStore, toolOf } from "../support/store.ts";
 
 test("a node is registered with a key that is shown once and stored only as a hash", async () => {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
+import { expectRefusal } from "../support/outcome.ts";
 import { rawDatabase } from "../support/recount.ts";
-import { expectRefusal } from "../support/reply.ts";
 import { fakeHash, PASSWORD, type TestStore, testStore, toolOf } from "../support/store.ts";
 
 const jan = { email: "jan@example.nl" };

@@ -5,7 +5,7 @@ import { inputSchema, outputSchema } from "../../src/doors/schema.ts";
 import { toolsFor } from "../../tools/call/authorise.ts";
 import { operator } from "../../tools/call/principal.ts";
 import { isSecret, mcpName } from "../../tools/call/tool.ts";
-import { readingTools, tools } from "../../tools/index.ts";
+import { readOnlyTools, tools } from "../../tools/index.ts";
 import { operatorTools } from "../../tools/operator/index.ts";
 import { testStore, toolOf } from "../support/store.ts";
 
@@ -58,7 +58,7 @@ describe.each(tools.map((tool) => [mcpName(tool), tool] as const))("%s", (_name,
 });
 
 test.each([
-  ["read-only", readingTools],
+  ["read-only", readOnlyTools],
   ["for some domains only", toolsFor({ ...operator("cli"), domains: new Set(["a.nl"]) }, tools)],
 ])("with %s access no text names a tool that is missing", (_what, offered) => {
   expect(offered.length).toBeGreaterThan(2);

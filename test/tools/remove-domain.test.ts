@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { expectRefusal } from "../support/reply.ts";
+import { expectRefusal } from "../support/outcome.ts";
 import { PASSWORD, testStore, toolOf } from "../support/store.ts";
 
 test("a domain without mailboxes is removed", async () => {

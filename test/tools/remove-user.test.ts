@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { expectRefusal } from "../support/reply.ts";
+import { expectRefusal } from "../support/outcome.ts";
 import { PASSWORD, type TestStore, testStore, toolOf } from "../support/store.ts";
 
 const jan = { email: "jan@example.nl" };

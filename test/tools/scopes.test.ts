@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { wholeView } from "../../src/sync/view.ts";
 import { type Principal, type Scope, scopes } from "../../tools/call/principal.ts";
+import { expectRefusal } from "../support/outcome.ts";
 import { rawDatabase } from "../support/recount.ts";
-import { expectRefusal } from "../support/reply.ts";
 import { PASSWORD, testStore } from "../support/store.ts";
 
 const jan = { email: "jan@example.nl" };

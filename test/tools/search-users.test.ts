@@ -6,7 +6,7 @@ import { seedDatabase } from "../../db/sqlite/seed.ts";
 import { openStore } from "../../db/sqlite/store.ts";
 import { call } from "../../tools/call/call.ts";
 import { operator, type Scope } from "../../tools/call/principal.ts";
-import { expectRefusal } from "../support/reply.ts";
+import { expectRefusal } from "../support/outcome.ts";
 import { PASSWORD, temporaryFolder, testRuntime, testStore, toolOf } from "../support/store.ts";
 
 interface Page {

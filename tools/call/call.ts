@@ -4,7 +4,7 @@ import { type ErrorCode, MailError } from "../../src/mail/error.ts";
 import { operator, text } from "../../src/mail/text.ts";
 import { authorise } from "./authorise.ts";
 import type { CallLimits } from "./call-limits.ts";
-import type { Aside, FairQueue } from "./fair-queue.ts";
+import type { FairQueue, WithoutSlot } from "./fair-queue.ts";
 import type { Principal } from "./principal.ts";
 import { type Loss, type ParsedCall, type Settings, type Tool, validArguments } from "./tool.ts";
 import { refuseWeakPassword } from "./weak-passwords.ts";
@@ -15,13 +15,13 @@ export type Outcome = { ok: true; value: Record<string, unknown> } | { ok: false
 export interface Runtime {
   store: Store;
   now(): Date;
-  /** @param principal a name; the passwords of each principal wait in a line of their own */
+  /** @param principal a name; the passwords of each principal wait in a queue of their own */
   hashPassword(password: string, principal: string): Promise<string>;
   /** How often each principal may call; undefined at the shell, which has no limits. */
   limits?: CallLimits;
   settings?: Settings;
   /** Makes principals take turns; if undefined, calls start as they arrive. */
-  turns?: FairQueue;
+  queue?: FairQueue;
   /** Receives each unexpected error; the caller sees only `reference`. */
   reportBug(error: unknown, reference: string): void;
   /** Receives each call when it has ended. */
@@ -80,7 +80,7 @@ export async function call(runtime: Runtime, asked: Call): Promise<Outcome> {
 async function runOrRefuse(runtime: Runtime, asked: Call): Promise<Outcome> {
   const { principal, origin } = asked;
   try {
-    const value = await inTurn(runtime, principal, (aside) => run(runtime, asked, aside));
+    const value = await inTurn(runtime, principal, (withoutSlot) => run(runtime, asked, withoutSlot));
     runtime.limits?.charge(principal, value);
     return { ok: true, value };
   } catch (error) {
@@ -90,22 +90,28 @@ async function runOrRefuse(runtime: Runtime, asked: Call): Promise<Outcome> {
   }
 }
 
-function inTurn<T>({ turns }: Runtime, { name }: Principal, task: (aside: Aside) => Promise<T>): Promise<T> {
-  return turns === undefined ? task((work) => work()) : turns.run(name, task);
+function inTurn<T>(
+  { queue }: Runtime,
+  { name }: Principal,
+  task: (withoutSlot: WithoutSlot) => Promise<T>,
+): Promise<T> {
+  return queue === undefined ? task((work) => work()) : queue.run(name, task);
 }
 
-/** @param aside runs the hashing, which has a line of its own: lists of the same principal must not wait for it */
+/** @param withoutSlot runs the hashing, which has a queue of its own: lists of the same principal must not wait for it */
 async function run(
   runtime: Runtime,
   { principal, tool, input, origin }: Call,
-  aside: Aside,
+  withoutSlot: WithoutSlot,
 ): Promise<Record<string, unknown>> {
   const parsed = tool.parse(input);
   authorise(principal, tool, parsed);
   runtime.limits?.admit(principal, parsed);
   const { password } = parsed;
   const passwordHash =
-    password === undefined ? "" : await aside(() => hashOf(runtime, principal, password, parsed.arguments));
+    password === undefined
+      ? ""
+      : await withoutSlot(() => hashOf(runtime, principal, password, parsed.arguments));
   const at = runtime.now().toISOString();
   const { settings = {} } = runtime;
   const transaction = tool.effect === "read" ? runtime.store.read : runtime.store.write;

@@ -6,19 +6,19 @@ const SHARE = 2;
 /** How many tasks run at a time, and how many wait. */
 interface Bounds {
   /** Running tasks of one key. */
-  ofOne: number;
+  perKey: number;
   /** Running tasks of all keys together. */
-  ofAll?: number;
+  total?: number;
   /** Waiting tasks of one key. */
-  line: number;
+  waiting: number;
   /** The tasks' name in the refusal, such as "calls". */
   what: string;
 }
 
-/** Runs work in the middle of a task without holding the task's place among the running ones. */
-export type Aside = <T>(work: () => Promise<T>) => Promise<T>;
+/** Runs work in the middle of a task, without the task's place among the running ones. */
+export type WithoutSlot = <T>(work: () => Promise<T>) => Promise<T>;
 
-interface Line {
+interface Queue {
   /** The number of its next turn; the lowest comes first. */
   next: number;
   running: number;
@@ -26,70 +26,70 @@ interface Line {
 }
 
 /**
- * Runs tasks of many keys, few of one key at a time. Other tasks wait in a line of their key, and the keys take turns, so
- * that a long line of one key delays no other. The turns of a key are numbered, and the lowest number comes first. A new
- * key begins at the lowest number of those that run or wait (start-time fair queuing).
+ * Runs tasks of many keys, few of one key at a time. Other tasks wait in their key's queue, and the keys take turns, so that
+ * one key's long queue delays no other. A key's turns are numbered, and the lowest number comes first. A new key begins at
+ * the lowest number of those that run or wait (start-time fair queuing).
  */
 export class FairQueue {
   readonly #bounds: Required<Bounds>;
-  /** Lines with running or waiting tasks, and idle ones whose next turn is ahead of the others. */
-  readonly #lines = new Map<string, Line>();
+  /** Queues with running or waiting tasks, and idle ones whose next turn is ahead of the others. */
+  readonly #queues = new Map<string, Queue>();
   #running = 0;
   #isTurning = false;
   /** When the first task came in this turn of the event loop. */
   #began: number | undefined;
 
   constructor(bounds: Bounds) {
-    this.#bounds = { ofAll: Number.POSITIVE_INFINITY, ...bounds };
+    this.#bounds = { total: Number.POSITIVE_INFINITY, ...bounds };
   }
 
   /**
-   * @param task can call `aside` for work that needs no turn: another task may start meanwhile, and this one waits for a
-   * turn again before it goes on
+   * @param task can call `withoutSlot` for work that needs no turn: another task may start meanwhile, and this one waits
+   * for a turn again before it goes on
    * @throws MailError busy when too many of this key wait already
    */
-  async run<T>(key: string, task: (aside: Aside) => Promise<T>): Promise<T> {
-    let line: Line | undefined = await this.#begin(key);
+  async run<T>(key: string, task: (withoutSlot: WithoutSlot) => Promise<T>): Promise<T> {
+    let queue: Queue | undefined = await this.#begin(key);
     const end = () => {
-      if (line !== undefined) this.#end(line);
-      line = undefined;
+      if (queue !== undefined) this.#end(queue);
+      queue = undefined;
     };
-    const aside: Aside = async (work) => {
+    const withoutSlot: WithoutSlot = async (work) => {
       end();
       const result = await work();
-      line = await this.#begin(key);
+      queue = await this.#begin(key);
       return result;
     };
     try {
-      return await task(aside);
+      return await task(withoutSlot);
     } finally {
       end();
     }
   }
 
-  async #begin(key: string): Promise<Line> {
-    const line = this.#lineOf(key);
-    const mayStartNow = this.#hasShare() && this.#isFirst(line);
-    this.#lines.set(key, line);
-    if (mayStartNow) this.#start(line);
-    else await this.#wait(line);
-    return line;
+  async #begin(key: string): Promise<Queue> {
+    const queue = this.#queueOf(key);
+    const mayStartNow = this.#hasShare() && this.#isFirst(queue);
+    this.#queues.set(key, queue);
+    if (mayStartNow) this.#start(queue);
+    else await this.#wait(queue);
+    return queue;
   }
 
-  #end(line: Line): void {
-    line.running -= 1;
+  #end(queue: Queue): void {
+    queue.running -= 1;
     this.#running -= 1;
     this.#turnSoon();
   }
 
-  #lineOf(key: string): Line {
-    const line = this.#lines.get(key) ?? { next: 0, running: 0, waiting: [] };
-    if (isIdle(line)) line.next = Math.max(line.next, this.#lowest() ?? 0);
-    return line;
+  #queueOf(key: string): Queue {
+    const queue = this.#queues.get(key) ?? { next: 0, running: 0, waiting: [] };
+    if (isIdle(queue)) queue.next = Math.max(queue.next, this.#lowest() ?? 0);
+    return queue;
   }
 
-  #wait(line: Line): Promise<void> {
-    if (line.waiting.length >= this.#bounds.line) {
+  #wait(queue: Queue): Promise<void> {
+    if (queue.waiting.length >= this.#bounds.waiting) {
       throw new MailError(
         "busy",
         `Too many ${this.#bounds.what} at once.`,
@@ -97,25 +97,25 @@ export class FairQueue {
       );
     }
     return new Promise((go) => {
-      line.waiting.push(go);
+      queue.waiting.push(go);
       this.#turnSoon();
     });
   }
 
-  /** Whether a new task of this line may start at once. */
-  #isFirst(line: Line): boolean {
-    if (line.waiting.length > 0 || !this.#mayStart(line)) return false;
+  /** Whether a new task of this queue may start at once. */
+  #isFirst(queue: Queue): boolean {
+    if (queue.waiting.length > 0 || !this.#mayStart(queue)) return false;
     const next = this.#next();
-    return next === undefined || line.next < next.next;
+    return next === undefined || queue.next < next.next;
   }
 
-  #mayStart({ running }: Line): boolean {
-    return running < this.#bounds.ofOne && this.#running < this.#bounds.ofAll;
+  #mayStart({ running }: Queue): boolean {
+    return running < this.#bounds.perKey && this.#running < this.#bounds.total;
   }
 
-  #start(line: Line): void {
-    line.next += 1;
-    line.running += 1;
+  #start(queue: Queue): void {
+    queue.next += 1;
+    queue.running += 1;
     this.#running += 1;
   }
 
@@ -150,26 +150,26 @@ export class FairQueue {
   /** The lowest number among running and waiting turns. */
   #lowest(): number | undefined {
     let lowest: number | undefined;
-    for (const line of this.#lines.values()) {
-      const own = line.next - line.running;
-      if (!isIdle(line) && (lowest === undefined || own < lowest)) lowest = own;
+    for (const queue of this.#queues.values()) {
+      const own = queue.next - queue.running;
+      if (!isIdle(queue) && (lowest === undefined || own < lowest)) lowest = own;
     }
     return lowest;
   }
 
-  /** The line whose turn it is. Forgets idle lines that are not ahead of the others. */
-  #next(): Line | undefined {
+  /** The queue whose turn it is. Forgets idle queues that are not ahead of the others. */
+  #next(): Queue | undefined {
     const lowest = this.#lowest();
-    let first: Line | undefined;
-    for (const [key, line] of this.#lines) {
-      if (isIdle(line) && (lowest === undefined || line.next <= lowest)) this.#lines.delete(key);
-      if (line.waiting.length === 0 || !this.#mayStart(line)) continue;
-      if (first === undefined || line.next < first.next) first = line;
+    let first: Queue | undefined;
+    for (const [key, queue] of this.#queues) {
+      if (isIdle(queue) && (lowest === undefined || queue.next <= lowest)) this.#queues.delete(key);
+      if (queue.waiting.length === 0 || !this.#mayStart(queue)) continue;
+      if (first === undefined || queue.next < first.next) first = queue;
     }
     return first;
   }
 }
 
-function isIdle({ running, waiting }: Line): boolean {
+function isIdle({ running, waiting }: Queue): boolean {
   return running === 0 && waiting.length === 0;
 }

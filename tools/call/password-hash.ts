@@ -45,13 +45,13 @@ function bcryptText(bytes: Buffer): string {
   );
 }
 
-/** Hashes passwords, a few at a time; the others wait, each principal's in a line of its own. */
+/** Hashes passwords, a few at a time; the others wait, each principal's in a queue of its own. */
 export class PasswordHasher {
   readonly #cost: number;
-  readonly #turns = new FairQueue({
-    ofOne: OF_ONE,
-    ofAll: OF_ALL,
-    line: MOST_WAITING,
+  readonly #queue = new FairQueue({
+    perKey: OF_ONE,
+    total: OF_ALL,
+    waiting: MOST_WAITING,
     what: "passwords are being set",
   });
 
@@ -67,7 +67,7 @@ export class PasswordHasher {
    * @throws MailError busy if too many passwords of this principal wait already
    */
   hash(password: string, principal = ""): Promise<string> {
-    return this.#turns.run(principal, async () => {
+    return this.#queue.run(principal, async () => {
       const { default: bcrypt } = await import("bcrypt"); // native code, which most starts never need
       return `${SCHEME}${await bcrypt.hash(password, this.#cost)}`;
     });

@@ -5,7 +5,7 @@ import {
   type Transport,
 } from "@modelcontextprotocol/server";
 import { textOf } from "../utf8.ts";
-import { Lines } from "./lines.ts";
+import { LineReader } from "./line-reader.ts";
 import { initializeRefusal, plainMessage } from "./requests.ts";
 
 type Message = ReturnType<typeof parseJSONRPCMessage>;
@@ -35,7 +35,7 @@ export class StdioTransport implements Transport {
   onmessage?: Transport["onmessage"];
   onerror?: Transport["onerror"];
   onclose?: Transport["onclose"];
-  readonly #lines = new Lines(STDIO_DEFAULT_MAX_BUFFER_SIZE);
+  readonly #lines = new LineReader(STDIO_DEFAULT_MAX_BUFFER_SIZE);
   readonly #refused: (reason: string) => void;
   readonly #closed: () => void;
   /** Some shells on Windows begin a pipe with a byte order mark. */

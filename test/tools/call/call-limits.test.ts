@@ -4,7 +4,7 @@ import { CallLimits, type CallsPerMinute } from "../../../tools/call/call-limits
 import { LeakyBuckets } from "../../../tools/call/leaky-buckets.ts";
 import { operator, type Principal } from "../../../tools/call/principal.ts";
 import { RateLimit } from "../../../tools/call/rate-limit.ts";
-import { expectRefusal } from "../../support/reply.ts";
+import { expectRefusal } from "../../support/outcome.ts";
 import { PASSWORD, testStore } from "../../support/store.ts";
 
 const claude: Principal = { ...operator("cli"), name: "claude", door: "mcp" };

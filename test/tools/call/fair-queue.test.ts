@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { FairQueue } from "../../../tools/call/fair-queue.ts";
 
-const BOUNDS = { ofOne: 2, line: 64, what: "calls are under way" };
+const BOUNDS = { perKey: 2, waiting: 64, what: "calls are under way" };
 
 /** Requests a turn for each key, all at once. Returns the keys in the order of their turns. */
 async function turnsOf(keys: readonly string[], turns = new FairQueue(BOUNDS)): Promise<string[]> {
@@ -31,7 +31,7 @@ test("waiting principals take turns, however long their queues are", async () =>
   }
 });
 
-const ONE_AT_A_TIME = { ...BOUNDS, ofOne: 1, ofAll: 1 };
+const ONE_AT_A_TIME = { ...BOUNDS, perKey: 1, total: 1 };
 
 /** Tasks that end when told, by key. `begun` has the order of their turns. */
 function heldTasks(turns: FairQueue) {
@@ -109,11 +109,11 @@ test("a failed task gives its place to the next, and a full queue refuses with t
 
 test("with any tasks of any length, the bounds hold and all get their turn", async () => {
   const task = fc.record({ key: fc.constantFrom("a", "b", "c"), pause: fc.nat(3), lasts: fc.nat(4) });
-  const bounds = fc.record({ ofOne: fc.integer({ min: 1, max: 3 }), ofAll: fc.integer({ min: 1, max: 4 }) });
+  const bounds = fc.record({ perKey: fc.integer({ min: 1, max: 3 }), total: fc.integer({ min: 1, max: 4 }) });
   const tick = () => new Promise((resolve) => setImmediate(resolve));
   await fc.assert(
-    fc.asyncProperty(fc.array(task, { maxLength: 60 }), bounds, async (tasks, { ofOne, ofAll }) => {
-      const turns = new FairQueue({ ...BOUNDS, ofOne, ofAll });
+    fc.asyncProperty(fc.array(task, { maxLength: 60 }), bounds, async (tasks, { perKey, total }) => {
+      const turns = new FairQueue({ ...BOUNDS, perKey, total });
       const running: string[] = [];
       let done = 0;
       const all: Promise<void>[] = [];
@@ -121,8 +121,8 @@ test("with any tasks of any length, the bounds hold and all get their turn", asy
         for (let index = 0; index < pause; index += 1) await tick();
         const one = turns.run(key, async () => {
           running.push(key);
-          expect(running.length).toBeLessThanOrEqual(ofAll);
-          expect(running.filter((other) => other === key).length).toBeLessThanOrEqual(ofOne);
+          expect(running.length).toBeLessThanOrEqual(total);
+          expect(running.filter((other) => other === key).length).toBeLessThanOrEqual(perKey);
           for (let index = 0; index < lasts; index += 1) await tick();
           running.splice(running.indexOf(key), 1);
           done += 1;
@@ -139,8 +139,8 @@ test("a task's work outside of its turn holds no place, and the task continues i
   const turns = new FairQueue(ONE_AT_A_TIME);
   const steps: string[] = [];
   let finish = () => {};
-  const long = turns.run("a", async (aside) => {
-    await aside(() => new Promise<void>((resolve) => (finish = resolve)));
+  const long = turns.run("a", async (withoutSlot) => {
+    await withoutSlot(() => new Promise<void>((resolve) => (finish = resolve)));
     steps.push("the rest of the long task");
   });
   const { ask, end, begun } = heldTasks(turns);
@@ -156,7 +156,7 @@ test("a task's work outside of its turn holds no place, and the task continues i
 
 test("a task whose work outside of its turn fails leaves its place to others", async () => {
   const turns = new FairQueue(ONE_AT_A_TIME);
-  const failing = turns.run("a", (aside) => aside(() => Promise.reject(new Error("no hash"))));
+  const failing = turns.run("a", (withoutSlot) => withoutSlot(() => Promise.reject(new Error("no hash"))));
   await expect(failing).rejects.toThrow("no hash");
   expect(await turnsOf(["a", "b"], turns)).toEqual(["a", "b"]);
 });

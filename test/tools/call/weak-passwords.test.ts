@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { expectRefusal } from "../../support/reply.ts";
+import { expectRefusal } from "../../support/outcome.ts";
 import { testStore } from "../../support/store.ts";
 
 const JAN = "jan.jansen@example.nl";

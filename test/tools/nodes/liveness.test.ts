@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { plainly, type Text, worded } from "../../../src/mail/text.ts";
 import { operator, type Principal } from "../../../tools/call/principal.ts";
-import { endpointsIn } from "../../support/reply.ts";
+import { endpointsIn } from "../../support/outcome.ts";
 import { PASSWORD, type TestStore, testStore } from "../../support/store.ts";
 
 const NOON = Date.parse("2026-03-01T12:00:00Z");

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { expectRefusal } from "../../support/reply.ts";
+import { expectRefusal } from "../../support/outcome.ts";
 import { type TestStore, testStore } from "../../support/store.ts";
 
 /** A store whose nodes have views of their own. Every third node has called. */

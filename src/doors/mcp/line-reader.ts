@@ -1,5 +1,5 @@
 /** Puts together the lines of a stream that comes in pieces. */
-export class Lines {
+export class LineReader {
   readonly #most: number;
   #parts: Buffer[] = [];
   #length = 0;

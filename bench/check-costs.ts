@@ -23,7 +23,7 @@ await benchmark(async () => {
   const token = readFileSync(join(folder, "first-token"), "utf8").trim();
   const servers = {
     "m25-mail serve": guarded,
-    "without the checks": new Program(["bench/servers/unguarded.ts", key.split("_")[1] ?? "", ...args]),
+    "without the checks": new Program(["bench/servers/unchecked.ts", key.split("_")[1] ?? "", ...args]),
   };
   const requests = {
     "poll answered 304": { path: "/sync/v1/maps", keys: [key] },

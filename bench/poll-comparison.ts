@@ -1,4 +1,4 @@
-/** The 304 poll of this checkout beside an earlier one: `node bench/poll-before.ts FOLDER`. FOLDER has its node_modules. */
+/** The 304 poll of this checkout beside an earlier one: `node bench/poll-comparison.ts FOLDER`. FOLDER has its node_modules. */
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { benchmark, entryOf, median, Program, printTable, temporaryFolder } from "./support.ts";

@@ -1,11 +1,11 @@
-/** One principal that overloads the server in the way that an IPC message names, until told to stop: `greedy.ts FILE`. */
+/** One principal that overloads the server in the way that an IPC message names, until told to stop: `overload.ts FILE`. */
 import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { constants, setPriority } from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
 
 /** The JSON content of FILE. */
-export interface Greed {
+export interface Overload {
   url: string;
   token: string;
   key: string;
@@ -28,7 +28,7 @@ const PAUSE = 100;
 // A real one has its own machine; here it takes only what the server and the modest callers leave.
 setPriority(constants.priority.PRIORITY_LOW);
 
-const greed = JSON.parse(readFileSync(process.argv[2] ?? "", "utf8")) as Greed;
+const greed = JSON.parse(readFileSync(process.argv[2] ?? "", "utf8")) as Overload;
 const authorization = `Bearer ${greed.token}`;
 
 let isStopped = false;

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { Lines } from "../../src/doors/mcp/lines.ts";
+import { LineReader } from "../../src/doors/mcp/line-reader.ts";
 
 const MOST = 20;
 
@@ -12,7 +12,7 @@ test("lines are the same in any division into chunks, and a line that is too lon
       (texts, sizes) => {
         const bytes = Buffer.from(texts.map((text) => `${text}\n`).join(""));
         const expected = texts.map((text) => (Buffer.byteLength(text) > MOST ? undefined : text));
-        const lines = new Lines(MOST);
+        const lines = new LineReader(MOST);
         const found: Array<string | undefined> = [];
         let start = 0;
         for (const size of [...sizes, bytes.length]) {
