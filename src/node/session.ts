@@ -14,7 +14,7 @@ import {
   type Place,
   type Replica,
 } from "./replica/replica.ts";
-import { type Client, openClient } from "./server/client.ts";
+import { Client } from "./server/client.ts";
 import type { Limits } from "./server/connection.ts";
 import { makeFolder } from "./server/key.ts";
 import { readAuthorities, readKey } from "./server/key-file.ts";
@@ -88,7 +88,7 @@ export async function openSession(host: Machine, config: Config, running: Runnin
   const attempt = (): Promise<Lock | undefined> => lockFile(join(config.out, fileNames.lock), machine.log);
   const lock = await (waitForLock === undefined ? attempt() : waitForLock(attempt));
   if (lock === undefined) throw new LockedOut(`another m25-mail-node is at work on ${config.out}`);
-  const client = openClient({ server: config.server, ca, version, limits, signal });
+  const client = new Client({ server: config.server, ca, version, limits, signal });
   const place = { machine, folder: config.out, sqlite, lock: lock.fd };
   return { machine, listener, config, version, client, daemons, place, lock, replica: undefined };
 }

@@ -1,7 +1,7 @@
 import { createServer as createTcpServer } from "node:net";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import { beforeEach, describe, expect, it } from "vitest";
-import { openClient } from "../../src/node/server/client.ts";
+import { Client } from "../../src/node/server/client.ts";
 import type { Limits } from "../../src/node/server/connection.ts";
 import { encodeEnd, encodeHeader } from "../../src/sync/answer.ts";
 import type { RefusalReason } from "../../src/sync/reader.ts";
@@ -329,7 +329,7 @@ describe("what a proper server may do", () => {
   });
 
   it("close a kept connection just as it is used", async () => {
-    const client = openClient({ server: server.url, version: "test" });
+    const client = new Client({ server: server.url, version: "test" });
     await node.poll({ client });
     const connections = server.connections;
     await node.poll({ client });

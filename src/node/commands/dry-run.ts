@@ -12,7 +12,7 @@ import { takeAnswer } from "../replica/incoming.ts";
 import { DEFAULT_THRESHOLDS } from "../replica/losses.ts";
 import { attachToRead, closeReplica, currentState, openReplica } from "../replica/replica.ts";
 import { literal, Sqlite } from "../replica/sqlite.ts";
-import { openClient } from "../server/client.ts";
+import { Client } from "../server/client.ts";
 import { readAuthorities, readKey } from "../server/key-file.ts";
 import { findSqlite, type Running } from "../session.ts";
 import { count } from "../words.ts";
@@ -25,7 +25,7 @@ import { count } from "../words.ts";
  */
 export async function dryRun(machine: Machine, config: Config, running: Running): Promise<ExitCode> {
   const key = await readKey(machine, config.keyFile);
-  const client = openClient({ server: config.server, ca: await readAuthorities(config.caFile), ...running });
+  const client = new Client({ server: config.server, ca: await readAuthorities(config.caFile), ...running });
   const folder = await mkdtemp(join(tmpdir(), "m25-mail-node-"));
   const place = { machine, folder, sqlite: await findSqlite(machine) };
   try {

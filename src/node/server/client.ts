@@ -5,7 +5,7 @@ import type { Report } from "../../sync/report.ts";
 import { ACCEPT_HEADER, KEY_HEADER, paths } from "../../sync/wire.ts";
 import { NotAccepted, TemporaryFailure, Unreachable, WrongAnswer } from "../faults.ts";
 import { linesOf } from "./answer.ts";
-import { type ConnectionOptions, defaultLimits, openConnection } from "./connection.ts";
+import { Connection, type ConnectionOptions, defaultLimits } from "./connection.ts";
 import { isKey, keyId } from "./key-file.ts";
 
 /** The state that a node has. */
@@ -36,7 +36,18 @@ export interface MapsAnswer<T> extends Word {
 }
 
 /** The client of the sync protocol. It keeps its connection between polls. */
-export interface Client {
+export class Client {
+  /** The HTTP status of the last answer about the maps; undefined until it arrives. */
+  lastStatus: number | undefined;
+  readonly #connection: Connection;
+  readonly #bytes: number;
+  #lastAccepted: string | undefined;
+
+  constructor(options: ConnectionOptions) {
+    this.#connection = new Connection(options);
+    this.#bytes = options.limits?.bytes ?? defaultLimits.bytes;
+  }
+
   /**
    * Asks for the maps, and passes their lines to `take` as they arrive.
    *
@@ -44,96 +55,82 @@ export interface Client {
    */
   fetchMaps<T>(
     key: string,
-    question: Question,
+    { position, wait = 0 }: Question,
     take: (lines: AsyncIterable<string[]>) => Promise<T>,
-  ): Promise<MapsAnswer<T>>;
+  ): Promise<MapsAnswer<T>> {
+    const headers: Record<string, string> = {
+      Authorization: `Bearer ${key}`,
+      Accept: "application/x-ndjson",
+      "Accept-Encoding": "br, gzip",
+    };
+    if (position !== undefined) headers["If-None-Match"] = position.tag;
+    if (wait > 0) headers.Prefer = `wait=${wait}`;
+    if (this.#lastAccepted !== undefined) headers[ACCEPT_HEADER] = this.#lastAccepted;
+    const since = position === undefined ? "" : `?since=${encodeURIComponent(position.cursor)}`;
+    const request = { method: "GET", path: `${paths.maps}${since}`, headers, wait: wait * 1000 } as const;
+    this.lastStatus = undefined;
+    return this.#connection.exchange(request, async (response) => {
+      this.lastStatus = response.statusCode;
+      if (isForAnother(response, key)) throw new RefusedAnswer("another_node", 1);
+      const accepted = acceptanceIn(response);
+      const acceptedAnew = this.#lastAccepted !== undefined && this.#lastAccepted !== (accepted ?? "");
+      this.#lastAccepted = accepted ?? "";
+      if (response.statusCode === 304 && position !== undefined) {
+        await readAway(response);
+        return { taken: undefined, accepted, acceptedAnew };
+      }
+      expectStatus(response, [200]);
+      return { taken: await take(linesOf(response, this.#bytes)), accepted, acceptedAnew };
+    });
+  }
+
   /** @throws like fetchMaps */
-  sendReport(key: string, report: Report): Promise<void>;
+  sendReport(key: string, report: Report): Promise<void> {
+    const body = JSON.stringify(report);
+    const headers = {
+      Authorization: `Bearer ${key}`,
+      "Content-Type": "application/json",
+      "Content-Length": String(Buffer.byteLength(body)),
+    };
+    const request = { method: "POST", path: paths.report, headers, body } as const;
+    return this.#connection.exchange(request, async (response) => {
+      expectStatus(response, [200, 202, 204]);
+      await readAway(response);
+    });
+  }
+
   /**
    * Asks for a new key. The present key stays valid until the new one is used, for a day at most.
    *
    * @throws like fetchMaps
    */
-  exchangeKey(key: string): Promise<string>;
+  exchangeKey(key: string): Promise<string> {
+    const headers = { Authorization: `Bearer ${key}`, "Content-Length": "0" };
+    const request = { method: "POST", path: paths.key, headers } as const;
+    return this.#connection.exchange(request, async (response) => {
+      if (response.statusCode === 403) {
+        throw new NotAccepted(
+          "the server gives no fresh key for this one (403): an operator has made one for this node already, " +
+            "with m25-mail node rotate-key (remove the key file, and run m25-mail-node join with that key); or this one " +
+            "may not be used from this address",
+        );
+      }
+      expectStatus(response, [200]);
+      return readFreshKey(await readAway(response), key);
+    });
+  }
+
   /** Uses `key` once, and ignores the maps. @throws like fetchMaps */
-  proveKey(key: string): Promise<void>;
-  /** The HTTP status of the last answer about the maps; undefined until it arrives. */
-  readonly lastStatus: number | undefined;
-  close(): void;
-}
+  proveKey(key: string): Promise<void> {
+    const headers = { Authorization: `Bearer ${key}`, "Accept-Encoding": "br" };
+    return this.#connection.exchange({ method: "GET", path: paths.maps, headers }, async (response) => {
+      expectStatus(response, [200, 304]);
+    });
+  }
 
-export function openClient(options: ConnectionOptions): Client {
-  const connection = openConnection(options);
-  const { bytes } = { ...defaultLimits, ...options.limits };
-  let lastStatus: number | undefined;
-  let lastAccepted: string | undefined;
-
-  return {
-    fetchMaps(key, { position, wait = 0 }, take) {
-      const headers: Record<string, string> = {
-        Authorization: `Bearer ${key}`,
-        Accept: "application/x-ndjson",
-        "Accept-Encoding": "br, gzip",
-      };
-      if (position !== undefined) headers["If-None-Match"] = position.tag;
-      if (wait > 0) headers.Prefer = `wait=${wait}`;
-      if (lastAccepted !== undefined) headers[ACCEPT_HEADER] = lastAccepted;
-      const path =
-        position === undefined ? paths.maps : `${paths.maps}?since=${encodeURIComponent(position.cursor)}`;
-      lastStatus = undefined;
-      return connection.exchange({ method: "GET", path, headers, wait: wait * 1000 }, async (response) => {
-        lastStatus = response.statusCode;
-        if (isForAnother(response, key)) throw new RefusedAnswer("another_node", 1);
-        const accepted = acceptanceIn(response);
-        const acceptedAnew = lastAccepted !== undefined && lastAccepted !== (accepted ?? "");
-        lastAccepted = accepted ?? "";
-        if (response.statusCode === 304 && position !== undefined) {
-          await readAway(response);
-          return { taken: undefined, accepted, acceptedAnew };
-        }
-        expectStatus(response, [200]);
-        return { taken: await take(linesOf(response, bytes)), accepted, acceptedAnew };
-      });
-    },
-    sendReport(key, report) {
-      const body = JSON.stringify(report);
-      const headers = {
-        Authorization: `Bearer ${key}`,
-        "Content-Type": "application/json",
-        "Content-Length": String(Buffer.byteLength(body)),
-      };
-      const request = { method: "POST", path: paths.report, headers, body } as const;
-      return connection.exchange(request, async (response) => {
-        expectStatus(response, [200, 202, 204]);
-        await readAway(response);
-      });
-    },
-    exchangeKey(key) {
-      const headers = { Authorization: `Bearer ${key}`, "Content-Length": "0" };
-      const request = { method: "POST", path: paths.key, headers } as const;
-      return connection.exchange(request, async (response) => {
-        if (response.statusCode === 403) {
-          throw new NotAccepted(
-            "the server gives no fresh key for this one (403): an operator has made one for this node already, " +
-              "with m25-mail node rotate-key (remove the key file, and run m25-mail-node join with that key); or this one " +
-              "may not be used from this address",
-          );
-        }
-        expectStatus(response, [200]);
-        return readFreshKey(await readAway(response), key);
-      });
-    },
-    proveKey(key) {
-      const headers = { Authorization: `Bearer ${key}`, "Accept-Encoding": "br" };
-      return connection.exchange({ method: "GET", path: paths.maps, headers }, async (response) => {
-        expectStatus(response, [200, 304]);
-      });
-    },
-    get lastStatus() {
-      return lastStatus;
-    },
-    close: connection.close,
-  };
+  close(): void {
+    this.#connection.close();
+  }
 }
 
 function expectStatus(response: IncomingMessage, wanted: readonly number[]): void {

@@ -49,82 +49,77 @@ export interface Request {
   wait?: number;
 }
 
+/** Time within which the next use of a kept connection shows that the other end has closed it, in milliseconds. */
+const AT_ONCE = 1000;
+
 /** One connection to the server, kept between requests. */
-export interface Connection {
+export class Connection {
+  readonly #options: ConnectionOptions;
+  readonly #limits: Limits;
+  readonly #agent: HttpAgent | HttpsAgent;
+  readonly #request: typeof requestHttp;
+
+  constructor(options: ConnectionOptions) {
+    const { server, ca, limits } = options;
+    const secure = server.protocol === "https:";
+    this.#options = options;
+    this.#limits = { ...defaultLimits, ...limits };
+    this.#request = secure ? requestHttps : requestHttp;
+    this.#agent = secure
+      ? new HttpsAgent({ keepAlive: true, maxSockets: 1, ca, rejectUnauthorized: true })
+      : new HttpAgent({ keepAlive: true, maxSockets: 1 });
+  }
+
   /**
    * Sends one request and passes its answer to `read`. Ends both if a limit is passed.
    *
    * @throws errors of `read`; Unreachable, TemporaryFailure, WrongAnswer (not HTTP), ConfigurationError (a
    * certificate that is not trusted)
    */
-  exchange<T>(request: Request, read: (response: IncomingMessage) => Promise<T>): Promise<T>;
-  close(): void;
-}
-
-/** Time within which the next use of a kept connection shows that the other end has closed it, in milliseconds. */
-const AT_ONCE = 1000;
-
-export function openConnection({
-  server,
-  ca,
-  version,
-  limits: given,
-  signal,
-}: ConnectionOptions): Connection {
-  const limits = { ...defaultLimits, ...given };
-  const secure = server.protocol === "https:";
-  const agent = secure
-    ? new HttpsAgent({ keepAlive: true, maxSockets: 1, ca, rejectUnauthorized: true })
-    : new HttpAgent({ keepAlive: true, maxSockets: 1 });
-
-  async function exchange<T>(
-    { method, path, headers, body, wait = 0 }: Request,
+  async exchange<T>(
+    request: Request,
     read: (response: IncomingMessage) => Promise<T>,
-    mayRetry: boolean,
+    mayRetry = true,
   ): Promise<T> {
+    const { method, path, body, wait = 0 } = request;
+    const { server, version, signal } = this.#options;
     if (signal?.aborted === true) throw new TemporaryFailure("stopped");
-    const options = { method, agent, headers: { ...headers, "User-Agent": `m25-mail-node/${version}` } };
+    const headers = { ...request.headers, "User-Agent": `m25-mail-node/${version}` };
     const begun = performance.now();
-    const request = (secure ? requestHttps : requestHttp)(new URL(`.${path}`, server), options);
+    const sent = this.#request(new URL(`.${path}`, server), { method, agent: this.#agent, headers });
     let response: IncomingMessage | undefined;
     let passed: Error | undefined;
     const stop = (error: Error): void => {
       passed ??= error;
       response?.destroy(passed);
-      request.destroy(passed);
+      sent.destroy(passed);
     };
     const onAbort = (): void => stop(new TemporaryFailure("stopped"));
     signal?.addEventListener("abort", onAbort, { once: true });
-    const total = setTimeout(
-      stop,
-      limits.total + wait,
-      new TemporaryFailure(`no whole answer in ${limits.total + wait} ms`),
-    );
-    const idle = limits.idle + wait;
-    request.setTimeout(idle, () => stop(new Unreachable(`nothing heard for ${idle} ms`)));
+    const [total, idle] = [this.#limits.total + wait, this.#limits.idle + wait];
+    const timer = setTimeout(stop, total, new TemporaryFailure(`no whole answer in ${total} ms`));
+    sent.setTimeout(idle, () => stop(new Unreachable(`nothing heard for ${idle} ms`)));
     try {
-      response = await answerOf(request, body, limits.connect, stop);
-      if (wait > 0) request.setTimeout(limits.idle);
+      response = await answerOf(sent, body, this.#limits.connect, stop);
+      if (wait > 0) sent.setTimeout(this.#limits.idle);
       return await read(response);
     } catch (error) {
       // The other end may close a kept connection just as it is used.
-      const stale = request.reusedSocket && performance.now() - begun < AT_ONCE;
-      if (mayRetry && passed === undefined && stale && systemCode(error) === "ECONNRESET") {
-        return await exchange({ method, path, headers, body, wait }, read, false);
-      }
+      const stale = sent.reusedSocket && performance.now() - begun < AT_ONCE;
+      if (mayRetry && passed === undefined && stale && systemCode(error) === "ECONNRESET")
+        return await this.exchange(request, read, false);
       throw passed ?? asFault(error);
     } finally {
-      clearTimeout(total);
+      clearTimeout(timer);
       signal?.removeEventListener("abort", onAbort);
       // An answer that is not read to its end would keep the only connection busy.
-      if (response?.readableEnded !== true) request.destroy();
+      if (response?.readableEnded !== true) sent.destroy();
     }
   }
 
-  return {
-    exchange: (request, read) => exchange(request, read, true),
-    close: () => agent.destroy(),
-  };
+  close(): void {
+    this.#agent.destroy();
+  }
 }
 
 function answerOf(

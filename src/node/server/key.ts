@@ -5,7 +5,7 @@ import { UsageError } from "../../command-line/usage-error.ts";
 import type { KeyConfig } from "../config.ts";
 import { ConfigurationError, explain, NotAccepted, systemCode } from "../faults.ts";
 import type { Machine } from "../machine.ts";
-import { type Client, openClient } from "./client.ts";
+import { Client } from "./client.ts";
 import { isKey, readAuthorities, readKey } from "./key-file.ts";
 
 /** Mode and owner of the new key file. */
@@ -53,7 +53,7 @@ export async function joinServer(
   }
   if (!isKey(pasted)) throw new UsageError("what stands on standard input is not a sync key on one line");
   await makeKeyFolder(keyFile);
-  const client = openClient({ server: config.server, ca, version, signal });
+  const client = new Client({ server: config.server, ca, version, signal });
   try {
     await exchange(
       client,
@@ -83,7 +83,7 @@ export async function rotateKey(
   }
   const ownership = ownershipLike(machine, found);
   const ca = await readAuthorities(config.caFile);
-  const client = openClient({ server: config.server, ca, version, signal });
+  const client = new Client({ server: config.server, ca, version, signal });
   try {
     await exchange(
       client,
