@@ -50,7 +50,7 @@ function openResult(made: { jsonSchema: z.core.JSONSchema.BaseSchema }): void {
   delete made.jsonSchema.additionalProperties;
 }
 
-/** FairQueue a list of types into branches: some clients map schemas onto dialects in which a value has one type. */
+/** Turns a list of types into branches: some clients map schemas onto dialects in which a value has one type. */
 function oneTypeEach(node: unknown): unknown {
   if (Array.isArray(node)) return node.map(oneTypeEach);
   if (typeof node !== "object" || node === null) return node;

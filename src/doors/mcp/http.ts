@@ -72,7 +72,7 @@ function acceptingBoth(request: Request): Request {
   return new Request(request, { headers });
 }
 
-/** FairQueue the answer into a stream of one event, if the client accepts nothing else. */
+/** Turns the answer into a stream of one event, if the client accepts nothing else. */
 async function inFormFor({ headers }: FastifyRequest, answer: Response): Promise<Response> {
   const isJson = answer.headers.get("content-type")?.startsWith("application/json");
   if (headers.accept?.trim() !== "text/event-stream" || answer.status !== 200 || !isJson) return answer;
