@@ -1,5 +1,5 @@
-const skippingMark = new TextDecoder("utf-8", { fatal: true });
-const keepingMark = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const withoutMark = new TextDecoder("utf-8", { fatal: true });
+const withMark = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
  * The text of bytes; undefined if they are not UTF-8. Nothing is repaired: U+FFFD in a password would make another
@@ -9,7 +9,7 @@ const keepingMark = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
  */
 export function textOf(bytes: Uint8Array, isStart = true): string | undefined {
   try {
-    return (isStart ? skippingMark : keepingMark).decode(bytes);
+    return (isStart ? withoutMark : withMark).decode(bytes);
   } catch {
     return undefined;
   }

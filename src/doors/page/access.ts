@@ -4,7 +4,7 @@ import { MailError } from "../../mail/error.ts";
 import { type Html, html } from "../html/html.ts";
 import { form } from "../html/layout.ts";
 import { type Column, counted, foreign, moment, number, ROWS, table } from "./elements.ts";
-import { operatorPage, type View } from "./view.ts";
+import { type View, viewDocument } from "./view.ts";
 
 /** Maximum number of a grant's domains to name. */
 const NAMED_DOMAINS = 5;
@@ -13,7 +13,7 @@ type Grant = Result<typeof listGrants>["grants"][number];
 
 export async function accessPage(view: View): Promise<string> {
   const { grants } = await view.ask(listGrants);
-  return operatorPage(
+  return viewDocument(
     view,
     "Access",
     html`<h1 id="grants">Access</h1>
@@ -65,7 +65,7 @@ export async function endGrantPage(view: View): Promise<string> {
   const { id, client, scopes, domains, granted_at } = grant;
   const content = html`<input type="hidden" name="id" value="${id}">
 <div class="actions"><button class="main">End the access</button><a class="button" href="${view.root}">Cancel</a></div>`;
-  return operatorPage(
+  return viewDocument(
     view,
     "End an access",
     html`<h1>End the access of “${foreign(client)}”?</h1>

@@ -2,7 +2,7 @@ import type { Result } from "../../../tools/call/tool.ts";
 import { readAudit } from "../../../tools/operator/read-audit.ts";
 import { type Html, html } from "../html/html.ts";
 import { type Column, foreign, moment, nextPage, ROWS, table } from "./elements.ts";
-import { operatorPage, type View } from "./view.ts";
+import { type View, viewDocument } from "./view.ts";
 
 /** Maximum length of an entry's arguments. m25-mail audit shows them whole. */
 const MOST_LETTERS = 160;
@@ -12,7 +12,7 @@ type Change = Result<typeof readAudit>["entries"][number];
 export async function changesPage(view: View): Promise<string> {
   const { cursor } = view.query;
   const list = await view.ask(readAudit, { newest_first: true, limit: ROWS, cursor });
-  return operatorPage(
+  return viewDocument(
     view,
     "Changes",
     html`<h1 id="changes">Changes</h1>

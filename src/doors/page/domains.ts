@@ -2,13 +2,13 @@ import type { Result } from "../../../tools/call/tool.ts";
 import { listDomains } from "../../../tools/list-domains.ts";
 import { type Html, html } from "../html/html.ts";
 import { type Column, counted, moment, nextPage, number, ROWS, table } from "./elements.ts";
-import { operatorPage, type View } from "./view.ts";
+import { type View, viewDocument } from "./view.ts";
 
 type DomainRow = Result<typeof listDomains>["domains"][number];
 
 export async function domainsPage(view: View): Promise<string> {
   const list = await view.ask(listDomains, { limit: ROWS, cursor: view.query.cursor });
-  return operatorPage(
+  return viewDocument(
     view,
     "Domains",
     html`<h1 id="domains">Domains</h1>

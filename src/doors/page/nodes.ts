@@ -3,7 +3,7 @@ import { listNodes } from "../../../tools/list-nodes.ts";
 import { nodeStatuses } from "../../../tools/nodes/condition.ts";
 import { type Html, html } from "../html/html.ts";
 import { ago, type Column, counted, nextPage, number, ROWS, table } from "./elements.ts";
-import { operatorPage, type View } from "./view.ts";
+import { type View, viewDocument } from "./view.ts";
 import { onThePage } from "./wording.ts";
 
 type NodeRow = Result<typeof listNodes>["nodes"][number];
@@ -23,7 +23,7 @@ export async function nodesPage(view: View): Promise<string> {
     const isShown = each === status && html` aria-current="true"`;
     return html`<a href="${each === undefined ? "nodes" : `?status=${each}`}"${isShown}>${each ?? "all"}</a> `;
   });
-  return operatorPage(
+  return viewDocument(
     view,
     "Nodes",
     html`<h1 id="nodes">Nodes</h1>

@@ -11,7 +11,7 @@ import { changeTable } from "./changes.ts";
 import { domainTable } from "./domains.ts";
 import { bytes, counted, FIRST_ROWS, number, ROWS, section } from "./elements.ts";
 import { nodeTable } from "./nodes.ts";
-import { operatorPage, type View } from "./view.ts";
+import { type View, viewDocument } from "./view.ts";
 import { waitingSection } from "./withheld.ts";
 import { onThePage } from "./wording.ts";
 
@@ -26,7 +26,7 @@ export async function overviewPage(view: View): Promise<string> {
     databaseSection(view),
   ]);
   const all = (page: string, text: string) => html`<a href="page/${page}">${text}</a>`;
-  return operatorPage(
+  return viewDocument(
     view,
     "Overview",
     html`<h1>${verdict(figures)}</h1>

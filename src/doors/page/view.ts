@@ -28,7 +28,7 @@ const pages: ReadonlyArray<[name: ViewName, title: string, path: string]> = [
 ];
 
 /** A page of the signed-in operator. */
-export function operatorPage(view: View, title: string, content: Html): string {
+export function viewDocument(view: View, title: string, content: Html): string {
   const { root, name, csrf, notice } = view;
   const links = pages.map(
     ([page, label, path]) =>

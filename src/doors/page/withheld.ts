@@ -4,7 +4,7 @@ import { MailError } from "../../mail/error.ts";
 import { type Html, html } from "../html/html.ts";
 import { alarm, form } from "../html/layout.ts";
 import { counted, number } from "./elements.ts";
-import { operatorPage, type View } from "./view.ts";
+import { type View, viewDocument } from "./view.ts";
 
 type WithheldList = Result<typeof listWithheld>;
 
@@ -40,7 +40,7 @@ export async function acceptPage(view: View, name: string | undefined, seen?: st
 <input type="hidden" name="count" value="${count ?? ""}">
 <div class="actions"><button class="main">Remove ${mailboxes(count)}</button><a class="button" href="${view.root}">Cancel</a></div>`;
   const changed = seen !== undefined ? "This has changed since you were asked. Nothing was done." : undefined;
-  return operatorPage(
+  return viewDocument(
     view,
     "Let removals go",
     html`<h1>Remove ${mailboxes(count)} from ${name}?</h1>

@@ -21,7 +21,7 @@ const MAX_WAIT = 55;
 const RETURN_AFTER = { least: 2, most: 8 };
 
 /** A node's position compared with the database's. */
-type Standing =
+type Comparison =
   | { kind: "current" }
   /** It has everything up to `since`. */
   | { kind: "behind"; since: number }
@@ -53,13 +53,13 @@ async function answerPoll(
   let polls = await door.store.polls.look();
   let node = authenticateNode(door, polls, request);
   await endOldKey(door, request);
-  let standing = standingOf(request, polls, node);
+  let comparison = compare(request, polls, node);
   const wait = waitOf(request) * 1000;
   const deadline = performance.now() + wait;
   const told = request.headers[ACCEPT_HEADER] ?? node.accepted;
-  const hasNews = () => standing.kind !== "current" || (node.accepted !== null && node.accepted !== told);
+  const hasNews = () => comparison.kind !== "current" || (node.accepted !== null && node.accepted !== told);
   // A node that is behind may have had an answer a moment ago: it gets changes in a row together.
-  const mayAnswer = () => hasNews() && (standing.kind !== "behind" || turn.take());
+  const mayAnswer = () => hasNews() && (comparison.kind !== "behind" || turn.take());
   const waitForNews = async (waiting: LongPoll) => {
     reply.raw.once("close", () => waiting.end());
     while (!waiting.hasEnded && !reply.raw.destroyed) {
@@ -70,22 +70,22 @@ async function answerPoll(
       await door.changes.wait(polls.version(), left, turn, (leave) => waiting.leaves(leave));
       polls = await door.store.polls.look();
       node = authenticateNode(door, polls, request);
-      standing = standingOf(request, polls, node);
+      comparison = compare(request, polls, node);
     }
   };
   if (wait > 0) await door.longPolls.during(node.id, waitForNews);
-  if (standing.kind === "beyond") {
+  if (comparison.kind === "beyond") {
     // Somebody has replaced the database with an older copy by hand.
     await startHistory(door, request, polls.state(node.view));
     polls = await door.store.polls.look();
     node = authenticateNode(door, polls, request); // drops the acceptances of the former history
-    standing = { kind: "unknown" };
+    comparison = { kind: "unknown" };
   }
   const state = polls.state(node.view);
   reply.header("cache-control", "no-store").header(KEY_HEADER, keyIdOf(request));
   if (node.accepted !== null) reply.header(ACCEPT_HEADER, node.accepted);
-  if (standing.kind === "current") return reply.code(304).header("etag", stateTag(state)).send();
-  const since = standing.kind === "behind" ? standing.since : undefined;
+  if (comparison.kind === "current") return reply.code(304).header("etag", stateTag(state)).send();
+  const since = comparison.kind === "behind" ? comparison.since : undefined;
   const encoding = acceptsBrotli(request.headers["accept-encoding"]) ? "br" : "identity";
   const maps = await door.publisher.publish(polls, node.view, state, encoding, since);
   holdBack(door, node, maps);
@@ -96,7 +96,7 @@ function keyIdOf(request: FastifyRequest): string | undefined {
   return credentialId("syncKey", bearerCredential(request.headers.authorization));
 }
 
-function standingOf(request: FastifyRequest, polls: PollView, { view }: PollingNode): Standing {
+function compare(request: FastifyRequest, polls: PollView, { view }: PollingNode): Comparison {
   const state = polls.state(view);
   const { since } = request.query as { since?: unknown };
   if (typeof since !== "string") {
