@@ -1,6 +1,6 @@
 import { type Kysely, type Selectable, sql } from "kysely";
 import { MailError } from "../src/mail/error.ts";
-import { next, operator, text } from "../src/mail/text.ts";
+import { next, node as nodeCommand, operator, text } from "../src/mail/text.ts";
 import type { NodeRole } from "../src/sync/records.ts";
 import type { Report } from "../src/sync/report.ts";
 import { type View, viewOf } from "../src/sync/view.ts";
@@ -260,7 +260,7 @@ export class NodeTable {
       throw new MailError(
         "forbidden",
         "An operator has made a new key for this node, so this key cannot get another.",
-        "On the node, remove the key file and give the new key to m25-mail-node join: its first use ends this one.",
+        text`On the node, remove the key file and give the new key to ${nodeCommand("join")}: its first use ends this one.`,
       );
     }
     await this.#endedKeys.addNext(row, at);

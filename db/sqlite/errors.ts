@@ -65,7 +65,7 @@ const failures: ReadonlyArray<[pattern: RegExp, message: string, hint: string, t
   [
     /^SQLITE_(CORRUPT|NOTADB)/,
     "The database file is damaged, or is not an SQLite database.",
-    "Nothing was changed. Put a backup in its place, or name another file with --db FILE.",
+    "Nothing was changed. Put a backup in its place, or name another file.",
     false,
   ],
   [

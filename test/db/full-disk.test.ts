@@ -76,7 +76,7 @@ test.skipIf(!root)(
     expect(listed).toMatchObject({ code: 0, stderr: "" });
     const added = await m25mail(["call", "add-domain", "--domain", "example.nl", "--db", file]);
     expect(added).toMatchObject({ code: 75, stdout: "" });
-    expect(added.stderr).toMatch(/^unavailable: The disk with the database is full/);
+    expect(added.stderr).toMatch(/^unavailable: /);
   },
 );
 

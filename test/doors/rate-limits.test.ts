@@ -79,7 +79,7 @@ test("an assistant on the same machine has a limit on hard deletes, a person at 
   const client = await connectStdio("1.x", file, [], environment);
   expect((await callTool(client, "remove-domain", { domain: "a.nl" })).isError).toBeFalsy();
   const refused = await callTool(client, "remove-domain", { domain: "b.nl" });
-  expect(refused.content[0]?.text).toMatch(/^busy: Too many removals.* after (60|59|58) seconds/);
+  expect(refused.content[0]?.text).toMatch(/^busy: .* after (60|59|58) seconds/);
   for (const domain of ["b.nl", "c.nl"]) {
     const args = ["call", "remove-domain", "--domain", domain, "--db", file];
     expect((await m25mail(args, { environment })).code).toBe(0);
@@ -167,9 +167,11 @@ test("a node may continue as its counted bytes decrease, and one snapshot of any
   const node = { id: 1 };
   const huge = { kind: "snapshot", size: 3 * BYTES } as const;
   limits.maps(node, huge);
-  expect(() => limits.maps(node, { kind: "delta", size: 1 })).toThrow("Too many bytes of maps");
+  expect(() => limits.maps(node, { kind: "delta", size: 1 })).toThrow(
+    expect.objectContaining({ code: "busy" }),
+  );
   now += 119_000;
-  expect(() => limits.maps(node, huge)).toThrow("Too many bytes of maps");
+  expect(() => limits.maps(node, huge)).toThrow(expect.objectContaining({ code: "busy" }));
   now += 2_000;
   limits.maps(node, huge);
 });

@@ -75,14 +75,12 @@ test("a second database in the same folder keeps the first one's token file and 
   const token = readFileSync(file, "utf8");
   const unmade = await m25mail(["serve", "--db", other, "--port", "0"]);
   expect(unmade).toMatchObject({ code: 1, stdout: "" });
-  expect(unmade.stderr).toMatch(
-    /^unavailable: .*first-token exists already.*None was created\.\n.*delete the file/,
-  );
+  expect(unmade.stderr).toMatch(/^unavailable: .*first-token/);
   expect(readdirSync(join(database, "..")).filter((name) => name.startsWith("other"))).toEqual([]);
   await openStore(other, { create: true }).close(); // as stdio creates it
   const refused = await m25mail(["serve", "--db", other, "--port", "0"]);
   expect(refused).toMatchObject({ code: 1, stdout: "" });
-  expect(refused.stderr).toMatch(/^unavailable: .*first-token exists already.*\n.*m25-mail token create/m);
+  expect(refused.stderr).toMatch(/^unavailable: .*first-token.*\n.*m25-mail token create/m);
   expect(readFileSync(file, "utf8")).toBe(token);
   expect((await m25mail(["token", "create", "mine", "--db", other])).code).toBe(0);
   const second = await serveProcess(other);
@@ -146,7 +144,7 @@ test("a first token that cannot be written is not made, and the server says so a
   mkdirSync(file);
   const answer = await m25mail(["serve", "--db", database, "--port", "0"]);
   expect(answer).toMatchObject({ code: 1, stdout: "" });
-  expect(answer.stderr).toMatch(/^unavailable: .*first-token.*was not created\.\n.*m25-mail token create/m);
+  expect(answer.stderr).toMatch(/^unavailable: .*first-token.*\n.*m25-mail token create/m);
   expect((await m25mail(["token", "list", "--db", database])).stdout).toContain("no tokens");
   rmdirSync(file);
   await (await serveProcess(database)).says(/first access token is in/);

@@ -87,9 +87,7 @@ test.each([
 
 test("the refusal of a trailing dot names the dot", () => {
   for (const typed of ["example.nl.", "bücher.example."]) {
-    const { message, hint } = refusalOf(() => parseDomain(typed));
-    expect(message).toContain("without a dot at its end");
-    expect(hint.join("")).toContain("Leave that dot out");
+    expect(refusalOf(() => parseDomain(typed)).message).toContain("dot at its end");
   }
 });
 

@@ -2,7 +2,7 @@ import * as z from "zod";
 import type { MailNode } from "../../db/nodes.ts";
 import { MailError } from "../../src/mail/error.ts";
 import { DomainName, Network, NodeName } from "../../src/mail/schemas.ts";
-import { operator, text } from "../../src/mail/text.ts";
+import { field, operator, text } from "../../src/mail/text.ts";
 import { newCredential } from "../call/credential.ts";
 import { Timestamp, Words } from "../call/fields.ts";
 import { defineTool } from "../call/tool.ts";
@@ -95,7 +95,7 @@ export const acceptRemovals = defineTool({
     if ((name === undefined) !== all) {
       throw new MailError(
         "invalid_input",
-        "Give the name of a node, or --all.",
+        text`Give the name of a node, or ${field("all")}.`,
         text`${operator("node list")} shows the nodes.`,
       );
     }
