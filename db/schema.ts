@@ -37,6 +37,8 @@ export interface Schema {
     local_part: Fixed<string>;
     mailbox: Fixed<string>;
     password_hash: string;
+    /** The password while the login is off; else null. */
+    held_hash: string | null;
     quota_mb: number;
     active: number;
     revision: number;

@@ -8,7 +8,10 @@ export interface User {
   localPart: string;
   domain: string;
   mailbox: string;
+  /** The password that nodes serve. */
   passwordHash: string;
+  /** The password while the login is off; else null. */
+  heldHash: string | null;
   quotaMb: number;
   active: boolean;
   createdAt: string;
@@ -52,6 +55,7 @@ export function toUser(row: Selectable<Schema["users"]> & { domain: string }): U
     domain: row.domain,
     mailbox: row.mailbox,
     passwordHash: row.password_hash,
+    heldHash: row.held_hash,
     quotaMb: row.quota_mb,
     active: row.active === 1,
     createdAt: row.created_at,

@@ -118,6 +118,7 @@ export class UserTable {
       domain: domain.name,
       mailbox: newMailboxId(),
       ...values,
+      heldHash: null,
       active: true,
       createdAt: at,
       updatedAt: at,
@@ -189,7 +190,7 @@ export class UserTable {
 
   async update(
     user: User,
-    change: Partial<Pick<User, "passwordHash" | "quotaMb" | "active">>,
+    change: Partial<Pick<User, "passwordHash" | "heldHash" | "quotaMb" | "active">>,
     at: string,
   ): Promise<User> {
     const next = { ...user, ...change, updatedAt: at };
@@ -198,6 +199,7 @@ export class UserTable {
       .updateTable("users")
       .set({
         password_hash: next.passwordHash,
+        held_hash: next.heldHash,
         quota_mb: next.quotaMb,
         active: next.active ? 1 : 0,
         revision,

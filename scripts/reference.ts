@@ -13,6 +13,7 @@ import { settingHelp, settings, settingsOf } from "../src/program/settings.ts";
 import { mcpName, type Tool } from "../tools/call/tool.ts";
 import { tools } from "../tools/index.ts";
 import type { Figures } from "../tools/operator/read-figures.ts";
+import { setNames, toolsOf } from "../tools/sets/index.ts";
 
 const GENERATED = "<!-- Written by npm run gen: change the code, not this page. -->";
 
@@ -28,8 +29,13 @@ export function toolTable(): string {
 /** Each page's text by its name. */
 export async function referencePages(): Promise<Record<string, string>> {
   return {
-    "tools.md": page("Tools", "Required fields are bold.", ...tools.map(toolSection)),
-    "rest.md": restPage(),
+    "tools.md": page(
+      "Tools",
+      "Required fields are bold. The nine tools come first; then those of the sets that an operator turns on.",
+      ...tools.map((tool) => toolSection(tool)),
+      ...(await ofSets()).map(([set, tool]) => toolSection(tool, set)),
+    ),
+    "rest.md": await restPage(),
     "command-line.md": commandLinePage(),
     "node-command-line.md": page("The command `m25-mail-node`", fence(nodeHelp)),
     "settings.md": settingsPage(),
@@ -38,12 +44,20 @@ export async function referencePages(): Promise<Record<string, string>> {
   };
 }
 
-function toolSection(tool: Tool): string {
+async function ofSets(): Promise<Array<[set: string, tool: Tool]>> {
+  const sets = await Promise.all(
+    setNames.map(async (set) => (await toolsOf([set])).map((tool): [string, Tool] => [set, tool])),
+  );
+  return sets.flat();
+}
+
+function toolSection(tool: Tool, set?: string): string {
   const input = inputSchema(tool);
   const inputs = fields(input.properties, input.required ?? []);
   return paragraphs([
     `## ${mcpName(tool)}`,
     overMcp(tool.description),
+    ...(set === undefined ? [] : [`Set: \`--tools ${set}\`.`]),
     `REST: \`${restRequest(tool)}\`. Shell: \`m25-mail call ${tool.endpoint}\`.`,
     inputs.length === 0 ? "It takes no input." : table(["input", "type", "meaning"], inputs),
     table(["result", "type", "meaning"], fields(outputSchema(tool).properties, [])),
@@ -63,8 +77,9 @@ function typeOf(schema: FieldSchema & { anyOf?: FieldSchema[] }): string {
   return String(schema.type ?? "");
 }
 
-function restPage(): string {
-  const endpoints = tools.map((tool) => [`\`${restRequest(tool)}\``, `\`${mcpName(tool)}\``, tool.title]);
+async function restPage(): Promise<string> {
+  const all = [...tools, ...(await ofSets()).map(([, tool]) => tool)];
+  const endpoints = all.map((tool) => [`\`${restRequest(tool)}\``, `\`${mcpName(tool)}\``, tool.title]);
   const others = [
     ["`GET /api/openapi.json`", "the REST API as OpenAPI 3.1, for the caller's token"],
     ["`POST /mcp`", "MCP over HTTP"],

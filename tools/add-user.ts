@@ -44,7 +44,7 @@ export const addUser = defineTool({
     const user =
       existing === undefined
         ? await tables.users.add(domain, address.localPart, { passwordHash, quotaMb }, at)
-        : await tables.users.update(existing, { passwordHash, quotaMb, active: true }, at);
+        : await tables.users.update(existing, { passwordHash, heldHash: null, quotaMb, active: true }, at);
     return {
       email: user.email,
       quota_mb: user.quotaMb,

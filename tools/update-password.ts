@@ -5,6 +5,7 @@ import { EmailAddress, Password } from "../src/mail/schemas.ts";
 import { next, operator, text } from "../src/mail/text.ts";
 import { Timestamp } from "./call/fields.ts";
 import { defineTool } from "./call/tool.ts";
+import { withPassword } from "./login.ts";
 import { liveFields, liveness } from "./nodes/liveness.ts";
 
 export const updatePassword = defineTool({
@@ -19,7 +20,7 @@ export const updatePassword = defineTool({
     const { tables, at, passwordHash } = context;
     const user = await tables.users.get(email);
     refuseInactive(user);
-    const { updatedAt } = await tables.users.update(user, { passwordHash }, at);
+    const { updatedAt } = await tables.users.update(user, withPassword(user, passwordHash), at);
     return { email: user.email, updated_at: updatedAt, ...(await liveness(context, user.domain)) };
   },
 });

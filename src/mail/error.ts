@@ -16,6 +16,7 @@ export type ErrorCode =
   | "user_exists"
   | "user_inactive"
   | "user_active"
+  | "no_password"
   | "node_exists"
   | "token_exists"
   | "client_not_found"

@@ -3,6 +3,12 @@
  * bounded costs, because one process checks all logins one after another.
  */
 
+/**
+ * The stored password of a mailbox whose login is off. It is a bcrypt hash of the cheapest cost whose 184 bits are all 0: no
+ * known password has it, and both Dovecots refuse each one as wrong (docs/decisions/login-off.md).
+ */
+export const NO_LOGIN = `{BLF-CRYPT}$2y$04$${".".repeat(53)}`;
+
 /** A crypt(3) hash by its id, with Dovecot's scheme. */
 const CRYPT: readonly (readonly [id: RegExp, scheme: string, form: RegExp])[] = [
   [/^\$2[abxy]\$/, "BLF-CRYPT", /^\$2[abxy]\$(0[4-9]|1[0-4])\$[./A-Za-z0-9]{53}$/],

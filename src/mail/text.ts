@@ -1,4 +1,4 @@
-/** The operations that a text may refer to. */
+/** The operations that a text may refer to: the nine, and for their own texts those of a set. */
 export type Endpoint =
   | "add-domain"
   | "remove-domain"
@@ -8,7 +8,8 @@ export type Endpoint =
   | "list-users"
   | "update-password"
   | "list-nodes"
-  | "add-node";
+  | "add-node"
+  | "set-user";
 
 /** A part of a text that each door words in its own way. */
 export type Reference =

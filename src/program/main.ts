@@ -8,7 +8,7 @@ import type { Runtime } from "../../tools/call/call.ts";
 import { CallLimits } from "../../tools/call/call-limits.ts";
 import { PasswordHasher } from "../../tools/call/password-hash.ts";
 import { operator, type Principal } from "../../tools/call/principal.ts";
-import { readOnlyTools, tools } from "../../tools/index.ts";
+import { offeredTools } from "../../tools/sets/index.ts";
 import { UsageError } from "../command-line/usage-error.ts";
 import { parseArguments } from "../doors/cli/arguments.ts";
 import { exitCodeOf, exitCodes } from "../doors/cli/exit.ts";
@@ -34,9 +34,9 @@ process.exitCode = await main(typed).catch(failure);
 async function main(words: string[]): Promise<number> {
   const [command = "--help", ...argv] = words;
   if (words.some(isRepaired)) throw new UsageError("An argument is not valid UTF-8.");
-  if (command === "--help" || command === "help") return print(help());
+  if (command === "--help" || command === "help") return print(await help());
   if (command === "--version" || argv.includes("--version")) return print(`m25-mail ${version}\n`);
-  if (argv.includes("--help")) return print(commandHelp(words));
+  if (argv.includes("--help")) return print(await commandHelp(words));
   const usage = usageFor(words);
   switch (usage?.name) {
     case "serve":
@@ -57,8 +57,8 @@ async function main(words: string[]): Promise<number> {
 async function databaseCommand(words: readonly string[]): Promise<number> {
   // Loaded only here: the operator's commands are half of the program, and would slow the start of stdio and serve.
   const { storeCommand } = await import("../doors/cli/commands.ts");
-  const found = storeCommand(words);
-  if (found === undefined) throw unknownCommand(words);
+  const found = await storeCommand(words);
+  if (found === undefined) throw await unknownCommand(words);
   const config = storeConfig(found.values, process.env);
   const store = openStore(config.db, { create: false });
   try {
@@ -68,11 +68,11 @@ async function databaseCommand(words: readonly string[]): Promise<number> {
   }
 }
 
-function unknownCommand([command = "", second = ""]: readonly string[]): UsageError {
+async function unknownCommand([command = "", second = ""]: readonly string[]): Promise<UsageError> {
   if (command.startsWith("-")) {
     return new UsageError("Flags come after the command: m25-mail COMMAND --db FILE.");
   }
-  if (toolNamed(command) !== undefined) {
+  if ((await toolNamed(command)) !== undefined) {
     return new UsageError(
       `There is no command ${command}. To run the operation of that name: m25-mail call ${command} …`,
     );
@@ -121,7 +121,7 @@ async function serveCommand(usage: Usage, argv: readonly string[]): Promise<numb
 async function stdioCommand(usage: Usage, argv: readonly string[]): Promise<number> {
   const config = stdioConfig(parseArguments(usage, argv).values, process.env);
   const principal: Principal = { ...operator("stdio"), scopes: config.scopes, domains: config.domains };
-  const offered = config["read-only"] ? readOnlyTools : tools;
+  const offered = await offeredTools(config.tools, config["read-only"]);
   if (toolsFor(principal, offered).length === 0) {
     throw new UsageError("--read-only and --scopes together leave no tool: name read in --scopes.");
   }
@@ -208,12 +208,13 @@ async function print(text: string): Promise<number> {
 }
 
 /** Tells on stderr why the program ends, and returns its exit code. */
-function failure(error: unknown): number {
+async function failure(error: unknown): Promise<number> {
   if (error instanceof MailError) return showRefusal(error);
   const code = exitCodeOf(error);
   if (code === exitCodes.done) return code;
-  if (error instanceof UsageError) process.stderr.write(`${error.message}\nSee: ${helpAtHand(typed)}\n`);
-  else if (error instanceof OutputFailure) process.stderr.write(`${error.message}\n`);
+  if (error instanceof UsageError) {
+    process.stderr.write(`${error.message}\nSee: ${await helpAtHand(typed)}\n`);
+  } else if (error instanceof OutputFailure) process.stderr.write(`${error.message}\n`);
   else explainStart(error, log);
   return code;
 }

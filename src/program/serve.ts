@@ -3,7 +3,7 @@ import type { Store } from "../../db/store.ts";
 import type { Runtime } from "../../tools/call/call.ts";
 import { CallLimits } from "../../tools/call/call-limits.ts";
 import { FairQueue } from "../../tools/call/fair-queue.ts";
-import { readOnlyTools, tools } from "../../tools/index.ts";
+import { offeredTools } from "../../tools/sets/index.ts";
 import { LastSeen } from "../auth/last-seen.ts";
 import { OperatorLogin } from "../auth/operator-login.ts";
 import { RequestLog } from "../doors/http/request-log.ts";
@@ -75,7 +75,7 @@ export async function serve(
   });
   const settings = { publicUrl: config["public-url"], purgeInactiveAfter: config["purge-inactive-after"] };
   const runtime = { ...unlimited, limits, queue, settings };
-  const offered = config["read-only"] ? readOnlyTools : tools;
+  const offered = await offeredTools(config.tools, config["read-only"]);
   const mcp = { runtime, tools: offered, confirmations: new Confirmations() };
   const {
     fetch = globalThis.fetch,

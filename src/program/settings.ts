@@ -2,6 +2,7 @@ import { existsSync, realpathSync } from "node:fs";
 import * as z from "zod";
 import { accessFields } from "../../tools/call/access.ts";
 import { scopes } from "../../tools/call/principal.ts";
+import { setNames } from "../../tools/sets/index.ts";
 import type { Flag } from "../command-line/flags.ts";
 import { logLevels } from "../log/log.ts";
 import { Network } from "../mail/schemas.ts";
@@ -109,6 +110,13 @@ export const settings = {
     help: "offer only the tools that change nothing",
     default: "false",
     schema: onOrOff,
+  },
+  tools: {
+    of: servers,
+    placeholder: "SET,…",
+    help: `sets of tools to offer besides the nine, of ${setNames.join(", ")}`,
+    default: "",
+    schema: list.transform(as(z.array(z.enum(setNames)), `takes one or more of ${setNames.join(",")}.`)),
   },
   scopes: {
     of: ["stdio"],

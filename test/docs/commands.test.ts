@@ -22,6 +22,8 @@ const all = pages.flatMap(commandsIn);
 const before: Readonly<Record<string, string>> = {
   "docs/nodes.md": `m25-mail call add-node --name pi-amsterdam; m25-mail call add-node --name mx2
     m25-mail call add-domain --domain example.nl; m25-mail call add-domain --domain example.org`,
+  "docs/people.md": `m25-mail call add-domain --domain example.nl
+    echo one good passphrase | m25-mail call add-user --email jan@example.nl`,
   "docs/move.md": `cp '${SAMPLES}/postfixadmin/postfix.mysql.sql' postfix.sql
     printf 'email,password\\njan@example.nl,one good passphrase\\nanna@example.nl,\\n' >accounts.csv`,
 };

@@ -3,7 +3,7 @@ import { dirname, join, relative } from "node:path";
 import { describe, expect, test } from "vitest";
 import { usages } from "../../src/doors/cli/usage.ts";
 import { commandNames } from "../../src/node/flags.ts";
-import { tools } from "../../tools/index.ts";
+import { allTools } from "../../tools/sets/index.ts";
 import { anchorsOf, pages, ROOT, textOf } from "./pages.ts";
 
 /** Returns the targets of a page's links and pictures, without links to other sites. */
@@ -85,8 +85,8 @@ describe("the pages of docs/", () => {
   });
 });
 
-test.each(pages)("the commands that %s names in its text exist", (page) => {
-  const calls = ["call ENDPOINT", ...tools.map(({ endpoint }) => `call ${endpoint}`)];
+test.each(pages)("the commands that %s names in its text exist", async (page) => {
+  const calls = ["call ENDPOINT", ...(await allTools()).map(({ endpoint }) => `call ${endpoint}`)];
   const atServer = [...usages.map(({ name }) => name).filter((name) => name !== "call"), ...calls];
   const named = [...textOf(page).matchAll(/`m25-mail(-node)? ([a-z][^`]*)`/g)];
   const unknown = named.filter(([, node, words = ""]) => {

@@ -6,8 +6,8 @@ import { openStore } from "../../db/sqlite/store.ts";
 import type { Store } from "../../db/store.ts";
 import { call, type Outcome, type Runtime } from "../../tools/call/call.ts";
 import { operator, type Principal } from "../../tools/call/principal.ts";
-import { tools } from "../../tools/index.ts";
 import { operatorTools } from "../../tools/operator/index.ts";
+import { allTools } from "../../tools/sets/index.ts";
 
 /** A password and a hash of it, for tests that need a hash but no hashing. */
 export const PASSWORD = "correct horse battery";
@@ -26,7 +26,7 @@ export interface TestStore {
   file: string;
   /** Bugs that call() reported. A test that expects none fails on one. */
   bugs: unknown[];
-  /** Runs a tool, one of the nine or an operator's, by its endpoint; as the operator by default. */
+  /** Runs a tool, one of the nine, of a set or an operator's, by its endpoint; as the operator by default. */
   run(endpoint: string, input?: unknown, principal?: Principal): Promise<Outcome>;
   /** The same, but fails the test if the call is refused. */
   must(endpoint: string, input?: unknown): Promise<Record<string, unknown>>;
@@ -65,6 +65,8 @@ export function fakeHash(password: string): string {
     .replace(/[^./A-Za-z0-9]/g, ".");
   return `{BLF-CRYPT}$2b$10$${text.padEnd(53, ".").slice(0, 53)}`;
 }
+
+const tools = await allTools();
 
 export function toolOf(endpoint: string) {
   const tool = [...tools, ...Object.values(operatorTools)].find(

@@ -7,9 +7,11 @@ import { operator } from "../../tools/call/principal.ts";
 import { isSecret, mcpName } from "../../tools/call/tool.ts";
 import { readOnlyTools, tools } from "../../tools/index.ts";
 import { operatorTools } from "../../tools/operator/index.ts";
+import { allTools } from "../../tools/sets/index.ts";
 import { testStore, toolOf } from "../support/store.ts";
 
 const names = tools.map(mcpName);
+const all = [...(await allTools()), ...Object.values(operatorTools)];
 
 test("there are nine tools, in a fixed order, with the promised names", () => {
   expect(names).toEqual([
@@ -25,7 +27,7 @@ test("there are nine tools, in a fixed order, with the promised names", () => {
   ]);
 });
 
-describe.each(tools.map((tool) => [mcpName(tool), tool] as const))("%s", (_name, tool) => {
+describe.each((await allTools()).map((tool) => [mcpName(tool), tool] as const))("%s", (_name, tool) => {
   test("has a description for a model that has never seen it", () => {
     expect(overMcp(tool.description).length).toBeGreaterThan(100);
     expect(overMcp(tool.description).length).toBeLessThan(600);
@@ -71,7 +73,7 @@ test.each([
 });
 
 test("only passwords are marked as secret", () => {
-  for (const tool of [...tools, ...Object.values(operatorTools)]) {
+  for (const tool of all) {
     for (const [field, schema] of Object.entries(tool.input.shape)) {
       expect(isSecret(schema), `${tool.endpoint} ${field}`).toBe(/password|secret|key|token$/.test(field));
     }
@@ -79,14 +81,13 @@ test("only passwords are marked as secret", () => {
 });
 
 test("every number that a tool takes is an integer, as its refusals say", () => {
-  const all = [...tools, ...Object.values(operatorTools)];
   const types = all.flatMap((tool) => Object.values(inputSchema(tool).properties).map(({ type }) => type));
   expect(types).toContain("integer");
   expect(types).not.toContain("number");
 });
 
 test("numbers have explicit bounds, never JavaScript's default ones", () => {
-  for (const tool of [...tools, ...Object.values(operatorTools)]) {
+  for (const tool of all) {
     expect(JSON.stringify([inputSchema(tool), outputSchema(tool)])).not.toContain("9007199254740991");
   }
   expect(inputSchema(toolOf("add-user")).properties.quota_mb).toMatchObject({
@@ -111,10 +112,16 @@ test("read-only tools are marked as such, and destructive ones too", () => {
   });
 });
 
-test("no operator's tool has the name of one of the nine", () => {
-  const all = [...tools, ...Object.values(operatorTools)].map((tool) => tool.endpoint);
-  expect(new Set(all).size).toBe(all.length);
-  expect(tools.every((tool) => tool.input instanceof z.ZodObject)).toBe(true);
+test("a tool that a text may refer to begins with list- if it reads, and else does not", async () => {
+  for (const { endpoint, effect } of await allTools()) {
+    expect(endpoint.startsWith("list-"), endpoint).toBe(effect === "read");
+  }
+});
+
+test("no two tools have the same name", () => {
+  const endpoints = all.map((tool) => tool.endpoint);
+  expect(new Set(endpoints).size).toBe(endpoints.length);
+  expect(all.every((tool) => tool.input instanceof z.ZodObject)).toBe(true);
 });
 
 /** A value for each field that a tool requires. Nothing is registered under these names. */
@@ -133,7 +140,7 @@ const unknown = {
   mailboxes_with_passwords: [],
 };
 
-test.each([...tools, ...Object.values(operatorTools)].map(({ endpoint }) => endpoint))(
+test.each(all.map(({ endpoint }) => endpoint))(
   "%s with nothing but its required fields, about something unknown, is no bug",
   async (endpoint) => {
     const { run, bugs } = testStore();

@@ -14,6 +14,7 @@ import { userSearch } from "./0013-user-search.ts";
 import { hiddenDomains } from "./0014-hidden-domains.ts";
 import { auditOrigin } from "./0015-audit-origin.ts";
 import { endedKeys } from "./0016-ended-keys.ts";
+import { heldHashes } from "./0017-held-hashes.ts";
 
 /** Append-only. A database of version n has run the first n of these; user_version stores n. */
 export const migrations: readonly string[] = [
@@ -33,4 +34,5 @@ export const migrations: readonly string[] = [
   hiddenDomains,
   auditOrigin,
   endedKeys,
+  heldHashes,
 ];

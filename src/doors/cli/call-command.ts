@@ -1,5 +1,5 @@
 import { addDomain, addPublicProvider } from "../../../tools/add-domain.ts";
-import { tools } from "../../../tools/index.ts";
+import { allTools } from "../../../tools/sets/index.ts";
 import { UsageError } from "../../command-line/usage-error.ts";
 import type { StoreCommand } from "./store-command.ts";
 import { toolCommand } from "./tool-command.ts";
@@ -7,16 +7,19 @@ import { toolNamed, usageOf } from "./tool-usage.ts";
 import type { Usage } from "./usage.ts";
 
 /**
- * `m25-mail call ENDPOINT`: runs one of the nine operations, with its fields as flags.
+ * `m25-mail call ENDPOINT`: runs one operation, of the nine or of a set, with its fields as flags.
  *
  * @throws UsageError
  */
-export function callCommand(_usage: Usage, [name = "", ...argv]: readonly string[]): StoreCommand {
+export async function callCommand(
+  _usage: Usage,
+  [name = "", ...argv]: readonly string[],
+): Promise<StoreCommand> {
   if (name === "" || name.startsWith("-")) throw new UsageError("call needs an ENDPOINT.");
-  const tool = toolNamed(name);
+  const tool = await toolNamed(name);
   if (tool === undefined) {
     throw new UsageError(
-      `There is no endpoint ${name}. The endpoints: ${tools.map((known) => known.endpoint).join(", ")}.`,
+      `There is no endpoint ${name}. The endpoints: ${(await allTools()).map((known) => known.endpoint).join(", ")}.`,
     );
   }
   const isForced = tool === addDomain && argv.includes("--public-provider");

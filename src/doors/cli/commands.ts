@@ -13,7 +13,9 @@ import { toolCommand } from "./tool-command.ts";
 import { type Usage, usageFor, verbsOf } from "./usage.ts";
 
 /** The commands on the database, by their names in usage.ts. */
-const commands: Readonly<Record<string, (usage: Usage, argv: readonly string[]) => StoreCommand>> = {
+const commands: Readonly<
+  Record<string, (usage: Usage, argv: readonly string[]) => StoreCommand | Promise<StoreCommand>>
+> = {
   call: callCommand,
   // Prints the token alone, for `TOKEN=$(m25-mail token create NAME)`.
   "token create": toolCommand(operatorTools.createToken, {
@@ -57,7 +59,7 @@ const commands: Readonly<Record<string, (usage: Usage, argv: readonly string[]) 
  * @param words the arguments of m25-mail
  * @throws UsageError
  */
-export function storeCommand(words: readonly string[]): StoreCommand | undefined {
+export async function storeCommand(words: readonly string[]): Promise<StoreCommand | undefined> {
   const usage = usageFor(words);
   const command = commands[usage?.name ?? ""];
   if (usage !== undefined && command !== undefined) {

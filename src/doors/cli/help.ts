@@ -1,5 +1,5 @@
 import type { Tool } from "../../../tools/call/tool.ts";
-import { tools } from "../../../tools/index.ts";
+import { allTools } from "../../../tools/sets/index.ts";
 import { environmentName, type Flags, flagUsage } from "../../command-line/flags.ts";
 import { type SettingUser, settingHelp, settingsOf } from "../../program/settings.ts";
 import { exitCodes, exitMeanings } from "./exit.ts";
@@ -10,7 +10,8 @@ import { atTheShell } from "./wording.ts";
 /** Width of the commands' column in the general help. */
 const WIDTH = 36;
 
-export function help(): string {
+export async function help(): Promise<string> {
+  const tools = await allTools();
   return `m25-mail: mail domains and mailboxes, administered by assistants and people
 
 ${usages.map(line).join("\n")}
@@ -44,16 +45,16 @@ function exitTable(): string[] {
  *
  * @param argv the words of the command line; it need not be complete
  */
-export function commandHelp(argv: readonly string[]): string {
+export async function commandHelp(argv: readonly string[]): Promise<string> {
   const [command, endpoint] = argv;
-  const tool = command === "call" ? toolNamed(endpoint) : undefined;
+  const tool = command === "call" ? await toolNamed(endpoint) : undefined;
   if (tool !== undefined) return endpointHelp(tool);
   const flag = argv.findIndex((word) => word.startsWith("-"));
   const words = `${argv.slice(0, flag < 0 ? undefined : flag).join(" ")} `;
   const meant = usages.filter(({ name }) => `${name} `.startsWith(words) || words.startsWith(`${name} `));
   const [first] = meant;
   if (first === undefined) return help();
-  const endpoints = command === "call" ? `${endpointTable()}\n\n` : "";
+  const endpoints = command === "call" ? `${await endpointTable()}\n\n` : "";
   return `${meant.map(usageHelp).join("\n")}\n${endpoints}${settingTable(first.settings)}\n`;
 }
 
@@ -62,16 +63,17 @@ export function commandHelp(argv: readonly string[]): string {
  *
  * @param argv the words of the command line
  */
-export function helpAtHand(argv: readonly string[]): string {
+export async function helpAtHand(argv: readonly string[]): Promise<string> {
   const [command = "", endpoint] = argv;
-  if (toolNamed(command) !== undefined) return `m25-mail call ${command} --help`;
-  if (command === "call" && toolNamed(endpoint) !== undefined) return `m25-mail call ${endpoint} --help`;
+  if ((await toolNamed(command)) !== undefined) return `m25-mail call ${command} --help`;
+  if (command === "call" && (await toolNamed(endpoint)) !== undefined)
+    return `m25-mail call ${endpoint} --help`;
   if (!usages.some(({ name }) => name.split(" ", 1)[0] === command)) return "m25-mail --help";
   return `m25-mail ${usageFor(argv)?.name ?? command} --help`;
 }
 
-function endpointTable(): string {
-  const lines = tools.map(({ endpoint, title }) => `  ${endpoint.padEnd(24)} ${title}`);
+async function endpointTable(): Promise<string> {
+  const lines = (await allTools()).map(({ endpoint, title }) => `  ${endpoint.padEnd(24)} ${title}`);
   return `Endpoints; m25-mail call ENDPOINT --help shows the fields of one:\n${lines.join("\n")}`;
 }
 

@@ -1,6 +1,6 @@
 import { addDomain } from "../../../tools/add-domain.ts";
 import { mcpName, type Tool } from "../../../tools/call/tool.ts";
-import { tools } from "../../../tools/index.ts";
+import { allTools } from "../../../tools/sets/index.ts";
 import type { Flag } from "../../command-line/flags.ts";
 import { type FieldSchema, inputSchema } from "../schema.ts";
 import { json, type Usage } from "./usage.ts";
@@ -13,8 +13,8 @@ const publicProvider = {
 };
 
 /** The operation that `call` runs by this name. It also takes the MCP tools' names, which assistants know. */
-export function toolNamed(word: string | undefined): Tool | undefined {
-  return tools.find((tool) => tool.endpoint === word || mcpName(tool) === word);
+export async function toolNamed(word: string | undefined): Promise<Tool | undefined> {
+  return (await allTools()).find((tool) => tool.endpoint === word || mcpName(tool) === word);
 }
 
 /** An operation's usage at the shell, with its fields as flags. */

@@ -22,6 +22,7 @@ export const statuses: Record<ErrorCode, number> = {
   user_exists: 409,
   user_inactive: 409,
   user_active: 409,
+  no_password: 409,
   node_exists: 409,
   token_exists: 409,
   client_not_found: 404,

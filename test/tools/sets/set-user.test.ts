@@ -1,0 +1,75 @@
+import { expect, test } from "vitest";
+import { NO_LOGIN } from "../../../src/mail/stored-hash.ts";
+import type { UserRecord } from "../../../src/sync/records.ts";
+import { expectRefusal } from "../../support/outcome.ts";
+import { rawDatabase, servedState } from "../../support/recount.ts";
+import { fakeHash, PASSWORD, type TestStore, testStore, toolOf } from "../../support/store.ts";
+
+const jan = { email: "jan@example.nl" };
+const OTHER = "another long password";
+
+async function withJan(): Promise<TestStore & { served(): string }> {
+  const test = testStore();
+  await test.must("add-domain", { domain: "example.nl" });
+  await test.must("add-user", { ...jan, password: PASSWORD, quota_mb: 5 });
+  const served = () => (servedState(test.store).users.get(jan.email) as UserRecord).password;
+  return { ...test, served };
+}
+
+test("login off keeps the mailbox on the nodes, with a hash that no password has", async () => {
+  const { must, served } = await withJan();
+  const off = await must("set-user", { ...jan, login: "off" });
+  toolOf("set-user").output.strict().parse(off);
+  expect(off).toMatchObject({ ...jan, quota_mb: 5, login: "off", revision: 3 });
+  expect(served()).toBe(NO_LOGIN);
+});
+
+test("login on again serves the password that was there before", async () => {
+  const { must, served, file } = await withJan();
+  await must("set-user", { ...jan, login: "off" });
+  expect(await must("set-user", { ...jan, login: "on" })).toMatchObject({ login: "on", revision: 4 });
+  expect(served()).toBe(fakeHash(PASSWORD));
+  expect(rawDatabase(file).prepare("SELECT held_hash FROM users").pluck().get()).toBe(null);
+});
+
+test("a new password does not turn a login on, and is the one that works afterwards", async () => {
+  const { must, served } = await withJan();
+  await must("set-user", { ...jan, login: "off" });
+  await must("update-password", { ...jan, password: OTHER });
+  expect(served()).toBe(NO_LOGIN);
+  await must("set-user", { ...jan, login: "on" });
+  expect(served()).toBe(fakeHash(OTHER));
+});
+
+test("a mailbox that was removed and created again has its login on, with its new password", async () => {
+  const { must, served } = await withJan();
+  await must("set-user", { ...jan, login: "off" });
+  await must("remove-user", jan);
+  await must("add-user", { ...jan, password: OTHER });
+  expect(served()).toBe(fakeHash(OTHER));
+  expect(await must("set-user", jan)).toMatchObject({ login: "on" });
+});
+
+test("quota and login change in one call, and a repetition changes nothing", async () => {
+  const { must } = await withJan();
+  const change = { ...jan, quota_mb: 9, login: "off" };
+  expect(await must("set-user", change)).toMatchObject({ ...change, revision: 3 });
+  expect(await must("set-user", change)).toMatchObject({ ...change, revision: 3 });
+  expect(await must("set-user", jan)).toMatchObject({ ...change, revision: 3 });
+});
+
+test("a mailbox that never had a password is refused its login until it has one", async () => {
+  const { must, run, file } = await withJan();
+  rawDatabase(file).prepare("UPDATE users SET password_hash = ?").run(NO_LOGIN);
+  expectRefusal(await run("set-user", { ...jan, login: "on" }), "no_password", ["update-password"]);
+  await must("update-password", { ...jan, password: OTHER });
+  expect(await must("set-user", jan)).toMatchObject({ login: "on" });
+});
+
+test("an inactive and an unknown mailbox are refused, and a login is either on or off", async () => {
+  const { must, run } = await withJan();
+  expectRefusal(await run("set-user", { email: "piet@example.nl" }), "user_not_found", ["list-users"]);
+  expectRefusal(await run("set-user", { ...jan, login: "maybe" }), "invalid_input");
+  await must("remove-user", jan);
+  expectRefusal(await run("set-user", { ...jan, login: "on" }), "user_inactive", ["add-user"]);
+});
