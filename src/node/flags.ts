@@ -23,73 +23,73 @@ export interface NodeFlag extends Flag {
 
 export const DEFAULT_MAIL_ROOT = "/var/vmail";
 
-const polling = ["once", "run"] as const;
-const asking = [...polling, "join", "rotate"] as const;
+const pollCommands = ["once", "run"] as const;
+const serverCommands = [...pollCommands, "join", "rotate"] as const;
 
 export const flags: readonly NodeFlag[] = [
   {
     name: "server",
     placeholder: "URL",
-    of: asking,
+    of: serverCommands,
     required: true,
     help: "the server, e.g. https://mail-admin.example.nl",
   },
   {
     name: "key-file",
     placeholder: "FILE",
-    of: asking,
+    of: serverCommands,
     required: true,
     help: "holds this node's sync key, 0600",
   },
   {
     name: "out",
     placeholder: "DIR",
-    of: [...polling, "accept", "status", "export", "orphans"],
+    of: [...pollCommands, "accept", "status", "export", "orphans"],
     required: true,
     help: "where the replica for Dovecot and Postfix is kept",
   },
   {
     name: "mail-root",
     placeholder: "DIR",
-    of: [...polling, "orphans"],
+    of: [...pollCommands, "orphans"],
     help: `homes are DIR/DOMAIN/LOCAL.ID (default ${DEFAULT_MAIL_ROOT})`,
   },
-  { name: "dovecot-config", placeholder: "FILE", of: polling, help: "which Dovecot: doveadm -c FILE" },
-  { name: "postfix-config", placeholder: "DIR", of: polling, help: "which Postfix: postconf -c DIR" },
+  { name: "dovecot-config", placeholder: "FILE", of: pollCommands, help: "which Dovecot: doveadm -c FILE" },
+  { name: "postfix-config", placeholder: "DIR", of: pollCommands, help: "which Postfix: postconf -c DIR" },
   {
     name: "ca",
     placeholder: "FILE",
-    of: asking,
+    of: serverCommands,
     help: "trust only the certificate authorities in this PEM file",
   },
   {
     name: "insecure-http",
     placeholder: "",
-    of: asking,
+    of: serverCommands,
     help: "http:// beyond loopback, where the link is encrypted below",
   },
   {
     name: "dry-run",
     placeholder: "",
-    of: polling,
+    of: pollCommands,
     help: "poll once, print what would be done, and touch nothing",
   },
   {
     name: "max-loss-percent",
     placeholder: "N",
-    of: polling,
+    of: pollCommands,
     help: `withhold removals of more users of a day than that (default ${DEFAULT_THRESHOLDS.percent})`,
   },
   {
     name: "max-loss-users",
     placeholder: "N",
-    of: polling,
+    of: pollCommands,
     help: `and of more than that many (default ${DEFAULT_THRESHOLDS.users})`,
   },
   {
     name: "accept",
     placeholder: "WHERE",
-    of: polling,
+    of: pollCommands,
     help: "whose word lets withheld removals go: server (default, and here), or local: only m25-mail-node accept",
   },
   {

@@ -12,10 +12,10 @@ const KEPT = 24;
  * because the role may be a mistake, and a Dovecot without them refuses everybody. They go once nothing is withheld and
  * Dovecot has not used them for 24 counted hours; it is asked once an hour.
  */
-export async function clearFormerRole(session: Session, replica: Replica, withheld: number): Promise<void> {
-  const { meta, folder } = replica;
+export async function clearFormerRole(session: Session, replica: Replica): Promise<void> {
+  const { meta, folder, withheld } = replica;
   if (meta?.role === "mail") return await removeDatabase(folder, fileNames.node);
-  if (meta?.role !== "mx" || withheld > 0) return;
+  if (meta?.role !== "mx" || withheld.users > 0) return;
   if ((await inodesOf(folder, fileNames.logins)).file === "") return;
   const { ledger, former } = await readNotes(replica);
   const hour = ledger?.hours.count ?? 0;

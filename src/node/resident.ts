@@ -2,8 +2,8 @@ import type { Config } from "./config.ts";
 import { type ExitCode, exitCodes } from "./faults.ts";
 import type { Lock } from "./lock.ts";
 import type { Machine } from "./machine.ts";
-import { FIRST, nextPace, type Pace, type Turn } from "./pace.ts";
 import { poll } from "./poll.ts";
+import { FIRST, nextSchedule, type Schedule, type TimedPoll } from "./schedule.ts";
 import { closeSession, LockedOut, openSession, type Session } from "./session.ts";
 
 /** Milliseconds. */
@@ -31,17 +31,17 @@ export async function runResident(
   machine.log(`m25-mail-node ${version} keeps ${config.out} in step with ${config.server.href}`);
   try {
     let greet = true;
-    let pace = FIRST;
+    let schedule = FIRST;
     while (!signal.aborted) {
       const asked = machine.clock.monotonic();
-      const result = await poll(session, { greet, quiet: true, wait: pace.wait }, signal);
+      const result = await poll(session, { greet, quiet: true, wait: schedule.wait }, signal);
       if (result.reported) greet = false;
       if (signal.aborted) break;
-      const turn = { ...result, took: machine.clock.monotonic() - asked };
-      const next = nextPace(pace, turn, machine.random());
-      if (next.kept !== pace.kept) machine.log(describe(next.kept, pace, turn));
-      pace = next;
-      await machine.clock.sleep(pace.pause, signal);
+      const timed = { ...result, took: machine.clock.monotonic() - asked };
+      const next = nextSchedule(schedule, timed, machine.random());
+      if (next.knownWait !== schedule.knownWait) machine.log(describe(next.knownWait, schedule, timed));
+      schedule = next;
+      await machine.clock.sleep(schedule.pause, signal);
     }
     return exitCodes.done;
   } finally {
@@ -75,12 +75,12 @@ async function waitForFolder(
 }
 
 /** Explains a change in how the server is asked. */
-function describe(kept: number, before: Pace, { news, took }: Turn): string {
-  if (kept > before.kept)
-    return `the server waits for news again, for up to ${kept} s: a change arrives at once`;
+function describe(knownWait: number, before: Schedule, { news, took }: TimedPoll): string {
+  if (knownWait > before.knownWait)
+    return `the server waits for news again, for up to ${knownWait} s: a change arrives at once`;
   const why =
     news === undefined
       ? `a wait for news of ${before.wait} s was cut off after ${Math.round(took / 1000)} s, by a proxy as it seems`
       : "the server, or a proxy for it, says at once that there is no news instead of waiting for some";
-  return kept > 0 ? `${why}: waits of ${kept} s are asked for` : `${why}: it is asked each minute`;
+  return knownWait > 0 ? `${why}: waits of ${knownWait} s are asked for` : `${why}: it is asked each minute`;
 }

@@ -20,7 +20,7 @@ import { makeFolder } from "./server/key.ts";
 import { readAuthorities, readKey } from "./server/key-file.ts";
 
 /** Logs each line of a poll once, and remembers the last line about a fault. */
-class Listener {
+class PollLog {
   last: string | undefined;
   readonly #log: (line: string) => void;
   #said = new Set<string>();
@@ -49,20 +49,24 @@ class Listener {
 
 /** The parts of a poll, which a resident program keeps from poll to poll. */
 export interface Session {
-  /** The machine, with the listener's log. */
+  /** The machine, with the poll's log. */
   machine: Machine;
-  listener: Listener;
+  pollLog: PollLog;
   config: Config;
   version: string;
+  /** Read anew by each poll. */
+  key: string;
   client: Client;
   daemons: Daemons;
   place: Place;
   lock: Lock;
   /** Opened by the first poll, and again if its files were replaced. */
   replica: Replica | undefined;
+  /** Why Dovecot did not answer its last question; null if it did. */
+  dovecot: string | null;
 }
 
-export interface Running {
+export interface RunOptions {
   version: string;
   /** Aborted when the program must stop. */
   signal?: AbortSignal | undefined;
@@ -76,11 +80,11 @@ export interface Running {
  *
  * @throws ConfigurationError; TemporaryFailure while another run works on the folder
  */
-export async function openSession(host: Machine, config: Config, running: Running): Promise<Session> {
-  const listener = new Listener(host.log);
-  const machine = { ...host, log: listener.log };
-  const { version, signal, limits, waitForLock } = running;
-  await readKey(machine, config.keyFile);
+export async function openSession(host: Machine, config: Config, options: RunOptions): Promise<Session> {
+  const pollLog = new PollLog(host.log);
+  const machine = { ...host, log: pollLog.log };
+  const { version, signal, limits, waitForLock } = options;
+  const key = await readKey(machine, config.keyFile);
   const ca = await readAuthorities(config.caFile);
   const sqlite = await findSqlite(machine);
   const daemons = await findDaemons(machine, config);
@@ -90,7 +94,8 @@ export async function openSession(host: Machine, config: Config, running: Runnin
   if (lock === undefined) throw new LockedOut(`another m25-mail-node is at work on ${config.out}`);
   const client = new Client({ server: config.server, ca, version, limits, signal });
   const place = { machine, folder: config.out, sqlite, lock: lock.fd };
-  return { machine, listener, config, version, client, daemons, place, lock, replica: undefined };
+  const none = { replica: undefined, dovecot: null };
+  return { machine, pollLog, config, version, key, client, daemons, place, lock, ...none };
 }
 
 /** Another run has locked the folder. This tells nothing about the server or this node. */

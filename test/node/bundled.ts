@@ -28,7 +28,7 @@ export interface Ended {
   stderr: string;
 }
 
-export interface Running {
+export interface RunOptions {
   pid: number;
   kill(signal: NodeJS.Signals): void;
   ended: Promise<Ended>;
@@ -39,7 +39,7 @@ export interface Running {
 export function start(
   command: readonly string[],
   options: { env?: NodeJS.ProcessEnv; uid?: number; gid?: number } = {},
-): Running {
+): RunOptions {
   const [program = "", ...args] = command;
   const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], ...options });
   let stdout = "";

@@ -1,7 +1,7 @@
 /** A node's replica that takes one state after another, without a server. */
 import { onTestFinished } from "vitest";
 import { thisMachine } from "../../src/node/machine.ts";
-import { type Applied, applyIncoming, type Circumstances } from "../../src/node/replica/apply.ts";
+import { type Applied, type ApplyOptions, applyIncoming } from "../../src/node/replica/apply.ts";
 import { takeAnswer } from "../../src/node/replica/incoming.ts";
 import { DEFAULT_THRESHOLDS } from "../../src/node/replica/losses.ts";
 import {
@@ -65,7 +65,7 @@ export class Life {
   }
 
   /** Takes the server's state: as a delta within the same history, else whole. */
-  async take(state: MailState, given: Partial<Circumstances> & { whole?: boolean } = {}): Promise<Applied> {
+  async take(state: MailState, given: Partial<ApplyOptions> & { whole?: boolean } = {}): Promise<Applied> {
     const { whole, ...circumstances } = given;
     const from = this.state;
     const changed =
@@ -76,7 +76,7 @@ export class Life {
   async takeLines(
     lines: readonly string[],
     state: MailState,
-    circumstances: Partial<Circumstances> = {},
+    circumstances: Partial<ApplyOptions> = {},
   ): Promise<Applied> {
     const incoming = await takeAnswer(this.replica, pieces(lines));
     const applied = await applyIncoming(this.place, this.replica, incoming, this.#with(circumstances));
@@ -87,11 +87,11 @@ export class Life {
   }
 
   /** Carries out accepted removals, without news from the server. */
-  async again(circumstances: Partial<Circumstances>): Promise<Applied> {
+  async again(circumstances: Partial<ApplyOptions>): Promise<Applied> {
     return await applyIncoming(this.place, this.replica, undefined, this.#with(circumstances));
   }
 
-  #with(given: Partial<Circumstances>): Circumstances {
+  #with(given: Partial<ApplyOptions>): ApplyOptions {
     return { thresholds: DEFAULT_THRESHOLDS, mailRoot: MAIL_ROOT, now: this.now, ...given };
   }
 }

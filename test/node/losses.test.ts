@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { Circumstances } from "../../src/node/replica/apply.ts";
+import type { ApplyOptions } from "../../src/node/replica/apply.ts";
 import { firstLedger, passHour } from "../../src/node/replica/losses.ts";
 import { writeNotes } from "../../src/node/replica/notes.ts";
 import { stateOf, user } from "./answers.ts";
@@ -29,7 +29,7 @@ class Node {
   /** @returns the number of withheld mailboxes afterwards */
   async take(
     users: readonly string[],
-    given: Partial<Circumstances> & { history?: string; domains?: string[]; whole?: boolean } = {},
+    given: Partial<ApplyOptions> & { history?: string; domains?: string[]; whole?: boolean } = {},
   ): Promise<number> {
     this.revision += 1;
     const { history, domains = ["example.nl"], ...circumstances } = given;
@@ -38,7 +38,7 @@ class Node {
     return (await this.life.take(state, circumstances)).withheld;
   }
 
-  async again(given: Partial<Circumstances> = {}): Promise<number> {
+  async again(given: Partial<ApplyOptions> = {}): Promise<number> {
     return (await this.life.again(given)).withheld;
   }
 

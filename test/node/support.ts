@@ -6,9 +6,9 @@ import { onTestFinished } from "vitest";
 import type { Config } from "../../src/node/config.ts";
 import { exitCodeOf, explain } from "../../src/node/faults.ts";
 import { type Clock, type Machine, thisMachine } from "../../src/node/machine.ts";
-import { type Manner, type PollResult, poll } from "../../src/node/poll.ts";
+import { type PollOptions, type PollResult, poll } from "../../src/node/poll.ts";
 import type { Client } from "../../src/node/server/client.ts";
-import { closeSession, openSession, type Running } from "../../src/node/session.ts";
+import { closeSession, openSession, type RunOptions } from "../../src/node/session.ts";
 import { type MailState, stateTag } from "../../src/sync/answer.ts";
 import type { UserRecord } from "../../src/sync/records.ts";
 import type { Report } from "../../src/sync/report.ts";
@@ -121,7 +121,7 @@ export interface Node {
   /** Commands that were run, with their arguments, without their folders. */
   commands: string[];
   /** @param how `client` belongs to the caller, who keeps it from poll to poll */
-  poll(how?: Partial<Manner> & Partial<Running> & { client?: Client }): Promise<PollResult>;
+  poll(how?: Partial<PollOptions> & Partial<RunOptions> & { client?: Client }): Promise<PollResult>;
 }
 
 /** A node with its own folder and key. It has no commands of daemons unless the test adds them. */

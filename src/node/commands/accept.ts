@@ -1,9 +1,8 @@
 import { ConfigurationError, type ExitCode, exitCodes } from "../faults.ts";
 import type { Machine } from "../machine.ts";
 import { writeNotes } from "../replica/notes.ts";
-import { readWithheld } from "../replica/withheld.ts";
 import { count } from "../words.ts";
-import { withState } from "./reading.ts";
+import { withState } from "./state.ts";
 
 /** When an acceptance takes effect. A resident program that waits at the server sees it at the end of its wait. */
 export const NEXT_POLL =
@@ -17,7 +16,7 @@ export const NEXT_POLL =
 export async function acceptRemovals(machine: Machine, { out }: { out: string }): Promise<ExitCode> {
   return await withState(machine, out, "write", async ({ replica, meta }) => {
     if (meta === undefined) throw new ConfigurationError(`--out ${out} holds no state of a node`);
-    const { users: withheld, last } = await readWithheld(replica);
+    const { users: withheld, last } = replica.withheld;
     if (withheld === 0) {
       machine.print("nothing is withheld\n");
       return exitCodes.done;

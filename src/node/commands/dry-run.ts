@@ -1,11 +1,9 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { stateTag } from "../../sync/answer.ts";
 import type { Config } from "../config.ts";
 import { type ExitCode, exitCodes } from "../faults.ts";
 import type { Machine } from "../machine.ts";
-import { summarize } from "../poll.ts";
 import { applyIncoming } from "../replica/apply.ts";
 import { fileNames, inodesOf } from "../replica/files.ts";
 import { takeAnswer } from "../replica/incoming.ts";
@@ -14,7 +12,9 @@ import { attachToRead, closeReplica, currentState, openReplica } from "../replic
 import { literal, Sqlite } from "../replica/sqlite.ts";
 import { Client } from "../server/client.ts";
 import { readAuthorities, readKey } from "../server/key-file.ts";
-import { findSqlite, type Running } from "../session.ts";
+import { positionOf } from "../server/question.ts";
+import { findSqlite, type RunOptions } from "../session.ts";
+import { summarize } from "../update.ts";
 import { count } from "../words.ts";
 
 /**
@@ -23,9 +23,9 @@ import { count } from "../words.ts";
  *
  * @throws like fetchMaps, SqliteError
  */
-export async function dryRun(machine: Machine, config: Config, running: Running): Promise<ExitCode> {
+export async function dryRun(machine: Machine, config: Config, options: RunOptions): Promise<ExitCode> {
   const key = await readKey(machine, config.keyFile);
-  const client = new Client({ server: config.server, ca: await readAuthorities(config.caFile), ...running });
+  const client = new Client({ server: config.server, ca: await readAuthorities(config.caFile), ...options });
   const folder = await mkdtemp(join(tmpdir(), "m25-mail-node-"));
   const place = { machine, folder, sqlite: await findSqlite(machine) };
   try {
@@ -34,7 +34,7 @@ export async function dryRun(machine: Machine, config: Config, running: Running)
     try {
       const { meta } = replica;
       const has = meta !== undefined && meta.history !== "";
-      const position = has ? { tag: stateTag(meta), cursor: meta.cursor } : undefined;
+      const position = positionOf(meta);
       const { taken, accepted } = await client.fetchMaps(key, { position }, (lines) =>
         takeAnswer(replica, lines),
       );

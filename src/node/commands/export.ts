@@ -1,6 +1,6 @@
 import { ConfigurationError, type ExitCode, exitCodes } from "../faults.ts";
 import type { Machine } from "../machine.ts";
-import { withState } from "./reading.ts";
+import { withState } from "./state.ts";
 
 /**
  * Prints the served domains and mailboxes, one a line, sorted; never a hash.

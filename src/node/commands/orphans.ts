@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { ConfigurationError, type ExitCode, exitCodes, systemCode } from "../faults.ts";
 import type { Machine } from "../machine.ts";
 import { literal } from "../replica/sqlite.ts";
-import { withState } from "./reading.ts";
+import { withState } from "./state.ts";
 
 /** DOMAIN/LOCAL.ID */
 const HOME = /^(.+)\.([0-9a-f]{16})$/;

@@ -42,7 +42,7 @@ export interface Status {
   exit_code: ExitCode;
 }
 
-/** Time in which a running program notes another poll, in ms: longer than its own pauses (pace.ts). */
+/** Time in which a running program notes another poll, in ms: longer than its own pauses (schedule.ts). */
 const SILENT = 360_000;
 /** The same after a failed poll: a server may have asked for a pause of an hour. */
 const SILENT_AFTER_FAILURE = 4_320_000;

@@ -4,8 +4,8 @@ import type { StatusConfig } from "../config.ts";
 import { type ExitCode, exitCodeOf, exitCodes, explain } from "../faults.ts";
 import type { Machine } from "../machine.ts";
 import { fileNames, inodesOf } from "../replica/files.ts";
-import { readWithheld } from "../replica/withheld.ts";
-import { type Found, withState } from "./reading.ts";
+import { countLogins } from "../replica/replica.ts";
+import { type Found, withState } from "./state.ts";
 import { describeStatus, isSilent, type Status } from "./status-text.ts";
 
 /** Prints the node's state and health, without asking the server. */
@@ -55,7 +55,7 @@ async function statusOf({ replica, meta, notes }: Found, out: string): Promise<P
     accepted: accepted !== undefined,
   };
   if (meta === undefined || meta.role === "") return told;
-  const { users, logins, first, last } = await readWithheld(replica);
+  const { users, first, last } = replica.withheld;
   const { role, domains, history, revision, digest, since } = meta;
   const former =
     role === "mx" && (await inodesOf(out, fileNames.logins)).file !== "" ? [fileNames.logins] : [];
@@ -64,7 +64,10 @@ async function statusOf({ replica, meta, notes }: Found, out: string): Promise<P
     role,
     ready: meta.ready === 1,
     serving: { domains, users: meta.users + users, history, revision, digest, since },
-    withheld: users === 0 ? null : { users, logins, since: ledger?.withheldSince ?? since, first, last },
+    withheld:
+      users === 0
+        ? null
+        : { users, logins: await countLogins(replica), since: ledger?.withheldSince ?? since, first, last },
     unproved: unproved !== undefined,
     former,
   };

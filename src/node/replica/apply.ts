@@ -25,10 +25,11 @@ import {
   type Place,
   type Replica,
   readMeta,
+  readState,
 } from "./replica.ts";
 import { literal } from "./sqlite.ts";
 
-export interface Circumstances {
+export interface ApplyOptions {
   thresholds: Thresholds;
   /** The server's acceptance of removals: acceptance.ts. */
   accepted?: string | undefined;
@@ -62,7 +63,7 @@ export async function applyIncoming(
   place: Place,
   replica: Replica,
   incoming: Incoming | undefined,
-  circumstances: Circumstances,
+  options: ApplyOptions,
 ): Promise<Applied> {
   const { db } = replica;
   if (incoming === undefined) await db.run("DELETE FROM temp.incoming_domain;\nDELETE FROM temp.incoming;");
@@ -73,19 +74,19 @@ export async function applyIncoming(
     const meta = await readMeta(db);
     // Read inside the transaction: an operator may accept removals at this node at any time.
     const { unproved, accepted, ...noted } = await readNotes(replica);
-    const ledger = ledgerFor(noted.ledger, meta, header, circumstances);
+    const ledger = ledgerFor(noted.ledger, meta, header, options);
     const known = meta?.history === header.history;
     const here = known && accepted?.history === header.history ? accepted.revision : -1;
-    const limit = Math.max(acceptedUpTo(ledger, circumstances.accepted), here);
+    const limit = Math.max(acceptedUpTo(ledger, options.accepted), here);
     const byName = known && meta?.role === header.role;
-    const change: Change = { header, ledger, circumstances, known, byName, limit, unproved };
+    const change: Change = { header, ledger, options, known, byName, limit, unproved };
     const comparison = await compare(replica, change);
-    if (circumstances.dryRun !== undefined) await describe(replica, header.role, circumstances.dryRun);
-    const verdict = judgeLoss(comparison.loss, circumstances.thresholds);
+    if (options.dryRun !== undefined) await describe(replica, header.role, options.dryRun);
+    const verdict = judgeLoss(comparison.loss, options.thresholds);
     const applied = await carryOut(replica, change, { ...comparison, verdict });
-    await db.run(circumstances.dryRun === undefined ? "COMMIT;" : "ROLLBACK;");
+    await db.run(options.dryRun === undefined ? "COMMIT;" : "ROLLBACK;");
     if (former === "former") await db.run("DETACH former;");
-    replica.meta = await readMeta(db);
+    await readState(replica);
     await noteLogs(replica);
     return applied;
   } catch (error) {
@@ -107,7 +108,7 @@ export async function countEnded({ db }: Replica): Promise<number> {
 interface Change {
   header: Header;
   ledger: Ledger;
-  circumstances: Circumstances;
+  options: ApplyOptions;
   /** False if another history begins. */
   known: boolean;
   /** True if history and role are the same as before: a mailbox that is gone was then removed by name. */
@@ -193,7 +194,7 @@ function ledgerFor(
   noted: Ledger | undefined,
   meta: Meta | undefined,
   { history }: Header,
-  { now, accepted }: Circumstances,
+  { now, accepted }: ApplyOptions,
 ): Ledger {
   const ledger = passHour(noted ?? firstLedger(now), now);
   if (meta === undefined || meta.history === history) return ledger;
@@ -354,9 +355,9 @@ function removeLost({ anew, withhold }: Verdict, going: string, { ledger, limit 
 }
 
 /** @param served number of counted mailboxes that were in service before */
-function conclusion({ header, ledger, circumstances }: Change, withheld: number, served: number): string[] {
+function conclusion({ header, ledger, options }: Change, withheld: number, served: number): string[] {
   const { role, history, revision, digest, cursor, counts } = header;
-  const since = new Date(circumstances.now).toISOString();
+  const since = new Date(options.now).toISOString();
   const hour = ledger.hours.count;
   const most = Math.max(served, counts.users + withheld);
   const withheldSince = withheld === 0 ? null : (ledger.withheldSince ?? since);
@@ -369,7 +370,7 @@ function conclusion({ header, ledger, circumstances }: Change, withheld: number,
     counts.domains,
     counts.users,
     since,
-    circumstances.mailRoot,
+    options.mailRoot,
   ]);
   return [
     `INSERT INTO state.peak VALUES (${hour}, ${most})

@@ -32,6 +32,16 @@ export interface Meta {
   mail_root: string;
 }
 
+/** Mailboxes that are in service although the server no longer has them. */
+export interface Withheld {
+  users: number;
+  /** Domains that are served for the mailboxes in them. */
+  domains: number;
+  /** The revisions of the removals; 0 without any. */
+  first: number;
+  last: number;
+}
+
 /** The replica, open for writing. SQL statements call its files `state` and `addresses`. */
 export interface Replica {
   folder: string;
@@ -40,6 +50,8 @@ export interface Replica {
   stateName: string | undefined;
   /** As committed; undefined without a state. */
   meta: Meta | undefined;
+  /** As committed. */
+  withheld: Withheld;
   /** The inodes of the open files by name. If a name now has another inode, somebody has replaced the file. */
   inodes: Map<string, string>;
   /** The file because of which the daemons must reopen theirs; "" if they need not. */
@@ -89,8 +101,7 @@ async function open(place: Place): Promise<Replica> {
     await db.run(
       `PRAGMA temp_store = FILE;\nPRAGMA temp.journal_mode = MEMORY;\nPRAGMA busy_timeout = 60000;\n${incomingTables}`,
     );
-    const inodes = new Map<string, string>();
-    const replica: Replica = { folder, db, stateName: undefined, meta: undefined, inodes, replaced: "" };
+    const replica = emptyReplica(folder, db);
     const name = await currentState(place, db);
     if (name !== undefined) await attachState(place, replica, name);
     await attachAddresses(place, replica);
@@ -132,7 +143,7 @@ export async function attachState(place: Place, replica: Replica, name: string):
   await attachFile(place, replica, "state", name);
   await makeSchema(replica.db, "state", { name, id: stateId, statements: stateSchema });
   replica.stateName = name;
-  replica.meta = await readMeta(replica.db);
+  await readState(replica);
 }
 
 /** Attaches Postfix's file, after the state: SQLite commits files in the order in which they were attached. */
@@ -159,6 +170,29 @@ export async function noteLogs({ folder, inodes }: Replica): Promise<void> {
     const log = `${name}-wal`;
     if (inodes.has(name) && !inodes.has(log)) inodes.set(log, (await inodesOf(folder, name)).wal);
   }
+}
+
+const nothingWithheld: Withheld = { users: 0, domains: 0, first: 0, last: 0 };
+
+/** A replica whose files are not attached yet. */
+export function emptyReplica(folder: string, db: Sqlite): Replica {
+  const none = { stateName: undefined, meta: undefined, withheld: nothingWithheld, replaced: "" };
+  return { folder, db, inodes: new Map(), ...none };
+}
+
+/** Reads what the replica holds about its committed state. */
+export async function readState(replica: Replica): Promise<void> {
+  replica.meta = await readMeta(replica.db);
+  replica.withheld =
+    (await replica.db.value<Withheld>(`SELECT json_object('users', count(*), 'first', ifnull(min(withheld), 0),
+      'last', ifnull(max(withheld), 0), 'domains', (SELECT count(*) FROM state.domain WHERE listed = 0 AND key = name))
+      FROM state.mailbox WHERE withheld IS NOT NULL;`)) ?? nothingWithheld;
+}
+
+/** Withheld mailboxes that somebody can still log in to. */
+export async function countLogins({ db }: Replica): Promise<number> {
+  const logins = "SELECT count(*) FROM state.mailbox WHERE withheld IS NOT NULL AND password IS NOT NULL;";
+  return (await db.value<number>(logins)) ?? 0;
 }
 
 export async function readMeta(db: Sqlite): Promise<Meta | undefined> {

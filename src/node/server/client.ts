@@ -23,14 +23,14 @@ export interface Question {
 }
 
 /** An answer's content besides its maps. */
-export interface Word {
+export interface AnswerHeaders {
   /** An operator's acceptance of removals: acceptance.ts. */
   accepted: string | undefined;
   /** True if it differs from the last answer's. A waiting node gets it at once, even without other news. */
   acceptedAnew: boolean;
 }
 
-export interface MapsAnswer<T> extends Word {
+export interface MapsAnswer<T> extends AnswerHeaders {
   /** The result of `take`; undefined if the server has nothing newer. */
   taken: T | undefined;
 }
@@ -39,6 +39,8 @@ export interface MapsAnswer<T> extends Word {
 export class Client {
   /** The HTTP status of the last answer about the maps; undefined until it arrives. */
   lastStatus: number | undefined;
+  /** Seconds that the server was allowed to wait with it. */
+  lastWait = 0;
   readonly #connection: Connection;
   readonly #bytes: number;
   #lastAccepted: string | undefined;
@@ -69,6 +71,7 @@ export class Client {
     const since = position === undefined ? "" : `?since=${encodeURIComponent(position.cursor)}`;
     const request = { method: "GET", path: `${paths.maps}${since}`, headers, wait: wait * 1000 } as const;
     this.lastStatus = undefined;
+    this.lastWait = wait;
     return this.#connection.exchange(request, async (response) => {
       this.lastStatus = response.statusCode;
       if (isForAnother(response, key)) throw new RefusedAnswer("another_node", 1);

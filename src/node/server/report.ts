@@ -2,9 +2,10 @@ import type { Counts } from "../../sync/answer.ts";
 import { StateDigest } from "../../sync/digest.ts";
 import type { RefusedAnswer } from "../../sync/reader.ts";
 import type { Report, ReportReason } from "../../sync/report.ts";
-import { WrongAnswer } from "../faults.ts";
-import type { Notes } from "../replica/notes.ts";
-import type { Meta } from "../replica/replica.ts";
+import { explain, WrongAnswer } from "../faults.ts";
+import { type Notes, writeNotes } from "../replica/notes.ts";
+import type { Meta, Replica } from "../replica/replica.ts";
+import type { Session } from "../session.ts";
 import { keyId } from "./key-file.ts";
 
 /** Time after which a report of success is repeated, because a restored server has forgotten it. */
@@ -12,7 +13,7 @@ const REPORT_AGAIN = 3_600_000;
 
 /** A poll's outcome, for the server. */
 export type Outcome =
-  | { status: "applied" }
+  | { status: "applied"; count?: undefined }
   | { status: "withheld" | "refused" | "failed"; reason: ReportReason; count?: number | undefined };
 
 /** The outcome of a complete poll. */
@@ -29,18 +30,40 @@ export function refusedBecause(refusal: RefusedAnswer | WrongAnswer): Outcome {
   return { status: "refused", reason, count: counted ? line : undefined };
 }
 
-/**
- * The report to the server: the state in service, and why the last attempt at a new one failed.
- *
- * @param withheld records in service that the server no longer has
- */
-export function buildReport(
-  meta: Meta | undefined,
-  outcome: Outcome,
-  withheld: Counts,
-  version: string,
-): Report {
+/** The content of a report, besides the program's version. */
+interface Reported {
+  meta: Meta | undefined;
+  outcome: Outcome;
+  /** Records in service that the server no longer has. */
+  withheld: Counts;
+}
+
+/** @returns true if the server received the report. If not, the next poll reports again. */
+export async function report(session: Session, replica: Replica, outcome: Outcome): Promise<boolean> {
+  const { machine, key } = session;
+  const { meta, withheld } = replica;
+  if (!(await send(session, { meta, outcome, withheld }))) return false;
+  const told = outcome.status === "applied" || outcome.status === "withheld";
+  const at = new Date(machine.clock.now()).toISOString();
+  await writeNotes(replica, { reported: told ? { at, key: keyId(key) ?? null } : undefined });
+  return true;
+}
+
+/** @returns true if the server received the report; a failure is only a warning */
+export async function send({ machine, client, key, version }: Session, reported: Reported): Promise<boolean> {
+  try {
+    await client.sendReport(key, buildReport(reported, version));
+    return true;
+  } catch (error) {
+    machine.log(`warning: the report was not taken: ${explain(error)}`);
+    return false;
+  }
+}
+
+/** The report to the server: the state in service, and why the last attempt at a new one failed. */
+function buildReport({ meta, outcome, withheld }: Reported, version: string): Report {
   const applied = meta === undefined || meta.history === "" ? undefined : meta;
+  const reason = outcome.status === "applied" ? null : outcome.reason;
   return {
     revision: applied?.revision ?? 0,
     history: applied?.history ?? "",
@@ -50,8 +73,8 @@ export function buildReport(
       users: (applied?.users ?? 0) + withheld.users,
     },
     status: outcome.status,
-    reason: outcome.status === "applied" ? null : outcome.reason,
-    count: (outcome.status === "applied" ? undefined : outcome.count) ?? null,
+    reason,
+    count: outcome.count ?? null,
     version,
   };
 }

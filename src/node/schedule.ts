@@ -1,5 +1,5 @@
 /** The resident program's timing from poll to poll. */
-export interface Pace {
+export interface Schedule {
   /** Milliseconds until the next question. */
   pause: number;
   /** Seconds that the server may wait with its answer. */
@@ -7,9 +7,9 @@ export interface Pace {
   /** Polls in a row that failed. */
   failures: number;
   /** Waits in a row that ended early and without news. */
-  unkept: number;
+  earlyEnds: number;
   /** How long the server waits, in seconds, as known or at first hoped; 0 if it is asked each minute instead. */
-  kept: number;
+  knownWait: number;
   /** The longest wait that works, in seconds; 0 if none does. */
   longest: number;
   /** Milliseconds since `longest` was shortened. */
@@ -17,7 +17,7 @@ export interface Pace {
 }
 
 /** The outcome of a poll. */
-export interface Turn {
+export interface TimedPoll {
   news?: "changed" | "unchanged" | undefined;
   /** True if the answer has a new acceptance of removals. The server sends it at once, even without news for this node. */
   acceptedAnew?: boolean | undefined;
@@ -54,12 +54,12 @@ const JITTER = 0.1;
 const TRY_LONG_AGAIN = 3_600_000;
 
 /** The first question asks for an answer at once. */
-export const FIRST: Pace = {
+export const FIRST: Schedule = {
   pause: 0,
   wait: 0,
   failures: 0,
-  unkept: 0,
-  kept: LONGEST_WAIT,
+  earlyEnds: 0,
+  knownWait: LONGEST_WAIT,
   longest: LONGEST_WAIT,
   sinceCut: 0,
 };
@@ -77,50 +77,50 @@ export const FIRST: Pace = {
  *
  * @param random from 0 up to 1
  */
-export function nextPace(before: Pace, turn: Turn, random: number): Pace {
-  const { news, unreachable = false, retryAfter, took } = turn;
+export function nextSchedule(before: Schedule, timed: TimedPoll, random: number): Schedule {
+  const { news, unreachable = false, retryAfter, took } = timed;
   const { wait } = before;
-  const pace = { ...before, sinceCut: before.sinceCut + before.pause + took };
+  const schedule = { ...before, sinceCut: before.sinceCut + before.pause + took };
 
   if (news === undefined) {
     const cut = unreachable && wait > 0 && took >= AT_ONCE;
     if (!cut) {
-      pace.failures += 1;
-      pace.wait = 0;
-      pace.pause = pauseAfterFailure(pace.failures, unreachable, retryAfter, random);
-      return pace;
+      schedule.failures += 1;
+      schedule.wait = 0;
+      schedule.pause = pauseAfterFailure(schedule.failures, unreachable, retryAfter, random);
+      return schedule;
     }
     // The cut-off does not tell whether there is news.
-    pace.wait = 0;
-    pace.pause = pauseAfterFailure(1, unreachable, retryAfter, random);
+    schedule.wait = 0;
+    schedule.pause = pauseAfterFailure(1, unreachable, retryAfter, random);
     // Only a server that stops says when to come back.
-    if (retryAfter !== undefined) return pace;
-    pace.unkept += 1;
-    if (pace.unkept > 1) {
-      pace.longest = shorter(wait, took);
-      pace.kept = pace.longest;
-      pace.sinceCut = 0;
+    if (retryAfter !== undefined) return schedule;
+    schedule.earlyEnds += 1;
+    if (schedule.earlyEnds > 1) {
+      schedule.longest = shorter(wait, took);
+      schedule.knownWait = schedule.longest;
+      schedule.sinceCut = 0;
     }
-    return pace;
+    return schedule;
   }
 
-  pace.failures = 0;
-  if (pace.longest < LONGEST_WAIT && pace.sinceCut >= TRY_LONG_AGAIN)
-    return { ...pace, longest: LONGEST_WAIT, wait: LONGEST_WAIT, unkept: 1, pause: 0 };
-  pace.wait = pace.longest;
+  schedule.failures = 0;
+  if (schedule.longest < LONGEST_WAIT && schedule.sinceCut >= TRY_LONG_AGAIN)
+    return { ...schedule, longest: LONGEST_WAIT, wait: LONGEST_WAIT, earlyEnds: 1, pause: 0 };
+  schedule.wait = schedule.longest;
   if (news === "changed") {
-    if (wait > 0) pace.unkept = 0;
+    if (wait > 0) schedule.earlyEnds = 0;
     // Faster news may have come at once, with a slow update.
-    if (pace.kept === 0 && wait > 0 && took >= SHORTEST_WAIT * 1000) pace.kept = wait;
-    return { ...pace, pause: PAUSE * random };
+    if (schedule.knownWait === 0 && wait > 0 && took >= SHORTEST_WAIT * 1000) schedule.knownWait = wait;
+    return { ...schedule, pause: PAUSE * random };
   }
-  if (wait === 0) return { ...pace, pause: pace.longest > 0 ? 0 : aboutInterval(random) };
-  if (took >= wait * 1000 - NEARLY) return { ...pace, unkept: 0, kept: wait, pause: 0 };
-  if (turn.acceptedAnew === true) return { ...pace, pause: within(RETURN, random) };
-  pace.unkept += 1;
-  const again = pace.unkept > 1 && took < AT_ONCE;
-  if (!again) return { ...pace, pause: within(RETURN, random) };
-  return { ...pace, kept: 0, pause: aboutInterval(random) };
+  if (wait === 0) return { ...schedule, pause: schedule.longest > 0 ? 0 : aboutInterval(random) };
+  if (took >= wait * 1000 - NEARLY) return { ...schedule, earlyEnds: 0, knownWait: wait, pause: 0 };
+  if (timed.acceptedAnew === true) return { ...schedule, pause: within(RETURN, random) };
+  schedule.earlyEnds += 1;
+  const again = schedule.earlyEnds > 1 && took < AT_ONCE;
+  if (!again) return { ...schedule, pause: within(RETURN, random) };
+  return { ...schedule, knownWait: 0, pause: aboutInterval(random) };
 }
 
 /** @param took duration of the wait that was cut off, in milliseconds */

@@ -1,22 +1,26 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { FIRST, nextPace, type Pace, type Turn } from "../../src/node/pace.ts";
+import { FIRST, nextSchedule, type Schedule, type TimedPoll } from "../../src/node/schedule.ts";
 
-const paceAfter = (turn: Partial<Turn>, before: Partial<Pace> = {}, random = 0.5): Pace =>
-  nextPace({ ...FIRST, ...before }, { took: 20, ...turn }, random);
+const scheduleAfter = (timed: Partial<TimedPoll>, before: Partial<Schedule> = {}, random = 0.5): Schedule =>
+  nextSchedule({ ...FIRST, ...before }, { took: 20, ...timed }, random);
 
 /** The outcome of a question asked at `now`, in virtual time. */
-type Way = (asked: { now: number; wait: number }) => Turn;
+type ServerModel = (asked: { now: number; wait: number }) => TimedPoll;
 
 /** @returns the questions of a resident program within `until` milliseconds */
-function life(way: Way, until: number, random: () => number = () => 0.5): { now: number; wait: number }[] {
+function life(
+  way: ServerModel,
+  until: number,
+  random: () => number = () => 0.5,
+): { now: number; wait: number }[] {
   const asked: { now: number; wait: number }[] = [];
-  let pace = FIRST;
-  for (let now = 0; now < until; now += pace.pause) {
-    asked.push({ now, wait: pace.wait });
-    const turn = way({ now, wait: pace.wait });
-    now += turn.took;
-    pace = nextPace(pace, turn, random());
+  let schedule = FIRST;
+  for (let now = 0; now < until; now += schedule.pause) {
+    asked.push({ now, wait: schedule.wait });
+    const timed = way({ now, wait: schedule.wait });
+    now += timed.took;
+    schedule = nextSchedule(schedule, timed, random());
   }
   return asked;
 }
@@ -25,34 +29,39 @@ const HOUR = 3_600_000;
 
 /** A proxy before a server that waits. It cuts off each wait after some seconds. */
 const proxy =
-  (seconds: number): Way =>
+  (seconds: number): ServerModel =>
   ({ wait }) =>
     wait > seconds ? { unreachable: true, took: seconds * 1000 } : { news: "unchanged", took: wait * 1000 };
 
 describe("the time until the next question", () => {
   it("is zero while the server waits, a moment after news, and about a minute if the server does not wait", () => {
-    expect(paceAfter({ news: "unchanged", took: 55_000 }, { wait: 55 })).toMatchObject({
+    expect(scheduleAfter({ news: "unchanged", took: 55_000 }, { wait: 55 })).toMatchObject({
       pause: 0,
       wait: 55,
     });
-    expect(paceAfter({ news: "changed", took: 8000 }, { wait: 55 })).toMatchObject({ pause: 50, wait: 55 });
+    expect(scheduleAfter({ news: "changed", took: 8000 }, { wait: 55 })).toMatchObject({
+      pause: 50,
+      wait: 55,
+    });
     const atOnce = { news: "unchanged", took: 3 } as const;
-    const pauses = [0, 0.5, 1].map((random) => paceAfter(atOnce, { wait: 55, unkept: 1 }, random).pause);
+    const pauses = [0, 0.5, 1].map(
+      (random) => scheduleAfter(atOnce, { wait: 55, earlyEnds: 1 }, random).pause,
+    );
     expect(pauses).toEqual([54_000, 60_000, 66_000]);
   });
 
   it("grows with each lasting failure, and stays below the five minutes after which a node is stale", () => {
-    const pauses = [0, 1, 2, 3, 50].map((failures) => paceAfter({}, { failures }).pause);
+    const pauses = [0, 1, 2, 3, 50].map((failures) => scheduleAfter({}, { failures }).pause);
     expect(pauses).toEqual([60_000, 120_000, 240_000, 240_000, 240_000]);
-    expect(paceAfter({}, { failures: 1000 }, 1).pause).toBeLessThan(300_000);
+    expect(scheduleAfter({}, { failures: 1000 }, 1).pause).toBeLessThan(300_000);
   });
 
   it("is a little more than the server's Retry-After, and at most about an hour", () => {
-    expect(paceAfter({ retryAfter: 7000 }, {}, 0).pause).toBe(7000);
-    expect(paceAfter({ retryAfter: 7000 }, {}, 1).pause).toBe(9500);
-    expect(paceAfter({ retryAfter: 600_000 }, {}, 1).pause).toBe(660_000);
-    expect(paceAfter({ retryAfter: 1 }, {}, 0).pause).toBe(1000);
-    expect(paceAfter({ retryAfter: 9e12 }, {}, 0).pause).toBe(HOUR);
+    expect(scheduleAfter({ retryAfter: 7000 }, {}, 0).pause).toBe(7000);
+    expect(scheduleAfter({ retryAfter: 7000 }, {}, 1).pause).toBe(9500);
+    expect(scheduleAfter({ retryAfter: 600_000 }, {}, 1).pause).toBe(660_000);
+    expect(scheduleAfter({ retryAfter: 1 }, {}, 0).pause).toBe(1000);
+    expect(scheduleAfter({ retryAfter: 9e12 }, {}, 0).pause).toBe(HOUR);
   });
 });
 
@@ -80,7 +89,7 @@ describe("a proxy that cuts waits off", () => {
   });
 
   it("silently, so that only the time limit ends a wait: waits become shorter until they work", () => {
-    const silent: Way = ({ wait }) =>
+    const silent: ServerModel = ({ wait }) =>
       wait > 20
         ? { unreachable: true, took: wait * 1000 + 30_000 }
         : { news: "unchanged", took: wait * 1000 };
@@ -91,29 +100,29 @@ describe("a proxy that cuts waits off", () => {
 describe("a server that has news all the time", () => {
   const busy = { news: "changed", took: 20_000 } as const;
 
-  /** The paces of a waiting node after these turns. */
-  function paceThrough(...turns: Turn[]): Pace {
-    let pace = FIRST;
-    for (const turn of turns) pace = nextPace({ ...pace, wait: pace.longest }, turn, 0.5);
-    return pace;
+  /** The schedules of a waiting node after these polls. */
+  function scheduleThrough(...polls: TimedPoll[]): Schedule {
+    let schedule = FIRST;
+    for (const timed of polls) schedule = nextSchedule({ ...schedule, wait: schedule.longest }, timed, 0.5);
+    return schedule;
   }
 
   it("and restarts now and then is asked again within seconds each time, however soon it ends the waits", () => {
     const letGo = { news: "unchanged", took: 300 } as const;
-    expect(paceThrough(busy, letGo, busy, letGo)).toMatchObject({ pause: 2750, wait: 55, kept: 55 });
-    expect(paceThrough(busy, letGo, letGo)).toMatchObject({ pause: 60_000, kept: 0 });
+    expect(scheduleThrough(busy, letGo, busy, letGo)).toMatchObject({ pause: 2750, wait: 55, knownWait: 55 });
+    expect(scheduleThrough(busy, letGo, letGo)).toMatchObject({ pause: 60_000, knownWait: 0 });
   });
 
   it("and is killed now and then is not taken for a proxy that cuts waits off", () => {
     const killed = { unreachable: true, took: 3000 } as const;
-    expect(paceThrough(busy, killed, busy, killed)).toMatchObject({ longest: 55, kept: 55 });
-    expect(paceThrough(busy, killed, killed)).toMatchObject({ longest: 0, kept: 0 });
+    expect(scheduleThrough(busy, killed, busy, killed)).toMatchObject({ longest: 55, knownWait: 55 });
+    expect(scheduleThrough(busy, killed, killed)).toMatchObject({ longest: 0, knownWait: 0 });
   });
 
   it("breaks no row where it was not asked to wait", () => {
     const cut = { unreachable: true, took: 30_000 } as const;
-    const asked = nextPace({ ...paceThrough(cut), wait: 0 }, { news: "changed", took: 20 }, 0.5);
-    expect(nextPace(asked, cut, 0.5)).toMatchObject({ longest: 24, kept: 24 });
+    const asked = nextSchedule({ ...scheduleThrough(cut), wait: 0 }, { news: "changed", took: 20 }, 0.5);
+    expect(nextSchedule(asked, cut, 0.5)).toMatchObject({ longest: 24, knownWait: 24 });
   });
 });
 
@@ -160,11 +169,11 @@ describe("a fleet of ten thousand nodes", () => {
   );
 
   it("rarely asks a server that is away for long, and is back within minutes", () => {
-    let pace: Pace = { ...FIRST, wait: 55 };
+    let schedule: Schedule = { ...FIRST, wait: 55 };
     const pauses: number[] = [];
     for (let failure = 0; failure < 20; failure += 1) {
-      pace = nextPace(pace, { unreachable: true, took: 5 }, 1);
-      pauses.push(pace.pause);
+      schedule = nextSchedule(schedule, { unreachable: true, took: 5 }, 1);
+      pauses.push(schedule.pause);
     }
     expect(pauses.slice(0, 7)).toEqual([5000, 10_000, 20_000, 40_000, 80_000, 160_000, 240_000]);
     expect(Math.max(...pauses)).toBe(240_000);
@@ -172,7 +181,7 @@ describe("a fleet of ten thousand nodes", () => {
 });
 
 describe("in any case", () => {
-  const turn = fc.record({
+  const timed = fc.record({
     news: fc.constantFrom("changed", "unchanged", undefined),
     unreachable: fc.boolean(),
     retryAfter: fc.option(fc.integer({ min: 1, max: 1e9 }), { nil: undefined }),
@@ -182,18 +191,18 @@ describe("in any case", () => {
   it("a node asks again within five minutes unless the server says otherwise, and never in a tight loop", () => {
     fc.assert(
       fc.property(
-        fc.array(fc.tuple(turn, fc.float({ min: 0, max: 1, maxExcluded: true, noNaN: true }))),
-        (turns) => {
-          let pace = FIRST;
-          for (const [how, random] of turns) {
-            const { wait } = pace;
-            pace = nextPace(pace, how, random);
-            expect(pace.wait === 0 || pace.wait >= 5).toBe(true);
+        fc.array(fc.tuple(timed, fc.float({ min: 0, max: 1, maxExcluded: true, noNaN: true }))),
+        (polls) => {
+          let schedule = FIRST;
+          for (const [how, random] of polls) {
+            const { wait } = schedule;
+            schedule = nextSchedule(schedule, how, random);
+            expect(schedule.wait === 0 || schedule.wait >= 5).toBe(true);
             const asked = how.news === undefined ? how.retryAfter : undefined;
-            if (asked === undefined) expect(pace.pause).toBeLessThan(300_000);
-            else expect(pace.pause).toBeLessThanOrEqual(3_960_001);
+            if (asked === undefined) expect(schedule.pause).toBeLessThan(300_000);
+            else expect(schedule.pause).toBeLessThanOrEqual(3_960_001);
             // At once only after a full wait, or if the next question is the first that may wait.
-            if (pace.pause === 0) expect(wait === 0 ? pace.wait : how.took).toBeGreaterThan(0);
+            if (schedule.pause === 0) expect(wait === 0 ? schedule.wait : how.took).toBeGreaterThan(0);
           }
         },
       ),

@@ -1,7 +1,15 @@
 import type { Machine } from "../machine.ts";
 import { fileNames, inodesOf } from "../replica/files.ts";
 import { type Notes, readNotes } from "../replica/notes.ts";
-import { attach, attachToRead, currentState, type Meta, type Replica, readMeta } from "../replica/replica.ts";
+import {
+  attach,
+  attachToRead,
+  currentState,
+  emptyReplica,
+  type Meta,
+  type Replica,
+  readState,
+} from "../replica/replica.ts";
 import { Sqlite } from "../replica/sqlite.ts";
 import { findSqlite } from "../session.ts";
 
@@ -33,9 +41,9 @@ export async function withState<T>(
     const hasAddresses = (await inodesOf(folder, fileNames.addresses)).file !== "";
     if (stateName !== undefined) await open(db, "state", `${folder}/${stateName}`);
     if (hasAddresses) await open(db, "addresses", `${folder}/${fileNames.addresses}`);
-    const replica: Replica = { folder, db, stateName, meta: undefined, inodes: new Map(), replaced: "" };
+    const replica = { ...emptyReplica(folder, db), stateName };
     if (stateName === undefined && !hasAddresses) return await use({ replica, meta: undefined, notes: {} });
-    if (stateName !== undefined) replica.meta = await readMeta(db);
+    if (stateName !== undefined) await readState(replica);
     const meta = replica.meta?.history === "" ? undefined : replica.meta;
     return await use({ replica, meta, notes: await readNotes(replica) });
   } finally {

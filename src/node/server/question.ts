@@ -1,0 +1,81 @@
+import { stateTag } from "../../sync/answer.ts";
+import { RefusedAnswer } from "../../sync/reader.ts";
+import { explain, TemporaryFailure, WrongAnswer } from "../faults.ts";
+import { type Incoming, RefusedDelta, takeAnswer } from "../replica/incoming.ts";
+import type { Notes } from "../replica/notes.ts";
+import type { Meta, Replica } from "../replica/replica.ts";
+import type { Session } from "../session.ts";
+import type { MapsAnswer, Position } from "./client.ts";
+
+/** The answer was refused; so was the whole state, or the server did not send it. */
+export interface Refusal {
+  refusal: RefusedAnswer | WrongAnswer;
+  /** How long the server asks to wait, in milliseconds. */
+  retryAfter?: number | undefined;
+}
+
+/**
+ * Asks for changes, and takes them into the temporary tables; if the node refuses them, asks for everything.
+ *
+ * @throws NotAccepted, TemporaryFailure, ConfigurationError, SqliteError
+ */
+export async function askServer(
+  { machine, client, key }: Session,
+  replica: Replica,
+  { wait, notes }: { wait: number; notes: Notes },
+): Promise<MapsAnswer<Incoming> | Refusal> {
+  const read = async (lines: AsyncIterable<string[]>): Promise<Incoming> => {
+    const incoming = await takeAnswer(replica, lines);
+    refuseReturn(incoming, replica, notes);
+    return incoming;
+  };
+  try {
+    return await client.fetchMaps(key, { position: positionOf(replica.meta), wait }, read);
+  } catch (refusal) {
+    if (!(refusal instanceof RefusedDelta)) return refusalIn(refusal);
+    machine.log(`the changes that the server sent are refused, everything is asked for: ${refusal.message}`);
+    try {
+      return await client.fetchMaps(key, {}, read);
+    } catch (error) {
+      machine.log(explain(error));
+      return { refusal, retryAfter: error instanceof TemporaryFailure ? error.retryAfter : undefined };
+    }
+  }
+}
+
+/** The state from which to ask for changes; undefined to ask for everything. */
+export function positionOf(meta: Meta | undefined): Position | undefined {
+  return meta === undefined || meta.history === "" ? undefined : { tag: stateTag(meta), cursor: meta.cursor };
+}
+
+function refusalIn(error: unknown): Refusal {
+  if (error instanceof RefusedAnswer || error instanceof WrongAnswer) return { refusal: error };
+  throw error;
+}
+
+/** An answer of a history that this node has left for a later one. */
+export class ReturnedHistory extends RefusedAnswer {
+  readonly history: string;
+
+  constructor(history: string) {
+    super("returned_history", 1);
+    this.history = history;
+  }
+}
+
+/** Answers in a row; a resident program gets them in about half an hour. */
+const ALONE = 10;
+
+/**
+ * Keeps a node from following two databases behind one address in turn. It refuses a history that it has left, until that
+ * history alone has answered ALONE times: then somebody has put an old file back by hand.
+ */
+function refuseReturn(
+  { header: { history } }: Incoming,
+  { meta }: Replica,
+  { ledger, returned }: Notes,
+): void {
+  if (history === meta?.history || ledger?.left.includes(history) !== true) return;
+  if (returned?.history === history && returned.times >= ALONE) return;
+  throw new ReturnedHistory(history);
+}

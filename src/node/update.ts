@@ -1,0 +1,134 @@
+import { acceptedRevision } from "../sync/acceptance.ts";
+import { endSessions } from "./daemons/dovecot.ts";
+import { lookUpChanges } from "./daemons/look-up.ts";
+import type { Machine } from "./machine.ts";
+import { type Applied, type ApplyOptions, applyIncoming, countEnded, endedAmong } from "./replica/apply.ts";
+import type { Incoming } from "./replica/incoming.ts";
+import { DEFAULT_THRESHOLDS, firstLedger, passHour } from "./replica/losses.ts";
+import { type Notes, readNotes, writeNotes } from "./replica/notes.ts";
+import { transaction, wholeProjection } from "./replica/projection.ts";
+import { noteLogs, type Replica, readState } from "./replica/replica.ts";
+import { literal } from "./replica/sqlite.ts";
+import type { MapsAnswer } from "./server/client.ts";
+import type { Outcome } from "./server/report.ts";
+import { type Session, settleReplaced } from "./session.ts";
+import { count } from "./words.ts";
+
+function applyOptions({ config, machine }: Session): ApplyOptions {
+  const { thresholds = DEFAULT_THRESHOLDS, mailRoot } = config;
+  return { thresholds, mailRoot, now: machine.clock.now() };
+}
+
+/** Carries out removals accepted at this node at once, without the server. */
+export async function acceptHere(session: Session, replica: Replica): Promise<boolean> {
+  const { accepted } = await readNotes(replica);
+  const { meta, withheld } = replica;
+  if (accepted === undefined || meta === undefined || meta.ready !== 1) return false;
+  if (accepted.history !== meta.history || withheld.users === 0) {
+    await writeNotes(replica, { accepted: undefined });
+    return false;
+  }
+  const applied = await applyIncoming(session.place, replica, undefined, applyOptions(session));
+  logApplied(session.machine, replica, applied);
+  await endLogins(session, replica);
+  return true;
+}
+
+/** @returns the applied changes; undefined if there were none */
+export async function take(
+  session: Session,
+  replica: Replica,
+  answer: MapsAnswer<Incoming>,
+  notes: Notes,
+): Promise<Applied | undefined> {
+  const { machine, config, place } = session;
+  const { withheld } = replica;
+  const accepted = config.acceptLocally === true ? undefined : answer.accepted;
+  if (accepted !== answer.accepted && answer.acceptedAnew && withheld.users > 0) {
+    machine.log(
+      `the server says that withheld removals may go; --accept local: m25-mail-node accept --out ${config.out} lets them go`,
+    );
+  }
+  const concerns = withheld.users > 0 && (acceptedRevision(accepted) ?? -1) >= withheld.first;
+  if (answer.taken === undefined && !(concerns && accepted !== (notes.ledger?.ignored ?? undefined))) {
+    await confirm(session, replica, notes);
+    return undefined;
+  }
+  const options = { ...applyOptions(session), accepted };
+  const applied = await applyIncoming(place, replica, answer.taken, options);
+  await settleReplaced(session, replica);
+  await endLogins(session, replica);
+  return applied;
+}
+
+/** Notes that the server has nothing newer, so that the local state is right. */
+async function confirm({ machine, config }: Session, replica: Replica, notes: Notes): Promise<void> {
+  const { db, meta } = replica;
+  if (meta === undefined) return;
+  const before = notes.ledger ?? firstLedger(machine.clock.now());
+  const ledger = passHour(before, machine.clock.now());
+  if (meta.ready !== 1 || meta.mail_root !== config.mailRoot) {
+    const root = literal(config.mailRoot);
+    const ready = `UPDATE state.meta SET ready = 1, mail_root = json_extract(${root}, '$');`;
+    await db.run(transaction([ready, ...wholeProjection]));
+    await readState(replica);
+    await noteLogs(replica);
+  }
+  if (ledger !== before || notes.returned !== undefined)
+    await writeNotes(replica, { ledger, returned: undefined });
+}
+
+/** Ends the sessions of users whose mailbox, password or quota has changed or is gone. */
+async function endLogins({ machine, daemons }: Session, replica: Replica): Promise<void> {
+  if (replica.meta?.role === "mx" || (await countEnded(replica)) === 0) return;
+  if (daemons.doveadm === undefined) {
+    machine.log("doveadm is not installed: open sessions of changed and removed users are not ended");
+    return;
+  }
+  await endSessions(machine, daemons.doveadm, (present) => endedAmong(replica, present));
+}
+
+/** @returns the contradiction to the applied state; undefined if there is none */
+export async function lookUp(session: Session, replica: Replica): Promise<Outcome | undefined> {
+  const { machine, daemons } = session;
+  const { unproved } = await readNotes(replica);
+  if (unproved === undefined) return undefined;
+  const { contradiction, silence } = await lookUpChanges(machine, daemons, replica, unproved);
+  if (silence === null && session.dovecot !== null && daemons.doveadm !== undefined)
+    machine.log("Dovecot answers again");
+  session.dovecot = silence;
+  if (contradiction !== undefined) return { status: "failed", ...contradiction };
+  if (silence === null) await writeNotes(replica, { unproved: undefined });
+  return undefined;
+}
+
+/** Compares the cursor too: it tells which part of the state the node must have, while removals are withheld. */
+export function isSameService(before: Replica["meta"], now: Replica["meta"], { users }: Applied): boolean {
+  const same = (["role", "history", "revision", "digest", "cursor"] as const).every(
+    (name) => before?.[name] === now?.[name],
+  );
+  return same && users.removed === 0;
+}
+
+export function logApplied(
+  machine: Machine,
+  { meta }: Replica,
+  { revision, domains, users, withheld }: Applied,
+): void {
+  const served = `domains: ${meta?.domains ?? 0}, users: ${(meta?.users ?? 0) + withheld}`;
+  machine.log(`applied revision ${revision}: ${summarize(domains, users)}; ${served}`);
+}
+
+/** A plan's numbers in one line. */
+export function summarize(domains: Applied["domains"], users: Applied["users"]): string {
+  const parts = (
+    [
+      [domains.added, "domain", "added"],
+      [users.added, "user", "added"],
+      [users.changed, "user", "changed"],
+      [users.removed, "user", "removed"],
+      [domains.removed, "domain", "removed"],
+    ] as const
+  ).flatMap(([number, noun, verb]) => (number === 0 ? [] : [`${count(number, noun)} ${verb}`]));
+  return parts.length === 0 ? "no user and no domain differs" : parts.join(", ");
+}
