@@ -3,6 +3,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, rmSync, utimesSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { NO_LOGIN } from "../../src/mail/stored-hash.ts";
 import { debian13 } from "./debian13.ts";
 import { ImapClient } from "./imap.ts";
 import { type MailLab, startMailLab } from "./lab.ts";
@@ -118,6 +119,24 @@ describe.skipIf(!debian.available)("Dovecot 2.4 with the shipped configuration",
     expect((await smtp.rcptTo(JAN.address)).code).toBe(553);
     smtp.close();
     await folders.serve([JAN]);
+  });
+
+  test("a login that is off is refused as a wrong password, and mail still arrives", async () => {
+    await folders.serve([{ ...JAN, hash: NO_LOGIN }]);
+    const client = await ImapClient.open({ port: lab.ports.imaps, tls: true });
+    for (const password of [JAN.password, ""]) {
+      await expect(client.login(JAN.address, password)).rejects.toThrow("NO [AUTHENTICATIONFAILED]");
+    }
+    client.close();
+    const smtp = await SmtpClient.open({ port: lab.ports.submissions, tls: true });
+    await smtp.ehlo();
+    expect((await smtp.authPlain(JAN.address, JAN.password)).code).toBe(535);
+    smtp.close();
+    const message = "Subject: while off\n\ntext\n";
+    const sent = await sendMail({ port: lab.ports.smtp }, { from: STRANGER, to: JAN.address, message });
+    expect(sent.code).toBe(250);
+    await folders.serve([JAN]);
+    await arrives(lab, JAN, "while off");
   });
 
   test("a replica that is not to be believed tells nobody that a password is wrong", async () => {

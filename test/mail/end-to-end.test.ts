@@ -65,7 +65,11 @@ describe.skipIf(!daemons.available)("from an assistant's sentence to a working m
   async function startServer(port: string): Promise<void> {
     server = spawn(
       process.execPath,
-      [join(dist, "m25-mail.js"), "serve", "--port", port, "--db", join(folder, "server", "m25-mail.db")],
+      [
+        join(dist, "m25-mail.js"),
+        "serve",
+        ...["--port", port, "--db", join(folder, "server", "m25-mail.db"), "--tools", "people"],
+      ],
       { stdio: ["ignore", "ignore", "pipe"] },
     );
     if (server.stderr === null) throw new Error("no stderr");
@@ -171,6 +175,22 @@ describe.skipIf(!daemons.available)("from an assistant's sentence to a working m
     await loop;
     expect(reconnected).toBe(0);
     expect((await submit("jan@example.nl", "anna@example.nl", FIRST)).code).toBe(535);
+    expect((await submit("jan@example.nl", "anna@example.nl", SECOND)).code).toBe(250);
+  });
+
+  test("while a login is off its password is refused, its session ends and mail still arrives", async () => {
+    const open = await ImapClient.open({ port: lab.ports.imap });
+    await open.login("jan@example.nl", SECOND);
+    await open.select();
+    await open.idle();
+    expect(await live("set_user", { email: "jan@example.nl", login: "off" })).toMatchObject({ login: "off" });
+    await open.closed();
+    expect(await logsIn("jan@example.nl", SECOND)).toBe(false);
+    expect(await logsIn("jan@example.nl", "")).toBe(false);
+    expect((await submit("jan@example.nl", "anna@example.nl", SECOND)).code).toBe(535);
+    expect((await deliver("jan@example.nl", mail("while off"))).code).toBe(250);
+    await live("set_user", { email: "jan@example.nl", login: "on" });
+    await arrives(lab, { address: "jan@example.nl", password: SECOND }, "while off");
     expect((await submit("jan@example.nl", "anna@example.nl", SECOND)).code).toBe(250);
   });
 

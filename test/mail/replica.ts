@@ -16,6 +16,8 @@ export interface TestUser {
   readonly address: string;
   readonly password: string;
   readonly quotaMb?: number;
+  /** The stored hash, if it is not the password's. */
+  readonly hash?: string;
 }
 
 /** A folder for the replica and one for the mail. */
@@ -48,11 +50,11 @@ export class TestNode {
   /** Serves these users from now on, in one transaction. */
   async serve(users: readonly TestUser[], role: NodeRole = "mail"): Promise<void> {
     const domains = new Set(users.map(({ address }) => address.slice(address.indexOf("@") + 1)));
-    const records = users.map(({ address, password, quotaMb = 10 }) => {
+    const records = users.map(({ address, password, quotaMb = 10, hash }) => {
       if (role === "mx") return { user: address };
       // Cost 4, the least there is: these tests are not about the time of a log-in.
-      const hash = `{BLF-CRYPT}${bcrypt.hashSync(password, 4)}`;
-      return { user: address, password: hash, quota_mb: quotaMb, mailbox: "0123456789abcdef" };
+      const stored = hash ?? `{BLF-CRYPT}${bcrypt.hashSync(password, 4)}`;
+      return { user: address, password: stored, quota_mb: quotaMb, mailbox: "0123456789abcdef" };
     });
     const before = this.#state;
     const next = stateOf((before?.revision ?? 0) + 1, [...domains], records, { role });

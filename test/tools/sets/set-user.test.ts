@@ -48,6 +48,8 @@ test("a mailbox that was removed and created again has its login on, with its ne
   await must("add-user", { ...jan, password: OTHER });
   expect(served()).toBe(fakeHash(OTHER));
   expect(await must("set-user", jan)).toMatchObject({ login: "on" });
+  await must("update-password", { ...jan, password: PASSWORD });
+  expect(served()).toBe(fakeHash(PASSWORD));
 });
 
 test("quota and login change in one call, and a repetition changes nothing", async () => {
