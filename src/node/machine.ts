@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { constants, fstatSync } from "node:fs";
 import { access, readFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
-import { readSecret } from "./stdin.ts";
+import { firstInputLine, promptSecret } from "../command-line/secret-input.ts";
 
 /** The program's interface to its machine. Tests replace parts of it. */
 export interface Machine {
@@ -58,7 +58,8 @@ export const thisMachine: Machine = {
     return process.geteuid?.() === 0;
   },
   group: groupId,
-  readSecret,
+  readSecret: async (question) =>
+    process.stdin.isTTY ? await promptSecret(question) : (await firstInputLine()).toString(),
   log: (line) => void process.stderr.write(`${line.replace(/\p{Cc}+/gu, " ")}\n`),
   get journal() {
     return isJournal();

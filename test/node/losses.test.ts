@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { ApplyOptions } from "../../src/node/replica/apply.ts";
+import type { ApplyOptions } from "../../src/node/replica/comparison.ts";
 import { firstLedger, passHour } from "../../src/node/replica/losses.ts";
 import { writeNotes } from "../../src/node/replica/notes.ts";
 import { stateOf, user } from "./answers.ts";

@@ -1,7 +1,7 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { endedAmong } from "../../src/node/replica/apply.ts";
+import { endedAmong } from "../../src/node/replica/comparison.ts";
 import { hash, stateOf, user } from "./answers.ts";
 import { ask, daemons, served } from "./folder.ts";
 import { Life } from "./life.ts";
