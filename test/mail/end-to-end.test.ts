@@ -203,6 +203,25 @@ describe.skipIf(!daemons.available)("from an assistant's sentence to a working m
     expect((await inbox(lab, { address: "small@example.nl", password: FIRST })).length).toBe(1);
   });
 
+  test("a changed quota ends open sessions, and counts in the next one", async () => {
+    const small = { email: "small@example.nl", password: FIRST };
+    const open = await ImapClient.open({ port: lab.ports.imap });
+    await open.login(small.email, small.password);
+    await open.select();
+    await open.idle();
+    const database = join(folder, "server", "m25-mail.db");
+    const changed = ["user", "set-quota", small.email, "3", "--db", database];
+    expect(await run(process.execPath, join(dist, "m25-mail.js"), ...changed)).toMatchObject({ code: 0 });
+    expect(await sync()).toMatchObject({ code: 0 });
+    await open.closed();
+    const again = await ImapClient.open({ port: lab.ports.imap });
+    await again.login(small.email, small.password);
+    expect((await again.quota())?.limit).toBe(3 * 1024);
+    again.close();
+    expect((await deliver(small.email, mail("more room"))).code).toBe(250);
+    await arrives(lab, { address: small.email, password: small.password }, "more room");
+  });
+
   test("after its removal a mailbox bounces, its password is refused and its open session ends", async () => {
     const open = await ImapClient.open({ port: lab.ports.imap });
     await open.login("jan@example.nl", SECOND);
