@@ -52,7 +52,7 @@ export const flags: readonly NodeFlag[] = [
     name: "mail-root",
     placeholder: "DIR",
     of: [...pollCommands, "orphans"],
-    help: `homes are DIR/DOMAIN/LOCAL.ID (default ${DEFAULT_MAIL_ROOT})`,
+    help: `homes are DIR/XX/ID, XX the first two digits of the ID (default ${DEFAULT_MAIL_ROOT})`,
   },
   { name: "dovecot-config", placeholder: "FILE", of: pollCommands, help: "which Dovecot: doveadm -c FILE" },
   { name: "postfix-config", placeholder: "DIR", of: pollCommands, help: "which Postfix: postconf -c DIR" },

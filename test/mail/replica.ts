@@ -10,7 +10,7 @@ import { takeAnswer } from "../../src/node/replica/incoming.ts";
 import { closeReplica, noteInodes, openReplica } from "../../src/node/replica/replica.ts";
 import type { MailState } from "../../src/sync/answer.ts";
 import type { NodeRole } from "../../src/sync/records.ts";
-import { deltaOf, linesOf, stateOf } from "../node/answers.ts";
+import { deltaOf, idOf, linesOf, stateOf } from "../node/answers.ts";
 
 export interface TestUser {
   readonly address: string;
@@ -54,7 +54,7 @@ export class TestNode {
       if (role === "mx") return { user: address };
       // Cost 4, the least there is: these tests are not about the time of a log-in.
       const stored = hash ?? `{BLF-CRYPT}${bcrypt.hashSync(password, 4)}`;
-      return { user: address, password: stored, quota_mb: quotaMb, mailbox: "0123456789abcdef" };
+      return { user: address, password: stored, quota_mb: quotaMb, mailbox: idOf(address) };
     });
     const before = this.#state;
     const next = stateOf((before?.revision ?? 0) + 1, [...domains], records, { role });

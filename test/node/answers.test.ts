@@ -111,7 +111,7 @@ const refusals: [string, RefusalReason, Answer][] = [
   [
     "a path in a mailbox id",
     "damaged_record",
-    text(evil((line) => line.replace("0".repeat(16), "../../../../../x/"))),
+    text(evil((line) => line.replace(/(?<="mailbox":")[0-9a-f]{16}/, "../../../../../x/"))),
   ],
   ["a field too many", "damaged_record", text(evil((line) => line.replace("}", ',"uid":0}')))],
   [

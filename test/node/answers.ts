@@ -1,4 +1,5 @@
 /** A server's answers, made by hand. */
+import { hash as digestOf } from "node:crypto";
 import { encodeEnd, encodeHeader, type MailState } from "../../src/sync/answer.ts";
 import { StateDigest } from "../../src/sync/digest.ts";
 import {
@@ -16,8 +17,19 @@ export function hash(letter: string): string {
   return `{BLF-CRYPT}$2b$10$${letter.repeat(53)}`;
 }
 
+/** The id of an address's first mailbox. */
+export function idOf(address: string): string {
+  return digestOf("sha256", address).slice(0, 16);
+}
+
+/** The home of that mailbox. */
+export function homeOf(address: string): string {
+  const id = idOf(address);
+  return `/var/vmail/${id.slice(0, 2)}/${id}`;
+}
+
 export function user(address: string, given: Partial<UserRecord> = {}): UserRecord {
-  return { user: address, password: hash("a"), quota_mb: 1024, mailbox: "0".repeat(16), ...given };
+  return { user: address, password: hash("a"), quota_mb: 1024, mailbox: idOf(address), ...given };
 }
 
 export function stateOf(

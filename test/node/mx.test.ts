@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { Machine } from "../../src/node/machine.ts";
-import { stateOf, user } from "./answers.ts";
+import { homeOf, stateOf, user } from "./answers.ts";
 import { daemons, served } from "./folder.ts";
 import { nodeOf, quickClock, startServer } from "./support.ts";
 
@@ -80,8 +80,8 @@ describe("a node whose role changes", () => {
   }
 
   it("from mail to mx: the logins stay unchanged for a day after Dovecot last used them, and then go", async () => {
-    let home = `/var/vmail/new.nl/els.${"0".repeat(16)}`;
-    const first = `/var/vmail/example.nl/jan.${"0".repeat(16)}`;
+    let home = homeOf("els@new.nl");
+    const first = homeOf("jan@example.nl");
     const { node, hours } = await formerNode(() => (home === "" ? "" : first));
     const { out } = node.config;
     expect(node.log.join()).toContain("this node is an mx now");

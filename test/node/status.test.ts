@@ -135,7 +135,7 @@ describe("status", () => {
         "doveadm: Error: auth-master: connect(/run/dovecot/auth-userdb) failed: Connection refused";
       return silent
         ? { code: 75, stdout: "", stderr }
-        : { code: 0, stdout: "/var/vmail/example.nl/x.1\n", stderr: "" };
+        : { code: 0, stdout: "/var/vmail/01/0123456789abcdef\n", stderr: "" };
     };
     node.log.length = 0;
     server.serves = stateOf(8, ["example.nl"], [...many, user("new@example.nl")]);

@@ -14,7 +14,7 @@ export async function exportServed(machine: Machine, { out }: { out: string }): 
       `SELECT 'domain ' || key || CASE WHEN key <> name THEN ' is ' || name ELSE '' END
           || CASE listed WHEN 1 THEN '' ELSE ' (withheld)' END FROM state.domain ORDER BY name, key <> name;
         SELECT 'user ' || local || '@' || domain || ifnull(' quota ' || quota_mb || ' MiB', '')
-          || ifnull(' home ' || (SELECT mail_root FROM state.meta) || '/' || domain || '/' || local || '.' || id, '')
+          || ifnull(' home ' || (SELECT mail_root FROM state.meta) || '/' || substr(id, 1, 2) || '/' || id, '')
           || CASE WHEN withheld IS NULL THEN ''
               WHEN password IS NULL THEN ' (withheld, without a login)' ELSE ' (withheld)' END
           FROM state.mailbox ORDER BY domain, local;`,

@@ -1,13 +1,11 @@
 import { readdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { ConfigurationError, type ExitCode, exitCodes, systemCode } from "../faults.ts";
 import type { Machine } from "../machine.ts";
 import { literal } from "../replica/sqlite.ts";
 import { withState } from "./state.ts";
 
-/** DOMAIN/LOCAL.ID */
-const HOME = /^(.+)\.([0-9a-f]{16})$/;
-/** Folders to look up in one statement. */
+/** Folders to hand over in one statement. */
 const BATCH = 1000;
 
 /**
@@ -24,18 +22,20 @@ export async function listOrphans(
   return await withState(machine, out, "read", async ({ replica, meta }) => {
     if (meta === undefined || meta.role !== "mail")
       throw new ConfigurationError(`--out ${out} holds no state of a node with mailboxes`);
+    await replica.db.run("CREATE TEMP TABLE folder(path TEXT PRIMARY KEY) WITHOUT ROWID;");
     for await (const folders of foldersOf(mailRoot)) {
-      const served = new Set(
-        await replica.db.run(`SELECT value FROM json_each(${literal(folders)}) AS f JOIN state.mailbox m
-          ON m.domain = substr(f.value, 1, instr(f.value, '/') - 1)
-          AND m.local || '.' || m.id = substr(f.value, instr(f.value, '/') + 1);`),
-      );
-      for (const folder of folders) {
-        if (served.has(folder)) continue;
-        const id = HOME.exec(folder)?.[2] ?? "";
-        machine.print(`${soft.has(id) ? "soft-deleted" : "orphan"} ${join(mailRoot, folder)}\n`);
-      }
+      await replica.db.run(`INSERT INTO temp.folder SELECT value FROM json_each(${literal(folders)});`);
     }
+    const homes = "SELECT substr(id, 1, 2) || '/' || id FROM state.mailbox WHERE id IS NOT NULL";
+    await replica.db.run(
+      `SELECT path FROM temp.folder WHERE path NOT IN (${homes}) ORDER BY path;`,
+      (paths) => {
+        for (const path of paths) {
+          const kind = soft.has(basename(path)) ? "soft-deleted" : "orphan";
+          machine.print(`${kind} ${join(mailRoot, path)}\n`);
+        }
+      },
+    );
     return exitCodes.done;
   });
 }
@@ -47,12 +47,12 @@ async function readIds(path: string): Promise<Set<string>> {
   return new Set(text.match(/\b[0-9a-f]{16}\b/g));
 }
 
-/** The folders two levels below the root, as DOMAIN/FOLDER, in batches. */
+/** The folders two levels below the root, as XX/ID, in batches. */
 async function* foldersOf(mailRoot: string): AsyncGenerator<string[]> {
   let folders: string[] = [];
-  for (const domain of await namesIn(mailRoot)) {
-    for (const folder of await namesIn(join(mailRoot, domain))) {
-      folders.push(`${domain}/${folder}`);
+  for (const parent of await namesIn(mailRoot)) {
+    for (const folder of await namesIn(join(mailRoot, parent))) {
+      folders.push(`${parent}/${folder}`);
       if (folders.length < BATCH) continue;
       yield folders;
       folders = [];

@@ -1,3 +1,5 @@
+import { basename } from "node:path";
+import { MAILBOX_ID } from "../../mail/mailbox.ts";
 import type { FailureReason } from "../../sync/report.ts";
 import type { Machine } from "../machine.ts";
 import type { Changes } from "../replica/notes.ts";
@@ -84,7 +86,7 @@ async function askDovecot(
     if (typeof known === "string") return { ...findings, silence: known };
     if (removed.includes(user)) {
       // If Dovecot knows the user from another source, the home is not ours.
-      if (known !== null && isOurHome(known.home, mailRoot, user))
+      if (known !== null && isOurHome(known.home, mailRoot))
         findings.complaints.push(`Dovecot still knows ${user}`);
       continue;
     }
@@ -95,7 +97,6 @@ async function askDovecot(
   return findings;
 }
 
-function isOurHome(home: string, mailRoot: string, user: string): boolean {
-  const at = user.indexOf("@");
-  return home.startsWith(`${mailRoot}/${user.slice(at + 1)}/${user.slice(0, at)}.`);
+function isOurHome(home: string, mailRoot: string): boolean {
+  return home.startsWith(`${mailRoot}/`) && MAILBOX_ID.test(basename(home));
 }

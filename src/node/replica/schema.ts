@@ -1,5 +1,5 @@
 /** Raise it with each change of the tables or views. */
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
 
 /** "M25M" and "M25A": a file with another id belongs to another program. */
 export const stateId = 0x4d32354d;
@@ -57,7 +57,7 @@ export const stateSchema: readonly string[] = [
     "dovecot_user",
     ["local", "domain", "user", "home", "quota_mb"],
     `SELECT m.local, d.key, m.local || '@' || m.domain,
-      (SELECT mail_root FROM meta) || '/' || m.domain || '/' || m.local || '.' || m.id, m.quota_mb
+      (SELECT mail_root FROM meta) || '/' || substr(m.id, 1, 2) || '/' || m.id, m.quota_mb
       FROM domain d JOIN mailbox m ON m.domain = d.name WHERE m.id IS NOT NULL`,
   ),
   view("dovecot_mailbox", ["user"], "SELECT local || '@' || domain FROM mailbox WHERE id IS NOT NULL"),
@@ -95,6 +95,7 @@ CREATE TEMP TABLE incoming_domain(name TEXT PRIMARY KEY, unicode TEXT, removed I
 CREATE TEMP TABLE incoming(domain TEXT, local TEXT, password TEXT, quota_mb INTEGER, id TEXT, removed INTEGER,
   line INTEGER, PRIMARY KEY (domain, local)) WITHOUT ROWID;
 CREATE TEMP TABLE lost(domain TEXT, local TEXT, PRIMARY KEY (domain, local)) WITHOUT ROWID;
+CREATE TEMP TABLE renamed(domain TEXT, local TEXT, PRIMARY KEY (domain, local)) WITHOUT ROWID;
 CREATE TEMP TABLE ended(domain TEXT, local TEXT, PRIMARY KEY (domain, local)) WITHOUT ROWID;`;
 
 /** The statements that create the tables in an empty file, in one transaction. */
