@@ -33,8 +33,8 @@ export interface Schema {
   };
   users: {
     id: Generated<number>;
-    domain_id: Fixed<number>;
-    local_part: Fixed<string>;
+    domain_id: number;
+    local_part: string;
     mailbox: Fixed<string>;
     password_hash: string;
     /** The password while the login is off; else null. */

@@ -210,6 +210,26 @@ export class UserTable {
     return next;
   }
 
+  /** Gives a mailbox another address, which no other one has. Its id stays, and so its mail. */
+  async rename(user: User, domain: Domain, localPart: string, at: string): Promise<User> {
+    const next = {
+      ...user,
+      domainId: domain.id,
+      domain: domain.name,
+      localPart,
+      email: `${localPart}@${domain.name}`,
+      updatedAt: at,
+    };
+    await this.#changed(user.domainId, user, undefined, at);
+    const revision = await this.#changed(domain.id, undefined, next, at);
+    await this.#db
+      .updateTable("users")
+      .set({ domain_id: domain.id, local_part: localPart, revision, updated_at: at })
+      .where("id", "=", user.id)
+      .execute();
+    return next;
+  }
+
   async remove(user: User, at: string): Promise<void> {
     await this.#changed(user.domainId, user, undefined, at);
     await this.#db.deleteFrom("users").where("id", "=", user.id).execute();

@@ -120,6 +120,7 @@ test.each([
   ["update-password", { email: "jan@example.nl", password: "another password" }],
   ["set-quota", { email: "jan@example.nl", quota_mb: 7 }],
   ["restore-user", { email: "piet@example.nl" }],
+  ["rename-user", { email: "jan@example.nl", new_email: "kees@empty.nl" }],
   ["add-node", { name: "new-node" }],
   ["remove-node", { name: "node" }],
   ["create-token", { name: "new-token" }],

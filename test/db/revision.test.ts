@@ -30,6 +30,7 @@ test.each([
   ["a mailbox is hard-deleted", "remove-user", { ...jan, hard_delete: true }],
   ["a password changes", "update-password", { ...jan, password: "another password" }],
   ["a quota changes", "set-quota", { ...jan, quota_mb: 7 }],
+  ["a mailbox is renamed", "rename-user", { ...jan, new_email: "kees@empty.nl" }],
 ])("the revision rises by one when %s, and the poll's answer changes", async (_what, endpoint, input) => {
   const { must, store } = await populated();
   const before = store.polls.now().state(wholeView);
@@ -56,6 +57,7 @@ test.each([
   ["a call is refused: the domain has users", "remove-domain", { domain: "example.nl" }],
   ["a call is refused: the mailbox exists", "add-user", { ...jan, password: PASSWORD }],
   ["a call is refused: the mailbox is inactive", "update-password", { ...piet, password: PASSWORD }],
+  ["a call is refused: the new address is taken", "rename-user", { ...jan, new_email: piet.email }],
   ["a call is refused: the mailbox does not exist", "remove-user", kees],
 ])("the revision stays the same when %s", async (_what, endpoint, input) => {
   const { run, store } = await populated();

@@ -135,6 +135,19 @@ test("a mailbox gets another quota, and is restored with its old password", asyn
   expect(await run("user", "restore", "jan@example.nl")).toMatchObject({ code: 0 });
 });
 
+test("a mailbox is renamed, and the audit log says from what to what", async () => {
+  const run = await shell();
+  expect(await run("user", "rename", "jan@example.nl", "piet@example.nl")).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/^email: piet@example.nl\nformer_email: jan@example.nl\nrevision: /),
+  });
+  expect((await run("audit")).stdout).toMatch(/rename-user .*jan@example.nl.*piet@example.nl/);
+  expect((await run("user", "rename", "jan@example.nl", "kees@example.nl")).stderr).toMatch(
+    /^user_not_found/,
+  );
+  expect((await run("user", "rename", "piet@example.nl", "kees")).stderr).toMatch(/^invalid_input: NEW: /);
+});
+
 test("a soft-deleted mailbox is purged at the shell", async () => {
   const run = await shell();
   expect((await run("user", "purge", "jan@example.nl")).stderr).toMatch(/^user_active/);

@@ -281,7 +281,7 @@ test("a client limited to some domains is told so at once and sees no tool for a
     expect(instructions).toMatch(/Ask the person before hard_delete: true and m25_mail_remove_domain/);
     // Claude Code cuts off what follows.
     expect(instructions.length).toBeLessThanOrEqual(2048);
-    expect(instructions).toMatch(/no renaming, aliases.*: say so, and make no mailbox instead/);
+    expect(instructions).toMatch(/There are no aliases.*: say so, and make no mailbox instead/);
   }
   const { tools } = message((await postMcp(server, rpc("tools/list"), as)).body).result as {
     tools: Array<{ name: string }>;

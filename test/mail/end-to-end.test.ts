@@ -222,6 +222,29 @@ describe.skipIf(!daemons.available)("from an assistant's sentence to a working m
     await arrives(lab, { address: small.email, password: small.password }, "more room");
   });
 
+  test("a renamed mailbox has its old mail, password and quota; sessions end, and the old address bounces", async () => {
+    const [old, renamed] = ["small@example.nl", "k.klein@xn--bcher-kva.example"];
+    await live("add_domain", { domain: "xn--bcher-kva.example" });
+    const open = await ImapClient.open({ port: lab.ports.imap });
+    await open.login(old, FIRST);
+    await open.select();
+    await open.idle();
+    const rename = ["user", "rename", old, renamed, "--db", join(folder, "server", "m25-mail.db")];
+    expect(await run(process.execPath, join(dist, "m25-mail.js"), ...rename)).toMatchObject({ code: 0 });
+    expect(await sync()).toMatchObject({ code: 0 });
+    await open.closed();
+    expect(await logsIn(old, FIRST)).toBe(false);
+    expect((await deliver(old)).lines.join()).toMatch(/^550 5\.1\.1 /);
+    const owner = { address: renamed, password: FIRST };
+    expect((await inbox(lab, owner)).length).toBe(2);
+    expect((await lab.doveadm("quota", "get", "-u", renamed)).stdout).toMatch(/STORAGE +\d+ +3072 /);
+    expect((await submit(renamed, "jan@example.nl", FIRST)).code).toBe(250);
+    await live("add_user", { email: old, password: SECOND });
+    expect(await inbox(lab, { address: old, password: SECOND })).toEqual([]);
+    await live("remove_user", { email: renamed, hard_delete: true });
+    await live("remove_domain", { domain: "xn--bcher-kva.example" });
+  });
+
   test("after its removal a mailbox bounces, its password is refused and its open session ends", async () => {
     const open = await ImapClient.open({ port: lab.ports.imap });
     await open.login("jan@example.nl", SECOND);

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { ApplyOptions } from "../../src/node/replica/comparison.ts";
 import { firstLedger, passHour } from "../../src/node/replica/losses.ts";
 import { writeNotes } from "../../src/node/replica/notes.ts";
-import { stateOf, user } from "./answers.ts";
+import { idOf, stateOf, user } from "./answers.ts";
 import { daemons, served } from "./folder.ts";
 import { Life, NOON } from "./life.ts";
 
@@ -93,6 +93,26 @@ describe("the number of mailboxes that a node may lose at once", () => {
     const node = await Node.of(names(0, 50));
     expect(await node.take(names(50, 100))).toBe(50);
   });
+
+  test.each([true, false])(
+    "mailboxes with other addresses are no loss, however many (whole: %s)",
+    async (whole) => {
+      const node = await Node.of(names(0, 10));
+      const renamed = (from: number, to: number) =>
+        names(from, to).map((name) => user(`new-${name}`, { mailbox: idOf(name) }));
+      const take = (revision: number, users: ReturnType<typeof renamed>) =>
+        node.life.take(stateOf(revision, ["example.nl"], users), { whole });
+      expect(await take(2, [...renamed(0, 9), user("u009@example.nl")])).toMatchObject({
+        users: { added: 9, changed: 0, removed: 9 },
+        withheld: 0,
+      });
+      expect(node.logins).toEqual([...names(0, 9).map((name) => `new-${name}`), "u009@example.nl"]);
+      // Nor do they count later, or wait while real losses do.
+      expect(await take(3, renamed(0, 5))).toMatchObject({ withheld: 0 });
+      expect(await take(4, [user("u000@example.nl")])).toMatchObject({ withheld: 4 });
+      expect(node.addresses).toEqual([...names(1, 5).map((name) => `new-${name}`), "u000@example.nl"]);
+    },
+  );
 
   test("another mailbox under the same address is no loss", async () => {
     const node = await Node.of(names(0, 50));

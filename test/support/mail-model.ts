@@ -55,6 +55,16 @@ export function expected(model: Model, { endpoint, input }: Call): "changed" | "
     case "update-password":
       if (active) user.password = password;
       return active ? "changed" : "user_inactive";
+    case "rename-user": {
+      if (!active) return "user_inactive";
+      const [newLocalPart = "", newDomain = ""] = String(input.new_email).split("@");
+      const target = model.get(newDomain);
+      if (target === undefined) return "domain_not_found";
+      if (target.has(newLocalPart)) return "user_exists";
+      users.delete(localPart);
+      target.set(newLocalPart, user);
+      return "changed";
+    }
     default: {
       if (!active) return "user_inactive";
       const same = user.quota === input.quota_mb;
@@ -85,6 +95,7 @@ export const mailCall: fc.Arbitrary<Call> = fc.oneof(
   { weight: 2, arbitrary: call("restore-user", fc.record({ email })) },
   { weight: 2, arbitrary: call("update-password", fc.record({ email, password })) },
   { weight: 2, arbitrary: call("set-quota", fc.record({ email, quota_mb })) },
+  { weight: 3, arbitrary: call("rename-user", fc.record({ email, new_email: email })) },
   { weight: 1, arbitrary: call("add-node", fc.record({ name: fc.stringMatching(/^n[0-9a-f]{12}$/) })) },
 );
 

@@ -71,6 +71,8 @@ const refused: ReadonlyArray<[endpoint: string, input: object, principal?: Princ
   ["list-nodes", {}, tenant],
   ["set-node", { name: "other", role: "mx" }],
   ["accept-removals", {}],
+  ["rename-user", { email: jan, new_email: jan }],
+  ["rename-user", { email: jan, new_email: piet }],
   ["purge-user", { email: jan }],
   ["restore-user", { email: jan }],
   ["create-token", { name: "claude" }],

@@ -41,6 +41,47 @@ test("a restored mailbox has its old password", async () => {
   expectRefusal(await run("restore-user", jan), "user_not_found");
 });
 
+test("a renamed mailbox keeps its folder, password, quota and age, in another domain too", async () => {
+  const { must, file } = await withJan();
+  await must("add-domain", { domain: "example.org" });
+  await must("set-quota", { ...jan, quota_mb: 5 });
+  const row = () =>
+    rawDatabase(file).prepare("SELECT mailbox, password_hash, quota_mb, created_at FROM users").get();
+  const before = row();
+  const renamed = await must("rename-user", { ...jan, new_email: "J.Smit@Example.org" });
+  expect(renamed).toEqual({
+    email: "j.smit@example.org",
+    former_email: jan.email,
+    revision: 5,
+    note: expect.any(Array),
+  });
+  toolOf("rename-user").output.strict().parse(renamed);
+  expect(row()).toEqual(before);
+  expect(await must("list-users")).toMatchObject({ users: [{ email: "j.smit@example.org", quota_mb: 5 }] });
+  expect(await must("list-domains")).toMatchObject({
+    domains: [
+      { domain: "example.nl", user_count: 0 },
+      { domain: "example.org", user_count: 1 },
+    ],
+  });
+  const again = await must("add-user", { ...jan, password: PASSWORD });
+  expect(again).toMatchObject({ ...jan, reactivated: false });
+});
+
+test("a mailbox gets no address that exists, was soft-deleted or has no domain here", async () => {
+  const { must, run } = await withJan();
+  const rename = (new_email: string, email = jan.email) => run("rename-user", { email, new_email });
+  await must("add-user", { email: "piet@example.nl", password: PASSWORD });
+  expectRefusal(await rename(jan.email), "user_exists");
+  expectRefusal(await rename("piet@example.nl"), "user_exists");
+  await must("remove-user", { email: "piet@example.nl" });
+  expect(expectRefusal(await rename("piet@example.nl"), "user_exists")).toContain("soft-deleted");
+  expectRefusal(await rename("jan@example.org"), "domain_not_found", ["list-domains"]);
+  expectRefusal(await rename("kees@example.nl", "piet@example.nl"), "user_inactive");
+  expectRefusal(await rename("kees@example.nl", "nobody@example.nl"), "user_not_found");
+  expect(await must("list-users")).toMatchObject({ users: [jan, { email: "piet@example.nl" }] });
+});
+
 test("soft-deleted mailboxes are listed with the ids of their folders", async () => {
   const { must, file } = await withJan();
   expect(await must("list-inactive")).toEqual({ mailboxes: [] });

@@ -129,6 +129,7 @@ const unknown = {
   name: "nothing",
   domain: "nowhere.nl",
   email: "nobody@nowhere.nl",
+  new_email: "somebody@nowhere.nl",
   password: "brown hen in a tall tree",
   quota_mb: 5,
   redirect_uris: ["https://nowhere.nl/callback"],

@@ -8,6 +8,7 @@ import { addOAuthClient, listOAuthClients, removeOAuthClient } from "./oauth-cli
 import { listGrants, revokeGrant } from "./oauth-grants.ts";
 import { purgeUser } from "./purge-user.ts";
 import { readAudit } from "./read-audit.ts";
+import { renameUser } from "./rename-user.ts";
 import { restoreUser } from "./restore-user.ts";
 import { setOperatorPassword } from "./set-password.ts";
 import { setQuota } from "./set-quota.ts";
@@ -16,6 +17,7 @@ import { createToken, listTokens, revokeToken } from "./tokens.ts";
 /** The operator's own operations, for the shell and the page. call() runs them; no other door offers them. */
 export const operatorTools = {
   setQuota,
+  renameUser,
   restoreUser,
   listFleet,
   listInactive,

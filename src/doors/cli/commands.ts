@@ -34,6 +34,7 @@ const commands: Readonly<
   "node accept": acceptCommand,
   "node remove": toolCommand(operatorTools.removeNode, { shown: showRemoval }),
   "user set-quota": toolCommand(operatorTools.setQuota),
+  "user rename": toolCommand(operatorTools.renameUser),
   "user list-inactive": toolCommand(operatorTools.listInactive),
   "user restore": toolCommand(operatorTools.restoreUser),
   "user purge": toolCommand(operatorTools.purgeUser, {

@@ -104,6 +104,12 @@ export const usages: readonly Usage[] = [
     flags: { json },
   },
   {
+    name: "user rename",
+    takes: "OLD NEW",
+    does: "gives a mailbox another address; its mail, password and quota stay",
+    flags: { json },
+  },
+  {
     name: "user list-inactive",
     does: "soft-deleted mailboxes with their ids, for m25-mail-node orphans",
     flags: { json },

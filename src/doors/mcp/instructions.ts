@@ -37,8 +37,8 @@ export function instructionsFor(
   return `${FIRST_LINE}
 To create a mailbox: m25_mail_add_domain once for its domain, then m25_mail_add_user. A domain with letters such as ü is shown in its form xn--…; either form works, for a login too. ${liveOn(tools, domains)}
 Ask the person before hard_delete: true and m25_mail_remove_domain, unless they have already said that it is for good: neither can be undone. m25_mail_remove_user without it can be (m25_mail_add_user)${days === undefined ? "" : `, for ${days} days`}. Nothing else has an undo: a replaced password is gone. Ask too before you change several passwords, and when a name fits several mailboxes.
-Only the operator, at the server's shell, can ${setsUsers ? "" : "change a quota, "}restore a removed mailbox with the password it had, tell who changed what, limit or remove a node, or give others access, to some domains or all (m25-mail ${setsUsers ? "" : "user set-quota, "}user restore, audit, node set, node remove, token create): say so, and never remove and re-create a mailbox for it. The operator may be the person you talk to.
-There are no renaming, aliases, forwarding, catch-alls, autoresponders or fetching from other providers: say so, and make no mailbox instead unless the person then asks for one. ${NOT_KNOWN}${setsUsers ? `\n${SET_USER}` : ""}
+Only the operator, at the server's shell, can ${setsUsers ? "" : "change a quota, "}rename a mailbox, restore a removed mailbox with the password it had, tell who changed what, limit or remove a node, or give others access, to some domains or all (m25-mail ${setsUsers ? "" : "user set-quota, "}user rename, user restore, audit, node set, node remove, token create): say so, and never remove and re-create a mailbox for it. The operator may be the person you talk to.
+There are no aliases, forwarding, catch-alls, autoresponders or fetching from other providers: say so, and make no mailbox instead unless the person then asks for one. ${NOT_KNOWN}${setsUsers ? `\n${SET_USER}` : ""}
 Errors, notes and hints say what to do next. Never repeat a password or a sync key except to the person who needs it.`;
 }
 

@@ -100,10 +100,11 @@ async function carryOut(replica: Replica, change: Change, judged: Judged): Promi
   const { db } = replica;
   const { header } = change;
   const { verdict, loss, sample } = judged;
-  await db.run([...setRecords(header), ...markLost(change)].join("\n"));
+  await db.run([...setRecords(header), ...removeRenamed, ...markLost(change)].join("\n"));
   const going = goingWhere(verdict, change.limit);
   sample.users.removed = await db.run(
-    `SELECT local || '@' || domain FROM state.mailbox WHERE ${going} LIMIT ${SAMPLE};`,
+    `SELECT local || '@' || domain FROM (SELECT domain, local FROM temp.renamed
+      UNION SELECT domain, local FROM state.mailbox WHERE ${going} LIMIT ${SAMPLE});`,
   );
   await db.run(removeLost(verdict, going, change).join("\n"));
   const unlisted = `listed = 0 AND NOT EXISTS (SELECT 1 FROM state.mailbox m WHERE m.domain = name)`;
@@ -123,7 +124,7 @@ async function carryOut(replica: Replica, change: Change, judged: Judged): Promi
   return {
     revision: header.revision,
     domains: { added: judged.addedDomains, removed: removedDomains.length },
-    users: { added: judged.added, changed: judged.changed, removed },
+    users: { added: judged.added, changed: judged.changed, removed: removed + judged.renamed },
     withheld,
     sample,
   };
@@ -151,6 +152,12 @@ function setRecords({ kind, revision }: Header): string[] {
         IS NOT (excluded.password, excluded.quota_mb, excluded.id, NULL);`,
   ];
 }
+
+/** Removes the former addresses of renamed mailboxes, whatever else is withheld. */
+const removeRenamed: readonly string[] = [
+  "INSERT OR IGNORE INTO temp.ended SELECT * FROM temp.renamed;",
+  "DELETE FROM state.mailbox WHERE (domain, local) IN (SELECT domain, local FROM temp.renamed);",
+];
 
 /**
  * Ends the login of mailboxes that were removed by name, even if their address is withheld: those that a delta removes, and

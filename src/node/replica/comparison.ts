@@ -37,6 +37,7 @@ export interface Change {
 interface Additions {
   added: number;
   changed: number;
+  renamed: number;
   addedDomains: number;
 }
 
@@ -49,7 +50,7 @@ export interface Comparison extends Additions {
 
 const SAME = "m.domain = i.domain AND m.local = i.local";
 
-/** Fills temp.lost and temp.ended, and counts. */
+/** Fills temp.lost, temp.renamed and temp.ended, and counts. */
 export async function compare({ db }: Replica, change: Change): Promise<Comparison> {
   const { header, ledger, known, limit } = change;
   const whole = header.kind === "snapshot";
@@ -61,7 +62,7 @@ export async function compare({ db }: Replica, change: Change): Promise<Comparis
     ? "EXISTS (SELECT 1 FROM temp.incoming i WHERE i.domain = gone.domain AND i.local = gone.local)"
     : "(domain, local) IN (SELECT domain, local FROM temp.incoming WHERE removed = 0)";
   const statements = [
-    "DELETE FROM temp.lost;\nDELETE FROM temp.ended;",
+    "DELETE FROM temp.lost;\nDELETE FROM temp.renamed;\nDELETE FROM temp.ended;",
     // In another history revisions mean something else.
     known ? "" : `UPDATE state.mailbox SET withheld = ${header.revision} WHERE withheld IS NOT NULL;`,
     `DELETE FROM state.gone WHERE NOT ${recent} OR ${goneBack};`,
@@ -73,6 +74,10 @@ export async function compare({ db }: Replica, change: Change): Promise<Comparis
           WHERE m.withheld IS NULL AND i.local IS NULL;`
       : `INSERT INTO temp.lost SELECT m.domain, m.local FROM temp.incoming i CROSS JOIN state.mailbox m ON ${SAME}
           WHERE i.removed = 1 AND m.withheld IS NULL;`,
+    // A mailbox that has another address now is not lost.
+    `INSERT INTO temp.renamed SELECT domain, local FROM temp.lost CROSS JOIN state.mailbox USING (domain, local)
+      WHERE id IN (SELECT id FROM temp.incoming WHERE removed = 0);`,
+    "DELETE FROM temp.lost WHERE (domain, local) IN (SELECT domain, local FROM temp.renamed);",
     `CREATE TEMP TABLE back AS SELECT m.domain, m.local, m.withheld FROM ${back}
       WHERE m.withheld IS NOT NULL AND i.removed = 0;`,
   ];
@@ -80,7 +85,7 @@ export async function compare({ db }: Replica, change: Change): Promise<Comparis
   const counted = await db.value<Counted>(`SELECT json_object(
     'served', (SELECT users FROM state.meta) + (SELECT count(*) FROM state.mailbox WHERE withheld IS NOT NULL),
     'gone', (SELECT count(*) FROM state.gone), 'peak', (SELECT ifnull(max(users), 0) FROM state.peak),
-    'fresh', (SELECT count(*) FROM temp.lost),
+    'fresh', (SELECT count(*) FROM temp.lost), 'renamed', (SELECT count(*) FROM temp.renamed),
     'withheld', (SELECT count(*) FROM state.mailbox WHERE withheld IS NOT NULL) - (SELECT count(*) FROM temp.back),
     'accepted', (SELECT count(*) FROM state.mailbox WHERE withheld <= ${limit})
       - (SELECT count(*) FROM temp.back WHERE withheld <= ${limit}),
@@ -90,9 +95,9 @@ export async function compare({ db }: Replica, change: Change): Promise<Comparis
     'addedDomains', (SELECT count(*) FROM temp.incoming_domain i LEFT JOIN state.domain d ON d.key = i.name
       WHERE i.removed = 0 AND d.key IS NULL));
 DROP TABLE temp.back;`);
-  const { added, changed, addedDomains, ...loss } = counted as Counted;
+  const { added, changed, renamed, addedDomains, ...loss } = counted as Counted;
   if (header.revision <= limit) loss.accepted += loss.fresh;
-  return { loss, added, changed, addedDomains, sample: await sampleOf(db) };
+  return { loss, added, changed, renamed, addedDomains, sample: await sampleOf(db) };
 }
 
 /** Some added keys, taken before they are applied. */
@@ -124,8 +129,9 @@ export async function describePlan(
         || CASE WHEN m.id IS NOT i.id THEN ', new mailbox' ELSE '' END, 3)
       FROM temp.ended e CROSS JOIN temp.incoming i ON i.domain = e.domain AND i.local = e.local
       CROSS JOIN state.mailbox m ON ${SAME} WHERE i.removed = 0;
-    SELECT 'remove user ' || ${address("l")} FROM temp.lost l;
-    SELECT 'end open sessions of ' || ${address("e")} FROM (SELECT * FROM temp.ended UNION SELECT * FROM temp.lost) e
+    SELECT 'remove user ' || ${address("l")} FROM (SELECT * FROM temp.lost UNION SELECT * FROM temp.renamed) l;
+    SELECT 'end open sessions of ' || ${address("e")} FROM (SELECT * FROM temp.ended UNION SELECT * FROM temp.lost
+        UNION SELECT * FROM temp.renamed) e
       WHERE '${role}' = 'mail';`,
     (lines) => lines.forEach(print),
   );

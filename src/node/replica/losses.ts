@@ -14,6 +14,8 @@ import { acceptedRevision } from "../../sync/acceptance.ts";
  * While removals are withheld, later ones are withheld too. A mailbox stays until it comes back, or until an operator
  * accepts removals up to its revision. Accepted ones go, and the ledger starts again with the rest.
  *
+ * A mailbox that comes under another address in the same answer is not gone. Only a mail node can tell: an mx has no ids.
+ *
  * Hours are counted, not taken from the clock: one passes when the server answers an hour or more after the last one. A
  * clock that jumps a year ahead adds one hour, and one that jumps back adds none. A node that was off for a week remembers.
  */

@@ -28,6 +28,7 @@ const changes: ReadonlyArray<[endpoint: string, input: object]> = [
   ["remove-user", jan],
   ["restore-user", jan],
   ["set-quota", { ...jan, quota_mb: 5 }],
+  ["rename-user", { ...jan, new_email: "piet@example.nl" }],
   ["remove-domain", { domain: "new.nl" }],
 ];
 
