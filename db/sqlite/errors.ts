@@ -86,6 +86,6 @@ export function unavailable(error: unknown, path?: string): MailError | undefine
     "unavailable",
     path === undefined ? message : `${message.slice(0, -1)}: ${path}`,
     hint,
-    temporary,
+    { temporary },
   );
 }

@@ -53,6 +53,6 @@ function underWay(database: string): MailError {
     "busy",
     `Another restore into ${database} is under way.`,
     "Nothing was changed. Wait until it has ended, or stop it with Ctrl-C, then try again.",
-    true,
+    { temporary: true },
   );
 }

@@ -191,6 +191,6 @@ function stopped(): MailError {
     "unavailable",
     "The restore was stopped.",
     "Nothing was changed. Start it again if you still want it.",
-    true,
+    { temporary: true },
   );
 }

@@ -138,7 +138,7 @@ export class StagedState {
       "unavailable",
       "The restore stopped for an hour, so the server erases the rows that it had copied.",
       "Nothing was changed. Start it again.",
-      true,
+      { temporary: true },
     );
   }
 

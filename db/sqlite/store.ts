@@ -115,7 +115,7 @@ function stopping(): MailError {
     "unavailable",
     "The server is stopping.",
     "Nothing was changed. Try again in a minute.",
-    true,
+    { temporary: true },
   );
 }
 

@@ -46,8 +46,7 @@ export class MailError extends Error {
     code: ErrorCode,
     detail: string | Text,
     hint: string | Text,
-    temporary = code === "busy",
-    retryAfter?: number,
+    { temporary = code === "busy", retryAfter }: { temporary?: boolean; retryAfter?: number } = {},
   ) {
     const said = asText(detail);
     super(worded(said, plainly));

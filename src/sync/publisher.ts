@@ -43,16 +43,11 @@ export class Publisher {
   }
 
   /**
-   * Returns the maps of `state.revision` or of a later state: all records, or the changes after revision `since`.
-   * Small deltas are not compressed.
+   * Returns the maps of the state that `polls` shows, or of a later one: all records, or the changes after revision
+   * `since`. Small deltas are not compressed.
    */
-  async publish(
-    polls: PollView,
-    view: View,
-    state: StateSummary,
-    encoding: Encoding,
-    since?: number,
-  ): Promise<Publication> {
+  async publish(polls: PollView, view: View, encoding: Encoding, since?: number): Promise<Publication> {
+    const state = polls.state(view);
     const delta = since === undefined ? undefined : this.#smallDelta(polls, view, state, since);
     if (delta !== undefined) return delta;
     // Many changes, few of them for this limited node: reading its whole part is less work.

@@ -33,7 +33,6 @@ export function tooMany(what: string, seconds: number): MailError {
     "busy",
     `Too many ${what} within a minute.`,
     `Nothing was changed. Go on after ${seconds} ${seconds === 1 ? "second" : "seconds"}.`,
-    true,
-    seconds,
+    { retryAfter: seconds },
   );
 }

@@ -79,7 +79,7 @@ ${alarm(error)}${whoAsks(request)}
 ${form(
   request,
   html`<fieldset><legend>What it may do</legend>
-${scopes.map((scope) => checkbox("scope", scope, ...meanings[scope], choice.scopes.has(scope)))}
+${scopes.map((scope) => checkbox("scope", scope, meanings[scope], choice.scopes.has(scope)))}
 </fieldset>
 <fieldset><legend>For which domains</legend>
 ${radio("all", "All domains", "Those that are added later too.", choice.access === "all")}
@@ -126,8 +126,7 @@ export function errorPage(reason: string | Html): string {
 function checkbox(
   name: string,
   value: string,
-  title: string,
-  detail: string | undefined,
+  [title, detail]: readonly [title: string, detail?: string],
   checked: boolean,
 ): Html {
   return html`<label class="choice"><input type="checkbox" name="${name}" value="${value}"${checked && new Html(" checked")}><span>${title}${detail !== undefined && html`<small>${detail}</small>`}</span></label>
@@ -144,7 +143,7 @@ function domainChoice(domains: readonly string[], chosen: ReadonlySet<string>): 
   if (domains.length > MOST_CHECKBOXES) {
     return html`<textarea name="domain" rows="4" aria-label="Domains, one on each line" spellcheck="false">${[...chosen].join("\n")}</textarea><span class="hint">One on each line, of the ${domains.length} that are registered.</span>`;
   }
-  return html`${domains.map((name) => checkbox("domain", name, name, undefined, chosen.has(name)))}`;
+  return html`${domains.map((name) => checkbox("domain", name, [name], chosen.has(name)))}`;
 }
 
 function page(title: string, body: Html, head?: Html): string {

@@ -87,7 +87,7 @@ async function answerPoll(
   if (comparison.kind === "current") return reply.code(304).header("etag", stateTag(state)).send();
   const since = comparison.kind === "behind" ? comparison.since : undefined;
   const encoding = acceptsBrotli(request.headers["accept-encoding"]) ? "br" : "identity";
-  const maps = await door.publisher.publish(polls, node.view, state, encoding, since);
+  const maps = await door.publisher.publish(polls, node.view, encoding, since);
   holdBack(door, node, maps);
   return send(maps, reply);
 }
@@ -149,7 +149,7 @@ function holdBack(door: SyncDoor, node: PollingNode, maps: Publication): void {
 function refuseForNow(reply: FastifyReply): never {
   const { least, most } = RETURN_AFTER;
   reply.header("retry-after", randomInt(least, most + 1)).header("connection", "close");
-  throw new MailError("unavailable", "The server is stopping.", "Poll again soon.", true);
+  throw new MailError("unavailable", "The server is stopping.", "Poll again soon.", { temporary: true });
 }
 
 /** The Prefer header's wait (RFC 7240 4.3), in seconds. */
