@@ -27,8 +27,13 @@ interface Message {
   parsedBody: unknown;
 }
 
+interface ProtocolRefusal {
+  code: number;
+  message: string;
+}
+
 /** Answers to a message that cannot be read. They repeat nothing of it: it may hold a password. */
-const unreadable: Record<number, { code: number; message: string }> = {
+const unreadable: Record<number, ProtocolRefusal> = {
   400: { code: ProtocolErrorCode.ParseError, message: "The message is not JSON in UTF-8." },
   413: {
     code: ProtocolErrorCode.InvalidRequest,
@@ -57,7 +62,7 @@ function failure(status: number, code: number, message: string): Response {
   return Response.json({ jsonrpc: "2.0", id: null, error: { code, message } }, { status });
 }
 
-function refusedBatch(body: unknown, revision: string): typeof noBatches | undefined {
+function refusedBatch(body: unknown, revision: string): ProtocolRefusal | undefined {
   if (!Array.isArray(body)) return undefined;
   if (revision >= WITHOUT_BATCHES) return noBatches;
   return body.length > MOST_MESSAGES ? longBatch : undefined;
@@ -80,28 +85,74 @@ async function inFormFor({ headers }: FastifyRequest, answer: Response): Promise
   return new Response(event, { headers: { "content-type": "text/event-stream" } });
 }
 
+/** The parts of the server that /mcp needs. */
+export interface McpHttpParts {
+  serverFor: McpServerFactory;
+  hasCall: RequestLog["hasCall"];
+  /** Answers calls that lack a scope, for clients that can ask for more. */
+  answerForScope: StepUp | undefined;
+  log: Log;
+}
+
 /** Mounts /mcp on a scope whose `authenticate` has set request.principal: a server of its own for each request. */
 export async function mountMcp(
   scope: FastifyInstance,
-  serverFor: McpServerFactory,
-  hasCall: RequestLog["hasCall"],
-  log: Log,
-  answerForScope?: StepUp,
+  { serverFor, hasCall, answerForScope, log }: McpHttpParts,
 ): Promise<void> {
-  const onerror = (error: Error) => {
-    if (!isClientFault(error)) log.error("an MCP request could not be served", error);
+  const answers = new McpAnswers(serverFor, log);
+  scope.addHook("onClose", () => answers.close());
+  // Fastify reads the body once; the SDK would copy the request to read it.
+  scope.removeContentTypeParser("text/plain");
+  scope.setErrorHandler((error: FastifyError, request, reply) => {
+    const status = error.statusCode ?? 500;
+    const refusal = unreadable[status];
+    if (refusal === undefined) throw error;
+    return sendRefusal(request, reply.status(status), refusal);
+  });
+  const serve = async (request: FastifyRequest, reply: FastifyReply) => {
+    const refusal = refusedBatch(request.body, String(request.headers["mcp-protocol-version"] ?? ""));
+    if (refusal !== undefined) return sendRefusal(request, reply.status(400), refusal);
+    const origin = originOf(request);
+    if (await answerForScope?.(request, reply, origin)) return;
+    reply.hijack();
+    const message = messageOf(request, origin);
+    const answerAndNote = async (webRequest: Request) => {
+      const response = await answers.answer(webRequest, message);
+      if (!hasCall(request.id)) request.refused = await reasonOf(response);
+      return inFormFor(request, response);
+    };
+    const errorHandler = (error: unknown) => notServed(request, error, log);
+    await getRequestListener(answerAndNote, { errorHandler })(request.raw, reply.raw);
   };
-  const makeServer = ({ authInfo }: { authInfo?: AuthInfo }) =>
-    serverFor(authInfo?.extra?.principal as Principal, authInfo?.extra?.origin as Origin);
-  const handler = createMcpHandler(makeServer, { maxRequestBodySize: BODY_LIMIT, onerror });
-  const answer = async (received: Request, message: Message) => {
+  for (const path of ["/mcp", "/mcp/"]) scope.post(path, serve);
+}
+
+/** Answers messages of every revision of the protocol by the SDK. */
+class McpAnswers {
+  readonly #handler: ReturnType<typeof createMcpHandler>;
+  readonly #serverFor: (message: { authInfo?: AuthInfo }) => Server;
+
+  constructor(serverFor: McpServerFactory, log: Log) {
+    this.#serverFor = ({ authInfo }) =>
+      serverFor(authInfo?.extra?.principal as Principal, authInfo?.extra?.origin as Origin);
+    const onerror = (error: Error) => {
+      if (!isClientFault(error)) log.error("an MCP request could not be served", error);
+    };
+    this.#handler = createMcpHandler(this.#serverFor, { maxRequestBodySize: BODY_LIMIT, onerror });
+  }
+
+  close(): Promise<void> {
+    return this.#handler.close();
+  }
+
+  async answer(received: Request, message: Message): Promise<Response> {
     const request = acceptingBoth(received);
     const { parsedBody } = message;
     const isLegacy =
       !request.headers.has("mcp-method") && // all requests since 2026-07-28 have it, so their bodies need no look
       !Array.isArray(parsedBody) && // in a batch, one message may cancel another, which then gets no answer
       (await isLegacyRequest(request, parsedBody));
-    if (!isLegacy) return handler.fetch(request, message);
+    if (!isLegacy) return this.#handler.fetch(request, message);
     const refusal = initializeRefusal(parsedBody);
     if (refusal !== undefined) {
       const { id = null } = parsedBody as { id?: string | number };
@@ -109,62 +160,46 @@ export async function mountMcp(
     }
     // The handler itself would answer with a stream of events, but no tool sends anything before its answer.
     const transport = new WebStandardStreamableHTTPServerTransport({ enableJsonResponse: true });
-    const server = makeServer(message);
+    const server = this.#serverFor(message);
     await server.connect(transport);
     try {
       return await transport.handleRequest(request, message);
     } finally {
       await server.close();
     }
+  }
+}
+
+function originOf(request: FastifyRequest): Origin {
+  return {
+    request: request.id,
+    address: request.clientAddress,
+    client: clientOfUserAgent(request.headers["user-agent"]),
   };
-  const notServed = (request: FastifyRequest, error: unknown) => {
-    if (error instanceof RequestError) {
-      request.refused = "its Host is not valid";
-      return failure(400, ProtocolErrorCode.InvalidRequest, "Send the server's name in the Host header.");
-    }
-    log.error("an MCP request could not be served", error, { request: request.id });
-    return failure(500, ProtocolErrorCode.InternalError, "Something went wrong inside M25 Mail.");
+}
+
+function messageOf({ principal, body }: FastifyRequest, origin: Origin): Message {
+  return {
+    authInfo: {
+      token: "",
+      clientId: principal.name,
+      scopes: [...principal.scopes],
+      extra: { principal, origin },
+    },
+    parsedBody: plainMessage(body),
   };
-  scope.addHook("onClose", () => handler.close());
-  // Fastify reads the body once; the SDK would copy the request to read it.
-  scope.removeContentTypeParser("text/plain");
-  scope.setErrorHandler((error: FastifyError, request, reply) => {
-    const status = error.statusCode ?? 500;
-    const refusal = unreadable[status];
-    if (refusal === undefined) throw error;
-    request.refused = refusal.message;
-    return reply.status(status).send({ jsonrpc: "2.0", id: null, error: refusal });
-  });
-  const serve = async (request: FastifyRequest, reply: FastifyReply) => {
-    const origin: Origin = {
-      request: request.id,
-      address: request.clientAddress,
-      client: clientOfUserAgent(request.headers["user-agent"]),
-    };
-    const { principal, body } = request;
-    const refusal = refusedBatch(body, String(request.headers["mcp-protocol-version"] ?? ""));
-    if (refusal !== undefined) {
-      request.refused = refusal.message;
-      return reply.status(400).send({ jsonrpc: "2.0", id: null, error: refusal });
-    }
-    if (await answerForScope?.(request, reply, origin)) return;
-    reply.hijack();
-    const message: Message = {
-      authInfo: {
-        token: "",
-        clientId: principal.name,
-        scopes: [...principal.scopes],
-        extra: { principal, origin },
-      },
-      parsedBody: plainMessage(body),
-    };
-    const answerAndNote = async (webRequest: Request) => {
-      const response = await answer(webRequest, message);
-      if (!hasCall(request.id)) request.refused = await reasonOf(response);
-      return inFormFor(request, response);
-    };
-    const errorHandler = (error: unknown) => notServed(request, error);
-    await getRequestListener(answerAndNote, { errorHandler })(request.raw, reply.raw);
-  };
-  for (const path of ["/mcp", "/mcp/"]) scope.post(path, serve);
+}
+
+function sendRefusal(request: FastifyRequest, reply: FastifyReply, error: ProtocolRefusal): FastifyReply {
+  request.refused = error.message;
+  return reply.send({ jsonrpc: "2.0", id: null, error });
+}
+
+function notServed(request: FastifyRequest, error: unknown, log: Log): Response {
+  if (error instanceof RequestError) {
+    request.refused = "its Host is not valid";
+    return failure(400, ProtocolErrorCode.InvalidRequest, "Send the server's name in the Host header.");
+  }
+  log.error("an MCP request could not be served", error, { request: request.id });
+  return failure(500, ProtocolErrorCode.InternalError, "Something went wrong inside M25 Mail.");
 }
