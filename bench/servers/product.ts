@@ -25,7 +25,7 @@ const [database = ""] = process.argv.slice(2);
 const store = openStore(database, { create: false });
 // Many nodes poll from one address, as behind a proxy.
 const config = serveConfig({ db: database, port: "0", "trusted-proxies": "127.0.0.1" }, {});
-const server = await serve(config, store, runtimeOf(store), stderrLog());
+const server = await serve(config, runtimeOf(store), stderrLog());
 const delays = monitorEventLoopDelay({ resolution: 1 });
 let watcher: Worker | undefined;
 let work = 0;

@@ -112,7 +112,7 @@ async function serveCommand(usage: Usage, argv: readonly string[]): Promise<numb
   const log = await openLog(config);
   if (!existsSync(config.db)) refuseLeftover(config.db);
   const store = openOrMake(config, log);
-  const server = await serve(config, store, runtimeOf(store, config, log), log);
+  const server = await serve(config, runtimeOf(store, config, log), log);
   await stop;
   await server.close();
   return endNow();

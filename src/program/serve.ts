@@ -1,3 +1,4 @@
+import type { AddressInfo } from "node:net";
 import { dirname } from "node:path";
 import type { Store } from "../../db/store.ts";
 import type { Runtime } from "../../tools/call/call.ts";
@@ -5,9 +6,10 @@ import { CallLimits } from "../../tools/call/call-limits.ts";
 import { FairQueue } from "../../tools/call/fair-queue.ts";
 import { offeredTools } from "../../tools/sets/index.ts";
 import { LastSeen } from "../auth/last-seen.ts";
+import type { OAuth, OAuthSettings } from "../auth/oauth/index.ts";
 import { OperatorLogin } from "../auth/operator-login.ts";
 import { RequestLog } from "../doors/http/request-log.ts";
-import { httpServer } from "../doors/http/server.ts";
+import { type HttpSettings, httpServer } from "../doors/http/server.ts";
 import { Confirmations } from "../doors/mcp/confirmation.ts";
 import type { McpServerFactory } from "../doors/mcp/http.ts";
 import { mcpServer } from "../doors/mcp/server.ts";
@@ -15,11 +17,11 @@ import { ChangeSignal } from "../doors/sync/change-signal.ts";
 import type { ThrottleClocks } from "../doors/sync/wake-throttle.ts";
 import { type Log, logFailure } from "../log/log.ts";
 import { Metrics } from "../log/metrics.ts";
+import { Networks } from "../mail/network.ts";
 import { Publisher } from "../sync/publisher.ts";
 import type { ServeConfig } from "./config.ts";
 import { provideFirstToken } from "./first-token.ts";
 import { Housekeeping } from "./housekeeping.ts";
-import { isBeyondLoopback, listenUrls } from "./listen-addresses.ts";
 import { watchClock } from "./retention.ts";
 
 /** How long a stopping server waits for running requests, in ms. All waiting passwords need less. */
@@ -32,6 +34,8 @@ const MOST_CALLS_WAITING = 64;
 
 /** How often maps of former states are dropped, in ms. The database's log keeps such data as long. */
 const DROP_EVERY = 30_000;
+
+const loopback = new Networks(["127.0.0.0/8", "::1"]);
 
 /** A listening server; `url` is its address on this machine. */
 export interface RunningServer {
@@ -53,101 +57,56 @@ export interface ServeOptions {
 /** Starts the server of `m25-mail serve`. It closes the store when it closes. */
 export async function serve(
   config: ServeConfig,
-  store: Store,
   bare: Runtime,
   log: Log,
   options: ServeOptions = {},
 ): Promise<RunningServer> {
+  const { store } = bare;
   const isClockPlausible = await watchClock(store, () => bare.now(), log);
   const metrics = new Metrics(config.db);
   const requestLog = new RequestLog(metrics, log);
   const unlimited = watched(bare, metrics, requestLog);
   await provideFirstToken(store, unlimited, config.db, log);
-  const limits = new CallLimits({
-    calls: config["limit-requests"],
-    passwords: config["limit-passwords"],
-    destructive: config["limit-destructive"],
-  });
-  const queue = new FairQueue({
-    perKey: CALLS_AT_ONCE,
-    waiting: MOST_CALLS_WAITING,
-    what: "calls are under way",
-  });
-  const settings = { publicUrl: config["public-url"], purgeInactiveAfter: config["purge-inactive-after"] };
-  const runtime = { ...unlimited, limits, queue, settings };
+  const runtime = limited(unlimited, config);
   const offered = await offeredTools(config.tools, config["read-only"]);
   const mcp = { runtime, tools: offered, confirmations: new Confirmations() };
-  const {
-    fetch = globalThis.fetch,
-    mcpServerFor = (principal, origin) => mcpServer(mcp, principal, origin),
-  } = options;
   const publisher = new Publisher(store, dirname(config.db));
-  const changes = new ChangeSignal(store.polls, config.db, options.throttleClocks);
   const lastSeen = new LastSeen(store, log);
-  const { "public-url": publicUrl, "tls-cert": certFile, "tls-key": keyFile } = config;
-  const names = [
-    ...config["allowed-hosts"],
-    ...(publicUrl === undefined ? [] : [new URL(publicUrl).hostname]),
-  ];
   const login = new OperatorLogin(store, config["hash-cost"]);
-  const oauth =
-    config.oauth && publicUrl !== undefined
-      ? await (await import("../auth/oauth/index.ts")).openOAuth(store, () => runtime.now(), log, {
-          issuer: new URL(publicUrl).origin,
-          clients: config["oauth-clients"],
-          login,
-          fetch,
-        })
-      : undefined;
+  const oauth = await oauthOf(config, { runtime, login, log, fetch: options.fetch ?? globalThis.fetch });
   const app = await httpServer(
     {
       runtime,
       store,
       publisher,
-      changes,
+      changes: new ChangeSignal(store.polls, config.db, options.throttleClocks),
       lastSeen,
       tools: offered,
-      mcpServerFor,
+      mcpServerFor: options.mcpServerFor ?? ((principal, origin) => mcpServer(mcp, principal, origin)),
       login,
       oauth,
       metrics,
       requestLog,
       log,
     },
-    {
-      allowedHosts: isWildcard(config.host) ? names : [...names, config.host],
-      trustedProxies: config["trusted-proxies"],
-      publicUrl,
-      isReadOnly: config["read-only"],
-      requestsPerMinute: config["limit-requests"],
-      tls: certFile === undefined || keyFile === undefined ? undefined : { certFile, keyFile },
-      idleTimeout: options.idleTimeout,
-    },
+    { ...httpSettings(config), idleTimeout: options.idleTimeout },
   );
   const url = await app.listen({ host: config.host, port: config.port });
   const auditDays = config["audit-retention"];
   if (auditDays !== undefined) await keepAudit(store, runtime, auditDays);
   const housekeeping = new Housekeeping(runtime, log, isClockPlausible, config["purge-inactive-after"]);
-  const drop = () =>
-    publisher.dropOld().catch((error: unknown) => logFailure(log, "old maps could not be dropped", error));
-  const dropping = setInterval(drop, DROP_EVERY).unref();
-  const listening = app.addresses().filter((address) => typeof address !== "string");
-  const addresses = listenUrls(listening, certFile === undefined ? "http" : "https");
-  const hasProxy = config["trusted-proxies"].length > 0;
-  if (certFile === undefined && !hasProxy && isBeyondLoopback(listening)) {
-    log.warn(
-      `tokens and passwords come to ${addresses} unencrypted, from other machines too: give --tls-cert and --tls-key, or name in --trusted-proxies the proxy that has the certificate`,
-    );
-  }
-  log.info(
-    `m25-mail serves ${addresses} (page at /, MCP at /mcp, REST at /api, nodes at /sync/v1), database ${config.db}`,
+  const drops = setInterval(() => void dropOldMaps(publisher, log), DROP_EVERY).unref();
+  logAddresses(
+    app.addresses().filter((address) => typeof address !== "string"),
+    config,
+    log,
   );
   return {
     url,
     async close() {
       log.info("m25-mail stops: waiting nodes are sent away, and running requests have five seconds to end");
       const tidied = housekeeping.stop();
-      clearInterval(dropping);
+      clearInterval(drops);
       const hangUp = setTimeout(() => app.server.closeAllConnections(), STOP_GRACE);
       await app.close();
       clearTimeout(hangUp);
@@ -158,6 +117,75 @@ export async function serve(
       await store.close();
     },
   };
+}
+
+/** The runtime with the limits for callers, and with the settings that results mention. */
+function limited(runtime: Runtime, config: ServeConfig): Runtime {
+  return {
+    ...runtime,
+    limits: new CallLimits({
+      calls: config["limit-requests"],
+      passwords: config["limit-passwords"],
+      destructive: config["limit-destructive"],
+    }),
+    queue: new FairQueue({
+      perKey: CALLS_AT_ONCE,
+      waiting: MOST_CALLS_WAITING,
+      what: "calls are under way",
+    }),
+    settings: { publicUrl: config["public-url"], purgeInactiveAfter: config["purge-inactive-after"] },
+  };
+}
+
+function httpSettings(config: ServeConfig): HttpSettings {
+  const { host, "public-url": publicUrl, "tls-cert": certFile, "tls-key": keyFile } = config;
+  return {
+    allowedHosts: [
+      ...config["allowed-hosts"],
+      ...(publicUrl === undefined ? [] : [new URL(publicUrl).hostname]),
+      ...(isWildcard(host) ? [] : [host]),
+    ],
+    trustedProxies: config["trusted-proxies"],
+    publicUrl,
+    isReadOnly: config["read-only"],
+    requestsPerMinute: config["limit-requests"],
+    tls: certFile === undefined || keyFile === undefined ? undefined : { certFile, keyFile },
+  };
+}
+
+/** OAuth, if it is on. Its code is loaded only then. */
+async function oauthOf(
+  { oauth, "public-url": publicUrl, "oauth-clients": clients }: ServeConfig,
+  { runtime, login, log, fetch }: { runtime: Runtime; log: Log } & Pick<OAuthSettings, "login" | "fetch">,
+): Promise<OAuth | undefined> {
+  if (!oauth || publicUrl === undefined) return undefined;
+  const { openOAuth } = await import("../auth/oauth/index.ts");
+  const settings = { issuer: new URL(publicUrl).origin, clients, login, fetch };
+  return openOAuth(runtime.store, () => runtime.now(), log, settings);
+}
+
+async function dropOldMaps(publisher: Publisher, log: Log): Promise<void> {
+  await publisher
+    .dropOld()
+    .catch((error: unknown) => logFailure(log, "old maps could not be dropped", error));
+}
+
+/** Logs where the server listens, and warns if others may read what is sent there. */
+function logAddresses(addresses: readonly AddressInfo[], config: ServeConfig, log: Log): void {
+  const isEncrypted = config["tls-cert"] !== undefined;
+  const urls = addresses
+    .map(({ family, address, port }) => `${family === "IPv6" ? `[${address}]` : address}:${port}`)
+    .map((authority) => `${isEncrypted ? "https" : "http"}://${authority}`)
+    .join(" and ");
+  const isBeyondLoopback = addresses.some(({ address }) => !loopback.has(address));
+  if (!isEncrypted && config["trusted-proxies"].length === 0 && isBeyondLoopback) {
+    log.warn(
+      `tokens and passwords come to ${urls} unencrypted, from other machines too: give --tls-cert and --tls-key, or name in --trusted-proxies the proxy that has the certificate`,
+    );
+  }
+  log.info(
+    `m25-mail serves ${urls} (page at /, MCP at /mcp, REST at /api, nodes at /sync/v1), database ${config.db}`,
+  );
 }
 
 /** Adds metrics of hashes and calls to a runtime, and its calls to the log lines of their requests. */

@@ -34,7 +34,7 @@ export async function conformanceServer(database: string): Promise<RunningServer
   if (!made.ok) throw made.error;
   authoriseEveryRequest(String(made.value.token));
   const parts = { runtime, tools, confirmations: new Confirmations() };
-  return serve(config, store, runtime, log, {
+  return serve(config, runtime, log, {
     mcpServerFor: (principal) => serverWithFixtures(parts, principal),
   });
 }

@@ -47,7 +47,7 @@ export async function startServer(
     hashPassword: (password: string, principal: string) => hasher.hash(password, principal),
     reportBug: (error: unknown, reference: string) => logger.error(`bug ${reference}`, error),
   };
-  const server = await serve(config, store, runtime, logger, options);
+  const server = await serve(config, runtime, logger, options);
   let closed: Promise<void> | undefined;
   const close = () => {
     closed ??= server.close();
