@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { Provider } from "oidc-provider";
 import type { Store } from "../../../db/store.ts";
 import { type Principal, scopes } from "../../../tools/call/principal.ts";
 import { RateLimit } from "../../../tools/call/rate-limit.ts";
@@ -50,16 +51,52 @@ export async function openOAuth(
   const cookieKey = await store.write((tables) => tables.oauth.cookieKey());
   const documents = new ClientDocuments([...knownClients, ...clients], fetch, log);
   const provider = createProvider(issuer, resource, { store, documents, cookieKey, seconds, log });
-  const serve = provider.callback();
-  const { protocol, host } = new URL(issuer);
+  provider.proxy = true;
   const forget = () =>
     store
       .writeInBatches((tables) => tables.oauth.forgetExpired(seconds()))
       .catch((error: unknown) => logFailure(log, "OAuth: expired records could not be removed", error));
-  const forgetting = setInterval(forget, FORGET_EVERY).unref();
+  const timer = setInterval(forget, FORGET_EVERY).unref();
   await forget();
+  return {
+    metadataUrl,
+    async mount(app) {
+      mountMetadata(app, resource, issuer);
+      await app.register(async (scope) => mountProvider(scope, provider, issuer));
+      await app.register((scope) =>
+        mountInteraction(scope, { provider, resource, store, login, cookieKey, now, log }),
+      );
+    },
+    authenticate: (credential) => authenticateAccessToken(store, credential, resource, now()),
+    challenge: (hadCredential) =>
+      [
+        `Bearer realm="m25-mail"`,
+        ...(hadCredential ? [`error="invalid_token"`] : []),
+        `resource_metadata="${metadataUrl}"`,
+        `scope="${DEFAULT_SCOPES.join(" ")}"`,
+      ].join(", "),
+    close: () => clearInterval(timer),
+  };
+}
 
-  /** Hands a request to oidc-provider, which reads the body itself. */
+function mountMetadata(app: FastifyInstance, resource: string, issuer: string): void {
+  const metadata = {
+    resource,
+    authorization_servers: [issuer],
+    scopes_supported: scopes,
+    bearer_methods_supported: ["header"],
+    resource_name: "M25 Mail",
+  };
+  // RFC 9728 3.1 appends the resource's path; some clients leave it out, and /mcp/ is /mcp.
+  for (const path of [METADATA, `${METADATA}/mcp`, `${METADATA}/mcp/`]) {
+    app.get(path, async (_request, reply) => reply.header("cache-control", "no-store").send(metadata));
+  }
+}
+
+/** Mounts the routes that oidc-provider answers. It reads the bodies itself. */
+function mountProvider(scope: FastifyInstance, provider: Provider, issuer: string): void {
+  const serve = provider.callback();
+  const { protocol, host } = new URL(issuer);
   async function pass(request: FastifyRequest, reply: FastifyReply): Promise<void> {
     reply.hijack();
     // oidc-provider derives its own address from the request's, which a proxy may have changed: give it the public
@@ -75,11 +112,22 @@ export async function openOAuth(
     reply.raw.setHeader("connection", "close");
     await serve(request.raw, reply.raw);
   }
-  provider.proxy = true;
+  const limited = { onRequest: authorizationLimit() };
+  scope.removeAllContentTypeParsers();
+  scope.addContentTypeParser("*", (_request, _body, done) => done(null));
+  scope.get("/.well-known/oauth-authorization-server", pass);
+  scope.get("/.well-known/openid-configuration", pass);
+  scope.get(routes.authorization, limited, pass);
+  scope.get(`${routes.authorization}/:uid`, limited, pass);
+  scope.post(routes.token, pass);
+  scope.post(routes.revocation, pass);
+  scope.get(routes.jwks, pass);
+}
 
+/** Limits authorization requests: anybody can begin one, and each is kept for minutes. */
+function authorizationLimit() {
   const authorizations = new RateLimit(AUTHORIZATIONS_PER_MINUTE);
-  /** Limits authorization requests: anybody can begin one, and each is kept for minutes. */
-  async function limitAuthorizations(request: FastifyRequest, reply: FastifyReply) {
+  return async (request: FastifyRequest, reply: FastifyReply) => {
     const wait = authorizations.take(subscriberOf(request.clientAddress));
     if (wait === 0) return undefined;
     const page = errorPage("Too many requests from your address. Try again in a minute.");
@@ -88,47 +136,5 @@ export async function openOAuth(
       .headers({ ...pageHeaders, "retry-after": wait })
       .type("text/html; charset=utf-8")
       .send(page);
-  }
-
-  return {
-    metadataUrl,
-    async mount(app) {
-      const protectedResource = {
-        resource,
-        authorization_servers: [issuer],
-        scopes_supported: scopes,
-        bearer_methods_supported: ["header"],
-        resource_name: "M25 Mail",
-      };
-      // RFC 9728 3.1 appends the resource's path; some clients leave it out, and /mcp/ is /mcp.
-      for (const path of [METADATA, `${METADATA}/mcp`, `${METADATA}/mcp/`]) {
-        app.get(path, async (_request, reply) =>
-          reply.header("cache-control", "no-store").send(protectedResource),
-        );
-      }
-      await app.register(async (scope) => {
-        scope.removeAllContentTypeParsers();
-        scope.addContentTypeParser("*", (_request, _body, done) => done(null));
-        scope.get("/.well-known/oauth-authorization-server", pass);
-        scope.get("/.well-known/openid-configuration", pass);
-        scope.get(routes.authorization, { onRequest: limitAuthorizations }, pass);
-        scope.get(`${routes.authorization}/:uid`, { onRequest: limitAuthorizations }, pass);
-        scope.post(routes.token, pass);
-        scope.post(routes.revocation, pass);
-        scope.get(routes.jwks, pass);
-      });
-      await app.register((scope) =>
-        mountInteraction(scope, { provider, resource, store, login, cookieKey, now, log }),
-      );
-    },
-    authenticate: (credential) => authenticateAccessToken(store, credential, resource, now()),
-    challenge: (hadCredential) =>
-      [
-        `Bearer realm="m25-mail"`,
-        ...(hadCredential ? [`error="invalid_token"`] : []),
-        `resource_metadata="${metadataUrl}"`,
-        `scope="${DEFAULT_SCOPES.join(" ")}"`,
-      ].join(", "),
-    close: () => clearInterval(forgetting),
   };
 }

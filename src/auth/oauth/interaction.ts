@@ -30,6 +30,12 @@ export interface InteractionParts {
   log: Log;
 }
 
+interface Granted {
+  scopes: Scope[];
+  /** null for all. */
+  domains: string[] | null;
+}
+
 type Pending = Request & { isSignedIn: boolean };
 
 /**
@@ -37,8 +43,7 @@ type Pending = Request & { isSignedIn: boolean };
  * the sign-in: anybody can begin an authorization request and look at the page.
  */
 export async function mountInteraction(scope: FastifyInstance, parts: InteractionParts): Promise<void> {
-  const { provider, resource, store, login, cookieKey, now, log } = parts;
-
+  const { log } = parts;
   scope.addHook("onRequest", async (_request, reply) => void reply.headers(pageHeaders));
   scope.setErrorHandler((error, _request, reply) => {
     if (error instanceof errors.SessionNotFound) {
@@ -50,9 +55,41 @@ export async function mountInteraction(scope: FastifyInstance, parts: Interactio
     return show(reply, errorPage("Something went wrong inside M25 Mail."), 500);
   });
   readForms(scope);
+  const page = new InteractionPage(parts);
+  scope.get(`${routes.interaction}/:uid`, (request, reply) => page.view(request, reply));
+  scope.post(`${routes.interaction}/:uid`, (request, reply) => page.submit(request, reply));
+}
+
+class InteractionPage {
+  readonly #parts: InteractionParts;
+
+  constructor(parts: InteractionParts) {
+    this.#parts = parts;
+  }
+
+  async view(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const { login, store } = this.#parts;
+    const asked = await this.#pending(request, reply);
+    if (!asked.isSignedIn) return show(reply, signInPage(asked, await login.hasPassword()));
+    return show(reply, consentPage(asked, await store.read(allDomains), firstChoice));
+  }
+
+  async submit(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const asked = await this.#pending(request, reply);
+    const form = formIn(request);
+    if (!isFromPage(form, asked.csrf)) {
+      this.#parts.log.warn("OAuth: refused a form that did not come from the page");
+      return show(reply, errorPage("This form did not come from this server’s page."), 403);
+    }
+    if (form.get("decision") === "deny") return this.#decide(request, reply, asked, DENIED);
+    return asked.isSignedIn
+      ? this.#consent(request, reply, asked, form)
+      : this.#signIn(request, reply, asked, form);
+  }
 
   /** The request that this browser's cookie stands for. @throws SessionNotFound */
-  async function pending(request: FastifyRequest, reply: FastifyReply): Promise<Pending> {
+  async #pending(request: FastifyRequest, reply: FastifyReply): Promise<Pending> {
+    const { provider, resource, cookieKey } = this.#parts;
     const { uid, params, result } = await provider.interactionDetails(request.raw, reply.raw);
     if (uid !== (request.params as { uid: string }).uid) throw new errors.SessionNotFound("another request");
     const clientId = String(params.client_id);
@@ -74,24 +111,8 @@ export async function mountInteraction(scope: FastifyInstance, parts: Interactio
     };
   }
 
-  scope.get(`${routes.interaction}/:uid`, async (request, reply) => {
-    const asked = await pending(request, reply);
-    if (!asked.isSignedIn) return show(reply, signInPage(asked, await login.hasPassword()));
-    return show(reply, consentPage(asked, await store.read(allDomains), firstChoice));
-  });
-
-  scope.post(`${routes.interaction}/:uid`, async (request, reply) => {
-    const asked = await pending(request, reply);
-    const form = formIn(request);
-    if (!isFromPage(form, asked.csrf)) {
-      log.warn("OAuth: refused a form that did not come from the page");
-      return show(reply, errorPage("This form did not come from this server’s page."), 403);
-    }
-    if (form.get("decision") === "deny") return decide(request, reply, asked, DENIED);
-    return asked.isSignedIn ? consent(request, reply, asked, form) : signIn(request, reply, asked, form);
-  });
-
-  async function signIn(request: FastifyRequest, reply: FastifyReply, asked: Pending, form: URLSearchParams) {
+  async #signIn(request: FastifyRequest, reply: FastifyReply, asked: Pending, form: URLSearchParams) {
+    const { provider, login, log } = this.#parts;
     const outcome = await login.check(passwordIn(form), request.clientAddress);
     if (outcome !== "right") {
       if (outcome === "wrong") {
@@ -104,12 +125,8 @@ export async function mountInteraction(scope: FastifyInstance, parts: Interactio
     return reply.redirect(asked.action, 303);
   }
 
-  async function consent(
-    request: FastifyRequest,
-    reply: FastifyReply,
-    asked: Pending,
-    form: URLSearchParams,
-  ) {
+  async #consent(request: FastifyRequest, reply: FastifyReply, asked: Pending, form: URLSearchParams) {
+    const { provider, resource, store, log } = this.#parts;
     const domains = await store.read(allDomains);
     const chosen = choiceOf(form);
     const granted = judge(asked.scopes, domains, chosen);
@@ -118,22 +135,19 @@ export async function mountInteraction(scope: FastifyInstance, parts: Interactio
     grant.addResourceScope(resource, granted.scopes.join(" "));
     const access: Access = { type: "m25-mail", domains: granted.domains, client_name: asked.clientName };
     grant.addRar(access);
-    await recordConsent(request, plainName(asked.clientName), granted);
+    await this.#recordConsent(request, plainName(asked.clientName), granted);
     const grantId = await grant.save();
     log.info("OAuth: the operator allowed a client", {
       client: plainName(asked.clientName),
       scopes: granted.scopes.join(" "),
       domains: granted.domains?.length ?? "all",
     });
-    return decide(request, reply, asked, { login: SIGNED_IN, consent: { grantId } });
+    return this.#decide(request, reply, asked, { login: SIGNED_IN, consent: { grantId } });
   }
 
   /** Called before the provider saves the grant, so that no grant lacks its entry. */
-  async function recordConsent(
-    { clientAddress, id }: FastifyRequest,
-    client: string,
-    { scopes, domains }: Pick<Access, "domains"> & { scopes: Scope[] },
-  ) {
+  async #recordConsent({ clientAddress, id }: FastifyRequest, client: string, { scopes, domains }: Granted) {
+    const { store, now } = this.#parts;
     await store.write(({ audit }) =>
       audit.append({
         at: now().toISOString(),
@@ -147,13 +161,8 @@ export async function mountInteraction(scope: FastifyInstance, parts: Interactio
     );
   }
 
-  async function decide(
-    request: FastifyRequest,
-    reply: FastifyReply,
-    asked: Pending,
-    result: InteractionResults,
-  ) {
-    const url = await provider.interactionResult(request.raw, reply.raw, result);
+  async #decide(request: FastifyRequest, reply: FastifyReply, asked: Pending, result: InteractionResults) {
+    const url = await this.#parts.provider.interactionResult(request.raw, reply.raw, result);
     return show(reply, returnPage(url, asked.target));
   }
 }
@@ -186,11 +195,7 @@ function choiceOf(form: URLSearchParams): Choice {
 }
 
 /** The choice, if the client asked for that much and the domains exist; else the error to show. */
-function judge(
-  asked: readonly Scope[],
-  domains: readonly string[],
-  choice: Choice,
-): { scopes: Scope[]; domains: string[] | null } | string {
+function judge(asked: readonly Scope[], domains: readonly string[], choice: Choice): Granted | string {
   const granted = asked.filter((scope) => choice.scopes.has(scope));
   if (granted.length !== choice.scopes.size) return "More is ticked than the program asks for.";
   if (granted.length === 0) return "Tick what it may do, or deny it.";

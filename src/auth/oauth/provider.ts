@@ -14,7 +14,7 @@ import { adapterFor } from "./adapter.ts";
 import { Access } from "./authenticate.ts";
 import type { ClientDocuments } from "./client-documents.ts";
 import { errorPage } from "./page.ts";
-import { admittingFlag, documentAddress, unknownDocumentPage } from "./unknown-document.ts";
+import { admissionFlag, documentAddress, unknownDocumentPage } from "./unknown-document.ts";
 
 const MINUTE = 60;
 const DAY = 86_400;
@@ -69,33 +69,7 @@ export function createProvider(issuer: string, resource: string, parts: Provider
     pkce: { required: () => true },
     allowOmittingSingleRegisteredRedirectUri: false,
     clientBasedCORS: () => false,
-    features: {
-      clientIdMetadataDocument: {
-        enabled: true,
-        ack: "draft-02",
-        allowFetch: (_ctx, clientId) => documents.isAllowed(clientId),
-        allowClient: (_ctx, client) => documents.isAllowed(client.clientId),
-        cacheDuration: { min: 60 * MINUTE, max: DAY },
-      },
-      resourceIndicators: {
-        enabled: true,
-        defaultResource: () => resource,
-        useGrantedResource: () => true,
-        getResourceServerInfo(_ctx, indicator) {
-          if (indicator !== resource) throw new errors.InvalidTarget();
-          return { scope: scopes.join(" "), audience: resource, accessTokenFormat: "opaque" };
-        },
-      },
-      revocation: {
-        enabled: true,
-        allowedPolicy: (_ctx, client, token) => token.clientId === client.clientId,
-      },
-      devInteractions: { enabled: false },
-      dPoP: { enabled: false },
-      pushedAuthorizationRequests: { enabled: false },
-      rpInitiatedLogout: { enabled: false },
-      userinfo: { enabled: false },
-    },
+    features: featuresFor(resource, documents),
     extraParams: { scope: keepKnownScopes },
     fetch: (url, options) => documents.fetch(String(url), options as RequestInit),
     findAccount: (_ctx, id) => ({ accountId: id, claims: async () => ({ sub: id }) }),
@@ -118,19 +92,52 @@ export function createProvider(issuer: string, resource: string, parts: Provider
       ctx.body =
         unknown === undefined ? errorPage(plainWords[reason] ?? reason) : unknownDocumentPage(unknown);
     },
-    ttl: {
-      AccessToken: 60 * MINUTE,
-      AuthorizationCode: MINUTE,
-      RefreshToken: 30 * DAY,
-      Grant: 365 * DAY,
-      Interaction: 10 * MINUTE,
-      Session: 60 * MINUTE,
-    },
+    ttl: lifetimes,
   };
   const provider = new Provider(issuer, configuration);
   provider.use(plainMetadata);
   logEvents(provider, log);
   return provider;
+}
+
+/** In seconds. */
+const lifetimes: Configuration["ttl"] = {
+  AccessToken: 60 * MINUTE,
+  AuthorizationCode: MINUTE,
+  RefreshToken: 30 * DAY,
+  Grant: 365 * DAY,
+  Interaction: 10 * MINUTE,
+  Session: 60 * MINUTE,
+};
+
+function featuresFor(resource: string, documents: ClientDocuments): Configuration["features"] {
+  return {
+    clientIdMetadataDocument: {
+      enabled: true,
+      ack: "draft-02",
+      allowFetch: (_ctx, clientId) => documents.isAllowed(clientId),
+      allowClient: (_ctx, client) => documents.isAllowed(client.clientId),
+      cacheDuration: { min: 60 * MINUTE, max: DAY },
+    },
+    resourceIndicators: {
+      enabled: true,
+      defaultResource: () => resource,
+      useGrantedResource: () => true,
+      getResourceServerInfo(_ctx, indicator) {
+        if (indicator !== resource) throw new errors.InvalidTarget();
+        return { scope: scopes.join(" "), audience: resource, accessTokenFormat: "opaque" };
+      },
+    },
+    revocation: {
+      enabled: true,
+      allowedPolicy: (_ctx, client, token) => token.clientId === client.clientId,
+    },
+    devInteractions: { enabled: false },
+    dPoP: { enabled: false },
+    pushedAuthorizationRequests: { enabled: false },
+    rpInitiatedLogout: { enabled: false },
+    userinfo: { enabled: false },
+  };
 }
 
 const NOT_ALLOWED = "client_id metadata document fetch not allowed";
@@ -157,7 +164,7 @@ function logEvents(provider: Provider, log: Log): void {
     } else {
       log.warn("OAuth: refused a client whose document is not on the list", {
         client: unknown,
-        admit: admittingFlag(unknown),
+        admit: admissionFlag(unknown),
       });
     }
   };

@@ -15,12 +15,12 @@ export function documentAddress(clientId: unknown): string | undefined {
 }
 
 /** @param url as `documentAddress` gives it */
-export const admittingFlag = (url: string): string => `--oauth-clients ${url}`;
+export const admissionFlag = (url: string): string => `--oauth-clients ${url}`;
 
 /** @param url as `documentAddress` gives it */
 export function unknownDocumentPage(url: string): string {
   return errorPage(html`This server does not know that program. It says that it is from <strong>${new URL(url).host}</strong>.</p>
 <p>Anybody can send you here with an address of their own. Do nothing if you did not just ask for this yourself, or if you do not trust that name: whoever has it could then ask for access to your mail server.</p>
 <p>To admit this program, start the server with this flag, then try again. If the flag is there already, append a comma and the address:</p>
-<p><code>${admittingFlag(url)}</code>`);
+<p><code>${admissionFlag(url)}</code>`);
 }
