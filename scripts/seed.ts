@@ -3,6 +3,7 @@ import { seedDatabase } from "../db/sqlite/seed.ts";
 import { UsageError } from "../src/command-line/usage-error.ts";
 import { parseArguments } from "../src/doors/cli/arguments.ts";
 import { exitCodes } from "../src/doors/cli/exit.ts";
+import { flagHelp } from "../src/doors/cli/help.ts";
 import { showRefusal } from "../src/doors/cli/run-tool.ts";
 import type { Usage } from "../src/doors/cli/usage.ts";
 import { MailError } from "../src/mail/error.ts";
@@ -11,27 +12,21 @@ import { PasswordHasher } from "../tools/call/password-hash.ts";
 
 const usage: Usage = {
   name: "npm run seed --",
-  does: "makes a database for benchmarks and trials",
+  does: "makes a database for benchmarks and trials, and prints the one password of its mailboxes",
   flags: {
-    users: { placeholder: "N", help: "" },
-    domains: { placeholder: "M", help: "" },
-    help: { placeholder: "", help: "" },
+    users: { placeholder: "N", help: "active mailboxes" },
+    domains: { placeholder: "M", help: "domains, over which the mailboxes are spread evenly" },
+    help: { placeholder: "", help: "shows this" },
   },
   settings: "password",
 };
-
-const USAGE = `npm run seed -- --db FILE --users N --domains M
-
-Makes a database of N active mailboxes, spread evenly over M domains, for benchmarks and trials.
-All of them have the one password that is printed on stderr.
-`;
 
 process.exitCode = await seed(process.argv.slice(2)).catch(exitCodeOf);
 
 async function seed(argv: string[]): Promise<number> {
   const { values } = parseArguments(usage, argv);
   if (values.help === true) {
-    process.stdout.write(USAGE);
+    process.stdout.write(`${usage.name}   ${usage.does}\n\n${flagHelp(usage)}\n`);
     return exitCodes.done;
   }
   // No default: the default database is the one in service.
@@ -57,7 +52,7 @@ function count(flag: string, value: string | boolean | undefined): number {
 
 function exitCodeOf(error: unknown): number {
   if (error instanceof UsageError) {
-    process.stderr.write(`${error.message}\nUsage: ${USAGE}`);
+    process.stderr.write(`${error.message}\nSee: ${usage.name} --help\n`);
     return exitCodes.usage;
   }
   if (error instanceof MailError) return showRefusal(error);

@@ -82,8 +82,13 @@ function usageHelp(usage: Usage): string {
 }
 
 function endpointHelp(tool: Tool): string {
-  const { name, does, flags, settings } = usageOf(tool);
-  return `m25-mail ${name}   ${does}\n\n${atTheShell(tool.description)}\n\n${flagTable(flags)}${settingTable(settings)}\n`;
+  const usage = usageOf(tool);
+  return `m25-mail ${usage.name}   ${usage.does}\n\n${atTheShell(tool.description)}\n\n${flagHelp(usage)}\n`;
+}
+
+/** All flags of a command, each on a line. */
+export function flagHelp({ flags, settings }: Usage): string {
+  return `${flagTable(flags)}${settingTable(settings)}`;
 }
 
 function flagTable(flags: Flags = {}): string {
