@@ -283,8 +283,8 @@ export class NodeTable {
   }
 
   /**
-   * Makes the second key, which was used, the only one. If an operator made it after an ended key was presented, the theft
-   * is settled, and the first key, which may be the thief's, is not remembered.
+   * Makes the second key, which was used, the only one. If an operator made it after somebody presented an ended key, this
+   * ends the theft: the first key may be the thief's, and is not remembered.
    *
    * @returns false if it was the only one already
    */

@@ -236,8 +236,8 @@ export class UserTable {
   }
 
   /**
-   * Updates counts, digests, removals and revision for the step from `before` to `after`. The revision changes only
-   * with what nodes serve: an inactive mailbox can come and go without a new one.
+   * Updates counts, digests, removals and revision for a change from `before` to `after`. Only a change of what nodes serve
+   * makes a new revision: an inactive mailbox can come and go without one.
    */
   async #changed(
     domainId: number,

@@ -4,8 +4,8 @@ import { MailError } from "../src/mail/error.ts";
 import { EmailAddress, Password } from "../src/mail/schemas.ts";
 import { next, operator, text } from "../src/mail/text.ts";
 import { Timestamp } from "./call/fields.ts";
+import { withPassword } from "./call/login.ts";
 import { defineTool } from "./call/tool.ts";
-import { withPassword } from "./login.ts";
 import { liveFields, liveness } from "./nodes/liveness.ts";
 
 export const updatePassword = defineTool({

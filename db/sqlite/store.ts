@@ -36,7 +36,7 @@ export function openStore(path: string, { create }: { create: boolean }): Store 
   const writing = new Transactions(writer, "IMMEDIATE");
   const reading = new Transactions(reader, "DEFERRED");
   const contacts = new ContactWriter(path);
-  // Between both nobody of this process is in the middle of a transaction. The writer's first: it may take seconds.
+  // Holds both connections: no transaction of this process is open then. The writer comes first: its may take seconds.
   const stopTruncating = truncateLogRegularly(path, () =>
     writing.between(() => reading.between(async () => truncateLog(writer))),
   );
@@ -69,7 +69,7 @@ export function openStore(path: string, { create }: { create: boolean }): Store 
     stopTruncating();
     clearInterval(eraseRegularly);
     await reading.close();
-    await writing.between(async () => {}); // after all that was begun
+    await writing.between(async () => {}); // waits for the transactions that have begun
     poller.close();
     contacts.close();
     await writing.close(); // the last connection, if it can write, folds the write-ahead log into the file

@@ -11,7 +11,7 @@ export class PriorityQueue {
   readonly #waiting: Waiting[] = [];
   #isTaken = false;
 
-  /** @param most how many may wait; beyond that the last in line is turned away, which may be an earlier one */
+  /** @param most tasks that may wait; one more, and the last in the queue is turned away, which may have come earlier */
   constructor(most: number) {
     this.#most = most;
   }

@@ -131,7 +131,7 @@ async function run(
   }, principal.domains);
 }
 
-/** @throws MailError invalid_input for a password that is easily guessed, busy */
+/** @throws MailError invalid_input for a weak password; busy */
 async function hashOf(
   runtime: Runtime,
   { name }: Principal,

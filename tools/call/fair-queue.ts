@@ -44,8 +44,8 @@ export class FairQueue {
   }
 
   /**
-   * @param task can call `withoutSlot` for work that needs no turn: another task may start meanwhile, and this one waits
-   * for a turn again before it goes on
+   * @param task can call `withoutSlot` for work beside the queue: another task may start meanwhile, and this one waits for
+   * its turn again before it goes on
    * @throws MailError busy when too many of this key wait already
    */
   async run<T>(key: string, task: (withoutSlot: WithoutSlot) => Promise<T>): Promise<T> {

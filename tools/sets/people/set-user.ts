@@ -3,8 +3,8 @@ import type { User } from "../../../db/user-rows.ts";
 import { MailError } from "../../../src/mail/error.ts";
 import { EmailAddress, QuotaMb } from "../../../src/mail/schemas.ts";
 import { next, text } from "../../../src/mail/text.ts";
+import { isLoginOn, withoutLogin } from "../../call/login.ts";
 import { defineTool } from "../../call/tool.ts";
-import { isLoginOn, withoutLogin } from "../../login.ts";
 import { liveFields, liveness } from "../../nodes/liveness.ts";
 import { refuseInactive } from "../../update-password.ts";
 

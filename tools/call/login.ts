@@ -1,5 +1,5 @@
-import type { User } from "../db/user-rows.ts";
-import { NO_LOGIN } from "../src/mail/stored-hash.ts";
+import type { User } from "../../db/user-rows.ts";
+import { NO_LOGIN } from "../../src/mail/stored-hash.ts";
 
 /** A mailbox's password, as nodes serve it and as it is held while its login is off. */
 type Passwords = Pick<User, "passwordHash" | "heldHash">;
