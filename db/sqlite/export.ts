@@ -6,7 +6,7 @@ import { unavailable } from "./errors.ts";
 
 const PAGE = 1000;
 
-export interface Exported {
+export interface ExportResult {
   domains: number;
   /** Number of mailboxes, soft-deleted ones included. */
   mailboxes: number;
@@ -22,7 +22,7 @@ export async function exportState(
   store: Store,
   file: string,
   { withHashes, at }: { withHashes: boolean; at: string },
-): Promise<Exported> {
+): Promise<ExportResult> {
   const descriptor = openNew(file);
   try {
     const exported = await store.read((tables) => writeRows(tables, descriptor, withHashes));
@@ -64,7 +64,7 @@ function openNew(file: string): number {
   }
 }
 
-async function writeRows(tables: Tables, descriptor: number, withHashes: boolean): Promise<Exported> {
+async function writeRows(tables: Tables, descriptor: number, withHashes: boolean): Promise<ExportResult> {
   const write = (lines: readonly string[]) =>
     void writeSync(descriptor, lines.map((line) => `${line}\n`).join(""));
   write([`email,${withHashes ? "hash," : ""}quota_mb,active`]);

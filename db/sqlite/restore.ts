@@ -14,7 +14,7 @@ import { StagedState } from "./staged-state.ts";
 import { Transactions } from "./transactions.ts";
 
 /** The content of the database after a restore. */
-export interface Restored {
+export interface RestoreResult {
   domains: number;
   /** Number of mailboxes, soft-deleted ones included. */
   mailboxes: number;
@@ -42,7 +42,7 @@ export async function restore(
   database: string,
   file: string,
   options: RestoreOptions = {},
-): Promise<Restored> {
+): Promise<RestoreResult> {
   refuseFile(database, file);
   const path = realpathSync(database);
   const unlock = translated(() => lockRestore(path), database);
@@ -105,7 +105,7 @@ async function replaceState(
   connection: Connection,
   file: string,
   { stop, progress = () => {} }: RestoreOptions,
-): Promise<Restored> {
+): Promise<RestoreResult> {
   const transactions = new Transactions(connection, "IMMEDIATE");
   const staged = new StagedState(connection);
   const restored = contentOf(connection);
@@ -154,9 +154,9 @@ function connect(database: string, copy: string): Connection {
   }
 }
 
-function contentOf(connection: Connection): Restored {
+function contentOf(connection: Connection): RestoreResult {
   const content = connection
-    .prepare<[], Restored>(
+    .prepare<[], RestoreResult>(
       `SELECT domain_count AS domains, user_count + inactive_user_count AS mailboxes,
          inactive_user_count AS softDeleted,
          (SELECT at FROM backup.revisions WHERE revision > 0 ORDER BY revision DESC LIMIT 1) AS changedAt

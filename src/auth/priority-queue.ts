@@ -1,4 +1,4 @@
-interface Waiting {
+interface Waiter {
   rank: number;
   /** @param isTurn false if the task is turned away */
   answer(isTurn: boolean): void;
@@ -8,7 +8,7 @@ interface Waiting {
 export class PriorityQueue {
   readonly #most: number;
   /** In the order of their turns. */
-  readonly #waiting: Waiting[] = [];
+  readonly #waiting: Waiter[] = [];
   #isTaken = false;
 
   /** @param most tasks that may wait; one more, and the last in the queue is turned away, which may have come earlier */

@@ -11,24 +11,24 @@ export type NodeReason =
   | NonNullable<NonNullable<SeenNode["report"]>["reason"]>
   | (typeof serverReasons)[number];
 
-interface Judged {
+interface Findings {
   status: string;
   reason: NodeReason | null;
   endedKeyUse: Contact | null;
 }
 
 /** What to do about a node; null if nothing is to be done. */
-export function nodeHint(seen: SeenNode, condition: Judged): Text | null {
+export function nodeHint(seen: SeenNode, condition: Findings): Text | null {
   const hints = [endedKeyHint(seen, condition), statusHint(seen, condition)].filter((hint) => hint !== null);
   return hints.length === 0 ? null : joined(hints);
 }
 
-function endedKeyHint({ name }: SeenNode, { endedKeyUse }: Judged): Text | null {
+function endedKeyHint({ name }: SeenNode, { endedKeyUse }: Findings): Text | null {
   if (endedKeyUse === null) return null;
   return text`A sync key of the node was used from ${endedKeyUse.address ?? "an unknown address"} after it had ended: somebody else may have it. Find out which machine that is and who has the old key file, such as a copy or a backup of the node. Then an operator gives the node a new key at the server's shell: ${operator(`node rotate-key ${name}`)}.`;
 }
 
-function statusHint(seen: SeenNode, { status, reason }: Judged): Text | null {
+function statusHint(seen: SeenNode, { status, reason }: Findings): Text | null {
   switch (status) {
     case "never":
       return text`The node has not joined yet: on the node, do the next_step that came with its key. If the key is lost, the operator makes another: ${operator(`node rotate-key ${seen.name}`)}.`;

@@ -30,13 +30,13 @@ export interface InteractionParts {
   log: Log;
 }
 
-interface Granted {
+interface GrantedAccess {
   scopes: Scope[];
   /** null for all. */
   domains: string[] | null;
 }
 
-type Pending = Request & { isSignedIn: boolean };
+type PendingRequest = Request & { isSignedIn: boolean };
 
 /**
  * Mounts the page on which the operator signs in and then chooses what a client may do. It shows no domain before
@@ -88,7 +88,7 @@ class InteractionPage {
   }
 
   /** The request that this browser's cookie stands for. @throws SessionNotFound */
-  async #pending(request: FastifyRequest, reply: FastifyReply): Promise<Pending> {
+  async #pending(request: FastifyRequest, reply: FastifyReply): Promise<PendingRequest> {
     const { provider, resource, cookieKey } = this.#parts;
     const { uid, params, result } = await provider.interactionDetails(request.raw, reply.raw);
     if (uid !== (request.params as { uid: string }).uid) throw new errors.SessionNotFound("another request");
@@ -111,7 +111,7 @@ class InteractionPage {
     };
   }
 
-  async #signIn(request: FastifyRequest, reply: FastifyReply, asked: Pending, form: URLSearchParams) {
+  async #signIn(request: FastifyRequest, reply: FastifyReply, asked: PendingRequest, form: URLSearchParams) {
     const { provider, login, log } = this.#parts;
     const outcome = await login.check(passwordIn(form), request.clientAddress);
     if (outcome !== "right") {
@@ -125,7 +125,7 @@ class InteractionPage {
     return reply.redirect(asked.action, 303);
   }
 
-  async #consent(request: FastifyRequest, reply: FastifyReply, asked: Pending, form: URLSearchParams) {
+  async #consent(request: FastifyRequest, reply: FastifyReply, asked: PendingRequest, form: URLSearchParams) {
     const { provider, resource, store, log } = this.#parts;
     const domains = await store.read(allDomains);
     const chosen = choiceOf(form);
@@ -146,7 +146,11 @@ class InteractionPage {
   }
 
   /** Called before the provider saves the grant, so that no grant lacks its entry. */
-  async #recordConsent({ clientAddress, id }: FastifyRequest, client: string, { scopes, domains }: Granted) {
+  async #recordConsent(
+    { clientAddress, id }: FastifyRequest,
+    client: string,
+    { scopes, domains }: GrantedAccess,
+  ) {
     const { store, now } = this.#parts;
     await store.write(({ audit }) =>
       audit.append({
@@ -161,7 +165,12 @@ class InteractionPage {
     );
   }
 
-  async #decide(request: FastifyRequest, reply: FastifyReply, asked: Pending, result: InteractionResults) {
+  async #decide(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    asked: PendingRequest,
+    result: InteractionResults,
+  ) {
     const url = await this.#parts.provider.interactionResult(request.raw, reply.raw, result);
     return show(reply, returnPage(url, asked.target));
   }
@@ -195,7 +204,7 @@ function choiceOf(form: URLSearchParams): Choice {
 }
 
 /** The choice, if the client asked for that much and the domains exist; else the error to show. */
-function judge(asked: readonly Scope[], domains: readonly string[], choice: Choice): Granted | string {
+function judge(asked: readonly Scope[], domains: readonly string[], choice: Choice): GrantedAccess | string {
   const granted = asked.filter((scope) => choice.scopes.has(scope));
   if (granted.length !== choice.scopes.size) return "More is ticked than the program asks for.";
   if (granted.length === 0) return "Tick what it may do, or deny it.";

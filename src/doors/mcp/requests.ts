@@ -13,13 +13,13 @@ import * as z from "zod";
 import { TTL } from "./confirmation.ts";
 
 /** A tool call as it arrived, not checked yet. */
-export interface Called {
+export interface ToolRequest {
   /** Empty if none is given. */
   name: string;
   arguments?: unknown;
 }
 
-type CallTool = (called: Called, context: ServerContext) => Promise<CallToolResult | InputRequiredResult>;
+type CallTool = (asked: ToolRequest, context: ServerContext) => Promise<CallToolResult | InputRequiredResult>;
 
 /** Answers tools/list in one page. A null cursor counts as none: hosts send null for what they leave out. */
 export function answerLists(server: Server, tools: () => ListToolsResult["tools"]): void {
@@ -34,10 +34,10 @@ export function answerLists(server: Server, tools: () => ListToolsResult["tools"
 /** Answers tools/call with `callTool`. The messages must have passed `plainMessage`. */
 export function answerCalls(server: Server, callTool: CallTool): void {
   server.setRequestHandler("tools/call", async ({ params: { name, arguments: given = {} } }, context) => {
-    const called = { name, arguments: Object.hasOwn(given, NO_OBJECT) ? given[NO_OBJECT] : given };
-    let result = await callTool(called, context);
+    const asked = { name, arguments: Object.hasOwn(given, NO_OBJECT) ? given[NO_OBJECT] : given };
+    let result = await callTool(asked, context);
     while (isInputRequiredResult(result) && context.mcpReq.envelope === undefined) {
-      result = await callTool(called, await withAnswers(result, context));
+      result = await callTool(asked, await withAnswers(result, context));
     }
     return result;
   });

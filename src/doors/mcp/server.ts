@@ -21,7 +21,7 @@ import { wordedResult } from "../result.ts";
 import { inputSchema, outputSchema } from "../schema.ts";
 import { type Confirmations, canAsk } from "./confirmation.ts";
 import { instructionsFor } from "./instructions.ts";
-import { answerCalls, answerLists, type Called } from "./requests.ts";
+import { answerCalls, answerLists, type ToolRequest } from "./requests.ts";
 import { overMcp } from "./wording.ts";
 
 /** The parts that all connections of a process share. */
@@ -94,7 +94,7 @@ export function mcpServer(parts: McpParts, principal: Principal, origin: Origin 
 export async function callTool(
   { runtime, tools, confirmations }: McpParts,
   { server, principal, origin }: Connection,
-  params: Called,
+  params: ToolRequest,
   context: ServerContext,
 ): Promise<CallToolResult | InputRequiredResult> {
   const from = { ...origin, client: clientOf(server, context) ?? origin.client };
