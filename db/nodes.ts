@@ -260,7 +260,7 @@ export class NodeTable {
       throw new MailError(
         "forbidden",
         "An operator has made a new key for this node, so this key cannot get another.",
-        text`On the node, remove the key file and give the new key to ${nodeCommand("join")}: its first use ends this one.`,
+        text`On the node, remove the key file and give the new key to ${nodeCommand("join")}. Its first use ends this key.`,
       );
     }
     await this.#endedKeys.addNext(row, at);

@@ -55,7 +55,7 @@ export class UserTable {
     throw new MailError(
       "user_not_found",
       `There is no mailbox ${email}.`,
-      text`List the domain's mailboxes with ${next("list-users", { domain })}. A hard-deleted mailbox does not come back.`,
+      text`List the domain's mailboxes with ${next("list-users", { domain })}. A hard-deleted mailbox cannot be brought back.`,
     );
   }
 

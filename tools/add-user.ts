@@ -30,7 +30,7 @@ export const addUser = defineTool({
     const { tables, at, passwordHash } = context;
     const domain = await tables.domains.get(
       address.domain,
-      text`It may be a typo: compare with ${next("list-domains")}, and ask the person. Register it with ${next("add-domain")} only if it is meant.`,
+      text`It may be a typo: compare with ${next("list-domains")}, and ask the person. Register it with ${next("add-domain")} only if the person means this domain.`,
     );
     const existing = await tables.users.find(address);
     if (existing?.active) {

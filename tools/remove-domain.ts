@@ -47,7 +47,7 @@ async function removable(tables: Tables, domain: string): Promise<Domain> {
   throw new MailError(
     "domain_has_active_users",
     `The domain ${domain} still has ${found.userCount} active mailbox${found.userCount === 1 ? "" : "es"}.`,
-    text`Nothing was changed. List them with ${next("list-users", { domain })} and ask the person. Only if these mailboxes are to go too, remove each with ${next("remove-user")} first.`,
+    text`Nothing was changed. List them with ${next("list-users", { domain })} and ask the person. Only if they want these removed too, remove each with ${next("remove-user")} first.`,
   );
 }
 

@@ -31,6 +31,6 @@ export function refuseInactive(user: User): void {
   throw new MailError(
     "user_inactive",
     `The mailbox ${user.email} is inactive (soft-deleted).`,
-    text`Leave it so, unless you were asked to bring it back. Then use ${next("add-user")} with a new password, which also opens its old mail; or the operator restores it with its old password (${operator(`user restore ${user.email}`)}).`,
+    text`Change nothing, unless you were asked to bring it back. To bring it back with its mail and a new password, use ${next("add-user")}; with its old password, only the operator can (${operator(`user restore ${user.email}`)}).`,
   );
 }

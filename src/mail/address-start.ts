@@ -16,8 +16,7 @@ export interface DomainStart {
   endsLabel: boolean;
 }
 
-const HINT =
-  "Give the start of an address, such as jan, or of one with its domain, such as jan@example. Names of people are not stored.";
+const HINT = "Give the start of an address, such as jan or jan@example. Names of people are not stored.";
 
 function refuse(message: string): never {
   throw new MailError("invalid_input", message, HINT);
@@ -31,10 +30,10 @@ function refuse(message: string): never {
  */
 export function parseAddressStart(typed: string): AddressStart {
   const [local = "", domain, ...more] = typed.split("@");
-  if (more.length > 0) refuse("An address has one @ only.");
+  if (more.length > 0) refuse("An address has only one @.");
   if (local === "" && domain !== undefined) refuse("There is nothing before the @.");
   if (!/^[A-Za-z0-9._-]+$/.test(local)) {
-    refuse("The start of an address has only letters of ASCII, digits, dots, hyphens and underscores.");
+    refuse("Before the @ only ASCII letters, digits, dots, hyphens and underscores are allowed.");
   }
   const localPart = local.toLowerCase();
   if (domain === undefined) return { text: localPart, localPart, domain };
@@ -52,6 +51,6 @@ function storedLabel(typed: string): string {
   if (/^[A-Za-z0-9-]*$/.test(typed)) return typed.toLowerCase();
   const label = /^[\p{L}\p{M}\p{Nd}-]+$/u.test(typed) ? domainToASCII(typed) : "";
   // UTS 46 maps letters that only look like ASCII to ASCII: a different name from the one typed.
-  if (!label.startsWith("xn--")) refuse("After the @ come letters, digits, hyphens and dots only.");
+  if (!label.startsWith("xn--")) refuse("After the @ only letters, digits, hyphens and dots are allowed.");
   return label;
 }

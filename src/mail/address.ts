@@ -38,10 +38,7 @@ function domainHint(): Text {
 export function parseDomain(text: string): string {
   // UTS 46 silently drops soft hyphens and maps odd dots. Refuse such names before the mapping hides them.
   if (/[^.]\.$/.test(text)) {
-    refuse(
-      "A domain is given without a dot at its end.",
-      "Leave that dot out: example.nl, not example.nl followed by a dot.",
-    );
+    refuse("A domain is given without a dot at its end.", "Leave out that dot, and give the rest as it is.");
   }
   if (!DOMAIN_CHARACTERS.test(text) || text.length > MAX_DOMAIN) {
     refuse(

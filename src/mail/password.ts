@@ -36,7 +36,7 @@ export function parsePassword(text: string, least = MIN_CHARACTERS): string {
     throw new MailError(
       "invalid_input",
       "This looks like a password's stored hash, with which nobody could log in.",
-      "Give the password itself. Hashes cannot be imported here.",
+      "Give the password itself; only the operator can import hashes.",
     );
   }
   const password = opaqueString(text);

@@ -56,7 +56,7 @@ export const NodeName = z
   .string()
   .regex(
     /^[a-z0-9][a-z0-9-]{0,62}$/,
-    "A node name has 1 to 63 lower-case letters, digits or hyphens, and begins with no hyphen.",
+    "A node name has 1 to 63 lower-case letters, digits or hyphens, and does not begin with a hyphen.",
   )
   .describe("Short name of the node, e.g. pi-amsterdam.");
 

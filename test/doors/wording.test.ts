@@ -1,5 +1,3 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { Tiktoken } from "js-tiktoken/lite";
 import o200k from "js-tiktoken/ranks/o200k_base";
 import { expect, test } from "vitest";
@@ -105,7 +103,9 @@ async function textOf({ words, own }: Door): Promise<string> {
 }
 
 test.each(Object.entries(doors))("the golden file for %s has all that it says", async (name, door) => {
-  const text = (await textOf(door)).replaceAll(/(?:\/[\w.-]+)*\/m25-wording\.test-\w+/g, "FOLDER");
+  const text = (await textOf(door))
+    .replaceAll(/(?:\/[\w.-]+)*\/m25-wording\.test-\w+/g, "FOLDER")
+    .replace(/this program knows \d+/, "this program knows …");
   await expect(text).toMatchFileSnapshot(`golden/${name}.txt`);
   for (const [, command = ""] of text.matchAll(/\bm25-mail ([a-z]+(?: [a-z-]+)*)/g)) {
     expect(
@@ -140,16 +140,15 @@ const elsewhere: Readonly<Record<string, string>> = {
   " is damaged.": "restore.test",
   "The restore was stopped.": "restore.test",
   "The restore stopped for an hour, so the server erases the rows that it had copied.": "restore.test",
+  " has no password yet, so nobody can log in.": "set-user.test",
   " is there already.": "export.test",
   " cannot be written.": "export.test",
   "The files have no mailbox, at least not in this format or in these domains.": "import.test",
   " mailboxes have no size limit, and each needs one here.": "import.test",
 };
 
-test("every refusal in the code is in a golden file", () => {
-  const golden = Object.keys(doors)
-    .map((name) => readFileSync(join(import.meta.dirname, `golden/${name}.txt`), "utf8"))
-    .join("");
+test("every refusal in the code is in a golden file", async () => {
+  const golden = (await Promise.all(Object.values(doors).map(textOf))).join("");
   const missing = sourceFiles("src", "tools", "db")
     .filter(({ path }) => !path.startsWith("src/node") && !path.startsWith("src/doors/page"))
     .flatMap(({ text }) => [

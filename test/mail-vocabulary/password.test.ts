@@ -1,9 +1,9 @@
-import { readFileSync } from "node:fs";
 import bcrypt from "bcrypt";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { parsePassword } from "../../src/mail/password.ts";
 import { attempt, refusalOf } from "../support/refusal.ts";
+import { sourceFiles } from "../support/sources.ts";
 
 test.each([
   ["8 letters", "abcdefgh"],
@@ -106,19 +106,9 @@ test("any text is either refused or normalised to a password that is accepted un
 });
 
 test("the mail vocabulary loads no native code, because nodes use it too", () => {
-  for (const file of [
-    "address",
-    "contextual",
-    "error",
-    "mailbox",
-    "network",
-    "password",
-    "quota",
-    "schemas",
-  ]) {
-    const source = readFileSync(new URL(`../../src/mail/${file}.ts`, import.meta.url), "utf8");
-    for (const [, imported] of source.matchAll(/from "([^"]+)"/g)) {
-      expect(imported, file).toMatch(/^(node:[a-z]+|zod|\.\/[a-z-]+\.ts)$/);
+  for (const { path, text } of sourceFiles("src/mail")) {
+    for (const [, imported] of text.matchAll(/from "([^"]+)"/g)) {
+      expect(imported, path).toMatch(/^(node:[a-z]+|zod|\.\/[a-z-]+\.ts)$/);
     }
   }
 });

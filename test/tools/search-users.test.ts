@@ -167,23 +167,18 @@ test("inactive mailboxes are found too, and a search without matches is an empty
 });
 
 test.each([
-  ["a name", "Jan Jansen", "Names of people are not stored"],
-  ["a local part in other letters", "jän", "letters"],
-  ["a letter that only looks like a k", "\u212a", "letters"],
-  ["a domain in letters that only look like ASCII's", "jan@\uff41.nl", "letters"],
-  ["a domain alone", "@example.nl", "before the @"],
-  ["two @", "jan@a@b", "one @"],
-  ["a wildcard", "jan%", "letters"],
-  ["an empty text", "", "letters"],
-])(
-  "a search for %s is refused, and the refusal explains what a search takes",
-  async (_what, search, said) => {
-    const { run } = testStore();
-    expect(expectRefusal(await run("list-users", { search }), "invalid_input")).toContain("search: ");
-    const outcome = await run("list-users", { search });
-    expect(JSON.stringify(outcome.ok ? "" : [outcome.error.message, outcome.error.hint])).toContain(said);
-  },
-);
+  ["a name", "Jan Jansen"],
+  ["a local part in other letters", "jän"],
+  ["a letter that only looks like a k", "\u212a"],
+  ["a domain in letters that only look like ASCII's", "jan@\uff41.nl"],
+  ["a domain alone", "@example.nl"],
+  ["two @", "jan@a@b"],
+  ["a wildcard", "jan%"],
+  ["an empty text", ""],
+])("a search for %s is refused", async (_what, search) => {
+  const { run } = testStore();
+  expect(expectRefusal(await run("list-users", { search }), "invalid_input")).toContain("search: ");
+});
 
 test("a cursor continues its own search in its own domain, and is refused elsewhere", async () => {
   const { must, run } = await populated();

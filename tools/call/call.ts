@@ -174,13 +174,13 @@ export async function lossOf(
 const NOT_CONFIRMED = {
   declined: new MailError(
     "declined",
-    "The person who was asked did not confirm it.",
+    "The person was asked and did not agree.",
     "Nothing was changed. Do not try it again unless they ask for it.",
   ),
   cancelled: new MailError(
     "cancelled",
-    "The confirmation question was closed without an answer: nobody has agreed, and nobody has said no. A host where no person can answer closes it by itself.",
-    text`Nothing was changed. Ask the person yourself, and call again if they want it and can answer the question. If nobody can, the operator does it at the shell (${operator("call ENDPOINT")}); a soft delete asks no question.`,
+    "The confirmation question was closed without an answer: the person said neither yes nor no. A client where no person can answer closes it by itself.",
+    text`Nothing was changed. Ask the person in the conversation. If they want it, call again so that they can answer the question. If no question reaches them, the operator does it at the shell (${operator("call ENDPOINT")}). A soft delete asks no question.`,
   ),
 };
 

@@ -49,6 +49,6 @@ export function foreignCursor(): MailError {
   return new MailError(
     "invalid_input",
     text`${field("cursor")}: this is not a cursor of this list.`,
-    text`Pass next_cursor of the page before unchanged, with the same other fields, or leave ${field("cursor")} out to begin again.`,
+    text`Pass the previous page's next_cursor unchanged, and the other fields as before; or leave ${field("cursor")} out to begin again.`,
   );
 }

@@ -32,7 +32,7 @@ export function tooMany(what: string, seconds: number): MailError {
   return new MailError(
     "busy",
     `Too many ${what} within a minute.`,
-    `Nothing was changed. Go on after ${seconds} ${seconds === 1 ? "second" : "seconds"}.`,
+    `Nothing was changed. Wait ${seconds} ${seconds === 1 ? "second" : "seconds"}, then try again.`,
     { retryAfter: seconds },
   );
 }

@@ -49,12 +49,12 @@ function statusHint(seen: SeenNode, { status, reason }: Findings): Text | null {
 
 const hintsByReason: Partial<Record<NodeReason, (seen: SeenNode) => Text>> = {
   address_refused: ({ name, refused }) =>
-    text`The node polls from ${refused?.address ?? "an address"}, which is not registered for it, or somebody else has its key. If the address is right, an operator allows it at the server's shell: ${operator(`node set ${name} --ip CIDR`)}. The node then comes back within 5 minutes.`,
+    text`The node's key is used from ${refused?.address ?? "an address"}, which is not registered for the node: the node has moved, or somebody else has its key. If the address is the node's, an operator allows it at the server's shell: ${operator(`node set ${name} --ip CIDR`)}. The node then comes back within 5 minutes.`,
   // Names the operator's shell: a whole company's mail may depend on removals, so no assistant lets them through.
   removals_withheld: ({ name, report }) =>
-    text`The node still takes mail for ${report?.count ?? "some"} removed mailboxes, because many were removed at once; the addresses of all later removals wait too. The mailboxes that somebody removed have no login any more; those that a restore or a list of domains leaves out keep theirs. If the removals are meant, an operator accepts them at the server's shell: ${operator(`node accept ${name}`)}; or at the node's, if it is set up for that: ${node("accept")}. If not, bring the mailboxes back: ${operator("user restore EMAIL")}, or ${operator("restore FILE")}; or, if a wrong list of domains leaves them out, ${operator(`node set ${name} --domains LIST`)}.`,
+    text`Many mailboxes were removed at once, so until an operator accepts this the node still takes mail for ${report?.count ?? "some"} of them, and for any that are removed later. A mailbox that somebody removed cannot log in any more; one that only a restore or a list of domains leaves out still can. If the removals are meant, an operator accepts them at the server's shell: ${operator(`node accept ${name}`)}; or at the node's, if it is set up for that: ${node("accept")}. If they are a mistake, bring the mailboxes back: ${operator("user restore EMAIL")}, or ${operator("restore FILE")}; or, if a list of domains is wrong, ${operator(`node set ${name} --domains LIST`)}.`,
   domain_elsewhere: ({ report }) =>
-    text`Postfix on the node refuses the mail of ${report?.count ?? "some"} served domains: another setting of its main.cf names them and comes first, as mydestination does with the node's own host name. An operator removes them there (${node("status")} on the node lists them) and reloads Postfix; or gives the host another name.`,
+    text`Postfix on the node refuses the mail of ${report?.count ?? "some"} served domains: another setting of its main.cf names them too and comes first, such as mydestination with the node's own host name. An operator removes them from that setting (${node("status")} on the node lists them) and reloads Postfix; or gives the host another name.`,
   maps_not_used: () =>
     text`Postfix on the node does not use the node's maps, so it refuses the mail of their domains. An operator installs the main.cf that docs/nodes.md names, and reloads Postfix.`,
   folder_not_writable: ({ report }) =>
@@ -62,5 +62,5 @@ const hintsByReason: Partial<Record<NodeReason, (seen: SeenNode) => Text>> = {
   digest_differs: () =>
     text`The node's records differ from the server's at that revision. An operator makes the node fetch everything again, at the node's shell: stop m25-mail-node, Dovecot and Postfix, delete logins.db (on an MX node.db) with its -wal and -shm, start them again, m25-mail-node first.`,
   returned_history: () =>
-    text`An older copy of the database answers under this address, in turn with a later one or in its place; the node keeps the later state. Stop one of the two. Nodes go over to the other once they hear nothing else; or at their next try, within 5 minutes, after ${operator("backup FILE")} and ${operator("restore FILE")} there.`,
+    text`A server with an older copy of the database answers at the server's address, alternately with a later one or instead of it. The node keeps the later state. Stop the wrong server. The node takes the right one's state after ten polls; or within 5 minutes, if an operator runs ${operator("backup FILE")} and ${operator("restore FILE")} there.`,
 };

@@ -18,7 +18,7 @@ export const liveFields = {
 
 const NOT_CALLED =
   "Stored, but not live: no node (mail server) for this domain has called in the last 5 minutes. Until one does, a node may " +
-  "still take an old password, and mail for what was removed. Tell the person once.";
+  "still accept an old password, and mail for a removed mailbox or domain. Tell the person once.";
 
 /** How many nodes may serve a domain, and how many of those have ever called. */
 export interface NodeCounts {
@@ -39,7 +39,7 @@ export async function liveness({ tables: { state, nodes }, at, principal }: Tool
 export function notLive({ added, joined }: NodeCounts, { domains, scopes }: Principal): Text {
   // A caller limited to some domains may not learn which nodes there are.
   if (domains !== undefined || !scopes.has("nodes")) {
-    return text`${NOT_CALLED} The operator sees to it.`;
+    return text`${NOT_CALLED} Only the operator can mend this.`;
   }
   if (added === 0) {
     return text`Stored, but not live: there is no node (mail server) for this domain yet. Tell the person once. To add one: ${next("add-node")}.`;

@@ -24,7 +24,7 @@ export function endOf(expiry: string, now: Date): string {
   }
   throw new MailError(
     "invalid_input",
-    `${expiry} is in the past, or no date.`,
+    `${expiry} is in the past, or is not a date.`,
     "Give days or hours from now, such as 90d or 12h, or the last day, such as 2027-01-31.",
   );
 }

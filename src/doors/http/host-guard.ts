@@ -28,7 +28,7 @@ export function hostGuard(allowed: AllowedHosts, log: Log) {
     return new MailError(
       "forbidden",
       `This server does not answer to that ${header}.`,
-      "Call it by its own name, or ask its operator to allow this one.",
+      "Call it by its own name, or ask its operator to allow this one (m25-mail serve --allowed-hosts).",
     );
   };
 }

@@ -29,11 +29,7 @@ export async function receiveReport(
   door.limits.report(node);
   const report = ReportBody.safeParse(request.body);
   if (!report.success) {
-    throw new MailError(
-      "invalid_input",
-      "This is not a report.",
-      "See the description of the sync protocol.",
-    );
+    throw new MailError("invalid_input", "This is not a report.", "docs/protocol.md describes reports.");
   }
   const state = door.store.polls.now().state(node.view);
   if (report.data.history === state.history && report.data.revision > state.revision) {

@@ -70,7 +70,7 @@ test("the note leads to what this caller can do: add the first node, join those 
     for (const principal of [writer, tenant]) {
       const theirs = await noteFor(principal);
       expect(endpointsIn(theirs)).toEqual([]);
-      expect(worded(theirs, plainly)).toMatch(/The operator/);
+      expect(worded(theirs, plainly)).toMatch(/the operator/);
     }
   }
 });
