@@ -3,7 +3,10 @@ import { join } from "node:path";
 import { cursorLink, vscodeLink } from "./install-links.ts";
 import { referencePages, toolTable } from "./reference.ts";
 
-/** Generates docs/reference and parts of README.md from the code; with --check, fails if they differ from the code. */
+/**
+ * Generates docs/reference, parts of README.md and a line of package-lock.json; with --check, fails if they differ from
+ * the code.
+ */
 const root = join(import.meta.dirname, "..");
 const pages = Object.entries(await referencePages()).map(
   ([name, text]) => [`docs/reference/${name}`, text] as const,
@@ -14,6 +17,7 @@ const files = new Map<string, string>([
     withSection(withSection(read("README.md"), "tools", toolTable()), "install links", installLinks()),
   ],
   ...pages,
+  ["package-lock.json", lockWithoutCompiling()],
 ]);
 
 for (const [name, text] of files) {
@@ -52,4 +56,11 @@ function splitOnce(text: string, separator: string): [string, string] {
 
 function installLinks(): string {
   return `[Install in Cursor](${cursorLink()}) · [Install in VS Code](${vscodeLink()})\n`;
+}
+
+/** better-sqlite3 opts out of node-gyp. npm drops this from the lock at each install, and npm 9 and 10 read it only there. */
+function lockWithoutCompiling(): string {
+  const lock = JSON.parse(read("package-lock.json"));
+  lock.packages["node_modules/better-sqlite3"].gypfile = false;
+  return `${JSON.stringify(lock, null, 2)}\n`;
 }
