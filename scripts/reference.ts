@@ -172,6 +172,7 @@ async function metricsPage(): Promise<string> {
   metrics.call({ tool: "add-user", outcome: "done" });
   const figures: Figures = {
     nodes: [{ status: "current", lag: "0", count: 1 }],
+    failing: [],
     max_lag: 0,
     revision: 1,
     domains: 1,

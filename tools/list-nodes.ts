@@ -2,8 +2,23 @@ import * as z from "zod";
 import { text } from "../src/mail/text.ts";
 import { NextCursor, Timestamp, Words } from "./call/fields.ts";
 import { defineTool } from "./call/tool.ts";
-import { nodeStatuses } from "./nodes/condition.ts";
+import { type JudgedNode, nodeStatuses } from "./nodes/condition.ts";
 import { nodePage, nodePageFields } from "./nodes/page.ts";
+
+export const ListedNode = z.object({
+  name: z.string(),
+  ip_address: z.string().nullable(),
+  created_at: Timestamp,
+  last_sync_at: Timestamp.nullable(),
+  applied_revision: z.int().nullable().describe("null while it serves nothing of this database."),
+  status: z.enum(nodeStatuses),
+  reason: z.string().nullable().describe("Why it is failing, such as disk_full; else null."),
+  reason_count: z.int().nullable().describe("How many mailboxes or domains the reason concerns."),
+  ended_key_used_at: Timestamp.nullable().describe(
+    "When a sync key of the node was used after it ended, a sign of theft; else null.",
+  ),
+  hint: Words.nullable().describe("The next step, where one is needed."),
+});
 
 export const listNodes = defineTool({
   endpoint: "list-nodes",
@@ -14,40 +29,33 @@ export const listNodes = defineTool({
   ofAllDomains: true,
   input: z.strictObject(nodePageFields),
   output: z.object({
-    nodes: z.array(
-      z.object({
-        name: z.string(),
-        ip_address: z.string().nullable(),
-        created_at: Timestamp,
-        last_sync_at: Timestamp.nullable(),
-        applied_revision: z.int().nullable().describe("null while it serves nothing of this database."),
-        status: z.enum(nodeStatuses),
-        reason: z.string().nullable().describe("Why it is failing, such as disk_full; else null."),
-        reason_count: z.int().nullable().describe("How many mailboxes or domains the reason concerns."),
-        ended_key_used_at: Timestamp.nullable().describe(
-          "When a sync key of the node was used after it ended, a sign of theft; else null.",
-        ),
-        hint: Words.nullable().describe("The next step, where one is needed."),
-      }),
-    ),
+    nodes: z.array(ListedNode),
     revision: z.int().describe("Nodes should have applied it by now."),
     total: z.int().describe("On all pages."),
     next_cursor: NextCursor,
   }),
   async run({ tables, at }, input) {
     const { page, total, nextCursor } = await nodePage(tables, at, input);
-    const nodes = page.map(({ node, condition }) => ({
-      name: node.name,
-      ip_address: node.ipAddress,
-      created_at: node.createdAt,
-      last_sync_at: node.lastSync?.at ?? null,
-      applied_revision: condition.appliedRevision,
-      status: condition.status,
-      reason: condition.reason,
-      reason_count: condition.reasonCount,
-      ended_key_used_at: condition.endedKeyUse?.at ?? null,
-      hint: condition.hint,
-    }));
-    return { nodes, revision: await tables.state.revision(), total, next_cursor: nextCursor };
+    return {
+      nodes: page.map(toListed),
+      revision: await tables.state.revision(),
+      total,
+      next_cursor: nextCursor,
+    };
   },
 });
+
+export function toListed({ node, condition }: JudgedNode): z.input<typeof ListedNode> {
+  return {
+    name: node.name,
+    ip_address: node.ipAddress,
+    created_at: node.createdAt,
+    last_sync_at: node.lastSync?.at ?? null,
+    applied_revision: condition.appliedRevision,
+    status: condition.status,
+    reason: condition.reason,
+    reason_count: condition.reasonCount,
+    ended_key_used_at: condition.endedKeyUse?.at ?? null,
+    hint: condition.hint,
+  };
+}

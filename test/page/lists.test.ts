@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { WriteTrial } from "../../src/doors/page/write-trial.ts";
 import { field } from "../support/oauth.ts";
 import { addNode, signedInBrowser, startPageServer, withheld } from "../support/page.ts";
 import { rawDatabase } from "../support/recount.ts";
@@ -121,6 +122,10 @@ test("domains, nodes and changes are listed fifty a page, each once", async () =
   expect(body).toContain("All 120 domains");
   expect(body).toContain("120 of 120 nodes have not caught up yet");
   expect(rows(body)).toBeLessThan(80);
+  await addNode(server, "broken", { status: "failed", reason: "disk_full" });
+  const failing = (await browser.get("/")).body.split("Nodes that fail")[1]?.split("Domains")[0];
+  expect(failing).toContain("<strong>broken<");
+  expect(failing).not.toContain("<strong>n0");
   const changes = await browser.get("/page/changes");
   expect(changes.body.indexOf("n119")).toBeLessThan(changes.body.indexOf("n118"));
 });
@@ -137,4 +142,21 @@ test("the page tells that the database takes no changes, and shows all the rest"
   expect(status).toBe(200);
   expect(body).toMatch(/<span class="state bad">no<\/span> \S+/);
   expect(body).toContain("No node serves this mail yet");
+});
+
+test("views of the overview that come together try one write, and a later one tries again", async () => {
+  const { store } = await startPageServer();
+  let writes = 0;
+  const trial = new WriteTrial({
+    write(work) {
+      writes += 1;
+      return store.write(work);
+    },
+  });
+  expect(await Promise.all([trial.outcome(), trial.outcome(), trial.outcome()])).toEqual(
+    Array(3).fill(undefined),
+  );
+  expect(writes).toBe(1);
+  await trial.outcome();
+  expect(writes).toBe(2);
 });

@@ -26,6 +26,7 @@ import { type Transport, transportOf } from "./transport.ts";
 import type { View } from "./view.ts";
 import { acceptPage, mailboxes, withheldBy } from "./withheld.ts";
 import { onThePage } from "./wording.ts";
+import { WriteTrial } from "./write-trial.ts";
 
 /** A request's transport, cookies and session, found before it is answered. */
 interface Visit {
@@ -51,11 +52,13 @@ const pages: Record<ViewName, (view: View) => Promise<string>> = {
 export class OperatorPage {
   readonly #parts: PageParts;
   readonly #sessions = new Sessions();
+  readonly #writeTrial: WriteTrial;
   readonly #csrfKey = randomBytes(32);
   readonly #visits = new WeakMap<FastifyRequest, Visit>();
 
   constructor(parts: PageParts) {
     this.#parts = parts;
+    this.#writeTrial = new WriteTrial(parts.store);
   }
 
   /** Finds the session of a request. Call it before the other methods. */
@@ -183,6 +186,7 @@ export class OperatorPage {
       notice,
       store,
       metrics,
+      writeTrial: this.#writeTrial,
       isReadOnly,
       async ask<T extends Tool>(tool: T, input: Record<string, unknown> = {}) {
         // The request's log line has room for one call, so the many reads of a page go without its id.

@@ -4,7 +4,6 @@ import { listWithheld } from "../../../tools/operator/list-withheld.ts";
 import { listGrants } from "../../../tools/operator/oauth-grants.ts";
 import { readAudit } from "../../../tools/operator/read-audit.ts";
 import { type Figures, readFigures } from "../../../tools/operator/read-figures.ts";
-import { MailError } from "../../mail/error.ts";
 import { type Html, html } from "../html/html.ts";
 import { grantTable } from "./access.ts";
 import { changeTable } from "./changes.ts";
@@ -16,15 +15,20 @@ import { waitingSection } from "./withheld.ts";
 import { onThePage } from "./wording.ts";
 
 export async function overviewPage(view: View): Promise<string> {
-  const [figures, withheld, nodes, domains, changes, { grants }, database] = await Promise.all([
-    view.ask(readFigures),
+  const [figures, withheld, firstNodes, domains, changes, { grants }, database] = await Promise.all([
+    view.ask(readFigures, { failing: ROWS }),
     view.ask(listWithheld, { limit: ROWS }),
-    nodesOf(view),
+    view.ask(listNodes, { limit: ROWS }),
     view.ask(listDomains, { limit: FIRST_ROWS }),
     view.ask(readAudit, { newest_first: true, limit: FIRST_ROWS }),
     view.ask(listGrants),
     databaseSection(view),
   ]);
+  // All nodes if they fit, else the failing ones.
+  const nodes =
+    firstNodes.next_cursor === null
+      ? { title: "Nodes", content: nodeTable(firstNodes.nodes, view.now) }
+      : { title: "Nodes that fail", content: nodeTable(figures.failing, view.now) };
   const all = (page: string, text: string) => html`<a href="page/${page}">${text}</a>`;
   return viewDocument(
     view,
@@ -37,14 +41,6 @@ ${section("changes", "Last changes (UTC)", changeTable(changes.entries), all("ch
 ${section("grants", "Programs that may sign in", grantTable(grants, view))}
 ${database}`,
   );
-}
-
-/** All nodes if they fit, else the failing ones. */
-async function nodesOf(view: View): Promise<{ title: string; content: Html }> {
-  const all = await view.ask(listNodes, { limit: ROWS });
-  if (all.next_cursor === null) return { title: "Nodes", content: nodeTable(all.nodes, view.now) };
-  const failing = await view.ask(listNodes, { limit: ROWS, status: "failing" });
-  return { title: "Nodes that fail", content: nodeTable(failing.nodes, view.now) };
 }
 
 function verdict(figures: Figures): string {
@@ -74,17 +70,9 @@ function figureList({ domains, active_users, inactive_users, nodes, revision }: 
   return html`<dl class="figures">${figures.map(([name, value]) => html`<div><dt>${name}</dt><dd>${number(value)}</dd></div>`)}</dl>`;
 }
 
-async function databaseSection({ store, metrics }: View): Promise<Html> {
+async function databaseSection({ store, metrics, writeTrial }: View): Promise<Html> {
   const { database, wal } = metrics.databaseBytes();
-  const failure = await store
-    .write(({ state }) => state.rewrite())
-    .then(
-      () => undefined,
-      (error: unknown) => {
-        if (error instanceof MailError) return error;
-        throw error;
-      },
-    );
+  const failure = await writeTrial.outcome();
   const writes =
     failure === undefined
       ? html`<span class="state good">yes</span>`

@@ -2,6 +2,7 @@ import type { Result, Tool } from "../../../tools/call/tool.ts";
 import { type Html, html } from "../html/html.ts";
 import { documentOf, form } from "../html/layout.ts";
 import type { PageParts, ViewName } from "./routes.ts";
+import type { WriteTrial } from "./write-trial.ts";
 
 /** The data and functions of a view for the signed-in operator. */
 export interface View extends Pick<PageParts, "isReadOnly" | "store" | "metrics"> {
@@ -11,6 +12,7 @@ export interface View extends Pick<PageParts, "isReadOnly" | "store" | "metrics"
   /** The token of its forms. */
   csrf: string;
   now: Date;
+  writeTrial: WriteTrial;
   /** Query parameters that occur once. */
   query: Readonly<Record<string, string | undefined>>;
   /** The result of the last action. */
