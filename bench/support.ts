@@ -145,7 +145,7 @@ export function runtimeOf(store: Store): Runtime {
     store,
     now: () => new Date(),
     hashPassword: (password, principal) => hasher.hash(password, principal),
-    reportBug: (error) => process.stderr.write(`${error instanceof Error ? error.stack : error}\n`),
+    reportFailure: (_, error) => process.stderr.write(`${error instanceof Error ? error.stack : error}\n`),
   };
 }
 

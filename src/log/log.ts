@@ -28,9 +28,9 @@ export function stderrLog(least: LogLevel = "info"): Log {
 }
 
 /** Logs what failed without a caller: an expected failure as a warning in its own words, anything else as a bug. */
-export function logFailure(log: Log, message: string, cause: unknown): void {
-  if (cause instanceof MailError) log.warn(`${message}: ${cause.message}`);
-  else log.error(message, cause);
+export function logFailure(log: Log, message: string, cause: unknown, fields?: LogFields): void {
+  if (cause instanceof MailError) log.warn(`${message}: ${cause.message}`, fields);
+  else log.error(message, cause, fields);
 }
 
 /** @param write receives a line's parts; `stack` has one line a frame */

@@ -20,7 +20,7 @@ import { type Usage, usageFor } from "../doors/cli/usage.ts";
 import { isRepaired } from "../doors/utf8.ts";
 import { callFields } from "../log/call-log.ts";
 import { jsonLog } from "../log/json-log.ts";
-import { type Log, stderrLog } from "../log/log.ts";
+import { type Log, logFailure, stderrLog } from "../log/log.ts";
 import { MailError } from "../mail/error.ts";
 import { type StoreConfig, serveConfig, stdioConfig, storeConfig } from "./config.ts";
 import { version } from "./version.ts";
@@ -94,7 +94,7 @@ function runtimeOf(store: Runtime["store"], config: StoreConfig, log: Log): Runt
     store,
     now: () => new Date(),
     hashPassword: (password, principal) => hasher.hash(password, principal),
-    reportBug: (error, reference) => log.error("bug", error, { request: reference }),
+    reportFailure: (message, cause, request) => logFailure(log, message, cause, { request }),
   };
 }
 

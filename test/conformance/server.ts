@@ -4,7 +4,7 @@ import type { Server } from "@modelcontextprotocol/server";
 import { openStore } from "../../db/sqlite/store.ts";
 import { Confirmations } from "../../src/doors/mcp/confirmation.ts";
 import { advertisedTools, callTool, type McpParts, mcpServer } from "../../src/doors/mcp/server.ts";
-import { stderrLog } from "../../src/log/log.ts";
+import { logFailure, stderrLog } from "../../src/log/log.ts";
 import { serveConfig } from "../../src/program/config.ts";
 import { type RunningServer, serve } from "../../src/program/serve.ts";
 import { call, type Runtime } from "../../tools/call/call.ts";
@@ -24,7 +24,7 @@ export async function conformanceServer(database: string): Promise<RunningServer
     store,
     now: () => new Date(),
     hashPassword: (password, principal) => hasher.hash(password, principal),
-    reportBug: (error) => log.error("bug", error),
+    reportFailure: (message, cause) => logFailure(log, message, cause),
   };
   const made = await call(runtime, {
     principal: operator("cli"),

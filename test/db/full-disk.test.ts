@@ -77,6 +77,10 @@ test.skipIf(!root)(
     const added = await m25mail(["call", "add-domain", "--domain", "example.nl", "--db", file]);
     expect(added).toMatchObject({ code: 75, stdout: "" });
     expect(added.stderr).toMatch(/^unavailable: /);
+    const refused = await m25mail(["call", "remove-domain", "--domain", "absent.nl", "--db", file]);
+    expect(refused.stderr).toMatch(
+      /^\S+ warn a refusal could not be written to the audit log: .*full.* request=\S+\ndomain_not_found: /,
+    );
   },
 );
 

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import { openStore } from "../../db/sqlite/store.ts";
 import type { Store } from "../../db/store.ts";
-import type { Log, LogFields } from "../../src/log/log.ts";
+import { type Log, type LogFields, logFailure } from "../../src/log/log.ts";
 import { serveConfig } from "../../src/program/config.ts";
 import { type ServeOptions, serve } from "../../src/program/serve.ts";
 import { PasswordHasher } from "../../tools/call/password-hash.ts";
@@ -45,7 +45,8 @@ export async function startServer(
     store,
     now,
     hashPassword: (password: string, principal: string) => hasher.hash(password, principal),
-    reportBug: (error: unknown, reference: string) => logger.error(`bug ${reference}`, error),
+    reportFailure: (message: string, cause: unknown, reference: string) =>
+      logFailure(logger, `${message} ${reference}`, cause),
   };
   const server = await serve(config, runtime, logger, options);
   let closed: Promise<void> | undefined;

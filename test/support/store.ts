@@ -46,7 +46,7 @@ export function testRuntime(store: Store, { now = () => new Date() }: { now?: ()
     store,
     now,
     hashPassword: async (password) => fakeHash(password),
-    reportBug: (error) => bugs.push(error),
+    reportFailure: (_, cause) => bugs.push(cause),
   };
   const run = (endpoint: string, input: unknown = {}, principal = operator("cli")) =>
     call(runtime, { principal, tool: toolOf(endpoint), input });

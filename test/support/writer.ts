@@ -10,7 +10,7 @@ const runtime = {
   store,
   now: () => new Date(),
   hashPassword: async () => `{BLF-CRYPT}$2b$10$${".".repeat(53)}`,
-  reportBug: (error: unknown) => process.stderr.write(`${String(error)}\n`),
+  reportFailure: (_: string, error: unknown) => process.stderr.write(`${String(error)}\n`),
 };
 for (let index = 0; index < Number(count); index += 1) {
   const input = { email: `${prefix}${index}@example.nl`, password: "correct horse" };

@@ -22,8 +22,8 @@ export interface Runtime {
   settings?: Settings;
   /** Makes principals take turns; if undefined, calls start as they arrive. */
   queue?: FairQueue;
-  /** Receives each unexpected error; the caller sees only `reference`. */
-  reportBug(error: unknown, reference: string): void;
+  /** Receives each failure that no caller sees: a bug (the caller gets only `reference`), or a refusal's lost audit entry. */
+  reportFailure(message: string, cause: unknown, reference: string): void;
   /** Receives each call when it has ended. */
   observe?(call: EndedCall): void;
 }
@@ -224,7 +224,8 @@ async function recordRefusal(
       }),
     );
   } catch (error) {
-    runtime.reportBug(error, origin?.request ?? randomUUID());
+    const reference = origin?.request ?? randomUUID();
+    runtime.reportFailure("a refusal could not be written to the audit log", error, reference);
   }
 }
 
@@ -238,7 +239,7 @@ function bug(
   error: unknown,
   { request: reference = randomUUID() }: Origin = {},
 ): MailError {
-  runtime.reportBug(error, reference);
+  runtime.reportFailure("bug", error, reference);
   return new MailError(
     "internal",
     `Something went wrong inside M25 Mail (reference ${reference}).`,

@@ -85,7 +85,7 @@ export function problemOf(error: FastifyError, runtime: Runtime, reference: stri
       400,
     ];
   }
-  runtime.reportBug(error, reference);
+  runtime.reportFailure("bug", error, reference);
   return [
     new MailError(
       "internal",

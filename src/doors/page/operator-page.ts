@@ -118,7 +118,7 @@ export class OperatorPage {
     }
     const { statusCode = 500 } = error;
     if (statusCode < 500) return fail(reply, request, UNREADABLE, statusCode);
-    this.#parts.runtime.reportBug(error, request.id);
+    this.#parts.runtime.reportFailure("bug", error, request.id);
     const message = `Something went wrong inside M25 Mail (reference ${request.id}).`;
     return fail(reply, request, { message, hint: "The server’s log has the details." }, 500);
   }
