@@ -86,6 +86,15 @@ export class DomainTable {
     return rows.map(({ name }) => name);
   }
 
+  /** All domains but these. */
+  async except(names: readonly string[]): Promise<Domain[]> {
+    const { rows } = await sql<DomainRow>`SELECT * FROM domains WHERE erase_after IS NULL
+      AND name NOT IN (SELECT value FROM json_each(${JSON.stringify(names)}))${this.#andWithin()} ORDER BY name`.execute(
+      this.#db,
+    );
+    return rows.map(toDomain);
+  }
+
   /** The numbers of domains and mailboxes. */
   async totals(): Promise<Totals> {
     const { rows } = await (this.within === undefined

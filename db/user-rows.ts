@@ -46,7 +46,10 @@ export function usersFirst(db: Kysely<Schema>) {
     .where("domains.erase_after", "is", null);
 }
 
-export function toUser(row: Selectable<Schema["users"]> & { domain: string }): User {
+/** A row with the name of its domain. */
+export type UserRow = Selectable<Schema["users"]> & { domain: string };
+
+export function toUser(row: UserRow): User {
   return {
     id: row.id,
     domainId: row.domain_id,

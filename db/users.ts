@@ -9,7 +9,14 @@ import type { Domain, DomainTable, UserDifference } from "./domains.ts";
 import { atMost } from "./row-limit.ts";
 import type { Schema } from "./schema.ts";
 import { differenceOf, noDifference, type StateTable } from "./state.ts";
-import { toUser, type User, type UserPosition, usersByDomain, usersFirst } from "./user-rows.ts";
+import {
+  toUser,
+  type User,
+  type UserPosition,
+  type UserRow,
+  usersByDomain,
+  usersFirst,
+} from "./user-rows.ts";
 import { UserSearch } from "./user-search.ts";
 
 /** A mailbox to add. */
@@ -142,14 +149,23 @@ export class UserTable {
     return { id, ...user };
   }
 
-  /** Which of these addresses have a mailbox, active or not. */
-  async existing(addresses: readonly Pick<Address, "domain" | "localPart">[]): Promise<Set<string>> {
+  /** The mailboxes that have one of these addresses, active or not, by address. */
+  async existing(addresses: readonly Pick<Address, "domain" | "localPart">[]): Promise<Map<string, User>> {
     const pairs = JSON.stringify(addresses.map(({ domain, localPart }) => [domain, localPart]));
-    const { rows } = await sql<{ email: string }>`SELECT users.local_part || '@' || domains.name AS email
+    const { rows } = await sql<UserRow>`SELECT users.*, domains.name AS domain
       FROM json_each(${pairs}) AS pair CROSS JOIN domains CROSS JOIN users
       WHERE domains.name = pair.value ->> 0 AND users.domain_id = domains.id
         AND users.local_part = pair.value ->> 1`.execute(this.#db);
-    return new Set(rows.map(({ email }) => email));
+    return new Map(rows.map(toUser).map((user) => [user.email, user]));
+  }
+
+  /** All active mailboxes but those with one of these addresses. */
+  async activeExcept(emails: readonly string[]): Promise<User[]> {
+    const { rows } = await sql<UserRow>`SELECT users.*, domains.name AS domain
+      FROM domains CROSS JOIN users WHERE users.domain_id = domains.id AND users.active = 1
+        AND users.local_part || '@' || domains.name NOT IN (SELECT value FROM json_each(${JSON.stringify(emails)}))
+      ORDER BY domains.name, users.local_part`.execute(this.#db);
+    return rows.map(toUser);
   }
 
   /** Adds many mailboxes, none of which exists, to domains that are registered. */

@@ -18,6 +18,8 @@ const { metafile } = await build({
   format: "esm",
   platform: "node",
   target: "node22",
+  // Its entry for Node is CommonJS, which a chunk cannot require from.
+  alias: { yaml: "./node_modules/yaml/browser/index.js" },
   external: ["better-sqlite3", "bcrypt", "fastify", "oidc-provider", "pino", "prom-client"],
   banner: { js: "#!/usr/bin/env node" },
   metafile: true,

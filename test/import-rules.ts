@@ -50,6 +50,7 @@ export const packages: Record<string, readonly string[]> = {
   bcrypt: ["tools/call/password-hash.ts"],
   "better-sqlite3": ["db/sqlite"],
   "csv-parse": ["src/doors/cli/import"],
+  yaml: ["src/doors/cli/import"],
   "email-providers": ["tools/add-domain.ts"],
   fastify: ["src/doors", "src/auth"],
   kysely: ["db"],

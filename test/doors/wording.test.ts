@@ -145,6 +145,8 @@ const elsewhere: Readonly<Record<string, string>> = {
   " cannot be written.": "export.test",
   "The files have no mailbox, at least not in this format or in these domains.": "import.test",
   " mailboxes have no size limit, and each needs one here.": "import.test",
+  " of its entries are refused. The first is ": "apply.test",
+  "Something else has changed domains or mailboxes since the plan was made.": "apply.test",
 };
 
 test("every refusal in the code is in a golden file", async () => {

@@ -137,6 +137,7 @@ const unknown = {
   from: "nowhere",
   files: [],
   mailbox_count: 0,
+  file: "nothing.yml",
   domains: [],
   mailboxes_with_passwords: [],
 };

@@ -11,7 +11,7 @@ import { refusePublicProvider } from "../add-domain.ts";
 import { unknownPassword } from "../call/password-hash.ts";
 
 /** A mailbox of another mail system. */
-const ImportedMailbox = z.strictObject({
+export const ImportedMailbox = z.strictObject({
   /** Parsed with the input, before the transaction: that takes a third of the time. Undefined if it is not valid. */
   address: z.string().transform(parsed),
   /** Its place, such as "users, line 7": shown if its address is not valid. */
@@ -94,7 +94,7 @@ function withoutLimit(count: number): MailError {
 }
 
 /** The domains of the source and of its mailboxes, by name. Registered domains do not change. */
-async function planDomains(tables: Tables, input: ImportInput): Promise<Map<string, Planned>> {
+export async function planDomains(tables: Tables, input: ImportInput): Promise<Map<string, Planned>> {
   const planned = new Map<string, Planned>();
   for (const { name, problem } of input.domains) {
     planned.set(name, problem === undefined ? { name, outcome: "taken" } : leftOut(name, problem));
@@ -113,10 +113,10 @@ async function planDomains(tables: Tables, input: ImportInput): Promise<Map<stri
 }
 
 /** This reason does not keep a domain's mailboxes out. */
-const REGISTERED = "it is registered already";
+export const REGISTERED = "it is registered already";
 const PUBLIC = "it is a public mail provider's; m25-mail call add-domain --public-provider registers it";
 
-function planMailboxes(
+export function planMailboxes(
   { mailboxes_with_passwords: mailboxes, unlimited_as }: ImportInput,
   domains: ReadonlyMap<string, Planned>,
 ): PlannedMailbox[] {
@@ -130,7 +130,8 @@ function planMailboxes(
     }
     const domain = domains.get(address.domain);
     const hasDomain = domain?.outcome === "taken" || domain?.reason === REGISTERED;
-    if (!hasDomain) planned.push(leftOut(address.email, `because of its domain: ${domain?.reason}`));
+    if (!hasDomain)
+      planned.push(leftOut(address.email, `because of its domain: ${domain?.reason ?? "it is not listed"}`));
     else if (seen.has(address.email)) planned.push(leftOut(address.email, "it occurs twice"));
     else planned.push(planMailbox(address, mailbox, unlimited_as));
     seen.add(address.email);

@@ -1,5 +1,6 @@
 import * as z from "zod";
 import type { Tables } from "../../db/store.ts";
+import type { NewUser } from "../../db/users.ts";
 import { defineTool } from "../call/tool.ts";
 import { type ImportInput, type ImportPlan, importFields, outcomes, planImport } from "./import-plan.ts";
 
@@ -38,13 +39,23 @@ export const importMailboxes = defineTool({
   ...shared,
   async run({ tables, at }, input) {
     const plan = await planImport(tables, input as ImportInput);
-    const domains = plan.domains.filter(({ outcome }) => outcome === "taken").map(({ name }) => name);
-    const users = plan.mailboxes.map(({ user }) => user).filter((user) => user !== undefined);
-    if (domains.length > 0) await tables.domains.addAll(domains, at);
-    if (users.length > 0) await tables.users.addAll(users, at);
+    await addPlanned(tables, at, {
+      domains: plan.domains.filter(({ outcome }) => outcome === "taken").map(({ name }) => name),
+      users: plan.mailboxes.map(({ user }) => user).filter((user) => user !== undefined),
+    });
     return told(tables, plan);
   },
 });
+
+/** Adds domains, then mailboxes, none of which exists. */
+export async function addPlanned(
+  tables: Tables,
+  at: string,
+  { domains, users }: { domains: readonly string[]; users: readonly NewUser[] },
+): Promise<void> {
+  if (domains.length > 0) await tables.domains.addAll(domains, at);
+  if (users.length > 0) await tables.users.addAll(users, at);
+}
 
 async function told(tables: Tables, { domains, mailboxes }: ImportPlan) {
   const plain = mailboxes.map(({ name, outcome, reason }) => ({

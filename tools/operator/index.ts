@@ -1,4 +1,5 @@
 import type { Tool } from "../call/tool.ts";
+import { apply, planApplyTool } from "./apply.ts";
 import { importMailboxes, planImportTool } from "./import.ts";
 import { listFleet } from "./list-fleet.ts";
 import { listInactive } from "./list-inactive.ts";
@@ -39,4 +40,6 @@ export const operatorTools = {
   revokeGrant,
   planImport: planImportTool,
   importMailboxes,
+  planApply: planApplyTool,
+  apply,
 } satisfies Record<string, Tool>;

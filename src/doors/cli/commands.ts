@@ -6,6 +6,7 @@ import { optionalText } from "./arguments.ts";
 import { auditCommand } from "./audit.ts";
 import { callCommand } from "./call-command.ts";
 import { showAcceptance, showFleet, showNode, showRemoval } from "./fleet.ts";
+import { applyCommand } from "./import/apply.ts";
 import { importCommand } from "./import/command.ts";
 import { show } from "./show.ts";
 import type { StoreCommand } from "./store-command.ts";
@@ -41,6 +42,7 @@ const commands: Readonly<
     shown: ({ email }) => `${email} is removed for good`,
   }),
   import: importCommand,
+  apply: applyCommand,
   audit: auditCommand,
   "operator set-password": toolCommand(operatorTools.setOperatorPassword, { shown: showGrants }),
   "oauth client add": toolCommand(operatorTools.addOAuthClient, {

@@ -143,6 +143,20 @@ export const usages: readonly Usage[] = [
     settings: "password",
   },
   {
+    name: "apply",
+    takes: "FILE",
+    does: "makes domains and mailboxes as a YAML or JSON file says",
+    flags: {
+      "dry-run": { placeholder: "", help: "show the plan, and change nothing" },
+      prune: {
+        placeholder: "",
+        help: "soft-delete mailboxes that are not in the file, and remove domains that are not and are empty",
+      },
+      yes: { placeholder: "", help: "prune without a question" },
+      json,
+    },
+  },
+  {
     name: "export",
     takes: "FILE",
     does: "exports domains and mailboxes to a new file for import --from csv",

@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { call, type Runtime } from "../../../../tools/call/call.ts";
 import { unknownPassword } from "../../../../tools/call/password-hash.ts";
@@ -11,7 +10,6 @@ import { parseDomain } from "../../../mail/address.ts";
 import { MailError } from "../../../mail/error.ts";
 import { parsePassword } from "../../../mail/password.ts";
 import { DomainName } from "../../../mail/schemas.ts";
-import { textOf } from "../../utf8.ts";
 import { optionalText, parseArguments } from "../arguments.ts";
 import { exitCodes } from "../exit.ts";
 import { showProgress, writeOut } from "../output.ts";
@@ -23,7 +21,7 @@ import { readMailcow } from "./mailcow.ts";
 import { readPasswdFile } from "./passwd-file.ts";
 import { readPostfixAdmin } from "./postfixadmin.ts";
 import { type Imported, reportOf } from "./report.ts";
-import { type FoundMailbox, type Source, type SourceFile, unreadable } from "./source.ts";
+import { type FoundMailbox, readSource, type Source, type SourceFile } from "./source.ts";
 
 /** The systems whose files can be read, by the value of --from. */
 const readers: Readonly<Record<string, (files: readonly SourceFile[]) => Source>> = {
@@ -33,9 +31,6 @@ const readers: Readonly<Record<string, (files: readonly SourceFile[]) => Source>
   "passwd-file": readPasswdFile,
   csv: readCsv,
 };
-
-/** Limit of a file, which is read whole: a V8 string has at most 512 MiB. */
-const LARGEST_FILE = 500 * 2 ** 20;
 
 /** Passwords to hash at the same time. */
 const HASHES = 4;
@@ -81,7 +76,7 @@ export async function importFiles(
 ): Promise<Imported> {
   const read = readers[from];
   if (read === undefined) throw new UsageError(`--from takes one of: ${Object.keys(readers).join(", ")}.`);
-  const source = within(read(paths.map(readFile)), domains);
+  const source = within(read(paths.map(readSource)), domains);
   if (source.mailboxes.length === 0 && source.domains.length === 0) throw nothingFound();
   const { leftOut } = source;
   const mailboxes = await checked(source.mailboxes);
@@ -110,23 +105,6 @@ async function operate(
   const outcome = await call(runtime, { principal: operator("cli"), tool: operatorTools[name], input });
   if (!outcome.ok) throw outcome.error;
   return outcome.value as unknown as Omit<Imported, "leftOut">;
-}
-
-function readFile(path: string): SourceFile {
-  const name = basename(path);
-  let bytes: Buffer;
-  try {
-    bytes = readFileSync(path);
-  } catch {
-    throw new UsageError(`The file ${path} cannot be read.`);
-  }
-  if (bytes.length > LARGEST_FILE)
-    throw unreadable(name, "the file is larger than 500 MiB.", "Divide it by domains.");
-  const text = textOf(bytes);
-  if (text === undefined) {
-    throw unreadable(name, "the file is not UTF-8.", "Convert it first: iconv -f WINDOWS-1252 -t UTF-8.");
-  }
-  return { name, text };
 }
 
 function nothingFound(): MailError {

@@ -1,6 +1,10 @@
+import { readFileSync } from "node:fs";
+import { basename } from "node:path";
 import type { ImportedDomain, ImportedMailbox } from "../../../../tools/operator/import-plan.ts";
+import { UsageError } from "../../../command-line/usage-error.ts";
 import { MailError } from "../../../mail/error.ts";
 import type { StoredPassword } from "../../../mail/stored-hash.ts";
+import { textOf } from "../../utf8.ts";
 
 /** A file to import, as text. `name` is the last part of its path, for messages and for formats that depend on it. */
 export interface SourceFile {
@@ -56,4 +60,25 @@ export function limitOf(text: string, place: string): number | null {
 /** The refusal of an unreadable file. It repeats none of its content, which may be a password. */
 export function unreadable(place: string, problem: string, hint: string): MailError {
   return new MailError("invalid_input", `${place}: ${problem}`, `Nothing was changed. ${hint}`);
+}
+
+/** Limit of a file, which is read whole: a V8 string has at most 512 MiB. */
+const LARGEST_FILE = 500 * 2 ** 20;
+
+/** @throws UsageError; MailError invalid_input for a file that is too large, or not UTF-8 */
+export function readSource(path: string): SourceFile {
+  const name = basename(path);
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(path);
+  } catch {
+    throw new UsageError(`The file ${path} cannot be read.`);
+  }
+  if (bytes.length > LARGEST_FILE)
+    throw unreadable(name, "the file is larger than 500 MiB.", "Divide it by domains.");
+  const text = textOf(bytes);
+  if (text === undefined) {
+    throw unreadable(name, "the file is not UTF-8.", "Convert it first: iconv -f WINDOWS-1252 -t UTF-8.");
+  }
+  return { name, text };
 }

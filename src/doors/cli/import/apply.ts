@@ -1,0 +1,153 @@
+import { basename } from "node:path";
+import * as z from "zod";
+import { call, type Runtime } from "../../../../tools/call/call.ts";
+import { operator } from "../../../../tools/call/principal.ts";
+import type { Step, WantedMailbox } from "../../../../tools/operator/apply-plan.ts";
+import { operatorTools } from "../../../../tools/operator/index.ts";
+import { firstInputLine } from "../../../command-line/secret-input.ts";
+import { UsageError } from "../../../command-line/usage-error.ts";
+import { printable } from "../../../log/printable.ts";
+import { QuotaMb } from "../../../mail/schemas.ts";
+import { parseStored } from "../../../mail/stored-hash.ts";
+import { parseArguments } from "../arguments.ts";
+import { exitCodes } from "../exit.ts";
+import { writeOut } from "../output.ts";
+import type { StoreCommand } from "../store-command.ts";
+import type { Usage } from "../usage.ts";
+import { readSource, type SourceFile, unreadable } from "./source.ts";
+
+const Wanted = z.strictObject({
+  domains: z.array(z.string()).default([]),
+  mailboxes: z
+    .array(
+      z.strictObject({
+        email: z.string(),
+        password_hash: z.string().optional(),
+        quota_mb: QuotaMb.optional(),
+        active: z.boolean().default(true),
+      }),
+    )
+    .default([]),
+});
+type Wanted = z.output<typeof Wanted>;
+
+interface Steps {
+  domains: readonly Step[];
+  mailboxes: readonly Step[];
+  revision: number;
+}
+
+/** Makes domains and mailboxes as a file says. */
+export function applyCommand(usage: Usage, argv: readonly string[]): StoreCommand {
+  const { values, positionals } = parseArguments(usage, argv);
+  const [path = ""] = positionals;
+  const prune = values.prune === true;
+  return {
+    values,
+    async run(runtime) {
+      const wanted = await wantedIn(readSource(path));
+      const input = { file: basename(path), ...inputOf(wanted), prune };
+      const isDry = values["dry-run"] === true;
+      let steps: Steps | undefined;
+      if (isDry || prune) steps = await operate(runtime, "planApply", input);
+      if (!isDry) {
+        if (steps !== undefined && values.yes !== true) await confirmRemovals(steps);
+        const planned = steps && { plan_revision: steps.revision };
+        steps = await operate(runtime, "apply", { ...input, ...planned });
+      }
+      if (steps !== undefined) await writeOut(reportOf(steps, { isDry, asJson: values.json === true }));
+      return exitCodes.done;
+    },
+  };
+}
+
+/** @throws MailError invalid_input, which repeats nothing of the file: it has hashes */
+async function wantedIn({ name, text }: SourceFile): Promise<Wanted> {
+  const { parse } = await import("yaml");
+  let document: unknown;
+  try {
+    document = name.endsWith(".json") ? JSON.parse(text) : parse(text);
+  } catch (error) {
+    const [{ line = undefined } = {}] = (error as { linePos?: { line: number }[] }).linePos ?? [];
+    throw unreadable(name, `it is not valid YAML${line === undefined ? "" : ` in line ${line}`}.`, FORM);
+  }
+  const read = Wanted.safeParse(document ?? {});
+  if (read.success) return read.data;
+  const [issue] = read.error.issues;
+  const [list, at, field] = issue?.path ?? [];
+  const place = [name, ...(list === undefined ? [] : [String(list)])].join(", ");
+  const entry = typeof at === "number" ? `, entry ${at + 1}` : "";
+  if (issue?.code === "unrecognized_keys") {
+    const hint = issue.keys.includes("password")
+      ? "A password in clear text is not taken: give password_hash, or create the mailbox with m25-mail call add-user."
+      : FORM;
+    throw unreadable(`${place}${entry}`, "there is an unknown field.", hint);
+  }
+  const what = typeof field === "string" ? field : "it";
+  throw unreadable(`${place}${entry}`, `${what} is missing, or of the wrong kind.`, FORM);
+}
+
+const FORM =
+  "It has a list `domains` of names, and a list `mailboxes` with email, password_hash, quota_mb and active.";
+
+function inputOf({ domains, mailboxes }: Wanted) {
+  return {
+    domains,
+    mailbox_count: mailboxes.length,
+    mailboxes_with_passwords: mailboxes.map(
+      ({ email, password_hash, quota_mb, active }, at): WantedMailbox => {
+        const stored = password_hash === undefined ? undefined : parseStored(password_hash);
+        const password =
+          stored !== undefined && "plain" in stored ? { problem: "its password is in clear text" } : stored;
+        return {
+          address: email,
+          place: `mailboxes, entry ${at + 1}`,
+          active,
+          ...(password && { password }),
+          ...(quota_mb !== undefined && { quota_mb }),
+        };
+      },
+    ),
+  };
+}
+
+/** @throws MailError a refusal of the tool */
+async function operate(runtime: Runtime, name: "planApply" | "apply", input: object): Promise<Steps> {
+  const outcome = await call(runtime, { principal: operator("cli"), tool: operatorTools[name], input });
+  if (!outcome.ok) throw outcome.error;
+  return outcome.value as unknown as Steps;
+}
+
+/** @throws UsageError if nobody can be asked, or the answer is not yes */
+async function confirmRemovals({ domains, mailboxes }: Steps): Promise<void> {
+  const removed = [...domains, ...mailboxes].filter(({ outcome }) => outcome === "removed");
+  if (removed.length === 0) return;
+  const names = removed.map(({ name }) => name).join(", ");
+  if (!process.stdin.isTTY) {
+    throw new UsageError(`This removes ${removed.length}: ${names}. If that is meant, give --yes.`);
+  }
+  process.stderr.write(
+    `This removes ${removed.length}: ${names}.\nMailboxes are soft-deleted. Go on? [y/N] `,
+  );
+  const answer = (await firstInputLine()).toString("utf8").trim();
+  if (!/^y(es)?$/i.test(answer)) throw new UsageError("Nothing was changed.");
+}
+
+/** A line for each domain and mailbox that changes or cannot, then the numbers of mailboxes. */
+function reportOf(steps: Steps, { isDry, asJson }: { isDry: boolean; asJson: boolean }): string {
+  const { domains, mailboxes, revision } = steps;
+  if (asJson) {
+    return `${printable(JSON.stringify({ domains, mailboxes, ...(!isDry && { revision }) }))}\n`;
+  }
+  const lines = [...domains, ...mailboxes]
+    .filter(({ outcome }) => outcome !== "unchanged")
+    .map(
+      ({ name, outcome, reason }) =>
+        `${outcome.padEnd(8)}  ${printable(name)}${reason === undefined ? "" : `: ${reason}`}`,
+    );
+  const counts = Map.groupBy(mailboxes, ({ outcome }) => outcome);
+  const numbers = [...counts].map(([outcome, those]) => `${outcome} ${those.length}`).join(", ");
+  lines.push(`Mailboxes: ${numbers === "" ? "none" : numbers}`);
+  if (isDry) lines.push("Nothing was changed.");
+  return `${lines.join("\n")}\n`;
+}

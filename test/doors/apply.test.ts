@@ -1,0 +1,170 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { expectRefusal } from "../support/outcome.ts";
+import { m25mail } from "../support/program.ts";
+import { kept, rawDatabase, recount } from "../support/recount.ts";
+import { fakeHash, PASSWORD, temporaryFolder, testStore } from "../support/store.ts";
+
+const FILE = `
+domains: [example.nl, example.org]
+mailboxes:
+  - email: jan@example.nl
+    password_hash: "${fakeHash("one")}"
+    quota_mb: 2048
+  - { email: piet@example.org, password_hash: "${fakeHash("two")}" }
+`;
+
+/** A database, a file to apply, and what runs at its shell. */
+function shop() {
+  const { file: database } = testStore();
+  const file = join(temporaryFolder(), "mail.yml");
+  const run = (...args: string[]) => m25mail([...args, "--db", database]);
+  const apply = (text: string, ...flags: string[]) => {
+    writeFileSync(file, text);
+    return run("apply", file, ...flags);
+  };
+  const users = () =>
+    rawDatabase(database)
+      .prepare(
+        "SELECT local_part || '@' || name || ' ' || quota_mb || ' ' || active FROM users JOIN domains ON domains.id = domain_id ORDER BY 1",
+      )
+      .pluck()
+      .all();
+  return { database, run, apply, users };
+}
+
+test("a file is applied after a plan, and again it changes nothing", async () => {
+  const { database, run, apply, users } = shop();
+  await run("call", "add-domain", "--domain", "example.org");
+  const lines = [
+    "added     example.nl",
+    "added     jan@example.nl",
+    "added     piet@example.org",
+    "Mailboxes: added 2",
+    "",
+  ];
+  const plan = await apply(FILE, "--dry-run");
+  expect(plan).toEqual({
+    code: 0,
+    stderr: "",
+    stdout: [...lines.slice(0, 4), "Nothing was changed.", ""].join("\n"),
+  });
+  expect(users()).toEqual([]);
+  expect(await apply(FILE)).toEqual({ code: 0, stderr: "", stdout: lines.join("\n") });
+  expect(users()).toEqual(["jan@example.nl 2048 1", "piet@example.org 1024 1"]);
+  const before = kept(rawDatabase(database));
+  expect((await apply(FILE)).stdout).toBe("Mailboxes: unchanged 2\n");
+  expect(kept(rawDatabase(database))).toEqual(before);
+  expect(before).toEqual(recount(rawDatabase(database)));
+});
+
+test("what the file says differently changes; what it leaves out stays", async () => {
+  const { run, apply, users } = shop();
+  await apply(FILE);
+  await run("call", "remove-user", "--email", "piet@example.org");
+  const json = JSON.stringify({
+    domains: ["example.nl", "example.org"],
+    mailboxes: [
+      { email: "jan@example.nl", quota_mb: 5, password_hash: fakeHash("three") },
+      { email: "piet@example.org" },
+    ],
+  });
+  expect((await apply(json)).stdout).toBe(
+    [
+      "changed   jan@example.nl: quota 2048 to 5 MiB, new password",
+      "changed   piet@example.org: restored",
+      "Mailboxes: changed 2",
+      "",
+    ].join("\n"),
+  );
+  const less = "domains: [example.nl]\nmailboxes: [{email: jan@example.nl, active: false}]";
+  expect((await apply(less)).stdout).toMatch(
+    /^removed {3}jan@example.nl: soft-deleted\nMailboxes: removed 1\n/,
+  );
+  expect(users()).toEqual(["jan@example.nl 5 0", "piet@example.org 1024 1"]);
+});
+
+test("--prune takes out what the file leaves out, if somebody says yes", async () => {
+  const { run, apply, users } = shop();
+  await apply(FILE);
+  await run("call", "add-domain", "--domain", "empty.nl");
+  const less = "domains: [example.nl]\nmailboxes: [{email: jan@example.nl}]";
+  const asked = await apply(less, "--prune");
+  expect(asked).toMatchObject({ code: 2, stdout: "" });
+  expect(asked.stderr).toMatch(/^This removes 2: empty.nl, piet@example.org. .*--yes/);
+  expect(users()).toHaveLength(2);
+  expect((await apply(less, "--prune", "--yes")).stdout).toBe(
+    [
+      "removed   empty.nl",
+      "kept      example.org: it has mailboxes, active or soft-deleted; m25-mail call remove-domain removes it for good",
+      "removed   piet@example.org: soft-deleted",
+      "Mailboxes: unchanged 1, removed 1",
+      "",
+    ].join("\n"),
+  );
+  expect(users()).toEqual(["jan@example.nl 2048 1", "piet@example.org 1024 0"]);
+  expect((await apply(less, "--prune")).stdout).toMatch(/\nMailboxes: unchanged 1\n$/);
+});
+
+test.each([
+  [
+    "a new mailbox without a hash",
+    "domains: [a.nl]\nmailboxes: [{email: x@a.nl}]",
+    /x@a.nl: it is new and has no password_hash/,
+  ],
+  [
+    "a hash that nodes refuse",
+    "domains: [a.nl]\nmailboxes: [{email: x@a.nl, password_hash: '{SHA}c2VjcmV0'}]",
+    /no salt/,
+  ],
+  [
+    "a clear password as a hash",
+    "domains: [a.nl]\nmailboxes: [{email: x@a.nl, password_hash: '{PLAIN}c2VjcmV0'}]",
+    /clear text/,
+  ],
+  [
+    "a clear password",
+    "domains: [a.nl]\nmailboxes: [{email: x@a.nl, password: c2VjcmV0}]",
+    /entry 1: there is an unknown field.\n.*password_hash/,
+  ],
+  [
+    "a domain that is not listed",
+    "mailboxes: [{email: x@a.nl}]",
+    /x@a.nl: because of its domain: it is not listed/,
+  ],
+  [
+    "an address twice",
+    "domains: [a.nl]\nmailboxes: [{email: jan@example.nl}, {email: jan@example.nl}]",
+    /is refused|are refused/,
+  ],
+  ["another form", "mailboxes: c2VjcmV0", /mailboxes: it is missing, or of the wrong kind/],
+  ["no YAML", "domains: [a.nl\nmailboxes: c2VjcmV0: {", /not valid YAML in line \d/],
+  ["a public provider's domain", "domains: [gmail.com]", /gmail.com: it is a public mail provider's/],
+])("%s is refused, nothing is changed, and no password is repeated", async (_what, text, problem) => {
+  const { database, run, apply } = shop();
+  await apply(FILE);
+  const before = kept(rawDatabase(database));
+  const { code, stdout, stderr } = await apply(text);
+  expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+  expect(stderr).toMatch(problem);
+  expect(stderr).toContain("Nothing was changed.");
+  expect(stderr + (await run("audit")).stdout).not.toContain("c2VjcmV0");
+  expect(kept(rawDatabase(database))).toEqual(before);
+});
+
+test("a removal that was confirmed for one plan is not carried out for another", async () => {
+  const { must, run } = testStore();
+  await must("add-domain", { domain: "example.nl" });
+  const input = {
+    file: "mail.yml",
+    mailbox_count: 0,
+    domains: [],
+    prune: true,
+    mailboxes_with_passwords: [],
+  };
+  const plan = await must("plan-apply", input);
+  await must("add-user", { email: "jan@example.nl", password: PASSWORD });
+  expectRefusal(await run("apply", { ...input, plan_revision: plan.revision }), "busy");
+  expect(await must("list-users")).toMatchObject({ users: [{ active: true }] });
+});
