@@ -27,6 +27,15 @@ export const server = {
 /** Run by test/mail/move.sweep.ts, from one lab to another. */
 export const copyMail = "docs/move.md#3-copy-the-mail";
 
+/** Run by panels.test.ts, on the samples of each panel. */
+export const panels = {
+  mailu: "docs/move.md#from-other-panels",
+  modoboa: "docs/move.md#from-other-panels 2",
+  iredmail: "docs/move.md#from-other-panels 3",
+  mailinabox: "docs/move.md#from-other-panels 4",
+  cpanel: "docs/move.md#from-other-panels 5",
+} as const;
+
 /** Run by other tests with other arguments: the value says which. */
 export const runElsewhere: Readonly<Record<string, string>> = {
   "README.md#two-commands": "test/doors/npm.test.ts runs npm start; npm ci would install again",

@@ -39,6 +39,7 @@ export const needs: readonly Need[] = [
   { name: "Caddy", of: "tests", met: () => existsSync("/usr/bin/caddy") },
   { name: "OpenSSL", of: "tests", met: () => runs("openssl", "version") },
   { name: "a second Node (18, 20 or 22)", of: "tests", met: () => otherNodes().length > 0 },
+  { name: "jq", of: "tests", met: () => runs("jq", "--version") },
   { name: "systemd-analyze", of: "tests", met: () => runs("systemd-analyze", "--version") },
   { name: "other people's clients (npm run clients)", of: "sweeps", met: areInstalled },
   { name: "slowhttptest", of: "sweeps", met: () => existsSync(SLOWHTTPTEST) },
