@@ -47,8 +47,8 @@ describe("status", () => {
         "since       2030-03-17T17:46:40.000Z (1 minute ago)",
         "withheld    nothing",
         "last poll   2030-03-17T17:46:40.000Z (1 minute ago): 200, applied",
-        "server      was told at 2030-03-17T17:46:40.000Z (1 minute ago)",
-        "altogether  all is well",
+        "server      received a report of this state at 2030-03-17T17:46:40.000Z (1 minute ago)",
+        "altogether  all was well at the last poll",
         "",
       ].join("\n"),
     );
@@ -81,7 +81,7 @@ describe("status", () => {
     expect(code).toBe(65);
     expect(text).toContain(
       "withheld    17 users whom the server no longer has, since 2030-03-17T17:46:40.000Z (2 hours ago); " +
-        `0 of them can log in; m25-mail-node accept --out ${node.config.out} lets them go\n`,
+        `0 of them can log in; to remove them: m25-mail-node accept --out ${node.config.out}\n`,
     );
     expect(text).toContain("reason      removals_withheld (17)\n");
     expect(text).toMatch(/^said +withheld: 17 users whom the server no longer has/m);
@@ -110,7 +110,7 @@ describe("status", () => {
     expect(code).toBe(65);
     expect(text).toContain(`(just now); 0 of them can log in; accepted: they go ${soon}`);
     expect(text).toContain(
-      "altogether  the removals that are withheld were accepted, and go with the next poll;",
+      "altogether  the withheld removals were accepted, and the next poll carries them out;",
     );
     expect(text.match(/withheld/g)).toHaveLength(2);
     expect(text).not.toContain("node accept");
@@ -119,7 +119,7 @@ describe("status", () => {
     expect(after.code).toBe(0);
     expect(after.text).toContain("serves      1 domain, 3 users\n");
     expect(after.text).toContain("withheld    nothing\n");
-    expect(after.text).toContain("altogether  all is well\n");
+    expect(after.text).toContain("altogether  all was well at the last poll\n");
     expect(after.text).not.toContain("accepted");
   });
 
@@ -144,8 +144,8 @@ describe("status", () => {
       expect((await node.poll({ quiet: true })).exitCode).toBe(0);
       const { code, text } = await statusOf(node);
       expect(code).toBe(0);
-      expect(text).toContain(`looking it up: the next poll does so again. ${away}\n`);
-      expect(text).toContain("altogether  all is well, but for Dovecot\n");
+      expect(text).toContain(`a look-up: the next poll looks again. ${away}\n`);
+      expect(text).toContain("altogether  all was well at the last poll, except Dovecot\n");
       expect(await jsonOf(node)).toMatchObject({ unproved: true, last_poll: { dovecot: away } });
     }
     const proper = server.serves;
@@ -156,7 +156,7 @@ describe("status", () => {
     silent = false;
     await node.poll({ quiet: true });
     expect(await jsonOf(node)).toMatchObject({ unproved: false, exit_code: 0, last_poll: { dovecot: null } });
-    expect((await statusOf(node)).text).toContain("altogether  all is well\n");
+    expect((await statusOf(node)).text).toContain("altogether  all was well at the last poll\n");
     expect(node.log.filter((line) => line.includes("Dovecot"))).toEqual([
       `warning: ${away}`,
       "Dovecot answers again",
@@ -200,10 +200,8 @@ describe("status", () => {
     clock.now += 1;
     const { code, text } = await statusOf(node);
     expect(code).toBe(75);
-    expect(text).toContain("(6 minutes ago): 200, applied; none is noted since\n");
-    expect(text).toContain(
-      "altogether  no poll is noted for over 6 minutes: look whether the program runs\n",
-    );
+    expect(text).toContain("(6 minutes ago): 200, applied; no poll since\n");
+    expect(text).toContain("altogether  no poll for over 6 minutes: check that the program runs\n");
   });
 
   it("of a node that the server told to come back in an hour misses no poll before then, even if it had waited", async () => {
@@ -217,7 +215,7 @@ describe("status", () => {
       expect(code).toBe(75);
       expect(text).toContain("(1 hour ago): the server answered 503\n");
       clock.now += 500_000;
-      expect((await statusOf(node)).text).toContain("the server answered 503; none is noted since\n");
+      expect((await statusOf(node)).text).toContain("the server answered 503; no poll since\n");
     }
     server.serves = (_, response) => void response.writeHead(503, { "Retry-After": "5" }).end();
     const before = await lastPollOf(node.config.out);
@@ -232,7 +230,7 @@ describe("status", () => {
       node.config.out = out;
       const { code, text } = await statusOf(node);
       expect(code).toBe(78);
-      expect(text).toContain("nothing: no poll has applied anything here yet");
+      expect(text).toContain("nothing: no poll has applied anything yet");
     }
   });
 });

@@ -129,7 +129,7 @@ describe("a server that has lost most of a node's users", () => {
       await node.poll();
       expect(await accept(node)).toBe(0);
       expect(node.printed.join("")).toBe(
-        "accepted: 8 users to go with the next poll, which comes within about a minute where the program runs, " +
+        "accepted: 8 users to be removed with the next poll, which comes within about a minute where the program runs, " +
           "or four while the server is away\n",
       );
       if (away) server.serves = (_, response) => response.writeHead(503).end();
@@ -173,7 +173,7 @@ describe("a server that has lost most of a node's users", () => {
       "withheld: 1 user whom the server no longer has, still in service;",
     );
     await accept(node);
-    expect(node.printed.join("")).toMatch(/^accepted: 1 user to go with the next poll/);
+    expect(node.printed.join("")).toMatch(/^accepted: 1 user to be removed with the next poll/);
   });
 
   it("accept with nothing withheld says so, and does not cover later removals", async () => {

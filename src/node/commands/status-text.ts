@@ -63,29 +63,26 @@ export function describeStatus(status: Status, now: number): string {
       ["since", `${serving.since} (${ago(serving.since, now)})`],
     );
   } else if (unreadable.length === 0) {
-    lines.push(["serves", "nothing: no poll has applied anything here yet"]);
+    lines.push(["serves", "nothing: no poll has applied anything yet"]);
   }
   if (serving !== null) {
     lines.push(["withheld", describeWithheld(status, now)]);
     if (!status.ready)
-      lines.push([
-        "files",
-        "were replaced or put back: every look-up fails for now, until the server has answered",
-      ]);
+      lines.push(["files", "were replaced or put back: every look-up fails until the server answers"]);
   }
   if (status.unproved) {
     const why = last_poll?.dovecot ?? null;
-    const unproved = "what changed last is not proved by looking it up: the next poll does so again";
+    const unproved = "the last change is not proved yet by a look-up: the next poll looks again";
     lines.push(["look-up", why === null ? unproved : `${unproved}. ${why}`]);
   }
   if (status.former.length > 0) {
     lines.push([
       "former",
-      `${status.former.join(", ")}, of when this node had mailboxes: it goes a day after Dovecot last used it`,
+      `${status.former.join(", ")}, from when this node had mailboxes: removed a day after Dovecot last used it`,
     ]);
   }
   if (last_poll !== null) {
-    const since = isSilent(last_poll, now) ? "; none is noted since" : "";
+    const since = isSilent(last_poll, now) ? "; no poll since" : "";
     const answer = describeAnswer(last_poll);
     lines.push(["last poll", `${last_poll.at} (${ago(last_poll.at, now)}): ${answer}${since}`]);
     // After an acceptance, the record still tells the problem that it solves.
@@ -93,7 +90,7 @@ export function describeStatus(status: Status, now: number): string {
     if (last_poll.reason !== null && !settled) lines.push(["reason", describeReason(last_poll)]);
     if (last_poll.message !== null && !settled) lines.push(["said", last_poll.message]);
   } else if (unreadable.length === 0) {
-    lines.push(["last poll", "none is recorded"]);
+    lines.push(["last poll", "no poll yet"]);
   }
   if (serving !== null) lines.push(["server", describeReport(status, now)]);
   for (const words of unreadable) lines.push(["unreadable", `${words}; root may read it`]);
@@ -115,14 +112,14 @@ function describeWithheld({ withheld, accepted, out }: Status, now: number): str
     `${count(users, "user")} whom the server no longer has, since ${since} (${ago(since, now)}); ` +
     `${logins === users ? "they" : `${logins} of them`} can log in`;
   return accepted
-    ? `${who}; accepted: they go with ${NEXT_POLL}`
-    : `${who}; m25-mail-node accept --out ${out} lets them go`;
+    ? `${who}; accepted: they are removed with ${NEXT_POLL}`
+    : `${who}; to remove them: m25-mail-node accept --out ${out}`;
 }
 
 function describeAnswer({ answer, exit_code }: LastPoll): string {
   if (answer === null) return exit_code === exitCodes.done ? "done" : "no answer from the server";
   if (answer === 304) return "304, nothing new";
-  if (answer === 200) return exit_code === exitCodes.done ? "200, applied" : "200, not applied whole";
+  if (answer === 200) return exit_code === exitCodes.done ? "200, applied" : "200, not applied completely";
   return `the server answered ${answer}`;
 }
 
@@ -131,56 +128,58 @@ function describeReason({ reason, count: number }: LastPoll): string {
 }
 
 function describeReport({ reported_at }: Status, now: number): string {
-  if (reported_at === null) return "does not know yet that this is in service";
-  return `was told at ${reported_at} (${ago(reported_at, now)})`;
+  if (reported_at === null) return "has not received a report of this state yet";
+  return `received a report of this state at ${reported_at} (${ago(reported_at, now)})`;
 }
 
 const TWO_HISTORIES =
-  "an older copy of the database answers, in turn with the one that this node follows or in its place; what that one said " +
-  "stays in service: leave one of them. The node goes over to it once it hears nothing else, or at its next try after " +
-  "m25-mail backup FILE and m25-mail restore FILE there";
+  "a server with an older copy of the database answers, alternately with the one that this node follows or instead of it; the " +
+  "later state stays in service. Stop the wrong server. The node takes the right one's state after ten polls, or at its next " +
+  "try after m25-mail backup FILE and m25-mail restore FILE there";
 
 function describeExit(status: Status, now: number): string {
   const { exit_code, serving, unreadable, last_poll } = status;
   if (status.unwritable !== null)
-    return "nothing can be written to the folder, no change and no note of a poll; what is there stays in service";
+    return "nothing can be written to the folder, neither changes nor notes of polls; what is there stays in service";
   if (exit_code === exitCodes.done)
-    return last_poll?.dovecot == null ? "all is well" : "all is well, but for Dovecot";
+    return last_poll?.dovecot == null
+      ? "all was well at the last poll"
+      : "all was well at the last poll, except Dovecot";
   if (serving === null) {
     return unreadable.length > 0
       ? "not known: run this as root"
-      : "no state: run m25-mail-node once, or look whether --out is right";
+      : "no state: run m25-mail-node once, or check that --out is right";
   }
   if (exit_code === exitCodes.refused) {
     const answered = last_poll?.exit_code === exitCodes.refused && last_poll.reason !== "removals_withheld";
     if (answered && last_poll.reason === "returned_history") return TWO_HISTORIES;
     if (status.withheld === null || answered)
       return "the server's answer was refused; the old state stays in service";
-    const others = "everything else of the server's state is in service";
+    const others = "the rest of the server's state is in service";
     return status.accepted
-      ? `the removals that are withheld were accepted, and go with the next poll; ${others}`
+      ? `the withheld removals were accepted, and the next poll carries them out; ${others}`
       : `removals are withheld: too many at once; ${others}`;
   }
   switch (last_poll?.exit_code) {
     case exitCodes.notAccepted:
       return "the server does not accept this node's key or address; the old state stays in service";
     case exitCodes.configuration:
-      return "the last poll could not work as it is configured; the old state stays in service";
+      return "the configuration cannot work; the old state stays in service";
     case exitCodes.temporary:
       if (last_poll.reason === "lookup_failed")
-        return "what changed last is not what Postfix or Dovecot finds; the next poll looks again";
+        return "Postfix or Dovecot does not find the last change as it was written; the next poll looks again";
       if (last_poll.reason === "folder_not_writable")
         return "the mail of a mailbox cannot be written: give its folder to the user of all mail (chown vmail:vmail)";
       if (last_poll.reason === "domain_elsewhere")
-        return "Postfix's main.cf names a served domain elsewhere, so its mail is refused: remove it there, then postfix reload";
+        return "another setting of Postfix's main.cf names a served domain, so its mail is refused: remove it there, then postfix reload";
       if (last_poll.reason === "maps_not_used")
         return "Postfix's main.cf does not use this node's maps, so mail is refused: see docs/nodes.md, then postfix reload";
-      return "the last poll failed for now, and the next one tries again; what is there stays in service";
+      return "the last poll failed, and the next one tries again; what is there stays in service";
   }
-  if (last_poll === null) return "no poll is recorded: look whether the program runs";
+  if (last_poll === null) return "no poll yet: check that the program runs";
   return isSilent(last_poll, now)
-    ? "no poll is noted for over 6 minutes: look whether the program runs"
-    : "the next poll sets right what is amiss";
+    ? "no poll for over 6 minutes: check that the program runs"
+    : "something is wrong, and the next poll repairs it";
 }
 
 const UNITS: readonly [name: string, milliseconds: number][] = [
