@@ -1,7 +1,8 @@
 /** Generates the pages of docs/reference from the code that they describe. */
 import { environmentName, flagUsage } from "../src/command-line/flags.ts";
 import { exitCodes, exitMeanings } from "../src/doors/cli/exit.ts";
-import { callOf, json, usages } from "../src/doors/cli/usage.ts";
+import { usageOf } from "../src/doors/cli/tool-usage.ts";
+import { callOf, json, type Usage, usages } from "../src/doors/cli/usage.ts";
 import { statuses } from "../src/doors/http/problem.ts";
 import { restRequest } from "../src/doors/http/wording.ts";
 import { overMcp } from "../src/doors/mcp/wording.ts";
@@ -13,7 +14,7 @@ import { settingHelp, settings, settingsOf } from "../src/program/settings.ts";
 import { mcpName, type Tool } from "../tools/call/tool.ts";
 import { tools } from "../tools/index.ts";
 import type { Figures } from "../tools/operator/read-figures.ts";
-import { setNames, toolsOf } from "../tools/sets/index.ts";
+import { allTools, setNames, toolsOf } from "../tools/sets/index.ts";
 
 const GENERATED = "<!-- Written by npm run gen: change the code, not this page. -->";
 
@@ -36,7 +37,7 @@ export async function referencePages(): Promise<Record<string, string>> {
       ...(await ofSets()).map(([set, tool]) => toolSection(tool, set)),
     ),
     "rest.md": await restPage(),
-    "command-line.md": commandLinePage(),
+    "command-line.md": await commandLinePage(),
     "node-command-line.md": page("The command `m25-mail-node`", fence(nodeHelp)),
     "settings.md": settingsPage(),
     "exit-codes.md": exitCodesPage(),
@@ -99,24 +100,30 @@ async function restPage(): Promise<string> {
   );
 }
 
-function commandLinePage(): string {
+async function commandLinePage(): Promise<string> {
   const calls = usages.map((usage) => [`\`m25-mail ${callOf(usage)}\``, usage.does]);
   const without = usages
     .filter(({ flags = {} }) => !("json" in flags))
     .map((usage) => `\`${callOf(usage)}\``);
-  const flags = usages.flatMap((usage) =>
-    Object.entries(usage.flags ?? {})
-      .filter(([, flag]) => flag !== json)
-      .map(([name, flag]) => [`\`m25-mail ${callOf(usage)}\``, `\`${flagUsage(name, flag)}\``, flag.help]),
-  );
   return page(
     "The command `m25-mail`",
     "`m25-mail COMMAND --help` shows the same at the shell. Each command takes `--db FILE`; [Settings](settings.md) has the flags of\n" +
-      "`serve` and `stdio`. An ENDPOINT is a tool's name without `m25_mail_`, with hyphens: [Tools](tools.md) has the fields. A field is a flag with hyphens, such as `--quota-mb 2048`; a field that is true or false stands alone: `--hard-delete`.",
+      "`serve` and `stdio`. An ENDPOINT is a tool's name without `m25_mail_`, with hyphens: its flags are below.",
     table(["command", "what it does"], calls),
     "## Flags",
     `All commands but ${without.join(", ")} take \`--json\`: the result as JSON, for programs.`,
-    table(["command", "flag", "meaning"], flags),
+    table(["command", "flag", "meaning"], flagRows(usages)),
+    "## Flags of `m25-mail call`",
+    "A password is asked for at the terminal, or read from `--password-file FILE` or standard input.",
+    table(["command", "flag", "meaning"], flagRows((await allTools()).map(usageOf))),
+  );
+}
+
+function flagRows(commands: readonly Usage[]): string[][] {
+  return commands.flatMap((usage) =>
+    Object.entries(usage.flags ?? {})
+      .filter(([, flag]) => flag !== json)
+      .map(([name, flag]) => [`\`m25-mail ${callOf(usage)}\``, `\`${flagUsage(name, flag)}\``, flag.help]),
   );
 }
 

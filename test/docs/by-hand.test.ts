@@ -11,9 +11,11 @@ test("the commands that try REST and MCP by hand are answered as the page says",
   const { database, run } = await shell();
   await m25mail(["call", "add-domain", "--domain", "butcher.example", "--db", database]);
   const byHand = command("docs/assistants.md#by-hand").replaceAll(/^curl/gm, "echo; curl");
-  const [domains = "", offered = ""] = (await run(byHand)).trim().split("\n");
+  const [domains = "", added = "", offered = "", users = ""] = (await run(byHand)).trim().split("\n");
   expect(JSON.parse(domains)).toMatchObject({ total: 1 });
+  expect(JSON.parse(added)).toMatchObject({ domain: "baker.example" });
   expect(JSON.parse(offered).result.tools).toHaveLength(9);
+  expect(JSON.parse(users).result.structuredContent).toMatchObject({ users: [], total: 0 });
 });
 
 test("the commands that give an assistant one domain do what the page says", async () => {

@@ -50,4 +50,6 @@ export const runElsewhere: Readonly<Record<string, string>> = {
 /** Run by no test: the value says why. */
 export const notRun: Readonly<Record<string, string>> = {
   "docs/install.md#in-a-container": "needs a container engine",
+  "docs/nodes.md#get-a-certificate": "needs a public name",
+  "docs/internet.md#a-certificate-for-nginx": "needs a public name",
 };
