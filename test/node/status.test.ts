@@ -105,10 +105,10 @@ describe("status", () => {
     expect(await main(["accept", "--out", node.config.out], {}, node.machine, never)).toBe(0);
     const soon =
       "with the next poll, which comes within about a minute where the program runs, or four while the server is away\n";
-    expect(node.printed.join("")).toBe(`accepted: 17 users to go ${soon}`);
+    expect(node.printed.join("")).toBe(`accepted: 17 users to be removed ${soon}`);
     const { code, text } = await statusOf(node);
     expect(code).toBe(65);
-    expect(text).toContain(`(just now); 0 of them can log in; accepted: they go ${soon}`);
+    expect(text).toContain(`(just now); 0 of them can log in; accepted: they are removed ${soon}`);
     expect(text).toContain(
       "altogether  the withheld removals were accepted, and the next poll carries them out;",
     );
