@@ -47,8 +47,9 @@ export function answerCalls(server: Server, callTool: CallTool): void {
 const NO_OBJECT = randomUUID();
 
 /**
- * A message, or a batch, in the form that the SDK takes. The SDK refuses other calls in its validator's words before any
- * handler, so that call() would not judge and record `"arguments": "x"`. Hosts send null for what they leave out.
+ * A message, or a batch, in the form that the SDK takes. Anything else it refuses before any
+ * handler, in its validator's words: call() would then neither judge nor record `"arguments": "x"`. Hosts send null for
+ * what they leave out.
  */
 export function plainMessage(message: unknown): unknown {
   if (Array.isArray(message)) return message.map(plainMessage);

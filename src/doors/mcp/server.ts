@@ -83,7 +83,7 @@ export function mcpServer(parts: McpParts, principal: Principal, origin: Origin 
     { capabilities: { tools: {} }, instructions: instructionsFor(usable, principal, parts.runtime.settings) },
   );
   answerLists(server, () => advertisedTools(usable));
-  answerCalls(server, (called, context) => callTool(parts, { server, principal, origin }, called, context));
+  answerCalls(server, (asked, context) => callTool(parts, { server, principal, origin }, asked, context));
   return server;
 }
 
@@ -131,7 +131,7 @@ function refusal({ code, detail, hint }: MailError): CallToolResult {
   return { content: [{ type: "text", text: `${code}: ${overMcp(detail)} ${overMcp(hint)}` }], isError: true };
 }
 
-/** Since 2026-07-28 each request names its client. Earlier only a connection's first request did, lost over HTTP. */
+/** Since 2026-07-28 each request names its client. Earlier revisions name it in a connection's first request only. */
 function clientOf(server: Server, { mcpReq }: ServerContext): string | undefined {
   const envelope = mcpReq.envelope as { [CLIENT_INFO_META_KEY]?: Implementation } | undefined;
   const named = envelope?.[CLIENT_INFO_META_KEY] ?? server.getClientVersion();
