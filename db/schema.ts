@@ -45,6 +45,14 @@ export interface Schema {
     created_at: Fixed<string>;
     updated_at: string;
   };
+  password_links: {
+    user_id: number;
+    link_id: string;
+    /** SHA-256, in hexadecimal, of the whole link token. */
+    link_hash: string;
+    kind: "first" | "reset";
+    expires_at: string;
+  };
   revisions: { revision: Fixed<number>; digest: string; at: Fixed<string> };
   removals: { kind: "domain" | "user"; name: string; revision: number; removed_at: string };
   nodes: {

@@ -8,6 +8,7 @@ import type { HiddenDomains } from "./hidden-domains.ts";
 import type { NodeTable } from "./nodes.ts";
 import type { OAuthTable } from "./oauth.ts";
 import type { OperatorTable } from "./operator.ts";
+import type { PasswordLinkTable } from "./password-links.ts";
 import type { StateTable } from "./state.ts";
 import type { Token, TokenTable } from "./tokens.ts";
 import type { UserTable } from "./users.ts";
@@ -18,6 +19,7 @@ export interface Tables {
   domains: DomainTable;
   hidden: HiddenDomains;
   users: UserTable;
+  passwordLinks: PasswordLinkTable;
   nodes: NodeTable;
   endedKeys: EndedKeyTable;
   tokens: TokenTable;

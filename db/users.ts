@@ -204,6 +204,7 @@ export class UserTable {
       FROM json_each(${JSON.stringify(rows)})`.execute(this.#db);
   }
 
+  /** A new password, a login that is turned off or on, and a removal end the mailbox's password link. */
   async update(
     user: User,
     change: Partial<Pick<User, "passwordHash" | "heldHash" | "quotaMb" | "active">>,
@@ -223,6 +224,10 @@ export class UserTable {
       })
       .where("id", "=", user.id)
       .execute();
+    const { passwordHash, heldHash, active } = user;
+    if (next.passwordHash !== passwordHash || next.heldHash !== heldHash || next.active !== active) {
+      await this.#db.deleteFrom("password_links").where("user_id", "=", user.id).execute();
+    }
     return next;
   }
 

@@ -1,9 +1,10 @@
 import * as z from "zod";
+import type { Address } from "../src/mail/address.ts";
 import { MailError } from "../src/mail/error.ts";
 import { defaultQuotaMb, EmailAddress, Password, QuotaMb } from "../src/mail/schemas.ts";
 import { next, operator, text } from "../src/mail/text.ts";
 import { Timestamp } from "./call/fields.ts";
-import { defineTool } from "./call/tool.ts";
+import { defineTool, type ToolContext } from "./call/tool.ts";
 import { liveFields, liveness } from "./nodes/liveness.ts";
 
 export const addUser = defineTool({
@@ -26,32 +27,39 @@ export const addUser = defineTool({
     created_at: Timestamp,
     ...liveFields,
   }),
-  async run(context, { email: address, quota_mb }) {
-    const { tables, at, passwordHash } = context;
-    const domain = await tables.domains.get(
-      address.domain,
-      text`It may be a typo: compare with ${next("list-domains")}, and ask the person. Register it with ${next("add-domain")} only if the person means this domain.`,
-    );
-    const existing = await tables.users.find(address);
-    if (existing?.active) {
-      throw new MailError(
-        "user_exists",
-        `The mailbox ${address.email} exists already.`,
-        text`Nothing was changed. To change its password use ${next("update-password")}; the operator changes its quota (${operator("user set-quota")}). Never remove and re-create it for that.`,
-      );
-    }
-    const quotaMb = quota_mb ?? existing?.quotaMb ?? defaultQuotaMb;
-    const user =
-      existing === undefined
-        ? await tables.users.add(domain, address.localPart, { passwordHash, quotaMb }, at)
-        : await tables.users.update(existing, { passwordHash, heldHash: null, quotaMb, active: true }, at);
-    return {
-      email: user.email,
-      quota_mb: user.quotaMb,
-      active: user.active,
-      reactivated: existing !== undefined,
-      created_at: user.createdAt,
-      ...(await liveness(context, user.domain)),
-    };
-  },
+  run: (context, { email, quota_mb }) => newMailbox(context, email, quota_mb),
 });
+
+/**
+ * Creates a mailbox, or brings a soft-deleted one back, with the context's password.
+ *
+ * @throws MailError domain_not_found, user_exists
+ */
+export async function newMailbox(context: ToolContext, address: Address, quota_mb: number | undefined) {
+  const { tables, at, passwordHash } = context;
+  const domain = await tables.domains.get(
+    address.domain,
+    text`It may be a typo: compare with ${next("list-domains")}, and ask the person. Register it with ${next("add-domain")} only if the person means this domain.`,
+  );
+  const existing = await tables.users.find(address);
+  if (existing?.active) {
+    throw new MailError(
+      "user_exists",
+      `The mailbox ${address.email} exists already.`,
+      text`Nothing was changed. To change its password use ${next("update-password")}; the operator changes its quota (${operator("user set-quota")}). Never remove and re-create it for that.`,
+    );
+  }
+  const quotaMb = quota_mb ?? existing?.quotaMb ?? defaultQuotaMb;
+  const user =
+    existing === undefined
+      ? await tables.users.add(domain, address.localPart, { passwordHash, quotaMb }, at)
+      : await tables.users.update(existing, { passwordHash, heldHash: null, quotaMb, active: true }, at);
+  return {
+    email: user.email,
+    quota_mb: user.quotaMb,
+    active: user.active,
+    reactivated: existing !== undefined,
+    created_at: user.createdAt,
+    ...(await liveness(context, user.domain)),
+  };
+}

@@ -9,6 +9,7 @@ import { HiddenDomains } from "../hidden-domains.ts";
 import { NodeTable } from "../nodes.ts";
 import { OAuthTable } from "../oauth.ts";
 import { OperatorTable } from "../operator.ts";
+import { PasswordLinkTable } from "../password-links.ts";
 import type { Schema } from "../schema.ts";
 import { StateTable } from "../state.ts";
 import type { Store, Tables } from "../store.ts";
@@ -143,6 +144,7 @@ function tablesOf(db: Kysely<Schema>, within: ReadonlySet<string> | undefined): 
     domains,
     hidden: new HiddenDomains(db),
     users: new UserTable(db, state, domains),
+    passwordLinks: new PasswordLinkTable(db),
     nodes: new NodeTable(db, endedKeys),
     endedKeys,
     tokens: new TokenTable(db),

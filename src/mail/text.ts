@@ -9,7 +9,9 @@ export type Endpoint =
   | "update-password"
   | "list-nodes"
   | "add-node"
-  | "set-user";
+  | "set-user"
+  | "create-password-link"
+  | "invite-user";
 
 /** A part of a text that each door words in its own way. */
 export type Reference =

@@ -53,7 +53,7 @@ export class Housekeeping {
     }
   }
 
-  /** Deletes removals, audit entries and ended keys that are past their time. */
+  /** Deletes removals, audit entries, ended keys and password links that are past their time. */
   async #forgetOld(isPlausible: boolean): Promise<void> {
     const { store, now } = this.#runtime;
     const before = new Date(now().getTime() - REMOVALS_KEPT).toISOString();
@@ -64,9 +64,10 @@ export class Housekeeping {
       if (isPlausible) {
         await inBatches(({ audit }) => audit.forget(now()));
         await inBatches(({ endedKeys }) => endedKeys.forget(now()));
+        await store.write(({ passwordLinks }) => passwordLinks.forget(now()));
       }
     } catch (error) {
-      logFailure(this.#log, "old removals, audit entries and keys could not be deleted", error);
+      logFailure(this.#log, "old removals, audit entries, keys and links could not be deleted", error);
     }
   }
 }

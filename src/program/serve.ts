@@ -12,6 +12,7 @@ import { RequestLog } from "../doors/http/request-log.ts";
 import { type HttpSettings, httpServer } from "../doors/http/server.ts";
 import { Confirmations } from "../doors/mcp/confirmation.ts";
 import type { McpServerFactory } from "../doors/mcp/http.ts";
+import { LinkOpening } from "../doors/mcp/link-opening.ts";
 import { mcpServer } from "../doors/mcp/server.ts";
 import { ChangeSignal } from "../doors/sync/change-signal.ts";
 import type { ThrottleClocks } from "../doors/sync/wake-throttle.ts";
@@ -69,7 +70,7 @@ export async function serve(
   await provideFirstToken(store, unlimited, config.db, log);
   const runtime = limited(unlimited, config);
   const offered = await offeredTools(config.tools, config["read-only"]);
-  const mcp = { runtime, tools: offered, confirmations: new Confirmations() };
+  const mcp = { runtime, tools: offered, confirmations: new Confirmations(), links: new LinkOpening() };
   const publisher = new Publisher(store, dirname(config.db));
   const lastSeen = new LastSeen(store, log);
   const login = new OperatorLogin(store, config["hash-cost"]);

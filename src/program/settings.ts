@@ -7,8 +7,8 @@ import type { Flag } from "../command-line/flags.ts";
 import { logLevels } from "../log/log.ts";
 import { Network } from "../mail/schemas.ts";
 
-/** The commands that take settings: the two servers, commands on the database, and commands that set a password. */
-export type SettingUser = "serve" | "stdio" | "database" | "password";
+/** The commands that take settings: the two servers, and commands on the database, that set a password or make a link. */
+export type SettingUser = "serve" | "stdio" | "database" | "password" | "link";
 
 export interface Setting extends Flag {
   of: readonly SettingUser[];
@@ -17,7 +17,7 @@ export interface Setting extends Flag {
   schema: z.ZodType;
 }
 
-const everyCommand = ["serve", "stdio", "database", "password"] as const;
+const everyCommand = ["serve", "stdio", "database", "password", "link"] as const;
 const servers = ["serve", "stdio"] as const;
 
 function wholeNumber(least: number, most: number) {
@@ -85,7 +85,7 @@ export const settings = {
     schema: wholeNumber(0, 65535),
   },
   "public-url": {
-    of: ["serve"],
+    of: ["serve", "stdio", "link"],
     placeholder: "URL",
     help: "the server's address from outside",
     schema: z.url({ protocol: /^https?$/, error: "is not an http(s) URL" }).optional(),

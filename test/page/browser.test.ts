@@ -1,9 +1,8 @@
-import { existsSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
-import { openForeignForm, useChromium } from "../support/browser.ts";
+import { openForeignForm, useChromium, violations } from "../support/browser.ts";
 import { CHROMIUM } from "../support/needs.ts";
 import {
   CLAUDE,
@@ -16,8 +15,6 @@ import {
 } from "../support/oauth.ts";
 import { addNode, fill, startPageServer, withheld } from "../support/page.ts";
 import { SyncingNode } from "../support/syncing-node.ts";
-
-const axeSource = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 /** All pages of a signed-in operator, while a node withholds removals. */
 const paths = [
@@ -52,13 +49,6 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
         return;
     }
     throw new Error(`the tab key never reached ${name}`);
-  }
-
-  async function violations(page: Page): Promise<unknown[]> {
-    await page.evaluate(axeSource);
-    const found = await page.evaluate("axe.run()");
-    const { violations } = found as { violations: Array<{ id: string; nodes: Array<{ html: string }> }> };
-    return violations.map(({ id, nodes }) => [id, ...nodes.map((node) => node.html)]);
   }
 
   test("an operator without scripts sees nodes, domains, changes and the database, and signs out", async () => {

@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, onTestFinished } from "vitest";
 import { CHROMIUM } from "./needs.ts";
@@ -23,6 +25,16 @@ export function useChromium(defaults: BrowserContextOptions) {
     });
     return { page, refused };
   };
+}
+
+const axeSource = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/** What axe finds on a page, each with the elements. */
+export async function violations(page: Page): Promise<unknown[]> {
+  await page.evaluate(axeSource);
+  const found = await page.evaluate("axe.run()");
+  const { violations } = found as { violations: Array<{ id: string; nodes: Array<{ html: string }> }> };
+  return violations.map(({ id, nodes }) => [id, ...nodes.map((node) => node.html)]);
 }
 
 /**

@@ -20,22 +20,40 @@ export type Answer = (question: string) => {
   content?: Record<string, string | number | boolean>;
 };
 
+/** A person at a client with these capabilities of elicitation. An Answer alone stands for forms. */
+export interface Person {
+  capabilities: { elicitation: { form?: Record<string, never>; url?: Record<string, never> } };
+  answer(asked: { message: string; url?: string | undefined }): ReturnType<Answer>;
+}
+
 const self = { name: "test", version: "1" };
 
-function modernClient(kind: ClientKind, answer: Answer | undefined): Client {
+function modernClient(kind: ClientKind, asked: Answer | Person | undefined): Client {
   const mode = kind === "2.x legacy" ? "legacy" : { pin: "2026-07-28" };
-  const capabilities = answer === undefined ? {} : { elicitation: { form: {} } };
-  const client = new Client(self, { versionNegotiation: { mode }, capabilities });
-  if (answer !== undefined)
-    client.setRequestHandler("elicitation/create", ({ params }) => answer(params.message));
+  const person = personOf(asked, { form: {} });
+  const client = new Client(self, {
+    versionNegotiation: { mode },
+    capabilities: person?.capabilities ?? {},
+  });
+  if (person !== undefined)
+    client.setRequestHandler("elicitation/create", ({ params }) => person.answer(params));
   return client;
 }
 
-function classicClient(answer: Answer | undefined): ClassicClient {
-  const client = new ClassicClient(self, { capabilities: answer === undefined ? {} : { elicitation: {} } });
-  if (answer !== undefined)
-    client.setRequestHandler(ElicitRequestSchema, ({ params }) => answer(params.message));
+function classicClient(asked: Answer | Person | undefined): ClassicClient {
+  const person = personOf(asked, {});
+  const client = new ClassicClient(self, { capabilities: person?.capabilities ?? {} });
+  if (person !== undefined)
+    client.setRequestHandler(ElicitRequestSchema, ({ params }) => person.answer(params));
   return client;
+}
+
+function personOf(
+  asked: Answer | Person | undefined,
+  elicitation: { form?: Record<string, never> },
+): Person | undefined {
+  if (typeof asked !== "function") return asked;
+  return { capabilities: { elicitation }, answer: ({ message }) => asked(message) };
 }
 
 /** Returns a client connected over HTTP until the test ends. With `answer` it can show forms to a person. */
@@ -43,7 +61,7 @@ export async function connectHttp(
   kind: ClientKind,
   url: string,
   token: string,
-  answer?: Answer,
+  answer?: Answer | Person,
 ): Promise<McpClient> {
   const address = new URL(`${url}/mcp`);
   const options = { requestInit: { headers: { authorization: `Bearer ${token}` } } };
@@ -63,7 +81,7 @@ export async function connectStdio(
   database: string,
   stderr: string[] = [],
   environment: Record<string, string> = {},
-  answer?: Answer,
+  answer?: Answer | Person,
 ): Promise<McpClient> {
   const program = {
     command: process.execPath,

@@ -8,6 +8,7 @@ import { call, type Outcome, type Runtime } from "../../tools/call/call.ts";
 import { operator, type Principal } from "../../tools/call/principal.ts";
 import { operatorTools } from "../../tools/operator/index.ts";
 import { allTools } from "../../tools/sets/index.ts";
+import { choosePassword } from "../../tools/sets/people/choose-password.ts";
 
 /** A password and a hash of it, for tests that need a hash but no hashing. */
 export const PASSWORD = "correct horse battery";
@@ -69,7 +70,7 @@ export function fakeHash(password: string): string {
 const tools = await allTools();
 
 export function toolOf(endpoint: string) {
-  const tool = [...tools, ...Object.values(operatorTools)].find(
+  const tool = [...tools, choosePassword, ...Object.values(operatorTools)].find(
     (candidate) => candidate.endpoint === endpoint,
   );
   if (tool === undefined) throw new Error(`no tool ${endpoint}`);

@@ -132,6 +132,7 @@ const unknown = {
   new_email: "somebody@nowhere.nl",
   password: "brown hen in a tall tree",
   quota_mb: 5,
+  kind: "reset",
   redirect_uris: ["https://nowhere.nl/callback"],
   id: "00000000",
   from: "nowhere",

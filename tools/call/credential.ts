@@ -1,7 +1,7 @@
 import { hash, randomBytes, timingSafeEqual } from "node:crypto";
 
 /** The kinds of credential, by prefix: one is never taken for another. */
-export const credentialPrefixes = { token: "m25tok", syncKey: "m25key" } as const;
+export const credentialPrefixes = { token: "m25tok", syncKey: "m25key", passwordLink: "m25pwl" } as const;
 
 export type CredentialKind = keyof typeof credentialPrefixes;
 
@@ -22,7 +22,7 @@ export function newCredential(kind: CredentialKind): NewCredential {
 const NO_HASH = "0".repeat(64);
 const FORM = /^([a-z0-9]+)_([0-9a-f]{16})_[0-9a-f]{64}$/;
 
-/** True if the text has the form of a credential of either kind. */
+/** True if the text has the form of a credential of any kind. */
 export function isCredential(text: string): boolean {
   return FORM.test(text);
 }

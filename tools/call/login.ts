@@ -9,6 +9,11 @@ export function isLoginOn({ passwordHash }: Pick<User, "passwordHash">): boolean
   return passwordHash !== NO_LOGIN;
 }
 
+/** True for a login that was turned off. A mailbox that waits for its first password is not blocked. */
+export function isBlocked({ heldHash }: Pick<User, "heldHash">): boolean {
+  return heldHash !== null;
+}
+
 /** The change that turns a login off and holds its password. */
 export function withoutLogin({ passwordHash }: Passwords): Passwords {
   return { passwordHash: NO_LOGIN, heldHash: passwordHash };

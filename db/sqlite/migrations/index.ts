@@ -15,6 +15,7 @@ import { hiddenDomains } from "./0014-hidden-domains.ts";
 import { auditOrigin } from "./0015-audit-origin.ts";
 import { endedKeys } from "./0016-ended-keys.ts";
 import { heldHashes } from "./0017-held-hashes.ts";
+import { passwordLinks } from "./0018-password-links.ts";
 
 /** Append-only. A database of version n has run the first n of these; user_version stores n. */
 export const migrations: readonly string[] = [
@@ -35,4 +36,5 @@ export const migrations: readonly string[] = [
   auditOrigin,
   endedKeys,
   heldHashes,
+  passwordLinks,
 ];

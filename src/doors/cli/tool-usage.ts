@@ -2,6 +2,7 @@ import { addDomain } from "../../../tools/add-domain.ts";
 import { mcpName, type Tool } from "../../../tools/call/tool.ts";
 import { allTools } from "../../../tools/sets/index.ts";
 import type { Flag } from "../../command-line/flags.ts";
+import type { SettingUser } from "../../program/settings.ts";
 import { type FieldSchema, inputSchema } from "../schema.ts";
 import { json, type Usage } from "./usage.ts";
 import { flagName } from "./wording.ts";
@@ -27,8 +28,13 @@ export function usageOf(tool: Tool): Usage {
       ...(tool === addDomain && { "public-provider": publicProvider }),
       json,
     },
-    settings: "password" in tool.input.shape ? "password" : "database",
+    settings: settingsFor(tool),
   };
+}
+
+function settingsFor({ input, output }: Tool): SettingUser {
+  if ("password" in input.shape) return "password";
+  return "url" in output.shape ? "link" : "database";
 }
 
 function flagOf([field, { description = "", writeOnly, type }]: [string, FieldSchema]): [string, Flag] {

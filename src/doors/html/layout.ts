@@ -11,10 +11,10 @@ export const pageHeaders = {
   "cache-control": "no-store",
 } as const;
 
-/** A whole document around a body that has its own `main`. */
-export function documentOf(title: string, body: Html, head?: Html): string {
+/** A whole document around a body that has its own `main`. @param lang the language of its text */
+export function documentOf(title: string, body: Html, head?: Html, lang = "en"): string {
   return html`<!doctype html>
-<html lang="en">
+<html lang="${lang}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">

@@ -12,6 +12,7 @@ import type { Publisher } from "../../sync/publisher.ts";
 import { type McpServerFactory, mountMcp } from "../mcp/http.ts";
 import { stepUp } from "../mcp/step-up.ts";
 import { mountMetrics } from "../metrics.ts";
+import { mountOwnerPage } from "../owner/index.ts";
 import { mountPage } from "../page/index.ts";
 import type { PageParts } from "../page/routes.ts";
 import { mountRest } from "../rest.ts";
@@ -88,6 +89,12 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
     scope.addHook("onRequest", limitAddress);
     await oauth?.mount(scope);
   });
+  if (parts.tools.some(({ endpoint }) => endpoint === "create-password-link")) {
+    await app.register(async (scope) => {
+      scope.addHook("onRequest", limitAddress);
+      await mountOwnerPage(scope, pagePartsOf(parts, settings));
+    });
+  }
   await app.register(async (scope) => {
     scope.addHook("onRequest", limitAddress);
     const known = authenticate("rest");

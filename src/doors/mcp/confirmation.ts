@@ -77,8 +77,17 @@ export class Confirmations {
  *
  * @param initialised the capabilities from the connection's start, if the connection lasts
  */
-export function canAsk({ mcpReq }: ServerContext, initialised: ClientCapabilities | undefined): boolean {
-  const envelope = mcpReq.envelope as { [CLIENT_CAPABILITIES_META_KEY]?: ClientCapabilities } | undefined;
-  const elicitation = (envelope?.[CLIENT_CAPABILITIES_META_KEY] ?? initialised)?.elicitation;
+export function canAsk(context: ServerContext, initialised: ClientCapabilities | undefined): boolean {
+  const elicitation = elicitationOf(context, initialised);
   return elicitation !== undefined && (elicitation.form !== undefined || elicitation.url === undefined);
+}
+
+/** Whether the client can open an address for a person (URL mode). @param initialised as for canAsk */
+export function canOpen(context: ServerContext, initialised: ClientCapabilities | undefined): boolean {
+  return elicitationOf(context, initialised)?.url !== undefined;
+}
+
+function elicitationOf({ mcpReq }: ServerContext, initialised: ClientCapabilities | undefined) {
+  const envelope = mcpReq.envelope as { [CLIENT_CAPABILITIES_META_KEY]?: ClientCapabilities } | undefined;
+  return (envelope?.[CLIENT_CAPABILITIES_META_KEY] ?? initialised)?.elicitation;
 }

@@ -80,8 +80,10 @@ async function withAnswers(
   const inputResponses: Record<string, unknown> = {};
   for (const [name, { method, params }] of Object.entries(inputRequests)) {
     // A client that answers with an error has closed the question.
+    const asked =
+      params !== undefined && "url" in params ? { ...params, elicitationId: randomUUID() } : { ...params };
     inputResponses[name] = await mcpReq
-      .send({ method, params: { ...params } }, { timeout: TTL * 1000, signal: mcpReq.signal })
+      .send({ method, params: asked }, { timeout: TTL * 1000, signal: mcpReq.signal })
       .catch(() => ({ action: "cancel" }));
   }
   return { ...context, mcpReq: { ...mcpReq, inputResponses, requestState: <T>() => requestState as T } };

@@ -19,8 +19,9 @@ import { clientName } from "../client-name.ts";
 import { plainArguments } from "../input.ts";
 import { wordedResult } from "../result.ts";
 import { inputSchema, outputSchema } from "../schema.ts";
-import { type Confirmations, canAsk } from "./confirmation.ts";
+import { type Confirmations, canAsk, canOpen } from "./confirmation.ts";
 import { instructionsFor } from "./instructions.ts";
+import type { LinkOpening } from "./link-opening.ts";
 import { answerCalls, answerLists, type ToolRequest } from "./requests.ts";
 import { overMcp } from "./wording.ts";
 
@@ -30,6 +31,7 @@ export interface McpParts {
   /** The tools on offer. */
   tools: readonly Tool[];
   confirmations: Confirmations;
+  links: LinkOpening;
 }
 
 /** One client's connection; over HTTP it lasts for a request. */
@@ -92,7 +94,7 @@ export function mcpServer(parts: McpParts, principal: Principal, origin: Origin 
  * @throws ProtocolError for a name that no tool has; every other refusal is a result with isError
  */
 export async function callTool(
-  { runtime, tools, confirmations }: McpParts,
+  { runtime, tools, confirmations, links }: McpParts,
   { server, principal, origin }: Connection,
   params: ToolRequest,
   context: ServerContext,
@@ -116,9 +118,16 @@ export async function callTool(
     }
     if (answer !== "confirmed") return answer;
   }
+  const opens = "url" in tool.output.shape && canOpen(context, server.getClientCapabilities());
+  const opened = opens ? await links.end(context) : undefined;
+  if (opened !== undefined) return resultOf(opened);
   const outcome = await call(runtime, asked);
   if (!outcome.ok) return refusal(outcome.error);
   const result = wordedResult(outcome.value, overMcp);
+  return opens ? links.begin(result) : resultOf(result);
+}
+
+function resultOf(result: Record<string, unknown>): CallToolResult {
   return { content: [{ type: "text", text: JSON.stringify(result) }], structuredContent: result };
 }
 

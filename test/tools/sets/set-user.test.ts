@@ -63,7 +63,7 @@ test("quota and login change in one call, and a repetition changes nothing", asy
 test("a mailbox that never had a password is refused its login until it has one", async () => {
   const { must, run, file } = await withJan();
   rawDatabase(file).prepare("UPDATE users SET password_hash = ?").run(NO_LOGIN);
-  expectRefusal(await run("set-user", { ...jan, login: "on" }), "no_password", ["update-password"]);
+  expectRefusal(await run("set-user", { ...jan, login: "on" }), "no_password", ["create-password-link"]);
   await must("update-password", { ...jan, password: OTHER });
   expect(await must("set-user", jan)).toMatchObject({ login: "on" });
 });

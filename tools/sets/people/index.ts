@@ -1,5 +1,7 @@
 import type { Tool } from "../../call/tool.ts";
+import { createPasswordLink } from "./create-password-link.ts";
+import { inviteUser } from "./invite-user.ts";
 import { setUser } from "./set-user.ts";
 
-/** Logins and passwords that are their owners' own. */
-export const people: readonly Tool[] = [setUser];
+/** Logins, and passwords that only their owners know. */
+export const people: readonly Tool[] = [inviteUser, createPasswordLink, setUser];

@@ -25,6 +25,7 @@ export const setUser = defineTool({
     const { tables, at } = context;
     const user = await tables.users.get(email);
     refuseInactive(user);
+    if (login === "off") await tables.passwordLinks.end(user);
     const change = { ...loginChange(user, login), ...(quota_mb !== undefined && { quotaMb: quota_mb }) };
     const isChanged = Object.entries(change).some(([name, value]) => user[name as keyof User] !== value);
     const { quotaMb, ...changed } = isChanged ? await tables.users.update(user, change, at) : user;
@@ -45,6 +46,6 @@ function loginChange(user: User, login: z.output<typeof LoginState> | undefined)
   throw new MailError(
     "no_password",
     `The mailbox ${user.email} has no password yet, so nobody can log in.`,
-    text`Nothing was changed. A new password turns its login on: ${next("update-password")}.`,
+    text`Nothing was changed. Its owner chooses one by a link, which turns the login on: ${next("create-password-link", { email: user.email, kind: "first" })}.`,
   );
 }
