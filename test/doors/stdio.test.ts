@@ -94,7 +94,8 @@ test("a killed client leaves no program behind, and no crash", async () => {
 
 const canary = "canary-Hunter22";
 
-test.each([
+/** Messages that are refused, each with the code and the id of its answer. */
+const refused: ReadonlyArray<[what: string, line: string, code: number, id: unknown]> = [
   ["not JSON", `password=${canary}`, -32700, null],
   ["cut short", `{"jsonrpc":"2.0","id":9,"method":"ping","params":{"password":"${canary}`, -32700, null],
   ["a number", "5", -32600, null],
@@ -111,39 +112,65 @@ test.each([
   ["a batch", JSON.stringify([call(1, "m25_mail_list_domains", {}), call(2, canary, {})]), -32600, null],
   ["an empty batch", "[]", -32600, null],
   ["larger than any message", `{"password":"${canary}${"x".repeat(12_000_000)}"}`, -32600, null],
-])(
-  "input that is %s gets one answer and one plain line in the log, and the client may continue",
+];
+
+function expectRefusal(answer: string | undefined, code: number, id: unknown): void {
+  expect(JSON.parse(answer ?? "")).toEqual({
+    jsonrpc: "2.0",
+    id,
+    error: { code, message: expect.stringMatching(/^This message is refused: .*\.$/) },
+  });
+}
+
+test.each(refused)(
+  "a first message that is %s gets one answer and one plain line in the log, and the client may continue",
   async (what, line, code, id) => {
-    for (const isFirst of [true, false]) {
-      const { send, answers, child, finished } = session(newDatabase());
-      if (!isFirst) send(initialize);
-      send(line);
-      send("");
-      if (isFirst) send(initialize);
-      send(call(3, "m25_mail_list_domains", {}));
-      await expect.poll(() => answers.length).toBe(3);
-      child.stdin.end();
-      const { code: exit, stdout, stderr } = await finished;
-      expect(exit).toBe(0);
-      const [error, ...others] = answers
-        .map((answer) => JSON.parse(answer))
-        .toSorted((one) => ("error" in one ? -1 : 1));
-      expect(error).toEqual({
-        jsonrpc: "2.0",
-        id,
-        error: { code, message: expect.stringMatching(/^This message is refused: .*\.$/) },
-      });
-      if (what.includes("batch")) expect(error.error.message).toContain("send one at a time");
-      expect(others).toMatchObject([{ id: 0 }, { id: 3, result: { structuredContent: { total: 0 } } }]);
-      expect(stderr.split("\n")).toEqual([
-        expect.stringContaining("made a new database"),
-        expect.stringMatching(/^\S+ warn refused a message on stdin: [a-z0-9 ,:-]+$/i),
-        "",
-      ]);
-      expect(stdout + stderr).not.toContain("Hunter");
-    }
+    const { send, answers, child, finished } = session(newDatabase());
+    send(line);
+    send("");
+    send(initialize);
+    send(call(3, "m25_mail_list_domains", {}));
+    await expect.poll(() => answers.length).toBe(3);
+    child.stdin.end();
+    const { code: exit, stdout, stderr } = await finished;
+    expect(exit).toBe(0);
+    const [error, ...others] = answers.toSorted((one) => (one.includes('"error"') ? -1 : 1));
+    expectRefusal(error, code, id);
+    if (what.includes("batch")) expect(error).toContain("send one at a time");
+    expect(others.map((answer) => JSON.parse(answer))).toMatchObject([
+      { id: 0 },
+      { id: 3, result: { structuredContent: { total: 0 } } },
+    ]);
+    expect(stderr.split("\n")).toEqual([
+      expect.stringContaining("made a new database"),
+      expect.stringMatching(/^\S+ warn refused a message on stdin: [a-z0-9 ,:-]+$/i),
+      "",
+    ]);
+    expect(stdout + stderr).not.toContain("Hunter");
   },
 );
+
+test("later messages like these get an answer each, and the client may continue", async () => {
+  const { send, answers, child, finished } = session(newDatabase());
+  send(initialize);
+  await expect.poll(() => answers.length).toBe(1);
+  for (const [index, [_what, line, code, id]] of refused.entries()) {
+    send(line);
+    await expect.poll(() => answers.length).toBe(2 * index + 2);
+    expectRefusal(answers.at(-1), code, id);
+    send(call(100 + index, "m25_mail_list_domains", {}));
+    await expect.poll(() => answers.length).toBe(2 * index + 3);
+    expect(JSON.parse(answers.at(-1) ?? "")).toMatchObject({
+      id: 100 + index,
+      result: { structuredContent: { total: 0 } },
+    });
+  }
+  child.stdin.end();
+  const { code, stdout, stderr } = await finished;
+  expect(code).toBe(0);
+  for (const line of stderr.trimEnd().split("\n").slice(1)) expect(line).toMatch(/^\S+ warn [a-z0-9 ,:-]+$/i);
+  expect(stdout + stderr).not.toContain("Hunter");
+});
 
 test("arguments that are not an object are invalid input, without the protocol library's words", async () => {
   const { send, answers, child, finished } = session(newDatabase());

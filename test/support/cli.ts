@@ -1,0 +1,15 @@
+import { join } from "node:path";
+import { openStore } from "../../db/sqlite/store.ts";
+import { m25mail } from "./program.ts";
+import { temporaryFolder, testRuntime } from "./store.ts";
+
+/** A database with example.nl, and `m25-mail` with that database. */
+export async function shell() {
+  const folder = temporaryFolder();
+  const database = join(folder, "m25-mail.db");
+  const store = openStore(database, { create: true });
+  await testRuntime(store).must("add-domain", { domain: "example.nl" });
+  await store.close();
+  const run = (args: readonly string[], input = "") => m25mail([...args, "--db", database], { input });
+  return { folder, database, run };
+}
