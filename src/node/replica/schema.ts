@@ -6,15 +6,14 @@ export const stateId = 0x4d32354d;
 export const addressesId = 0x4d323541;
 
 /**
- * Fails ("integer overflow") unless the file holds a whole state: a daemon then answers with a temporary failure instead of
- * "unknown". It is the first branch of each view, so that it comes before any row. It is in the compared columns and in the
- * WHERE, because SQLite may test either first, and skips the rest once a test is false.
+ * Fails ("integer overflow") while `ready` is 0: a daemon then answers with a temporary failure instead of "unknown". It is in
+ * each column of a view's first branch, which comes before any row, and has no rows once the file holds a whole state.
  */
-const GUARD = "CASE (SELECT ready FROM meta) WHEN 1 THEN NULL ELSE abs(-9223372036854775807 - 1) END";
+const GUARD = "abs(ready - 9223372036854775807 - 1)";
 
 function view(name: string, columns: readonly string[], select: string): string {
   const guards = columns.map((column) => `${GUARD} AS ${column}`).join(", ");
-  return `CREATE VIEW SCHEMA.${name} AS SELECT ${guards} WHERE ${GUARD} = 1 UNION ALL ${select};`;
+  return `CREATE VIEW SCHEMA.${name} AS SELECT ${guards} FROM meta WHERE ready <> 1 UNION ALL ${select};`;
 }
 
 /** The program's notes between polls, as JSON; see notes.ts. */
