@@ -273,6 +273,31 @@ describe.skipIf(!daemons.available)("from an assistant's sentence to a working m
     await arrives(lab, { address: "jan@example.nl", password: SECOND }, "fresh");
   });
 
+  test("the server's list of inactive mailboxes lets the node tell their folders from those of nobody", async () => {
+    await live("remove_user", { email: "small@example.nl" });
+    const database = join(folder, "server", "m25-mail.db");
+    const list = await run(
+      process.execPath,
+      join(dist, "m25-mail.js"),
+      "user",
+      "list-inactive",
+      "--db",
+      database,
+    );
+    writeFileSync(join(folder, "inactive"), list.stdout);
+    const mailRoot = join(folder, "mail");
+    const args = ["orphans", "--out", out, "--mail-root", mailRoot, "--inactive", join(folder, "inactive")];
+    const { code, stdout } = await run(process.execPath, join(dist, "m25-mail-node.mjs"), ...args);
+    expect(code).toBe(0);
+    const folders = stdout
+      .replaceAll(/\.[0-9a-f]{16}$/gm, "")
+      .replaceAll(mailRoot, "")
+      .trim()
+      .split("\n");
+    // The hard-deleted jan's folder is nobody's; that of the present jan is not listed.
+    expect(folders).toEqual(["orphan /example.nl/jan", "soft-deleted /example.nl/small"]);
+  });
+
   test("mail to a removed domain is refused and to a new one accepted, without a reload", async () => {
     await live("add_domain", { domain: "xn--bcher-kva.example" });
     await live("add_user", { email: "info@bücher.example", password: FIRST });
