@@ -100,13 +100,13 @@ const orders: Record<string, () => Promise<unknown>> = {
   async "wait all"() {
     woken = wait(nodes);
   },
-  /** Each node waits again after every answer. */
+  /** Each node waits again after every answer, as late as a real one that looks up what changed. */
   async follow() {
     await connectThese(nodes);
     for (const node of nodes) {
       node.answered = () => {
         followed += 1;
-        setTimeout(() => node.wait(), 100 * Math.random());
+        setTimeout(() => node.wait(), 100 + 100 * Math.random());
       };
       node.wait();
     }
