@@ -1,8 +1,7 @@
 import { existsSync } from "node:fs";
-import { join } from "node:path";
 import type { Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
-import { openForeignForm, useChromium, violations } from "../support/browser.ts";
+import { openForeignForm, signInByKeyboard, useChromium } from "../support/browser.ts";
 import { CHROMIUM } from "../support/needs.ts";
 import {
   CLAUDE,
@@ -16,29 +15,8 @@ import {
 import { addNode, fill, startPageServer, withheld } from "../support/page.ts";
 import { SyncingNode } from "../support/syncing-node.ts";
 
-/** All pages of a signed-in operator, while a node withholds removals. */
-const paths = [
-  "/",
-  "/page/nodes",
-  "/page/nodes?status=failing",
-  "/page/domains",
-  "/page/changes",
-  "/page/access",
-  "/page/accept?name=pi-utrecht",
-  "/page/accept?name=nobody",
-];
-
 describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not installed)", () => {
   const newPage = useChromium({ viewport: { width: 1100, height: 700 } });
-
-  /** Signs in with the keyboard alone: the field has the focus. */
-  async function signIn(page: Page, url: string): Promise<void> {
-    await page.goto(url);
-    await page.locator("#password:focus").waitFor();
-    await page.keyboard.type(OPERATOR_PASSWORD);
-    await page.keyboard.press("Enter");
-    await page.getByRole("button", { name: "Sign out" }).waitFor();
-  }
 
   /** Moves the focus with the tab key to the element with this name. */
   async function tabTo(page: Page, name: string): Promise<void> {
@@ -87,7 +65,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
     const server = await startPageServer();
     const key = await addNode(server, "pi", withheld(120));
     const { page } = await newPage();
-    await signIn(page, server.url);
+    await signInByKeyboard(page, server.url);
     const node = new SyncingNode(server.url, key);
     const told = async () => (await node.poll()).headers.get("m25-accept-removals");
     await tabTo(page, "Let them go: removals on pi");
@@ -112,7 +90,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
     const server = await startOAuthServer();
     const { access_token } = await tokensFor(server);
     const { page } = await newPage();
-    await signIn(page, server.url);
+    await signInByKeyboard(page, server.url);
     await page.getByRole("link", { name: /^End the access of Claude/ }).click();
     expect(await page.getByRole("heading", { level: 1 }).innerText()).toBe("End the access of “Claude”?");
     expect(await mcpStatus(server, access_token)).toBe(200);
@@ -120,44 +98,6 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
     expect(await page.getByRole("status").innerText()).toBe("The access of “Claude” has ended.");
     expect(await mcpStatus(server, access_token)).toBe(401);
   });
-
-  test.each(["light", "dark"] as const)(
-    "axe finds nothing (%s), and every page fits a screen of 320 pixels",
-    async (colorScheme) => {
-      const server = await startOAuthServer();
-      await tokensFor(server);
-      await fill(server);
-      const { page, refused } = await newPage({ colorScheme });
-      await page.goto(server.url);
-      expect(await violations(page)).toEqual([]);
-      await signIn(page, server.url);
-      const [link] = await page.getByRole("link", { name: /^End the access/ }).all();
-      const endGrant = `/page/${(await link?.getAttribute("href"))?.replace(/.*page\//, "")}`;
-      for (const path of [...paths, endGrant]) {
-        await page.setViewportSize({ width: 1100, height: 700 });
-        await page.goto(`${server.url}${path}`);
-        expect(await violations(page), path).toEqual([]);
-        await page.setViewportSize({ width: 320, height: 700 });
-        expect(await page.evaluate("document.documentElement.scrollWidth"), path).toBe(320);
-      }
-      await page.goto(server.url);
-      expect(await violations(page), "the overview, narrow").toEqual([]);
-      await renewPictures(page, colorScheme);
-      expect(refused.filter((text) => !text.includes("404"))).toEqual([]);
-    },
-  );
-
-  /** M25_MAIL_SCREENSHOTS=docs updates the pictures in the docs. */
-  async function renewPictures(page: Page, colorScheme: "light" | "dark"): Promise<void> {
-    const folder = process.env.M25_MAIL_SCREENSHOTS;
-    if (folder === undefined) return;
-    const name = colorScheme === "light" ? "operator-page" : "operator-page-dark";
-    await page.setViewportSize({ width: 1100, height: 900 });
-    await page.screenshot({ path: join(folder, `${name}.png`) });
-    if (colorScheme === "dark") return;
-    await page.setViewportSize({ width: 320, height: 900 });
-    await page.screenshot({ path: join(folder, "operator-page-narrow.png") });
-  }
 
   test("foreign names never become markup: programs' names, and names in refused calls", async () => {
     const server = await startOAuthServer();
@@ -167,7 +107,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
     await server.api("add-user", { email: `"<img src=x>"@example.nl`, password: "correct horse battery" });
     const { page, refused } = await newPage();
     page.on("dialog", () => refused.push("a dialog"));
-    await signIn(page, server.url);
+    await signInByKeyboard(page, server.url);
     const shown = page.getByRole("region", { name: "Programs that may sign in" });
     expect(await shown.innerText()).toContain(evil);
     await page.getByRole("link", { name: /^End the access/ }).click();
@@ -182,7 +122,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
     const server = await startPageServer();
     const key = await addNode(server, "pi", withheld(120));
     const { page } = await newPage();
-    await signIn(page, server.url);
+    await signInByKeyboard(page, server.url);
     await page.goto(`${server.url}/page/accept?name=pi`);
     const csrf = await page.locator('form:has([name="count"]) [name="csrf"]').inputValue();
     const submit = await openForeignForm(page, {

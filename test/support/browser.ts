@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, onTestFinished } from "vitest";
 import { CHROMIUM } from "./needs.ts";
+import { OPERATOR_PASSWORD } from "./oauth.ts";
 
 /**
  * Runs Chromium for the tests of a `describe`.
@@ -25,6 +26,15 @@ export function useChromium(defaults: BrowserContextOptions) {
     });
     return { page, refused };
   };
+}
+
+/** Signs the operator in with the keyboard alone: the field has the focus. */
+export async function signInByKeyboard(page: Page, url: string): Promise<void> {
+  await page.goto(url);
+  await page.locator("#password:focus").waitFor();
+  await page.keyboard.type(OPERATOR_PASSWORD);
+  await page.keyboard.press("Enter");
+  await page.getByRole("button", { name: "Sign out" }).waitFor();
 }
 
 const axeSource = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
