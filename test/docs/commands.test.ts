@@ -1,6 +1,6 @@
 /** Runs the commands of the pages, as written, in a shell on a server. */
 
-import { describe, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { startM25mail } from "../support/program.ts";
 import { commandsIn, pages, ROOT } from "./pages.ts";
 import { copyMail, mailboxNode, mxNode, notRun, panels, runElsewhere, server } from "./runs.ts";
@@ -34,18 +34,21 @@ const byPage = Map.groupBy(
   ({ name }) => name.split("#")[0] ?? "",
 );
 
-describe("the commands of", () => {
-  test.each([...byPage])("%s all work, one after the other", async (page, blocks) => {
-    const { run, variables } = await shell();
-    await run(before[page] ?? "");
-    for (const { name, script } of blocks) {
-      const [, first = "", serve] = /^(.*?)^m25-mail (serve .*)$/ms.exec(script) ?? [undefined, script];
-      await expect(run(first), name).resolves.toBeDefined();
-      if (serve === undefined) continue;
-      const server = startM25mail(serve.trim().split(" "), { environment: variables });
-      await server.says(/serves http/);
-    }
-  });
+/** Runs a page's blocks in a shell of its own; a `serve` in them goes on until the test ends. */
+async function runAll(page: string, blocks: ReadonlyArray<{ name: string; script: string }>): Promise<void> {
+  const { run, variables } = await shell();
+  await run(before[page] ?? "");
+  for (const { name, script } of blocks) {
+    const [, first = "", serve] = /^(.*?)^m25-mail (serve .*)$/ms.exec(script) ?? [undefined, script];
+    await expect(run(first), name).resolves.toBeDefined();
+    if (serve === undefined) continue;
+    const server = startM25mail(serve.trim().split(" "), { environment: variables });
+    await server.says(/serves http/);
+  }
+}
+
+test("the commands of each page all work, one after the other", async () => {
+  await Promise.all([...byPage].map(([page, blocks]) => runAll(page, blocks)));
 });
 
 test("the list of commands that tests do not run as written names only blocks that exist", () => {
