@@ -65,6 +65,9 @@ test("a domain of others is refused in the same words as a domain that does not 
     ["update-password", (domain) => ({ email: `jan@${domain}`, password: PASSWORD })],
     ["remove-user", (domain) => ({ email: `jan@${domain}` })],
     ["remove-user", (domain) => ({ email: `jan@${domain}`, hard_delete: true })],
+    ["set-user", (domain) => ({ email: `jan@${domain}`, login: "off" })],
+    ["create-password-link", (domain) => ({ email: `jan@${domain}`, kind: "reset" })],
+    ["invite-user", (domain) => ({ email: `jan@${domain}` })],
   ];
   for (const [endpoint, input] of calls) {
     const [foreign, unknown] = [
@@ -163,6 +166,11 @@ const steps = (domains: readonly string[], worlds: fc.Arbitrary<Step["worlds"]>)
     of("list-users", { search }),
     of("list-users", {}),
     of("update-password", { email, password }, ["email", "password"]),
+    of("set-user", { email, login: fc.constantFrom("on", "off"), quota_mb: fc.constantFrom(1, 5) }, [
+      "email",
+    ]),
+    of("create-password-link", { email, kind: fc.constant("reset") }, ["email", "kind"]),
+    of("invite-user", { email }, ["email"]),
     of("list-nodes", {}),
     of("add-node", { name: fc.constantFrom("pi", "mx") }, ["name"]),
   );
