@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { FairQueue } from "./fair-queue.ts";
 
@@ -29,20 +28,6 @@ export async function passwordMatches(
   const nobodys = `$2b$${cost}$${"abcdefghijklmnopqrstuu"}${"u".repeat(31)}`;
   const matches = await bcrypt.compare(password, hash?.slice(SCHEME.length) ?? nobodys);
   return matches && hash !== undefined;
-}
-
-/** A hash whose password nobody knows, in the form of PasswordHasher's: a mailbox with it lets nobody log in. */
-export function unknownPassword(): string {
-  return `${SCHEME}$2b$10$${bcryptText(randomBytes(16))}${bcryptText(randomBytes(23))}`;
-}
-
-/** bcrypt's base64: another alphabet, no padding. */
-function bcryptText(bytes: Buffer): string {
-  const from = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  const to = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-  return Array.from(bytes.toString("base64").replaceAll("=", ""), (letter) => to[from.indexOf(letter)]).join(
-    "",
-  );
 }
 
 /** Hashes passwords, a few at a time; the others wait, each principal's in a queue of its own. */

@@ -5,10 +5,9 @@ import { type Address, parseAddress } from "../../src/mail/address.ts";
 import { MailError } from "../../src/mail/error.ts";
 import { MAX_QUOTA_MB } from "../../src/mail/quota.ts";
 import { DomainName, QuotaMb } from "../../src/mail/schemas.ts";
-import { isStoredHash } from "../../src/mail/stored-hash.ts";
+import { isStoredHash, NO_LOGIN } from "../../src/mail/stored-hash.ts";
 import { field, text } from "../../src/mail/text.ts";
 import { refusePublicProvider } from "../add-domain.ts";
-import { unknownPassword } from "../call/password-hash.ts";
 
 /** A mailbox of another mail system. */
 export const ImportedMailbox = z.strictObject({
@@ -159,7 +158,7 @@ function planMailbox(
     user: {
       localPart,
       domain,
-      passwordHash: "hash" in password ? password.hash : unknownPassword(),
+      passwordHash: "hash" in password ? password.hash : NO_LOGIN,
       quotaMb: quota_mb ?? unlimitedAs,
       active,
     },

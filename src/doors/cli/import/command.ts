@@ -1,6 +1,5 @@
 import { basename } from "node:path";
 import { call, type Runtime } from "../../../../tools/call/call.ts";
-import { unknownPassword } from "../../../../tools/call/password-hash.ts";
 import { operator } from "../../../../tools/call/principal.ts";
 import { refuseWeakPassword } from "../../../../tools/call/weak-passwords.ts";
 import type { ImportedMailbox } from "../../../../tools/operator/import-plan.ts";
@@ -10,6 +9,7 @@ import { parseDomain } from "../../../mail/address.ts";
 import { MailError } from "../../../mail/error.ts";
 import { parsePassword } from "../../../mail/password.ts";
 import { DomainName } from "../../../mail/schemas.ts";
+import { NO_LOGIN } from "../../../mail/stored-hash.ts";
 import { optionalText, parseArguments } from "../arguments.ts";
 import { exitCodes } from "../exit.ts";
 import { showProgress, writeOut } from "../output.ts";
@@ -157,7 +157,7 @@ async function problemOf(password: string, address: string): Promise<string | un
 
 /** Removes the passwords, which the plan does not need. */
 function planned({ password, ...mailbox }: FoundMailbox): ImportedMailbox {
-  return { ...mailbox, password: "plain" in password ? { hash: unknownPassword() } : password };
+  return { ...mailbox, password: "plain" in password ? { hash: NO_LOGIN } : password };
 }
 
 /** Hashes the clear-text passwords of imported mailboxes. */
