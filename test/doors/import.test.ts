@@ -1,11 +1,11 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import bcrypt from "bcrypt";
 import { describe, expect, test } from "vitest";
 import type { Planned } from "../../tools/operator/import-plan.ts";
 import { m25mail } from "../support/program.ts";
 import { kept, rawDatabase, recount } from "../support/recount.ts";
-import { testStore } from "../support/store.ts";
+import { temporaryFolder, testStore } from "../support/store.ts";
 
 const SAMPLES = join(import.meta.dirname, "../samples/import");
 const sample = (...files: string[]) => files.map((file) => join(SAMPLES, file));
@@ -274,4 +274,31 @@ test("a password in any place of a file is never shown", async () => {
   const audited = JSON.stringify(rawDatabase(file).prepare("SELECT * FROM audit_log").all());
   expect(audited).toContain("import");
   expect(audited).not.toContain(canary);
+});
+
+test("each active mailbox that needs a new password gets a link, in a new file that only its owner can read", async () => {
+  const { file } = database();
+  const links = join(temporaryFolder(), "links.csv");
+  const flags = ["--from", "postfixadmin", "--unlimited-as", "500", "--links-to", links];
+  const run = (publicUrl: Record<string, string>, ...more: string[]) => {
+    const args = ["import", ...sample("postfixadmin/postfix.mysql.sql"), ...flags, ...more, "--db", file];
+    return m25mail(args, { environment: publicUrl });
+  };
+  const known = { M25_MAIL_PUBLIC_URL: "https://mail.example" };
+  const without = await run({});
+  expect(without).toMatchObject({ code: 1, stdout: "", stderr: expect.stringMatching(/^no_public_url: /) });
+  expect(existsSync(links)).toBe(false);
+  expect((await run(known, "--dry-run")).code).toBe(0);
+  expect(existsSync(links)).toBe(false);
+
+  const done = await run(known);
+  expect(done).toMatchObject({ code: 0, stderr: "" });
+  expect(readFileSync(links, "utf8")).toMatch(
+    /^email,url,expires_at\ncarla@bakkerij.example,https:\/\/mail.example\/password\/\S+,20\S+Z\n$/,
+  );
+  expect(statSync(links).mode & 0o777).toBe(0o600);
+  const [, token = ""] = /\/password\/([^,]+)/.exec(readFileSync(links, "utf8")) ?? [];
+  expect(done.stdout + (await m25mail(["audit", "--db", file])).stdout).not.toContain(token);
+  const again = await run(known);
+  expect(again).toMatchObject({ code: 2, stdout: "", stderr: expect.stringContaining("exists already") });
 });

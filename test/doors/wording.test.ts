@@ -149,6 +149,7 @@ const elsewhere: Readonly<Record<string, string>> = {
   "The files have no mailbox, at least not in this format or in these domains.": "import.test",
   " mailboxes have no size limit, and each needs one here.": "import.test",
   " of its entries are refused. The first is ": "apply.test",
+  "The links need the server's address from outside.": "import.test",
   "Something else has changed domains or mailboxes since the plan was made.": "apply.test",
 };
 

@@ -138,6 +138,10 @@ export const usages: readonly Usage[] = [
       "dry-run": { placeholder: "", help: "show the plan, and change nothing" },
       domains: { placeholder: "LIST", help: "only mailboxes in these domains" },
       "unlimited-as": { placeholder: "MIB", help: "the size limit for mailboxes that have none there" },
+      "links-to": {
+        placeholder: "FILE",
+        help: "write a link to choose a password to this new file for each user who needs one",
+      },
       json,
     },
     settings: "password",

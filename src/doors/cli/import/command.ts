@@ -17,6 +17,7 @@ import type { StoreCommand } from "../store-command.ts";
 import type { Usage } from "../usage.ts";
 import { readCsv } from "./csv.ts";
 import { readDockerMailserver } from "./docker-mailserver.ts";
+import { withLinks } from "./links.ts";
 import { readMailcow } from "./mailcow.ts";
 import { readPasswdFile } from "./passwd-file.ts";
 import { readPostfixAdmin } from "./postfixadmin.ts";
@@ -42,12 +43,15 @@ export function importCommand(usage: Usage, argv: readonly string[]): StoreComma
   return {
     values,
     async run(runtime) {
-      const imported = await importFiles(runtime, positionals, {
-        from: optionalText(values.from),
-        domains: optionalText(values.domains),
-        unlimitedAs: optionalText(values["unlimited-as"]),
-        isDry,
-      });
+      const linksTo = isDry ? undefined : optionalText(values["links-to"]);
+      const importAll = () =>
+        importFiles(runtime, positionals, {
+          from: optionalText(values.from),
+          domains: optionalText(values.domains),
+          unlimitedAs: optionalText(values["unlimited-as"]),
+          isDry,
+        });
+      const imported = await (linksTo === undefined ? importAll() : withLinks(linksTo, runtime, importAll));
       await writeOut(reportOf(imported, { isDry, asJson: values.json === true }));
       return exitCodes.done;
     },

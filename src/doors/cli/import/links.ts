@@ -1,0 +1,69 @@
+import { closeSync, openSync, rmSync, writeSync } from "node:fs";
+import { call, type Runtime } from "../../../../tools/call/call.ts";
+import { operator } from "../../../../tools/call/principal.ts";
+import { createPasswordLink } from "../../../../tools/sets/people/create-password-link.ts";
+import { UsageError } from "../../../command-line/usage-error.ts";
+import { MailError } from "../../../mail/error.ts";
+import { showProgress } from "../output.ts";
+import type { Imported } from "./report.ts";
+
+/**
+ * Imports, and writes a link to choose a password to a new file for each active mailbox that needs a new one. It refuses
+ * before the import if the file exists, or if no link can be made.
+ *
+ * @throws UsageError; MailError
+ */
+export async function withLinks(
+  path: string,
+  runtime: Runtime,
+  run: () => Promise<Imported>,
+): Promise<Imported> {
+  if (runtime.settings?.publicUrl === undefined) {
+    throw new MailError(
+      "no_public_url",
+      "The links need the server's address from outside.",
+      "Nothing was changed. Set M25_MAIL_PUBLIC_URL to it, as in https://NAME.",
+    );
+  }
+  const file = newFile(path);
+  try {
+    const imported = await run().catch((error) => {
+      rmSync(path, { force: true });
+      throw error;
+    });
+    writeSync(file, "email,url,expires_at\n");
+    const names = imported.mailboxes.filter(({ outcome }) => outcome === "new_password");
+    for (const [at, { name }] of names.entries()) {
+      showProgress(`${at + 1} of ${names.length} links are made`);
+      const line = await linkFor(runtime, name);
+      if (line !== undefined) writeSync(file, line);
+    }
+    showProgress("");
+    return imported;
+  } finally {
+    closeSync(file);
+  }
+}
+
+function newFile(path: string): number {
+  try {
+    return openSync(path, "wx", 0o600);
+  } catch (error) {
+    const isThere = error instanceof Error && "code" in error && error.code === "EEXIST";
+    throw new UsageError(
+      isThere ? `The file ${path} exists already. Name a new one.` : `The file ${path} cannot be written.`,
+    );
+  }
+}
+
+/** A line of the file; undefined for an inactive mailbox. @throws MailError */
+async function linkFor(runtime: Runtime, email: string): Promise<string | undefined> {
+  const outcome = await call(runtime, {
+    principal: operator("cli"),
+    tool: createPasswordLink,
+    input: { email, kind: "first" },
+  });
+  if (outcome.ok) return `${email},${outcome.value.url},${outcome.value.expires_at}\n`;
+  if (outcome.error.code === "user_inactive") return undefined;
+  throw outcome.error;
+}
