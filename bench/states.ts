@@ -22,7 +22,7 @@ export function mailbox(index: number, password: string): UserRecord {
 }
 
 export function header(kind: Header["kind"], revision: number, digest: StateDigest, users: number): string {
-  const counts = { domains: Math.ceil(users / PER_DOMAIN), users };
+  const counts = { domains: Math.ceil(users / PER_DOMAIN), users, aliases: 0, domain_aliases: 0 };
   const rest = { history: "0".repeat(32), revision, digest: digest.toString(), cursor: `c${revision}` };
   return encodeHeader({ kind, role: "mail", counts, ...rest });
 }

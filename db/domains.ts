@@ -2,16 +2,20 @@ import { type Kysely, type RawBuilder, type Selectable, sql } from "kysely";
 import { MailError } from "../src/mail/error.ts";
 import { next, text } from "../src/mail/text.ts";
 import { StateDigest } from "../src/sync/digest.ts";
+import type { AliasGraph } from "./alias-graph.ts";
+import { addToDomains } from "./domain-figures.ts";
 import { ERASED_AT_ONCE, HiddenDomains } from "./hidden-domains.ts";
 import { atMost } from "./row-limit.ts";
 import type { Schema } from "./schema.ts";
-import { type DigestDifference, differenceOf, noDifference, type StateTable, type Totals } from "./state.ts";
+import { type DigestDifference, differenceOf, type StateTable, type Totals } from "./state.ts";
 
 export interface Domain {
   id: number;
   name: string;
   userCount: number;
   inactiveUserCount: number;
+  aliasCount: number;
+  domainAliasCount: number;
   createdAt: string;
   /** The revision that added it. A domain of the same name that is added later has another. */
   addedIn: number;
@@ -36,11 +40,18 @@ export class DomainTable {
   readonly #db: Kysely<Schema>;
   readonly #state: StateTable;
   readonly #hidden: HiddenDomains;
+  readonly #graph: AliasGraph;
   readonly within: ReadonlySet<string> | undefined;
 
-  constructor(db: Kysely<Schema>, state: StateTable, within: ReadonlySet<string> | undefined) {
+  constructor(
+    db: Kysely<Schema>,
+    state: StateTable,
+    graph: AliasGraph,
+    within: ReadonlySet<string> | undefined,
+  ) {
     this.#db = db;
     this.#state = state;
+    this.#graph = graph;
     this.#hidden = new HiddenDomains(db);
     this.within = within;
   }
@@ -124,6 +135,7 @@ export class DomainTable {
         text`Nothing needs to be done; add mailboxes to it with ${next("add-user")}.`,
       );
     }
+    await this.#refuseDomainAliases([name]);
     const difference = await this.#state.change({ after: { domain: name }, at });
     const row = await this.#db
       .insertInto("domains")
@@ -139,11 +151,12 @@ export class DomainTable {
       .returningAll()
       .executeTakeFirstOrThrow();
     await this.#state.addTotals({ domains: 1, users: 0, inactiveUsers: 0 });
+    await this.#graph.update(await this.#graph.leadingInto([name]), at);
     return toDomain(row);
   }
 
   /**
-   * Removes a domain and its inactive mailboxes. The caller has checked that it has no active ones. Many mailboxes are
+   * Removes a domain and its inactive mailboxes. The caller has checked that it has no active ones and no aliases. Many mailboxes are
    * hidden together with the domain and erased in batches later.
    */
   async remove(domain: Domain, at: string): Promise<void> {
@@ -155,6 +168,7 @@ export class DomainTable {
       await this.#db.deleteFrom("domains").where("id", "=", domain.id).execute();
     }
     await this.#state.addTotals({ domains: -1, users: 0, inactiveUsers: -domain.inactiveUserCount });
+    await this.#graph.update(await this.#graph.leadingInto([domain.name]), at);
   }
 
   /** Updates the domain's counts and digest for a change of one of its mailboxes. */
@@ -179,6 +193,7 @@ export class DomainTable {
 
   /** Adds many domains, none of which is registered. */
   async addAll(names: readonly string[], at: string): Promise<void> {
+    await this.#refuseDomainAliases(names);
     const records = names.map((domain) => ({ domain }));
     await this.#state.addAll(records, differenceOf(records), at);
     const rows = names.map((name) => [name, new StateDigest().add({ domain: name }).toString()]);
@@ -187,6 +202,20 @@ export class DomainTable {
       SELECT value ->> 0, 0, 0, value ->> 1, value ->> 1, ${await this.#state.nextRevision()}, ${at}
       FROM json_each(${JSON.stringify(rows)})`.execute(this.#db);
     await this.#state.addTotals({ domains: names.length, users: 0, inactiveUsers: 0 });
+    await this.#graph.update(await this.#graph.leadingInto(names), at);
+  }
+
+  /** @throws MailError domain_exists */
+  async #refuseDomainAliases(names: readonly string[]): Promise<void> {
+    const { rows } = await sql<{ name: string }>`SELECT name FROM domain_aliases
+      WHERE name IN (SELECT value FROM json_each(${JSON.stringify(names)})) LIMIT 1`.execute(this.#db);
+    const [found] = rows;
+    if (found === undefined) return;
+    throw new MailError(
+      "domain_exists",
+      `The domain ${found.name} is an alias of another domain.`,
+      "Nothing was changed. Remove the domain alias first, if it is to have mailboxes of its own.",
+    );
   }
 
   /** The ids of registered domains by their names. */
@@ -200,21 +229,7 @@ export class DomainTable {
 
   /** Does the same as userChanged() for many domains, by their ids. */
   async usersAdded(differences: ReadonlyMap<number, UserDifference>): Promise<void> {
-    const ids = JSON.stringify([...differences.keys()]);
-    const { rows } = await sql<{ id: number; digest: string; mx_digest: string }>`SELECT id, digest, mx_digest
-      FROM domains WHERE id IN (SELECT value FROM json_each(${ids}))`.execute(this.#db);
-    const changed = rows.map(({ id, digest, mx_digest }) => {
-      const { users = 0, inactiveUsers = 0, digests = noDifference() } = differences.get(id) ?? {};
-      const mail = StateDigest.fromHex(digest).addDigest(digests.mail).toString();
-      const mx = StateDigest.fromHex(mx_digest).addDigest(digests.mx).toString();
-      return [id, users, inactiveUsers, mail, mx];
-    });
-    await sql`UPDATE domains SET user_count = user_count + (changed.value ->> 1),
-        inactive_user_count = inactive_user_count + (changed.value ->> 2),
-        digest = changed.value ->> 3, mx_digest = changed.value ->> 4
-      FROM json_each(${JSON.stringify(changed)}) AS changed WHERE domains.id = changed.value ->> 0`.execute(
-      this.#db,
-    );
+    await addToDomains(this.#db, differences);
     const sum = (key: "users" | "inactiveUsers") =>
       [...differences.values()].reduce((total, difference) => total + difference[key], 0);
     await this.#state.addTotals({ domains: 0, users: sum("users"), inactiveUsers: sum("inactiveUsers") });
@@ -232,6 +247,8 @@ function toDomain(row: DomainRow): Domain {
     name: row.name,
     userCount: row.user_count,
     inactiveUserCount: row.inactive_user_count,
+    aliasCount: row.alias_count,
+    domainAliasCount: row.domain_alias_count,
     createdAt: row.created_at,
     addedIn: row.revision,
   };

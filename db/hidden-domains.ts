@@ -54,6 +54,9 @@ export class HiddenDomains {
     const { numAffectedRows } = await sql`DELETE FROM users WHERE id IN
       (SELECT id FROM users WHERE domain_id = ${id} LIMIT ${atMost(ROWS)})`.execute(this.#db);
     if (numAffectedRows === BigInt(ROWS)) return;
+    const aliases = await sql`DELETE FROM aliases WHERE id IN
+      (SELECT id FROM aliases WHERE domain_id = ${id} LIMIT ${atMost(ROWS)})`.execute(this.#db);
+    if (aliases.numAffectedRows === BigInt(ROWS)) return;
     await this.#db.deleteFrom("domains").where("id", "=", id).execute();
   }
 }

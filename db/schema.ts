@@ -1,8 +1,11 @@
 import type { ColumnType, Generated } from "kysely";
-import type { NodeRole } from "../src/sync/records.ts";
+import type { NodeRole, RecordKind } from "../src/sync/records.ts";
 
 /** A column that is set at insertion only. */
 type Fixed<T> = ColumnType<T, T, never>;
+
+/** `own`: of a domain that was the setter's own; `waiting`: outside, and no person has approved it yet. */
+export type TargetStanding = "own" | "approved" | "waiting";
 
 /** The tables for Kysely. Migrations and each table's file explain them. */
 export interface Schema {
@@ -16,6 +19,12 @@ export interface Schema {
     domain_count: number;
     user_count: number;
     inactive_user_count: number;
+    alias_count: Generated<number>;
+    domain_alias_count: Generated<number>;
+    /** Digests and number of the records that belong to no domain: every node gets them. */
+    shared_digest: Generated<string>;
+    shared_mx_digest: Generated<string>;
+    shared_count: Generated<number>;
     /** Incremented by triggers when a node's settings change. */
     node_version: Generated<number>;
   };
@@ -24,6 +33,8 @@ export interface Schema {
     name: Fixed<string>;
     user_count: number;
     inactive_user_count: number;
+    alias_count: Generated<number>;
+    domain_alias_count: Generated<number>;
     digest: string;
     mx_digest: string;
     revision: number;
@@ -54,7 +65,30 @@ export interface Schema {
     expires_at: string;
   };
   revisions: { revision: Fixed<number>; digest: string; at: Fixed<string> };
-  removals: { kind: "domain" | "user"; name: string; revision: number; removed_at: string };
+  /** A domain alias is named with its domain: `alias.nl example.nl`. */
+  removals: { kind: RecordKind; name: string; revision: number; removed_at: string };
+  aliases: {
+    id: Generated<number>;
+    /** null for the alias of postmaster@ and abuse@ of every domain. */
+    domain_id: Fixed<number | null>;
+    /** "" for a catch-all. */
+    local_part: Fixed<string>;
+    send_as: number;
+    /** JSON array of final targets, sorted. */
+    live: string;
+    revision: number;
+    created_at: Fixed<string>;
+    updated_at: string;
+  };
+  alias_targets: {
+    alias_id: Fixed<number>;
+    domain: Fixed<string>;
+    local_part: Fixed<string>;
+    standing: TargetStanding;
+  };
+  alias_reach: { alias_id: Fixed<number>; domain: Fixed<string>; local_part: Fixed<string> };
+  domain_aliases: { name: Fixed<string>; domain_id: Fixed<number>; revision: Fixed<number> };
+  approved_domains: { name: Fixed<string> };
   nodes: {
     id: Generated<number>;
     name: Fixed<string>;

@@ -1,7 +1,16 @@
 import { randomBytes } from "node:crypto";
 import { type Kysely, sql } from "kysely";
 import { StateDigest } from "../src/sync/digest.ts";
-import type { DomainRecord, MailRecord, UserRecord } from "../src/sync/records.ts";
+import {
+  type AliasRecord,
+  type DomainAliasRecord,
+  type DomainRecord,
+  keyOf,
+  kindOf,
+  type MailRecord,
+  type RecordKind,
+  type UserRecord,
+} from "../src/sync/records.ts";
 import type { View } from "../src/sync/view.ts";
 import type { Schema } from "./schema.ts";
 
@@ -22,7 +31,7 @@ export interface ServedChange {
   at: string;
 }
 
-type ServedRecord = DomainRecord | UserRecord;
+export type ServedRecord = DomainRecord | UserRecord | AliasRecord | DomainAliasRecord;
 
 /** A change's addition to the digests of mailbox nodes and of MX-only nodes, which get addresses only. */
 export interface DigestDifference {
@@ -32,6 +41,28 @@ export interface DigestDifference {
 
 export function noDifference(): DigestDifference {
   return { mail: new StateDigest(), mx: new StateDigest() };
+}
+
+/** The addition of a record's replacement to the digests. */
+export function replacement(
+  before: ServedRecord | undefined,
+  after: ServedRecord | undefined,
+): DigestDifference {
+  const difference = noDifference();
+  if (before !== undefined) {
+    difference.mail.remove(before);
+    difference.mx.remove(mxRecord(before));
+  }
+  if (after !== undefined) {
+    difference.mail.add(after);
+    difference.mx.add(mxRecord(after));
+  }
+  return difference;
+}
+
+export function addDifference(sum: DigestDifference, { mail, mx }: DigestDifference): void {
+  sum.mail.addDigest(mail);
+  sum.mx.addDigest(mx);
 }
 
 /** The addition of these records to the digests. */
@@ -83,7 +114,7 @@ export class StateTable {
         digests.set(id, whole[column]);
         continue;
       }
-      const sum = new StateDigest();
+      const sum = StateDigest.fromHex(whole[`shared_${column}`]);
       for (const name of domains) {
         const part = parts.get(name);
         if (part !== undefined) sum.addDigest(StateDigest.fromHex(part[column]));
@@ -120,15 +151,7 @@ export class StateTable {
 
   /** Updates revision, digests and removals for a change of the served records. */
   async change({ before, after, at }: ServedChange): Promise<DigestDifference> {
-    const difference = noDifference();
-    if (before !== undefined) {
-      difference.mail.remove(before);
-      difference.mx.remove(mxRecord(before));
-    }
-    if (after !== undefined) {
-      difference.mail.add(after);
-      difference.mx.add(mxRecord(after));
-    }
+    const difference = replacement(before, after);
     const revision = await this.#addDigests(difference, at);
     if (after !== undefined && before === undefined) await this.#forgetRemoval(after);
     if (before !== undefined && after === undefined) {
@@ -140,6 +163,11 @@ export class StateTable {
         .execute();
     }
     return difference;
+  }
+
+  /** Does the same as change() for many records that are replaced. */
+  async replaceAll(difference: DigestDifference, at: string): Promise<void> {
+    await this.#addDigests(difference, at);
   }
 
   /** Does the same as change() for many records that are added: one new digest, whatever their number. */
@@ -224,6 +252,29 @@ export class StateTable {
       .execute();
   }
 
+  async addAliases(aliases: number, domainAliases: number): Promise<void> {
+    await this.#db
+      .updateTable("state")
+      .set({
+        alias_count: sql`alias_count + ${aliases}`,
+        domain_alias_count: sql`domain_alias_count + ${domainAliases}`,
+      })
+      .execute();
+  }
+
+  /** Adds to the digests of the records that belong to no domain. */
+  async addShared(records: number, { mail, mx }: DigestDifference): Promise<void> {
+    const row = await this.#row();
+    await this.#db
+      .updateTable("state")
+      .set({
+        shared_digest: StateDigest.fromHex(row.shared_digest).addDigest(mail).toString(),
+        shared_mx_digest: StateDigest.fromHex(row.shared_mx_digest).addDigest(mx).toString(),
+        shared_count: sql`shared_count + ${records}`,
+      })
+      .execute();
+  }
+
   async #forgetRemoval(record: ServedRecord): Promise<void> {
     const { kind, name } = removalKey(record);
     await this.#db.deleteFrom("removals").where("kind", "=", kind).where("name", "=", name).execute();
@@ -235,9 +286,12 @@ export class StateTable {
 }
 
 function mxRecord(record: ServedRecord): MailRecord {
-  return "domain" in record ? record : { user: record.user };
+  if ("user" in record) return { user: record.user };
+  return "alias" in record ? { alias: record.alias, live: record.targets.length > 0 } : record;
 }
 
-function removalKey(record: ServedRecord): { kind: "domain" | "user"; name: string } {
-  return "domain" in record ? { kind: "domain", name: record.domain } : { kind: "user", name: record.user };
+/** A domain alias may come back for another domain: nodes of the former one must hear of its removal. */
+function removalKey(record: ServedRecord): { kind: RecordKind; name: string } {
+  const name = "of" in record ? `${record.domain_alias} ${record.of}` : keyOf(record);
+  return { kind: kindOf(record), name };
 }

@@ -1,6 +1,8 @@
 import type { Counts } from "../src/sync/answer.ts";
 import type { View } from "../src/sync/view.ts";
+import type { AliasTable } from "./aliases.ts";
 import type { AuditTable } from "./audit.ts";
+import type { DomainAliasTable } from "./domain-aliases.ts";
 import type { DomainTable } from "./domains.ts";
 import type { EndedKeyTable } from "./ended-keys.ts";
 import type { GrantTable } from "./grants.ts";
@@ -20,6 +22,8 @@ export interface Tables {
   hidden: HiddenDomains;
   users: UserTable;
   passwordLinks: PasswordLinkTable;
+  aliases: AliasTable;
+  domainAliases: DomainAliasTable;
   nodes: NodeTable;
   endedKeys: EndedKeyTable;
   tokens: TokenTable;

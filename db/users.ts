@@ -5,6 +5,7 @@ import { MailError } from "../src/mail/error.ts";
 import { newMailboxId } from "../src/mail/mailbox.ts";
 import { next, text } from "../src/mail/text.ts";
 import type { UserRecord } from "../src/sync/records.ts";
+import type { AliasGraph } from "./alias-graph.ts";
 import type { Domain, DomainTable, UserDifference } from "./domains.ts";
 import { atMost } from "./row-limit.ts";
 import type { Schema } from "./schema.ts";
@@ -30,11 +31,13 @@ export class UserTable {
   readonly #db: Kysely<Schema>;
   readonly #state: StateTable;
   readonly #domains: DomainTable;
+  readonly #graph: AliasGraph;
 
-  constructor(db: Kysely<Schema>, state: StateTable, domains: DomainTable) {
+  constructor(db: Kysely<Schema>, state: StateTable, domains: DomainTable, graph: AliasGraph) {
     this.#db = db;
     this.#state = state;
     this.#domains = domains;
+    this.#graph = graph;
   }
 
   async find(address: Address): Promise<User | undefined> {
@@ -202,6 +205,10 @@ export class UserTable {
         (domain_id, local_part, mailbox, password_hash, quota_mb, active, revision, created_at, updated_at)
       SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, ${revision}, ${at}, ${at}
       FROM json_each(${JSON.stringify(rows)})`.execute(this.#db);
+    await this.#graph.mailboxesChanged(
+      added.filter(({ active }) => active),
+      at,
+    );
   }
 
   /** A new password, a login that is turned off or on, and a removal end the mailbox's password link. */
@@ -274,6 +281,10 @@ export class UserTable {
       inactiveUsers: count(after, false) - count(before, false),
       digests,
     });
+    const known = before ?? after;
+    const active = after?.active === true;
+    if (known !== undefined && (before?.active === true) !== active)
+      await this.#graph.mailboxesChanged([{ ...known, active }], at);
     return this.#state.revision();
   }
 
@@ -282,7 +293,10 @@ export class UserTable {
   }
 }
 
-type ServedUser = Pick<User, "email" | "passwordHash" | "quotaMb" | "mailbox" | "active">;
+type ServedUser = Pick<
+  User,
+  "email" | "localPart" | "domain" | "passwordHash" | "quotaMb" | "mailbox" | "active"
+>;
 
 function servedRecord(user: ServedUser | undefined): UserRecord | undefined {
   if (user === undefined || !user.active) return undefined;

@@ -32,8 +32,12 @@ export async function referencePages(): Promise<Record<string, string>> {
   return {
     "tools.md": page(
       "Tools",
-      "Required fields are bold. The nine tools come first; then those of the sets that an operator turns on.",
+      "Required fields are bold. The tools that an operator turns on have [a page of their own](tool-sets.md).",
       ...tools.map((tool) => toolSection(tool)),
+    ),
+    "tool-sets.md": page(
+      "Tools in sets",
+      "Tools that an operator [turns on](../assistants.md#more-tools). Required fields are bold.",
       ...(await ofSets()).map(([set, tool]) => toolSection(tool, set)),
     ),
     "rest.md": await restPage(),

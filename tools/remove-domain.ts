@@ -43,11 +43,21 @@ export const removeDomain = defineTool({
 /** @throws MailError domain_not_found, domain_has_active_users */
 async function removable(tables: Tables, domain: string): Promise<Domain> {
   const found = await tables.domains.get(domain);
+  if (found.userCount === 0 && found.aliasCount + found.domainAliasCount > 0) throw hasAliases(found);
   if (found.userCount === 0) return found;
   throw new MailError(
     "domain_has_active_users",
     `The domain ${domain} still has ${found.userCount} active mailbox${found.userCount === 1 ? "" : "es"}.`,
     text`Nothing was changed. List them with ${next("list-users", { domain })} and ask the person. Only if they want these removed too, remove each with ${next("remove-user")} first.`,
+  );
+}
+
+function hasAliases({ name, aliasCount, domainAliasCount }: Domain): MailError {
+  const total = aliasCount + domainAliasCount;
+  return new MailError(
+    "domain_has_aliases",
+    `The domain ${name} still has ${total} alias${total === 1 ? "" : "es"}.`,
+    text`Nothing was changed. List them with ${next("list-aliases", { domain: name })} and ask the person. Only if they are to go too, remove each first: ${next("remove-alias")}, and for a domain alias ${next("set-domain-alias")}.`,
   );
 }
 

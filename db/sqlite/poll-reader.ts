@@ -86,6 +86,7 @@ class CachedView implements PollView {
     this.#visited = connection
       .prepare<{ revision: number; limit: number }, number>(
         `SELECT (SELECT count(*) FROM (SELECT 1 FROM users WHERE revision > @revision LIMIT @limit))
+           + (SELECT count(*) FROM (SELECT 1 FROM aliases WHERE revision > @revision LIMIT @limit))
            + (SELECT count(*) FROM (SELECT 1 FROM removals WHERE revision > @revision LIMIT @limit))`,
       )
       .pluck();

@@ -7,7 +7,7 @@ import { StateTable } from "../state.ts";
 import type { Connection } from "./connection.ts";
 
 /** Copied only into an empty table: a revoked token stays revoked, and a node keeps its current key. */
-const ACCESS = ["nodes", "tokens", "oauth", "operator"] as const;
+const ACCESS = ["nodes", "tokens", "oauth", "operator", "approved_domains"] as const;
 
 /** ms of copying in one batch. Other writers wait that long. */
 const BATCH = 50;
@@ -30,6 +30,7 @@ export class StagedState {
   readonly #connection: Connection;
   readonly #copyDomains;
   readonly #copyUsers;
+  readonly #copyAliases;
   #putOffAt = performance.now();
   /** Mailboxes copied so far. */
   copied = 0;
@@ -41,8 +42,10 @@ export class StagedState {
       connection,
       "domains",
       `INSERT INTO main.domains
-         (name, user_count, inactive_user_count, digest, mx_digest, revision, created_at, erase_after)
-       SELECT ${NAME} || id, user_count, inactive_user_count, digest, mx_digest, revision, created_at, ${KEPT}
+         (name, user_count, inactive_user_count, alias_count, domain_alias_count, digest, mx_digest, revision,
+          created_at, erase_after)
+       SELECT ${NAME} || id, user_count, inactive_user_count, alias_count, domain_alias_count, digest, mx_digest,
+         revision, created_at, ${KEPT}
        FROM backup.domains WHERE erase_after IS NULL AND id > @last AND id <= @upTo ORDER BY id`,
     );
     // Revision 0: no delta reads these rows. Deltas of the new history begin at a higher revision.
@@ -55,6 +58,21 @@ export class StagedState {
          0, user.created_at, user.updated_at
        FROM backup.users AS user CROSS JOIN main.domains AS staged
        WHERE staged.name = ${NAME} || user.domain_id AND user.id > @last AND user.id <= @upTo ORDER BY user.id`,
+    );
+    const original = `backup.aliases AS alias CROSS JOIN main.domains AS staged`;
+    const inWindow = `staged.name = ${NAME} || alias.domain_id AND alias.id > @last AND alias.id <= @upTo`;
+    const copied = `${original} CROSS JOIN main.aliases AS copy`;
+    const isCopied = `${inWindow} AND copy.domain_id = staged.id AND copy.local_part = alias.local_part`;
+    this.#copyAliases = copier(
+      connection,
+      "aliases",
+      `INSERT INTO main.aliases (domain_id, local_part, send_as, live, revision, created_at, updated_at)
+       SELECT staged.id, alias.local_part, alias.send_as, alias.live, 0, alias.created_at, alias.updated_at
+       FROM ${original} WHERE ${inWindow} ORDER BY alias.id`,
+      `INSERT INTO main.alias_targets SELECT copy.id, target.domain, target.local_part, target.standing
+       FROM ${copied} CROSS JOIN backup.alias_targets AS target WHERE ${isCopied} AND target.alias_id = alias.id`,
+      `INSERT INTO main.alias_reach SELECT copy.id, reach.domain, reach.local_part
+       FROM ${copied} CROSS JOIN backup.alias_reach AS reach WHERE ${isCopied} AND reach.alias_id = alias.id`,
     );
   }
 
@@ -69,8 +87,8 @@ export class StagedState {
     do {
       if (this.#copyDomains() !== undefined) continue;
       const users = this.#copyUsers();
-      if (users === undefined) return false;
-      this.copied += users;
+      if (users === undefined && this.#copyAliases() === undefined) return false;
+      this.copied += users ?? 0;
     } while (performance.now() - began < BATCH);
     return true;
   }
@@ -107,13 +125,16 @@ export class StagedState {
       .prepare(
         `UPDATE main.state SET history = ?, revision = max(state.revision, backup.revision) + 1, digest = backup.digest,
            mx_digest = backup.mx_digest, domain_count = backup.domain_count, user_count = backup.user_count,
-           inactive_user_count = backup.inactive_user_count
+           inactive_user_count = backup.inactive_user_count, alias_count = backup.alias_count,
+           domain_alias_count = backup.domain_alias_count, shared_digest = backup.shared_digest,
+           shared_mx_digest = backup.shared_mx_digest, shared_count = backup.shared_count
          FROM backup.state AS backup`,
       )
       .run(randomBytes(16).toString("hex"));
     await sql`INSERT INTO revisions (revision, digest, at) SELECT revision, digest, ${at} FROM state`.execute(
       db,
     );
+    this.#replaceShared();
     this.#restoreAccess();
     // An acceptance was for the old history.
     await db
@@ -142,6 +163,23 @@ export class StagedState {
     );
   }
 
+  /** Replaces domain aliases, and the alias that belongs to no domain. */
+  #replaceShared(): void {
+    const rows = (table: string, columns: string) =>
+      `INSERT INTO main.${table} SELECT (SELECT id FROM main.aliases WHERE domain_id IS NULL), ${columns}
+       FROM backup.${table} WHERE alias_id IN (SELECT id FROM backup.aliases WHERE domain_id IS NULL);`;
+    this.#connection.exec(`
+      DELETE FROM main.domain_aliases;
+      INSERT INTO main.domain_aliases SELECT one.name, present.id, 0 FROM backup.domain_aliases AS one
+        JOIN backup.domains AS original ON original.id = one.domain_id
+        JOIN main.domains AS present ON present.name = original.name;
+      DELETE FROM main.aliases WHERE domain_id IS NULL;
+      INSERT INTO main.aliases (domain_id, local_part, send_as, live, revision, created_at, updated_at)
+        SELECT NULL, local_part, send_as, live, 0, created_at, updated_at FROM backup.aliases WHERE domain_id IS NULL;
+      ${rows("alias_targets", "domain, local_part, standing")}
+      ${rows("alias_reach", "domain, local_part")}`);
+  }
+
   #restoreAccess(): void {
     for (const table of ACCESS) {
       const isEmpty = this.#connection.prepare(`SELECT count(*) FROM main.${table}`).pluck().get() === 0;
@@ -150,20 +188,24 @@ export class StagedState {
   }
 }
 
-/** @returns copies the next rows by id and returns their number; undefined after the last */
-function copier(connection: Connection, table: string, insertion: string): () => number | undefined {
+/** @returns copies the next rows by id, with what belongs to them, and returns their number; undefined after the last */
+function copier(
+  connection: Connection,
+  table: string,
+  ...insertions: readonly string[]
+): () => number | undefined {
   const window = connection
     .prepare<[number], number | null>(
       `SELECT max(id) FROM (SELECT id FROM backup.${table} WHERE id > ? ORDER BY id LIMIT ${ROWS})`,
     )
     .pluck();
-  const insert = connection.prepare<{ last: number; upTo: number }>(insertion);
+  const inserts = insertions.map((text) => connection.prepare<{ last: number; upTo: number }>(text));
   let last = 0;
   return () => {
     const upTo = window.get(last);
     if (upTo === undefined || upTo === null) return undefined;
-    const { changes } = insert.run({ last, upTo });
+    const [first = { changes: 0 }] = inserts.map((insert) => insert.run({ last, upTo }));
     last = upTo;
-    return changes;
+    return first.changes;
   };
 }

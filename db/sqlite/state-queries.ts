@@ -13,7 +13,20 @@ export interface StateRow {
   cursor_key: string;
   domain_count: number;
   user_count: number;
+  alias_count: number;
+  domain_alias_count: number;
+  shared_digest: string;
+  shared_mx_digest: string;
+  shared_count: number;
   node_version: number;
+}
+
+interface Part {
+  digest: string;
+  mx_digest: string;
+  user_count: number;
+  alias_count: number;
+  domain_alias_count: number;
 }
 
 /** The queries of the sync, prepared on one connection. */
@@ -25,8 +38,9 @@ export class StateQueries {
   constructor(connection: Connection) {
     this.#connection = connection;
     this.#state = connection.prepare<[], StateRow>("SELECT * FROM state");
-    this.#parts = connection.prepare<[string], { digest: string; mx_digest: string; user_count: number }>(
-      "SELECT digest, mx_digest, user_count FROM domains WHERE name IN (SELECT value FROM json_each(?))",
+    this.#parts = connection.prepare<[string], Part>(
+      `SELECT digest, mx_digest, user_count, alias_count, domain_alias_count FROM domains
+       WHERE name IN (SELECT value FROM json_each(?))`,
     );
   }
 
@@ -39,15 +53,22 @@ export class StateQueries {
   summary({ role, domains }: View, row: StateRow): StateSummary {
     const { history, revision, digest: wholeDigest } = row;
     if (domains === null) {
-      const counts = { domains: row.domain_count, users: row.user_count };
+      const counts = {
+        domains: row.domain_count,
+        users: row.user_count,
+        aliases: row.alias_count + row.shared_count,
+        domain_aliases: row.domain_alias_count,
+      };
       return { history, revision, wholeDigest, digest: role === "mx" ? row.mx_digest : wholeDigest, counts };
     }
-    const sum = new StateDigest();
-    const counts: Counts = { domains: 0, users: 0 };
+    const sum = StateDigest.fromHex(role === "mx" ? row.shared_mx_digest : row.shared_digest);
+    const counts: Counts = { domains: 0, users: 0, aliases: row.shared_count, domain_aliases: 0 };
     for (const part of this.#parts.all(JSON.stringify(domains))) {
       sum.addDigest(StateDigest.fromHex(role === "mx" ? part.mx_digest : part.digest));
       counts.domains += 1;
       counts.users += part.user_count;
+      counts.aliases += part.alias_count;
+      counts.domain_aliases += part.domain_alias_count;
     }
     return { history, revision, wholeDigest, digest: sum.toString(), counts };
   }
@@ -70,18 +91,47 @@ export const USER_LINES: Record<NodeRole, string> = {
   mx: `'{"user":"' || local_part || '@' || name || '"}' || char(10)`,
 };
 
-/** Rows in the order of a delta: domains set, users set, users removed, domains removed. `names` null is all domains. */
+export const ALIAS_LINES: Record<NodeRole, string> = {
+  mail: `'{"alias":"' || local_part || '@' || coalesce(name, '') || '","targets":' || live || ',"send_as":' ||
+    iif(send_as, 'true', 'false') || '}' || char(10)`,
+  mx: `'{"alias":"' || local_part || '@' || coalesce(name, '') || '","live":' || iif(live <> '[]', 'true', 'false') ||
+    '}' || char(10)`,
+};
+export const DOMAIN_ALIAS_LINE = `'{"domain_alias":"' || domain_aliases.name || '","of":"' || domains.name || '"}' || char(10)`;
+
+/** The domain alias that a removal names. */
+const ALIAS_NAME = "substr(removals.name, 1, instr(removals.name, ' ') - 1)";
+
+/**
+ * Rows in the order of a delta: what is set, domains first, then what is removed, domains last. `names` null is all domains.
+ */
 export function changeQueries(connection: Connection, role: NodeRole) {
   const ofView = (name: string) => `(@names IS NULL OR ${name} IN (SELECT value FROM json_each(@names)))`;
   // The + stops SQLite from scanning all removals of the kind instead of those after the revision.
   const removals = (kind: string, name: string) =>
     `SELECT '{"${kind}":"' || name || '","removed":true}' || char(10) FROM removals
      WHERE revision > @revision AND +kind = '${kind}' AND ${ofView(name)} LIMIT @limit`;
+  const nameAfter = (separator: string) => `substr(name, instr(name, '${separator}') + 1)`;
+  const ofAlias = `SELECT 1 FROM domain_aliases JOIN domains ON domains.id = domain_aliases.domain_id
+    WHERE domain_aliases.name = ${ALIAS_NAME} AND ${ofView("domains.name")}`;
   return [
     `SELECT ${DOMAIN_LINE} FROM domains WHERE revision > @revision AND erase_after IS NULL AND ${ofView("name")} LIMIT @limit`,
     `SELECT ${USER_LINES[role]} FROM users JOIN domains ON domains.id = users.domain_id
      WHERE users.revision > @revision AND active = 1 AND erase_after IS NULL AND ${ofView("name")} LIMIT @limit`,
-    removals("user", "substr(name, instr(name, '@') + 1)"),
+    `SELECT ${ALIAS_LINES[role]} FROM aliases LEFT JOIN domains ON domains.id = aliases.domain_id
+     WHERE aliases.revision > @revision AND erase_after IS NULL AND (name IS NULL OR ${ofView("name")}) LIMIT @limit`,
+    `SELECT ${DOMAIN_ALIAS_LINE} FROM domain_aliases JOIN domains ON domains.id = domain_aliases.domain_id
+     WHERE domain_aliases.revision > @revision AND ${ofView("domains.name")} LIMIT @limit`,
+    removals("user", nameAfter("@")),
+    // The alias @ belongs to no domain: every node has it.
+    `SELECT '{"alias":"' || name || '","removed":true}' || char(10) FROM removals
+     WHERE revision > @revision AND +kind = 'alias' AND (name = '@' OR ${ofView(nameAfter("@"))}) LIMIT @limit`,
+    // One that went from one domain to another has a removal for each, and may be back: the last name stands for all.
+    `SELECT '{"domain_alias":"' || ${ALIAS_NAME} || '","removed":true}' || char(10) FROM removals
+     WHERE revision > @revision AND +kind = 'domain_alias' AND ${ofView(nameAfter(" "))} AND NOT EXISTS (${ofAlias})
+       AND NOT EXISTS (SELECT 1 FROM removals AS later WHERE later.kind = 'domain_alias' AND later.name > removals.name
+         AND later.name < ${ALIAS_NAME} || '!' AND later.revision > @revision AND ${ofView("substr(later.name, instr(later.name, ' ') + 1)")})
+     LIMIT @limit`,
     removals("domain", "name"),
   ].map((text) =>
     connection.prepare<{ revision: number; names: string | null; limit: number }, string>(text).pluck(),

@@ -2,9 +2,19 @@ import type { View } from "../../src/sync/view.ts";
 import type { StateReader } from "../store.ts";
 import { type Connection, openConnection } from "./connection.ts";
 import { translated } from "./errors.ts";
-import { changeQueries, DOMAIN_LINE, namesOf, StateQueries, USER_LINES } from "./state-queries.ts";
+import {
+  ALIAS_LINES,
+  changeQueries,
+  DOMAIN_ALIAS_LINE,
+  DOMAIN_LINE,
+  namesOf,
+  StateQueries,
+  USER_LINES,
+} from "./state-queries.ts";
 
 const PAGE_ROWS = 1000;
+
+const ALIASES_OF_ONE = "domains JOIN aliases ON domains.id = aliases.domain_id";
 
 /** Opens its own connection: a reader that holds one state must not delay any other. */
 export function readState(path: string, view: View, since: number | undefined): StateReader {
@@ -29,13 +39,30 @@ function* pages(connection: Connection, { role, domains }: View): Generator<stri
     line: served(USER_LINES[role], "active = 1"),
     from: "users JOIN domains ON domains.id = users.domain_id",
   };
+  const aliasLines = {
+    line: served(ALIAS_LINES[role]),
+    from: "aliases LEFT JOIN domains ON domains.id = aliases.domain_id",
+  };
+  const domainAliasLines = {
+    line: DOMAIN_ALIAS_LINE,
+    from: "domain_aliases JOIN domains ON domains.id = domain_aliases.domain_id",
+  };
   if (domains === null) {
     yield* walk(connection, { ...domainLines, key: "domains.id", first: 0 });
+    yield* walk(connection, { ...domainAliasLines, key: "domain_aliases.name", first: "" });
     yield* walk(connection, { ...userLines, key: "users.id", first: 0 });
+    yield* walk(connection, { ...aliasLines, key: "aliases.id", first: 0 });
     return;
   }
-  for (const name of domains) yield* walk(connection, { ...domainLines, key: "name", first: "", name });
-  for (const name of domains) yield* walk(connection, { ...userLines, key: "local_part", first: "", name });
+  for (const name of domains) {
+    yield* walk(connection, { ...domainLines, key: "name", first: "", name });
+    yield* walk(connection, { ...domainAliasLines, key: "domain_aliases.name", first: "", name });
+  }
+  for (const name of domains) {
+    yield* walk(connection, { ...userLines, key: "local_part", first: "", name });
+    yield* walk(connection, { ...aliasLines, from: ALIASES_OF_ONE, key: "aliases.id", first: 0, name });
+  }
+  yield* walk(connection, { ...aliasLines, key: "aliases.id", first: 0, name: null });
 }
 
 /** NULL for a row that nodes do not get. It counts for its page: else one page could pass over a million hidden rows. */
@@ -49,14 +76,15 @@ interface Walk {
   /** The column that orders the walk, and a value before all others. */
   key: string;
   first: number | string;
-  /** One domain's rows only. */
-  name?: string;
+  /** One domain's rows only, or with null those of no domain. */
+  name?: string | null;
 }
 
 function* walk(connection: Connection, { line, from, key, first, name }: Walk): Generator<string> {
-  const ofDomain = name === undefined ? "" : "name = @name AND";
+  const ofDomain =
+    name === undefined ? "" : name === null ? "aliases.domain_id IS NULL AND" : "domains.name = @name AND";
   const page = connection.prepare<
-    { last: number | string; name: string | undefined },
+    { last: number | string; name: string | null | undefined },
     { lines: string | null; last: number | string | null }
   >(
     `SELECT group_concat(line, '') AS lines, max(key) AS last FROM (

@@ -1,7 +1,10 @@
 import { existsSync } from "node:fs";
 import type { Kysely, Selectable } from "kysely";
 import { MailError } from "../../src/mail/error.ts";
+import { AliasGraph } from "../alias-graph.ts";
+import { AliasTable } from "../aliases.ts";
 import { AuditTable } from "../audit.ts";
+import { DomainAliasTable } from "../domain-aliases.ts";
 import { DomainTable } from "../domains.ts";
 import { EndedKeyTable } from "../ended-keys.ts";
 import { GrantTable } from "../grants.ts";
@@ -136,15 +139,18 @@ function openConnections(path: string, create: boolean): [Connection, Connection
 
 function tablesOf(db: Kysely<Schema>, within: ReadonlySet<string> | undefined): Tables {
   const state = new StateTable(db);
-  const domains = new DomainTable(db, state, within);
+  const graph = new AliasGraph(db, state);
+  const domains = new DomainTable(db, state, graph, within);
   const endedKeys = new EndedKeyTable(db);
   const oauth = new OAuthTable(db);
   return {
     state,
     domains,
     hidden: new HiddenDomains(db),
-    users: new UserTable(db, state, domains),
+    users: new UserTable(db, state, domains, graph),
     passwordLinks: new PasswordLinkTable(db),
+    aliases: new AliasTable(db, state, domains, graph),
+    domainAliases: new DomainAliasTable(db, state, domains, graph),
     nodes: new NodeTable(db, endedKeys),
     endedKeys,
     tokens: new TokenTable(db),

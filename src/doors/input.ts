@@ -6,7 +6,7 @@ const HOSTS_OWN = ["wait_for_previous"];
 
 /**
  * Evens out the input of models' hosts and scripts before call() checks it. Leaves out optional fields that are null, and
- * optional texts that are empty. Reads a text as a number or as `false` if its field takes that. Changes nothing else:
+ * optional texts that are empty. Reads a text as a number, as `false` or as a list if its field takes that. Changes nothing else:
  * `true` may destroy, so it must be a real one.
  */
 export function plainInput(tool: Tool, input: unknown): unknown {
@@ -46,6 +46,7 @@ function plainValue(schema: FieldSchema | undefined, value: unknown): unknown {
   if (schema?.type === "integer" && typeof value === "string" && /^(?:0|-?[1-9]\d{0,14})$/.test(value)) {
     return Number(value);
   }
+  if (schema?.type === "array" && typeof value === "string") return value.split(/\s*,\s*/);
   return schema?.type === "boolean" && value === "false" ? false : value;
 }
 

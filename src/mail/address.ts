@@ -131,6 +131,17 @@ function localPartProblem(localPart: string): string | undefined {
   return undefined;
 }
 
+/**
+ * Converts an alias's address: one like any other, or @domain for a catch-all, whose local part is empty.
+ *
+ * @throws MailError invalid_input
+ */
+export function parseAliasAddress(text: string): Address {
+  if (!text.startsWith("@")) return parseAddress(text);
+  const domain = parseDomain(text.slice(1));
+  return { email: `@${domain}`, localPart: "", domain };
+}
+
 /** True when `email` is exactly its own stored form. A node accepts nothing else from a server. */
 export function isStoredAddress(email: string): boolean {
   const at = email.indexOf("@");

@@ -20,6 +20,8 @@ export type ErrorCode =
   | "login_off"
   | "link_not_found"
   | "no_public_url"
+  | "alias_not_found"
+  | "domain_has_aliases"
   | "node_exists"
   | "token_exists"
   | "client_not_found"

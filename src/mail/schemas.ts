@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { parseAddress, parseDomain } from "./address.ts";
+import { parseAddress, parseAliasAddress, parseDomain } from "./address.ts";
 import { parseAddressStart } from "./address-start.ts";
 import { MailError } from "./error.ts";
 import { parseNetwork } from "./network.ts";
@@ -25,6 +25,12 @@ function parsed<T>(parse: (text: string) => T, bounds: { min?: number; max: numb
 export const DomainName = parsed(parseDomain, { max: 253 }, "Domain name, e.g. example.nl.");
 
 export const EmailAddress = parsed(parseAddress, { max: 254 }, "Full address, e.g. jan@example.nl.");
+
+export const AliasAddress = parsed(
+  parseAliasAddress,
+  { max: 254 },
+  "Full address, e.g. info@example.nl; or @example.nl, the catch-all: every address there that is neither mailbox nor alias.",
+);
 
 export const SearchedAddress = parsed(
   parseAddressStart,

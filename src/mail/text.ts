@@ -11,7 +11,11 @@ export type Endpoint =
   | "add-node"
   | "set-user"
   | "create-password-link"
-  | "invite-user";
+  | "invite-user"
+  | "set-alias"
+  | "remove-alias"
+  | "list-aliases"
+  | "set-domain-alias";
 
 /** A part of a text that each door words in its own way. */
 export type Reference =

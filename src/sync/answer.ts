@@ -1,11 +1,21 @@
-import type { AddressRecord, DomainRecord, NodeRole, UserRecord } from "./records.ts";
+import type {
+  AddressRecord,
+  AliasRecord,
+  DomainAliasRecord,
+  DomainRecord,
+  LiveAliasRecord,
+  NodeRole,
+  UserRecord,
+} from "./records.ts";
 
-export const PROTOCOL = "m25-mail-sync-1";
+export const PROTOCOL = "m25-mail-sync-2";
 
 /** Number of records of each kind. */
 export interface Counts {
   domains: number;
   users: number;
+  aliases: number;
+  domain_aliases: number;
 }
 
 /** The first line of every answer with maps. It describes the state after the whole answer. */
@@ -24,7 +34,7 @@ export interface Header {
   cursor: string;
 }
 
-/** The domains and active users that a node must serve. */
+/** The domains, active users and aliases that a node must serve, by their names. */
 export interface MailState {
   role: NodeRole;
   history: string;
@@ -33,6 +43,8 @@ export interface MailState {
   cursor: string;
   domains: ReadonlyMap<string, DomainRecord>;
   users: ReadonlyMap<string, UserRecord | AddressRecord>;
+  aliases: ReadonlyMap<string, AliasRecord | LiveAliasRecord>;
+  domainAliases: ReadonlyMap<string, DomainAliasRecord>;
 }
 
 export function encodeHeader(header: Omit<Header, "protocol">): string {

@@ -1,11 +1,14 @@
 import { type Counts, encodeEnd, type Header, type MailState, PROTOCOL } from "./answer.ts";
 import { StateDigest } from "./digest.ts";
 import {
-  type DomainRecord,
+  EVERYWHERE,
+  keyOf,
+  kindOf,
   type MailRecord,
   nodeRoles,
   parseRecord,
   parseRemoval,
+  type RecordKind,
   type Removal,
 } from "./records.ts";
 
@@ -28,7 +31,7 @@ export const refusalReasons = {
   wrong_protocol: "the answer is of a protocol that this program does not speak",
   damaged_record: "a record is not well formed",
   duplicate_record: "a record stands there twice",
-  foreign_user: "a user's domain is not among the domains",
+  foreign_user: "a user's or an alias's domain is not among the domains",
   cut_short: "the answer ends before its end line",
   wrong_counts: "the records are not as many as the header and the end line say",
   wrong_digest: "the records do not add up to the digest",
@@ -121,17 +124,18 @@ export class AnswerParser {
   }
 }
 
-type State = Omit<MailState, "domains" | "users"> & {
-  domains: Map<string, DomainRecord>;
-  users: Map<string, MailRecord & { user: string }>;
-};
+type Heading = Pick<MailState, "role" | "history" | "revision" | "digest" | "cursor">;
+
+/** Records of each kind by their keys. */
+type Records = Record<RecordKind, Map<string, MailRecord>>;
 
 /** Reads an answer into memory, and returns the state only after it has verified all of it. Every method throws RefusedAnswer. */
 export class AnswerReader {
   readonly #base: MailState | undefined;
   readonly #parser = new AnswerParser();
   readonly #seen = new Set<string>();
-  #state: State | undefined;
+  #heading: Heading | undefined;
+  #records: Records = { domain: new Map(), domain_alias: new Map(), user: new Map(), alias: new Map() };
   #digest = new StateDigest();
 
   /** @param base the state whose cursor was sent; without one a delta is refused */
@@ -142,42 +146,52 @@ export class AnswerReader {
   push(text: string): void {
     const line = this.#parser.push(text);
     const { header } = this.#parser;
-    if (header !== undefined) this.#state ??= this.#begin(header);
-    if (line === undefined || this.#state === undefined) return;
-    const key = "domain" in line ? line.domain : line.user;
-    if (this.#seen.has(key)) this.#parser.refuse("duplicate_record");
-    this.#seen.add(key);
-    const after = "removed" in line ? undefined : line;
-    if ("domain" in line) this.#set(this.#state.domains, key, after as DomainRecord | undefined);
-    else {
-      if (after !== undefined && !this.#state.domains.has(domainOf(key))) this.#parser.refuse("foreign_user");
-      this.#set(this.#state.users, key, after as (MailRecord & { user: string }) | undefined);
-    }
+    if (header !== undefined) this.#heading ??= this.#begin(header);
+    if (line === undefined) return;
+    const [kind, key] = [kindOf(line), keyOf(line)];
+    if (this.#seen.has(`${kind} ${key}`)) this.#parser.refuse("duplicate_record");
+    this.#seen.add(`${kind} ${key}`);
+    const domain = "removed" in line ? undefined : domainNeededBy(line);
+    if (domain !== undefined && !this.#records.domain.has(domain)) this.#parser.refuse("foreign_user");
+    this.#set(this.#records[kind], key, "removed" in line ? undefined : line);
   }
 
   /** @returns the state that the answer leads to */
   finish(): MailState {
     const { counts, digest } = this.#parser.finish();
-    const state = this.#state ?? this.#parser.refuse("not_maps");
-    if (counts.domains !== state.domains.size || counts.users !== state.users.size)
-      this.#parser.refuse("wrong_counts");
+    const heading = this.#heading ?? this.#parser.refuse("not_maps");
+    const { domain, domain_alias, user, alias } = this.#records;
+    const found: Counts = {
+      domains: domain.size,
+      users: user.size,
+      aliases: alias.size,
+      domain_aliases: domain_alias.size,
+    };
+    if (countNames.some((name) => counts[name] !== found[name])) this.#parser.refuse("wrong_counts");
     if (digest !== this.#digest.toString()) this.#parser.refuse("wrong_digest");
-    return state;
+    const records = { domains: domain, users: user, aliases: alias, domainAliases: domain_alias };
+    return { ...heading, ...records } as unknown as MailState;
   }
 
-  #begin({ kind, role, history, revision, digest, cursor }: Header): State {
+  #begin({ kind, role, history, revision, digest, cursor }: Header): Heading {
     const heading = { role, history, revision, digest, cursor };
-    if (kind === "snapshot") return { ...heading, domains: new Map(), users: new Map() };
+    if (kind === "snapshot") return heading;
     const base = this.#base;
     if (base === undefined || base.history !== history || base.role !== role)
       return this.#parser.refuse("wrong_protocol");
     if (base.revision > revision) return this.#parser.refuse("older_revision");
     this.#digest = StateDigest.fromHex(base.digest);
-    return { ...heading, domains: new Map(base.domains), users: new Map(base.users) };
+    this.#records = {
+      domain: new Map(base.domains),
+      domain_alias: new Map(base.domainAliases),
+      user: new Map(base.users),
+      alias: new Map(base.aliases),
+    };
+    return heading;
   }
 
   /** A removal may name an unknown record: one that came and went between two polls. */
-  #set<T extends MailRecord>(records: Map<string, T>, key: string, after: T | undefined): void {
+  #set(records: Map<string, MailRecord>, key: string, after: MailRecord | undefined): void {
     const before = records.get(key);
     if (before !== undefined) this.#digest.remove(before);
     if (after === undefined) records.delete(key);
@@ -186,12 +200,22 @@ export class AnswerReader {
   }
 }
 
+/** The domain that must be served with this record. */
+export function domainNeededBy(record: MailRecord): string | undefined {
+  if ("domain" in record) return undefined;
+  if ("of" in record) return record.of;
+  const key = keyOf(record);
+  return key === EVERYWHERE ? undefined : domainOf(key);
+}
+
 export function domainOf(user: string): string {
   return user.slice(user.indexOf("@") + 1);
 }
 
+const countNames = ["domains", "users", "aliases", "domain_aliases"] as const;
+
 function isCounts(value: Counts | undefined): boolean {
-  return isCount(value?.domains) && isCount(value?.users);
+  return countNames.every((name) => isCount(value?.[name]));
 }
 
 function isCount(value: unknown): boolean {

@@ -21,7 +21,42 @@ export interface AddressRecord {
   user: string;
 }
 
-export type MailRecord = DomainRecord | UserRecord | AddressRecord;
+/**
+ * An alias: `info@example.nl`, `@example.nl` for every address of a domain that is nothing else, or `@` for postmaster@ and
+ * abuse@ of every domain where they are nothing else. `targets` are mailboxes and outside addresses, sorted; none if the
+ * alias leads nowhere, and its mail is refused. With `send_as`, the mailboxes among them may send as the alias.
+ */
+export interface AliasRecord {
+  alias: string;
+  targets: readonly string[];
+  send_as: boolean;
+}
+
+/** An alias as an MX-only node serves it: the address, and whether it leads anywhere. */
+export interface LiveAliasRecord {
+  alias: string;
+  live: boolean;
+}
+
+/** A domain whose addresses are those of another one. */
+export interface DomainAliasRecord {
+  domain_alias: string;
+  of: string;
+}
+
+export type MailRecord =
+  | DomainRecord
+  | UserRecord
+  | AddressRecord
+  | AliasRecord
+  | LiveAliasRecord
+  | DomainAliasRecord;
+
+/** The most final targets of one alias. */
+export const MOST_TARGETS = 1000;
+
+/** The alias for postmaster@ and abuse@ of every domain. */
+export const EVERYWHERE = "@";
 
 /** A node's role: `mail` keeps mailboxes; `mx` accepts and relays mail, and never gets a hash. */
 export const nodeRoles = ["mail", "mx"] as const;
@@ -29,7 +64,23 @@ export const nodeRoles = ["mail", "mx"] as const;
 export type NodeRole = (typeof nodeRoles)[number];
 
 /** A record that is no longer served, in a delta. Absence never means removal. */
-export type Removal = { domain: string; removed: true } | { user: string; removed: true };
+export type Removal = { [Key in RecordKind]: { [key in Key]: string } & { removed: true } }[RecordKind];
+
+/** The kinds of records: the name of the field that identifies one. */
+export const recordKinds = ["domain", "domain_alias", "user", "alias"] as const;
+
+export type RecordKind = (typeof recordKinds)[number];
+
+export function kindOf(record: MailRecord | Removal): RecordKind {
+  const kind = recordKinds.find((field) => field in record);
+  if (kind === undefined) throw new RangeError("a record is of some kind");
+  return kind;
+}
+
+/** The text that identifies a record within its kind. */
+export function keyOf(record: MailRecord | Removal): string {
+  return (record as unknown as Record<RecordKind, string>)[kindOf(record)];
+}
 
 /**
  * The canonical line of a record, used on the wire and for the digest: JSON with these keys in this order and
@@ -37,15 +88,19 @@ export type Removal = { domain: string; removed: true } | { user: string; remove
  */
 export function canonicalLine(record: MailRecord): string {
   if ("domain" in record) return `{"domain":"${record.domain}"}`;
+  if ("domain_alias" in record) return `{"domain_alias":"${record.domain_alias}","of":"${record.of}"}`;
+  if ("live" in record) return `{"alias":"${record.alias}","live":${record.live}}`;
+  if ("alias" in record) {
+    const { alias, targets, send_as } = record;
+    return `{"alias":"${alias}","targets":${JSON.stringify(targets)},"send_as":${send_as}}`;
+  }
   if (!("password" in record)) return `{"user":"${record.user}"}`;
   const { user, password, quota_mb, mailbox } = record;
   return `{"user":"${user}","password":"${password}","quota_mb":${quota_mb},"mailbox":"${mailbox}"}`;
 }
 
 export function removalLine(removal: Removal): string {
-  return "domain" in removal
-    ? `{"domain":"${removal.domain}","removed":true}`
-    : `{"user":"${removal.user}","removed":true}`;
+  return `{"${kindOf(removal)}":"${keyOf(removal)}","removed":true}`;
 }
 
 /**
@@ -57,9 +112,8 @@ export function removalLine(removal: Removal): string {
 export function parseRecord(line: string, role: NodeRole): MailRecord | undefined {
   const value = parseObject(line);
   if (value === undefined) return undefined;
-  const isUser = role === "mx" ? isAddressRecord : isUserRecord;
-  const record = isDomainRecord(value) || isUser(value) ? value : undefined;
-  if (role === "mx" && "password" in value) return undefined;
+  const isOfRole = role === "mx" ? isMxRecord : isFullRecord;
+  const record = isDomainRecord(value) || isDomainAliasRecord(value) || isOfRole(value) ? value : undefined;
   // The digest covers the canonical line, so another spelling of the same record is refused.
   return record !== undefined && canonicalLine(record) === line ? record : undefined;
 }
@@ -68,7 +122,8 @@ export function parseRecord(line: string, role: NodeRole): MailRecord | undefine
 export function parseRemoval(line: string): Removal | undefined {
   const value = parseObject(line);
   if (value === undefined || (value as Partial<Removal>).removed !== true) return undefined;
-  const removal = isDomainRecord(value) || isAddressRecord(value) ? (value as Removal) : undefined;
+  const isKey = [isDomainRecord, isAddressRecord, hasAlias, hasDomainAlias].some((is) => is(value));
+  const removal = isKey ? (value as Removal) : undefined;
   return removal !== undefined && removalLine(removal) === line ? removal : undefined;
 }
 
@@ -84,6 +139,46 @@ function parseObject(line: string): object | undefined {
 function isDomainRecord(value: object): value is DomainRecord {
   const { domain } = value as Partial<DomainRecord>;
   return typeof domain === "string" && domainProblem(domain) === undefined;
+}
+
+function isMxRecord(value: object): value is AddressRecord | LiveAliasRecord {
+  if ("password" in value || "targets" in value) return false;
+  return isAddressRecord(value) || (hasAlias(value) && "live" in value && typeof value.live === "boolean");
+}
+
+function isFullRecord(value: object): value is UserRecord | AliasRecord {
+  return !("live" in value) && (isUserRecord(value) || isAliasRecord(value));
+}
+
+function hasAlias(value: object): value is { alias: string } {
+  const { alias } = value as Partial<AliasRecord>;
+  if (typeof alias !== "string") return false;
+  if (alias.startsWith("@")) return alias === EVERYWHERE || domainProblem(alias.slice(1)) === undefined;
+  return isStoredAddress(alias);
+}
+
+function isAliasRecord(value: object): value is AliasRecord {
+  const { targets, send_as } = value as Partial<AliasRecord>;
+  return (
+    hasAlias(value) &&
+    typeof send_as === "boolean" &&
+    Array.isArray(targets) &&
+    targets.length <= MOST_TARGETS &&
+    targets.every(
+      (target, index) =>
+        typeof target === "string" && isStoredAddress(target) && (index === 0 || targets[index - 1] < target),
+    )
+  );
+}
+
+function hasDomainAlias(value: object): value is { domain_alias: string } {
+  const { domain_alias } = value as Partial<DomainAliasRecord>;
+  return typeof domain_alias === "string" && domainProblem(domain_alias) === undefined;
+}
+
+function isDomainAliasRecord(value: object): value is DomainAliasRecord {
+  const { of } = value as Partial<DomainAliasRecord>;
+  return hasDomainAlias(value) && typeof of === "string" && domainProblem(of) === undefined;
 }
 
 function isAddressRecord(value: object): value is AddressRecord {

@@ -40,7 +40,8 @@ export interface Report {
   revision: number;
   history: string;
   digest: string;
-  counts: Counts;
+  /** A program of an older version knows no aliases; it must be able to report that it is too old. */
+  counts: Pick<Counts, "domains" | "users"> & Partial<Counts>;
   status: ReportStatus;
   /** null while status is "applied". */
   reason: ReportReason | null;

@@ -41,11 +41,11 @@ test("changes since a revision are found by the indexes on revision, without a s
     const plan = database.prepare<object, { detail: string }>(`EXPLAIN QUERY PLAN ${text}`);
     const details = plan.all({ revision: 1, limit: 10, names: '["a.nl"]' }).map(({ detail }) => detail);
     expect(details.filter((detail) => /TEMP B-TREE/.test(detail))).toEqual([]);
-    expect(details.filter((detail) => /SCAN (users|removals|domains)/.test(detail))).toEqual([]);
+    expect(details.filter((detail) => /SCAN (users|aliases|removals|domains)/.test(detail))).toEqual([]);
     return details.filter((detail) => /_revision \(revision>\?\)/.test(detail));
   });
   // Domains, users for either role, removals twice, and the count of rows to look at.
-  for (const table of ["domains", "users", "removals"]) {
+  for (const table of ["domains", "users", "aliases", "domain_aliases", "removals"]) {
     expect(searches.join("\n")).toMatch(new RegExp(`SEARCH ${table} .*${table}_revision`));
   }
   expect(searches.length).toBeGreaterThanOrEqual(queries.length);
@@ -62,13 +62,13 @@ test("a snapshot is read along its tables and one index, for any view, without a
     reading.close();
   }
   const pages = [...prepared].filter((text) => /ORDER BY/.test(text));
-  expect(pages.length).toBe(6);
+  expect(pages.length).toBe(14);
   const database = rawDatabase(file);
   for (const text of pages) {
     const plan = database.prepare<object, { detail: string }>(`EXPLAIN QUERY PLAN ${text}`);
     const details = plan.all({ last: "", name: "a.nl" }).map(({ detail }) => detail);
     expect(details.filter((detail) => /TEMP B-TREE/.test(detail))).toEqual([]);
-    expect(details.filter((detail) => /SCAN (users|domains)/.test(detail))).toEqual([]);
+    expect(details.filter((detail) => /SCAN (users|aliases|domains)/.test(detail))).toEqual([]);
   }
 });
 

@@ -23,6 +23,9 @@ const all = pages.flatMap(commandsIn);
 const before: Readonly<Record<string, string>> = {
   "docs/nodes.md": `m25-mail call add-node --name pi-amsterdam; m25-mail call add-node --name mx2
     m25-mail call add-domain --domain example.nl; m25-mail call add-domain --domain example.org`,
+  "docs/aliases.md": `m25-mail call add-domain --domain example.nl
+    echo one good passphrase | m25-mail call add-user --email jan@example.nl
+    m25-mail call set-alias --address boss@example.nl --targets boss@partner.example`,
   "docs/people.md": `m25-mail call add-domain --domain example.nl
     echo one good passphrase | m25-mail call add-user --email jan@example.nl`,
   "docs/move.md": `cp '${SAMPLES}/postfixadmin/postfix.mysql.sql' postfix.sql

@@ -113,7 +113,7 @@ export async function startMailLab(options: MailLabOptions): Promise<MailLab> {
           "/etc/ssl/m25-mail": folder,
           ...tablePaths(folder, "mailbox-node"),
         }),
-        tables: tables(out, ["domains", "mailboxes", "commands", "senders"]),
+        tables: tables(out, ["domains", "mailboxes", "aliases", "commands", "senders"]),
         mainSettings:
           overlay("postfix-main.cf", { "@LAB@": folder, "@INSTANCE@": "mailbox-node" }) +
           (cleartext ? overlay("postfix-main-cleartext.cf") : ""),
@@ -136,7 +136,7 @@ export function startMxLab({ out, relayPort }: { out: string; relayPort: number 
     withFolder(["mx-node"], async (folder, postfix) => {
       await makePostfixFolders(join(folder, "mx-node"));
       await startPostfix(join(folder, "mx-node"), {
-        tables: tables(out, ["domains", "mailboxes", "commands"]),
+        tables: tables(out, ["domains", "mailboxes", "aliases", "commands"]),
         main: shipped("postfix-mx.cf", {
           ...tablePaths(folder, "mx-node"),
           "/etc/ssl/m25-mail": folder,

@@ -10,7 +10,7 @@ import { takeAnswer } from "../../src/node/replica/incoming.ts";
 import { closeReplica, noteInodes, openReplica } from "../../src/node/replica/replica.ts";
 import type { MailState } from "../../src/sync/answer.ts";
 import type { NodeRole } from "../../src/sync/records.ts";
-import { deltaOf, idOf, linesOf, stateOf } from "../node/answers.ts";
+import { type Aliases, deltaOf, idOf, linesOf, stateOf } from "../node/answers.ts";
 
 export interface TestUser {
   readonly address: string;
@@ -41,14 +41,18 @@ export class TestNode {
     return new TestNode();
   }
 
-  static async serving(users: readonly TestUser[], role: NodeRole = "mail"): Promise<TestNode> {
+  static async serving(
+    users: readonly TestUser[],
+    role: NodeRole = "mail",
+    aliases: Aliases = {},
+  ): Promise<TestNode> {
     const node = new TestNode();
-    await node.serve(users, role);
+    await node.serve(users, role, aliases);
     return node;
   }
 
   /** Serves these users from now on, in one transaction. */
-  async serve(users: readonly TestUser[], role: NodeRole = "mail"): Promise<void> {
+  async serve(users: readonly TestUser[], role: NodeRole = "mail", aliases: Aliases = {}): Promise<void> {
     const domains = new Set(users.map(({ address }) => address.slice(address.indexOf("@") + 1)));
     const records = users.map(({ address, password, quotaMb = 10, hash }) => {
       if (role === "mx") return { user: address };
@@ -57,7 +61,7 @@ export class TestNode {
       return { user: address, password: stored, quota_mb: quotaMb, mailbox: idOf(address) };
     });
     const before = this.#state;
-    const next = stateOf((before?.revision ?? 0) + 1, [...domains], records, { role });
+    const next = stateOf((before?.revision ?? 0) + 1, [...domains], records, { role, ...aliases });
     const place = { machine: thisMachine, folder: this.out, sqlite: "sqlite3" };
     this.#replica ??= await openReplica(place);
     const lines = before === undefined ? linesOf(next) : deltaOf(before, next);

@@ -69,7 +69,7 @@ function withRecord(record: string): string {
 
 function withDigestOf(records: Parameters<typeof stateOf>[2], extra: string[]): string {
   const state = stateOf(2, ["example.nl"], records);
-  const counts = { domains: 1, users: records.length };
+  const counts = { domains: 1, users: records.length, aliases: 0, domain_aliases: 0 };
   const header = encodeHeader({ ...state, kind: "snapshot", counts });
   return [header, canonicalLine({ domain: "example.nl" }), ...extra, encodeEnd(1 + records.length), ""].join(
     "\n",
@@ -88,7 +88,7 @@ const refusals: [string, RefusalReason, Answer][] = [
   ],
   ["maps without a content type", "not_maps", (_, response) => response.writeHead(200).end(bodyOf(two))],
   ["an encoding that was not asked for", "not_maps", text(bodyOf(two), { "Content-Encoding": "zstd" })],
-  ["another protocol", "wrong_protocol", text(bodyOf(two).replace("m25-mail-sync-1", "m25-mail-sync-9"))],
+  ["another protocol", "wrong_protocol", text(bodyOf(two).replace("m25-mail-sync-2", "m25-mail-sync-9"))],
   ["everything, called changes", "wrong_counts", text(bodyOf(two).replace('"snapshot"', '"delta"'))],
   ["a kind that there is not", "wrong_protocol", text(bodyOf(two).replace('"snapshot"', '"sideways"'))],
   [

@@ -4,7 +4,10 @@ import { encodeEnd, encodeHeader, type MailState } from "../../src/sync/answer.t
 import { StateDigest } from "../../src/sync/digest.ts";
 import {
   type AddressRecord,
+  type AliasRecord,
   canonicalLine,
+  type DomainAliasRecord,
+  type LiveAliasRecord,
   type MailRecord,
   removalLine,
   type UserRecord,
@@ -32,40 +35,59 @@ export function user(address: string, given: Partial<UserRecord> = {}): UserReco
   return { user: address, password: hash("a"), quota_mb: 1024, mailbox: idOf(address), ...given };
 }
 
+/** The aliases of a state; none by default. */
+export interface Aliases {
+  aliases?: readonly (AliasRecord | LiveAliasRecord)[];
+  domainAliases?: readonly DomainAliasRecord[];
+}
+
 export function stateOf(
   revision: number,
   domains: readonly string[],
   users: readonly (UserRecord | AddressRecord)[],
-  given: Partial<Pick<MailState, "role" | "history">> = {},
+  given: Partial<Pick<MailState, "role" | "history">> & Aliases = {},
 ): MailState {
+  const { aliases = [], domainAliases = [], ...heading } = given;
   const digest = new StateDigest();
   for (const domain of domains) digest.add({ domain });
-  for (const record of users) digest.add(record);
+  for (const record of [...users, ...aliases, ...domainAliases]) digest.add(record);
   return {
     role: "mail",
     history: HISTORY,
     revision,
     digest: digest.toString(),
     cursor: `cursor-${revision}`,
-    ...given,
+    ...heading,
     domains: new Map(domains.map((domain) => [domain, { domain }])),
     users: new Map(users.map((record) => [record.user, record])),
+    aliases: new Map(aliases.map((record) => [record.alias, record])),
+    domainAliases: new Map(domainAliases.map((record) => [record.domain_alias, record])),
   };
 }
 
 /** The lines of a whole state. */
 export function linesOf(state: MailState): string[] {
-  const { role, history, revision, digest, cursor, domains, users } = state;
-  const records: MailRecord[] = [...domains.values(), ...users.values()];
-  const counts = { domains: domains.size, users: users.size };
+  const { role, history, revision, digest, cursor, domains, users, aliases, domainAliases } = state;
+  const kinds = [domains, domainAliases, users, aliases];
+  const records: MailRecord[] = kinds.flatMap((kind) => [...kind.values()]);
+  const counts = countsOf(state);
   const header = encodeHeader({ kind: "snapshot", role, history, revision, digest, counts, cursor });
   return [header, ...records.map(canonicalLine), encodeEnd(records.length)];
+}
+
+function countsOf({ domains, users, aliases, domainAliases }: MailState) {
+  return {
+    domains: domains.size,
+    users: users.size,
+    aliases: aliases.size,
+    domain_aliases: domainAliases.size,
+  };
 }
 
 /** The lines of the delta between two states. */
 export function deltaOf(from: MailState, to: MailState): string[] {
   const { role, history, revision, digest, cursor } = to;
-  const counts = { domains: to.domains.size, users: to.users.size };
+  const counts = countsOf(to);
   const lines: string[] = [];
   const set = (old: ReadonlyMap<string, MailRecord>, now: ReadonlyMap<string, MailRecord>): void => {
     for (const [key, record] of now) {
@@ -80,6 +102,12 @@ export function deltaOf(from: MailState, to: MailState): string[] {
   set(from.users, to.users);
   for (const user of from.users.keys())
     if (!to.users.has(user)) lines.push(removalLine({ user, removed: true }));
+  set(from.domainAliases, to.domainAliases);
+  for (const domain_alias of from.domainAliases.keys())
+    if (!to.domainAliases.has(domain_alias)) lines.push(removalLine({ domain_alias, removed: true }));
+  set(from.aliases, to.aliases);
+  for (const alias of from.aliases.keys())
+    if (!to.aliases.has(alias)) lines.push(removalLine({ alias, removed: true }));
   const header = encodeHeader({ kind: "delta", role, history, revision, digest, counts, cursor });
   return [header, ...lines, encodeEnd(lines.length)];
 }

@@ -31,7 +31,11 @@ function changes(given: {
   closed?: string[];
 }): Changes {
   const { came = [], went = [], domains = [], closed = [] } = given;
-  return { domains: { added: domains, removed: closed }, users: { added: came, removed: went } };
+  return {
+    domains: { added: domains, removed: closed },
+    users: { added: came, removed: went },
+    aliases: { added: [], removed: [] },
+  };
 }
 const everything = changes({ came: [JAN], domains: DOMAINS });
 const nothingAmiss = { contradiction: undefined, silence: null };
@@ -55,7 +59,7 @@ class Place {
   /** A main.cf with the shipped settings for the replica, and with `lines` instead of some. @returns its folder */
   configure(lines: readonly string[], file = "postfix-main.cf"): string {
     const folder = temporaryFolder();
-    for (const name of ["m25-domains.cf", "m25-mailboxes.cf"])
+    for (const name of ["m25-domains.cf", "m25-mailboxes.cf", "m25-aliases.cf"])
       writeFileSync(join(folder, name), shipped(name, { "/var/lib/m25-mail-node": this.life.out }));
     const main = shipped(file, { "/etc/postfix/m25-": `${folder}/m25-` });
     const set = lines.map((line) => line.split(" ")[0]);

@@ -16,7 +16,7 @@ describe("one poll", () => {
         revision: 1,
         history: one.history,
         digest: one.digest,
-        counts: { domains: 1, users: 2 },
+        counts: { domains: 1, users: 2, aliases: 0, domain_aliases: 0 },
         status: "applied",
         reason: null,
         count: null,

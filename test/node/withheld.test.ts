@@ -83,7 +83,7 @@ describe("a server that has lost most of a node's users", () => {
       revision: 2,
       history: full.history,
       digest: emptied.digest,
-      counts: { domains: 3, users: 12 },
+      counts: { domains: 3, users: 12, aliases: 0, domain_aliases: 0 },
       status: "withheld",
       reason: "removals_withheld",
       count: 8,

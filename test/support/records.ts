@@ -1,8 +1,13 @@
 import fc from "fast-check";
 import { encodeEnd, encodeHeader } from "../../src/sync/answer.ts";
 import { StateDigest } from "../../src/sync/digest.ts";
-import type { MailRecord, UserRecord } from "../../src/sync/records.ts";
-import { canonicalLine } from "../../src/sync/records.ts";
+import {
+  canonicalLine,
+  kindOf,
+  type MailRecord,
+  type RecordKind,
+  type UserRecord,
+} from "../../src/sync/records.ts";
 import { fakeHash } from "./store.ts";
 
 const name = fc.stringMatching(/^[a-z0-9]{1,10}$/);
@@ -15,9 +20,21 @@ export const userRecord: fc.Arbitrary<UserRecord> = fc.record({
   mailbox: fc.stringMatching(/^[0-9a-f]{16}$/),
 });
 
+const address = fc.tuple(name, domainName).map(([local, domain]) => `${local}@${domain}`);
+
 export const mailRecord: fc.Arbitrary<MailRecord> = fc.oneof(
   domainName.map((domain) => ({ domain })),
+  fc.record({ domain_alias: domainName, of: domainName }),
   userRecord,
+  fc.record({
+    alias: fc.oneof(
+      address,
+      domainName.map((domain) => `@${domain}`),
+      fc.constant("@"),
+    ),
+    targets: fc.uniqueArray(address, { maxLength: 5 }).map((targets) => targets.sort()),
+    send_as: fc.boolean(),
+  }),
 );
 
 export const HISTORY = "0123456789abcdef".repeat(2);
@@ -26,7 +43,7 @@ export const HISTORY = "0123456789abcdef".repeat(2);
 export function answerOf(records: readonly MailRecord[], revision = 7): string[] {
   const digest = new StateDigest();
   for (const record of records) digest.add(record);
-  const domains = records.filter((record) => "domain" in record).length;
+  const number = (kind: RecordKind) => records.filter((record) => kindOf(record) === kind).length;
   return [
     encodeHeader({
       kind: "snapshot",
@@ -35,7 +52,12 @@ export function answerOf(records: readonly MailRecord[], revision = 7): string[]
       history: HISTORY,
       revision,
       digest: digest.toString(),
-      counts: { domains, users: records.length - domains },
+      counts: {
+        domains: number("domain"),
+        users: number("user"),
+        aliases: number("alias"),
+        domain_aliases: number("domain_alias"),
+      },
     }),
     ...records.map(canonicalLine),
     encodeEnd(records.length),

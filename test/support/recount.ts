@@ -13,6 +13,16 @@ export function rawDatabase(file: string): Database.Database {
   return database;
 }
 
+/** A domain's figures. */
+interface Figures {
+  users: number;
+  inactiveUsers: number;
+  aliases: number;
+  domainAliases: number;
+  digest: string;
+  mxDigest: string;
+}
+
 export interface Recount {
   digest: string;
   /** The digest for MX-only nodes, which covers addresses alone. */
@@ -20,8 +30,18 @@ export interface Recount {
   domains: number;
   users: number;
   inactiveUsers: number;
+  aliases: number;
+  domainAliases: number;
+  /** Of the records that belong to no domain. */
+  shared: { count: number; digest: string; mxDigest: string };
   /** The figures by domain, as the domains' own columns should have them. */
-  each: Record<string, { users: number; inactiveUsers: number; digest: string; mxDigest: string }>;
+  each: Record<string, Figures>;
+}
+
+interface AliasRow {
+  local_part: string;
+  live: string;
+  send_as: number;
 }
 
 interface UserRow {
@@ -44,8 +64,14 @@ export function recount(database: Database.Database): Recount {
   const users = database.prepare<[string], UserRow>(
     "SELECT users.*, name FROM users JOIN domains ON domains.id = domain_id WHERE name = ?",
   );
-  let active = 0;
-  let inactive = 0;
+  const aliases = database.prepare<[string | null], AliasRow>(
+    "SELECT aliases.* FROM aliases LEFT JOIN domains ON domains.id = domain_id WHERE name IS ?",
+  );
+  const domainAliases = database.prepare<[string], { name: string }>(
+    `SELECT domain_aliases.name FROM domain_aliases JOIN domains ON domains.id = domain_id WHERE domains.name = ?
+     AND erase_after IS NULL`,
+  );
+  const totals = { users: 0, inactiveUsers: 0, aliases: 0, domainAliases: 0 };
   for (const { name } of names) {
     const digest = new StateDigest().add({ domain: name });
     const mxDigest = new StateDigest().add({ domain: name });
@@ -60,52 +86,83 @@ export function recount(database: Database.Database): Recount {
         mailbox: row.mailbox,
       });
     }
-    each[name] = {
+    const own = aliases.all(name);
+    for (const row of own) addAlias({ digest, mxDigest }, row, name);
+    const further = domainAliases.all(name).map((row) => ({ domain_alias: row.name, of: name }));
+    for (const record of further) {
+      digest.add(record);
+      mxDigest.add(record);
+    }
+    const counts = {
       users: served.length,
       inactiveUsers: rows.length - served.length,
-      digest: digest.toString(),
-      mxDigest: mxDigest.toString(),
+      aliases: own.length,
+      domainAliases: further.length,
     };
-    active += served.length;
-    inactive += rows.length - served.length;
+    each[name] = { ...counts, digest: digest.toString(), mxDigest: mxDigest.toString() };
+    for (const key of Object.keys(totals) as Array<keyof typeof totals>) totals[key] += counts[key];
     whole.addDigest(digest);
     wholeMx.addDigest(mxDigest);
   }
-  const digests = { digest: whole.toString(), mxDigest: wholeMx.toString() };
-  return { ...digests, domains: names.length, users: active, inactiveUsers: inactive, each };
+  const shared = { digest: new StateDigest(), mxDigest: new StateDigest() };
+  const ofAll = aliases.all(null);
+  for (const row of ofAll) addAlias(shared, row, "");
+  whole.addDigest(shared.digest);
+  wholeMx.addDigest(shared.mxDigest);
+  return {
+    digest: whole.toString(),
+    mxDigest: wholeMx.toString(),
+    domains: names.length,
+    ...totals,
+    shared: { count: ofAll.length, digest: shared.digest.toString(), mxDigest: shared.mxDigest.toString() },
+    each,
+  };
+}
+
+function addAlias(
+  { digest, mxDigest }: { digest: StateDigest; mxDigest: StateDigest },
+  row: AliasRow,
+  domain: string,
+): void {
+  const alias = `${row.local_part}@${domain}`;
+  const targets = JSON.parse(row.live) as string[];
+  digest.add({ alias, targets, send_as: row.send_as === 1 });
+  mxDigest.add({ alias, live: targets.length > 0 });
 }
 
 /** Returns the same figures as the program has stored them. */
 export function kept(database: Database.Database): Recount {
+  const figures = `user_count AS users, inactive_user_count AS inactiveUsers, alias_count AS aliases,
+    domain_alias_count AS domainAliases, digest, mx_digest AS mxDigest`;
   const state = database
-    .prepare<[], { digest: string; mxDigest: string; domains: number; users: number; inactiveUsers: number }>(
-      "SELECT digest, mx_digest AS mxDigest, domain_count AS domains, user_count AS users, inactive_user_count AS inactiveUsers FROM state",
+    .prepare<
+      [],
+      Omit<Recount, "each" | "shared"> &
+        Record<"sharedDigest" | "sharedMxDigest", string> & { sharedCount: number }
+    >(
+      `SELECT ${figures}, domain_count AS domains, shared_count AS sharedCount, shared_digest AS sharedDigest,
+         shared_mx_digest AS sharedMxDigest FROM state`,
     )
     .get();
   if (state === undefined) throw new Error("no state");
+  const { sharedCount: count, sharedDigest: digest, sharedMxDigest: mxDigest, ...whole } = state;
   const rows = database
-    .prepare<[], { name: string; users: number; inactiveUsers: number; digest: string; mxDigest: string }>(
-      "SELECT name, user_count AS users, inactive_user_count AS inactiveUsers, digest, mx_digest AS mxDigest FROM domains WHERE erase_after IS NULL ORDER BY name",
+    .prepare<[], Figures & { name: string }>(
+      `SELECT name, ${figures} FROM domains WHERE erase_after IS NULL ORDER BY name`,
     )
     .all();
   const each = Object.fromEntries(rows.map(({ name, ...figures }) => [name, figures]));
-  return { ...state, each };
+  return { ...whole, shared: { count, digest, mxDigest }, each };
 }
 
 /** Sets the program's figures to those of the rows, after a test has changed the rows itself. */
 export function keepRecount(database: Database.Database): void {
-  const { each, ...state } = recount(database);
-  const setDomain = database.prepare(
-    `UPDATE domains SET user_count = :users, inactive_user_count = :inactiveUsers, digest = :digest, mx_digest = :mxDigest
-     WHERE name = :name`,
-  );
-  for (const [name, figures] of Object.entries(each)) setDomain.run({ name, ...figures });
-  database
-    .prepare(
-      `UPDATE state SET digest = :digest, mx_digest = :mxDigest, domain_count = :domains, user_count = :users,
-         inactive_user_count = :inactiveUsers`,
-    )
-    .run(state);
+  const { each, shared: _, ...state } = recount(database);
+  const figures = `user_count = :users, inactive_user_count = :inactiveUsers, alias_count = :aliases,
+    domain_alias_count = :domainAliases, digest = :digest, mx_digest = :mxDigest`;
+  const setDomain = database.prepare(`UPDATE domains SET ${figures} WHERE name = :name`);
+  for (const [name, ofDomain] of Object.entries(each)) setDomain.run({ name, ...ofDomain });
+  database.prepare(`UPDATE state SET ${figures}, domain_count = :domains`).run(state);
 }
 
 /** Returns the state that the store would serve to a node, as the node reads it. */
@@ -118,7 +175,7 @@ export function servedState(store: Store): MailState {
     for (const page of reading.pages()) {
       for (const line of page.split("\n").slice(0, -1)) reader.push(line);
     }
-    reader.push(encodeEnd(counts.domains + counts.users));
+    reader.push(encodeEnd(counts.domains + counts.users + counts.aliases + counts.domain_aliases));
     return reader.finish();
   } finally {
     reading.close();

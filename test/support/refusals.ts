@@ -79,6 +79,17 @@ const refused: ReadonlyArray<[endpoint: string, input: object, principal?: Princ
   ["create-token", { name: "new", expires: "2020-01-01" }],
   ["create-token", { name: "new", scopes: ["nodes"], domains: ["example.nl"] }],
   ["revoke-token", { name: "other" }],
+  ["set-alias", { address: "info@example.nl", targets: ["nobody@example.nl"] }],
+  ["set-alias", { address: jan, targets: [jan] }],
+  ["set-alias", { address: "one@example.nl", targets: ["two@example.nl"] }],
+  ["set-alias", { address: "@example.nl", targets: [jan], send_as: true }],
+  ["remove-alias", { address: "none@example.nl" }],
+  ["approve-alias", { address: "one@example.nl" }],
+  ["set-domain-alias", { domain: "none.nl", of: null }],
+  ["set-domain-alias", { domain: "example.nl", of: "example.nl" }],
+  ["set-domain-alias", { domain: "other.nl", of: "example.nl" }, tenant],
+  ["add-domain", { domain: "further.nl" }],
+  ["remove-domain", { domain: "empty.nl" }],
   ["add-oauth-client", { name: "app", redirect_uris: ["https://example.nl/"] }],
   ["remove-oauth-client", { name: "other" }],
   ["revoke-oauth-grant", { id: "00000000" }],
@@ -93,6 +104,11 @@ export async function callRefusals(): Promise<Array<[call: string, error: MailEr
   await must("add-node", { name: "pi" });
   await must("create-token", { name: "claude" });
   await must("add-oauth-client", { name: "app", redirect_uris: ["https://example.nl/"] });
+  await must("set-alias", { address: "one@example.nl", targets: [jan] });
+  await must("set-alias", { address: "two@example.nl", targets: ["one@example.nl"] });
+  await must("set-domain-alias", { domain: "further.nl", of: "example.nl" });
+  await must("add-domain", { domain: "empty.nl" });
+  await must("set-alias", { address: "info@empty.nl", targets: [jan] });
   const found: Array<[string, MailError]> = [];
   for (const [endpoint, input, principal] of refused) {
     const outcome = await run(endpoint, input, principal);

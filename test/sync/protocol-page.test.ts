@@ -28,7 +28,7 @@ function header(kind: Header["kind"], revision: number, records: MailRecord[]): 
     history: "00112233445566778899aabbccddeeff",
     revision,
     digest: digest.toString(),
-    counts: { domains: 1, users: records.length - 1 },
+    counts: { domains: 1, users: records.length - 1, aliases: 0, domain_aliases: 0 },
     cursor: `cursor-${revision}`,
   });
 }

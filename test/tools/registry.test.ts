@@ -141,6 +141,8 @@ const unknown = {
   file: "nothing.yml",
   domains: [],
   mailboxes_with_passwords: [],
+  address: "nobody@nowhere.nl",
+  targets: ["somebody@nowhere.nl"],
 };
 
 test.each(all.map(({ endpoint }) => endpoint))(

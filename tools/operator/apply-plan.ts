@@ -108,7 +108,8 @@ function domainStep({ name, outcome, reason }: Planned): DomainStep {
 }
 
 function pruned(domain: Domain): DomainStep {
-  const { name, userCount, inactiveUserCount } = domain;
+  const { name, userCount, inactiveUserCount, aliasCount, domainAliasCount } = domain;
+  if (aliasCount + domainAliasCount > 0) return { name, outcome: "kept", reason: "it has aliases" };
   if (userCount + inactiveUserCount === 0) return { name, outcome: "removed", removed: domain };
   const reason = "it has mailboxes, active or soft-deleted; m25-mail call remove-domain removes it for good";
   return { name, outcome: "kept", reason };

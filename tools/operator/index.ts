@@ -1,4 +1,5 @@
 import type { Tool } from "../call/tool.ts";
+import { approveAlias, listWaitingAliases, setApprovedDomains, setPostmaster } from "./aliases.ts";
 import { apply, planApplyTool } from "./apply.ts";
 import { importMailboxes, planImportTool } from "./import.ts";
 import { listFleet } from "./list-fleet.ts";
@@ -42,4 +43,8 @@ export const operatorTools = {
   importMailboxes,
   planApply: planApplyTool,
   apply,
+  approveAlias,
+  listWaitingAliases,
+  setApprovedDomains,
+  setPostmaster,
 } satisfies Record<string, Tool>;

@@ -16,6 +16,7 @@ import { auditOrigin } from "./0015-audit-origin.ts";
 import { endedKeys } from "./0016-ended-keys.ts";
 import { heldHashes } from "./0017-held-hashes.ts";
 import { passwordLinks } from "./0018-password-links.ts";
+import { aliases } from "./0019-aliases.ts";
 
 /** Append-only. A database of version n has run the first n of these; user_version stores n. */
 export const migrations: readonly string[] = [
@@ -37,4 +38,5 @@ export const migrations: readonly string[] = [
   endedKeys,
   heldHashes,
   passwordLinks,
+  aliases,
 ];

@@ -41,6 +41,10 @@ const commands: Readonly<
   "user purge": toolCommand(operatorTools.purgeUser, {
     shown: ({ email }) => `${email} is removed for good`,
   }),
+  "alias list-waiting": toolCommand(operatorTools.listWaitingAliases),
+  "alias approve": toolCommand(operatorTools.approveAlias),
+  "alias approved-domains": toolCommand(operatorTools.setApprovedDomains),
+  "alias postmaster": toolCommand(operatorTools.setPostmaster),
   import: importCommand,
   apply: applyCommand,
   audit: auditCommand,

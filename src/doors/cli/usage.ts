@@ -127,6 +127,32 @@ export const usages: readonly Usage[] = [
     flags: { json },
   },
   {
+    name: "alias list-waiting",
+    does: "targets of aliases outside that nobody has approved yet",
+    flags: { json },
+  },
+  {
+    name: "alias approve",
+    takes: "ADDRESS",
+    does: "lets an alias's mail go to its targets outside",
+    flags: { target: { placeholder: "EMAIL", help: "only to this one; by default to all that wait" }, json },
+  },
+  {
+    name: "alias approved-domains",
+    does: "domains elsewhere to which aliases may lead without approval",
+    flags: {
+      add: { placeholder: "DOMAIN", help: "approve targets in this domain that are set from now on" },
+      remove: { placeholder: "DOMAIN", help: "ask for approval again; approved targets stay approved" },
+      json,
+    },
+  },
+  {
+    name: "alias postmaster",
+    takes: "ADDRESS",
+    does: "sets who gets postmaster@ and abuse@ of every domain, or none",
+    flags: { json },
+  },
+  {
     name: "import",
     takes: "FILE…",
     does: "imports another mail system's domains and mailboxes, with hashes",

@@ -26,6 +26,8 @@ export const statuses: Record<ErrorCode, number> = {
   login_off: 409,
   link_not_found: 404,
   no_public_url: 409,
+  alias_not_found: 404,
+  domain_has_aliases: 409,
   node_exists: 409,
   token_exists: 409,
   client_not_found: 404,

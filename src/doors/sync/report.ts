@@ -12,7 +12,12 @@ const ReportBody: z.ZodType<Report> = z
     revision: Count,
     history: z.string().regex(/^([0-9a-f]{32})?$/),
     digest: z.string().regex(/^([0-9a-f]{64})?$/),
-    counts: z.strictObject({ domains: Count, users: Count }),
+    counts: z.strictObject({
+      domains: Count,
+      users: Count,
+      aliases: Count.optional(),
+      domain_aliases: Count.optional(),
+    }),
     status: z.enum(reportStatuses),
     reason: z.enum(reportReasons).nullable(),
     count: Count.nullable(),

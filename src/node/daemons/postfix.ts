@@ -25,20 +25,23 @@ export interface MainCfFindings {
 export interface Keys {
   domains: { added: readonly string[]; removed: readonly string[] };
   users: { added: readonly string[]; removed: readonly string[] };
+  aliases: { added: readonly string[]; removed: readonly string[] };
 }
 
 /** The settings of a node's role, and the ones that come before: a domain belongs to the first class that names it. */
 const classes: Readonly<
-  Record<NodeRole, { domains: string; addresses: string; earlier: readonly string[] }>
+  Record<NodeRole, { domains: string; addresses: string; aliases: string; earlier: readonly string[] }>
 > = {
   mail: {
     domains: "virtual_mailbox_domains",
     addresses: "virtual_mailbox_maps",
+    aliases: "virtual_alias_maps",
     earlier: ["mydestination", "virtual_alias_domains"],
   },
   mx: {
     domains: "relay_domains",
     addresses: "relay_recipient_maps",
+    aliases: "relay_recipient_maps",
     earlier: ["mydestination", "virtual_alias_domains", "virtual_mailbox_domains"],
   },
 };
@@ -58,8 +61,8 @@ export async function lookUpInPostfix(
   role: NodeRole,
   { keys, hosted }: { keys: Keys; hosted: (names: readonly string[]) => Promise<string[]> },
 ): Promise<MainCfFindings> {
-  const { domains, addresses, earlier } = classes[role];
-  const settings = await readSettings(machine, postfix, [...earlier, domains, addresses]);
+  const { domains, addresses, aliases, earlier } = classes[role];
+  const settings = await readSettings(machine, postfix, [...earlier, domains, addresses, aliases]);
   if (typeof settings === "string") return { elsewhere: [], unused: [settings], wrong: [] };
   const find = async (setting: string, key: string): Promise<boolean | string> => {
     const [tables, names] = split(settings.get(setting) ?? []);
@@ -80,6 +83,7 @@ export async function lookUpInPostfix(
   for (const [setting, { added, removed }] of [
     [domains, keys.domains],
     [addresses, keys.users],
+    [aliases, keys.aliases],
   ] as const) {
     for (const key of added) {
       const found = await find(setting, key);

@@ -1,10 +1,13 @@
-import type { Header } from "../../sync/answer.ts";
+import { type Header, PROTOCOL } from "../../sync/answer.ts";
 import {
+  ALIAS_KEY,
   type ApplyOptions,
   type Change,
   type Comparison,
   compare,
   describePlan,
+  isAlias,
+  SAME,
   SAMPLE,
 } from "./comparison.ts";
 import type { Incoming } from "./incoming.ts";
@@ -78,9 +81,9 @@ export async function applyIncoming(
 /** The header of a state that does not change. */
 function headerOf(meta: Meta | undefined): Header {
   if (meta === undefined || meta.role === "") throw new Error("there is no state");
-  const { role, history, revision, digest, cursor, domains, users } = meta;
-  const counts = { domains, users };
-  return { protocol: "m25-mail-sync-1", kind: "delta", role, history, revision, digest, counts, cursor };
+  const { role, history, revision, digest, cursor, domains, users, aliases, domain_aliases } = meta;
+  const counts = { domains, users, aliases, domain_aliases };
+  return { protocol: PROTOCOL, kind: "delta", role, history, revision, digest, counts, cursor };
 }
 
 function ledgerFor(
@@ -104,14 +107,18 @@ async function carryOut(replica: Replica, change: Change, judged: Judged): Promi
   const going = goingWhere(verdict, change.limit);
   sample.users.removed = await db.run(
     `SELECT local || '@' || domain FROM (SELECT domain, local FROM temp.renamed
-      UNION SELECT domain, local FROM state.mailbox WHERE ${going} LIMIT ${SAMPLE});`,
+      UNION SELECT domain, local FROM state.mailbox WHERE ${going} AND local < '~' LIMIT ${SAMPLE});`,
+  );
+  sample.aliases.removed = await db.run(
+    `SELECT ${ALIAS_KEY} FROM state.mailbox i WHERE ${going} AND ${isAlias("i")} LIMIT ${SAMPLE};`,
   );
   await db.run(removeLost(verdict, going, change).join("\n"));
   const unlisted = `listed = 0 AND NOT EXISTS (SELECT 1 FROM state.mailbox m WHERE m.domain = name)`;
   const removedDomains = await db.run(
     `SELECT key FROM state.domain WHERE key = name AND ${unlisted};\nDELETE FROM state.domain WHERE ${unlisted};`,
   );
-  sample.domains.removed = removedDomains.slice(0, SAMPLE);
+  const removedNames = await db.run(setDomainAliases.join("\n"));
+  sample.domains.removed = [...removedDomains, ...removedNames].slice(0, SAMPLE);
   const whole = header.kind === "snapshot" || loss.accepted > 0 || (!verdict.withhold && loss.withheld > 0);
   const removed = verdict.withhold ? (verdict.anew ? loss.accepted : 0) : loss.fresh + loss.withheld;
   const withheld = loss.fresh + loss.withheld - removed;
@@ -138,20 +145,37 @@ function setRecords({ kind, revision }: Header): string[] {
       : `key IN (SELECT name FROM temp.incoming_domain WHERE removed = 1
           UNION SELECT unicode FROM temp.incoming_domain WHERE removed = 1)`;
   return [
-    `INSERT INTO state.domain SELECT name, name, 1 FROM temp.incoming_domain WHERE removed = 0
-      UNION SELECT unicode, name, 1 FROM temp.incoming_domain WHERE removed = 0
+    // A name may have been an alias of another domain.
+    "DELETE FROM state.domain WHERE alias IN (SELECT name FROM temp.incoming_domain WHERE removed = 0);",
+    `INSERT INTO state.domain SELECT name, name, 1, NULL FROM temp.incoming_domain WHERE removed = 0
+      UNION SELECT unicode, name, 1, NULL FROM temp.incoming_domain WHERE removed = 0
       ON CONFLICT (key) DO UPDATE SET listed = 1 WHERE listed = 0;`,
-    `UPDATE state.domain SET listed = 0 WHERE listed = 1 AND ${gone};`,
-    `INSERT INTO state.mailbox SELECT domain, local, password, quota_mb, id, NULL, ${revision} FROM temp.incoming
-      WHERE removed = 0
+    `UPDATE state.domain SET listed = 0 WHERE listed = 1 AND alias IS NULL AND ${gone};`,
+    `INSERT INTO state.mailbox SELECT domain, local, password, quota_mb, id, NULL, ${revision}, leads, send_as, NULL
+      FROM temp.incoming WHERE removed = 0
       ON CONFLICT (domain, local) DO UPDATE SET password = excluded.password, quota_mb = excluded.quota_mb,
-        id = excluded.id, withheld = NULL,
+        id = excluded.id, withheld = NULL, leads = excluded.leads, send_as = excluded.send_as,
+        kept = CASE WHEN excluded.leads IN ('[]', 'false')
+          THEN CASE WHEN mailbox.leads IN ('[]', 'false') THEN mailbox.kept ELSE mailbox.leads END END,
         login = CASE WHEN mailbox.password IS excluded.password THEN ifnull(mailbox.login, excluded.login)
           ELSE excluded.login END
-      WHERE (mailbox.password, mailbox.quota_mb, mailbox.id, mailbox.withheld)
-        IS NOT (excluded.password, excluded.quota_mb, excluded.id, NULL);`,
+      WHERE (mailbox.password, mailbox.quota_mb, mailbox.id, mailbox.withheld, mailbox.leads, mailbox.send_as)
+        IS NOT (excluded.password, excluded.quota_mb, excluded.id, NULL, excluded.leads, excluded.send_as);`,
   ];
 }
+
+/** Gives each domain alias a row for each form of its name. Prints the names of those that went. */
+const setDomainAliases: readonly string[] = [
+  `SELECT DISTINCT alias FROM state.domain WHERE alias IS NOT NULL AND NOT EXISTS
+    (SELECT 1 FROM state.mailbox m WHERE m.domain = alias AND m.local = '~~');`,
+  `DELETE FROM state.domain WHERE alias IS NOT NULL AND NOT EXISTS
+    (SELECT 1 FROM state.mailbox m WHERE m.domain = alias AND m.local = '~~');`,
+  `INSERT INTO state.domain SELECT m.domain, m.leads ->> 0, 1, m.domain
+      FROM temp.incoming i CROSS JOIN state.mailbox m ON ${SAME} WHERE i.local = '~~' AND i.removed = 0
+    UNION SELECT m.leads ->> 1, m.leads ->> 0, 1, m.domain
+      FROM temp.incoming i CROSS JOIN state.mailbox m ON ${SAME} WHERE i.local = '~~' AND i.removed = 0
+    ON CONFLICT (key) DO UPDATE SET name = excluded.name, alias = excluded.alias, listed = 1;`,
+];
 
 /** Removes the former addresses of renamed mailboxes, whatever else is withheld. */
 const removeRenamed: readonly string[] = [
@@ -200,7 +224,7 @@ function conclusion({ header, ledger, options }: Change, withheld: number, serve
   const { role, history, revision, digest, cursor, counts } = header;
   const since = new Date(options.now).toISOString();
   const hour = ledger.hours.count;
-  const most = Math.max(served, counts.users + withheld);
+  const most = Math.max(served, counts.users + counts.aliases + counts.domain_aliases + withheld);
   const withheldSince = withheld === 0 ? null : (ledger.withheldSince ?? since);
   const values = literal([
     role,
@@ -212,6 +236,8 @@ function conclusion({ header, ledger, options }: Change, withheld: number, serve
     counts.users,
     since,
     options.mailRoot,
+    counts.aliases,
+    counts.domain_aliases,
   ]);
   return [
     `INSERT INTO state.peak VALUES (${hour}, ${most})
@@ -224,6 +250,7 @@ function conclusion({ header, ledger, options }: Change, withheld: number, serve
     }),
     `UPDATE state.meta SET ready = 1, role = v.value->>0, history = v.value->>1, revision = v.value->>2,
       digest = v.value->>3, cursor = v.value->>4, domains = v.value->>5, users = v.value->>6, since = CASE WHEN (role, history, revision, digest) IS (v.value->>0, v.value->>1, v.value->>2, v.value->>3)
-        THEN since ELSE v.value->>7 END, mail_root = v.value->>8 FROM (SELECT ${values} AS value) AS v;`,
+        THEN since ELSE v.value->>7 END, mail_root = v.value->>8,
+      aliases = v.value->>9, domain_aliases = v.value->>10 FROM (SELECT ${values} AS value) AS v;`,
   ];
 }

@@ -48,7 +48,14 @@ export interface Comparison extends Additions {
   sample: Changes;
 }
 
-const SAME = "m.domain = i.domain AND m.local = i.local";
+/** True for the row of an alias of one domain; see schema.ts. */
+export const isAlias = (table: string): string =>
+  `${table}.local >= '~' AND ${table}.local < '~~' AND ${table}.domain <> ''`;
+
+/** The address to look an alias up by; for a catch-all one that nobody has. */
+export const ALIAS_KEY = "iif(i.local = '~', 'm25-mail-nobody', substr(i.local, 2)) || '@' || i.domain";
+
+export const SAME = "m.domain = i.domain AND m.local = i.local";
 
 /** Fills temp.lost, temp.renamed and temp.ended, and counts. */
 export async function compare({ db }: Replica, change: Change): Promise<Comparison> {
@@ -68,7 +75,8 @@ export async function compare({ db }: Replica, change: Change): Promise<Comparis
     `DELETE FROM state.gone WHERE NOT ${recent} OR ${goneBack};`,
     `DELETE FROM state.peak WHERE NOT ${recent};`,
     `INSERT INTO temp.ended SELECT i.domain, i.local FROM temp.incoming i CROSS JOIN state.mailbox m ON ${SAME}
-      WHERE i.removed = 0 AND (m.password, m.quota_mb, m.id) IS NOT (i.password, i.quota_mb, i.id);`,
+      WHERE i.removed = 0 AND (m.password, m.quota_mb, m.id, m.leads, m.send_as)
+        IS NOT (i.password, i.quota_mb, i.id, i.leads, i.send_as);`,
     whole
       ? `INSERT INTO temp.lost SELECT m.domain, m.local FROM state.mailbox m LEFT JOIN temp.incoming i ON ${SAME}
           WHERE m.withheld IS NULL AND i.local IS NULL;`
@@ -83,7 +91,7 @@ export async function compare({ db }: Replica, change: Change): Promise<Comparis
   ];
   await db.run(statements.join("\n"));
   const counted = await db.value<Counted>(`SELECT json_object(
-    'served', (SELECT users FROM state.meta) + (SELECT count(*) FROM state.mailbox WHERE withheld IS NOT NULL),
+    'served', (SELECT users + aliases + domain_aliases FROM state.meta) + (SELECT count(*) FROM state.mailbox WHERE withheld IS NOT NULL),
     'gone', (SELECT count(*) FROM state.gone), 'peak', (SELECT ifnull(max(users), 0) FROM state.peak),
     'fresh', (SELECT count(*) FROM temp.lost), 'renamed', (SELECT count(*) FROM temp.renamed),
     'withheld', (SELECT count(*) FROM state.mailbox WHERE withheld IS NOT NULL) - (SELECT count(*) FROM temp.back),
@@ -104,11 +112,18 @@ DROP TABLE temp.back;`);
 async function sampleOf(db: Sqlite): Promise<Changes> {
   const users =
     await db.run(`SELECT i.local || '@' || i.domain FROM temp.incoming i LEFT JOIN state.mailbox m ON ${SAME}
-    WHERE i.removed = 0 AND m.local IS NULL LIMIT ${SAMPLE};`);
+    WHERE i.removed = 0 AND m.local IS NULL AND i.local < '~' LIMIT ${SAMPLE};`);
+  const aliases = await db.run(`SELECT ${ALIAS_KEY} FROM temp.incoming i
+    WHERE i.removed = 0 AND ${isAlias("i")} AND i.leads NOT IN ('[]', 'false') LIMIT ${SAMPLE};`);
   const domains =
     await db.run(`SELECT i.name FROM temp.incoming_domain i LEFT JOIN state.domain d ON d.key = i.name
-    WHERE i.removed = 0 AND d.key IS NULL LIMIT ${SAMPLE};`);
-  return { domains: { added: domains, removed: [] }, users: { added: users, removed: [] } };
+    WHERE i.removed = 0 AND d.key IS NULL LIMIT ${SAMPLE};
+    SELECT domain FROM temp.incoming WHERE removed = 0 AND local = '~~' LIMIT ${SAMPLE};`);
+  return {
+    domains: { added: domains, removed: [] },
+    users: { added: users, removed: [] },
+    aliases: { added: aliases, removed: [] },
+  };
 }
 
 /** Prints the plan in plain lines. */
@@ -117,22 +132,26 @@ export async function describePlan(
   role: NodeRole,
   print: (line: string) => void,
 ): Promise<void> {
-  const address = (table: string): string => `${table}.local || '@' || ${table}.domain`;
+  const entry = (table: string): string => `CASE WHEN ${table}.local < '~'
+      THEN 'user ' || ${table}.local || '@' || ${table}.domain
+    WHEN ${table}.local = '~~' THEN 'domain alias ' || ${table}.domain
+    ELSE 'alias ' || substr(${table}.local, 2) || '@' || ${table}.domain END`;
   await db.run(
     `SELECT 'add domain ' || i.name FROM temp.incoming_domain i LEFT JOIN state.domain d ON d.key = i.name
       WHERE i.removed = 0 AND d.key IS NULL;
-    SELECT 'add user ' || ${address("i")} FROM temp.incoming i LEFT JOIN state.mailbox m ON ${SAME}
+    SELECT 'add ' || ${entry("i")} FROM temp.incoming i LEFT JOIN state.mailbox m ON ${SAME}
       WHERE i.removed = 0 AND m.local IS NULL;
-    SELECT 'change user ' || ${address("i")} || ': ' || substr(
+    SELECT 'change ' || ${entry("i")} || ': ' || substr(
         CASE WHEN m.password IS NOT i.password THEN ', new password' ELSE '' END
         || CASE WHEN m.quota_mb IS NOT i.quota_mb THEN ', quota ' || ifnull(m.quota_mb, 'unknown') || ' to ' || i.quota_mb || ' MiB' ELSE '' END
-        || CASE WHEN m.id IS NOT i.id THEN ', new mailbox' ELSE '' END, 3)
+        || CASE WHEN m.id IS NOT i.id THEN ', new mailbox' ELSE '' END
+        || CASE WHEN (m.leads, m.send_as) IS NOT (i.leads, i.send_as) THEN ', new targets' ELSE '' END, 3)
       FROM temp.ended e CROSS JOIN temp.incoming i ON i.domain = e.domain AND i.local = e.local
       CROSS JOIN state.mailbox m ON ${SAME} WHERE i.removed = 0;
-    SELECT 'remove user ' || ${address("l")} FROM (SELECT * FROM temp.lost UNION SELECT * FROM temp.renamed) l;
-    SELECT 'end open sessions of ' || ${address("e")} FROM (SELECT * FROM temp.ended UNION SELECT * FROM temp.lost
+    SELECT 'remove ' || ${entry("l")} FROM (SELECT * FROM temp.lost UNION SELECT * FROM temp.renamed) l;
+    SELECT 'end open sessions of ' || e.local || '@' || e.domain FROM (SELECT * FROM temp.ended UNION SELECT * FROM temp.lost
         UNION SELECT * FROM temp.renamed) e
-      WHERE '${role}' = 'mail';`,
+      WHERE '${role}' = 'mail' AND e.local < '~';`,
     (lines) => lines.forEach(print),
   );
 }
@@ -144,5 +163,5 @@ export async function endedAmong({ db }: Replica, users: readonly string[]): Pro
 }
 
 export async function countEnded({ db }: Replica): Promise<number> {
-  return (await db.value<number>("SELECT count(*) FROM temp.ended;")) ?? 0;
+  return (await db.value<number>("SELECT count(*) FROM temp.ended WHERE local < '~';")) ?? 0;
 }

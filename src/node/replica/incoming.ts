@@ -2,7 +2,14 @@ import { domainToUnicode } from "node:url";
 import type { Header } from "../../sync/answer.ts";
 import { StateDigest } from "../../sync/digest.ts";
 import { AnswerParser, domainOf, RefusedAnswer } from "../../sync/reader.ts";
-import type { MailRecord, Removal } from "../../sync/records.ts";
+import {
+  keyOf,
+  kindOf,
+  type MailRecord,
+  type RecordKind,
+  type Removal,
+  recordKinds,
+} from "../../sync/records.ts";
 import type { Replica } from "./replica.ts";
 import { literal, type Sqlite } from "./sqlite.ts";
 
@@ -94,8 +101,8 @@ function expectBase({ meta }: Replica, parser: AnswerParser): void {
 
 class Batch {
   readonly digest = new StateDigest();
-  domains = 0;
-  users = 0;
+  /** Records of each kind that are not removed. */
+  readonly numbers: Record<RecordKind, number> = { domain: 0, domain_alias: 0, user: 0, alias: 0 };
   readonly #db: Sqlite;
   readonly #parser: AnswerParser;
   #domainRows: unknown[][] = [];
@@ -115,23 +122,14 @@ class Batch {
     const removed = "removed" in taken ? 1 : 0;
     const { line } = this.#parser;
     if (!("removed" in taken)) this.digest.add(taken);
+    this.numbers[kindOf(taken)] += 1 - removed;
     if ("domain" in taken) {
-      this.domains += 1 - removed;
       this.#domainRows.push([taken.domain, domainToUnicode(taken.domain), removed, line]);
       return;
     }
-    this.users += 1 - removed;
-    const local = taken.user.slice(0, taken.user.indexOf("@"));
-    const { password, quota_mb, mailbox } = "password" in taken ? taken : {};
-    this.#userRows.push([
-      domainOf(taken.user),
-      local,
-      password ?? null,
-      quota_mb ?? null,
-      mailbox ?? null,
-      removed,
-      line,
-    ]);
+    const [domain, local] = placeOf(taken);
+    const { password = null, quota_mb = null, mailbox = null } = "password" in taken ? taken : {};
+    this.#userRows.push([domain, local, password, quota_mb, mailbox, ...leadsOf(taken), removed, line]);
   }
 
   /** Hands the rows to SQLite, which takes them while the next ones are read. @throws RefusedAnswer for earlier ones */
@@ -174,15 +172,39 @@ class Batch {
   }
 }
 
+/** Where schema.ts keeps a record that is not a domain. */
+function placeOf(record: MailRecord | Removal): [domain: string, local: string] {
+  const key = keyOf(record);
+  if ("domain_alias" in record) return [key, "~~"];
+  return [domainOf(key), `${"alias" in record ? "~" : ""}${key.slice(0, key.indexOf("@"))}`];
+}
+
+function leadsOf(record: MailRecord | Removal): [leads: string | null, sendAs: number | null] {
+  if ("of" in record) return [JSON.stringify([record.of, domainToUnicode(record.domain_alias)]), null];
+  if ("targets" in record) return [JSON.stringify(record.targets), record.send_as ? 1 : 0];
+  return ["live" in record ? String(record.live) : null, null];
+}
+
+/** The record of a row of the table of mailboxes, as JSON text. */
+const RECORD = `CASE WHEN m.local = '~~' THEN json_object('domain_alias', m.domain, 'of', m.leads ->> 0)
+  WHEN m.send_as IS NOT NULL THEN json_object('alias', substr(m.local, 2) || '@' || m.domain, 'targets', json(m.leads),
+    'send_as', json(iif(m.send_as, 'true', 'false')))
+  WHEN m.leads IS NOT NULL THEN json_object('alias', substr(m.local, 2) || '@' || m.domain, 'live', json(m.leads))
+  WHEN m.password IS NULL THEN json_object('user', m.local || '@' || m.domain) ELSE
+  json_object('user', m.local || '@' || m.domain, 'password', m.password, 'quota_mb', m.quota_mb, 'mailbox', m.id) END`;
+
+/** The domain that a record needs. */
+const NEEDED = "CASE WHEN i.local = '~~' THEN i.leads ->> 0 ELSE i.domain END";
+
 /** @throws RefusedAnswer foreign_user */
 async function proveDomains({ db }: Replica, parser: AnswerParser, { kind }: Header): Promise<void> {
   const served =
     kind === "snapshot"
       ? ""
-      : "AND NOT EXISTS (SELECT 1 FROM state.domain d WHERE d.key = i.domain AND d.name = d.key AND d.listed = 1)";
+      : `AND NOT EXISTS (SELECT 1 FROM state.domain d WHERE d.key = ${NEEDED} AND d.name = d.key AND d.listed = 1)`;
   const line = await db.value<number | null>(
-    `SELECT json_quote(min(i.line)) FROM temp.incoming i LEFT JOIN temp.incoming_domain n ON n.name = i.domain
-      WHERE i.removed = 0 AND (n.removed = 1 OR (n.name IS NULL ${served}));`,
+    `SELECT json_quote(min(i.line)) FROM temp.incoming i LEFT JOIN temp.incoming_domain n ON n.name = ${NEEDED}
+      WHERE i.removed = 0 AND ${NEEDED} <> '' AND (n.removed = 1 OR (n.name IS NULL ${served}));`,
   );
   if (line != null) parser.refuse("foreign_user", line);
 }
@@ -193,29 +215,29 @@ async function proveSum(
   parser: AnswerParser,
   { header, sum }: { header: Header; sum: Batch },
 ): Promise<void> {
-  let { domains, users } = sum;
-  const { digest } = sum;
+  const { digest, numbers } = sum;
   if (header.kind === "delta" && meta !== undefined) {
     digest.addDigest(StateDigest.fromHex(meta.digest));
-    domains += meta.domains;
-    users += meta.users;
+    numbers.domain += meta.domains;
+    numbers.user += meta.users;
+    numbers.alias += meta.aliases;
+    numbers.domain_alias += meta.domain_aliases;
     await db.run(
       `SELECT json_object('domain', d.name) FROM temp.incoming_domain i CROSS JOIN state.domain d
         ON d.key = i.name WHERE d.name = d.key AND d.listed = 1;
-      SELECT CASE WHEN m.password IS NULL THEN json_object('user', m.local || '@' || m.domain) ELSE
-        json_object('user', m.local || '@' || m.domain, 'password', m.password, 'quota_mb', m.quota_mb, 'mailbox', m.id) END
-        FROM temp.incoming i CROSS JOIN state.mailbox m ON m.domain = i.domain AND m.local = i.local
+      SELECT ${RECORD} FROM temp.incoming i CROSS JOIN state.mailbox m ON m.domain = i.domain AND m.local = i.local
         WHERE m.withheld IS NULL;`,
       (lines) => {
         for (const line of lines) {
           const before = JSON.parse(line) as MailRecord;
           digest.remove(before);
-          if ("domain" in before) domains -= 1;
-          else users -= 1;
+          numbers[kindOf(before)] -= 1;
         }
       },
     );
   }
-  if (domains !== header.counts.domains || users !== header.counts.users) parser.refuse("wrong_counts");
+  const { domains, users, aliases, domain_aliases } = header.counts;
+  const told = { domain: domains, user: users, alias: aliases, domain_alias: domain_aliases };
+  if (recordKinds.some((kind) => numbers[kind] !== told[kind])) parser.refuse("wrong_counts");
   if (digest.toString() !== header.digest) parser.refuse("wrong_digest");
 }

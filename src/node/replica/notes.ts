@@ -23,6 +23,7 @@ export interface LastPoll {
 export interface Changes {
   domains: { added: string[]; removed: string[] };
   users: { added: string[]; removed: string[] };
+  aliases: { added: string[]; removed: string[] };
 }
 
 /** The program's notes in the state, as JSON. */
@@ -77,9 +78,13 @@ export function mergeChanges(earlier: Changes | undefined, now: Changes): Change
       removed: join(old?.removed ?? [], fresh.removed, fresh.added),
     };
   };
-  const merged = { domains: merge(earlier?.domains, now.domains), users: merge(earlier?.users, now.users) };
-  const kinds = [merged.domains.added, merged.domains.removed, merged.users.added, merged.users.removed];
-  return kinds.every((keys) => keys.length === 0) ? undefined : merged;
+  const merged = {
+    domains: merge(earlier?.domains, now.domains),
+    users: merge(earlier?.users, now.users),
+    aliases: merge(earlier?.aliases, now.aliases),
+  };
+  const kinds = Object.values(merged);
+  return kinds.every(({ added, removed }) => added.length + removed.length === 0) ? undefined : merged;
 }
 
 /** Earlier keys of a kind to look up again. */

@@ -27,12 +27,14 @@ export interface Meta {
   /** The server's numbers of domains and users. */
   domains: number;
   users: number;
+  aliases: number;
+  domain_aliases: number;
   /** Time at which its last change was applied; RFC 3339. */
   since: string;
   mail_root: string;
 }
 
-/** Mailboxes that are in service although the server no longer has them. */
+/** Mailboxes, aliases included, that are in service although the server no longer has them. */
 export interface Withheld {
   users: number;
   /** Domains that are served for the mailboxes in them. */
@@ -197,7 +199,7 @@ export async function countLogins({ db }: Replica): Promise<number> {
 
 export async function readMeta(db: Sqlite): Promise<Meta | undefined> {
   return await db.value<Meta>(`SELECT json_object('ready', ready, 'role', role, 'history', history, 'revision', revision,
-    'digest', digest, 'cursor', cursor, 'domains', domains, 'users', users, 'since', since, 'mail_root', mail_root)
+    'digest', digest, 'cursor', cursor, 'domains', domains, 'users', users, 'aliases', aliases, 'domain_aliases', domain_aliases, 'since', since, 'mail_root', mail_root)
     FROM state.meta;`);
 }
 

@@ -1,5 +1,5 @@
 /** Raise it with each change of the tables or views. */
-export const SCHEMA_VERSION = 2;
+export const SCHEMA_VERSION = 3;
 
 /** "M25M" and "M25A": a file with another id belongs to another program. */
 export const stateId = 0x4d32354d;
@@ -22,24 +22,35 @@ const noteTable =
 
 /**
  * The whole state of a node. `logins.db` on a mail node, for Dovecot's group; `node.db` on an mx, for nobody, and without
- * passwords. Each domain has a row for each form of its name: A-labels, and U-labels where these differ.
+ * passwords. Each domain has a row for each form of its name: A-labels, and U-labels where these differ; and of each alias
+ * of it.
+ *
+ * An alias is in the table of mailboxes, so that losses.ts counts it like one: `~info` is the alias info@, `~` the
+ * catch-all, and `~` of the domain "" the alias of every domain. `~~` is the domain alias of this name.
  */
 export const stateSchema: readonly string[] = [
   `CREATE TABLE SCHEMA.meta(one INTEGER PRIMARY KEY CHECK (one = 1), ready INTEGER NOT NULL DEFAULT 0,
     role TEXT NOT NULL DEFAULT '', history TEXT NOT NULL DEFAULT '', revision INTEGER NOT NULL DEFAULT 0,
     digest TEXT NOT NULL DEFAULT '', cursor TEXT NOT NULL DEFAULT '', domains INTEGER NOT NULL DEFAULT 0,
-    users INTEGER NOT NULL DEFAULT 0, since TEXT NOT NULL DEFAULT '', mail_root TEXT NOT NULL DEFAULT '',
+    users INTEGER NOT NULL DEFAULT 0, aliases INTEGER NOT NULL DEFAULT 0, domain_aliases INTEGER NOT NULL DEFAULT 0,
+    since TEXT NOT NULL DEFAULT '', mail_root TEXT NOT NULL DEFAULT '',
     inode TEXT NOT NULL DEFAULT '') STRICT;`,
   "INSERT INTO SCHEMA.meta(one) VALUES (1);",
   // listed: the server has it. A domain that it no longer has stays while mailboxes in it are withheld.
-  "CREATE TABLE SCHEMA.domain(key TEXT PRIMARY KEY, name TEXT NOT NULL, listed INTEGER NOT NULL) STRICT, WITHOUT ROWID;",
+  // alias: the domain alias of which the key is a form.
+  `CREATE TABLE SCHEMA.domain(key TEXT PRIMARY KEY, name TEXT NOT NULL, listed INTEGER NOT NULL, alias TEXT)
+    STRICT, WITHOUT ROWID;`,
   // withheld: the revision from which on the server no longer has the mailbox. Without a password nobody can log in.
   // login: the revision of its password; NULL where somebody has removed the mailbox by name. Postfix has it in the name of
   // who has logged in, so that an open connection cannot send any more once the password is another.
+  // leads: an alias's targets as a JSON array, or on an mx whether it has any; for a domain alias its domain and its
+  // U-labels. kept: the last targets of an alias that has none any more: those that are withheld still get its mail.
   `CREATE TABLE SCHEMA.mailbox(domain TEXT, local TEXT, password TEXT, quota_mb INTEGER, id TEXT, withheld INTEGER,
-    login INTEGER, PRIMARY KEY (domain, local)) STRICT, WITHOUT ROWID;`,
+    login INTEGER, leads TEXT, send_as INTEGER, kept TEXT, PRIMARY KEY (domain, local)) STRICT, WITHOUT ROWID;`,
   "CREATE INDEX SCHEMA.mailbox_withheld ON mailbox(withheld) WHERE withheld IS NOT NULL;",
   "CREATE INDEX SCHEMA.domain_unlisted ON domain(name) WHERE listed = 0;",
+  "CREATE INDEX SCHEMA.domain_alias ON domain(alias) WHERE alias IS NOT NULL;",
+  "CREATE INDEX SCHEMA.mailbox_kept ON mailbox(domain) WHERE kept IS NOT NULL;",
   // Mailboxes that are no longer served, by the counted hour in which that was; see losses.ts.
   `CREATE TABLE SCHEMA.gone(domain TEXT, local TEXT, hour INTEGER NOT NULL, PRIMARY KEY (domain, local))
     STRICT, WITHOUT ROWID;`,
@@ -68,8 +79,11 @@ export const addressesSchema: readonly string[] = [
     role TEXT NOT NULL DEFAULT '', history TEXT NOT NULL DEFAULT '', revision INTEGER NOT NULL DEFAULT 0,
     inode TEXT NOT NULL DEFAULT '') STRICT;`,
   "INSERT INTO SCHEMA.meta(one) VALUES (1);",
-  "CREATE TABLE SCHEMA.domain(key TEXT PRIMARY KEY, name TEXT NOT NULL) STRICT, WITHOUT ROWID;",
+  "CREATE TABLE SCHEMA.domain(key TEXT PRIMARY KEY, name TEXT NOT NULL, alias TEXT) STRICT, WITHOUT ROWID;",
   `CREATE TABLE SCHEMA.address(domain TEXT, local TEXT, login INTEGER, PRIMARY KEY (domain, local))
+    STRICT, WITHOUT ROWID;`,
+  // local is "" for a catch-all, domain too for the alias of every domain. leads: a JSON array; on an mx of no addresses.
+  `CREATE TABLE SCHEMA.alias(domain TEXT, local TEXT, leads TEXT NOT NULL, send_as INTEGER, PRIMARY KEY (domain, local))
     STRICT, WITHOUT ROWID;`,
   noteTable,
   view("postfix_domain", ["key", "value"], "SELECT key, 'OK' FROM domain"),
@@ -84,15 +98,30 @@ export const addressesSchema: readonly string[] = [
     "postfix_sender",
     ["local", "domain", "value"],
     `SELECT a.local, d.key, a.local || '@' || a.domain || '#' || a.login FROM domain d JOIN address a ON a.domain = d.name
-      WHERE a.login IS NOT NULL`,
+      WHERE a.login IS NOT NULL
+    UNION ALL SELECT l.local, d.key, a.local || '@' || a.domain || '#' || a.login
+      FROM domain d JOIN alias l ON l.domain = d.name CROSS JOIN json_each(l.leads) t CROSS JOIN address a
+      WHERE l.send_as = 1 AND l.local <> '' AND a.domain = substr(t.value, instr(t.value, '@') + 1)
+        AND a.local = substr(t.value, 1, instr(t.value, '@') - 1) AND a.login IS NOT NULL
+        AND (l.domain, l.local) IS NOT (a.domain, a.local)`,
+  ),
+  // The row of the lowest rank says where an address leads; local is "" for a catch-all. A mailbox leads nowhere else.
+  view(
+    "postfix_alias",
+    ["local", "domain", "rank", "leads"],
+    `SELECT l.local, d.key, 1, l.leads FROM domain d JOIN alias l ON l.domain = d.name WHERE l.local <> ''
+    UNION ALL SELECT a.local, d.key, 2, '[]' FROM domain d JOIN address a ON a.domain = d.name
+    UNION ALL SELECT n.value, d.key, 3, l.leads FROM domain d CROSS JOIN json_each('["postmaster","abuse"]') n
+      CROSS JOIN alias l WHERE l.domain = '' AND l.local = '' AND l.leads <> '[]'
+    UNION ALL SELECT l.local, d.key, 4, l.leads FROM domain d JOIN alias l ON l.domain = d.name WHERE l.local = ''`,
   ),
 ];
 
 /** The answer's records, and their effect on mailboxes. These tables belong to one connection and end with it. */
 export const incomingTables = `
 CREATE TEMP TABLE incoming_domain(name TEXT PRIMARY KEY, unicode TEXT, removed INTEGER, line INTEGER) WITHOUT ROWID;
-CREATE TEMP TABLE incoming(domain TEXT, local TEXT, password TEXT, quota_mb INTEGER, id TEXT, removed INTEGER,
-  line INTEGER, PRIMARY KEY (domain, local)) WITHOUT ROWID;
+CREATE TEMP TABLE incoming(domain TEXT, local TEXT, password TEXT, quota_mb INTEGER, id TEXT, leads TEXT,
+  send_as INTEGER, removed INTEGER, line INTEGER, PRIMARY KEY (domain, local)) WITHOUT ROWID;
 CREATE TEMP TABLE lost(domain TEXT, local TEXT, PRIMARY KEY (domain, local)) WITHOUT ROWID;
 CREATE TEMP TABLE renamed(domain TEXT, local TEXT, PRIMARY KEY (domain, local)) WITHOUT ROWID;
 CREATE TEMP TABLE ended(domain TEXT, local TEXT, PRIMARY KEY (domain, local)) WITHOUT ROWID;`;

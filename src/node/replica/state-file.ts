@@ -33,8 +33,12 @@ export function adoption(from: "former" | "addresses" | undefined): string[] {
   if (from === undefined) return [];
   if (from === "addresses")
     return [
-      "INSERT OR IGNORE INTO state.domain SELECT key, name, 1 FROM addresses.domain;",
+      "INSERT OR IGNORE INTO state.domain SELECT key, name, 1, alias FROM addresses.domain;",
       "INSERT OR IGNORE INTO state.mailbox(domain, local) SELECT domain, local FROM addresses.address;",
+      `INSERT OR IGNORE INTO state.mailbox(domain, local, leads, send_as)
+        SELECT domain, '~' || local, leads, send_as FROM addresses.alias;`,
+      `INSERT OR IGNORE INTO state.mailbox(domain, local, leads)
+        SELECT alias, '~~', json_array(name, max(key)) FROM addresses.domain WHERE alias IS NOT NULL GROUP BY alias;`,
       "UPDATE state.meta SET users = (SELECT count(*) FROM state.mailbox);",
     ];
   const copied = ["domain", "gone", "peak", "note"].flatMap((table) => [
@@ -45,9 +49,12 @@ export function adoption(from: "former" | "addresses" | undefined): string[] {
     ...copied,
     "DELETE FROM state.mailbox WHERE (domain, local) NOT IN (SELECT domain, local FROM former.mailbox);",
     // A node that was an mx for less than a day still has its former hashes.
-    `INSERT INTO state.mailbox SELECT domain, local, NULL, NULL, NULL, withheld, login FROM former.mailbox WHERE true
+    `INSERT INTO state.mailbox SELECT domain, local, NULL, NULL, NULL, withheld, login, leads, send_as, kept
+        FROM former.mailbox WHERE true
       ON CONFLICT (domain, local) DO UPDATE SET withheld = excluded.withheld, login = excluded.login,
+        leads = excluded.leads, send_as = excluded.send_as, kept = excluded.kept,
         password = CASE WHEN excluded.login IS NULL THEN NULL ELSE mailbox.password END;`,
-    "UPDATE state.meta SET (role, history, revision, users) = (SELECT role, history, revision, users FROM former.meta);",
+    `UPDATE state.meta SET (role, history, revision, users, aliases, domain_aliases) =
+      (SELECT role, history, revision, users, aliases, domain_aliases FROM former.meta);`,
   ];
 }

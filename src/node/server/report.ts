@@ -35,7 +35,7 @@ interface Reported {
   meta: Meta | undefined;
   outcome: Outcome;
   /** Records in service that the server no longer has. */
-  withheld: Counts;
+  withheld: Pick<Counts, "domains" | "users">;
 }
 
 /** @returns true if the server received the report. If not, the next poll reports again. */
@@ -71,6 +71,8 @@ function buildReport({ meta, outcome, withheld }: Reported, version: string): Re
     counts: {
       domains: (applied?.domains ?? 0) + withheld.domains,
       users: (applied?.users ?? 0) + withheld.users,
+      aliases: applied?.aliases ?? 0,
+      domain_aliases: applied?.domain_aliases ?? 0,
     },
     status: outcome.status,
     reason,

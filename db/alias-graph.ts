@@ -1,0 +1,230 @@
+import { type Kysely, sql } from "kysely";
+import { MailError } from "../src/mail/error.ts";
+import { type AliasRecord, MOST_TARGETS } from "../src/sync/records.ts";
+import { addToDomains, type DomainDifference } from "./domain-figures.ts";
+import type { Schema } from "./schema.ts";
+import { addDifference, noDifference, replacement, type StateTable } from "./state.ts";
+
+/** How many aliases may lead to one mailbox: a change of it publishes all of them. */
+export const MOST_LEADING = 1000;
+/** How many aliases may lead to another alias: a change of it computes anew where each of them leads. */
+export const MOST_LEADING_TO_ALIAS = 100;
+
+/** A mailbox that came into service or left it. */
+export interface MailboxChange {
+  localPart: string;
+  domain: string;
+  active: boolean;
+}
+
+interface ServedRow {
+  id: number;
+  domain_id: number | null;
+  address: string;
+  send_as: number;
+  live: string;
+}
+
+/**
+ * Where aliases lead, and the records that nodes get of it. alias_reach has every address to which an alias leads, through
+ * other aliases and domain aliases, the alias itself included. Its record has those among them that are active mailboxes, or
+ * outside and approved. Loops do no harm: each address is reached once.
+ */
+export class AliasGraph {
+  readonly #db: Kysely<Schema>;
+  readonly #state: StateTable;
+
+  constructor(db: Kysely<Schema>, state: StateTable) {
+    this.#db = db;
+    this.#state = state;
+  }
+
+  /** Publishes the aliases that lead to these mailboxes. */
+  async mailboxesChanged(changes: readonly MailboxChange[], at: string): Promise<void> {
+    const list = JSON.stringify(
+      changes.map(({ domain, localPart, active }) => [domain, localPart, active ? 1 : 0]),
+    );
+    const { rows } = await sql<{ id: number; address: string; active: number }>`SELECT reach.alias_id AS id,
+        reach.local_part || '@' || reach.domain AS address, changed.value ->> 2 AS active
+      FROM json_each(${list}) AS changed CROSS JOIN alias_reach AS reach
+      WHERE reach.domain = changed.value ->> 0 AND reach.local_part = changed.value ->> 1`.execute(this.#db);
+    if (rows.length === 0) return;
+    const changesOf = Map.groupBy(rows, ({ id }) => id);
+    const served = await this.#served([...changesOf.keys()]);
+    const live = new Map(
+      served.map((row) => {
+        const targets = new Set<string>(JSON.parse(row.live));
+        for (const { address, active } of changesOf.get(row.id) ?? []) {
+          if (active === 1) targets.add(address);
+          else targets.delete(address);
+        }
+        return [row.id, [...targets].sort()];
+      }),
+    );
+    await this.#publish(served, live, at);
+  }
+
+  /** These aliases and all that lead to one of them. */
+  async leadingTo(ids: readonly number[]): Promise<number[]> {
+    const list = JSON.stringify(ids);
+    const { rows } = await sql<{ id: number }>`SELECT value AS id FROM json_each(${list}) UNION
+      SELECT reach.alias_id FROM json_each(${list}) AS one CROSS JOIN aliases AS target CROSS JOIN domains
+        CROSS JOIN alias_reach AS reach
+      WHERE target.id = one.value AND domains.id = target.domain_id
+        AND reach.domain = domains.name AND reach.local_part = target.local_part`.execute(this.#db);
+    return (await this.#served(rows.map(({ id }) => id))).map(({ id }) => id);
+  }
+
+  /** The aliases with a target in this domain, and all that lead to one of them. */
+  async leadingInto(domains: readonly string[]): Promise<number[]> {
+    const { rows } = await sql<{ id: number }>`SELECT DISTINCT alias_id AS id
+      FROM json_each(${JSON.stringify(domains)}) AS one CROSS JOIN alias_targets
+      WHERE alias_targets.domain = one.value`.execute(this.#db);
+    return rows.length === 0 ? [] : this.leadingTo(rows.map(({ id }) => id));
+  }
+
+  /**
+   * Computes anew where these aliases lead, and publishes those whose record changes.
+   *
+   * @throws MailError invalid_input when one leads to too many addresses
+   */
+  async update(ids: readonly number[], at: string): Promise<void> {
+    if (ids.length === 0) return;
+    const list = JSON.stringify(ids);
+    await sql`DELETE FROM alias_reach WHERE alias_id IN (SELECT value FROM json_each(${list}))`.execute(
+      this.#db,
+    );
+    await this.#reach(list);
+    const { rows } = await sql<{ id: number }>`SELECT alias_id AS id FROM alias_reach
+      WHERE alias_id IN (SELECT value FROM json_each(${list}))
+      GROUP BY alias_id HAVING count(*) > ${MOST_TARGETS} LIMIT 1`.execute(this.#db);
+    const served = await this.#served(ids);
+    const tooWide = served.find(({ id }) => id === rows[0]?.id);
+    if (tooWide !== undefined) {
+      throw new MailError(
+        "invalid_input",
+        `The alias ${tooWide.address} would lead to more than ${MOST_TARGETS} addresses.`,
+        "Nothing was changed. Use fewer targets, or a program for mailing lists.",
+      );
+    }
+    await this.#publish(served, await this.#live(list), at);
+  }
+
+  /**
+   * @param id an alias that has changed; `leading` are those that lead to it
+   * @throws MailError invalid_input when too many aliases lead to it, or to one of its mailboxes
+   */
+  async refuseCrowd(id: number, leading: number): Promise<void> {
+    const { rows } = await sql<{ address: string }>`SELECT mine.local_part || '@' || mine.domain AS address
+      FROM alias_reach AS mine JOIN domains ON domains.name = mine.domain
+      WHERE mine.alias_id = ${id} AND (SELECT count(*) FROM (SELECT 1 FROM alias_reach AS other
+        WHERE other.domain = mine.domain AND other.local_part = mine.local_part
+        LIMIT ${MOST_LEADING + 1})) > ${MOST_LEADING}
+      LIMIT 1`.execute(this.#db);
+    const crowd =
+      leading > MOST_LEADING_TO_ALIAS
+        ? `More than ${MOST_LEADING_TO_ALIAS} aliases would lead to this one.`
+        : rows[0] && `More than ${MOST_LEADING} aliases would lead to ${rows[0].address}.`;
+    if (crowd === undefined) return;
+    throw new MailError(
+      "invalid_input",
+      crowd,
+      "Nothing was changed. Use one alias for many addresses, or a catch-all.",
+    );
+  }
+
+  async #reach(list: string): Promise<void> {
+    await sql`WITH RECURSIVE reach(alias_id, domain, local_part) AS (
+        SELECT aliases.id, domains.name, aliases.local_part
+          FROM json_each(${list}) AS one CROSS JOIN aliases CROSS JOIN domains
+          WHERE aliases.id = one.value AND domains.id = aliases.domain_id AND aliases.local_part <> ''
+        UNION
+        SELECT target.alias_id, target.domain, target.local_part
+          FROM json_each(${list}) AS one CROSS JOIN alias_targets AS target
+          WHERE target.alias_id = one.value AND ${IS_FOLLOWED}
+        UNION
+        SELECT reach.alias_id, target.domain, target.local_part
+          FROM reach CROSS JOIN domains CROSS JOIN aliases CROSS JOIN alias_targets AS target
+          WHERE domains.name = reach.domain AND aliases.domain_id = domains.id
+            AND aliases.local_part = reach.local_part AND target.alias_id = aliases.id AND ${IS_FOLLOWED}
+        UNION
+        SELECT reach.alias_id, domains.name, reach.local_part
+          FROM reach CROSS JOIN domain_aliases CROSS JOIN domains
+          WHERE domain_aliases.name = reach.domain AND domains.id = domain_aliases.domain_id
+      ) INSERT INTO alias_reach SELECT alias_id, domain, local_part FROM reach`.execute(this.#db);
+  }
+
+  /** The final targets of these aliases by id, sorted. */
+  async #live(list: string): Promise<Map<number, string[]>> {
+    const { rows } = await sql<{ id: number; address: string }>`SELECT reach.alias_id AS id,
+        reach.local_part || '@' || reach.domain AS address
+      FROM json_each(${list}) AS one CROSS JOIN alias_reach AS reach
+      LEFT JOIN domains ON domains.name = reach.domain
+      LEFT JOIN users ON users.domain_id = domains.id AND users.local_part = reach.local_part AND users.active = 1
+      WHERE reach.alias_id = one.value AND (users.id IS NOT NULL OR (domains.id IS NULL
+        AND NOT EXISTS (SELECT 1 FROM domain_aliases WHERE domain_aliases.name = reach.domain)))`.execute(
+      this.#db,
+    );
+    return new Map(
+      [...Map.groupBy(rows, ({ id }) => id)].map(([id, found]) => [
+        id,
+        found.map(({ address }) => address).sort(),
+      ]),
+    );
+  }
+
+  /** The rows of these aliases, without those of hidden domains. */
+  async #served(ids: readonly number[]): Promise<ServedRow[]> {
+    const { rows } = await sql<ServedRow>`SELECT aliases.id, aliases.domain_id,
+        aliases.local_part || '@' || coalesce(domains.name, '') AS address, aliases.send_as, aliases.live
+      FROM aliases LEFT JOIN domains ON domains.id = aliases.domain_id
+      WHERE aliases.id IN (SELECT value FROM json_each(${JSON.stringify(ids)}))
+        AND domains.erase_after IS NULL`.execute(this.#db);
+    return rows;
+  }
+
+  async #publish(
+    rows: readonly ServedRow[],
+    live: ReadonlyMap<number, readonly string[]>,
+    at: string,
+  ): Promise<void> {
+    const changed = rows.flatMap((row) => {
+      const now = JSON.stringify(live.get(row.id) ?? []);
+      return now === row.live ? [] : [{ row, now }];
+    });
+    if (changed.length === 0) return;
+    const all = noDifference();
+    const shared = noDifference();
+    const ofDomains = new Map<number, DomainDifference>();
+    for (const { row, now } of changed) {
+      const difference = replacement(aliasRecord(row), aliasRecord({ ...row, live: now }));
+      addDifference(all, difference);
+      if (row.domain_id === null) {
+        addDifference(shared, difference);
+        continue;
+      }
+      const ofDomain = ofDomains.get(row.domain_id) ?? { digests: noDifference() };
+      addDifference(ofDomain.digests, difference);
+      ofDomains.set(row.domain_id, ofDomain);
+    }
+    await this.#state.replaceAll(all, at);
+    if (changed.some(({ row }) => row.domain_id === null)) await this.#state.addShared(0, shared);
+    await addToDomains(this.#db, ofDomains);
+    await sql`UPDATE aliases SET live = changed.value ->> 1, revision = ${await this.#state.nextRevision()}
+      FROM json_each(${JSON.stringify(changed.map(({ row, now }) => [row.id, now]))}) AS changed
+      WHERE aliases.id = changed.value ->> 0`.execute(this.#db);
+  }
+}
+
+/** A target outside counts only if a person approved it. It is not outside while its domain is registered. */
+const IS_FOLLOWED = sql`(target.standing = 'approved' OR (target.standing = 'own'
+  AND (EXISTS (SELECT 1 FROM domains WHERE domains.name = target.domain)
+    OR EXISTS (SELECT 1 FROM domain_aliases WHERE domain_aliases.name = target.domain))))`;
+
+export function aliasRecord({
+  address,
+  live,
+  send_as,
+}: Pick<ServedRow, "address" | "live" | "send_as">): AliasRecord {
+  return { alias: address, targets: JSON.parse(live), send_as: send_as === 1 };
+}

@@ -1,0 +1,343 @@
+import { type Kysely, type RawBuilder, sql } from "kysely";
+import type { Address } from "../src/mail/address.ts";
+import { MailError } from "../src/mail/error.ts";
+import { next, text } from "../src/mail/text.ts";
+import { EVERYWHERE } from "../src/sync/records.ts";
+import { type AliasGraph, aliasRecord } from "./alias-graph.ts";
+import type { Alias, Target } from "./alias-rows.ts";
+import { AliasView } from "./alias-view.ts";
+import { addToDomains } from "./domain-figures.ts";
+import type { Domain, DomainTable } from "./domains.ts";
+import { atMost } from "./row-limit.ts";
+import type { Schema, TargetStanding } from "./schema.ts";
+import type { StateTable } from "./state.ts";
+
+/** The alias before a page, in order of domain, then local part. */
+export interface AliasPosition {
+  domain: string;
+  localPart: string;
+}
+
+interface Row {
+  id: number;
+  domain_id: number | null;
+  domain: string | null;
+  local_part: string;
+  send_as: number;
+  live: string;
+}
+
+type Parts = Pick<Address, "email" | "localPart" | "domain">;
+
+/** Aliases of the domains that `domains` knows. Every change publishes the records that depend on it. */
+export class AliasTable {
+  readonly #db: Kysely<Schema>;
+  readonly #state: StateTable;
+  readonly #domains: DomainTable;
+  readonly #graph: AliasGraph;
+  readonly #view: AliasView;
+
+  constructor(db: Kysely<Schema>, state: StateTable, domains: DomainTable, graph: AliasGraph) {
+    this.#db = db;
+    this.#state = state;
+    this.#domains = domains;
+    this.#graph = graph;
+    this.#view = new AliasView(db, domains.within);
+  }
+
+  async find(address: Parts): Promise<Alias | undefined> {
+    if (!this.#domains.covers(address.domain)) return undefined;
+    const [found] = await this.#rows(
+      sql`domains.name = ${address.domain} AND aliases.local_part = ${address.localPart}`,
+      1,
+    );
+    return found;
+  }
+
+  /** @throws MailError alias_not_found */
+  async get(address: Parts): Promise<Alias> {
+    const found = await this.find(address);
+    if (found !== undefined) return found;
+    throw new MailError(
+      "alias_not_found",
+      `There is no alias ${address.email}.`,
+      text`List the aliases with ${next("list-aliases")}.`,
+    );
+  }
+
+  /** At most `limit` aliases in order of domain, then local part; of one domain, or with one target. */
+  async page(
+    limit: number,
+    { domain, target }: { domain?: string | undefined; target?: Parts | undefined },
+    after: AliasPosition | undefined,
+  ): Promise<Alias[]> {
+    const conditions = [
+      ...(domain === undefined ? [] : [sql`domains.name = ${domain}`]),
+      ...(target === undefined ? [] : [hasTarget(target)]),
+      ...(after === undefined
+        ? []
+        : [
+            sql`domains.name >= ${after.domain}`,
+            // One bound for each domain, so that one statement enters the index on aliases at the right places.
+            sql`aliases.local_part >= CASE WHEN domains.name = ${after.domain} THEN ${after.localPart} || char(0) ELSE '' END`,
+          ]),
+    ];
+    return this.#rows(conditions.length === 0 ? sql`true` : sql.join(conditions, sql` AND `), limit);
+  }
+
+  /** The number of aliases on all pages. */
+  async count({
+    domain,
+    target,
+  }: {
+    domain?: Domain | undefined;
+    target?: Parts | undefined;
+  }): Promise<number> {
+    if (target === undefined && domain !== undefined) return domain.aliasCount;
+    const ofTarget = target === undefined ? sql`` : sql` AND ${hasTarget(target)}`;
+    const ofDomain = domain === undefined ? sql`` : sql` AND domains.name = ${domain.name}`;
+    const counted = target === undefined ? sql`coalesce(sum(domains.alias_count), 0)` : sql`count(*)`;
+    const from =
+      target === undefined ? sql`domains` : sql`domains JOIN aliases ON aliases.domain_id = domains.id`;
+    const { rows } = await sql<{ number: number }>`SELECT ${counted} AS number FROM ${from}
+      WHERE domains.erase_after IS NULL${this.#andWithin()}${ofDomain}${ofTarget}`.execute(this.#db);
+    return rows[0]?.number ?? 0;
+  }
+
+  /**
+   * Sets where an alias leads. Targets outside of the caller's domains wait for a person's approval, unless they have it
+   * or the operator has approved their domain.
+   *
+   * @throws MailError user_not_found, invalid_input
+   */
+  async set(
+    domain: Domain,
+    localPart: string,
+    { targets, sendAs }: { targets: readonly Parts[]; sendAs: boolean },
+    at: string,
+  ): Promise<{ alias: Alias; created: boolean }> {
+    const address = `${localPart}@${domain.name}`;
+    const before = await this.find({ email: address, localPart, domain: domain.name });
+    await this.#view.refuseTargets(address, targets, before?.targets ?? []);
+    const standing = await this.#standings(targets, before?.targets ?? []);
+    const id = await this.#write({ domainId: domain.id, localPart, address, sendAs }, at);
+    if (before === undefined) await this.#count(domain.id, 1);
+    await this.#setTargets(id, standing);
+    await this.#lead(id, at);
+    return {
+      alias: await this.get({ email: address, localPart, domain: domain.name }),
+      created: before === undefined,
+    };
+  }
+
+  async remove(alias: Alias, at: string): Promise<void> {
+    const leading = await this.#graph.leadingTo([alias.id]);
+    const row = await this.#row(sql`aliases.id = ${alias.id}`);
+    if (row === undefined) throw new Error("the alias is gone");
+    const digests = await this.#state.change({ before: recordOf(row), at });
+    await this.#db.deleteFrom("aliases").where("id", "=", alias.id).execute();
+    if (row.domain_id !== null) {
+      await addToDomains(this.#db, new Map([[row.domain_id, { aliases: -1, digests }]]));
+      await this.#state.addAliases(-1, 0);
+    }
+    await this.#graph.update(
+      leading.filter((id) => id !== alias.id),
+      at,
+    );
+  }
+
+  /** What these aliases resolve to, as this caller may know it. */
+  resolve(aliases: readonly Alias[]) {
+    return this.#view.resolve(aliases);
+  }
+
+  /** Targets that wait for approval, at most `limit`. */
+  async waiting(limit: number): Promise<Array<{ alias: string; target: string }>> {
+    const { rows } = await sql<{ alias: string; target: string }>`SELECT
+        aliases.local_part || '@' || domains.name AS alias,
+        target.local_part || '@' || target.domain AS target
+      FROM alias_targets AS target JOIN aliases ON aliases.id = target.alias_id
+        JOIN domains ON domains.id = aliases.domain_id
+      WHERE target.standing = 'waiting' AND domains.erase_after IS NULL
+      ORDER BY domains.name, aliases.local_part, target LIMIT ${atMost(limit)}`.execute(this.#db);
+    return rows;
+  }
+
+  /**
+   * Approves targets of an alias that wait.
+   *
+   * @returns the approved ones
+   */
+  async approve(alias: Alias, targets: readonly Target[], at: string): Promise<void> {
+    await this.#view.refuseLoop(alias.address, targets);
+    const pairs = JSON.stringify(targets.map(({ domain, localPart }) => [domain, localPart]));
+    await sql`UPDATE alias_targets SET standing = 'approved' WHERE alias_id = ${alias.id}
+      AND (domain, local_part) IN (SELECT value ->> 0, value ->> 1 FROM json_each(${pairs}))`.execute(
+      this.#db,
+    );
+    await this.#lead(alias.id, at);
+  }
+
+  async approvedDomains(): Promise<string[]> {
+    const rows = await this.#db.selectFrom("approved_domains").select("name").orderBy("name").execute();
+    return rows.map(({ name }) => name);
+  }
+
+  async approveDomain(name: string): Promise<void> {
+    await this.#db
+      .insertInto("approved_domains")
+      .values({ name })
+      .onConflict((conflict) => conflict.doNothing())
+      .execute();
+  }
+
+  async disapproveDomain(name: string): Promise<void> {
+    await this.#db.deleteFrom("approved_domains").where("name", "=", name).execute();
+  }
+
+  /** The address for postmaster@ and abuse@ of every domain. */
+  async shared(): Promise<string | undefined> {
+    const { rows } = await sql<{ target: string }>`SELECT target.local_part || '@' || target.domain AS target
+      FROM aliases JOIN alias_targets AS target ON target.alias_id = aliases.id
+      WHERE aliases.domain_id IS NULL`.execute(this.#db);
+    return rows[0]?.target;
+  }
+
+  /** Sets it; undefined for none. The operator's word is the approval. */
+  async setShared(target: Parts | undefined, at: string): Promise<void> {
+    const row = await this.#row(sql`aliases.domain_id IS NULL`);
+    if (row !== undefined) {
+      const digests = await this.#state.change({ before: recordOf(row), at });
+      await this.#state.addShared(-1, digests);
+      await this.#db.deleteFrom("aliases").where("id", "=", row.id).execute();
+    }
+    if (target === undefined) return;
+    const id = await this.#write({ domainId: null, localPart: "", address: EVERYWHERE, sendAs: false }, at);
+    await this.#setTargets(id, [{ ...target, standing: "approved" }]);
+    await this.#graph.update([id], at);
+  }
+
+  /** Where the alias leads from now on, and every alias that leads to it. */
+  async #lead(id: number, at: string): Promise<void> {
+    const leading = await this.#graph.leadingTo([id]);
+    await this.#graph.update(leading, at);
+    await this.#graph.refuseCrowd(id, leading.length - 1);
+  }
+
+  /** Writes the row without targets, or with those that it has, and returns its id. */
+  async #write(
+    {
+      domainId,
+      localPart,
+      address,
+      sendAs,
+    }: { domainId: number | null; localPart: string; address: string; sendAs: boolean },
+    at: string,
+  ): Promise<number> {
+    const row = await this.#row(
+      domainId === null
+        ? sql`aliases.domain_id IS NULL`
+        : sql`aliases.domain_id = ${domainId} AND aliases.local_part = ${localPart}`,
+    );
+    const send_as = sendAs ? 1 : 0;
+    const after = aliasRecord({ address, live: row?.live ?? "[]", send_as });
+    const isChange = row === undefined || row.send_as !== send_as;
+    if (isChange) {
+      const digests = await this.#state.change({ before: row && recordOf(row), after, at });
+      if (domainId === null) await this.#state.addShared(1, digests);
+      else await addToDomains(this.#db, new Map([[domainId, { digests }]]));
+    }
+    const revision = await this.#state.revision();
+    const { rows } = await sql<{ id: number }>`INSERT INTO aliases
+        (domain_id, local_part, send_as, live, revision, created_at, updated_at)
+      VALUES (${domainId}, ${localPart}, ${send_as}, '[]', ${revision}, ${at}, ${at})
+      ON CONFLICT (domain_id, local_part) DO UPDATE SET send_as = excluded.send_as, updated_at = excluded.updated_at,
+        revision = iif(${isChange ? 1 : 0}, excluded.revision, revision)
+      RETURNING id`.execute(this.#db);
+    const [written] = rows;
+    if (written === undefined) throw new Error("the alias was not written");
+    return written.id;
+  }
+
+  async #count(domainId: number, aliases: number): Promise<void> {
+    await this.#db
+      .updateTable("domains")
+      .set({ alias_count: sql`alias_count + ${aliases}` })
+      .where("id", "=", domainId)
+      .execute();
+    await this.#state.addAliases(aliases, 0);
+  }
+
+  async #setTargets(id: number, targets: readonly Target[]): Promise<void> {
+    const list = JSON.stringify(
+      targets.map(({ domain, localPart, standing }) => [domain, localPart, standing]),
+    );
+    await this.#db.deleteFrom("alias_targets").where("alias_id", "=", id).execute();
+    await sql`INSERT INTO alias_targets (alias_id, domain, local_part, standing)
+      SELECT ${id}, value ->> 0, value ->> 1, value ->> 2 FROM json_each(${list})`.execute(this.#db);
+  }
+
+  async #standings(targets: readonly Parts[], before: readonly Target[]): Promise<Target[]> {
+    const own = await this.#view.ownDomains(targets.map(({ domain }) => domain));
+    const approved = new Set(await this.approvedDomains());
+    const former = new Map(before.map(({ email, standing }) => [email, standing]));
+    const standingOf = ({ email, domain }: Parts): TargetStanding => {
+      if (own.has(domain)) return "own";
+      const had = former.get(email);
+      // Another domain's target, set by somebody who may use that domain: this caller cannot know it.
+      if (had === "approved" || (had === "own" && !this.#domains.covers(domain))) return had;
+      return approved.has(domain) ? "approved" : "waiting";
+    };
+    return targets.map((target) => ({ ...target, standing: standingOf(target) }));
+  }
+
+  async #row(condition: RawBuilder<unknown>): Promise<Row | undefined> {
+    const { rows } = await sql<Row>`SELECT aliases.id, aliases.domain_id, domains.name AS domain,
+        aliases.local_part, aliases.send_as, aliases.live
+      FROM aliases LEFT JOIN domains ON domains.id = aliases.domain_id WHERE ${condition} LIMIT 1`.execute(
+      this.#db,
+    );
+    return rows[0];
+  }
+
+  async #rows(condition: RawBuilder<unknown>, limit: number): Promise<Alias[]> {
+    const { rows } = await sql<{
+      id: number;
+      domain: string;
+      local_part: string;
+      send_as: number;
+      targets: string;
+    }>`
+      SELECT aliases.id, domains.name AS domain, aliases.local_part, aliases.send_as,
+        (SELECT json_group_array(json_array(local_part, domain, standing))
+          FROM (SELECT * FROM alias_targets WHERE alias_id = aliases.id ORDER BY domain, local_part)) AS targets
+      FROM domains CROSS JOIN aliases
+      WHERE aliases.domain_id = domains.id AND domains.erase_after IS NULL AND ${condition}${this.#andWithin()}
+      ORDER BY domains.name, aliases.local_part LIMIT ${atMost(limit)}`.execute(this.#db);
+    return rows.map((row) => ({
+      id: row.id,
+      address: `${row.local_part}@${row.domain}`,
+      localPart: row.local_part,
+      domain: row.domain,
+      sendAs: row.send_as === 1,
+      targets: (JSON.parse(row.targets) as [string, string, TargetStanding][]).map(
+        ([localPart, domain, standing]) => ({ email: `${localPart}@${domain}`, localPart, domain, standing }),
+      ),
+    }));
+  }
+
+  #andWithin(): RawBuilder<unknown> {
+    const { within } = this.#domains;
+    if (within === undefined) return sql``;
+    return sql` AND domains.name IN (SELECT value FROM json_each(${JSON.stringify([...within])}))`;
+  }
+}
+
+function hasTarget({ domain, localPart }: Parts): RawBuilder<unknown> {
+  return sql`aliases.id IN (SELECT alias_id FROM alias_targets
+    WHERE domain = ${domain} AND local_part = ${localPart})`;
+}
+
+function recordOf({ local_part, domain, live, send_as }: Row) {
+  return aliasRecord({ address: `${local_part}@${domain ?? ""}`, live, send_as });
+}

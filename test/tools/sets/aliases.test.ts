@@ -1,0 +1,230 @@
+import { expect, test } from "vitest";
+import { type Principal, scopes } from "../../../tools/call/principal.ts";
+import { expectRefusal } from "../../support/outcome.ts";
+import { PASSWORD, type TestStore, testStore } from "../../support/store.ts";
+
+/** A token for a.nl. */
+const limited: Principal = {
+  name: "a",
+  door: "mcp",
+  scopes: new Set(scopes),
+  domains: new Set(["a.nl"]),
+};
+
+async function withMailboxes(...emails: string[]): Promise<TestStore> {
+  const made = testStore({ now: () => new Date("2026-03-01T12:00:00Z") });
+  for (const domain of new Set(emails.map((email) => email.split("@")[1])))
+    await made.must("add-domain", { domain });
+  for (const email of emails) await made.must("add-user", { email, password: PASSWORD });
+  return made;
+}
+
+async function listed({ must }: TestStore, input: object = {}): Promise<unknown> {
+  return (await must("list-aliases", input)).aliases;
+}
+
+test("an alias leads to mailboxes, also through another alias, and a mailbox of its name keeps a copy", async () => {
+  const made = await withMailboxes("jan@a.nl", "piet@a.nl", "info@a.nl");
+  const { must } = made;
+  expect(await must("set-alias", { address: "sales@a.nl", targets: ["jan@a.nl", "jan@a.nl"] })).toMatchObject(
+    {
+      address: "sales@a.nl",
+      targets: ["jan@a.nl"],
+      live_targets: ["jan@a.nl"],
+      pending_targets: [],
+      created: true,
+      revision: 5,
+    },
+  );
+  const input = { address: "info@a.nl", targets: ["piet@a.nl", "sales@a.nl"] };
+  const live = ["info@a.nl", "jan@a.nl", "piet@a.nl"];
+  expect(await must("set-alias", input)).toMatchObject({ live_targets: live, created: true });
+  expect(await must("set-alias", input)).toMatchObject({ live_targets: live, created: false });
+  expect(await listed(made, { target: "sales@a.nl" })).toMatchObject([{ address: "info@a.nl" }]);
+  await must("remove-user", { email: "jan@a.nl" });
+  expect(await listed(made)).toMatchObject([
+    { address: "info@a.nl", live_targets: ["info@a.nl", "piet@a.nl"], dead_targets: ["sales@a.nl"] },
+    { address: "sales@a.nl", live_targets: [], dead_targets: ["jan@a.nl"] },
+  ]);
+  await must("add-user", { email: "jan@a.nl", password: PASSWORD });
+  expect(await listed(made)).toMatchObject([{ live_targets: live }, { live_targets: ["jan@a.nl"] }]);
+});
+
+test("what a removal returns puts the alias back", async () => {
+  const { must, run } = await withMailboxes("jan@a.nl");
+  await must("set-alias", { address: "info@a.nl", targets: ["jan@a.nl"], send_as: true });
+  const { address, targets, send_as } = await must("remove-alias", { address: "info@a.nl" });
+  expectRefusal(await run("remove-alias", { address: "info@a.nl" }), "alias_not_found", ["list-aliases"]);
+  expect(await must("set-alias", { address, targets, send_as })).toMatchObject({
+    live_targets: ["jan@a.nl"],
+  });
+});
+
+test("loops, targets that do not exist, and a catch-all that may send are refused, and change nothing", async () => {
+  const made = await withMailboxes("jan@a.nl");
+  const { must, run } = made;
+  await must("set-alias", { address: "one@a.nl", targets: ["jan@a.nl"] });
+  await must("set-alias", { address: "two@a.nl", targets: ["one@a.nl"] });
+  const before = await listed(made);
+  const refused = [
+    ["invalid_input", { address: "one@a.nl", targets: ["jan@a.nl", "two@a.nl"] }],
+    ["invalid_input", { address: "one@a.nl", targets: ["one@a.nl"] }],
+    ["user_not_found", { address: "one@a.nl", targets: ["jna@a.nl"] }],
+    ["invalid_input", { address: "@a.nl", targets: ["jan@a.nl"], send_as: true }],
+    ["invalid_input", { address: "one@a.nl", targets: [] }],
+    ["domain_not_found", { address: "one@b.nl", targets: ["jan@a.nl"] }],
+  ] as const;
+  for (const [code, input] of refused) expectRefusal(await run("set-alias", input), code);
+  expect(await listed(made)).toEqual(before);
+});
+
+test("a target outside gets nothing until a person approves it, or its domain", async () => {
+  const made = await withMailboxes("jan@a.nl");
+  const { must, run } = made;
+  const targets = ["jan@a.nl", "boss@out.nl"];
+  const input = { address: "info@a.nl", targets };
+  const waiting = { live_targets: ["jan@a.nl"], pending_targets: ["boss@out.nl"] };
+  expect(await must("set-alias", input)).toMatchObject(waiting);
+  expect(await must("list-waiting-aliases")).toEqual({
+    waiting: [{ alias: "info@a.nl", target: "boss@out.nl" }],
+  });
+  expectRefusal(await run("approve-alias", { address: "info@a.nl", target: "jan@a.nl" }), "alias_not_found");
+  expect(await must("approve-alias", { address: "info@a.nl" })).toMatchObject({ approved: ["boss@out.nl"] });
+  const approved = { live_targets: ["boss@out.nl", "jan@a.nl"], pending_targets: [] };
+  expect(await must("set-alias", input)).toMatchObject(approved);
+  await must("remove-alias", { address: "info@a.nl" });
+  expect(await must("set-alias", input)).toMatchObject(waiting);
+  await must("set-approved-domains", { add: "out.nl" });
+  expect(await must("set-alias", { address: "other@a.nl", targets })).toMatchObject(approved);
+  expect(await must("set-alias", { ...input, targets: ["boss@out.nl", "x@else.nl"] })).toMatchObject({
+    live_targets: ["boss@out.nl"],
+    pending_targets: ["x@else.nl"],
+  });
+});
+
+test("nobody gets mail outside by registering a domain and removing it again", async () => {
+  const made = await withMailboxes("jan@a.nl", "thief@out.nl");
+  const { must } = made;
+  const input = { address: "info@a.nl", targets: ["thief@out.nl"] };
+  expect(await must("set-alias", input)).toMatchObject({
+    live_targets: ["thief@out.nl"],
+    pending_targets: [],
+  });
+  await must("remove-user", { email: "thief@out.nl" });
+  await must("remove-domain", { domain: "out.nl" });
+  expect(await listed(made)).toMatchObject([{ live_targets: [], dead_targets: ["thief@out.nl"] }]);
+  expect(await must("set-alias", input)).toMatchObject({
+    live_targets: [],
+    pending_targets: ["thief@out.nl"],
+  });
+});
+
+test("an approved target outside is no longer mailed once its domain is registered here without that mailbox", async () => {
+  const made = await withMailboxes("jan@a.nl");
+  const { must } = made;
+  await must("set-alias", { address: "info@a.nl", targets: ["boss@b.nl"] });
+  await must("approve-alias", { address: "info@a.nl" });
+  await must("add-domain", { domain: "b.nl" });
+  expect(await listed(made)).toMatchObject([{ live_targets: [], dead_targets: ["boss@b.nl"] }]);
+  await must("add-user", { email: "boss@b.nl", password: PASSWORD });
+  expect(await listed(made)).toMatchObject([{ live_targets: ["boss@b.nl"], dead_targets: [] }]);
+});
+
+test("a token for one domain meets another's mailbox as an address outside, whether it exists or not", async () => {
+  const made = await withMailboxes("jan@a.nl", "jan@b.nl");
+  const { must, run } = made;
+  await must("set-alias", { address: "list@b.nl", targets: ["jan@a.nl"] });
+  const answers = [];
+  for (const target of ["jan@b.nl", "list@b.nl", "nobody@b.nl", "jan@x.nl"]) {
+    const input = { address: "info@a.nl", targets: [target] };
+    const told = [await run("set-alias", input, limited), await run("list-aliases", {}, limited)];
+    await must("approve-alias", { address: "info@a.nl" });
+    told.push(await run("set-alias", input, limited), await run("list-aliases", {}, limited));
+    answers.push(JSON.stringify(told).replaceAll(target, "TARGET"));
+    await must("remove-alias", { address: "info@a.nl" });
+  }
+  expect(new Set(answers).size).toBe(1);
+  const [answer = ""] = answers;
+  expect(answer).toContain('"pending_targets":["TARGET"]');
+  expect(answer).toContain('"live_targets":["TARGET"]');
+});
+
+test("a token for one domain sees and changes no alias of another", async () => {
+  const made = await withMailboxes("jan@a.nl", "jan@b.nl");
+  const { must, run } = made;
+  await must("set-alias", { address: "info@b.nl", targets: ["jan@b.nl", "jan@a.nl"] });
+  await must("set-domain-alias", { domain: "c.nl", of: "b.nl" });
+  expect(await run("list-aliases", {}, limited)).toMatchObject({
+    value: { aliases: [], domain_aliases: [], total: 0 },
+  });
+  expect(await run("list-aliases", { target: "jan@a.nl" }, limited)).toMatchObject({
+    value: { aliases: [], total: 0 },
+  });
+  const calls = [
+    ["set-alias", { address: "info@b.nl", targets: ["jan@a.nl"] }, "domain_not_found"],
+    ["remove-alias", { address: "info@b.nl" }, "alias_not_found"],
+    ["list-aliases", { domain: "b.nl" }, "domain_not_found"],
+    ["set-domain-alias", { domain: "c.nl", of: "a.nl" }, "forbidden"],
+    ["set-domain-alias", { domain: "c.nl", of: null }, "alias_not_found"],
+    ["set-domain-alias", { domain: "b.nl", of: "a.nl" }, "forbidden"],
+  ] as const;
+  for (const [endpoint, input, code] of calls) expectRefusal(await run(endpoint, input, limited), code);
+});
+
+test("a domain alias is a name of its own: no domain, and for a domain that is registered", async () => {
+  const made = await withMailboxes("jan@a.nl");
+  const { must, run } = made;
+  expect(await must("set-domain-alias", { domain: "b.nl", of: "a.nl" })).toMatchObject({
+    domain: "b.nl",
+    of: "a.nl",
+  });
+  expectRefusal(await run("add-domain", { domain: "b.nl" }), "domain_exists");
+  expectRefusal(await run("set-domain-alias", { domain: "c.nl", of: "b.nl" }), "domain_not_found");
+  expectRefusal(await run("set-domain-alias", { domain: "a.nl", of: "a.nl" }), "domain_exists");
+  expect(await must("set-alias", { address: "info@a.nl", targets: ["jan@b.nl"] })).toMatchObject({
+    live_targets: ["jan@a.nl"],
+  });
+  expectRefusal(
+    await run("set-alias", { address: "jan@a.nl", targets: ["info@b.nl", "jan@b.nl"] }),
+    "invalid_input",
+  );
+  await must("remove-user", { email: "jan@a.nl" });
+  expectRefusal(await run("remove-domain", { domain: "a.nl" }), "domain_has_aliases", [
+    "list-aliases",
+    "remove-alias",
+    "set-domain-alias",
+  ]);
+  await must("set-domain-alias", { domain: "b.nl", of: null });
+  expect(await listed(made)).toMatchObject([{ live_targets: [], dead_targets: ["jan@b.nl"] }]);
+});
+
+test("at most 1,000 addresses get an alias's mail, and at most 1,000 aliases lead to one mailbox", async () => {
+  const made = await withMailboxes("jan@a.nl");
+  const { must, run } = made;
+  await must("set-approved-domains", { add: "out.nl" });
+  const group = (number: number) =>
+    Array.from({ length: 100 }, (_, index) => `x${number * 100 + index}@out.nl`);
+  for (let number = 0; number < 10; number += 1)
+    await must("set-alias", { address: `g${number}@a.nl`, targets: group(number) });
+  const groups = Array.from({ length: 10 }, (_, number) => `g${number}@a.nl`);
+  expectRefusal(await run("set-alias", { address: "all@a.nl", targets: groups }), "invalid_input");
+  await must("set-alias", { address: "all@a.nl", targets: groups.slice(1) });
+  for (let number = 0; number < 1000; number += 1)
+    await must("set-alias", { address: `j${number}@a.nl`, targets: ["jan@a.nl"] });
+  expectRefusal(await run("set-alias", { address: "more@a.nl", targets: ["jan@a.nl"] }), "invalid_input");
+  expect(await must("remove-user", { email: "jan@a.nl" })).toMatchObject({ deleted: "soft" });
+});
+
+test("a list of aliases has pages, with the catch-all first", async () => {
+  const { must } = await withMailboxes("jan@a.nl", "jan@b.nl");
+  const addresses = ["@a.nl", "info@a.nl", "sales@a.nl", "@b.nl", "info@b.nl"];
+  for (const address of addresses) await must("set-alias", { address, targets: ["jan@a.nl"] });
+  const seen: string[] = [];
+  for (let cursor: unknown; cursor !== null; ) {
+    const page = await must("list-aliases", { limit: 2, ...(cursor !== undefined && { cursor }) });
+    expect(page.total).toBe(5);
+    seen.push(...(page.aliases as Array<{ address: string }>).map(({ address }) => address));
+    cursor = page.next_cursor;
+  }
+  expect(seen).toEqual(addresses);
+});
