@@ -289,13 +289,12 @@ describe.skipIf(!daemons.available)("from an assistant's sentence to a working m
     const args = ["orphans", "--out", out, "--mail-root", mailRoot, "--inactive", join(folder, "inactive")];
     const { code, stdout } = await run(process.execPath, join(dist, "m25-mail-node.mjs"), ...args);
     expect(code).toBe(0);
-    const folders = stdout
-      .replaceAll(/\.[0-9a-f]{16}$/gm, "")
-      .replaceAll(mailRoot, "")
-      .trim()
-      .split("\n");
-    // The hard-deleted jan's folder is nobody's; that of the present jan is not listed.
-    expect(folders).toEqual(["orphan /example.nl/jan", "soft-deleted /example.nl/small"]);
+    const folders = stdout.trim().split("\n").sort();
+    // The folders of the two mailboxes that were hard-deleted are nobody's. That of the present jan is not listed.
+    const id = expect.stringMatching(/[0-9a-f]{16}$/);
+    expect(folders).toEqual([id, id, expect.stringMatching(/^soft-deleted /)]);
+    expect(folders.slice(0, 2).join()).toMatch(/^orphan .*,orphan /);
+    expect(list.stdout).toContain(folders[2]?.split("/").at(-1));
   });
 
   test("mail to a removed domain is refused and to a new one accepted, without a reload", async () => {

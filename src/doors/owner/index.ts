@@ -1,6 +1,5 @@
 import type { FastifyError, FastifyInstance } from "fastify";
 import { readForms } from "../html/forms.ts";
-import { pageHeaders } from "../html/layout.ts";
 import type { OwnerParts } from "./owner-page.ts";
 
 /** Maximum bytes of a form. The page's own has a few hundred. */
@@ -19,9 +18,7 @@ export async function mountOwnerPage(scope: FastifyInstance, parts: OwnerParts):
     loaded ??= load(parts);
     return loaded;
   };
-  scope.addHook("onRequest", async (_request, reply) => {
-    reply.headers({ ...pageHeaders, vary: "accept-language" });
-  });
+  scope.addHook("onRequest", async (_request, reply) => (await page()).begin(reply));
   scope.setErrorHandler(async (error: FastifyError, request, reply) =>
     (await page()).failed(error, request, reply),
   );

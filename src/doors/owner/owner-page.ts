@@ -7,6 +7,7 @@ import { choosePassword } from "../../../tools/sets/people/choose-password.ts";
 import { opens } from "../../../tools/sets/people/password-link.ts";
 import { MailError } from "../../mail/error.ts";
 import { csrfToken, formIn, isFromPage, passwordIn } from "../html/forms.ts";
+import { pageHeaders } from "../html/layout.ts";
 import { statuses } from "../http/problem.ts";
 import { transportOf } from "../page/transport.ts";
 import { deadPage, donePage, failedPage, type LinkForm, linkPage } from "./pages.ts";
@@ -26,6 +27,10 @@ export class OwnerPage {
 
   constructor(parts: OwnerParts) {
     this.#parts = parts;
+  }
+
+  begin(reply: FastifyReply): void {
+    reply.headers({ ...pageHeaders, vary: "accept-language" });
   }
 
   /** Shows a link's form. It consumes nothing: mail scanners follow links. */

@@ -1,4 +1,3 @@
-import type { LinkKind } from "../../../db/password-links.ts";
 import { type Html, html } from "../html/html.ts";
 import { alarm, documentOf, form } from "../html/layout.ts";
 import { type Language, languages } from "./words.ts";
@@ -14,7 +13,7 @@ ${content}
 /** A form for a link that works. `csrf` comes from csrfToken. */
 export interface LinkForm {
   language: Language;
-  kind: LinkKind;
+  kind: "first" | "reset";
   email: string;
   token: string;
   csrf: string;
