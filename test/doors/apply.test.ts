@@ -140,6 +140,7 @@ test.each([
   ],
   ["another form", "mailboxes: c2VjcmV0", /mailboxes: it is missing, or of the wrong kind/],
   ["no YAML", "domains: [a.nl\nmailboxes: c2VjcmV0: {", /not valid YAML in line \d/],
+  ["an unknown tag", "mailboxes: [{email: x@a.nl, password_hash: !crypt c2VjcmV0}]", /x@a.nl/],
   ["a public provider's domain", "domains: [gmail.com]", /gmail.com: it is a public mail provider's/],
 ])("%s is refused, nothing is changed, and no password is repeated", async (_what, text, problem) => {
   const { database, run, apply } = shop();

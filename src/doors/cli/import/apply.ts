@@ -66,7 +66,7 @@ async function wantedIn({ name, text }: SourceFile): Promise<Wanted> {
   const { parse } = await import("yaml");
   let document: unknown;
   try {
-    document = name.endsWith(".json") ? JSON.parse(text) : parse(text);
+    document = name.endsWith(".json") ? JSON.parse(text) : parse(text, { logLevel: "error" }); // a warning quotes its line
   } catch (error) {
     const [{ line = undefined } = {}] = (error as { linePos?: { line: number }[] }).linePos ?? [];
     throw unreadable(name, `it is not valid YAML${line === undefined ? "" : ` in line ${line}`}.`, FORM);
