@@ -9,7 +9,7 @@ import { joinStep } from "./nodes/join-step.ts";
 export const addNode = defineTool({
   endpoint: "add-node",
   title: "Register a mail node",
-  description: text`Registers a machine that runs Postfix and Dovecot, and returns its sync key, shown only now. Rather use nodes that have not joined yet. The key opens all domains and password hashes: give it, with next_step, only to the person who sets the machine up. Only the operator can renew a lost key (${operator("node rotate-key")}) or remove a node.`,
+  description: text`Registers a machine that runs Postfix and Dovecot, and returns its sync key, shown only now. First use nodes that have not joined yet. The key opens all domains and password hashes: give it, with next_step, only to the person who sets the machine up. Only the operator can renew a lost key (${operator("node rotate-key")}) or remove a node.`,
   effect: "write",
   scopes: ["nodes"],
   ofAllDomains: true,

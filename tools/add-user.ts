@@ -10,7 +10,7 @@ import { liveFields, liveness } from "./nodes/liveness.ts";
 export const addUser = defineTool({
   endpoint: "add-user",
   title: "Create or restore a mailbox",
-  description: text`Creates a mailbox in a registered domain, or brings a soft-deleted one back. Within a minute its owner can receive, read (IMAP) and send; the user name is the full address. A mailbox that comes back (reactivated: true; tell the person) has its mail and the new password; nobody can restore the old one then. Fails with user_exists if it is active. It receives no other address's mail: it cannot replace an alias, a forward or a renamed address.`,
+  description: text`Creates a mailbox in a registered domain, or brings a soft-deleted one back. Within a minute its owner can receive, read (IMAP) and send; the user name is the full address. A mailbox that comes back (reactivated: true; tell the person) has its mail and the new password; its old password is lost. Fails with user_exists if it is active. It receives no other address's mail: it cannot replace an alias, a forward or a renamed address.`,
   effect: "write",
   input: z.strictObject({
     email: EmailAddress.meta({

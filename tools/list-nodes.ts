@@ -23,7 +23,7 @@ export const ListedNode = z.object({
 export const listNodes = defineTool({
   endpoint: "list-nodes",
   title: "List mail nodes",
-  description: text`Lists the nodes (machines that run Postfix and Dovecot). A change of revision R is live on a node whose applied_revision is at least R, and all changes are where it equals the result's revision; except removals while its reason is removals_withheld. status: current; behind (catches up within a minute); stale (no contact for 5 minutes); failing (see its hint); never (not joined). If no node has joined, none serves mail: join those listed (see hint) or add one. Not shown: which domains a node is limited to.`,
+  description: text`Lists the nodes (machines that run Postfix and Dovecot). A change is live on a node whose applied_revision is at least the change's revision; all are, if it equals the result's revision. Removals are not live while its reason is removals_withheld. status: current; behind (catches up within a minute); stale (no contact for 5 minutes); failing (see its hint); never (not joined). If no node has joined, none serves mail: join those listed (see hint) or add one. Not shown: which domains a node is limited to.`,
   effect: "read",
   scopes: ["nodes"],
   ofAllDomains: true,

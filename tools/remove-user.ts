@@ -11,13 +11,13 @@ const WITHHELD = text`Its password stops working and its sessions end within a m
 export const removeUser = defineTool({
   endpoint: "remove-user",
   title: "Remove a mailbox",
-  description: text`Takes a mailbox, active or inactive, out of service: within a minute its address bounces, its password stops working and open sessions end. By default it becomes inactive (soft-deleted): ${next("add-user")} brings it back with its mail. With hard_delete: true it cannot come back, and a new mailbox of that address begins empty: only if the person said "for good" or the like ("delete" alone is not). Mail files stay on the nodes' disks either way, until the operator deletes them.`,
+  description: text`Takes a mailbox, active or inactive, out of service: within a minute its address bounces, its password stops working and open sessions end. By default it becomes inactive (soft-deleted): ${next("add-user")} brings it back with its mail. With hard_delete: true it cannot come back, and a new mailbox of that address begins empty: only if the person said "for good" or the like ("delete" alone is not enough). Mail files stay on the nodes' disks until the operator deletes them.`,
   effect: "destroy",
   scopes: ["write", "destroy"],
   scope: ({ hard_delete }) => (hard_delete ? "destroy" : "write"),
   input: z.strictObject({
     email: EmailAddress,
-    hard_delete: z.boolean().default(false).describe("true: there is no undo."),
+    hard_delete: z.boolean().default(false).describe("Remove it for good, with no undo."),
   }),
   output: z.object({
     email: z.string(),

@@ -13,24 +13,24 @@ const usage: Readonly<Record<CommandName, { flags: string; does: string; more: s
   once: {
     flags: "--server URL --key-file FILE --out DIR",
     does: "one poll: for cron and systemd timers",
-    more: "Sets right what is amiss in DIR, asks the server, applies what is new, and tells the server.",
+    more: "Repairs DIR if needed, asks the server, applies what is new, and reports to the server.",
   },
   run: {
     flags: "--server URL --key-file FILE --out DIR",
     does: "resident: a change arrives within a second",
     more:
       "Asks the server, which answers as soon as there is news, again and again, until it is told to stop (SIGTERM).\n" +
-      "Faults are logged and tried again; it ends by itself only where it cannot work as it is configured.",
+      "Faults are logged and tried again; it ends by itself only if its configuration cannot work.",
   },
   accept: {
     flags: "--out DIR",
-    does: "lets the removals go that are withheld now",
-    more: "The next poll carries it out, with or without a server.",
+    does: "accepts the removals that are withheld now",
+    more: "The next poll carries them out, with or without a server.",
   },
   status: {
     flags: "--out DIR [--json]",
     does: "what is served, and what the server said last",
-    more: "Asks nobody. The exit code is that of the last poll, or says what is amiss in DIR.",
+    more: "Does not ask the server. The exit code is that of the last poll, or says what is wrong in DIR.",
   },
   export: {
     flags: "--out DIR",
@@ -41,8 +41,8 @@ const usage: Readonly<Record<CommandName, { flags: string; does: string; more: s
     flags: "--out DIR --mail-root DIR [--inactive FILE]",
     does: "mail folders that belong to nobody",
     more:
-      "Lists the folders below --mail-root of which no served mailbox is the owner. Folders of soft-deleted mailboxes are among\n" +
-      "them, and are needed to restore these. With --inactive, a file with what m25-mail user list-inactive prints at the server,\n" +
+      "Lists the folders below --mail-root that no served mailbox owns. They include the folders of soft-deleted mailboxes, which\n" +
+      "are needed to restore these. With --inactive, a file with what m25-mail user list-inactive prints at the server,\n" +
       "they are listed as soft-deleted.",
   },
   rotate: {
