@@ -1,3 +1,4 @@
+import type { Address } from "../src/mail/address.ts";
 import type { TargetStanding } from "./schema.ts";
 
 /** An alias with its targets. The address of a catch-all has no local part: @example.nl. */
@@ -10,9 +11,9 @@ export interface Alias {
   targets: Target[];
 }
 
-export interface Target {
-  email: string;
-  localPart: string;
-  domain: string;
+/** The parts of a mailbox's, an alias's or an outside address. */
+export type AddressParts = Pick<Address, "email" | "localPart" | "domain">;
+
+export interface Target extends AddressParts {
   standing: TargetStanding;
 }

@@ -1,11 +1,8 @@
 import { type Kysely, type RawBuilder, sql } from "kysely";
-import type { Address } from "../src/mail/address.ts";
 import { MailError } from "../src/mail/error.ts";
 import { field, next, text } from "../src/mail/text.ts";
-import type { Alias, Target } from "./alias-rows.ts";
+import type { AddressParts, Alias, Target } from "./alias-rows.ts";
 import type { Schema } from "./schema.ts";
-
-type Parts = Pick<Address, "email" | "localPart" | "domain">;
 
 /** What an alias leads to, in sorted addresses. */
 export interface Resolved {
@@ -43,7 +40,11 @@ export class AliasView {
    * @param before the targets that the alias has
    * @throws MailError invalid_input for a loop; user_not_found for a new target in an own domain that does not exist
    */
-  async refuseTargets(address: string, targets: readonly Parts[], before: readonly Parts[]): Promise<void> {
+  async refuseTargets(
+    address: string,
+    targets: readonly AddressParts[],
+    before: readonly AddressParts[],
+  ): Promise<void> {
     const had = new Set(before.map(({ email }) => email));
     const added = targets.filter(({ email }) => !had.has(email));
     await this.refuseLoop(address, added);
@@ -58,7 +59,7 @@ export class AliasView {
   }
 
   /** @throws MailError invalid_input */
-  async refuseLoop(address: string, targets: readonly Parts[]): Promise<void> {
+  async refuseLoop(address: string, targets: readonly AddressParts[]): Promise<void> {
     const back = targets.length === 0 ? undefined : await this.#leadingBack(address, targets);
     if (back === undefined) return;
     throw new MailError(
@@ -95,7 +96,7 @@ export class AliasView {
     return new Map(aliases.map((alias) => [alias.id, resolved(alias.targets, found.get(alias.id) ?? [])]));
   }
 
-  async #leadingBack(address: string, targets: readonly Parts[]): Promise<string | undefined> {
+  async #leadingBack(address: string, targets: readonly AddressParts[]): Promise<string | undefined> {
     const starts = targets.map(({ email, domain, localPart }) => [email, domain, localPart]);
     const { rows } = await sql<{ first: string }>`WITH RECURSIVE
       ${this.#visible()}, lead(first, domain, local_part, standing, is_last) AS (
@@ -106,7 +107,7 @@ export class AliasView {
   }
 
   /** The first of these addresses that is neither a mailbox, active or not, nor an alias. */
-  async #missing(addresses: readonly Parts[]): Promise<string | undefined> {
+  async #missing(addresses: readonly AddressParts[]): Promise<string | undefined> {
     const list = JSON.stringify(addresses.map(({ email, domain, localPart }) => [email, domain, localPart]));
     const { rows } = await sql<{ email: string }>`WITH ${this.#visible()} SELECT one.value ->> 0 AS email
       FROM json_each(${list}) AS one

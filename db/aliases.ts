@@ -1,16 +1,15 @@
 import { type Kysely, type RawBuilder, sql } from "kysely";
-import type { Address } from "../src/mail/address.ts";
 import { MailError } from "../src/mail/error.ts";
 import { next, text } from "../src/mail/text.ts";
 import { EVERYWHERE } from "../src/sync/records.ts";
 import { type AliasGraph, aliasRecord } from "./alias-graph.ts";
-import type { Alias, Target } from "./alias-rows.ts";
+import type { AddressParts, Alias, Target } from "./alias-rows.ts";
 import { AliasView } from "./alias-view.ts";
 import { addToDomains } from "./domain-figures.ts";
 import type { Domain, DomainTable } from "./domains.ts";
 import { atMost } from "./row-limit.ts";
 import type { Schema, TargetStanding } from "./schema.ts";
-import type { StateTable } from "./state.ts";
+import type { DigestDifference, StateTable } from "./state.ts";
 
 /** The alias before a page, in order of domain, then local part. */
 export interface AliasPosition {
@@ -26,8 +25,6 @@ interface Row {
   send_as: number;
   live: string;
 }
-
-type Parts = Pick<Address, "email" | "localPart" | "domain">;
 
 /** Aliases of the domains that `domains` knows. Every change publishes the records that depend on it. */
 export class AliasTable {
@@ -45,7 +42,7 @@ export class AliasTable {
     this.#view = new AliasView(db, domains.within);
   }
 
-  async find(address: Parts): Promise<Alias | undefined> {
+  async find(address: AddressParts): Promise<Alias | undefined> {
     if (!this.#domains.covers(address.domain)) return undefined;
     const [found] = await this.#rows(
       sql`domains.name = ${address.domain} AND aliases.local_part = ${address.localPart}`,
@@ -55,7 +52,7 @@ export class AliasTable {
   }
 
   /** @throws MailError alias_not_found */
-  async get(address: Parts): Promise<Alias> {
+  async get(address: AddressParts): Promise<Alias> {
     const found = await this.find(address);
     if (found !== undefined) return found;
     throw new MailError(
@@ -68,7 +65,7 @@ export class AliasTable {
   /** At most `limit` aliases in order of domain, then local part; of one domain, or with one target. */
   async page(
     limit: number,
-    { domain, target }: { domain?: string | undefined; target?: Parts | undefined },
+    { domain, target }: { domain?: string | undefined; target?: AddressParts | undefined },
     after: AliasPosition | undefined,
   ): Promise<Alias[]> {
     const conditions = [
@@ -91,7 +88,7 @@ export class AliasTable {
     target,
   }: {
     domain?: Domain | undefined;
-    target?: Parts | undefined;
+    target?: AddressParts | undefined;
   }): Promise<number> {
     if (target === undefined && domain !== undefined) return domain.aliasCount;
     const ofTarget = target === undefined ? sql`` : sql` AND ${hasTarget(target)}`;
@@ -113,7 +110,7 @@ export class AliasTable {
   async set(
     domain: Domain,
     localPart: string,
-    { targets, sendAs }: { targets: readonly Parts[]; sendAs: boolean },
+    { targets, sendAs }: { targets: readonly AddressParts[]; sendAs: boolean },
     at: string,
   ): Promise<{ alias: Alias; created: boolean }> {
     const address = `${localPart}@${domain.name}`;
@@ -121,7 +118,6 @@ export class AliasTable {
     await this.#view.refuseTargets(address, targets, before?.targets ?? []);
     const standing = await this.#standings(targets, before?.targets ?? []);
     const id = await this.#write({ domainId: domain.id, localPart, address, sendAs }, at);
-    if (before === undefined) await this.#count(domain.id, 1);
     await this.#setTargets(id, standing);
     await this.#lead(id, at);
     return {
@@ -137,8 +133,7 @@ export class AliasTable {
     const digests = await this.#state.change({ before: recordOf(row), at });
     await this.#db.deleteFrom("aliases").where("id", "=", alias.id).execute();
     if (row.domain_id !== null) {
-      await addToDomains(this.#db, new Map([[row.domain_id, { aliases: -1, digests }]]));
-      await this.#state.addAliases(-1, 0);
+      await this.#addFigures(row.domain_id, -1, digests);
     }
     await this.#graph.update(
       leading.filter((id) => id !== alias.id),
@@ -163,11 +158,7 @@ export class AliasTable {
     return rows;
   }
 
-  /**
-   * Approves targets of an alias that wait.
-   *
-   * @returns the approved ones
-   */
+  /** Approves targets of an alias that wait. */
   async approve(alias: Alias, targets: readonly Target[], at: string): Promise<void> {
     await this.#view.refuseLoop(alias.address, targets);
     const pairs = JSON.stringify(targets.map(({ domain, localPart }) => [domain, localPart]));
@@ -204,7 +195,7 @@ export class AliasTable {
   }
 
   /** Sets it; undefined for none. The operator's word is the approval. */
-  async setShared(target: Parts | undefined, at: string): Promise<void> {
+  async setShared(target: AddressParts | undefined, at: string): Promise<void> {
     const row = await this.#row(sql`aliases.domain_id IS NULL`);
     if (row !== undefined) {
       const digests = await this.#state.change({ before: recordOf(row), at });
@@ -245,7 +236,7 @@ export class AliasTable {
     if (isChange) {
       const digests = await this.#state.change({ before: row && recordOf(row), after, at });
       if (domainId === null) await this.#state.addShared(1, digests);
-      else await addToDomains(this.#db, new Map([[domainId, { digests }]]));
+      else await this.#addFigures(domainId, row === undefined ? 1 : 0, digests);
     }
     const revision = await this.#state.revision();
     const { rows } = await sql<{ id: number }>`INSERT INTO aliases
@@ -259,13 +250,10 @@ export class AliasTable {
     return written.id;
   }
 
-  async #count(domainId: number, aliases: number): Promise<void> {
-    await this.#db
-      .updateTable("domains")
-      .set({ alias_count: sql`alias_count + ${aliases}` })
-      .where("id", "=", domainId)
-      .execute();
-    await this.#state.addAliases(aliases, 0);
+  /** Adds to the number of aliases, of the domain and of all, and to the domain's digests. */
+  async #addFigures(domainId: number, aliases: number, digests: DigestDifference): Promise<void> {
+    await addToDomains(this.#db, new Map([[domainId, { aliases, digests }]]));
+    if (aliases !== 0) await this.#state.addAliases(aliases, 0);
   }
 
   async #setTargets(id: number, targets: readonly Target[]): Promise<void> {
@@ -277,11 +265,11 @@ export class AliasTable {
       SELECT ${id}, value ->> 0, value ->> 1, value ->> 2 FROM json_each(${list})`.execute(this.#db);
   }
 
-  async #standings(targets: readonly Parts[], before: readonly Target[]): Promise<Target[]> {
+  async #standings(targets: readonly AddressParts[], before: readonly Target[]): Promise<Target[]> {
     const own = await this.#view.ownDomains(targets.map(({ domain }) => domain));
     const approved = new Set(await this.approvedDomains());
     const former = new Map(before.map(({ email, standing }) => [email, standing]));
-    const standingOf = ({ email, domain }: Parts): TargetStanding => {
+    const standingOf = ({ email, domain }: AddressParts): TargetStanding => {
       if (own.has(domain)) return "own";
       const had = former.get(email);
       // Another domain's target, set by somebody who may use that domain: this caller cannot know it.
@@ -333,7 +321,7 @@ export class AliasTable {
   }
 }
 
-function hasTarget({ domain, localPart }: Parts): RawBuilder<unknown> {
+function hasTarget({ domain, localPart }: AddressParts): RawBuilder<unknown> {
   return sql`aliases.id IN (SELECT alias_id FROM alias_targets
     WHERE domain = ${domain} AND local_part = ${localPart})`;
 }

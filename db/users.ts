@@ -9,7 +9,7 @@ import type { AliasGraph } from "./alias-graph.ts";
 import type { Domain, DomainTable, UserDifference } from "./domains.ts";
 import { atMost } from "./row-limit.ts";
 import type { Schema } from "./schema.ts";
-import { differenceOf, noDifference, type StateTable } from "./state.ts";
+import { addDifference, differenceOf, noDifference, type StateTable } from "./state.ts";
 import {
   toUser,
   type User,
@@ -186,8 +186,7 @@ export class UserTable {
       const digests = differenceOf(records);
       const inactiveUsers = ofDomain.length - records.length;
       differences.set(ids.get(name) ?? 0, { users: records.length, inactiveUsers, digests });
-      all.mail.addDigest(digests.mail);
-      all.mx.addDigest(digests.mx);
+      addDifference(all, digests);
     }
     const records = added.map(servedRecord).filter((record) => record !== undefined);
     if (records.length > 0) await this.#state.addAll(records, all, at);
