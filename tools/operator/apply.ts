@@ -1,10 +1,9 @@
 import * as z from "zod";
-import type { Tables } from "../../db/store.ts";
 import { MailError } from "../../src/mail/error.ts";
 import { operator, text } from "../../src/mail/text.ts";
 import { defineTool } from "../call/tool.ts";
 import { type ApplyInput, type ApplyPlan, applyFields, applyOutcomes, planApply } from "./apply-plan.ts";
-import { addPlanned } from "./import.ts";
+import { addPlanned, told } from "./import.ts";
 
 const Step = z.object({ name: z.string(), outcome: z.enum(applyOutcomes), reason: z.string().optional() });
 
@@ -71,17 +70,4 @@ function refuseWithoutAll({ domains, mailboxes }: ApplyPlan): void {
     `The file cannot be applied: ${refused.length} of its entries are refused. The first is ${first.name}: ${first.reason}.`,
     text`Nothing was changed. See all of them with ${operator("apply FILE --dry-run")}.`,
   );
-}
-
-async function told(tables: Tables, { domains, mailboxes }: ApplyPlan) {
-  const plain = ({ name, outcome, reason }: ApplyPlan["mailboxes"][number]) => ({
-    name,
-    outcome,
-    ...(reason !== undefined && { reason }),
-  });
-  return {
-    domains: domains.map(plain),
-    mailboxes: mailboxes.map(plain),
-    revision: await tables.state.revision(),
-  };
 }

@@ -2,7 +2,7 @@ import * as z from "zod";
 import type { Tables } from "../../db/store.ts";
 import type { NewUser } from "../../db/users.ts";
 import { defineTool } from "../call/tool.ts";
-import { type ImportInput, type ImportPlan, importFields, outcomes, planImport } from "./import-plan.ts";
+import { type ImportInput, importFields, outcomes, planImport } from "./import-plan.ts";
 
 const Planned = z.object({ name: z.string(), outcome: z.enum(outcomes), reason: z.string().optional() });
 
@@ -57,11 +57,25 @@ export async function addPlanned(
   if (users.length > 0) await tables.users.addAll(users, at);
 }
 
-async function told(tables: Tables, { domains, mailboxes }: ImportPlan) {
-  const plain = mailboxes.map(({ name, outcome, reason }) => ({
+/** What an import or an apply tells of its plan: without what is written. */
+export async function told<Outcome extends string>(
+  tables: Tables,
+  { domains, mailboxes }: Record<"domains" | "mailboxes", readonly Told<Outcome>[]>,
+) {
+  const plain = ({ name, outcome, reason }: Told<Outcome>): Told<Outcome> => ({
     name,
     outcome,
     ...(reason !== undefined && { reason }),
-  }));
-  return { domains, mailboxes: plain, revision: await tables.state.revision() };
+  });
+  return {
+    domains: domains.map(plain),
+    mailboxes: mailboxes.map(plain),
+    revision: await tables.state.revision(),
+  };
+}
+
+interface Told<Outcome extends string> {
+  name: string;
+  outcome: Outcome;
+  reason?: string;
 }

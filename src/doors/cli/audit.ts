@@ -1,11 +1,11 @@
-import { call, type Runtime } from "../../../tools/call/call.ts";
-import { operator } from "../../../tools/call/principal.ts";
+import type { Runtime } from "../../../tools/call/call.ts";
 import { operatorTools } from "../../../tools/operator/index.ts";
 import { UsageError } from "../../command-line/usage-error.ts";
 import { printable } from "../../log/printable.ts";
 import { parseArguments } from "./arguments.ts";
 import { exitCodes } from "./exit.ts";
 import { writeOut } from "./output.ts";
+import { resultOf } from "./run-tool.ts";
 import type { StoreCommand } from "./store-command.ts";
 import type { Usage } from "./usage.ts";
 
@@ -53,12 +53,11 @@ async function* pages(runtime: Runtime, filter: Record<string, unknown>, line: (
   let found = false;
   do {
     const input = { ...filter, limit: PAGE, ...(typeof cursor === "string" && { cursor }) };
-    const outcome = await call(runtime, { principal: operator("cli"), tool: operatorTools.readAudit, input });
-    if (!outcome.ok) throw outcome.error;
-    const entries = outcome.value.entries as Entry[];
+    const result = await resultOf(runtime, operatorTools.readAudit, input);
+    const entries = result.entries as Entry[];
     found ||= entries.length > 0;
     if (entries.length > 0) yield entries.map((entry) => `${line(entry)}\n`).join("");
-    cursor = outcome.value.next_cursor;
+    cursor = result.next_cursor;
   } while (cursor !== null);
   if (!found) process.stderr.write("no entries\n"); // stdout is for programs
 }

@@ -41,6 +41,17 @@ export async function runTool(
   return showRefusal(outcome.error, { password: "password", ...words });
 }
 
+/** The result of a tool that runs as the operator. @throws MailError its refusal */
+export async function resultOf(
+  runtime: Runtime,
+  tool: Tool,
+  input: Record<string, unknown>,
+): Promise<Record<string, unknown>> {
+  const outcome = await call(runtime, { principal: operator("cli"), tool, input });
+  if (!outcome.ok) throw outcome.error;
+  return outcome.value;
+}
+
 /** @throws OutputFailure if no secret is lost by it */
 async function show({ endpoint }: Tool, text: string): Promise<number> {
   const advice = lostSecret[endpoint];

@@ -1,7 +1,6 @@
 import { basename } from "node:path";
 import * as z from "zod";
-import { call, type Runtime } from "../../../../tools/call/call.ts";
-import { operator } from "../../../../tools/call/principal.ts";
+import type { Runtime } from "../../../../tools/call/call.ts";
 import type { Step, WantedMailbox } from "../../../../tools/operator/apply-plan.ts";
 import { operatorTools } from "../../../../tools/operator/index.ts";
 import { firstInputLine } from "../../../command-line/secret-input.ts";
@@ -12,6 +11,7 @@ import { parseStored } from "../../../mail/stored-hash.ts";
 import { parseArguments } from "../arguments.ts";
 import { exitCodes } from "../exit.ts";
 import { writeOut } from "../output.ts";
+import { resultOf } from "../run-tool.ts";
 import type { StoreCommand } from "../store-command.ts";
 import type { Usage } from "../usage.ts";
 import { readSource, type SourceFile, unreadable } from "./source.ts";
@@ -112,10 +112,12 @@ function inputOf({ domains, mailboxes }: Wanted) {
 }
 
 /** @throws MailError a refusal of the tool */
-async function operate(runtime: Runtime, name: "planApply" | "apply", input: object): Promise<Steps> {
-  const outcome = await call(runtime, { principal: operator("cli"), tool: operatorTools[name], input });
-  if (!outcome.ok) throw outcome.error;
-  return outcome.value as unknown as Steps;
+async function operate(
+  runtime: Runtime,
+  name: "planApply" | "apply",
+  input: Record<string, unknown>,
+): Promise<Steps> {
+  return (await resultOf(runtime, operatorTools[name], input)) as unknown as Steps;
 }
 
 /** @throws UsageError if nobody can be asked, or the answer is not yes */

@@ -1,6 +1,5 @@
 import { basename } from "node:path";
-import { call, type Runtime } from "../../../../tools/call/call.ts";
-import { operator } from "../../../../tools/call/principal.ts";
+import type { Runtime } from "../../../../tools/call/call.ts";
 import { refuseWeakPassword } from "../../../../tools/call/weak-passwords.ts";
 import type { ImportedMailbox } from "../../../../tools/operator/import-plan.ts";
 import { operatorTools } from "../../../../tools/operator/index.ts";
@@ -13,6 +12,7 @@ import { NO_LOGIN } from "../../../mail/stored-hash.ts";
 import { optionalText, parseArguments } from "../arguments.ts";
 import { exitCodes } from "../exit.ts";
 import { showProgress, writeOut } from "../output.ts";
+import { resultOf } from "../run-tool.ts";
 import type { StoreCommand } from "../store-command.ts";
 import type { Usage } from "../usage.ts";
 import { readCsv } from "./csv.ts";
@@ -106,9 +106,7 @@ async function operate(
   name: "planImport" | "importMailboxes",
   input: Record<string, unknown>,
 ): Promise<Omit<Imported, "leftOut">> {
-  const outcome = await call(runtime, { principal: operator("cli"), tool: operatorTools[name], input });
-  if (!outcome.ok) throw outcome.error;
-  return outcome.value as unknown as Omit<Imported, "leftOut">;
+  return (await resultOf(runtime, operatorTools[name], input)) as unknown as Omit<Imported, "leftOut">;
 }
 
 function nothingFound(): MailError {

@@ -1,10 +1,10 @@
 import { closeSync, openSync, rmSync, writeSync } from "node:fs";
-import { call, type Runtime } from "../../../../tools/call/call.ts";
-import { operator } from "../../../../tools/call/principal.ts";
+import type { Runtime } from "../../../../tools/call/call.ts";
 import { createPasswordLink } from "../../../../tools/sets/people/create-password-link.ts";
 import { UsageError } from "../../../command-line/usage-error.ts";
 import { MailError } from "../../../mail/error.ts";
 import { showProgress } from "../output.ts";
+import { resultOf } from "../run-tool.ts";
 import type { Imported } from "./report.ts";
 
 /**
@@ -58,12 +58,11 @@ function newFile(path: string): number {
 
 /** A line of the file; undefined for an inactive mailbox. @throws MailError */
 async function linkFor(runtime: Runtime, email: string): Promise<string | undefined> {
-  const outcome = await call(runtime, {
-    principal: operator("cli"),
-    tool: createPasswordLink,
-    input: { email, kind: "first" },
-  });
-  if (outcome.ok) return `${email},${outcome.value.url},${outcome.value.expires_at}\n`;
-  if (outcome.error.code === "user_inactive") return undefined;
-  throw outcome.error;
+  try {
+    const { url, expires_at } = await resultOf(runtime, createPasswordLink, { email, kind: "first" });
+    return `${email},${url},${expires_at}\n`;
+  } catch (error) {
+    if (error instanceof MailError && error.code === "user_inactive") return undefined;
+    throw error;
+  }
 }
