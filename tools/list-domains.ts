@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { next, text } from "../src/mail/text.ts";
-import { decodeCursor, encodeCursor, NextCursor, pageFields, Timestamp } from "./call/fields.ts";
+import { decodeCursor, NextCursor, pageFields, pageOf, Timestamp } from "./call/fields.ts";
 import { defineTool } from "./call/tool.ts";
 
 export const listDomains = defineTool({
@@ -24,8 +24,7 @@ export const listDomains = defineTool({
   async run({ tables }, { limit, cursor }) {
     const [after] = cursor === undefined ? [] : decodeCursor(cursor, 1);
     const found = await tables.domains.page(limit + 1, after);
-    const page = found.slice(0, limit);
-    const last = found.length > limit ? page.at(-1) : undefined;
+    const { page, nextCursor } = pageOf(found, limit, ({ name }) => [name]);
     return {
       domains: page.map((domain) => ({
         domain: domain.name,
@@ -34,7 +33,7 @@ export const listDomains = defineTool({
         created_at: domain.createdAt,
       })),
       total: (await tables.domains.totals()).domains,
-      next_cursor: last === undefined ? null : encodeCursor([last.name]),
+      next_cursor: nextCursor,
     };
   },
 });

@@ -6,10 +6,10 @@ import { DomainName, SearchedAddress } from "../src/mail/schemas.ts";
 import { field, next, text } from "../src/mail/text.ts";
 import {
   decodeCursor,
-  encodeCursor,
   foreignCursor,
   NextCursor,
   pageFields,
+  pageOf,
   Timestamp,
   Words,
 } from "./call/fields.ts";
@@ -53,8 +53,7 @@ export const listUsers = defineTool({
       search === undefined
         ? await tables.users.page(limit + 1, domain, after)
         : await tables.users.startingWith(search, domain).page(limit + 1, after);
-    const page = found.slice(0, limit);
-    const last = found.length > limit ? page.at(-1) : undefined;
+    const { page, nextCursor } = pageOf(found, limit, (user) => [...searched, user.domain, user.localPart]);
     const total =
       search === undefined
         ? await listed(tables, within)
@@ -63,7 +62,7 @@ export const listUsers = defineTool({
       users: page.map(shown),
       total,
       ...(search !== undefined && total === 0 && { note: NOTHING_FOUND }),
-      next_cursor: last === undefined ? null : encodeCursor([...searched, last.domain, last.localPart]),
+      next_cursor: nextCursor,
     };
   },
 });

@@ -25,6 +25,22 @@ export function encodeCursor(position: readonly string[]): string {
 }
 
 /**
+ * The first `limit` of these rows, and the cursor of the next page: null if there are no more.
+ *
+ * @param found up to one row more than `limit`
+ * @param positionOf what a cursor after this row holds
+ */
+export function pageOf<Row>(
+  found: readonly Row[],
+  limit: number,
+  positionOf: (row: Row) => readonly string[],
+): { page: Row[]; nextCursor: string | null } {
+  const page = found.slice(0, limit);
+  const last = found.length > limit ? page.at(-1) : undefined;
+  return { page, nextCursor: last === undefined ? null : encodeCursor(positionOf(last)) };
+}
+
+/**
  * @param length how many texts the position has
  * @throws MailError invalid_input when it is not a cursor of such a list
  */

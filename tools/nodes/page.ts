@@ -1,6 +1,6 @@
 import * as z from "zod";
 import type { Tables } from "../../db/store.ts";
-import { decodeCursor, encodeCursor, pageFields } from "../call/fields.ts";
+import { decodeCursor, pageFields, pageOf } from "../call/fields.ts";
 import { allConditions, conditionsOf, type JudgedNode, nodeStatuses } from "./condition.ts";
 
 /** Input fields of the lists of nodes. */
@@ -31,9 +31,8 @@ export async function nodePage(
           total: await tables.nodes.count(),
         }
       : await withStatus(status, allConditions(tables, at), { after, most: limit + 1 });
-  const page = found.slice(0, limit);
-  const last = found.length > limit ? page.at(-1) : undefined;
-  return { page, total, nextCursor: last === undefined ? null : encodeCursor([last.node.name]) };
+  const { page, nextCursor } = pageOf(found, limit, ({ node }) => [node.name]);
+  return { page, total, nextCursor };
 }
 
 /** The first nodes with this status after a name, and how many nodes have the status. */

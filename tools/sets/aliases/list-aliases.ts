@@ -2,7 +2,7 @@ import * as z from "zod";
 import type { Alias } from "../../../db/alias-rows.ts";
 import { DomainName, EmailAddress } from "../../../src/mail/schemas.ts";
 import { next, text } from "../../../src/mail/text.ts";
-import { decodeCursor, encodeCursor, NextCursor, pageFields, Words } from "../../call/fields.ts";
+import { decodeCursor, NextCursor, pageFields, pageOf, Words } from "../../call/fields.ts";
 import { defineTool } from "../../call/tool.ts";
 
 /** Domain aliases in one result. */
@@ -41,8 +41,7 @@ export const listAliases = defineTool({
     const [afterDomain = "", localPart = ""] = cursor === undefined ? [] : decodeCursor(cursor, 2);
     const after = cursor === undefined ? undefined : { domain: domain ?? afterDomain, localPart };
     const found = await tables.aliases.page(limit + 1, { domain, target }, after);
-    const page = found.slice(0, limit);
-    const last = found.length > limit ? page.at(-1) : undefined;
+    const { page, nextCursor } = pageOf(found, limit, (alias) => [alias.domain, alias.localPart]);
     const resolved = await tables.aliases.resolve(page);
     const aliases = page.map((alias) => shown(alias, resolved.get(alias.id)));
     const isFirst = cursor === undefined && target === undefined;
@@ -52,7 +51,7 @@ export const listAliases = defineTool({
       domain_aliases: domainAliases.map(({ name, of }) => ({ domain: name, of })),
       total: await tables.aliases.count({ domain: within, target }),
       ...(aliases.some(({ dead_targets }) => dead_targets.length > 0) && { note: DEAD }),
-      next_cursor: last === undefined ? null : encodeCursor([last.domain, last.localPart]),
+      next_cursor: nextCursor,
     };
   },
 });
