@@ -1,8 +1,8 @@
 import type { Counts } from "../src/sync/answer.ts";
 import type { View } from "../src/sync/view.ts";
-import type { AliasTable } from "./aliases.ts";
+import type { AliasTable } from "./aliases/aliases.ts";
+import type { DomainAliasTable } from "./aliases/domain-aliases.ts";
 import type { AuditTable } from "./audit.ts";
-import type { DomainAliasTable } from "./domain-aliases.ts";
 import type { DomainTable } from "./domains.ts";
 import type { EndedKeyTable } from "./ended-keys.ts";
 import type { GrantTable } from "./grants.ts";
@@ -13,7 +13,7 @@ import type { OperatorTable } from "./operator.ts";
 import type { PasswordLinkTable } from "./password-links.ts";
 import type { StateTable } from "./state.ts";
 import type { Token, TokenTable } from "./tokens.ts";
-import type { UserTable } from "./users.ts";
+import type { UserTable } from "./users/users.ts";
 
 /** The tables of one transaction. */
 export interface Tables {

@@ -37,7 +37,7 @@ test.each([
   ["tools/planted.ts", "bcrypt"],
   ["tools/operator/planted.ts", "../../src/log.ts"],
   ["tools/call/password-hash.ts", "better-sqlite3"],
-  ["src/doors/planted.ts", "../../db/users.ts"],
+  ["src/doors/planted.ts", "../../db/users/users.ts"],
   ["src/doors/planted.ts", "@modelcontextprotocol/server"],
   ["src/doors/planted.ts", "better-sqlite3"],
   ["src/auth/planted.ts", "../../db/sqlite/store.ts"],

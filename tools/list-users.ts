@@ -1,7 +1,7 @@
 import * as z from "zod";
 import type { Domain } from "../db/domains.ts";
 import type { Tables } from "../db/store.ts";
-import type { User, UserPosition } from "../db/user-rows.ts";
+import type { User, UserPosition } from "../db/users/rows.ts";
 import { DomainName, SearchedAddress } from "../src/mail/schemas.ts";
 import { field, next, text } from "../src/mail/text.ts";
 import {

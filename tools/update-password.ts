@@ -1,5 +1,5 @@
 import * as z from "zod";
-import type { User } from "../db/user-rows.ts";
+import type { User } from "../db/users/rows.ts";
 import { MailError } from "../src/mail/error.ts";
 import { EmailAddress, Password } from "../src/mail/schemas.ts";
 import { next, operator, text } from "../src/mail/text.ts";

@@ -1,7 +1,7 @@
 import { closeSync, fsyncSync, openSync, rmSync, writeSync } from "node:fs";
 import { MailError } from "../../src/mail/error.ts";
 import type { Store, Tables } from "../store.ts";
-import type { User, UserPosition } from "../user-rows.ts";
+import type { User, UserPosition } from "../users/rows.ts";
 import { unavailable } from "./errors.ts";
 
 const PAGE = 1000;

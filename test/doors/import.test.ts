@@ -2,7 +2,7 @@ import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import bcrypt from "bcrypt";
 import { describe, expect, test } from "vitest";
-import type { Planned } from "../../tools/operator/import-plan.ts";
+import type { Planned } from "../../tools/operator/import/plan.ts";
 import { m25mail } from "../support/program.ts";
 import { kept, rawDatabase, recount } from "../support/recount.ts";
 import { temporaryFolder, testStore } from "../support/store.ts";

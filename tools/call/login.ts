@@ -1,4 +1,4 @@
-import type { User } from "../../db/user-rows.ts";
+import type { User } from "../../db/users/rows.ts";
 import { NO_LOGIN } from "../../src/mail/stored-hash.ts";
 
 /** A mailbox's password, as nodes serve it and as it is held while its login is off. */

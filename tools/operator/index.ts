@@ -1,20 +1,20 @@
 import type { Tool } from "../call/tool.ts";
 import { approveAlias, listWaitingAliases, setApprovedDomains, setPostmaster } from "./aliases.ts";
-import { apply, planApplyTool } from "./apply.ts";
-import { importMailboxes, planImportTool } from "./import.ts";
-import { listFleet } from "./list-fleet.ts";
-import { listInactive } from "./list-inactive.ts";
-import { listWithheld } from "./list-withheld.ts";
-import { acceptRemovals, removeNode, rotateKey, setNode } from "./nodes.ts";
-import { addOAuthClient, listOAuthClients, removeOAuthClient } from "./oauth-clients.ts";
-import { listGrants, revokeGrant } from "./oauth-grants.ts";
-import { purgeUser } from "./purge-user.ts";
+import { apply, planApplyTool } from "./apply/apply.ts";
+import { importMailboxes, planImportTool } from "./import/import.ts";
+import { listFleet } from "./nodes/list-fleet.ts";
+import { listWithheld } from "./nodes/list-withheld.ts";
+import { acceptRemovals, removeNode, rotateKey, setNode } from "./nodes/nodes.ts";
+import { addOAuthClient, listOAuthClients, removeOAuthClient } from "./oauth/clients.ts";
+import { listGrants, revokeGrant } from "./oauth/grants.ts";
 import { readAudit } from "./read-audit.ts";
-import { renameUser } from "./rename-user.ts";
-import { restoreUser } from "./restore-user.ts";
 import { setOperatorPassword } from "./set-password.ts";
-import { setQuota } from "./set-quota.ts";
 import { createToken, listTokens, revokeToken } from "./tokens.ts";
+import { listInactive } from "./users/list-inactive.ts";
+import { purgeUser } from "./users/purge-user.ts";
+import { renameUser } from "./users/rename-user.ts";
+import { restoreUser } from "./users/restore-user.ts";
+import { setQuota } from "./users/set-quota.ts";
 
 /** The operator's own operations, for the shell and the page. call() runs them; no other door offers them. */
 export const operatorTools = {

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { isRedirectUri } from "../../../tools/operator/redirect-uri.ts";
+import { isRedirectUri } from "../../../tools/operator/oauth/redirect-uri.ts";
 import { textOf } from "../../doors/utf8.ts";
 import type { Log } from "../../log/log.ts";
 import { applicationType } from "./redirect.ts";

@@ -2,7 +2,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import { errors, type InteractionResults, type Provider } from "oidc-provider";
 import type { Store, Tables } from "../../../db/store.ts";
 import { type Scope, scopes } from "../../../tools/call/principal.ts";
-import { isLoopback } from "../../../tools/operator/redirect-uri.ts";
+import { isLoopback } from "../../../tools/operator/oauth/redirect-uri.ts";
 import { csrfToken, formIn, isFromPage, passwordIn, readForms } from "../../doors/html/forms.ts";
 import { pageHeaders } from "../../doors/html/layout.ts";
 import type { Log } from "../../log/log.ts";

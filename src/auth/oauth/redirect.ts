@@ -1,4 +1,4 @@
-import { isLoopback } from "../../../tools/operator/redirect-uri.ts";
+import { isLoopback } from "../../../tools/operator/oauth/redirect-uri.ts";
 
 /** The place to which the person is sent back, in words for the consent page. */
 export function redirectTarget(redirectUri: string): string {

@@ -1,5 +1,5 @@
 import type { Result } from "../../../tools/call/tool.ts";
-import { listGrants } from "../../../tools/operator/oauth-grants.ts";
+import { listGrants } from "../../../tools/operator/oauth/grants.ts";
 import { MailError } from "../../mail/error.ts";
 import { type Html, html } from "../html/html.ts";
 import { form } from "../html/layout.ts";

@@ -1,7 +1,7 @@
 import { listDomains } from "../../../tools/list-domains.ts";
 import { listNodes } from "../../../tools/list-nodes.ts";
-import { listWithheld } from "../../../tools/operator/list-withheld.ts";
-import { listGrants } from "../../../tools/operator/oauth-grants.ts";
+import { listWithheld } from "../../../tools/operator/nodes/list-withheld.ts";
+import { listGrants } from "../../../tools/operator/oauth/grants.ts";
 import { readAudit } from "../../../tools/operator/read-audit.ts";
 import { type Figures, readFigures } from "../../../tools/operator/read-figures.ts";
 import { type Html, html } from "../html/html.ts";

@@ -1,5 +1,5 @@
 import type { Result } from "../../../tools/call/tool.ts";
-import { listWithheld } from "../../../tools/operator/list-withheld.ts";
+import { listWithheld } from "../../../tools/operator/nodes/list-withheld.ts";
 import { MailError } from "../../mail/error.ts";
 import { type Html, html } from "../html/html.ts";
 import { alarm, form } from "../html/layout.ts";

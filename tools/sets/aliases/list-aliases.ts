@@ -1,5 +1,5 @@
 import * as z from "zod";
-import type { Alias } from "../../../db/alias-rows.ts";
+import type { Alias } from "../../../db/aliases/rows.ts";
 import { DomainName, EmailAddress } from "../../../src/mail/schemas.ts";
 import { next, text } from "../../../src/mail/text.ts";
 import { decodeCursor, NextCursor, pageFields, pageOf, Words } from "../../call/fields.ts";

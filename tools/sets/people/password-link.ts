@@ -1,6 +1,6 @@
 import * as z from "zod";
 import type { LinkKind, PasswordLink } from "../../../db/password-links.ts";
-import type { User } from "../../../db/user-rows.ts";
+import type { User } from "../../../db/users/rows.ts";
 import { MailError } from "../../../src/mail/error.ts";
 import { operator, text } from "../../../src/mail/text.ts";
 import { credentialMatches, newCredential } from "../../call/credential.ts";

@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import * as z from "zod";
 import type { Runtime } from "../../../../tools/call/call.ts";
-import type { Step, WantedMailbox } from "../../../../tools/operator/apply-plan.ts";
+import type { Step, WantedMailbox } from "../../../../tools/operator/apply/plan.ts";
 import { operatorTools } from "../../../../tools/operator/index.ts";
 import { firstInputLine } from "../../../command-line/secret-input.ts";
 import { UsageError } from "../../../command-line/usage-error.ts";

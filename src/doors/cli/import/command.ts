@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import type { Runtime } from "../../../../tools/call/call.ts";
 import { refuseWeakPassword } from "../../../../tools/call/weak-passwords.ts";
-import type { ImportedMailbox } from "../../../../tools/operator/import-plan.ts";
+import type { ImportedMailbox } from "../../../../tools/operator/import/plan.ts";
 import { operatorTools } from "../../../../tools/operator/index.ts";
 import { UsageError } from "../../../command-line/usage-error.ts";
 import { parseDomain } from "../../../mail/address.ts";

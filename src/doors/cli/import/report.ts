@@ -1,4 +1,4 @@
-import type { Planned } from "../../../../tools/operator/import-plan.ts";
+import type { Planned } from "../../../../tools/operator/import/plan.ts";
 import { printable } from "../../../log/printable.ts";
 import type { LeftOut } from "./source.ts";
 

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
-import type { ImportedDomain, ImportedMailbox } from "../../../../tools/operator/import-plan.ts";
+import type { ImportedDomain, ImportedMailbox } from "../../../../tools/operator/import/plan.ts";
 import { UsageError } from "../../../command-line/usage-error.ts";
 import { MailError } from "../../../mail/error.ts";
 import type { StoredPassword } from "../../../mail/stored-hash.ts";

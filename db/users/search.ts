@@ -1,8 +1,8 @@
 import { type Kysely, type SelectQueryBuilder, sql } from "kysely";
-import type { AddressStart } from "../src/mail/address-start.ts";
-import { atMost } from "./row-limit.ts";
-import type { Schema } from "./schema.ts";
-import { toUser, type User, type UserPosition, usersByDomain, usersFirst } from "./user-rows.ts";
+import type { AddressStart } from "../../src/mail/address-start.ts";
+import { atMost } from "../row-limit.ts";
+import type { Schema } from "../schema.ts";
+import { toUser, type User, type UserPosition, usersByDomain, usersFirst } from "./rows.ts";
 
 /** Lower bound of all texts that begin with a text: "!" sorts before every character of addresses. */
 const next = (text: string) => `${text}!`;

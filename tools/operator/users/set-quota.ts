@@ -1,8 +1,8 @@
 import * as z from "zod";
-import { EmailAddress, QuotaMb } from "../../src/mail/schemas.ts";
-import { defineTool } from "../call/tool.ts";
-import { liveFields, liveness } from "../nodes/liveness.ts";
-import { refuseInactive } from "../update-password.ts";
+import { EmailAddress, QuotaMb } from "../../../src/mail/schemas.ts";
+import { defineTool } from "../../call/tool.ts";
+import { liveFields, liveness } from "../../nodes/liveness.ts";
+import { refuseInactive } from "../../update-password.ts";
 
 export const setQuota = defineTool({
   endpoint: "set-quota",

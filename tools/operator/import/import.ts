@@ -1,8 +1,8 @@
 import * as z from "zod";
-import type { Tables } from "../../db/store.ts";
-import type { NewUser } from "../../db/users.ts";
-import { defineTool } from "../call/tool.ts";
-import { type ImportInput, importFields, outcomes, planImport } from "./import-plan.ts";
+import type { Tables } from "../../../db/store.ts";
+import type { NewUser } from "../../../db/users/users.ts";
+import { defineTool } from "../../call/tool.ts";
+import { type ImportInput, importFields, outcomes, planImport } from "./plan.ts";
 
 const Planned = z.object({ name: z.string(), outcome: z.enum(outcomes), reason: z.string().optional() });
 

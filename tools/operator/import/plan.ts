@@ -1,13 +1,13 @@
 import * as z from "zod";
-import type { Tables } from "../../db/store.ts";
-import type { NewUser } from "../../db/users.ts";
-import { type Address, parseAddress } from "../../src/mail/address.ts";
-import { MailError } from "../../src/mail/error.ts";
-import { MAX_QUOTA_MB } from "../../src/mail/quota.ts";
-import { DomainName, QuotaMb } from "../../src/mail/schemas.ts";
-import { isStoredHash, NO_LOGIN } from "../../src/mail/stored-hash.ts";
-import { field, text } from "../../src/mail/text.ts";
-import { refusePublicProvider } from "../add-domain.ts";
+import type { Tables } from "../../../db/store.ts";
+import type { NewUser } from "../../../db/users/users.ts";
+import { type Address, parseAddress } from "../../../src/mail/address.ts";
+import { MailError } from "../../../src/mail/error.ts";
+import { MAX_QUOTA_MB } from "../../../src/mail/quota.ts";
+import { DomainName, QuotaMb } from "../../../src/mail/schemas.ts";
+import { isStoredHash, NO_LOGIN } from "../../../src/mail/stored-hash.ts";
+import { field, text } from "../../../src/mail/text.ts";
+import { refusePublicProvider } from "../../add-domain.ts";
 
 /** A mailbox of another mail system. */
 export const ImportedMailbox = z.strictObject({

@@ -1,7 +1,7 @@
 import * as z from "zod";
-import { NodeName } from "../../src/mail/schemas.ts";
-import { defineTool } from "../call/tool.ts";
-import { nodePages } from "../nodes/condition.ts";
+import { NodeName } from "../../../src/mail/schemas.ts";
+import { defineTool } from "../../call/tool.ts";
+import { nodePages } from "../../nodes/condition.ts";
 
 export const listWithheld = defineTool({
   endpoint: "list-withheld",

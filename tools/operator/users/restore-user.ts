@@ -1,8 +1,8 @@
 import * as z from "zod";
-import { MailError } from "../../src/mail/error.ts";
-import { EmailAddress } from "../../src/mail/schemas.ts";
-import { defineTool } from "../call/tool.ts";
-import { liveFields, liveness } from "../nodes/liveness.ts";
+import { MailError } from "../../../src/mail/error.ts";
+import { EmailAddress } from "../../../src/mail/schemas.ts";
+import { defineTool } from "../../call/tool.ts";
+import { liveFields, liveness } from "../../nodes/liveness.ts";
 
 export const restoreUser = defineTool({
   endpoint: "restore-user",

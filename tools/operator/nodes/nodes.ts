@@ -1,13 +1,13 @@
 import * as z from "zod";
-import type { MailNode } from "../../db/nodes.ts";
-import { MailError } from "../../src/mail/error.ts";
-import { DomainName, Network, NodeName } from "../../src/mail/schemas.ts";
-import { field, operator, text } from "../../src/mail/text.ts";
-import { newCredential } from "../call/credential.ts";
-import { Timestamp, Words } from "../call/fields.ts";
-import { defineTool } from "../call/tool.ts";
-import { joinStep } from "../nodes/join-step.ts";
-import { keyEnd } from "../nodes/key-rotation.ts";
+import type { MailNode } from "../../../db/nodes.ts";
+import { MailError } from "../../../src/mail/error.ts";
+import { DomainName, Network, NodeName } from "../../../src/mail/schemas.ts";
+import { field, operator, text } from "../../../src/mail/text.ts";
+import { newCredential } from "../../call/credential.ts";
+import { Timestamp, Words } from "../../call/fields.ts";
+import { defineTool } from "../../call/tool.ts";
+import { joinStep } from "../../nodes/join-step.ts";
+import { keyEnd } from "../../nodes/key-rotation.ts";
 
 const TAKES_EFFECT = "at once on a node that waits for changes, else at its next poll";
 

@@ -1,6 +1,6 @@
 import * as z from "zod";
-import { Timestamp } from "../call/fields.ts";
-import { defineTool } from "../call/tool.ts";
+import { Timestamp } from "../../call/fields.ts";
+import { defineTool } from "../../call/tool.ts";
 
 export const listGrants = defineTool({
   endpoint: "list-oauth-grants",

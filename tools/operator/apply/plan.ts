@@ -1,11 +1,11 @@
 import * as z from "zod";
-import type { Domain } from "../../db/domains.ts";
-import type { Tables } from "../../db/store.ts";
-import type { User } from "../../db/user-rows.ts";
-import type { NewUser } from "../../db/users.ts";
-import { DomainName, defaultQuotaMb, QuotaMb } from "../../src/mail/schemas.ts";
-import { withPassword } from "../call/login.ts";
-import { ImportedMailbox, type Planned, planDomains, planMailboxes, REGISTERED } from "./import-plan.ts";
+import type { Domain } from "../../../db/domains.ts";
+import type { Tables } from "../../../db/store.ts";
+import type { User } from "../../../db/users/rows.ts";
+import type { NewUser } from "../../../db/users/users.ts";
+import { DomainName, defaultQuotaMb, QuotaMb } from "../../../src/mail/schemas.ts";
+import { withPassword } from "../../call/login.ts";
+import { ImportedMailbox, type Planned, planDomains, planMailboxes, REGISTERED } from "../import/plan.ts";
 
 /** A mailbox that shall be there. Fields that are absent stay as they are. */
 const WantedMailbox = ImportedMailbox.extend({

@@ -1,4 +1,4 @@
-import { LOOPBACK_HOSTS } from "../../src/mail/network.ts";
+import { LOOPBACK_HOSTS } from "../../../src/mail/network.ts";
 
 /** Schemes that a browser itself acts upon; any other belongs to an app. */
 const BROWSERS_OWN = new Set([

@@ -1,11 +1,11 @@
 import * as z from "zod";
-import type { User } from "../../db/user-rows.ts";
-import { MailError } from "../../src/mail/error.ts";
-import { EmailAddress } from "../../src/mail/schemas.ts";
-import { operator, text } from "../../src/mail/text.ts";
-import { defineTool } from "../call/tool.ts";
-import { liveFields, liveness } from "../nodes/liveness.ts";
-import { refuseInactive } from "../update-password.ts";
+import type { User } from "../../../db/users/rows.ts";
+import { MailError } from "../../../src/mail/error.ts";
+import { EmailAddress } from "../../../src/mail/schemas.ts";
+import { operator, text } from "../../../src/mail/text.ts";
+import { defineTool } from "../../call/tool.ts";
+import { liveFields, liveness } from "../../nodes/liveness.ts";
+import { refuseInactive } from "../../update-password.ts";
 
 export const renameUser = defineTool({
   endpoint: "rename-user",

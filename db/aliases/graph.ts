@@ -1,9 +1,9 @@
 import { type Kysely, sql } from "kysely";
-import { MailError } from "../src/mail/error.ts";
-import { type AliasRecord, MOST_TARGETS } from "../src/sync/records.ts";
-import { addToDomains, type DomainDifference } from "./domain-figures.ts";
-import type { Schema } from "./schema.ts";
-import { addDifference, noDifference, replacement, type StateTable } from "./state.ts";
+import { MailError } from "../../src/mail/error.ts";
+import { type AliasRecord, MOST_TARGETS } from "../../src/sync/records.ts";
+import { addToDomains, type DomainDifference } from "../domain-figures.ts";
+import type { Schema } from "../schema.ts";
+import { addDifference, noDifference, replacement, type StateTable } from "../state.ts";
 
 /** How many aliases may lead to one mailbox: a change of it publishes all of them. */
 export const MOST_LEADING = 1000;

@@ -1,8 +1,8 @@
 import * as z from "zod";
-import { NextCursor, Timestamp, Words } from "../call/fields.ts";
-import { defineTool } from "../call/tool.ts";
-import { nodeStatuses } from "../nodes/condition.ts";
-import { nodePage, nodePageFields } from "../nodes/page.ts";
+import { NextCursor, Timestamp, Words } from "../../call/fields.ts";
+import { defineTool } from "../../call/tool.ts";
+import { nodeStatuses } from "../../nodes/condition.ts";
+import { nodePage, nodePageFields } from "../../nodes/page.ts";
 
 /** Adds to list-nodes, for the shell: each node's role, domains, program version, last address and lag. */
 export const listFleet = defineTool({

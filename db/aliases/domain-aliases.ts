@@ -1,12 +1,12 @@
 import { type Kysely, sql } from "kysely";
-import { MailError } from "../src/mail/error.ts";
-import { next, text } from "../src/mail/text.ts";
-import type { AliasGraph } from "./alias-graph.ts";
-import { addToDomains } from "./domain-figures.ts";
-import type { Domain, DomainTable } from "./domains.ts";
-import { atMost } from "./row-limit.ts";
-import type { Schema } from "./schema.ts";
-import type { StateTable } from "./state.ts";
+import { MailError } from "../../src/mail/error.ts";
+import { next, text } from "../../src/mail/text.ts";
+import { addToDomains } from "../domain-figures.ts";
+import type { Domain, DomainTable } from "../domains.ts";
+import { atMost } from "../row-limit.ts";
+import type { Schema } from "../schema.ts";
+import type { StateTable } from "../state.ts";
+import type { AliasGraph } from "./graph.ts";
 
 /** A domain whose addresses are those of another one. */
 export interface DomainAlias {

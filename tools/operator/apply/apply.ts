@@ -1,9 +1,9 @@
 import * as z from "zod";
-import { MailError } from "../../src/mail/error.ts";
-import { operator, text } from "../../src/mail/text.ts";
-import { defineTool } from "../call/tool.ts";
-import { type ApplyInput, type ApplyPlan, applyFields, applyOutcomes, planApply } from "./apply-plan.ts";
-import { addPlanned, told } from "./import.ts";
+import { MailError } from "../../../src/mail/error.ts";
+import { operator, text } from "../../../src/mail/text.ts";
+import { defineTool } from "../../call/tool.ts";
+import { addPlanned, told } from "../import/import.ts";
+import { type ApplyInput, type ApplyPlan, applyFields, applyOutcomes, planApply } from "./plan.ts";
 
 const Step = z.object({ name: z.string(), outcome: z.enum(applyOutcomes), reason: z.string().optional() });
 

@@ -1,5 +1,5 @@
-import type { Address } from "../src/mail/address.ts";
-import type { TargetStanding } from "./schema.ts";
+import type { Address } from "../../src/mail/address.ts";
+import type { TargetStanding } from "../schema.ts";
 
 /** An alias with its targets. The address of a catch-all has no local part: @example.nl. */
 export interface Alias {

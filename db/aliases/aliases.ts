@@ -1,15 +1,15 @@
 import { type Kysely, type RawBuilder, sql } from "kysely";
-import { MailError } from "../src/mail/error.ts";
-import { next, text } from "../src/mail/text.ts";
-import { EVERYWHERE } from "../src/sync/records.ts";
-import { type AliasGraph, aliasRecord } from "./alias-graph.ts";
-import type { AddressParts, Alias, Target } from "./alias-rows.ts";
-import { AliasView } from "./alias-view.ts";
-import { addToDomains } from "./domain-figures.ts";
-import type { Domain, DomainTable } from "./domains.ts";
-import { atMost } from "./row-limit.ts";
-import type { Schema, TargetStanding } from "./schema.ts";
-import type { DigestDifference, StateTable } from "./state.ts";
+import { MailError } from "../../src/mail/error.ts";
+import { next, text } from "../../src/mail/text.ts";
+import { EVERYWHERE } from "../../src/sync/records.ts";
+import { addToDomains } from "../domain-figures.ts";
+import type { Domain, DomainTable } from "../domains.ts";
+import { atMost } from "../row-limit.ts";
+import type { Schema, TargetStanding } from "../schema.ts";
+import type { DigestDifference, StateTable } from "../state.ts";
+import { type AliasGraph, aliasRecord } from "./graph.ts";
+import type { AddressParts, Alias, Target } from "./rows.ts";
+import { AliasView } from "./view.ts";
 
 /** The alias before a page, in order of domain, then local part. */
 export interface AliasPosition {

@@ -1,24 +1,17 @@
 import { type Kysely, sql } from "kysely";
-import type { Address } from "../src/mail/address.ts";
-import type { AddressStart } from "../src/mail/address-start.ts";
-import { MailError } from "../src/mail/error.ts";
-import { newMailboxId } from "../src/mail/mailbox.ts";
-import { next, text } from "../src/mail/text.ts";
-import type { UserRecord } from "../src/sync/records.ts";
-import type { AliasGraph } from "./alias-graph.ts";
-import type { Domain, DomainTable, UserDifference } from "./domains.ts";
-import { atMost } from "./row-limit.ts";
-import type { Schema } from "./schema.ts";
-import { addDifference, differenceOf, noDifference, type StateTable } from "./state.ts";
-import {
-  toUser,
-  type User,
-  type UserPosition,
-  type UserRow,
-  usersByDomain,
-  usersFirst,
-} from "./user-rows.ts";
-import { UserSearch } from "./user-search.ts";
+import type { Address } from "../../src/mail/address.ts";
+import type { AddressStart } from "../../src/mail/address-start.ts";
+import { MailError } from "../../src/mail/error.ts";
+import { newMailboxId } from "../../src/mail/mailbox.ts";
+import { next, text } from "../../src/mail/text.ts";
+import type { UserRecord } from "../../src/sync/records.ts";
+import type { AliasGraph } from "../aliases/graph.ts";
+import type { Domain, DomainTable, UserDifference } from "../domains.ts";
+import { atMost } from "../row-limit.ts";
+import type { Schema } from "../schema.ts";
+import { addDifference, differenceOf, noDifference, type StateTable } from "../state.ts";
+import { toUser, type User, type UserPosition, type UserRow, usersByDomain, usersFirst } from "./rows.ts";
+import { UserSearch } from "./search.ts";
 
 /** A mailbox to add. */
 export type NewUser = Pick<User, "localPart" | "domain" | "passwordHash" | "quotaMb" | "active">;

@@ -1,8 +1,8 @@
 import { type Kysely, type RawBuilder, sql } from "kysely";
-import { MailError } from "../src/mail/error.ts";
-import { field, next, text } from "../src/mail/text.ts";
-import type { AddressParts, Alias, Target } from "./alias-rows.ts";
-import type { Schema } from "./schema.ts";
+import { MailError } from "../../src/mail/error.ts";
+import { field, next, text } from "../../src/mail/text.ts";
+import type { Schema } from "../schema.ts";
+import type { AddressParts, Alias, Target } from "./rows.ts";
 
 /** What an alias leads to, in sorted addresses. */
 export interface Resolved {

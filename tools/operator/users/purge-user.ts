@@ -1,8 +1,8 @@
 import * as z from "zod";
-import { MailError } from "../../src/mail/error.ts";
-import { EmailAddress } from "../../src/mail/schemas.ts";
-import { next, text } from "../../src/mail/text.ts";
-import { defineTool } from "../call/tool.ts";
+import { MailError } from "../../../src/mail/error.ts";
+import { EmailAddress } from "../../../src/mail/schemas.ts";
+import { next, text } from "../../../src/mail/text.ts";
+import { defineTool } from "../../call/tool.ts";
 
 export const purgeUser = defineTool({
   endpoint: "purge-user",

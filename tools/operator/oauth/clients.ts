@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { defineTool } from "../call/tool.ts";
+import { defineTool } from "../../call/tool.ts";
 import { isRedirectUri } from "./redirect-uri.ts";
 
 const ClientName = z
