@@ -24,7 +24,7 @@ export async function main(
     return await run(readCommand(argv, env), machine, signal);
   } catch (error) {
     machine.log(explain(error));
-    if (error instanceof UsageError) machine.log("m25-mail-node --help says how it is used");
+    if (error instanceof UsageError) machine.log("for usage: m25-mail-node --help");
     return exitCodeOf(error);
   }
 }
@@ -69,7 +69,7 @@ async function keep(
 
 function warnOfClearText(machine: Machine, server: URL): void {
   if (server.protocol === "http:" && !isLoopback(server.hostname))
-    machine.log("warning: --insecure-http: the key and the hashes are only as safe as the link below");
+    machine.log("warning: --insecure-http: only an encrypted link protects the key and the hashes");
 }
 
 /** Adds the time to the lines of a polling program, as in the server's log. Other commands answer a person. */

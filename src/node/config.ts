@@ -67,10 +67,10 @@ export function readCommand(
   if (values.version === true) return { name: "version" };
   if (name === undefined && argv.length === 0) return { name: "help" };
   if (!isCommandName(name)) {
-    const say = `say one of ${commandNames.join(", ")}`;
+    const say = `give one of ${commandNames.join(", ")}`;
     throw new UsageError(name === undefined ? say : `there is no command ${show(name)}: ${say}`);
   }
-  if (others.length > 0) throw new UsageError(`${show(others[0] ?? "")} is too much`);
+  if (others.length > 0) throw new UsageError(`${show(others[0] ?? "")} is one word too many`);
   const given = readFlags(name, values, env);
   switch (name) {
     case "accept":
@@ -120,8 +120,8 @@ function readFlags(
   for (const flag of flags) {
     if (!flag.of.includes(command)) {
       if (values[flag.name] === undefined) continue;
-      const own = `m25-mail-node ${command} --help lists what it takes`;
-      throw new UsageError(`--${flag.name} means nothing to ${command}: ${own}`);
+      const own = `m25-mail-node ${command} --help lists its flags`;
+      throw new UsageError(`${command} does not take --${flag.name}: ${own}`);
     }
     const value = values[flag.name] ?? fromEnvironment(flag, env[environmentName(flag.name)]);
     if (value === "") throw new UsageError(`--${flag.name} is empty`);
@@ -166,7 +166,7 @@ function readConfig(given: Given): Config {
 /** The first choice is the default. */
 function readChoice({ text }: Given, flag: string, choices: readonly [string, ...string[]]): string {
   const value = text(flag) ?? choices[0];
-  if (!choices.includes(value)) throw new UsageError(`--${flag} is not one of ${choices.join(", ")}`);
+  if (!choices.includes(value)) throw new UsageError(`--${flag} must be one of ${choices.join(", ")}`);
   return value;
 }
 
@@ -174,7 +174,7 @@ function readNumber({ text }: Given, flag: string, usual: number, most: number):
   const value = text(flag);
   if (value === undefined) return usual;
   if (!/^\d{1,10}$/.test(value) || Number(value) > most)
-    throw new UsageError(`--${flag} is not a whole number from 0 to ${most}`);
+    throw new UsageError(`--${flag} must be a whole number from 0 to ${most}`);
   return Number(value);
 }
 
@@ -183,7 +183,7 @@ function fromEnvironment(flag: NodeFlag, value: string | undefined): string | bo
   if (flag.placeholder !== "") return value;
   if (/^(1|true|yes|on)$/i.test(value)) return true;
   if (/^(0|false|no|off)$/i.test(value)) return false;
-  throw new UsageError(`${environmentName(flag.name)} is neither 1 nor 0`);
+  throw new UsageError(`${environmentName(flag.name)} must be 1 or 0`);
 }
 
 function parsePath(name: string, text: string | undefined): string | undefined {
@@ -197,23 +197,21 @@ function parseServer(text: string, insecureHttp: boolean): URL {
   try {
     url = new URL(text);
   } catch {
-    throw new UsageError("--server is not a URL, such as https://mail-admin.example.nl");
+    throw new UsageError("--server must be a URL, such as https://mail-admin.example.nl");
   }
   if (url.protocol !== "https:" && url.protocol !== "http:")
-    throw new UsageError("--server is not an https:// URL");
+    throw new UsageError("--server must be an https:// URL");
   if (url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "") {
-    throw new UsageError("--server is an address alone: no user, no query, no fragment");
+    throw new UsageError("--server must be an address alone, without user, query and fragment");
   }
   if (url.protocol === "http:" && !isLoopback(url.hostname) && !insecureHttp) {
     throw new ConfigurationError(
       "--server is http:// to another machine: the key and the password hashes would travel in the clear. " +
-        "Use https://, or add --insecure-http where the link is encrypted below (WireGuard)",
+        "Use https://, or add --insecure-http if the link itself is encrypted, as by WireGuard",
     );
   }
   if (url.pathname !== "/") {
-    throw new ConfigurationError(
-      `--server is the server's address without a path: ${url.origin}, as m25-mail serve has it`,
-    );
+    throw new ConfigurationError(`--server must be the server's address without a path: ${url.origin}`);
   }
   return url;
 }
@@ -227,7 +225,7 @@ function mailRootOf({ text }: Given): string {
   const given = text("mail-root") ?? DEFAULT_MAIL_ROOT;
   if (!given.startsWith("/") || /[:%\s\p{Cc}]/u.test(given)) {
     throw new ConfigurationError(
-      "--mail-root is not an absolute path free of `:`, `%`, white space and control characters",
+      "--mail-root must be an absolute path without `:`, `%`, white space and control characters",
     );
   }
   const root = resolve(given);
@@ -236,6 +234,6 @@ function mailRootOf({ text }: Given): string {
 
 /** A typed word for a message: short, on one line, and never a key. */
 function show(text: string): string {
-  if (/^m25[a-z]+_/.test(text)) return "a key (which is only ever read from a file or standard input)";
+  if (/^m25[a-z]+_/.test(text)) return "a key (give it in a file or on standard input only)";
   return JSON.stringify(text.slice(0, 40));
 }

@@ -18,9 +18,9 @@ export const exitMeanings: Readonly<Record<keyof typeof exitCodes, string>> = {
   done: "done, or nothing to do",
   usage: "wrong usage",
   refused:
-    "the server's answer was refused and the old state stays in service, or removals of too many users were withheld and nothing else was",
+    "the server's answer was refused, and the old state stays in service; or too many removals were withheld, and the rest was applied",
   output: "the output could not be written",
-  temporary: "a temporary failure, run again",
+  temporary: "a temporary failure: run again",
   notAccepted: "the key or the address is not accepted",
   configuration: "a configuration that cannot work",
 };
@@ -90,8 +90,8 @@ const systemWords: Record<string, string> = {
   EPERM: "not permitted",
   EROFS: "the file system is read-only",
   ENOENT: "there is no such file or folder",
-  ENOTDIR: "that is no folder",
-  EEXIST: "there is something else of that name",
+  ENOTDIR: "that is not a folder",
+  EEXIST: "something else has that name",
 };
 
 /** Explains an error in one plain line, without a stack or the content of files. */

@@ -21,7 +21,7 @@ export async function clearFormerRole(session: Session, replica: Replica): Promi
   const hour = ledger?.hours.count ?? 0;
   if (former === undefined) {
     session.machine.log(
-      "this node is an mx now: its logins stay, not kept up, for a day after Dovecot last used them",
+      "this node is an mx now: logins.db gets no more changes, and is removed a day after Dovecot last used it",
     );
     return await writeNotes(replica, { former: { used: hour, asked: hour } });
   }
@@ -29,7 +29,7 @@ export async function clearFormerRole(session: Session, replica: Replica): Promi
   const used = (await isServed(session, replica)) ? hour : former.used;
   if (hour - used < KEPT) return await writeNotes(replica, { former: { used, asked: hour } });
   await removeDatabase(folder, fileNames.logins);
-  session.machine.log("removed the logins of when this node had mailboxes");
+  session.machine.log("removed logins.db, which an mx does not use");
   await writeNotes(replica, { former: undefined });
 }
 

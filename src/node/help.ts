@@ -5,22 +5,22 @@ import { type CommandName, flags, type NodeFlag } from "./flags.ts";
 const usage: Readonly<Record<CommandName, { flags: string; does: string; more: string }>> = {
   join: {
     flags: "--server URL --key-file FILE",
-    does: "once at first: exchanges the key on stdin",
+    does: "the first step: exchanges the key on stdin",
     more:
       "Asks for the key that m25_mail_add_node gave (or reads it from standard input), exchanges it at once for a fresh\n" +
-      "one, writes that to the key file and proves it. The key that was pasted is worth nothing from then on.",
+      "one, writes that to the key file and uses it once. The pasted key is worth nothing from then on.",
   },
   once: {
     flags: "--server URL --key-file FILE --out DIR",
-    does: "one poll: for cron and systemd timers",
+    does: "polls once, for cron and systemd timers",
     more: "Repairs DIR if needed, asks the server, applies what is new, and reports to the server.",
   },
   run: {
     flags: "--server URL --key-file FILE --out DIR",
-    does: "resident: a change arrives within a second",
+    does: "stays: a change arrives within a second",
     more:
-      "Asks the server, which answers as soon as there is news, again and again, until it is told to stop (SIGTERM).\n" +
-      "Faults are logged and tried again; it ends by itself only if its configuration cannot work.",
+      "Waits at the server for news, until it is told to stop (SIGTERM). It logs faults and tries again;\n" +
+      "it ends by itself only if its configuration cannot work.",
   },
   accept: {
     flags: "--out DIR",
@@ -29,17 +29,17 @@ const usage: Readonly<Record<CommandName, { flags: string; does: string; more: s
   },
   status: {
     flags: "--out DIR [--json]",
-    does: "what is served, and what the server said last",
+    does: "shows what is served, and the last poll",
     more: "Does not ask the server. The exit code is that of the last poll, or says what is wrong in DIR.",
   },
   export: {
     flags: "--out DIR",
-    does: "what is served, as text, without hashes",
-    more: "A line for each domain and each mailbox, with its quota and its home.",
+    does: "prints what is served, without hashes",
+    more: "Prints a line for each domain, each alias with its targets, and each mailbox with its quota and its home.",
   },
   orphans: {
     flags: "--out DIR --mail-root DIR [--inactive FILE]",
-    does: "mail folders that belong to nobody",
+    does: "lists mail folders that belong to nobody",
     more:
       "Lists the folders below --mail-root that no served mailbox owns. They include the folders of soft-deleted mailboxes, which\n" +
       "are needed to restore these. With --inactive, a file with what m25-mail user list-inactive prints at the server,\n" +
@@ -65,19 +65,19 @@ const lines = (["join", "once", "run", "accept", "status", "export", "orphans", 
   },
 );
 
-export const help = `m25-mail-node: keeps the Dovecot and Postfix of this machine in step with an m25-mail server
+export const help = `m25-mail-node: brings the domains and mailboxes of an m25-mail server to this machine's Dovecot and Postfix
 
 ${lines.join("\n")}
-  m25-mail-node COMMAND --help                                 more of one command
+  m25-mail-node COMMAND --help                                 help and flags of one command
   m25-mail-node --help | --version
 
 Each flag may be given as an environment variable instead:
 
 ${describeFlags(flags)}
 
-Kept in DIR: logins.db, which Dovecot asks, with the whole state of this node; addresses.db, which Postfix asks, without
-any password; on an mx node.db in place of logins.db, which no daemon reads. Each with its -wal and -shm: SQLite's own, never to
-be removed or replaced.
+DIR holds logins.db, which Dovecot reads, with the whole state of this node, and addresses.db, which Postfix reads, without any
+password. An mx has node.db in place of logins.db; no daemon reads it. Each has a -wal and a -shm file of SQLite beside it: never
+remove or replace one of these files while the daemons run.
 
 ${EXIT_CODES}`;
 

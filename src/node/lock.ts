@@ -34,7 +34,9 @@ function flock(file: FileHandle, log: (line: string) => void): Promise<boolean> 
     const child = spawn("flock", ["-n", "3"], { stdio: ["ignore", "ignore", "ignore", file.fd] });
     child.once("error", (error) => {
       if (systemCode(error) !== "ENOENT") return reject(error);
-      log("warning: flock (util-linux) is not installed: two runs at the same time are not kept apart");
+      log(
+        "warning: flock (util-linux) is not installed: nothing keeps two runs from working at the same time",
+      );
       resolve(true);
     });
     child.once("close", (code) => resolve(code === 0));

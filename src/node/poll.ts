@@ -162,8 +162,8 @@ async function round(session: Session, options: PollOptions): Promise<PollResult
   if (applied !== undefined) logApplied(machine, replica, applied);
   if (withheld > 0 && (!options.quiet || applied !== undefined)) {
     machine.log(
-      `withheld: ${count(withheld, "user")} whom the server no longer has, still in service; ` +
-        `m25-mail-node accept --out ${session.config.out} lets them go`,
+      `withheld: ${count(withheld, "address")} that the server no longer has, still in service; ` +
+        `to remove them: m25-mail-node accept --out ${session.config.out}`,
     );
   }
   const same = applied === undefined || isSameService(before, replica.meta, applied);
@@ -190,7 +190,7 @@ async function refuse(
   { refusal, retryAfter }: Refusal,
   notes: Notes,
 ): Promise<PollResult> {
-  session.machine.log(`the server's answer is refused, the old state stays in service: ${refusal.message}`);
+  session.machine.log(`refused the server's answer, the old state stays in service: ${refusal.message}`);
   if (refusal instanceof ReturnedHistory) {
     const { history } = refusal;
     const times = notes.returned?.history === history ? notes.returned.times + 1 : 1;

@@ -64,10 +64,10 @@ async function waitForFolder(
   while (!signal.aborted) {
     const lock = await attempt();
     if (lock !== undefined) {
-      if (told) log(`the other m25-mail-node has let go of ${out}: this one goes on`);
+      if (told) log(`the other m25-mail-node no longer uses ${out}: this one goes on`);
       return lock;
     }
-    if (!told) log(`another m25-mail-node is at work on ${out}: this one waits until it ends`);
+    if (!told) log(`another m25-mail-node uses ${out}: this one waits until it ends`);
     told = true;
     await clock.sleep(LOCK_AGAIN, signal);
   }
@@ -80,7 +80,7 @@ function describe(knownWait: number, before: Schedule, { news, took }: TimedPoll
     return `the server waits for news again, for up to ${knownWait} s: a change arrives at once`;
   const why =
     news === undefined
-      ? `a wait for news of ${before.wait} s was cut off after ${Math.round(took / 1000)} s, by a proxy as it seems`
-      : "the server, or a proxy for it, says at once that there is no news instead of waiting for some";
-  return knownWait > 0 ? `${why}: waits of ${knownWait} s are asked for` : `${why}: it is asked each minute`;
+      ? `something, perhaps a proxy, ended a wait of ${before.wait} s for news after ${Math.round(took / 1000)} s`
+      : "the server, or a proxy before it, answers without news at once instead of waiting for some";
+  return knownWait > 0 ? `${why}: asking for waits of ${knownWait} s` : `${why}: asking each minute`;
 }

@@ -91,7 +91,7 @@ export async function openSession(host: Machine, config: Config, options: RunOpt
   await makeOut(machine, config.out);
   const attempt = (): Promise<Lock | undefined> => lockFile(join(config.out, fileNames.lock), machine.log);
   const lock = await (waitForLock === undefined ? attempt() : waitForLock(attempt));
-  if (lock === undefined) throw new LockedOut(`another m25-mail-node is at work on ${config.out}`);
+  if (lock === undefined) throw new LockedOut(`another m25-mail-node uses ${config.out}`);
   const client = new Client({ server: config.server, ca, version, limits, signal });
   const place = { machine, folder: config.out, sqlite, lock: lock.fd };
   const none = { replica: undefined, dovecot: null };
@@ -111,14 +111,14 @@ export async function closeSession(session: Session): Promise<void> {
 export async function replicaOf(session: Session): Promise<Replica> {
   const { machine, place, config } = session;
   if (session.replica !== undefined && !(await isInPlace(session.replica))) {
-    machine.log(`the files in ${config.out} are not the ones that were open: they are opened anew`);
+    machine.log(`somebody has replaced the files in ${config.out}: opening them again`);
     await dropReplica(session);
   }
   if (!(await session.lock.holds())) {
     // Somebody has removed the folder with its content.
     await makeOut(machine, config.out);
     const lock = await lockFile(join(config.out, fileNames.lock), machine.log);
-    if (lock === undefined) throw new LockedOut(`another m25-mail-node is at work on ${config.out}`);
+    if (lock === undefined) throw new LockedOut(`another m25-mail-node uses ${config.out}`);
     await session.lock.release();
     session.lock = lock;
     session.place = { ...place, lock: lock.fd };
@@ -132,9 +132,7 @@ export async function replicaOf(session: Session): Promise<Replica> {
 export async function settleReplaced({ machine, daemons }: Session, replica: Replica): Promise<void> {
   if (replica.replaced === "") return;
   if (replica.meta !== undefined && replica.meta.revision > 0 && replica.meta.ready === 0)
-    machine.log(
-      `${replica.replaced} was replaced or put back: mail waits until the server has said what is right`,
-    );
+    machine.log(`${replica.replaced} was replaced or put back: mail waits until the server has answered`);
   await reloadDaemons(machine, daemons);
   await noteInodes(replica);
 }

@@ -47,7 +47,7 @@ export async function take(
   const accepted = config.acceptLocally === true ? undefined : answer.accepted;
   if (accepted !== answer.accepted && answer.acceptedAnew && withheld.users > 0) {
     machine.log(
-      `the server says that withheld removals may go; --accept local: m25-mail-node accept --out ${config.out} lets them go`,
+      `the server accepts the withheld removals, but --accept local wants that said here: m25-mail-node accept --out ${config.out}`,
     );
   }
   const concerns = withheld.users > 0 && (acceptedRevision(accepted) ?? -1) >= withheld.first;
@@ -104,32 +104,37 @@ export async function lookUp(session: Session, replica: Replica): Promise<Outcom
 }
 
 /** Compares the cursor too: it tells which part of the state the node must have, while removals are withheld. */
-export function isSameService(before: Replica["meta"], now: Replica["meta"], { users }: Applied): boolean {
+export function isSameService(
+  before: Replica["meta"],
+  now: Replica["meta"],
+  { addresses }: Applied,
+): boolean {
   const same = (["role", "history", "revision", "digest", "cursor"] as const).every(
     (name) => before?.[name] === now?.[name],
   );
-  return same && users.removed === 0;
+  return same && addresses.removed === 0;
 }
 
 export function logApplied(
   machine: Machine,
   { meta }: Replica,
-  { revision, domains, users, withheld }: Applied,
+  { revision, domains, addresses, withheld }: Applied,
 ): void {
-  const served = `domains: ${meta?.domains ?? 0}, users: ${(meta?.users ?? 0) + withheld}`;
-  machine.log(`applied revision ${revision}: ${summarize(domains, users)}; ${served}`);
+  const { users = 0, aliases = 0, domain_aliases = 0 } = meta ?? {};
+  const served = `domains: ${meta?.domains ?? 0}, addresses: ${users + aliases + domain_aliases + withheld}`;
+  machine.log(`applied revision ${revision}: ${summarize(domains, addresses)}; ${served}`);
 }
 
 /** A plan's numbers in one line. */
-export function summarize(domains: Applied["domains"], users: Applied["users"]): string {
+export function summarize(domains: Applied["domains"], addresses: Applied["addresses"]): string {
   const parts = (
     [
       [domains.added, "domain", "added"],
-      [users.added, "user", "added"],
-      [users.changed, "user", "changed"],
-      [users.removed, "user", "removed"],
+      [addresses.added, "address", "added"],
+      [addresses.changed, "address", "changed"],
+      [addresses.removed, "address", "removed"],
       [domains.removed, "domain", "removed"],
     ] as const
   ).flatMap(([number, noun, verb]) => (number === 0 ? [] : [`${count(number, noun)} ${verb}`]));
-  return parts.length === 0 ? "no user and no domain differs" : parts.join(", ");
+  return parts.length === 0 ? "no address and no domain differs" : parts.join(", ");
 }

@@ -1,4 +1,5 @@
-/** "1 user", "2 users". */
+/** "1 user", "2 users", "2 addresses". */
 export function count(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? "" : "s"}`;
+  if (number === 1) return `1 ${noun}`;
+  return `${number} ${noun}${noun.endsWith("s") ? "es" : "s"}`;
 }

@@ -64,6 +64,6 @@ describe("a clock that jumps", () => {
     }
     node.printed.length = 0;
     expect(await main(["status", "--out", out], {}, node.machine, new AbortController().signal)).toBe(65);
-    expect(node.printed.join("")).toContain("withheld    8 users");
+    expect(node.printed.join("")).toContain("withheld    8 addresses");
   });
 });

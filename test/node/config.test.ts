@@ -114,23 +114,23 @@ describe("the command line", () => {
 
   it.each([
     [["twice", ...base.slice(1)], "there is no command"],
-    [base.slice(1), "say one of once, run, join"],
-    [["--dry-run"], "say one of once, run, join"],
-    [[...base, "more"], "too much"],
+    [base.slice(1), "give one of once, run, join"],
+    [["--dry-run"], "give one of once, run, join"],
+    [[...base, "more"], "one word too many"],
     [[...base, "--posrtfix"], "--posrtfix"],
     [base.slice(0, -1), "--out"],
     [base.slice(0, -2), "--out (or M25_MAIL_OUT) is missing"],
     [[...base.slice(0, -1), ""], "--out is empty"],
     [[...base, "--dry-run=1"], "--dry-run"],
     [[...base, "--out", "/elsewhere"], "--out is given more than once"],
-    [[...base, "--accept=nobody"], "--accept is not one of server, local"],
-    [at("mail.example.nl"), "not a URL"],
-    [["run", ...base.slice(1), "--json"], "--json means nothing to run: m25-mail-node run --help"],
-    [["status", "--out", "/o", "--dry-run"], "--dry-run means nothing to status"],
-    [["accept", "--out", "/o", "--max-loss-users=9"], "--max-loss-users means nothing to accept"],
-    [["join", ...base.slice(1)], "--out means nothing to join"],
+    [[...base, "--accept=nobody"], "--accept must be one of server, local"],
+    [at("mail.example.nl"), "must be a URL"],
+    [["run", ...base.slice(1), "--json"], "run does not take --json: m25-mail-node run --help"],
+    [["status", "--out", "/o", "--dry-run"], "status does not take --dry-run"],
+    [["accept", "--out", "/o", "--max-loss-users=9"], "accept does not take --max-loss-users"],
+    [["join", ...base.slice(1)], "join does not take --out"],
     [["once", "--dry-run", "--dry-run"], "--dry-run is given more than once"],
-    [at("ftp://mail.example.nl"), "not an https:// URL"],
+    [at("ftp://mail.example.nl"), "must be an https:// URL"],
     [at("https://me:secret@mail.example.nl"), "an address alone"],
     [at("https://mail.example.nl/?key=secret"), "an address alone"],
   ])(
@@ -138,7 +138,7 @@ describe("the command line", () => {
     async (argv, words) => {
       const node = nodeOf(await startServer(stateOf(1, [], [])));
       expect(await exitOf(node, argv)).toBe(2);
-      expect(node.log).toEqual([expect.stringContaining(words), "m25-mail-node --help says how it is used"]);
+      expect(node.log).toEqual([expect.stringContaining(words), "for usage: m25-mail-node --help"]);
       expect(node.log.join()).not.toContain("secret");
       expect(node.printed).toEqual([]);
     },
@@ -156,9 +156,7 @@ describe("the command line", () => {
   });
 
   it("a switch in the environment is 1 or 0", () => {
-    expect(() => readCommand(base, { M25_MAIL_DRY_RUN: "maybe" })).toThrow(
-      "M25_MAIL_DRY_RUN is neither 1 nor 0",
-    );
+    expect(() => readCommand(base, { M25_MAIL_DRY_RUN: "maybe" })).toThrow("M25_MAIL_DRY_RUN must be 1 or 0");
   });
 });
 
@@ -181,7 +179,7 @@ describe("a configuration that cannot work", () => {
     async (server) => {
       const node = nodeOf(await startServer(stateOf(1, [], [])));
       expect(await exitOf(node, at(server))).toBe(78);
-      expect(node.log).toEqual([expect.stringContaining("without a path: https://mail.example.nl,")]);
+      expect(node.log).toEqual([expect.stringContaining("without a path: https://mail.example.nl")]);
     },
   );
 
@@ -259,7 +257,7 @@ describe("a configuration that cannot work", () => {
       [{ caFile: file }, "does not begin with a certificate"],
       [{ caFile: `${file}.pem` }, "does not exist"],
       [{ out: file }, "cannot be created"],
-      [{ out: join(file, "out") }, "that is no folder"],
+      [{ out: join(file, "out") }, "that is not a folder"],
       [{ out: "/proc/m25-mail/out" }, "there is no such file or folder"],
     ] as const) {
       node.log.length = 0;

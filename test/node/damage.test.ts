@@ -107,7 +107,7 @@ test("a replica of another version of the program goes on being served, and the 
   execFileSync("sqlite3", ["-init", "/dev/null", join(out, "logins.db"), "PRAGMA user_version = 99"]);
   expect((await node.poll()).exitCode).toBe(78);
   expect(node.log.at(-1)).toContain(
-    "logins.db is of version 99 of the replica: run the m25-mail-node that made it",
+    "logins.db has version 99 of the replica: run the m25-mail-node that made it",
   );
   expect(serves(out)).toEqual(expectedOf(two));
 });

@@ -175,7 +175,7 @@ describe("a refused delta", () => {
     expect(server.requests.at(-1)?.headers).not.toHaveProperty("if-none-match");
     expect(serves(node.config.out)).toEqual(expectedOf(two));
     expect(server.reports).toMatchObject([{ status: "applied", reason: null, revision: 2 }]);
-    expect(node.log[0]).toContain("the changes that the server sent are refused");
+    expect(node.log[0]).toContain("refused the changes that the server sent");
   });
 
   it("is refused by a node without a state, and so is a snapshot of an older revision", async () => {

@@ -54,7 +54,7 @@ describe("two servers with different histories behind one address", () => {
       const { out } = node.config;
       node.printed.length = 0;
       expect(await main(["status", "--out", out], {}, node.machine, new AbortController().signal)).toBe(65);
-      expect(node.printed.join("")).toMatch(/^altogether +a server with an older copy of the database/m);
+      expect(node.printed.join("")).toMatch(/^in short +a server with an older copy of the database/m);
       // The one that it follows now is heard as before.
       proxy.target = twin.url;
       expect((await node.poll()).exitCode).toBe(0);

@@ -27,7 +27,7 @@ describe("join", () => {
     expect(await run("join", server, keyFile, node)).toBe(0);
 
     expect(node.printed).toEqual([
-      `joined: ${keyFile} holds this node's own key, and the one that was pasted has ended\n`,
+      `joined: ${keyFile} holds this node's own key, and the pasted key has ended\n`,
     ]);
     expect(node.log).toEqual([]);
     expect(await statusOf(server, pasted)).toBe(401);
@@ -167,7 +167,7 @@ describe("join", () => {
     const node = consoleWith(pasted);
     expect(await run("join", front, keyFile, node)).toBe(75);
     expect(node.log[0]).toBe(
-      "the fresh key is in its place, and the old one ends when the next poll uses it",
+      "the key file holds the fresh key, and the old one ends when the next poll uses it",
     );
     expect(node.printed).toEqual([]);
     expect(await statusOf(server, keyIn(keyFile))).toBe(200);

@@ -108,9 +108,9 @@ describe("a look-up in Postfix", () => {
     const keys = changes({ came: ["els@bakery.example"], went: [JAN], domains: ["new.example"] });
     expect((await place.byPostfix(keys)).contradiction).toEqual({ reason: "maps_not_used", count: 2 });
     expect(place.log).toEqual([
-      "not as applied: Postfix does not find new.example by virtual_mailbox_domains",
-      "not as applied: Postfix does not find els@bakery.example by virtual_mailbox_maps",
-      `not as applied: Postfix still finds ${JAN} by virtual_mailbox_maps`,
+      "look-up: Postfix does not find new.example by virtual_mailbox_domains",
+      "look-up: Postfix does not find els@bakery.example by virtual_mailbox_maps",
+      `look-up: Postfix still finds ${JAN} by virtual_mailbox_maps`,
     ]);
     const went = changes({ went: [JAN] });
     expect((await place.byPostfix(went)).contradiction).toEqual({ reason: "lookup_failed", count: 1 });
@@ -172,7 +172,7 @@ describe("a look-up in Postfix", () => {
       everything,
       lines.map((line) => line.replace("LIST", file)),
     );
-    expect(place.log).toEqual(elsewhere.map((domain) => `not as applied: ${domain} is in ${setting}`));
+    expect(place.log).toEqual(elsewhere.map((domain) => `look-up: ${domain} is in ${setting}`));
     expect(contradiction?.reason).toBe(elsewhere.length === 0 ? undefined : "domain_elsewhere");
   });
 
@@ -186,7 +186,7 @@ describe("a look-up in Postfix", () => {
     const configuration = temporaryFolder();
     const missing = await place.look(everything, { postfix: { postmap, postconf, postfix, configuration } });
     expect(missing.contradiction).toEqual({ reason: "maps_not_used", count: 1 });
-    expect(place.log[0]).toContain("Postfix has no configuration");
+    expect(place.log[0]).toContain("the configuration of Postfix cannot be read");
   });
 
   withPostfix("is reported until main.cf is right, though nothing more has changed", async () => {
@@ -198,7 +198,7 @@ describe("a look-up in Postfix", () => {
     node.config.postfixConfig = place.configure(["myhostname = mail.bakery.example"]);
     expect(await node.poll()).toMatchObject({ exitCode: 75, reported: true });
     expect(server.reports.at(-1)).toMatchObject({ status: "failed", reason: "domain_elsewhere", count: 1 });
-    expect(node.log).toContain("not as applied: mail.bakery.example is in mydestination");
+    expect(node.log).toContain("look-up: mail.bakery.example is in mydestination");
     expect(await node.poll()).toMatchObject({ exitCode: 75, reported: true });
     node.config.postfixConfig = place.configure(["myhostname = host.example"]);
     expect(await node.poll()).toMatchObject({ exitCode: 0 });
@@ -249,9 +249,9 @@ describe("the keys to look up", () => {
     server.serves = people(2, "b", "c");
     node.log.length = 0;
     expect((await node.poll()).exitCode).toBe(75);
-    expect(node.log.filter((line) => line.startsWith("not as applied"))).toEqual([
-      "not as applied: Dovecot does not know b@example.nl",
-      "not as applied: Dovecot does not know c@example.nl",
+    expect(node.log.filter((line) => line.startsWith("look-up: "))).toEqual([
+      "look-up: Dovecot does not know b@example.nl",
+      "look-up: Dovecot does not know c@example.nl",
     ]);
     unknown.clear();
     unknown.add("a@example.nl");
@@ -324,8 +324,8 @@ describe("a look-up in Dovecot", () => {
     const { contradiction } = await place.look(noted, { doveadm: startDovecot(other.out) });
     expect(contradiction).toEqual({ reason: "lookup_failed", count: 2 });
     expect(place.log).toEqual([
-      `not as applied: Dovecot does not know ${JAN}`,
-      "not as applied: Dovecot still knows piet@bakery.example",
+      `look-up: Dovecot does not know ${JAN}`,
+      "look-up: Dovecot still knows piet@bakery.example",
     ]);
   });
 
@@ -347,7 +347,7 @@ describe("a look-up in Dovecot", () => {
     mkdirSync(parent, { mode: 0o755 });
     const { contradiction } = await place.look(came, { doveadm: doveadmOf });
     expect(contradiction).toEqual({ reason: "folder_not_writable", count: 1 });
-    expect(place.log).toEqual([`not as applied: the mail of ${JAN} cannot be written to ${parent}`]);
+    expect(place.log).toEqual([`look-up: the mail of ${JAN} cannot be written to ${parent}`]);
     chownSync(parent, 5000, 5000);
     expect(await place.look(came, { doveadm: doveadmOf })).toEqual(nothingAmiss);
   });

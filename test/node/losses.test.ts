@@ -103,7 +103,7 @@ describe("the number of mailboxes that a node may lose at once", () => {
       const take = (revision: number, users: ReturnType<typeof renamed>) =>
         node.life.take(stateOf(revision, ["example.nl"], users), { whole });
       expect(await take(2, [...renamed(0, 9), user("u009@example.nl")])).toMatchObject({
-        users: { added: 9, changed: 0, removed: 9 },
+        addresses: { added: 9, changed: 0, removed: 9 },
         withheld: 0,
       });
       expect(node.logins).toEqual([...names(0, 9).map((name) => `new-${name}`), "u009@example.nl"]);

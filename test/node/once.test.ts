@@ -78,7 +78,7 @@ describe("one poll", () => {
     const node = nodeOf(server);
     server.reportStatus = 500;
     expect(await node.poll()).toMatchObject({ exitCode: 0, reported: false });
-    expect(node.log.join("\n")).toContain("warning: the report was not taken");
+    expect(node.log.join("\n")).toContain("warning: the server did not take the report");
     const before = served(node.config.out);
     server.reportStatus = 204;
     expect(await node.poll()).toMatchObject({ exitCode: 0, reported: true });

@@ -62,7 +62,7 @@ describe("the shipped program", () => {
       expect(result, version).toMatchObject({ code: 0, stdout: "" });
       // A Dovecot that is not running is a warning.
       expect(untimed(result.stderr).replaceAll(/^warning: .*\n/gm, ""), version).toBe(
-        "applied revision 1: 1 domain added, 2 users added; domains: 1, users: 2\n",
+        "applied revision 1: 1 domain added, 2 addresses added; domains: 1, addresses: 2\n",
       );
       expect(serves(join(folder, "out")), version).toEqual(expectedOf(one));
       expect(server.reports[0]?.version).toBe(bundledVersion);
@@ -174,7 +174,7 @@ describe("the shipped program", () => {
     await polling;
     const second = await start(command).ended;
     expect(second.code).toBe(75);
-    expect(untimed(second.stderr)).toBe(`another m25-mail-node is at work on ${folder}/out\n`);
+    expect(untimed(second.stderr)).toBe(`another m25-mail-node uses ${folder}/out\n`);
     // A killed first run leaves no lock.
     first.kill("SIGKILL");
     await first.ended;
@@ -201,12 +201,12 @@ describe("the shipped program", () => {
     first.kill("SIGKILL");
     while (first.pid > 0 && existsSync(`/proc/${first.pid}/fd/0`))
       await new Promise((resolve) => setTimeout(resolve, 5));
-    expect((await start(command, { env }).ended).stderr).toContain("another m25-mail-node is at work");
+    expect((await start(command, { env }).ended).stderr).toContain("another m25-mail-node uses");
     writeFileSync(join(folder, "enough"), "");
     await first.ended;
     const again = [...command];
     let result = await start(again).ended;
-    while (result.stderr.includes("another m25-mail-node is at work")) result = await start(again).ended;
+    while (result.stderr.includes("another m25-mail-node uses")) result = await start(again).ended;
     expect(result.code).toBe(0);
   });
 
@@ -232,7 +232,7 @@ describe("the shipped program", () => {
       const first = start(command);
       await first.said("applied revision 1");
       const second = start(command);
-      await second.said(`another m25-mail-node is at work on ${folder}/out: this one waits until it ends`);
+      await second.said(`another m25-mail-node uses ${folder}/out: this one waits until it ends`);
       const third = start(command);
       await third.said("this one waits until it ends");
       third.kill("SIGTERM");
@@ -245,8 +245,8 @@ describe("the shipped program", () => {
       const { code, stderr } = await second.ended;
       expect(code).toBe(0);
       expect(untimed(stderr).split("\n").slice(0, 3)).toEqual([
-        `another m25-mail-node is at work on ${folder}/out: this one waits until it ends`,
-        `the other m25-mail-node has let go of ${folder}/out: this one goes on`,
+        `another m25-mail-node uses ${folder}/out: this one waits until it ends`,
+        `the other m25-mail-node no longer uses ${folder}/out: this one goes on`,
         expect.stringContaining("in step with"),
       ]);
     },
@@ -272,7 +272,7 @@ describe("the shipped program", () => {
     expect((await start(command("once", temporaryFolder()), { env }).ended).stderr).not.toBe(words);
     const status = await start([process.execPath, file, "status", "--server", "x", "--out", "/nowhere"])
       .ended;
-    expect(status.stderr).toMatch(/^--server means nothing to status/);
+    expect(status.stderr).toMatch(/^status does not take --server/);
   });
 
   withSqlite("told to stop while it waits for the server, it ends at once", async () => {

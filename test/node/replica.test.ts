@@ -25,7 +25,7 @@ test("after a first state both daemons know everybody, and nobody else", async (
   expect(await life.take(one)).toMatchObject({
     revision: 1,
     domains: { added: 1, removed: 0 },
-    users: { added: 2, changed: 0, removed: 0 },
+    addresses: { added: 2, changed: 0, removed: 0 },
     withheld: 0,
   });
   const { out } = life;
@@ -45,7 +45,7 @@ test.each(["by what changed", "whole"])("both daemons serve a later state that c
   await life.take(one);
   expect(await life.take(two, { whole: how === "whole" })).toMatchObject({
     domains: { added: 1, removed: 0 },
-    users: { added: 1, changed: 1, removed: 1 },
+    addresses: { added: 1, changed: 1, removed: 1 },
   });
   expect(served(life.out)).toEqual({
     addresses: ["els@new.nl", "jan@example.nl"],

@@ -77,7 +77,7 @@ describe("the resident program", () => {
     const argv = ["run", "--server", server.url.href, "--key-file", keyFile, "--out", out];
     expect(await main(argv, {}, node.machine, stop.signal)).toBe(0);
     const said = (words: string) => node.log.filter((line) => line.includes(words)).length;
-    expect([said("anybody may write to --out"), said("others than its owner")]).toEqual([1, 1]);
+    expect([said("anybody may write to --out"), said("not only its owner")]).toEqual([1, 1]);
   });
 
   it("finishes a running update before it stops", async () => {
@@ -215,7 +215,7 @@ describe("the resident program and a server that waits", () => {
     expect(await run(node, stop)).toBe(0);
     expect(clock.waits.filter((wait) => wait === 60_000)).toHaveLength(6);
     expect(node.log.filter((line) => line.includes("news"))).toEqual([
-      "the server, or a proxy for it, says at once that there is no news instead of waiting for some: it is asked each minute",
+      "the server, or a proxy before it, answers without news at once instead of waiting for some: asking each minute",
       "the server waits for news again, for up to 55 s: a change arrives at once",
     ]);
   });

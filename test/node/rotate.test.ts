@@ -19,7 +19,7 @@ describe("rotate", () => {
     const { server, keyFile, key } = await joined();
     const node = consoleWith("");
     expect(await run("rotate", server, keyFile, node)).toBe(0);
-    expect(node.printed).toEqual([`rotated: ${keyFile} holds a fresh key, and the one before has ended\n`]);
+    expect(node.printed).toEqual([`rotated: ${keyFile} holds a fresh key, and the old key has ended\n`]);
     expect(node.log).toEqual([]);
     const fresh = keyIn(keyFile);
     expect(fresh).not.toBe(key);
@@ -61,7 +61,7 @@ describe("rotate", () => {
     expect(await run("rotate", server, keyFile, node)).toBe(77);
     expect(node.log).toEqual([
       expect.stringMatching(
-        /m25-mail node rotate-key .*remove the key file, and run m25-mail-node join with that key/,
+        /m25-mail node rotate-key.*remove the key file, and run m25-mail-node join with that key/,
       ),
     ]);
     expect(readFileSync(keyFile, "utf8")).toBe(`${key}\n`);

@@ -32,11 +32,11 @@ describe("output", () => {
     expect(server.reports).toHaveLength(reports);
     expect(node.printed.join("")).toBe(
       [
-        "from no state to revision 1: 1 domain added, 2 users added",
+        "from no state to revision 1: 1 domain added, 2 addresses added",
         "add domain example.nl",
         "add user jan@example.nl",
         "add user piet@example.nl",
-        "from revision 1 to revision 2: 1 domain added, 1 user added, 1 user changed, 1 user removed",
+        "from revision 1 to revision 2: 1 domain added, 1 address added, 1 address changed, 1 address removed",
         "add domain new.nl",
         "add user els@new.nl",
         "change user jan@example.nl: new password",
@@ -45,6 +45,37 @@ describe("output", () => {
         "end open sessions of piet@example.nl",
         "",
       ].join("\n"),
+    );
+  });
+
+  it("counts an alias as an address, and names postmaster@ and abuse@ of every domain", async () => {
+    const aliases = ["info@example.nl", "@"].map((alias) => ({
+      alias,
+      targets: ["jan@example.nl"],
+      send_as: false,
+    }));
+    const server = await startServer(stateOf(1, ["example.nl"], [user("jan@example.nl")], { aliases }));
+    const node = nodeOf(server);
+    await dryRun(node.machine, node.config, { version: "test" });
+    expect(node.printed.join("").split("\n").sort()).toEqual([
+      "",
+      "add alias info@example.nl",
+      "add alias postmaster@ and abuse@ of every domain",
+      "add domain example.nl",
+      "add user jan@example.nl",
+      "from no state to revision 1: 1 domain added, 3 addresses added",
+    ]);
+    await node.poll();
+    expect(node.log[0]).toBe(
+      "applied revision 1: 1 domain added, 3 addresses added; domains: 1, addresses: 3",
+    );
+    node.printed.length = 0;
+    const { signal } = new AbortController();
+    await main(["status", "--out", node.config.out], {}, node.machine, signal);
+    await main(["export", "--out", node.config.out], {}, node.machine, signal);
+    expect(node.printed.join("")).toContain("serves      1 domain, 1 user, 2 aliases\n");
+    expect(node.printed.join("")).toContain(
+      "alias postmaster@ and abuse@ of every domain to jan@example.nl\n",
     );
   });
 
@@ -93,7 +124,7 @@ describe("output", () => {
       new AbortController().signal,
     );
     const said = [...node.log, ...node.printed, ...node.commands].join("\n");
-    expect(said).toContain("others than its owner may read the key file");
+    expect(said).toContain("not only its owner may read the key file");
     expect(said).not.toContain(KEY);
     expect(said).not.toContain("$2b$");
   });

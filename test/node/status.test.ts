@@ -47,8 +47,8 @@ describe("status", () => {
         "since       2030-03-17T17:46:40.000Z (1 minute ago)",
         "withheld    nothing",
         "last poll   2030-03-17T17:46:40.000Z (1 minute ago): 200, applied",
-        "server      received a report of this state at 2030-03-17T17:46:40.000Z (1 minute ago)",
-        "altogether  all was well at the last poll",
+        "reported    to the server at 2030-03-17T17:46:40.000Z (1 minute ago): this state is in service",
+        "in short    all was well at the last poll",
         "",
       ].join("\n"),
     );
@@ -80,19 +80,19 @@ describe("status", () => {
     const { code, text } = await statusOf(node);
     expect(code).toBe(65);
     expect(text).toContain(
-      "withheld    17 users whom the server no longer has, since 2030-03-17T17:46:40.000Z (2 hours ago); " +
-        `0 of them can log in; to remove them: m25-mail-node accept --out ${node.config.out}\n`,
+      "withheld    17 addresses that the server no longer has, since 2030-03-17T17:46:40.000Z (2 hours ago); " +
+        `none of them can log in; to remove them: m25-mail-node accept --out ${node.config.out}\n`,
     );
     expect(text).toContain("reason      removals_withheld (17)\n");
-    expect(text).toMatch(/^said +withheld: 17 users whom the server no longer has/m);
+    expect(text).toMatch(/^message +withheld: 17 addresses that the server no longer has/m);
     expect((await jsonOf(node)).withheld).toMatchObject({ users: 17, first: 8, last: 8 });
     const proper = server.serves;
     server.serves = (_, response) => void response.writeHead(403).end();
     await node.poll();
     const away = await statusOf(node);
     expect(away.code).toBe(77);
-    expect(away.text).toContain("altogether  the server does not accept this node's key or address");
-    expect(away.text).toContain("withheld    17 users");
+    expect(away.text).toContain("in short    the server does not accept this node's key or address");
+    expect(away.text).toContain("withheld    17 addresses");
     server.serves = proper;
     await node.poll();
     expect((await statusOf(node)).code).toBe(65);
@@ -105,12 +105,12 @@ describe("status", () => {
     expect(await main(["accept", "--out", node.config.out], {}, node.machine, never)).toBe(0);
     const soon =
       "with the next poll, which comes within about a minute where the program runs, or four while the server is away\n";
-    expect(node.printed.join("")).toBe(`accepted: 17 users to be removed ${soon}`);
+    expect(node.printed.join("")).toBe(`accepted: 17 addresses to be removed ${soon}`);
     const { code, text } = await statusOf(node);
     expect(code).toBe(65);
-    expect(text).toContain(`(just now); 0 of them can log in; accepted: they are removed ${soon}`);
+    expect(text).toContain(`(just now); none of them can log in; accepted: they are removed ${soon}`);
     expect(text).toContain(
-      "altogether  the withheld removals were accepted, and the next poll carries them out;",
+      "in short    the withheld removals were accepted, and the next poll carries them out;",
     );
     expect(text.match(/withheld/g)).toHaveLength(2);
     expect(text).not.toContain("node accept");
@@ -119,7 +119,7 @@ describe("status", () => {
     expect(after.code).toBe(0);
     expect(after.text).toContain("serves      1 domain, 3 users\n");
     expect(after.text).toContain("withheld    nothing\n");
-    expect(after.text).toContain("altogether  all was well at the last poll\n");
+    expect(after.text).toContain("in short    all was well at the last poll\n");
     expect(after.text).not.toContain("accepted");
   });
 
@@ -144,8 +144,8 @@ describe("status", () => {
       expect((await node.poll({ quiet: true })).exitCode).toBe(0);
       const { code, text } = await statusOf(node);
       expect(code).toBe(0);
-      expect(text).toContain(`a look-up: the next poll looks again. ${away}\n`);
-      expect(text).toContain("altogether  all was well at the last poll, except Dovecot\n");
+      expect(text).toContain(`not confirmed the last change yet: the next poll looks again. ${away}\n`);
+      expect(text).toContain("in short    all was well at the last poll, except Dovecot\n");
       expect(await jsonOf(node)).toMatchObject({ unproved: true, last_poll: { dovecot: away } });
     }
     const proper = server.serves;
@@ -156,7 +156,7 @@ describe("status", () => {
     silent = false;
     await node.poll({ quiet: true });
     expect(await jsonOf(node)).toMatchObject({ unproved: false, exit_code: 0, last_poll: { dovecot: null } });
-    expect((await statusOf(node)).text).toContain("altogether  all was well at the last poll\n");
+    expect((await statusOf(node)).text).toContain("in short    all was well at the last poll\n");
     expect(node.log.filter((line) => line.includes("Dovecot"))).toEqual([
       `warning: ${away}`,
       "Dovecot answers again",
@@ -176,7 +176,7 @@ describe("status", () => {
       const { code, text } = await statusOf(node);
       expect(code).toBe(exit);
       expect(text).toContain(words);
-      expect(text).toMatch(new RegExp(`^said +the server.*${status}`, "m"));
+      expect(text).toMatch(new RegExp(`^message .*the server.*${status}`, "m"));
     }
     server.serves = (_, response) =>
       void response.writeHead(200, { "content-type": "application/x-ndjson" }).end("half");
@@ -201,7 +201,7 @@ describe("status", () => {
     const { code, text } = await statusOf(node);
     expect(code).toBe(75);
     expect(text).toContain("(6 minutes ago): 200, applied; no poll since\n");
-    expect(text).toContain("altogether  no poll for over 6 minutes: check that the program runs\n");
+    expect(text).toContain("in short    no poll for over 6 minutes: check that the program runs\n");
   });
 
   it("of a node that the server told to come back in an hour misses no poll before then, even if it had waited", async () => {
@@ -271,6 +271,6 @@ describe("a poll that waits while the key is rotated", () => {
       "the key was exchanged: going on with the fresh one",
       expect.stringMatching(/^the server does not accept the key \(401\)/),
     ]);
-    expect((await statusOf(node)).text).toContain("said        the server does not accept the key (401)");
+    expect((await statusOf(node)).text).toContain("message     the server does not accept the key (401)");
   });
 });

@@ -89,7 +89,7 @@ describe("a server that has lost most of a node's users", () => {
       count: 8,
       version: "dev",
     });
-    expect(node.log.join("\n")).toContain("withheld: 8 users");
+    expect(node.log.join("\n")).toContain("withheld: 8 addresses");
   });
 
   it("a poll without news ends with 65 again, writes nothing, and sends the server's own position", async () => {
@@ -129,7 +129,7 @@ describe("a server that has lost most of a node's users", () => {
       await node.poll();
       expect(await accept(node)).toBe(0);
       expect(node.printed.join("")).toBe(
-        "accepted: 8 users to be removed with the next poll, which comes within about a minute where the program runs, " +
+        "accepted: 8 addresses to be removed with the next poll, which comes within about a minute where the program runs, " +
           "or four while the server is away\n",
       );
       if (away) server.serves = (_, response) => response.writeHead(503).end();
@@ -163,17 +163,17 @@ describe("a server that has lost most of a node's users", () => {
     }
   });
 
-  it('one withheld user is "1 user", in the log and when accepted', async () => {
+  it('one withheld user is "1 address", in the log and when accepted', async () => {
     const { server, node } = await nodeWith(full);
     node.config.thresholds = { percent: 0, users: 0 };
     const users = [...full.users.values()].slice(0, -1) as UserRecord[];
     server.serves = stateOf(2, ["example.nl", "old.nl"], users);
     expect((await node.poll()).exitCode).toBe(65);
     expect(node.log.join("\n")).toContain(
-      "withheld: 1 user whom the server no longer has, still in service;",
+      "withheld: 1 address that the server no longer has, still in service;",
     );
     await accept(node);
-    expect(node.printed.join("")).toMatch(/^accepted: 1 user to be removed with the next poll/);
+    expect(node.printed.join("")).toMatch(/^accepted: 1 address to be removed with the next poll/);
   });
 
   it("accept with nothing withheld says so, and does not cover later removals", async () => {
@@ -248,6 +248,6 @@ describe("a server that has lost most of a node's users", () => {
     const { server, node } = await nodeWith(full);
     server.serves = emptied;
     await dryRun(node.machine, node.config, { version: "dev" });
-    expect(node.printed.join("")).toContain("withheld: still in service: 8 users\n");
+    expect(node.printed.join("")).toContain("withheld, still in service: 8 addresses\n");
   });
 });

@@ -15,14 +15,14 @@ export const NEXT_POLL =
  */
 export async function acceptRemovals(machine: Machine, { out }: { out: string }): Promise<ExitCode> {
   return await withState(machine, out, "write", async ({ replica, meta }) => {
-    if (meta === undefined) throw new ConfigurationError(`--out ${out} has no state of a node`);
+    if (meta === undefined) throw new ConfigurationError(`--out ${out} has no node's state`);
     const { users: withheld, last } = replica.withheld;
     if (withheld === 0) {
       machine.print("nothing is withheld\n");
       return exitCodes.done;
     }
     await writeNotes(replica, { accepted: { history: meta.history, revision: last } });
-    machine.print(`accepted: ${count(withheld, "user")} to be removed with ${NEXT_POLL}\n`);
+    machine.print(`accepted: ${count(withheld, "address")} to be removed with ${NEXT_POLL}\n`);
     return exitCodes.done;
   });
 }

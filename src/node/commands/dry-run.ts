@@ -48,10 +48,10 @@ export async function dryRun(machine: Machine, config: Config, options: RunOptio
       });
       const from = has ? `revision ${meta.revision}` : "no state";
       machine.print(
-        `from ${from} to revision ${applied.revision}: ${summarize(applied.domains, applied.users)}\n`,
+        `from ${from} to revision ${applied.revision}: ${summarize(applied.domains, applied.addresses)}\n`,
       );
       if (applied.withheld > 0)
-        machine.print(`withheld: still in service: ${count(applied.withheld, "user")}\n`);
+        machine.print(`withheld, still in service: ${count(applied.withheld, "address")}\n`);
       for (const line of lines) machine.print(line);
       return exitCodes.done;
     } finally {

@@ -1,5 +1,6 @@
 import { ConfigurationError, type ExitCode, exitCodes } from "../faults.ts";
 import type { Machine } from "../machine.ts";
+import { aliasName } from "../replica/comparison.ts";
 import { withState } from "./state.ts";
 
 /**
@@ -9,11 +10,11 @@ import { withState } from "./state.ts";
  */
 export async function exportServed(machine: Machine, { out }: { out: string }): Promise<ExitCode> {
   return await withState(machine, out, "read", async ({ replica, meta }) => {
-    if (meta === undefined) throw new ConfigurationError(`--out ${out} holds no state of a node`);
+    if (meta === undefined) throw new ConfigurationError(`--out ${out} has no node's state`);
     await replica.db.run(
       `SELECT 'domain ' || key || CASE WHEN key <> name THEN ' is ' || name ELSE '' END
           || CASE listed WHEN 1 THEN '' ELSE ' (withheld)' END FROM state.domain ORDER BY name, key <> name;
-        SELECT 'alias ' || substr(local, 2) || '@' || domain || ifnull(' to ' || replace(trim(leads, '[]'), '"', ''), '')
+        SELECT 'alias ' || ${aliasName("mailbox")} || ifnull(' to ' || replace(trim(leads, '[]'), '"', ''), '')
           || CASE WHEN withheld IS NULL THEN '' ELSE ' (withheld)' END
           FROM state.mailbox WHERE local >= '~' AND local < '~~' ORDER BY domain, local;
         SELECT 'user ' || local || '@' || domain || ifnull(' quota ' || quota_mb || ' MiB', '')

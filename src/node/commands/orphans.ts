@@ -21,7 +21,7 @@ export async function listOrphans(
   const soft = inactive === undefined ? new Set<string>() : await readIds(inactive);
   return await withState(machine, out, "read", async ({ replica, meta }) => {
     if (meta === undefined || meta.role !== "mail")
-      throw new ConfigurationError(`--out ${out} holds no state of a node with mailboxes`);
+      throw new ConfigurationError(`--out ${out} has no state of a node with mailboxes`);
     await replica.db.run("CREATE TEMP TABLE folder(path TEXT PRIMARY KEY) WITHOUT ROWID;");
     for await (const folders of foldersOf(mailRoot)) {
       await replica.db.run(`INSERT INTO temp.folder SELECT value FROM json_each(${literal(folders)});`);

@@ -13,6 +13,8 @@ export interface Status {
   serving: {
     domains: number;
     users: number;
+    /** With domain aliases. */
+    aliases: number;
     history: string;
     revision: number;
     digest: string;
@@ -30,9 +32,9 @@ export interface Status {
   accepted: boolean;
   /** When the server last received a report of this state; null if a later report said otherwise. */
   reported_at: string | null;
-  /** The logins file from when this node had mailboxes. An mx does not use it. */
+  /** A logins file that is left on an mx, which does not use it. */
   former: string[];
-  /** True while look-ups have not confirmed the last update's changes. */
+  /** True until look-ups have confirmed the last changes. */
   unproved: boolean;
   last_poll: LastPoll | null;
   /** Explanations of files that this process may not read. */
@@ -72,13 +74,13 @@ export function describeStatus(status: Status, now: number): string {
   }
   if (status.unproved) {
     const why = last_poll?.dovecot ?? null;
-    const unproved = "the last change is not proved yet by a look-up: the next poll looks again";
+    const unproved = "Postfix and Dovecot have not confirmed the last change yet: the next poll looks again";
     lines.push(["look-up", why === null ? unproved : `${unproved}. ${why}`]);
   }
   if (status.former.length > 0) {
     lines.push([
-      "former",
-      `${status.former.join(", ")}, from when this node had mailboxes: removed a day after Dovecot last used it`,
+      "unused",
+      `${status.former.join(", ")}, which an mx does not use: removed a day after Dovecot last used it`,
     ]);
   }
   if (last_poll !== null) {
@@ -88,29 +90,34 @@ export function describeStatus(status: Status, now: number): string {
     // After an acceptance, the record still tells the problem that it solves.
     const settled = status.accepted && last_poll.reason === "removals_withheld";
     if (last_poll.reason !== null && !settled) lines.push(["reason", describeReason(last_poll)]);
-    if (last_poll.message !== null && !settled) lines.push(["said", last_poll.message]);
+    if (last_poll.message !== null && !settled) lines.push(["message", last_poll.message]);
   } else if (unreadable.length === 0) {
     lines.push(["last poll", "no poll yet"]);
   }
-  if (serving !== null) lines.push(["server", describeReport(status, now)]);
+  if (serving !== null) lines.push(["reported", describeReport(status, now)]);
   for (const words of unreadable) lines.push(["unreadable", `${words}; root may read it`]);
   if (status.unwritable !== null) lines.push(["unwritable", status.unwritable]);
-  lines.push(["altogether", describeExit(status, now)]);
+  lines.push(["in short", describeExit(status, now)]);
   const text = lines.map(([name, words]) => `${name.padEnd(12)}${words}\n`).join("");
   return `m25-mail-node ${status.version}\n${text}`;
 }
 
 function describeCounts({ serving, role }: Status): string {
-  const counts = `${count(serving?.domains ?? 0, "domain")}, ${count(serving?.users ?? 0, "user")}`;
-  return role === "mx" ? `${counts}, as an mx that relays` : counts;
+  const { domains = 0, users = 0, aliases = 0 } = serving ?? {};
+  const counts = [
+    count(domains, "domain"),
+    count(users, "user"),
+    ...(aliases > 0 ? [count(aliases, "alias")] : []),
+  ];
+  return `${counts.join(", ")}${role === "mx" ? ", as an mx that relays" : ""}`;
 }
 
 function describeWithheld({ withheld, accepted, out }: Status, now: number): string {
   if (withheld === null) return "nothing";
   const { users, logins, since } = withheld;
   const who =
-    `${count(users, "user")} whom the server no longer has, since ${since} (${ago(since, now)}); ` +
-    `${logins === users ? "they" : `${logins} of them`} can log in`;
+    `${count(users, "address")} that the server no longer has, since ${since} (${ago(since, now)}); ` +
+    `${logins === 0 ? "none" : logins} of them can log in`;
   return accepted
     ? `${who}; accepted: they are removed with ${NEXT_POLL}`
     : `${who}; to remove them: m25-mail-node accept --out ${out}`;
@@ -119,7 +126,7 @@ function describeWithheld({ withheld, accepted, out }: Status, now: number): str
 function describeAnswer({ answer, exit_code }: LastPoll): string {
   if (answer === null) return exit_code === exitCodes.done ? "done" : "no answer from the server";
   if (answer === 304) return "304, nothing new";
-  if (answer === 200) return exit_code === exitCodes.done ? "200, applied" : "200, not applied completely";
+  if (answer === 200) return exit_code === exitCodes.done ? "200, applied" : "200, with a problem";
   return `the server answered ${answer}`;
 }
 
@@ -128,19 +135,19 @@ function describeReason({ reason, count: number }: LastPoll): string {
 }
 
 function describeReport({ reported_at }: Status, now: number): string {
-  if (reported_at === null) return "has not received a report of this state yet";
-  return `received a report of this state at ${reported_at} (${ago(reported_at, now)})`;
+  if (reported_at === null) return "not yet: the server does not know that this state is in service";
+  return `to the server at ${reported_at} (${ago(reported_at, now)}): this state is in service`;
 }
 
 const TWO_HISTORIES =
-  "a server with an older copy of the database answers, alternately with the one that this node follows or instead of it; the " +
-  "later state stays in service. Stop the wrong server. The node takes the right one's state after ten polls, or at its next " +
-  "try after m25-mail backup FILE and m25-mail restore FILE there";
+  "a server with an older copy of the database answers at this address; the later state stays in service. Stop the wrong " +
+  "server. The node takes the right one's state after ten polls, or at its next poll after m25-mail backup FILE and " +
+  "m25-mail restore FILE there";
 
 function describeExit(status: Status, now: number): string {
   const { exit_code, serving, unreadable, last_poll } = status;
   if (status.unwritable !== null)
-    return "nothing can be written to the folder, neither changes nor notes of polls; what is there stays in service";
+    return "nothing can be written to the folder, so no change arrives; the old state stays in service";
   if (exit_code === exitCodes.done)
     return last_poll?.dovecot == null
       ? "all was well at the last poll"
@@ -155,10 +162,10 @@ function describeExit(status: Status, now: number): string {
     if (answered && last_poll.reason === "returned_history") return TWO_HISTORIES;
     if (status.withheld === null || answered)
       return "the server's answer was refused; the old state stays in service";
-    const others = "the rest of the server's state is in service";
+    const others = "all else is in service";
     return status.accepted
       ? `the withheld removals were accepted, and the next poll carries them out; ${others}`
-      : `removals are withheld: too many at once; ${others}`;
+      : `too many removals came at once, and are withheld; ${others}`;
   }
   switch (last_poll?.exit_code) {
     case exitCodes.notAccepted:
@@ -167,14 +174,14 @@ function describeExit(status: Status, now: number): string {
       return "the configuration cannot work; the old state stays in service";
     case exitCodes.temporary:
       if (last_poll.reason === "lookup_failed")
-        return "Postfix or Dovecot does not find the last change as it was written; the next poll looks again";
+        return "Postfix or Dovecot answers something else than this node has written; the next poll looks again";
       if (last_poll.reason === "folder_not_writable")
         return "the mail of a mailbox cannot be written: give its folder to the user of all mail (chown vmail:vmail)";
       if (last_poll.reason === "domain_elsewhere")
         return "another setting of Postfix's main.cf names a served domain, so its mail is refused: remove it there, then postfix reload";
       if (last_poll.reason === "maps_not_used")
         return "Postfix's main.cf does not use this node's maps, so mail is refused: see docs/nodes.md, then postfix reload";
-      return "the last poll failed, and the next one tries again; what is there stays in service";
+      return "the last poll failed, and the next one tries again; the old state stays in service";
   }
   if (last_poll === null) return "no poll yet: check that the program runs";
   return isSilent(last_poll, now)

@@ -57,13 +57,14 @@ async function statusOf({ replica, meta, notes }: Found, out: string): Promise<P
   if (meta === undefined || meta.role === "") return told;
   const { users, first, last } = replica.withheld;
   const { role, domains, history, revision, digest, since } = meta;
+  const aliases = meta.aliases + meta.domain_aliases;
   const former =
     role === "mx" && (await inodesOf(out, fileNames.logins)).file !== "" ? [fileNames.logins] : [];
   return {
     ...told,
     role,
     ready: meta.ready === 1,
-    serving: { domains, users: meta.users + users, history, revision, digest, since },
+    serving: { domains, users: meta.users + users, aliases, history, revision, digest, since },
     withheld:
       users === 0
         ? null

@@ -57,8 +57,7 @@ export async function lookUpChanges(
     ["lookup_failed", [...wrong, ...dovecot.complaints]],
     ["folder_not_writable", dovecot.unwritable],
   ];
-  for (const complaint of complaints.flatMap(([, lines]) => lines))
-    machine.log(`not as applied: ${complaint}`);
+  for (const complaint of complaints.flatMap(([, lines]) => lines)) machine.log(`look-up: ${complaint}`);
   if (dovecot.silence !== null) machine.log(`warning: ${dovecot.silence}`);
   const worst = complaints.find(([, lines]) => lines.length > 0);
   return {

@@ -119,7 +119,7 @@ async function readSettings(
   const command = [postconf, ...folderOf(configuration), "-x", ...names];
   const { code, stdout, stderr } = await runQuietly(machine, command);
   if (code !== 0) {
-    return `Postfix has no configuration that can be read: ${onOneLine(stderr) || `postconf ended with ${code ?? "a signal"}`}`;
+    return `the configuration of Postfix cannot be read: ${onOneLine(stderr) || `postconf ended with ${code ?? "a signal"}`}`;
   }
   const settings = new Map<string, string[]>();
   for (const line of stdout.split("\n")) {

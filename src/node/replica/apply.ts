@@ -30,7 +30,8 @@ import { adoption, useStateOf } from "./state-file.ts";
 export interface Applied {
   revision: number;
   domains: { added: number; removed: number };
-  users: { added: number; changed: number; removed: number };
+  /** Mailboxes, aliases and domain aliases. */
+  addresses: { added: number; changed: number; removed: number };
   /** In service although the server no longer has them. */
   withheld: number;
   sample: Changes;
@@ -131,7 +132,7 @@ async function carryOut(replica: Replica, change: Change, judged: Judged): Promi
   return {
     revision: header.revision,
     domains: { added: judged.addedDomains, removed: removedDomains.length },
-    users: { added: judged.added, changed: judged.changed, removed: removed + judged.renamed },
+    addresses: { added: judged.added, changed: judged.changed, removed: removed + judged.renamed },
     withheld,
     sample,
   };

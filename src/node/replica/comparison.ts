@@ -55,6 +55,10 @@ export const isAlias = (table: string): string =>
 /** The address to look an alias up by; for a catch-all one that nobody has. */
 export const ALIAS_KEY = "iif(i.local = '~', 'm25-mail-nobody', substr(i.local, 2)) || '@' || i.domain";
 
+/** The alias's name for people. The one without a domain is that of every domain. */
+export const aliasName = (table: string): string =>
+  `iif(${table}.domain = '', 'postmaster@ and abuse@ of every domain', substr(${table}.local, 2) || '@' || ${table}.domain)`;
+
 export const SAME = "m.domain = i.domain AND m.local = i.local";
 
 /** Fills temp.lost, temp.renamed and temp.ended, and counts. */
@@ -135,7 +139,7 @@ export async function describePlan(
   const entry = (table: string): string => `CASE WHEN ${table}.local < '~'
       THEN 'user ' || ${table}.local || '@' || ${table}.domain
     WHEN ${table}.local = '~~' THEN 'domain alias ' || ${table}.domain
-    ELSE 'alias ' || substr(${table}.local, 2) || '@' || ${table}.domain END`;
+    ELSE 'alias ' || ${aliasName(table)} END`;
   await db.run(
     `SELECT 'add domain ' || i.name FROM temp.incoming_domain i LEFT JOIN state.domain d ON d.key = i.name
       WHERE i.removed = 0 AND d.key IS NULL;

@@ -39,7 +39,7 @@ export async function prepareFile(machine: Machine, folder: string, name: string
     if (systemCode(error) !== "EEXIST") throw error;
   }
   const found = await lstat(path);
-  if (!found.isFile()) throw new ConfigurationError(`${path} is no regular file: remove it`);
+  if (!found.isFile()) throw new ConfigurationError(`${path} is not a regular file: remove it`);
   if (machine.root) {
     const group = groups[name];
     const gid = group === undefined ? undefined : await machine.group(group);

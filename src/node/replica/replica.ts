@@ -90,7 +90,7 @@ export async function openReplica(place: Place): Promise<Replica> {
 export async function setDamagedAside(place: Place): Promise<void> {
   for (const name of databases) {
     if (!(await isDamaged(place, name))) continue;
-    place.machine.log(`${name} is damaged: it is set aside as ${name}.damaged, and made anew`);
+    place.machine.log(`${name} is damaged: renaming it to ${name}.damaged, and making a new one`);
     await setAside(place.folder, name);
   }
 }
@@ -236,11 +236,11 @@ async function makeSchema(
   ).map(Number);
   if (tables === 0) return void (await db.run(creation(schema, id, statements)));
   if (application !== id)
-    throw new ConfigurationError(`${name} in --out is none of m25-mail-node's: remove it`);
+    throw new ConfigurationError(`${name} in --out is not a file of m25-mail-node: remove it`);
   if (version !== SCHEMA_VERSION)
     throw new ConfigurationError(
-      `${name} is of version ${version} of the replica: run the m25-mail-node that made it, or delete the file with its -wal and ` +
-        "-shm, and everything is fetched anew",
+      `${name} has version ${version} of the replica: run the m25-mail-node that made it, or delete the file with its -wal ` +
+        "and -shm, and the next poll fetches everything again",
     );
 }
 

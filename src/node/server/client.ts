@@ -113,9 +113,8 @@ export class Client {
     return this.#connection.exchange(request, async (response) => {
       if (response.statusCode === 403) {
         throw new NotAccepted(
-          "the server gives no fresh key for this one (403): an operator has made one for this node already, " +
-            "with m25-mail node rotate-key (remove the key file, and run m25-mail-node join with that key); or this one " +
-            "may not be used from this address",
+          "the server does not exchange this key (403). Either an operator has made a new one with m25-mail node rotate-key: " +
+            "remove the key file, and run m25-mail-node join with that key. Or this key may not be used from this address",
         );
       }
       expectStatus(response, [200]);
@@ -141,8 +140,8 @@ function expectStatus(response: IncomingMessage, wanted: readonly number[]): voi
   if (wanted.includes(status)) return;
   if (status === 401) {
     throw new NotAccepted(
-      "the server does not accept the key (401): it was exchanged already, has ended, or its node was removed (at the " +
-        "server, m25-mail node rotate-key NAME gives another); or --server is not the server's own address",
+      "the server does not accept the key (401). Either it was exchanged already, has ended, or its node was removed: " +
+        "m25-mail node rotate-key NAME, at the server, makes another. Or --server is not the server's own address",
     );
   }
   if (status === 403) throw new NotAccepted("the server does not accept the key from this address (403)");
@@ -154,7 +153,7 @@ function expectStatus(response: IncomingMessage, wanted: readonly number[]): voi
   }
   if (status >= 300 && status < 400 && status !== 304) {
     throw new WrongAnswer(
-      `the server answered with a redirect (${status}), which is never followed: correct --server`,
+      `the server answered with a redirect (${status}), which the program never follows: correct --server`,
     );
   }
   throw new WrongAnswer(`the server answered ${status}: is --server right?`);

@@ -97,8 +97,8 @@ export class Connection {
     const onAbort = (): void => stop(new TemporaryFailure("stopped"));
     signal?.addEventListener("abort", onAbort, { once: true });
     const [total, idle] = [this.#limits.total + wait, this.#limits.idle + wait];
-    const timer = setTimeout(stop, total, new TemporaryFailure(`no whole answer in ${total} ms`));
-    sent.setTimeout(idle, () => stop(new Unreachable(`nothing heard for ${idle} ms`)));
+    const timer = setTimeout(stop, total, new TemporaryFailure(`no complete answer within ${total} ms`));
+    sent.setTimeout(idle, () => stop(new Unreachable(`no data for ${idle} ms`)));
     try {
       response = await answerOf(sent, body, this.#limits.connect, stop);
       if (wait > 0) sent.setTimeout(this.#limits.idle);
@@ -171,18 +171,18 @@ function asFault(error: unknown): unknown {
   if (own.some((kind) => error instanceof kind)) return error;
   const code = systemCode(error);
   if (code?.startsWith("HPE_")) {
-    return new WrongAnswer(`the server does not answer in HTTP (${code}): is --server right?`);
+    return new WrongAnswer(`the server does not speak HTTP (${code}): is --server right?`);
   }
   if (UNKNOWN_ISSUER.has(code)) {
     return new ConfigurationError(
-      `the server's certificate is of no authority that is trusted here (${code}): trust it with --ca FILE, its ` +
-        "issuer's certificate in PEM form",
+      `this machine does not trust the issuer of the server's certificate (${code}): give the issuer's certificate, ` +
+        "in PEM form, with --ca FILE",
     );
   }
   if (code === "ERR_TLS_CERT_ALTNAME_INVALID") {
     return new ConfigurationError(
-      "the server's certificate is for another name: give --server a name that stands in it, or the server a " +
-        "certificate for this one and, where its issuer is your own, --ca FILE",
+      "the server's certificate is for another name: give --server a name of the certificate, or get the server a " +
+        "certificate for this name (with --ca FILE, if its issuer is your own)",
     );
   }
   const words = error instanceof Error && error.message !== "" ? error.message : code;

@@ -17,7 +17,7 @@ export async function readKey(machine: Machine, path: string): Promise<string> {
   }
   const found = await lstat(path);
   if (found.isFile() && (found.mode & 0o077) !== 0) {
-    machine.log(`warning: others than its owner may read the key file ${path} (chmod 600)`);
+    machine.log(`warning: not only its owner may read the key file ${path} (chmod 600)`);
   }
   return key;
 }

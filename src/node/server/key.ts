@@ -24,7 +24,7 @@ export interface KeyDependencies {
   signal?: AbortSignal | undefined;
 }
 
-const STARTED = "the fresh key is in its place, and the old one ends when the next poll uses it";
+const STARTED = "the key file holds the fresh key, and the old one ends when the next poll uses it";
 
 /**
  * Exchanges the key from add_node, read from standard input, for one that only the key file holds.
@@ -41,9 +41,9 @@ export async function joinServer(
   const { keyFile } = config;
   if ((await find(keyFile)) !== undefined) {
     throw new ConfigurationError(
-      `there is a key file ${keyFile} already, and join overwrites none: a poll uses it, ` +
-        "m25-mail-node rotate exchanges it; to take a key that m25-mail node rotate-key printed, or to make this another " +
-        "node, remove the file and run join again with that key",
+      `the key file ${keyFile} exists already, and join does not overwrite it. m25-mail-node rotate exchanges its key. ` +
+        "To use a key that m25-mail node rotate-key printed, or to make this another node, remove the file and run join again " +
+        "with that key",
     );
   }
   const ca = await readAuthorities(config.caFile);
@@ -51,7 +51,8 @@ export async function joinServer(
   if (pasted === "") {
     throw new UsageError("there is no key on standard input: paste the sync_key that m25_mail_add_node gave");
   }
-  if (!isKey(pasted)) throw new UsageError("what stands on standard input is not a sync key on one line");
+  if (!isKey(pasted))
+    throw new UsageError("there is something else on standard input than one sync key on one line");
   await makeKeyFolder(keyFile);
   const client = new Client({ server: config.server, ca, version, signal });
   try {
@@ -63,7 +64,7 @@ export async function joinServer(
   } finally {
     client.close();
   }
-  machine.print(`joined: ${keyFile} holds this node's own key, and the one that was pasted has ended\n`);
+  machine.print(`joined: ${keyFile} holds this node's own key, and the pasted key has ended\n`);
 }
 
 /**
@@ -93,7 +94,7 @@ export async function rotateKey(
   } finally {
     client.close();
   }
-  machine.print(`rotated: ${keyFile} holds a fresh key, and the one before has ended\n`);
+  machine.print(`rotated: ${keyFile} holds a fresh key, and the old key has ended\n`);
 }
 
 /** A key to exchange, and the file for the new one. */
@@ -118,7 +119,7 @@ async function exchange(
     if (error instanceof NotAccepted) {
       // The new key was not used, so the old one has not ended: another server answered, or an older copy was put back.
       await undo();
-      log(`the server does not take the key that it has just given: ${keyFile} is as it was`);
+      log(`the server does not accept the key that it has just given: ${keyFile} is unchanged`);
     } else {
       log(STARTED);
     }

@@ -33,7 +33,7 @@ export async function askServer(
     return await client.fetchMaps(key, { position: positionOf(replica.meta), wait }, read);
   } catch (refusal) {
     if (!(refusal instanceof RefusedDelta)) return refusalIn(refusal);
-    machine.log(`the changes that the server sent are refused, everything is asked for: ${refusal.message}`);
+    machine.log(`refused the changes that the server sent, asking for everything: ${refusal.message}`);
     try {
       return await client.fetchMaps(key, {}, read);
     } catch (error) {

@@ -55,7 +55,7 @@ export async function send({ machine, client, key, version }: Session, reported:
     await client.sendReport(key, buildReport(reported, version));
     return true;
   } catch (error) {
-    machine.log(`warning: the report was not taken: ${explain(error)}`);
+    machine.log(`warning: the server did not take the report: ${explain(error)}`);
     return false;
   }
 }
