@@ -1,20 +1,11 @@
 /** Checks the files in deploy/, unchanged, with the programs that read them. */
-import {
-  chmodSync,
-  cpSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  utimesSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { mailDaemons } from "./lab.ts";
 import { mustRun, run } from "./processes.ts";
-import { DEPLOY, writePostfixFiles } from "./shipped.ts";
+import { agePostfixFiles, DEPLOY, writePostfixFiles } from "./shipped.ts";
 
 const daemons = mailDaemons();
 
@@ -23,8 +14,7 @@ describe.skipIf(!daemons.available)("the shipped files, unchanged", () => {
     const folder = mkdtempSync(join(tmpdir(), "m25-postconf-"));
     try {
       writePostfixFiles(main, folder);
-      // Else postconf waits until the file is two seconds old.
-      utimesSync(join(folder, "main.cf"), 1, 1);
+      agePostfixFiles(folder);
       const debian = readFileSync("/usr/share/postfix/master.cf.dist", "utf8");
       const appended =
         main === "postfix-mx.cf" ? "" : readFileSync(join(DEPLOY, "postfix-master.cf"), "utf8");
@@ -51,7 +41,7 @@ describe.skipIf(!daemons.available)("Postfix's defaults that deploy/README.md ke
     try {
       cpSync(join(DEPLOY, main), join(folder, "main.cf"));
       writeFileSync(join(folder, "master.cf"), "");
-      utimesSync(join(folder, "main.cf"), 1, 1);
+      agePostfixFiles(folder);
       const names = kept.map((setting) => setting.split(" =")[0] ?? "");
       expect(names.length).toBeGreaterThan(20);
       const settings = async (...options: readonly string[]) =>
@@ -79,7 +69,7 @@ describe.skipIf(!daemons.available)("the aliases for the system's own mail", () 
         const config = readFileSync(join(DEPLOY, main), "utf8").replace(":/etc/aliases", `:${aliases}`);
         writeFileSync(join(folder, "main.cf"), config);
         writeFileSync(join(folder, "master.cf"), "");
-        utimesSync(join(folder, "main.cf"), 1, 1);
+        agePostfixFiles(folder);
         for (const target of ["jan@example.nl", "anna@example.nl"]) {
           writeFileSync(aliases, `root: ${target}\n`);
           await mustRun("/usr/sbin/sendmail", `-C${folder}`, "-bi");

@@ -1,5 +1,5 @@
 /** The configuration in deploy/ in Debian 13's daemons. Skipped, with the reason, if they cannot be had. */
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, utimesSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -11,7 +11,7 @@ import { arrives, expectPasswordInsideTlsOnly, expectRoomInTrashAlone } from "./
 import { FULL, JAN, STRANGER } from "./people.ts";
 import { run } from "./processes.ts";
 import { TestNode } from "./replica.ts";
-import { DEPLOY, writePostfixFiles } from "./shipped.ts";
+import { agePostfixFiles, DEPLOY, writePostfixFiles } from "./shipped.ts";
 import { SmtpClient, sendMail } from "./smtp.ts";
 
 const debian = await debian13();
@@ -156,8 +156,7 @@ describe.skipIf(!debian.available)("Debian 13's Postfix", () => {
     try {
       mkdirSync(join(folder, "etc"));
       writePostfixFiles(main, join(folder, "etc"));
-      // Else postconf waits until the file is two seconds old.
-      utimesSync(join(folder, "etc/main.cf"), 1, 1);
+      agePostfixFiles(join(folder, "etc"));
       const master = main === "postfix-mx.cf" ? "/dev/null" : join(DEPLOY, "postfix-master.cf");
       copyFileSync(master, join(folder, "etc/master.cf"));
       const [program = "", ...enter] = debian.dovecot.enter;

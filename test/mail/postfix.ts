@@ -1,7 +1,8 @@
 /** A private Postfix: a folder with its configuration, queue and log. */
-import { chmodSync, chownSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { mustRun, startDaemon } from "./processes.ts";
+import { agePostfixFiles } from "./shipped.ts";
 
 /** The configuration of Debian's package, to which operators append ours. */
 const DEBIAN_MASTER = "/usr/share/postfix/master.cf.dist";
@@ -52,9 +53,7 @@ export async function startPostfix(folder: string, config: PostfixConfig): Promi
     services = services.replace(new RegExp(`^${name}(\\s+inet\\s)`, "m"), `127.0.0.1:${port}$1`);
   writeFileSync(master, services);
 
-  // Every Postfix program waits until main.cf is two seconds old.
-  const minuteAgo = Date.now() / 1000 - 60;
-  utimesSync(main, minuteAgo, minuteAgo);
+  agePostfixFiles(directory);
   await startDaemon(join(folder, "output"), "/usr/sbin/postfix", "-c", directory, "start");
 }
 

@@ -1,5 +1,5 @@
 /** Reads the shipped files in deploy/ and the tests' additions to them. */
-import { copyFileSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 export const DEPLOY = join(import.meta.dirname, "../../deploy");
@@ -16,6 +16,13 @@ export function writePostfixFiles(name: string, folder: string): void {
   for (const file of readdirSync(DEPLOY).filter((one) => /^m25-.*\.cf$/.test(one)))
     copyFileSync(join(DEPLOY, file), join(folder, file));
   writeFileSync(join(folder, "main.cf"), shipped(name, { "/etc/postfix/m25-": `${folder}/m25-` }));
+}
+
+/** Makes files of Postfix's configuration a minute old: its programs wait until each file is two seconds old. */
+export function agePostfixFiles(folder: string): void {
+  const minuteAgo = Date.now() / 1000 - 60;
+  for (const file of readdirSync(folder).filter((one) => one.endsWith(".cf")))
+    utimesSync(join(folder, file), minuteAgo, minuteAgo);
 }
 
 /** Returns a file in test/mail/overlay/ with its @NAMES@ (the keys of `values`) filled in. */

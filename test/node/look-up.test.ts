@@ -1,13 +1,13 @@
 /** Added and removed keys are looked up as the daemons do: by Postfix's own configuration, and by Dovecot. */
 import { spawnSync } from "node:child_process";
-import { chownSync, mkdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { chownSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { type Daemons, type Findings, lookUpChanges } from "../../src/node/daemons/look-up.ts";
 import { type Machine, thisMachine } from "../../src/node/machine.ts";
 import type { Changes } from "../../src/node/replica/notes.ts";
 import type { MailState } from "../../src/sync/answer.ts";
-import { shipped } from "../mail/shipped.ts";
+import { agePostfixFiles, shipped } from "../mail/shipped.ts";
 import { idOf, stateOf, user } from "./answers.ts";
 import { temporaryFolder } from "./folder.ts";
 import { Life } from "./life.ts";
@@ -68,9 +68,7 @@ class Place {
       .filter((line) => /^(virtual_mailbox|relay)_(domains|maps|recipient_maps) /.test(line))
       .filter((line) => !set.includes(line.split(" ")[0]));
     writeFileSync(join(folder, "main.cf"), ["compatibility_level = 3.6", ...lines, ...asked, ""].join("\n"));
-    // Postfix's commands wait until the file is two seconds old.
-    const minuteAgo = Date.now() / 1000 - 60;
-    utimesSync(join(folder, "main.cf"), minuteAgo, minuteAgo);
+    agePostfixFiles(folder);
     return folder;
   }
 
