@@ -11,16 +11,28 @@ export default defineConfig({
     // The node's program compares its maps with main.cf, which most tests' machines lack.
     env: { M25_MAIL_POSTFIX_CONFIG: join(import.meta.dirname, "test/support/postfix") },
     expect: { poll: { timeout: MINUTE, interval: 20 } },
-    // Many tests wait for daemons and time limits rather than for a core.
-    maxWorkers: 3,
+    restoreMocks: true,
     projects: [
       {
         extends: true,
-        test: { name: "tests", include: ["test/**/*.test.ts"], testTimeout: 3 * MINUTE },
+        test: {
+          name: "tests",
+          include: ["test/**/*.test.ts"],
+          testTimeout: 3 * MINUTE,
+          // Many tests wait for daemons and time limits rather than for a core.
+          maxWorkers: 4,
+          // A worker's files share their modules: to import them anew took a fifth of the run's processor time.
+          isolate: false,
+        },
       },
       {
         extends: true,
-        test: { name: "sweeps", include: ["test/**/*.sweep.ts"], testTimeout: 30 * MINUTE },
+        test: {
+          name: "sweeps",
+          include: ["test/**/*.sweep.ts"],
+          testTimeout: 30 * MINUTE,
+          maxWorkers: 3,
+        },
       },
     ],
   },
