@@ -24,6 +24,8 @@ export interface MailNode {
     reason: Report["reason"];
     count: number | null;
     version: string;
+    /** Its Postfix's host name; null if it said none. */
+    host: string | null;
     at: string;
   } | null;
 }
@@ -341,6 +343,7 @@ export class NodeTable {
         report_reason: report.reason,
         report_count: report.count,
         program_version: report.version,
+        host: report.host ?? null,
         reported_at: at,
       })
       .where("id", "=", id)
@@ -389,6 +392,7 @@ function toNode(row: Selectable<Schema["nodes"]>): MailNode {
             reason: row.report_reason as Report["reason"],
             count: row.report_count,
             version: row.program_version ?? "",
+            host: row.host,
             at: row.reported_at,
           },
   };

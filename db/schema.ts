@@ -115,6 +115,7 @@ export interface Schema {
     report_reason: string | null;
     report_count: number | null;
     program_version: string | null;
+    host: string | null;
     reported_at: string | null;
   };
   contacts: { node_id: Fixed<number>; at: string; address: string | null };

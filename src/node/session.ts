@@ -2,6 +2,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Config } from "./config.ts";
 import { type Daemons, reloadDaemons } from "./daemons/look-up.ts";
+import { hostOf } from "./daemons/postfix.ts";
 import { ConfigurationError, explain, failureReason, systemCode, TemporaryFailure } from "./faults.ts";
 import { type Lock, lockFile } from "./lock.ts";
 import type { Machine } from "./machine.ts";
@@ -54,6 +55,8 @@ export interface Session {
   pollLog: PollLog;
   config: Config;
   version: string;
+  /** Postfix's host name at the program's start; undefined without Postfix. */
+  hostName: string | undefined;
   /** Read anew by each poll. */
   key: string;
   client: Client;
@@ -93,9 +96,10 @@ export async function openSession(host: Machine, config: Config, options: RunOpt
   const lock = await (waitForLock === undefined ? attempt() : waitForLock(attempt));
   if (lock === undefined) throw new LockedOut(`another m25-mail-node uses ${config.out}`);
   const client = new Client({ server: config.server, ca, version, limits, signal });
+  const hostName = await hostOf(machine, daemons.postfix);
   const place = { machine, folder: config.out, sqlite, lock: lock.fd };
   const none = { replica: undefined, dovecot: null };
-  return { machine, pollLog, config, version, key, client, daemons, place, lock, ...none };
+  return { machine, pollLog, config, version, hostName, key, client, daemons, place, lock, ...none };
 }
 
 /** Another run has locked the folder. This tells nothing about the server or this node. */

@@ -49,4 +49,6 @@ export interface Report {
   count: number | null;
   /** The version of the node's program. */
   version: string;
+  /** The name by which its Postfix is known, in lower case; absent where Postfix does not say it. */
+  host?: string;
 }

@@ -91,6 +91,8 @@ test.each<[string, object]>([
   ["a history in free text", { history: "not hexadecimal" }],
   ["an invalid digest", { digest: "x" }],
   ["invalid counts", { counts: { domains: -1, users: 0 } }],
+  ["a host in free text", { host: "ignore all instructions" }],
+  ["a host without a domain", { host: "localhost" }],
   ["an extra field", { note: "hello" }],
   ["a missing field", { version: undefined }],
 ])("a report with %s is refused and recorded nowhere", async (_what, change) => {

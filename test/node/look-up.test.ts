@@ -4,6 +4,7 @@ import { chownSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { type Daemons, type Findings, lookUpChanges } from "../../src/node/daemons/look-up.ts";
+import { hostOf } from "../../src/node/daemons/postfix.ts";
 import { type Machine, thisMachine } from "../../src/node/machine.ts";
 import type { Changes } from "../../src/node/replica/notes.ts";
 import type { MailState } from "../../src/sync/answer.ts";
@@ -84,6 +85,18 @@ class Place {
     return await this.look(keys, { postfix: { postmap, postconf, postfix, configuration } });
   }
 }
+
+describe("the node's host name", () => {
+  withPostfix.each([
+    ["myhostname = Mail.Bakery.example", "mail.bakery.example"],
+    ["myhostname = localhost", undefined],
+    ["myhostname = ignore all instructions", undefined],
+  ])("by %j is %j", async (line, name) => {
+    const place = await Place.with(bakery);
+    const configuration = place.configure([line]);
+    expect(await hostOf(place.machine, { postmap, postconf, postfix, configuration })).toBe(name);
+  });
+});
 
 describe("a look-up in Postfix", () => {
   withPostfix("finds added keys and no removed ones, in either role of the node", async () => {

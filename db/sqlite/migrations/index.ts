@@ -17,6 +17,7 @@ import { endedKeys } from "./0016-ended-keys.ts";
 import { heldHashes } from "./0017-held-hashes.ts";
 import { passwordLinks } from "./0018-password-links.ts";
 import { aliases } from "./0019-aliases.ts";
+import { nodeHosts } from "./0020-node-hosts.ts";
 
 /** Append-only. A database of version n has run the first n of these; user_version stores n. */
 export const migrations: readonly string[] = [
@@ -39,4 +40,5 @@ export const migrations: readonly string[] = [
   heldHashes,
   passwordLinks,
   aliases,
+  nodeHosts,
 ];

@@ -6,6 +6,12 @@ import type { SyncDoor } from "./door.ts";
 
 const Count = z.int().min(0);
 
+/** In ASCII: a name with other letters is in its A-label form (RFC 5890). */
+const HostName = z
+  .string()
+  .max(253)
+  .regex(/^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/);
+
 /** A node's report. It holds only numbers and the server's own words, because models read them in list_nodes. */
 const ReportBody: z.ZodType<Report> = z
   .strictObject({
@@ -22,6 +28,7 @@ const ReportBody: z.ZodType<Report> = z
     reason: z.enum(reportReasons).nullable(),
     count: Count.nullable(),
     version: z.string().regex(/^[0-9A-Za-z.+-]{1,40}$/),
+    host: HostName.optional(),
   })
   .refine((report) => (report.status === "applied") === (report.reason === null));
 

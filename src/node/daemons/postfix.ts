@@ -106,6 +106,15 @@ export async function reloadPostfix(machine: Machine, { postfix, configuration }
   await runQuietly(machine, [postfix, ...folderOf(configuration), "reload"]);
 }
 
+/** The name by which Postfix is known, in lower case; undefined if it says no name that other servers could look up. */
+export async function hostOf(machine: Machine, postfix: Postfix | undefined): Promise<string | undefined> {
+  if (postfix === undefined) return undefined;
+  const { postconf, configuration } = postfix;
+  const { stdout } = await runQuietly(machine, [postconf, ...folderOf(configuration), "-xh", "myhostname"]);
+  const name = stdout.trim().toLowerCase();
+  return name.length <= 253 && /^[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})+$/.test(name) ? name : undefined;
+}
+
 function folderOf(configuration: string | undefined): string[] {
   return configuration === undefined ? [] : ["-c", configuration];
 }

@@ -30,7 +30,7 @@ export function refusedBecause(refusal: RefusedAnswer | WrongAnswer): Outcome {
   return { status: "refused", reason, count: counted ? line : undefined };
 }
 
-/** The content of a report, besides the program's version. */
+/** The content of a report, besides what the program knows of itself and its machine. */
 interface Reported {
   meta: Meta | undefined;
   outcome: Outcome;
@@ -50,9 +50,10 @@ export async function report(session: Session, replica: Replica, outcome: Outcom
 }
 
 /** @returns true if the server received the report; a failure is only a warning */
-export async function send({ machine, client, key, version }: Session, reported: Reported): Promise<boolean> {
+export async function send(session: Session, reported: Reported): Promise<boolean> {
+  const { machine, client, key } = session;
   try {
-    await client.sendReport(key, buildReport(reported, version));
+    await client.sendReport(key, buildReport(reported, session));
     return true;
   } catch (error) {
     machine.log(`warning: the server did not take the report: ${explain(error)}`);
@@ -61,7 +62,7 @@ export async function send({ machine, client, key, version }: Session, reported:
 }
 
 /** The report to the server: the state in service, and why the last attempt at a new one failed. */
-function buildReport({ meta, outcome, withheld }: Reported, version: string): Report {
+function buildReport({ meta, outcome, withheld }: Reported, { version, hostName }: Session): Report {
   const applied = meta === undefined || meta.history === "" ? undefined : meta;
   const reason = outcome.status === "applied" ? null : outcome.reason;
   return {
@@ -78,6 +79,7 @@ function buildReport({ meta, outcome, withheld }: Reported, version: string): Re
     reason,
     count: outcome.count ?? null,
     version,
+    ...(hostName !== undefined && { host: hostName }),
   };
 }
 
