@@ -1,12 +1,26 @@
 import { execFileSync } from "node:child_process";
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { isBuiltin } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { build } from "esbuild";
+import { build, type Plugin } from "esbuild";
 import packageJson from "../package.json" with { type: "json" };
 import { nodeBundle } from "./node-bundle.ts";
 
 rmSync("dist", { recursive: true, force: true });
+
+/** Lets bundled CommonJS packages require Node's own modules: a chunk has no require. */
+const nodeModules: Plugin = {
+  name: "node-modules",
+  setup(building) {
+    building.onResolve({ filter: /^[a-z_:/]+$/ }, ({ path, kind }) =>
+      kind === "require-call" && isBuiltin(path) ? { path, namespace: "node-module" } : undefined,
+    );
+    building.onLoad({ filter: /./, namespace: "node-module" }, ({ path }) => ({
+      contents: `module.exports = process.getBuiltinModule(${JSON.stringify(path)});`,
+    }));
+  },
+};
 
 /** Builds the server in chunks, so that stdio never loads the HTTP stack. Native code and CommonJS stay in node_modules. */
 const { metafile } = await build({
@@ -22,6 +36,7 @@ const { metafile } = await build({
   alias: { yaml: "./node_modules/yaml/browser/index.js" },
   external: ["better-sqlite3", "bcrypt", "fastify", "oidc-provider", "pino", "prom-client"],
   banner: { js: "#!/usr/bin/env node" },
+  plugins: [nodeModules],
   metafile: true,
   logLevel: "warning",
 });

@@ -15,7 +15,8 @@ export type Endpoint =
   | "set-alias"
   | "remove-alias"
   | "list-aliases"
-  | "set-domain-alias";
+  | "set-domain-alias"
+  | "check-domain";
 
 /** A part of a text that each door words in its own way. */
 export type Reference =

@@ -16,7 +16,7 @@ import {
 } from "./settings.ts";
 
 /** The settings of every command on the database. A command without the flag reads the variable. */
-const databaseSettings = ["db", "public-url", "hash-cost", "log-format", "log-level"] as const;
+const databaseSettings = ["db", "public-url", "name-server", "hash-cost", "log-format", "log-level"] as const;
 
 export type StoreConfig = SettingValues<(typeof databaseSettings)[number]>;
 export type ServeConfig = SettingValues<SettingNameOf<"serve">>;

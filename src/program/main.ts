@@ -95,7 +95,7 @@ function runtimeOf(store: Runtime["store"], config: StoreConfig, log: Log): Runt
     now: () => new Date(),
     hashPassword: (password, principal) => hasher.hash(password, principal),
     reportFailure: (message, cause, request) => logFailure(log, message, cause, { request }),
-    settings: { publicUrl: config["public-url"] },
+    settings: { publicUrl: config["public-url"], nameServer: config["name-server"] },
   };
 }
 

@@ -134,7 +134,11 @@ function limited(runtime: Runtime, config: ServeConfig): Runtime {
       waiting: MOST_CALLS_WAITING,
       what: "calls are under way",
     }),
-    settings: { publicUrl: config["public-url"], purgeInactiveAfter: config["purge-inactive-after"] },
+    settings: {
+      publicUrl: config["public-url"],
+      purgeInactiveAfter: config["purge-inactive-after"],
+      nameServer: config["name-server"],
+    },
   };
 }
 

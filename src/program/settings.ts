@@ -1,3 +1,4 @@
+import { Resolver } from "node:dns";
 import { existsSync, realpathSync } from "node:fs";
 import * as z from "zod";
 import { accessFields } from "../../tools/call/access.ts";
@@ -7,8 +8,8 @@ import type { Flag } from "../command-line/flags.ts";
 import { logLevels } from "../log/log.ts";
 import { Network } from "../mail/schemas.ts";
 
-/** The commands that take settings: the two servers, and commands on the database, that set a password or make a link. */
-export type SettingUser = "serve" | "stdio" | "database" | "password" | "link";
+/** The commands that take settings: the two servers, and commands on the database, that set a password, make a link or ask DNS. */
+export type SettingUser = "serve" | "stdio" | "database" | "password" | "link" | "dns";
 
 export interface Setting extends Flag {
   of: readonly SettingUser[];
@@ -17,7 +18,7 @@ export interface Setting extends Flag {
   schema: z.ZodType;
 }
 
-const everyCommand = ["serve", "stdio", "database", "password", "link"] as const;
+const everyCommand = ["serve", "stdio", "database", "password", "link", "dns"] as const;
 const servers = ["serve", "stdio"] as const;
 
 function wholeNumber(least: number, most: number) {
@@ -29,6 +30,15 @@ function wholeNumber(least: number, most: number) {
 }
 
 const perMinute = wholeNumber(1, 999_999_999);
+
+function isServerAddress(text: string): boolean {
+  try {
+    new Resolver().setServers([text]);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** true for the flag; a text for its variable. */
 const onOrOff = z.union([z.boolean(), z.stringbool()], { error: "is neither true nor false" });
@@ -117,6 +127,18 @@ export const settings = {
     help: `sets of tools to offer besides the nine, of ${setNames.join(", ")}`,
     default: "",
     schema: list.transform(as(z.array(z.enum(setNames)), `takes one or more of ${setNames.join(",")}.`)),
+  },
+  "name-server": {
+    of: ["serve", "stdio", "dns"],
+    placeholder: "ADDRESS[:PORT]",
+    help: "the resolver that DNS checks ask (default the machine's own)",
+    schema: z
+      .string()
+      .refine(
+        isServerAddress,
+        "takes an IP address, such as 9.9.9.9, and a port after a colon if it is not 53",
+      )
+      .optional(),
   },
   scopes: {
     of: ["stdio"],

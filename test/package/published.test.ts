@@ -31,7 +31,9 @@ test("the published package contains the programs, the files for operators, and 
 
 test("the package depends on exactly the packages that the program loads", () => {
   const program = globSync("dist/*.js", { cwd: root }).map((file) => readFileSync(join(root, file), "utf8"));
-  const imported = program.flatMap((text) => [...text.matchAll(/\b(?:from|import) ?\(?"([a-z@][\w./-]*)"/g)]);
+  const imported = program.flatMap((text) => [
+    ...text.matchAll(/(?<!\.)\b(?:from|import) ?\(?"([a-z@][\w./-]*)"/g),
+  ]);
   const packages = new Set(imported.map(([, name = ""]) => name).filter((name) => !isBuiltin(name)));
   expect([...packages].sort()).toEqual(Object.keys(packageJson.dependencies).sort());
 });

@@ -112,9 +112,9 @@ test("read-only tools are marked as such, and destructive ones too", () => {
   });
 });
 
-test("a tool that a text may refer to begins with list- if it reads, and else does not", async () => {
+test("a tool that a text may refer to begins with list- or check- if it reads, and else does not", async () => {
   for (const { endpoint, effect } of await allTools()) {
-    expect(endpoint.startsWith("list-"), endpoint).toBe(effect === "read");
+    expect(/^(list|check)-/.test(endpoint), endpoint).toBe(effect === "read");
   }
 });
 

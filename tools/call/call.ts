@@ -115,7 +115,7 @@ async function run(
   const at = runtime.now().toISOString();
   const { settings = {} } = runtime;
   const transaction = tool.effect === "read" ? runtime.store.read : runtime.store.write;
-  return transaction(async (tables) => {
+  const done = await transaction(async (tables) => {
     const result = await parsed.run({ tables, principal, at, passwordHash, settings });
     if (tool.effect !== "read") {
       await tables.audit.append({
@@ -127,8 +127,10 @@ async function run(
         arguments: parsed.arguments,
       });
     }
-    return principal.domains === undefined ? result : withoutRevision(result);
+    return result;
   }, principal.domains);
+  const result = typeof done === "function" ? await done() : done;
+  return principal.domains === undefined ? result : withoutRevision(result);
 }
 
 /** @throws MailError invalid_input for a weak password; busy */

@@ -25,6 +25,8 @@ export interface Settings {
   publicUrl?: string | undefined;
   /** Days after which inactive mailboxes are removed for good. */
   purgeInactiveAfter?: number | undefined;
+  /** The resolver that DNS checks ask, as ADDRESS or ADDRESS:PORT; undefined is the machine's own. */
+  nameServer?: string | undefined;
 }
 
 /** A call's loss, which a person must confirm first. */
@@ -35,13 +37,16 @@ export interface Loss {
   id: string;
 }
 
+/** A result, or what waits for other machines to make it: called after the transaction has ended. */
+export type Later<T> = T | (() => Promise<T>);
+
 /** A tool's parsed input, with all that call() must know before it runs the tool. */
 export interface ParsedCall {
   scope: Scope;
   password: string | undefined;
   /** The input without its secret fields, for the audit log. */
   arguments: Record<string, unknown>;
-  run(context: ToolContext): Promise<Record<string, unknown>>;
+  run(context: ToolContext): Promise<Later<Record<string, unknown>>>;
   /** Undefined when this call destroys nothing. */
   loss(context: ToolContext): Promise<Loss | undefined>;
 }
@@ -80,7 +85,7 @@ interface Definition<Input extends z.ZodObject, Output extends z.ZodObject> {
   ofAllDomains?: boolean;
   input: Input;
   output: Output;
-  run(context: ToolContext, input: Omit<z.output<Input>, "password">): Promise<z.input<Output>>;
+  run(context: ToolContext, input: Omit<z.output<Input>, "password">): Promise<Later<z.input<Output>>>;
   /** Only for tools that destroy. Its id need differ only between losses. */
   loss?(context: ToolContext, input: Omit<z.output<Input>, "password">): Promise<Loss | undefined>;
 }

@@ -4,6 +4,7 @@ import { readOnlyTools, tools } from "../index.ts";
 /** The sets of tools, off until an operator turns them on (--tools). A set that is off is not loaded. */
 const sets = {
   aliases: async () => (await import("./aliases/index.ts")).aliases,
+  dns: async () => (await import("./dns/index.ts")).dns,
   people: async () => (await import("./people/index.ts")).people,
 } satisfies Record<string, () => Promise<readonly Tool[]>>;
 

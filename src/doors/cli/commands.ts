@@ -5,6 +5,7 @@ import { UsageError } from "../../command-line/usage-error.ts";
 import { optionalText } from "./arguments.ts";
 import { auditCommand } from "./audit.ts";
 import { callCommand } from "./call-command.ts";
+import { checkCommand } from "./check.ts";
 import { showAcceptance, showFleet, showNode, showRemoval } from "./fleet.ts";
 import { applyCommand } from "./import/apply.ts";
 import { importCommand } from "./import/command.ts";
@@ -41,6 +42,7 @@ const commands: Readonly<
   "user purge": toolCommand(operatorTools.purgeUser, {
     shown: ({ email }) => `${email} is removed for good`,
   }),
+  check: checkCommand,
   "alias list-waiting": toolCommand(operatorTools.listWaitingAliases),
   "alias approve": toolCommand(operatorTools.approveAlias),
   "alias approved-domains": toolCommand(operatorTools.setApprovedDomains),

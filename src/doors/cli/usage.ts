@@ -127,6 +127,13 @@ export const usages: readonly Usage[] = [
     flags: { json },
   },
   {
+    name: "check",
+    takes: "DOMAIN",
+    does: "compares a domain's DNS records with those that its mail needs",
+    flags: { json },
+    settings: "dns",
+  },
+  {
     name: "alias list-waiting",
     does: "targets of aliases outside that nobody has approved yet",
     flags: { json },

@@ -9,7 +9,7 @@ export function overRest(said: Text): string {
 function name(reference: Reference): string {
   if (!("next" in reference)) return plainly(reference);
   const { next: endpoint, arguments: given = {} } = reference;
-  const effect = endpoint.startsWith("list-") ? "read" : "write";
+  const effect = /^(list|check)-/.test(endpoint) ? "read" : "write";
   const query = new URLSearchParams(given).toString();
   return `${restRequest({ effect, endpoint })}${query === "" ? "" : `?${query}`}`;
 }

@@ -6,11 +6,13 @@ import type { Endpoint } from "../../mail/text.ts";
 const SUBJECT = "on real mail servers (nodes), with M25 Mail.";
 
 const NOT_KNOWN =
-  "Not known here: mail servers' names and ports, DNS records, spam filters, delivery logs, space used, last logins. Say so and name the operator, who runs the server; do not guess.";
+  "spam filters, delivery logs, space used, last logins. Say so and name the operator, who runs the server; do not guess.";
+
+const DNS =
+  "m25_mail_check_domain compares a domain's DNS records with those that its mail needs, and gives the lines for its zone. You cannot change DNS.";
 
 const READ_ONLY = `List and find e-mail domains, mailboxes (users, accounts), their quota and status, ${SUBJECT}
-Here you can only look: for a change, send the person to the operator.
-${NOT_KNOWN}`;
+Here you can only look: for a change, send the person to the operator.`;
 
 /** Hosts that hide tools behind a search show this line alone: it has the words that people search for. */
 const FIRST_LINE = `Create a mailbox (e-mail account, user) with its quota, reset a password, delete, restore, list and find mailboxes and e-mail domains, ${SUBJECT}`;
@@ -34,15 +36,18 @@ export function instructionsFor(
   { domains }: Principal,
   { purgeInactiveAfter: days }: Settings = {},
 ): string {
-  if (tools.every(({ effect }) => effect === "read")) return READ_ONLY;
   const offers = (name: Endpoint) => tools.some(({ endpoint }) => endpoint === name);
+  const notKnown = offers("check-domain")
+    ? `${DNS}\nNot known here: mail servers' ports, ${NOT_KNOWN}`
+    : `Not known here: mail servers' names and ports, DNS records, ${NOT_KNOWN}`;
+  if (tools.every(({ effect }) => effect === "read")) return `${READ_ONLY}\n${notKnown}`;
   const setsUsers = offers("set-user");
   const setsAliases = offers("set-alias");
   return `${FIRST_LINE}
 To create a mailbox: m25_mail_add_domain once for its domain, then m25_mail_add_user. A domain with letters such as ü is shown in its form xn--…; either form works, for a login too. ${liveOn(tools, domains)}
 Ask the person before hard_delete: true and m25_mail_remove_domain, unless they have already said that it is for good: neither can be undone. m25_mail_remove_user without it can be (m25_mail_add_user)${days === undefined ? "" : `, for ${days} days`}. Nothing else has an undo: a replaced password is gone. Ask too before you change several passwords, and when a name fits several mailboxes.
 Only the operator, at the server's shell, can ${setsUsers ? "" : "change a quota, "}rename a mailbox, restore a removed mailbox with the password it had, tell who changed what, limit or remove a node, or give others access, to some domains or all (m25-mail ${setsUsers ? "" : "user set-quota, "}user rename, user restore, audit, node set, node remove, token create): say so, and never remove and re-create a mailbox for it. The operator may be the person you talk to.
-There are no ${setsAliases ? "" : "aliases, forwarding, catch-alls, "}autoresponders or fetching from other providers: say so, and make no mailbox instead unless the person then asks for one. ${NOT_KNOWN}${setsUsers ? `\n${PEOPLE}` : ""}${setsAliases ? `\n${ALIASES}` : ""}
+There are no ${setsAliases ? "" : "aliases, forwarding, catch-alls, "}autoresponders or fetching from other providers: say so, and make no mailbox instead unless the person then asks for one. ${notKnown}${setsUsers ? `\n${PEOPLE}` : ""}${setsAliases ? `\n${ALIASES}` : ""}
 Errors, notes and hints say what to do next. Never repeat a password or a sync key except to the person who needs it.`;
 }
 
