@@ -2,11 +2,10 @@
  * Time from a tool's answer to a working login, on a resident node with the real Dovecot, while a thousand other nodes wait;
  * beside it PostgreSQL with a streaming replica, from COMMIT to a login.
  */
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import bcrypt from "bcrypt";
 import Database from "better-sqlite3";
-import { seedDatabase } from "../db/sqlite/seed.ts";
 import { ImapClient } from "../test/mail/imap.ts";
 import { type MailLab, mailDaemons, startMailLab } from "../test/mail/lab.ts";
 import { missingPostgresql, startPostgresql } from "./postgresql.ts";
@@ -14,13 +13,13 @@ import {
   addNodes,
   benchmark,
   cleanup,
-  now,
+  headersOf,
   Program,
   print,
   printTable,
   quantile,
+  seededDatabase,
   someHash,
-  temporaryFolder,
 } from "./support.ts";
 
 const USERS = Number(process.env.USERS ?? 10_000);
@@ -33,17 +32,15 @@ const PASSWORD = "correct horse battery";
 await benchmark(async () => {
   const daemons = mailDaemons();
   if (!daemons.available) throw new Error(daemons.message);
-  const folder = temporaryFolder();
+  const { folder, database } = await seededDatabase({ users: USERS, domains: 10, passwordHash: someHash });
   const out = join(folder, "out");
   const mailRoot = mkdtempSync(join(folder, "mail-"));
-  const database = join(folder, "m25-mail.db");
-  await seedDatabase(database, { users: USERS, domains: 10, passwordHash: someHash, at: now() });
   const [key = "", ...others] = await addNodes(database, OTHERS + 1);
   writeFileSync(join(folder, "key"), `${key}\n`, { mode: 0o600 });
   writeFileSync(join(folder, "keys"), others.join("\n"), { mode: 0o600 });
 
   const server = new Program(["bench/servers/product.ts", database], { ipc: true });
-  const url = await server.until(/serves (http:\S+)/);
+  const url = await server.url();
   const flags = ["--server", url, "--key-file", join(folder, "key"), "--out", out, "--mail-root", mailRoot];
   const program = "dist/m25-mail-node.mjs";
   const once = new Program([program, "once", ...flags]);
@@ -60,11 +57,10 @@ await benchmark(async () => {
   });
   await waiting.ask("follow");
 
-  const token = readFileSync(join(folder, "first-token"), "utf8").trim();
   const add = async (email: string) => {
     const response = await fetch(`${url}/api/add-user`, {
       method: "POST",
-      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+      headers: headersOf(database),
       body: JSON.stringify({ email, password: PASSWORD }),
     });
     if (response.status !== 200) throw new Error(`add-user was answered ${response.status}`);

@@ -1,9 +1,16 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { openStore } from "../db/sqlite/store.ts";
 import { stateTag } from "../src/sync/answer.ts";
 import { wholeView } from "../src/sync/view.ts";
-import { addNodes, benchmark, median, Program, printTable, seededDatabase, unlimited } from "./support.ts";
+import {
+  addNodes,
+  benchmark,
+  firstToken,
+  median,
+  Program,
+  printTable,
+  seededDatabase,
+  unlimited,
+} from "./support.ts";
 import { poll } from "./wrk.ts";
 
 const ROUNDS = Number(process.env.ROUNDS ?? 7);
@@ -19,15 +26,14 @@ await benchmark(async () => {
 
   const args = ["--port", "0", "--db", database, ...unlimited];
   const guarded = new Program(["src/program/entry.ts", "serve", ...args]);
-  await guarded.until(/serves (http:\S+)/);
-  const token = readFileSync(join(folder, "first-token"), "utf8").trim();
+  await guarded.url();
   const servers = {
     "m25-mail serve": guarded,
     "without the checks": new Program(["bench/servers/unchecked.ts", key.split("_")[1] ?? "", ...args]),
   };
   const requests = {
     "poll answered 304": { path: "/sync/v1/maps", keys: [key] },
-    "GET list-domains": { path: "/api/list-domains", keys: [token] },
+    "GET list-domains": { path: "/api/list-domains", keys: [firstToken(database)] },
   };
   const names = Object.keys(servers) as Array<keyof typeof servers>;
   const kinds = Object.keys(requests) as Array<keyof typeof requests>;
@@ -35,7 +41,7 @@ await benchmark(async () => {
   for (let round = -1; round < ROUNDS; round += 1) {
     for (const kind of kinds) {
       for (const name of round % 2 === 0 ? names : names.toReversed()) {
-        const url = await servers[name].until(/serves (http:\S+)/);
+        const url = await servers[name].url();
         const before = servers[name].cpuSeconds();
         const seconds = round < 0 ? 1 : SECONDS;
         const { requests: count } = await poll({ url, etag, seconds, folder, ...requests[kind] });

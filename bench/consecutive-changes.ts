@@ -1,29 +1,17 @@
 /** Changes one after another while a thousand nodes wait: answers, processor time, and the time of a change. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { seedDatabase } from "../db/sqlite/seed.ts";
-import {
-  addNodes,
-  benchmark,
-  median,
-  now,
-  Program,
-  printTable,
-  someHash,
-  temporaryFolder,
-} from "./support.ts";
+import { addNodes, benchmark, median, Program, printTable, seededDatabase, someHash } from "./support.ts";
 
 const NODES = Number(process.env.NODES ?? 1_000);
 const CHANGES = Number(process.env.CHANGES ?? 500);
 
 await benchmark(async () => {
-  const folder = temporaryFolder();
-  const database = join(folder, "m25-mail.db");
-  await seedDatabase(database, { users: 10_000, domains: 100, passwordHash: someHash, at: now() });
+  const { folder, database } = await seededDatabase({ users: 10_000, domains: 100, passwordHash: someHash });
   const keys = await addNodes(database, NODES);
   writeFileSync(join(folder, "keys"), keys.join("\n"), { mode: 0o600 });
   const server = new Program(["bench/servers/product.ts", database], { ipc: true });
-  const url = await server.until(/serves (http:\S+)/);
+  const url = await server.url();
   const authorization = `Bearer ${keys[0]}`;
   const answer = await fetch(`${url}/sync/v1/maps`, { headers: { authorization } });
   const cursor = /"cursor":"([^"]+)"/.exec(await answer.text())?.[1] ?? "";

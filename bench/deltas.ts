@@ -76,7 +76,7 @@ async function prepare(users: number): Promise<Case> {
   await seedDatabase(database, { users, domains: 100, passwordHash, at: now() });
   const [key = ""] = await addNodes(database, 1);
   const server = serve(database);
-  const url = await server.until(/serves (http:\S+)/);
+  const url = await server.url();
   const before = await cursor(`${url}/sync/v1/maps`, key);
   const store = openStore(database, { create: false });
   const { users: rows } = await store.read(async (tables) => ({

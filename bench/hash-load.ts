@@ -1,8 +1,7 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import {
   addNodes,
   benchmark,
+  headersOf,
   median,
   printTable,
   quantile,
@@ -25,12 +24,11 @@ interface Result {
 
 /** Waiting times of other callers over HTTP while eight callers add mailboxes as fast as they can, and without them. */
 await benchmark(async () => {
-  const { folder, database } = await seededDatabase({ users: 1000, domains: 10 });
+  const { database } = await seededDatabase({ users: 1000, domains: 10 });
   const keys = await addNodes(database, 100);
   const server = serve(database, ...unlimited);
-  const url = await server.until(/serves (http:\S+)/);
-  const token = readFileSync(join(folder, "first-token"), "utf8").trim();
-  const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+  const url = await server.url();
+  const headers = headersOf(database);
 
   let added = 0;
   let etag = "";

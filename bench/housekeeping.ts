@@ -1,9 +1,9 @@
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import Database from "better-sqlite3";
 import type { seedDatabase as Seed } from "../db/sqlite/seed.ts";
-import { benchmark, cleanup, Program, someHash, temporaryFolder } from "./support.ts";
+import { benchmark, cleanup, headersOf, Program, someHash, temporaryFolder } from "./support.ts";
 
 /**
  * The server's work on all rows: its duration, and the waits of others meanwhile. FOLDER: another built checkout. A name
@@ -105,7 +105,7 @@ async function purge(users: number): Promise<void> {
   const file = await inactive(users, 0);
   const began = performance.now();
   const server = new Program([program, "serve", "--db", file, "--port", "0", "--purge-inactive-after", "30"]);
-  const url = await server.until(/serves (http:\S+)/, 3_600_000);
+  const url = await server.url(3_600_000);
   print(`a server that has to purge listens after ${Math.round(performance.now() - began)} ms`);
   await measure(
     `purge of ${users}`,
@@ -119,7 +119,7 @@ async function purge(users: number): Promise<void> {
 async function forget(entries: number): Promise<void> {
   const file = await inactive(1, entries);
   const server = new Program([program, "serve", "--db", file, "--port", "0", "--audit-retention", "30"]);
-  const url = await server.until(/serves (http:\S+)/, 3_600_000);
+  const url = await server.url(3_600_000);
   const old = `SELECT count(*) FROM (SELECT 1 FROM audit_log WHERE at < '${new Date(Date.now() - 30 * DAY).toISOString()}' LIMIT 1)`;
   await measure(`forgetting ${entries} audit entries`, file, () => gone(file, old), url);
   await server.end();
@@ -128,8 +128,7 @@ async function forget(entries: number): Promise<void> {
 async function remove(users: number): Promise<void> {
   const file = await inactive(users, 0);
   const server = new Program([program, "serve", "--db", file, "--port", "0"]);
-  const url = await server.until(/serves (http:\S+)/);
-  const token = readFileSync(join(file, "../first-token"), "utf8").trim();
+  const url = await server.url();
   const domain = "domain1.example";
   await measure(
     `remove_domain with ${users} inactive mailboxes`,
@@ -138,7 +137,7 @@ async function remove(users: number): Promise<void> {
       const began = performance.now();
       const answer = await fetch(`${url}/api/remove-domain`, {
         method: "POST",
-        headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+        headers: headersOf(file),
         body: JSON.stringify({ domain }),
       });
       print(`… answered ${answer.status} after ${Math.round(performance.now() - began)} ms`);

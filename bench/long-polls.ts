@@ -1,9 +1,8 @@
 /** Ten thousand waiting nodes: their cost while nothing happens, and the time of one change to reach all. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { seedDatabase } from "../db/sqlite/seed.ts";
 import type { Woken } from "./servers/waiting-nodes.ts";
-import { addNodes, benchmark, now, Program, printTable, someHash, temporaryFolder } from "./support.ts";
+import { addNodes, benchmark, Program, printTable, seededDatabase, someHash } from "./support.ts";
 
 const NODES = Number(process.env.NODES ?? 10_000);
 const ROUNDS = Number(process.env.ROUNDS ?? 3);
@@ -13,13 +12,11 @@ const NODE_FLAGS = ["--max-semi-space-size=2", "--expose-gc"];
 const IDLE = 10;
 
 await benchmark(async () => {
-  const folder = temporaryFolder();
-  const database = join(folder, "m25-mail.db");
-  await seedDatabase(database, { users: 10_000, domains: 100, passwordHash: someHash, at: now() });
+  const { folder, database } = await seededDatabase({ users: 10_000, domains: 100, passwordHash: someHash });
   const keys = await addNodes(database, NODES);
   writeFileSync(join(folder, "keys"), keys.join("\n"), { mode: 0o600 });
   const server = new Program([...NODE_FLAGS, "bench/servers/product.ts", database], { ipc: true });
-  const url = await server.until(/serves (http:\S+)/);
+  const url = await server.url();
   const cursor = await currentCursor(url, keys[0] ?? "");
   const nodes = new Program(["bench/servers/waiting-nodes.ts", url, join(folder, "keys"), cursor], {
     ipc: true,

@@ -69,7 +69,7 @@ await benchmark(async () => {
   for (let round = -1; round < ROUNDS; round += 1) {
     for (const era of Object.keys(eras) as Era[]) {
       for (const name of names.filter((candidate) => speaks(candidate, era))) {
-        const url = await servers[name].until(/serves (http:\S+)/);
+        const url = await servers[name].url();
         await expectAnswer(url, token, era);
         const before = servers[name].cpuSeconds();
         const { calls, rate } = await load(url, token, era, round < 0 ? 1 : SECONDS, folder);

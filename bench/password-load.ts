@@ -1,8 +1,7 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import {
   addNodes,
   benchmark,
+  headersOf,
   median,
   printTable,
   quantile,
@@ -21,12 +20,11 @@ const PAUSE = 5;
 
 /** Time of polls while 200 passwords are set at once, and how many of these are set. */
 await benchmark(async () => {
-  const { folder, database } = await seededDatabase({ users: 1000, domains: 1 });
+  const { database } = await seededDatabase({ users: 1000, domains: 1 });
   const keys = await addNodes(database, NODES * KEYS_EACH);
   const server = serve(database, ...unlimited);
-  const url = await server.until(/serves (http:\S+)/);
-  const token = readFileSync(join(folder, "first-token"), "utf8").trim();
-  const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+  const url = await server.url();
+  const headers = headersOf(database);
   const listed = await fetch(`${url}/api/list-users?limit=${CHANGES}`, { headers });
   const { users } = (await listed.json()) as { users: Array<{ email: string }> };
 

@@ -26,7 +26,7 @@ await benchmark(async () => {
   for (let round = -1; round < ROUNDS; round += 1) {
     for (const name of names) {
       const server = servers[name];
-      const url = await server.until(/serves (http:\S+)/);
+      const url = await server.url();
       const before = server.cpuSeconds();
       const load = await poll({ url, keys, etag, seconds: round < 0 ? 1 : SECONDS, folder });
       const cpu = ((server.cpuSeconds() - before) / load.requests) * 1e6;

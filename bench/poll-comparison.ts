@@ -1,7 +1,6 @@
 /** The 304 poll of this checkout beside an earlier one: `node bench/poll-comparison.ts FOLDER`. FOLDER has its node_modules. */
-import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { benchmark, entryOf, median, Program, printTable, temporaryFolder } from "./support.ts";
+import { benchmark, entryOf, headersOf, median, Program, printTable, temporaryFolder } from "./support.ts";
 import { type Load, poll } from "./wrk.ts";
 
 const ROUNDS = Number(process.env.ROUNDS ?? 9);
@@ -55,12 +54,12 @@ await benchmark(async () => {
 async function start(folder: string): Promise<Server> {
   const database = join(temporaryFolder(), "m25-mail.db");
   const program = new Program([entryOf(folder), "serve", "--port", "0", "--db", database]);
-  const url = await program.until(/serves (http:\S+)/);
-  const token = readFileSync(join(database, "../first-token"), "utf8").trim();
+  const url = await program.url();
+  const headers = headersOf(database);
   const post = async (endpoint: string, body: object) => {
     const answer = await fetch(`${url}/api/${endpoint}`, {
       method: "POST",
-      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+      headers,
       body: JSON.stringify(body),
     });
     if (answer.status !== 200) throw new Error(`${endpoint} was answered ${answer.status}`);

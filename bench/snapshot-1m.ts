@@ -17,7 +17,7 @@ await benchmark(async () => {
   await seedDatabase(database, { users: USERS, domains: DOMAINS, passwordHash: someHash, at: now() });
   const keys = await addNodes(database, 100);
   const server = new Program(["bench/servers/product.ts", database], { ipc: true });
-  const url = await server.until(/serves (http:\S+)/);
+  const url = await server.url();
   const polling = { url, keys, seconds: SECONDS, connections: 16, pause: 40, folder };
 
   const rows: string[][] = [];

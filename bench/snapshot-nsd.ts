@@ -1,7 +1,5 @@
 /** A ready snapshot sent to a fast reader, beside NSD's AXFR of as many records. The clients do not parse. */
 import { get } from "node:http";
-import { join } from "node:path";
-import { seedDatabase } from "../db/sqlite/seed.ts";
 import { startNsd, transfer } from "./nsd.ts";
 import type { Watch } from "./servers/product.ts";
 import {
@@ -9,9 +7,9 @@ import {
   benchmark,
   cleanup,
   median,
-  now,
   Program,
   printTable,
+  seededDatabase,
   someHash,
   temporaryFolder,
 } from "./support.ts";
@@ -27,14 +25,12 @@ interface Round {
 }
 
 await benchmark(async () => {
-  const folder = temporaryFolder();
   const nsd = await startNsd(temporaryFolder(), USERS);
   cleanup(nsd.stop);
-  const database = join(folder, "m25-mail.db");
-  await seedDatabase(database, { users: USERS, domains: 1000, passwordHash: someHash, at: now() });
+  const { database } = await seededDatabase({ users: USERS, domains: 1000, passwordHash: someHash });
   const [key = ""] = await addNodes(database, 1);
   const server = new Program(["bench/servers/product.ts", database], { ipc: true });
-  const url = await server.until(/serves (http:\S+)/);
+  const url = await server.url();
   await readMaps(url, key, "br"); // the first read waits for the build
 
   const snapshot = (encoding: "br" | "identity") => async (): Promise<Round> => {

@@ -175,7 +175,7 @@ async function start(folder: string) {
   await store.close();
   const args = ["serve", "--port", "0", "--db", database, ...unlimited];
   const server = new Program([entryOf(folder), ...args]);
-  const url = await server.until(/serves (http:\S+)/);
+  const url = await server.url();
   const answer = await fetch(`${url}/api/list-users?limit=200`, {
     headers: { authorization: `Bearer ${token}` },
   });

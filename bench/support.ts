@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { seedDatabase } from "../db/sqlite/seed.ts";
 import { openStore } from "../db/sqlite/store.ts";
 import type { Store } from "../db/store.ts";
@@ -76,6 +76,11 @@ export class Program {
     }
   }
 
+  /** Waits until a server is ready, and returns its address. @param timeout in ms */
+  url(timeout?: number): Promise<string> {
+    return this.until(/serves (http:\S+)/, timeout);
+  }
+
   /** Sends an IPC message and waits for the answer. */
   ask<T>(message: string): Promise<T> {
     return new Promise((resolve) => {
@@ -105,13 +110,27 @@ export class Program {
   }
 }
 
-/** A new database in its own folder. All mailboxes share one hash of an unknown password. */
-export async function seededDatabase(size: { users: number; domains: number }) {
+/** A new database in its own folder. All mailboxes share one hash of an unknown password, unless `passwordHash` is given. */
+export async function seededDatabase(size: {
+  users: number;
+  domains: number;
+  passwordHash?: string | (() => string);
+}) {
   const folder = temporaryFolder();
   const database = join(folder, "m25-mail.db");
-  const passwordHash = await new PasswordHasher(10).hash("a password of nobody");
+  const passwordHash = size.passwordHash ?? (await new PasswordHasher(10).hash("a password of nobody"));
   await seedDatabase(database, { ...size, passwordHash, at: now() });
   return { folder, database };
+}
+
+/** The first token, which a server has made for its new database. */
+export function firstToken(database: string): string {
+  return readFileSync(join(dirname(database), "first-token"), "utf8").trim();
+}
+
+/** Headers of a call with the first token. */
+export function headersOf(database: string): { authorization: string; "content-type": string } {
+  return { authorization: `Bearer ${firstToken(database)}`, "content-type": "application/json" };
 }
 
 /** Adds this many nodes. Returns their keys in order. */
