@@ -69,17 +69,26 @@ function toolSection(tool: Tool, set?: string): string {
   ]);
 }
 
-function fields(properties: Record<string, FieldSchema>, required: readonly string[]): string[][] {
-  return Object.entries(properties).map(([name, schema]) => [
-    required.includes(name) ? `**${name}**` : name,
-    typeOf(schema),
-    schema.description ?? "",
-  ]);
+/** A row for each field. The fields of an array's objects follow it, as `users[].email`. */
+function fields(
+  properties: Record<string, FieldSchema>,
+  required: readonly string[],
+  within = "",
+): string[][] {
+  return Object.entries(properties).flatMap(([name, schema]) => {
+    const row = [
+      required.includes(name) ? `**${name}**` : `${within}${name}`,
+      typeOf(schema),
+      schema.description ?? schema.anyOf?.[0]?.description ?? "",
+    ];
+    return [row, ...fields(schema.items?.properties ?? {}, [], `${within}${name}[].`)];
+  });
 }
 
-function typeOf(schema: FieldSchema & { anyOf?: FieldSchema[] }): string {
-  if (schema.anyOf !== undefined) return schema.anyOf.map(typeOf).join(" or ");
-  return String(schema.type ?? "");
+function typeOf({ type, anyOf, enum: values, items }: FieldSchema): string {
+  if (anyOf !== undefined) return anyOf.map(typeOf).join(" or ");
+  if (values !== undefined) return values.join(", ");
+  return items === undefined ? String(type ?? "") : `array of ${typeOf(items)}s`;
 }
 
 async function restPage(): Promise<string> {

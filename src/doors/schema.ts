@@ -13,7 +13,10 @@ export interface FieldSchema {
   description?: string;
   writeOnly?: boolean;
   default?: unknown;
+  enum?: string[];
+  anyOf?: FieldSchema[];
   items?: FieldSchema;
+  properties?: Record<string, FieldSchema>;
 }
 
 /** A tool's input as JSON Schema 2020-12, before transforms and defaults. */
