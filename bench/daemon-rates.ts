@@ -148,7 +148,7 @@ async function replicaLab(folder: string, users: number): Promise<{ lab: MailLab
   const [out, mailRoot] = [join(folder, "out"), join(folder, "mail")];
   for (const path of [out, mailRoot]) mkdirSync(path, { recursive: true, mode: 0o711 });
   const node = await NodeReplica.open(out, mailRoot);
-  await node.take(whole(users, 1, HASH));
+  await node.take(whole({ users }, 1, HASH));
   await node.close();
   const lab = await startMailLab({ out, mailRoot });
   cleanup(lab.stop);

@@ -6,7 +6,7 @@ import { DEFAULT_THRESHOLDS } from "../src/node/replica/losses.ts";
 import { closeReplica, noteInodes, openReplica, type Replica } from "../src/node/replica/replica.ts";
 import { encodeEnd, encodeHeader, type Header } from "../src/sync/answer.ts";
 import { StateDigest } from "../src/sync/digest.ts";
-import { canonicalLine, type UserRecord } from "../src/sync/records.ts";
+import { type AliasRecord, canonicalLine, type UserRecord } from "../src/sync/records.ts";
 
 const PER_DOMAIN = 100;
 
@@ -21,27 +21,49 @@ export function mailbox(index: number, password: string): UserRecord {
   return { user: `${local}@${domainOf(index)}`, password, quota_mb: 1024, mailbox: "0".repeat(16) };
 }
 
-export function header(kind: Header["kind"], revision: number, digest: StateDigest, users: number): string {
-  const counts = { domains: Math.ceil(users / PER_DOMAIN), users, aliases: 0, domain_aliases: 0 };
+/** An alias for one mailbox: ten in each domain. */
+export function alias(index: number, target = index * 10): AliasRecord {
+  const { user } = mailbox(target, "");
+  return { alias: `a${index % 10}@${domainOf(index * 10)}`, targets: [user], send_as: true };
+}
+
+export interface Size {
+  users: number;
+  aliases?: number;
+}
+
+export function header(
+  kind: Header["kind"],
+  revision: number,
+  digest: StateDigest,
+  { users, aliases = 0 }: Size,
+): string {
+  const counts = { domains: Math.ceil(users / PER_DOMAIN), users, aliases, domain_aliases: 0 };
   const rest = { history: "0".repeat(32), revision, digest: digest.toString(), cursor: `c${revision}` };
   return encodeHeader({ kind, role: "mail", counts, ...rest });
 }
 
 /** Lines of a whole state, which are made as they are taken; a first pass makes the digest. */
-export async function* whole(users: number, revision: number, password: string): AsyncGenerator<string[]> {
+export async function* whole(size: Size, revision: number, password: string): AsyncGenerator<string[]> {
+  const { users, aliases = 0 } = size;
   const digest = new StateDigest();
   for (let index = 0; index < users; index += 1) {
     if (index % PER_DOMAIN === 0) digest.add({ domain: domainOf(index) });
     digest.add(mailbox(index, password));
   }
-  yield [header("snapshot", revision, digest, users)];
+  for (let index = 0; index < aliases; index += 1) digest.add(alias(index));
+  yield [header("snapshot", revision, digest, size)];
   const domains = Array.from({ length: Math.ceil(users / PER_DOMAIN) }, (_, index) => index * PER_DOMAIN);
   yield domains.map((index) => canonicalLine({ domain: domainOf(index) }));
   for (let from = 0; from < users; from += 1000) {
     const to = Math.min(from + 1000, users);
     yield Array.from({ length: to - from }, (_, index) => canonicalLine(mailbox(from + index, password)));
   }
-  yield [encodeEnd(users + domains.length)];
+  for (let from = 0; from < aliases; from += 1000) {
+    const to = Math.min(from + 1000, aliases);
+    yield Array.from({ length: to - from }, (_, index) => canonicalLine(alias(from + index)));
+  }
+  yield [encodeEnd(users + domains.length + aliases)];
 }
 
 /** The replica in a folder, as m25-mail-node keeps it. */

@@ -6,6 +6,8 @@ const node = await NodeReplica.open(folder);
 let revision = node.replica.meta?.revision ?? 0;
 process.on("message", async () => {
   revision += 1;
-  process.send?.(await node.take(whole(Number(users), revision, hashOf(revision % 2 === 0 ? "a" : "b"))));
+  process.send?.(
+    await node.take(whole({ users: Number(users) }, revision, hashOf(revision % 2 === 0 ? "a" : "b"))),
+  );
 });
 process.once("SIGTERM", () => void node.close().then(() => process.exit()));

@@ -14,14 +14,16 @@ const RUN = 20;
 export interface Seed {
   domains: number;
   users: number;
+  /** Each leads to one mailbox of its domain; no more than mailboxes. */
+  aliases?: number;
   /** The stored hash: one for all users, or one for each. */
   passwordHash: string | (() => string);
   at: string;
 }
 
 /**
- * Fills a new database, created as openStore creates one, with the state that as many calls of add-domain and add-user
- * would leave, but with a single audit entry. It is one transaction.
+ * Fills a new database, created as openStore creates one, with the state that as many calls of add-domain, add-user and
+ * set-alias would leave, but with a single audit entry. It is one transaction.
  *
  * @throws MailError domain_exists when the database has had domains before; unavailable
  */
@@ -48,19 +50,23 @@ function fill(connection: Connection, seed: Seed): void {
   }
   const domains = addDomains(connection, seed);
   addUsers(connection, seed, domains);
+  addAliases(connection, seed, domains);
   const finish = connection.prepare(
-    "UPDATE domains SET user_count = ?, digest = ?, mx_digest = ? WHERE id = ?",
+    "UPDATE domains SET user_count = ?, alias_count = ?, digest = ?, mx_digest = ? WHERE id = ?",
   );
   const whole = { mail: new StateDigest(), mx: new StateDigest() };
-  for (const { id, userCount, mail, mx } of domains) {
-    finish.run(userCount, mail.toString(), mx.toString(), id);
+  for (const { id, userCount, aliasCount, mail, mx } of domains) {
+    finish.run(userCount, aliasCount, mail.toString(), mx.toString(), id);
     whole.mail.addDigest(mail);
     whole.mx.addDigest(mx);
   }
-  const revision = seed.domains + seed.users;
+  const { aliases = 0 } = seed;
+  const revision = seed.domains + seed.users + aliases;
   connection
-    .prepare("UPDATE state SET revision = ?, digest = ?, mx_digest = ?, domain_count = ?, user_count = ?")
-    .run(revision, whole.mail.toString(), whole.mx.toString(), seed.domains, seed.users);
+    .prepare(
+      "UPDATE state SET revision = ?, digest = ?, mx_digest = ?, domain_count = ?, user_count = ?, alias_count = ?",
+    )
+    .run(revision, whole.mail.toString(), whole.mx.toString(), seed.domains, seed.users, aliases);
   connection
     .prepare("INSERT INTO revisions (revision, digest, at) VALUES (?, ?, ?)")
     .run(revision, whole.mail.toString(), seed.at);
@@ -76,6 +82,7 @@ interface SeedDomain {
   id: number;
   name: string;
   userCount: number;
+  aliasCount: number;
   mail: StateDigest;
   mx: StateDigest;
 }
@@ -93,6 +100,7 @@ function addDomains(connection: Connection, seed: Seed): SeedDomain[] {
       id: index + 1,
       name,
       userCount: 0,
+      aliasCount: 0,
       mail: new StateDigest().add(record),
       mx: new StateDigest().add(record),
     };
@@ -129,6 +137,31 @@ function addUsers(connection: Connection, seed: Seed, domains: readonly SeedDoma
       rows.push([domain.id, localPart, mailbox, password]);
     }
     add.run({ rows: JSON.stringify(rows), revision: seed.domains + first + 1, at });
+  }
+}
+
+function addAliases(connection: Connection, seed: Seed, domains: readonly SeedDomain[]): void {
+  const { users, aliases = 0, at } = seed;
+  const add = connection.prepare(
+    `INSERT INTO aliases (id, domain_id, local_part, send_as, live, revision, created_at, updated_at)
+     VALUES (?, ?, ?, 0, ?, ?, ?, ?)`,
+  );
+  const addTarget = connection.prepare("INSERT INTO alias_targets VALUES (?, ?, ?, 'own')");
+  const addReach = connection.prepare("INSERT INTO alias_reach VALUES (?, ?, ?)");
+  for (let index = 0; index < aliases; index += 1) {
+    const domain = domains[index % domains.length];
+    if (domain === undefined) throw new RangeError("aliases need a domain");
+    domain.aliasCount += 1;
+    const localPart = `alias${numbered(domain.aliasCount, users)}`;
+    const target = `user${numbered(domain.aliasCount, users)}`;
+    const alias = `${localPart}@${domain.name}`;
+    const targets = [`${target}@${domain.name}`];
+    domain.mail.add({ alias, targets, send_as: false });
+    domain.mx.add({ alias, live: true });
+    const revision = seed.domains + users + index + 1;
+    add.run(index + 1, domain.id, localPart, JSON.stringify(targets), revision, at, at);
+    addTarget.run(index + 1, domain.name, target);
+    for (const local of [localPart, target]) addReach.run(index + 1, domain.name, local);
   }
 }
 

@@ -4,7 +4,7 @@ const sameKey = "m.domain = a.domain AND m.local = a.local";
 const login = "CASE WHEN m.password IS NULL THEN NULL ELSE m.login END";
 
 /** True for the row of an alias. */
-const isAlias = "m.local >= '~' AND m.local < '~~'";
+const isAlias = (row: string) => `${row}.local >= '~' AND ${row}.local < '~~'`;
 const isMailbox = "m.local < '~'";
 
 /** An alias that leads nowhere any more still leads to its mailboxes that are withheld. An mx knows none of them by name. */
@@ -36,7 +36,7 @@ export const wholeProjection: readonly string[] = [
     ON CONFLICT (domain, local) DO UPDATE SET login = excluded.login;`,
   `DELETE FROM addresses.alias AS l WHERE NOT EXISTS (SELECT 1 FROM state.mailbox m WHERE ${sameAlias});`,
   `INSERT INTO addresses.alias SELECT m.domain, substr(m.local, 2), ${leads}, m.send_as
-    FROM state.mailbox m WHERE ${isAlias} ${UPSERT_ALIAS}`,
+    FROM state.mailbox m WHERE ${isAlias("m")} ${UPSERT_ALIAS}`,
   noted,
 ];
 
@@ -46,7 +46,7 @@ export const changedProjection: readonly string[] = [
     (SELECT name FROM temp.incoming_domain UNION SELECT unicode FROM temp.incoming_domain);`,
   `DELETE FROM addresses.domain WHERE alias IN (SELECT domain FROM temp.incoming WHERE local = '~~');`,
   `INSERT INTO addresses.domain SELECT d.key, d.name, d.alias FROM temp.incoming_domain i
-    JOIN state.domain d ON d.key IN (i.name, i.unicode) WHERE d.name = i.name;`,
+    CROSS JOIN state.domain d ON d.key IN (i.name, i.unicode) WHERE d.name = i.name;`,
   `INSERT OR IGNORE INTO addresses.domain SELECT d.key, d.name, d.alias FROM temp.incoming i
     CROSS JOIN state.domain d ON d.alias = i.domain WHERE i.local = '~~';`,
   `DELETE FROM addresses.address AS a WHERE (domain, local) IN (SELECT domain, local FROM temp.incoming)
@@ -54,11 +54,11 @@ export const changedProjection: readonly string[] = [
   `INSERT INTO addresses.address SELECT m.domain, m.local, ${login}
     FROM temp.incoming i CROSS JOIN state.mailbox m ON m.domain = i.domain AND m.local = i.local WHERE ${isMailbox}
     ON CONFLICT (domain, local) DO UPDATE SET login = excluded.login WHERE login IS NOT excluded.login;`,
-  `DELETE FROM addresses.alias AS l WHERE (domain, '~' || local) IN (SELECT domain, local FROM temp.incoming)
-    AND NOT EXISTS (SELECT 1 FROM state.mailbox m WHERE ${sameAlias});`,
+  `DELETE FROM addresses.alias AS l
+    WHERE (domain, local) IN (SELECT domain, substr(local, 2) FROM temp.incoming i WHERE ${isAlias("i")}) AND NOT EXISTS (SELECT 1 FROM state.mailbox m WHERE ${sameAlias});`,
   `INSERT INTO addresses.alias SELECT m.domain, substr(m.local, 2), ${leads}, m.send_as
     FROM temp.incoming i CROSS JOIN state.mailbox m ON m.domain = i.domain AND m.local = i.local
-    WHERE ${isAlias} ${UPSERT_ALIAS}`,
+    WHERE ${isAlias("m")} ${UPSERT_ALIAS}`,
   noted,
 ];
 
