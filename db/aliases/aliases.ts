@@ -7,7 +7,7 @@ import type { Domain, DomainTable } from "../domains.ts";
 import { atMost } from "../row-limit.ts";
 import type { Schema, TargetStanding } from "../schema.ts";
 import type { DigestDifference, StateTable } from "../state.ts";
-import { type AliasGraph, aliasRecord } from "./graph.ts";
+import { type AliasGraph, aliasRecord, MOST_LEADING_TO_ALIAS } from "./graph.ts";
 import type { AddressParts, Alias, Target } from "./rows.ts";
 import { AliasView } from "./view.ts";
 
@@ -15,6 +15,16 @@ import { AliasView } from "./view.ts";
 export interface AliasPosition {
   domain: string;
   localPart: string;
+}
+
+/** A target that waits for approval. */
+export interface Waiting {
+  alias: string;
+  target: string;
+  /** Who gets the target's mail, if it is an alias itself. */
+  through: string[];
+  /** Other aliases whose mail goes the same way. */
+  from: string[];
 }
 
 interface Row {
@@ -103,7 +113,7 @@ export class AliasTable {
 
   /**
    * Sets where an alias leads. Targets outside of the caller's domains wait for a person's approval, unless they have it
-   * or the operator has approved their domain.
+   * or the operator has approved their domain. So do targets whose own aliases lead outside: that approval was for their mail.
    *
    * @throws MailError user_not_found, invalid_input
    */
@@ -147,22 +157,39 @@ export class AliasTable {
   }
 
   /** Targets that wait for approval, at most `limit`. */
-  async waiting(limit: number): Promise<Array<{ alias: string; target: string }>> {
-    const { rows } = await sql<{ alias: string; target: string }>`SELECT
+  async waiting(limit: number): Promise<Waiting[]> {
+    const { rows } = await sql<{ alias: string; target: string; through: string | null; from: string }>`SELECT
         aliases.local_part || '@' || domains.name AS alias,
-        target.local_part || '@' || target.domain AS target
+        target.local_part || '@' || target.domain AS target,
+        (SELECT next.live FROM aliases AS next JOIN domains AS its ON its.id = next.domain_id
+          WHERE next.local_part = target.local_part AND its.name = coalesce((SELECT original.name
+            FROM domain_aliases JOIN domains AS original ON original.id = domain_aliases.domain_id
+            WHERE domain_aliases.name = target.domain), target.domain)) AS through,
+        (SELECT json_group_array(address) FROM (SELECT source.local_part || '@' || its.name AS address
+          FROM alias_reach AS reach JOIN aliases AS source ON source.id = reach.alias_id
+            JOIN domains AS its ON its.id = source.domain_id
+          WHERE reach.domain = domains.name AND reach.local_part = aliases.local_part
+            AND source.id <> aliases.id AND its.erase_after IS NULL
+          ORDER BY its.name, source.local_part LIMIT ${MOST_LEADING_TO_ALIAS})) AS "from"
       FROM alias_targets AS target JOIN aliases ON aliases.id = target.alias_id
         JOIN domains ON domains.id = aliases.domain_id
       WHERE target.standing = 'waiting' AND domains.erase_after IS NULL
       ORDER BY domains.name, aliases.local_part, target LIMIT ${atMost(limit)}`.execute(this.#db);
-    return rows;
+    return rows.map(({ alias, target, through, from }) => ({
+      alias,
+      target,
+      through: through === null ? [] : JSON.parse(through),
+      from: JSON.parse(from),
+    }));
   }
 
   /** Approves targets of an alias that wait. */
   async approve(alias: Alias, targets: readonly Target[], at: string): Promise<void> {
     await this.#view.refuseLoop(alias.address, targets);
+    const own = JSON.stringify([...(await this.#view.ownDomains(targets.map(({ domain }) => domain)))]);
     const pairs = JSON.stringify(targets.map(({ domain, localPart }) => [domain, localPart]));
-    await sql`UPDATE alias_targets SET standing = 'approved' WHERE alias_id = ${alias.id}
+    await sql`UPDATE alias_targets
+      SET standing = iif(domain IN (SELECT value FROM json_each(${own})), 'own', 'approved') WHERE alias_id = ${alias.id}
       AND (domain, local_part) IN (SELECT value ->> 0, value ->> 1 FROM json_each(${pairs}))`.execute(
       this.#db,
     );
@@ -212,7 +239,7 @@ export class AliasTable {
   async #lead(id: number, at: string): Promise<void> {
     const leading = await this.#graph.leadingTo([id]);
     await this.#graph.update(leading, at);
-    await this.#graph.refuseCrowd(id, leading.length - 1);
+    await this.#graph.refuseCrowd(id);
   }
 
   /** Writes the row without targets, or with those that it has, and returns its id. */
@@ -269,8 +296,12 @@ export class AliasTable {
     const own = await this.#view.ownDomains(targets.map(({ domain }) => domain));
     const approved = new Set(await this.approvedDomains());
     const former = new Map(before.map(({ email, standing }) => [email, standing]));
+    const isNew = ({ email }: AddressParts) => (former.get(email) ?? "waiting") === "waiting";
+    const leadingOutside = await this.#view.leadingOutside(
+      targets.filter((target) => own.has(target.domain) && isNew(target)),
+    );
     const standingOf = ({ email, domain }: AddressParts): TargetStanding => {
-      if (own.has(domain)) return "own";
+      if (own.has(domain)) return leadingOutside.has(email) ? "waiting" : "own";
       const had = former.get(email);
       // Another domain's target, set by somebody who may use that domain: this caller cannot know it.
       if (had === "approved" || (had === "own" && !this.#domains.covers(domain))) return had;
@@ -295,10 +326,12 @@ export class AliasTable {
       local_part: string;
       send_as: number;
       targets: string;
+      reach: number;
     }>`
       SELECT aliases.id, domains.name AS domain, aliases.local_part, aliases.send_as,
         (SELECT json_group_array(json_array(local_part, domain, standing))
-          FROM (SELECT * FROM alias_targets WHERE alias_id = aliases.id ORDER BY domain, local_part)) AS targets
+          FROM (SELECT * FROM alias_targets WHERE alias_id = aliases.id ORDER BY domain, local_part)) AS targets,
+        (SELECT count(*) FROM alias_reach AS reach WHERE reach.alias_id = aliases.id${this.#andWithin(sql`reach.domain`)}) AS reach
       FROM domains CROSS JOIN aliases
       WHERE aliases.domain_id = domains.id AND domains.erase_after IS NULL AND ${condition}${this.#andWithin()}
       ORDER BY domains.name, aliases.local_part LIMIT ${atMost(limit)}`.execute(this.#db);
@@ -308,16 +341,17 @@ export class AliasTable {
       localPart: row.local_part,
       domain: row.domain,
       sendAs: row.send_as === 1,
+      reach: row.reach,
       targets: (JSON.parse(row.targets) as [string, string, TargetStanding][]).map(
         ([localPart, domain, standing]) => ({ email: `${localPart}@${domain}`, localPart, domain, standing }),
       ),
     }));
   }
 
-  #andWithin(): RawBuilder<unknown> {
+  #andWithin(domain = sql`domains.name`): RawBuilder<unknown> {
     const { within } = this.#domains;
     if (within === undefined) return sql``;
-    return sql` AND domains.name IN (SELECT value FROM json_each(${JSON.stringify([...within])}))`;
+    return sql` AND ${domain} IN (SELECT value FROM json_each(${JSON.stringify([...within])}))`;
   }
 }
 

@@ -33,10 +33,13 @@ interface ServedRow {
 export class AliasGraph {
   readonly #db: Kysely<Schema>;
   readonly #state: StateTable;
+  readonly #within: ReadonlySet<string> | undefined;
 
-  constructor(db: Kysely<Schema>, state: StateTable) {
+  /** @param within the only domains whose addresses a refusal names */
+  constructor(db: Kysely<Schema>, state: StateTable, within: ReadonlySet<string> | undefined) {
     this.#db = db;
     this.#state = state;
+    this.#within = within;
   }
 
   /** Publishes the aliases that lead to these mailboxes. */
@@ -103,7 +106,7 @@ export class AliasGraph {
     if (tooWide !== undefined) {
       throw new MailError(
         "invalid_input",
-        `The alias ${tooWide.address} would lead to more than ${MOST_TARGETS} addresses.`,
+        `${this.#named(tooWide.address, "An alias elsewhere that leads here")} would lead to more than ${MOST_TARGETS} addresses.`,
         "Nothing was changed. Use fewer targets, or a program for mailing lists.",
       );
     }
@@ -111,26 +114,33 @@ export class AliasGraph {
   }
 
   /**
-   * @param id an alias that has changed; `leading` are those that lead to it
-   * @throws MailError invalid_input when too many aliases lead to it, or to one of its mailboxes
+   * @param id an alias that has changed
+   * @throws MailError invalid_input when too many aliases lead to an address to which it leads, itself included
    */
-  async refuseCrowd(id: number, leading: number): Promise<void> {
-    const { rows } = await sql<{ address: string }>`SELECT mine.local_part || '@' || mine.domain AS address
-      FROM alias_reach AS mine JOIN domains ON domains.name = mine.domain
-      WHERE mine.alias_id = ${id} AND (SELECT count(*) FROM (SELECT 1 FROM alias_reach AS other
-        WHERE other.domain = mine.domain AND other.local_part = mine.local_part
-        LIMIT ${MOST_LEADING + 1})) > ${MOST_LEADING}
+  async refuseCrowd(id: number): Promise<void> {
+    const { rows } = await sql<{ address: string; most: number }>`SELECT address, most FROM (
+        SELECT mine.local_part || '@' || mine.domain AS address, mine.domain, mine.local_part,
+          iif(aliases.id IS NULL, ${MOST_LEADING}, ${MOST_LEADING_TO_ALIAS}) AS most,
+          -- An alias has a row for itself, too.
+          iif(aliases.id IS NULL, ${MOST_LEADING}, ${MOST_LEADING_TO_ALIAS + 1}) AS room
+        FROM alias_reach AS mine JOIN domains ON domains.name = mine.domain
+          LEFT JOIN aliases ON aliases.domain_id = domains.id AND aliases.local_part = mine.local_part
+        WHERE mine.alias_id = ${id}) AS mine
+      WHERE (SELECT count(*) FROM (SELECT 1 FROM alias_reach AS other
+        WHERE other.domain = mine.domain AND other.local_part = mine.local_part LIMIT ${MOST_LEADING + 1})) > mine.room
       LIMIT 1`.execute(this.#db);
-    const crowd =
-      leading > MOST_LEADING_TO_ALIAS
-        ? `More than ${MOST_LEADING_TO_ALIAS} aliases would lead to this one.`
-        : rows[0] && `More than ${MOST_LEADING} aliases would lead to ${rows[0].address}.`;
+    const [crowd] = rows;
     if (crowd === undefined) return;
     throw new MailError(
       "invalid_input",
-      crowd,
+      `More than ${crowd.most} aliases would lead to ${this.#named(crowd.address, "an address elsewhere")}.`,
       "Nothing was changed. Use one alias for many addresses, or a catch-all.",
     );
+  }
+
+  #named(address: string, otherwise: string): string {
+    const domain = address.slice(address.indexOf("@") + 1);
+    return (this.#within?.has(domain) ?? true) ? address : otherwise;
   }
 
   async #reach(list: string): Promise<void> {

@@ -9,6 +9,8 @@ export interface Alias {
   domain: string;
   sendAs: boolean;
   targets: Target[];
+  /** How many of the caller's addresses it leads to, alive or not: the cost of resolving it. */
+  reach: number;
 }
 
 /** The parts of a mailbox's, an alias's or an outside address. */

@@ -73,6 +73,18 @@ export class AliasView {
     );
   }
 
+  /** Those of these own addresses whose mail goes on to an address outside, in a domain that the operator has not approved. */
+  async leadingOutside(targets: readonly AddressParts[]): Promise<Set<string>> {
+    const starts = targets.map(({ email, domain, localPart }) => [email, domain, localPart]);
+    const { rows } = await sql<{ first: string }>`WITH RECURSIVE
+      ${this.#visible()}, lead(first, domain, local_part, standing, is_last) AS (
+        SELECT value ->> 0, value ->> 1, value ->> 2, 'own', 0 FROM json_each(${JSON.stringify(starts)})
+        UNION ${this.#steps(sql`lead.first`)}
+      ) SELECT DISTINCT first FROM lead WHERE domain NOT IN (SELECT name FROM approved_domains)
+        AND ${this.#isOutside()}`.execute(this.#db);
+    return new Set(rows.map(({ first }) => first));
+  }
+
   async resolve(aliases: readonly Pick<Alias, "id" | "address" | "localPart" | "domain" | "targets">[]) {
     const starts = aliases.flatMap(({ id, address, localPart, domain, targets }) => [
       // An alias that is a mailbox too keeps a copy.
@@ -89,9 +101,7 @@ export class AliasView {
       ) SELECT DISTINCT lead.id, lead.first, lead.local_part || '@' || lead.domain AS address
       FROM lead LEFT JOIN visible ON visible.name = lead.domain
         LEFT JOIN users ON users.domain_id = visible.id AND users.local_part = lead.local_part AND users.active = 1
-      WHERE users.id IS NOT NULL OR (visible.id IS NULL
-        AND lead.domain NOT IN (SELECT name FROM visible_alias)
-        AND (lead.standing = 'approved' OR ${this.#isForeign(sql`lead.domain`)}))`.execute(this.#db);
+      WHERE users.id IS NOT NULL OR ${this.#isOutside()}`.execute(this.#db);
     const found = Map.groupBy(rows, ({ id }) => id);
     return new Map(aliases.map((alias) => [alias.id, resolved(alias.targets, found.get(alias.id) ?? [])]));
   }
@@ -138,8 +148,12 @@ export class AliasView {
       visible_alias AS NOT MATERIALIZED (SELECT name, domain_id FROM domain_aliases WHERE true${covered})`;
   }
 
-  #isForeign(domain: RawBuilder<unknown>): RawBuilder<unknown> {
-    return this.#within === undefined ? sql`false` : sql`${domain} NOT IN ${this.#names()}`;
+  /** The condition that `lead` is at an address outside that gets mail. */
+  #isOutside(): RawBuilder<unknown> {
+    const isForeign = this.#within === undefined ? sql`false` : sql`lead.domain NOT IN ${this.#names()}`;
+    return sql`((lead.standing = 'approved' OR ${isForeign})
+      AND NOT EXISTS (SELECT 1 FROM visible WHERE visible.name = lead.domain)
+      AND NOT EXISTS (SELECT 1 FROM visible_alias WHERE visible_alias.name = lead.domain))`;
   }
 
   #names(): RawBuilder<unknown> {

@@ -139,7 +139,7 @@ function openConnections(path: string, create: boolean): [Connection, Connection
 
 function tablesOf(db: Kysely<Schema>, within: ReadonlySet<string> | undefined): Tables {
   const state = new StateTable(db);
-  const graph = new AliasGraph(db, state);
+  const graph = new AliasGraph(db, state, within);
   const domains = new DomainTable(db, state, graph, within);
   const endedKeys = new EndedKeyTable(db);
   const oauth = new OAuthTable(db);

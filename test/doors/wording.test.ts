@@ -138,6 +138,7 @@ const elsewhere: Readonly<Record<string, string>> = {
   "The first access token cannot be written to ": "serve.test",
   " is in use by another program.": "restore.test",
   " would lead to more than ": "aliases.test",
+  " aliases would lead to ": "aliases.test",
   " is damaged.": "restore.test",
   "The restore was stopped.": "restore.test",
   "The restore stopped for an hour, so the server erases the rows that it had copied.": "restore.test",

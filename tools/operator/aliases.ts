@@ -6,6 +6,8 @@ import { defineTool } from "../call/tool.ts";
 import { liveFields, liveness } from "../nodes/liveness.ts";
 
 const MOST_WAITING = 1000;
+/** Addresses beside one that waits: enough to see what is asked. */
+const MOST_NAMED = 20;
 
 export const approveAlias = defineTool({
   endpoint: "approve-alias",
@@ -39,13 +41,31 @@ export const approveAlias = defineTool({
 export const listWaitingAliases = defineTool({
   endpoint: "list-waiting-aliases",
   title: "List targets that wait for approval",
-  description: "Lists targets of aliases that are not hosted here and that nobody has approved yet.",
+  description:
+    "Lists targets of aliases that are not hosted here, or whose own aliases lead outside, and that nobody has approved yet.",
   effect: "read",
   ofAllDomains: true,
   input: z.strictObject({ limit: z.int().min(1).max(MOST_WAITING).default(MOST_WAITING) }),
-  output: z.object({ waiting: z.array(z.object({ alias: z.string(), target: z.string() })) }),
+  output: z.object({
+    waiting: z.array(
+      z.object({
+        alias: z.string(),
+        target: z.string(),
+        leads_to: z.array(z.string()).describe("Who gets the target's mail, if it is an alias itself."),
+        also_from: z.array(z.string()).describe("Other aliases whose mail would go there, too."),
+      }),
+    ),
+  }),
   async run({ tables }, { limit }) {
-    return { waiting: await tables.aliases.waiting(limit) };
+    const waiting = await tables.aliases.waiting(limit);
+    return {
+      waiting: waiting.map(({ alias, target, through, from }) => ({
+        alias,
+        target,
+        leads_to: through.slice(0, MOST_NAMED),
+        also_from: from.slice(0, MOST_NAMED),
+      })),
+    };
   },
 });
 

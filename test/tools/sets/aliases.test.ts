@@ -86,7 +86,7 @@ test("a target outside gets nothing until a person approves it, or its domain", 
   const waiting = { live_targets: ["jan@a.nl"], pending_targets: ["boss@out.nl"] };
   expect(await must("set-alias", input)).toMatchObject(waiting);
   expect(await must("list-waiting-aliases")).toEqual({
-    waiting: [{ alias: "info@a.nl", target: "boss@out.nl" }],
+    waiting: [{ alias: "info@a.nl", target: "boss@out.nl", leads_to: [], also_from: [] }],
   });
   expectRefusal(await run("approve-alias", { address: "info@a.nl", target: "jan@a.nl" }), "alias_not_found");
   expect(await must("approve-alias", { address: "info@a.nl" })).toMatchObject({ approved: ["boss@out.nl"] });
@@ -100,6 +100,38 @@ test("a target outside gets nothing until a person approves it, or its domain", 
     live_targets: ["boss@out.nl"],
     pending_targets: ["x@else.nl"],
   });
+});
+
+test("a forward that a person approved carries no other address's mail until a person approves that, too", async () => {
+  const made = await withMailboxes("jan@a.nl", "ceo@a.nl");
+  const { must, run } = made;
+  await must("set-domain-alias", { domain: "b.nl", of: "a.nl" });
+  await must("set-alias", { address: "old@a.nl", targets: ["jan@a.nl"] });
+  await must("set-alias", { address: "jan@a.nl", targets: ["jan@out.nl"] });
+  expect(await must("list-waiting-aliases")).toMatchObject({
+    waiting: [{ alias: "jan@a.nl", target: "jan@out.nl", also_from: ["old@a.nl"] }],
+  });
+  await must("approve-alias", { address: "jan@a.nl" });
+  expect(await listed(made, { target: "jan@a.nl" })).toMatchObject([
+    { live_targets: ["jan@a.nl", "jan@out.nl"] },
+  ]);
+  for (const address of ["ceo@a.nl", "@a.nl", "new@a.nl"])
+    for (const target of ["jan@a.nl", "jan@b.nl", "old@a.nl"])
+      expect(await run("set-alias", { address, targets: [target] }, limited)).toMatchObject({
+        value: { live_targets: address === "ceo@a.nl" ? ["ceo@a.nl"] : [], pending_targets: [target] },
+      });
+  expect(await must("list-waiting-aliases")).toMatchObject({
+    waiting: [
+      { alias: "@a.nl" },
+      { alias: "ceo@a.nl", target: "old@a.nl", leads_to: ["jan@a.nl", "jan@out.nl"] },
+      { alias: "new@a.nl" },
+    ],
+  });
+  const input = { address: "new@a.nl", targets: ["old@a.nl"] };
+  await must("approve-alias", { address: "new@a.nl" });
+  expect(await must("set-alias", input)).toMatchObject({ live_targets: ["jan@a.nl", "jan@out.nl"] });
+  await must("set-approved-domains", { add: "out.nl" });
+  expect(await must("set-alias", { ...input, address: "@a.nl" })).toMatchObject({ pending_targets: [] });
 });
 
 test("nobody gets mail outside by registering a domain and removing it again", async () => {
@@ -215,6 +247,39 @@ test("at most 1,000 addresses get an alias's mail, and at most 1,000 aliases lea
   expect(await must("remove-user", { email: "jan@a.nl" })).toMatchObject({ deleted: "soft" });
 });
 
+test("at most 100 aliases lead to an alias, also through others", async () => {
+  const { must, run } = await withMailboxes("jan@a.nl");
+  await must("set-alias", { address: "c0@a.nl", targets: ["jan@a.nl"] });
+  for (let number = 1; number <= 100; number += 1)
+    await must("set-alias", { address: `c${number}@a.nl`, targets: [`c${number - 1}@a.nl`] });
+  expectRefusal(await run("set-alias", { address: "c101@a.nl", targets: ["c100@a.nl"] }), "invalid_input");
+  expect(await must("set-alias", { address: "c101@a.nl", targets: ["jan@a.nl"] })).toMatchObject({
+    live_targets: ["jan@a.nl"],
+  });
+});
+
+test("a refusal for too many aliases or addresses names none of another domain", async () => {
+  const made = await withMailboxes("jan@a.nl", "jan@b.nl");
+  const { must, run } = made;
+  const group = (number: number) => Array.from({ length: 100 }, (_, at) => `x${number * 100 + at}@out.nl`);
+  await must("set-approved-domains", { add: "out.nl" });
+  for (let number = 0; number < 9; number += 1)
+    await must("set-alias", { address: `g${number}@b.nl`, targets: group(number) });
+  await must("set-alias", { address: "list@a.nl", targets: ["jan@a.nl"] });
+  const all = Array.from({ length: 9 }, (_, number) => `g${number}@b.nl`);
+  await must("set-alias", { address: "all@b.nl", targets: [...all, "list@a.nl"] });
+  const wide = await run("set-alias", { address: "list@a.nl", targets: group(9) }, limited);
+  await must("set-approved-domains", { add: "b.nl" });
+  await must("set-alias", { address: "secret@b.nl", targets: ["jan@b.nl"] });
+  for (let number = 0; number < 100; number += 1)
+    await must("set-alias", { address: `s${number}@b.nl`, targets: ["secret@b.nl"] });
+  const crowded = await run("set-alias", { address: "more@a.nl", targets: ["s0@b.nl"] }, limited);
+  for (const outcome of [wide, crowded]) {
+    expectRefusal(outcome, "invalid_input");
+    expect(JSON.stringify(outcome)).not.toContain("b.nl");
+  }
+});
+
 test("a list of aliases has pages, with the catch-all first", async () => {
   const { must } = await withMailboxes("jan@a.nl", "jan@b.nl");
   const addresses = ["@a.nl", "info@a.nl", "sales@a.nl", "@b.nl", "info@b.nl"];
@@ -227,4 +292,22 @@ test("a list of aliases has pages, with the catch-all first", async () => {
     cursor = page.next_cursor;
   }
   expect(seen).toEqual(addresses);
+});
+
+test("a page of aliases ends early when they lead to very many addresses", async () => {
+  const { must } = await withMailboxes("jan@a.nl");
+  await must("set-approved-domains", { add: "out.nl" });
+  for (let number = 0; number < 9; number += 1) {
+    const targets = Array.from({ length: 100 }, (_, at) => `x${number * 100 + at}@out.nl`);
+    await must("set-alias", { address: `g${number}@a.nl`, targets });
+  }
+  const groups = Array.from({ length: 9 }, (_, number) => `g${number}@a.nl`);
+  const wide = Array.from({ length: 15 }, (_, number) => `wide${String(number).padStart(2, "0")}@a.nl`);
+  for (const address of wide) await must("set-alias", { address, targets: groups });
+  const first = await must("list-aliases", { limit: 1000 });
+  const second = await must("list-aliases", { limit: 1000, cursor: first.next_cursor });
+  expect([first.total, second.next_cursor]).toEqual([24, null]);
+  const seen = [first, second].flatMap(({ aliases }) => aliases as Array<{ address: string }>);
+  expect(seen.map(({ address }) => address)).toEqual([...groups, ...wide]);
+  expect((first.aliases as unknown[]).length).toBeLessThan(24);
 });

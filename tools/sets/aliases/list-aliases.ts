@@ -7,6 +7,8 @@ import { defineTool } from "../../call/tool.ts";
 
 /** Domain aliases in one result. */
 const MOST_DOMAINS = 1000;
+/** Addresses to which the aliases of a page lead, unless it has only one: more would hold up the server. */
+const MOST_ADDRESSES = 10_000;
 
 const DEAD = text`dead_targets are inactive mailboxes, or none: bring one back with ${next("add-user")}, or leave it out with ${next("set-alias")}.`;
 
@@ -41,7 +43,10 @@ export const listAliases = defineTool({
     const [afterDomain = "", localPart = ""] = cursor === undefined ? [] : decodeCursor(cursor, 2);
     const after = cursor === undefined ? undefined : { domain: domain ?? afterDomain, localPart };
     const found = await tables.aliases.page(limit + 1, { domain, target }, after);
-    const { page, nextCursor } = pageOf(found, limit, (alias) => [alias.domain, alias.localPart]);
+    const { page, nextCursor } = pageOf(found, Math.min(limit, fitting(found)), (alias) => [
+      alias.domain,
+      alias.localPart,
+    ]);
     const resolved = await tables.aliases.resolve(page);
     const aliases = page.map((alias) => shown(alias, resolved.get(alias.id)));
     const isFirst = cursor === undefined && target === undefined;
@@ -55,6 +60,16 @@ export const listAliases = defineTool({
     };
   },
 });
+
+/** How many of these aliases fit into a page, at least one. */
+function fitting(aliases: readonly Alias[]): number {
+  let addresses = 0;
+  const beyond = aliases.findIndex(({ reach }) => {
+    addresses += reach;
+    return addresses > MOST_ADDRESSES;
+  });
+  return beyond < 0 ? aliases.length : Math.max(beyond, 1);
+}
 
 function shown(
   { address, targets, sendAs }: Alias,

@@ -8,7 +8,7 @@ import { liveFields, liveness } from "../../nodes/liveness.ts";
 export const setAlias = defineTool({
   endpoint: "set-alias",
   title: "Set where an address's mail goes",
-  description: text`Creates an alias or replaces its targets: a second name for a mailbox, a shared address such as info@, a forward, or with @example.nl a domain's catch-all. Name all targets each time. A mailbox of the same address keeps its copy. A target outside of your domains gets nothing until a person approves it (${operator("alias approve ADDRESS")}): it comes back in pending_targets; tell the person, and do not look for a way around it.`,
+  description: text`Creates an alias or replaces its targets: a second name for a mailbox, a shared address such as info@, a forward, or with @example.nl a domain's catch-all. Name all targets each time. A mailbox of the same address keeps its copy. A target outside of your domains, or an alias that leads outside, gets nothing until a person approves it (${operator("alias approve ADDRESS")}): it comes back in pending_targets; tell the person, and do not look for a way around it.`,
   effect: "write",
   replaces: true,
   input: z.strictObject({
