@@ -156,6 +156,19 @@ export class AliasTable {
     return this.#view.resolve(aliases);
   }
 
+  /** The addresses of aliases that lead to this address, through others too, in order. */
+  async leadingTo({ domain, localPart, email }: AddressParts): Promise<string[]> {
+    const { rows } = await sql<{
+      address: string;
+    }>`SELECT aliases.local_part || '@' || domains.name AS address
+      FROM alias_reach AS reach JOIN aliases ON aliases.id = reach.alias_id
+        JOIN domains ON domains.id = aliases.domain_id
+      WHERE reach.domain = ${domain} AND reach.local_part = ${localPart}
+        AND domains.erase_after IS NULL${this.#andWithin()}
+      ORDER BY domains.name, aliases.local_part`.execute(this.#db);
+    return rows.map(({ address }) => address).filter((address) => address !== email);
+  }
+
   /** Targets that wait for approval, at most `limit`. */
   async waiting(limit: number): Promise<Waiting[]> {
     const { rows } = await sql<{ alias: string; target: string; through: string | null; from: string }>`SELECT

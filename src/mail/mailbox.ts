@@ -6,6 +6,9 @@ import { randomBytes } from "node:crypto";
  */
 export const MAILBOX_ID = /^[0-9a-f]{16}$/;
 
+/** The folder of all homes on a node that sets no other: a mailbox's home is ROOT/XX/ID, XX the first two digits of its id. */
+export const DEFAULT_MAIL_ROOT = "/var/vmail";
+
 export function newMailboxId(): string {
   return randomBytes(8).toString("hex");
 }

@@ -1,8 +1,9 @@
 import { resolve } from "node:path";
 import { environmentName, type Flags, type FlagValues, parseFlags } from "../command-line/flags.ts";
 import { UsageError } from "../command-line/usage-error.ts";
+import { DEFAULT_MAIL_ROOT } from "../mail/mailbox.ts";
 import { ConfigurationError } from "./faults.ts";
-import { type CommandName, commandNames, DEFAULT_MAIL_ROOT, flags, type NodeFlag } from "./flags.ts";
+import { type CommandName, commandNames, flags, type NodeFlag } from "./flags.ts";
 import { DEFAULT_THRESHOLDS, type Thresholds } from "./replica/losses.ts";
 
 /** The settings of a poll. Paths are absolute. */

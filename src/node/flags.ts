@@ -1,4 +1,5 @@
 import type { Flag } from "../command-line/flags.ts";
+import { DEFAULT_MAIL_ROOT } from "../mail/mailbox.ts";
 import { DEFAULT_THRESHOLDS } from "./replica/losses.ts";
 
 export const commandNames = [
@@ -20,8 +21,6 @@ export interface NodeFlag extends Flag {
   of: readonly CommandName[];
   required?: boolean;
 }
-
-export const DEFAULT_MAIL_ROOT = "/var/vmail";
 
 const pollCommands = ["once", "run"] as const;
 const serverCommands = [...pollCommands, "join", "rotate"] as const;

@@ -135,6 +135,20 @@ test("a mailbox gets another quota, and is restored with its old password", asyn
   expect(await run("user", "restore", "jan@example.nl")).toMatchObject({ code: 0 });
 });
 
+test("a mailbox is shown for a person and for programs, and the look is no change", async () => {
+  const run = await shell();
+  expect(await run("user", "show", "jan@example.nl")).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(
+      /^email: jan@example.nl\nstate: active\nlogin: on\nquota_mb: \d+\nid: (..)(.{14})\nhome: \/var\/vmail\/\1\/\1\2\nno aliases\ncreated_at: \S+\nupdated_at: \S+\n$/,
+    ),
+  });
+  const { stdout } = await run("user", "show", "jan@example.nl", "--json");
+  expect(JSON.parse(stdout)).toMatchObject({ email: "jan@example.nl", aliases: [] });
+  expect((await run("user", "show", "piet@example.nl")).stderr).toMatch(/^user_not_found/);
+  expect((await run("audit")).stdout).not.toMatch(/show-user jan/);
+});
+
 test("a mailbox is renamed, and the audit log says from what to what", async () => {
   const run = await shell();
   expect(await run("user", "rename", "jan@example.nl", "piet@example.nl")).toMatchObject({

@@ -12,6 +12,40 @@ async function withJan(now = () => new Date()): Promise<TestStore> {
   return made;
 }
 
+test("a mailbox is shown with its home, its login and the aliases that lead to it, also when it is soft-deleted", async () => {
+  const { must, run, file } = await withJan(() => new Date("2026-03-01T12:00:00Z"));
+  for (const [address, target] of [
+    ["info@example.nl", "jan@example.nl"],
+    ["@example.nl", "info@example.nl"],
+    ["jan@example.nl", "info@else.example"],
+  ])
+    await must("set-alias", { address, targets: [target] });
+  const id = String(rawDatabase(file).prepare("SELECT mailbox FROM users").pluck().get());
+  const shown = await must("show-user", jan);
+  expect(shown).toEqual({
+    ...jan,
+    state: "active",
+    login: "on",
+    quota_mb: 1024,
+    id,
+    home: `/var/vmail/${id.slice(0, 2)}/${id}`,
+    aliases: ["@example.nl", "info@example.nl"],
+    created_at: "2026-03-01T12:00:00.000Z",
+    updated_at: "2026-03-01T12:00:00.000Z",
+  });
+  toolOf("show-user").output.strict().parse(shown);
+  await must("set-user", { ...jan, login: "off" });
+  expect(await must("show-user", jan)).toMatchObject({ state: "active", login: "off" });
+  await must("remove-user", jan);
+  expect(await must("show-user", jan)).toMatchObject({
+    state: "soft-deleted",
+    id,
+    aliases: ["@example.nl", "info@example.nl"],
+  });
+  await must("remove-user", { ...jan, hard_delete: true });
+  expectRefusal(await run("show-user", jan), "user_not_found");
+});
+
 test("a quota is changed, unless it is already the same", async () => {
   const { must } = await withJan();
   const changed = await must("set-quota", { ...jan, quota_mb: 5 });

@@ -35,6 +35,7 @@ const commands: Readonly<
   "node rotate-key": toolCommand(operatorTools.rotateKey, { shown: showKey }),
   "node accept": acceptCommand,
   "node remove": toolCommand(operatorTools.removeNode, { shown: showRemoval }),
+  "user show": toolCommand(operatorTools.showUser),
   "user set-quota": toolCommand(operatorTools.setQuota),
   "user rename": toolCommand(operatorTools.renameUser),
   "user list-inactive": toolCommand(operatorTools.listInactive),

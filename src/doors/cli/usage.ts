@@ -98,6 +98,12 @@ export const usages: readonly Usage[] = [
     flags: { json },
   },
   {
+    name: "user show",
+    takes: "EMAIL",
+    does: "shows a mailbox with its home on the nodes and the aliases that lead to it",
+    flags: { json },
+  },
+  {
     name: "user set-quota",
     takes: "EMAIL MIB",
     does: "changes a mailbox's size limit",

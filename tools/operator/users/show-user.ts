@@ -1,0 +1,44 @@
+import * as z from "zod";
+import { DEFAULT_MAIL_ROOT } from "../../../src/mail/mailbox.ts";
+import { EmailAddress } from "../../../src/mail/schemas.ts";
+import { Timestamp } from "../../call/fields.ts";
+import { isLoginOn } from "../../call/login.ts";
+import { defineTool } from "../../call/tool.ts";
+
+export const showUser = defineTool({
+  endpoint: "show-user",
+  title: "Show a mailbox",
+  description:
+    "Shows a mailbox, active or soft-deleted, with its home on the nodes and the aliases that lead to it.",
+  effect: "read",
+  input: z.strictObject({ email: EmailAddress }),
+  output: z.object({
+    email: z.string(),
+    state: z.enum(["active", "soft-deleted"]),
+    login: z.enum(["on", "off"]),
+    quota_mb: z.int(),
+    id: z
+      .string()
+      .describe("Stays when the mailbox is renamed. A later mailbox of the same address has another."),
+    home: z.string().describe(`The folder of its mail, on a node whose --mail-root is ${DEFAULT_MAIL_ROOT}.`),
+    aliases: z
+      .array(z.string())
+      .describe("Those that lead to it, through others too. A catch-all's begins with @."),
+    created_at: Timestamp,
+    updated_at: Timestamp.describe("Its last change; for a soft-deleted mailbox, its removal."),
+  }),
+  async run({ tables }, { email }) {
+    const user = await tables.users.get(email);
+    return {
+      email: user.email,
+      state: user.active ? ("active" as const) : ("soft-deleted" as const),
+      login: user.active && isLoginOn(user) ? ("on" as const) : ("off" as const),
+      quota_mb: user.quotaMb,
+      id: user.mailbox,
+      home: `${DEFAULT_MAIL_ROOT}/${user.mailbox.slice(0, 2)}/${user.mailbox}`,
+      aliases: await tables.aliases.leadingTo(email),
+      created_at: user.createdAt,
+      updated_at: user.updatedAt,
+    };
+  },
+});
