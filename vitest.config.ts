@@ -9,7 +9,11 @@ export default defineConfig({
     globalSetup: ["test/support/built.ts", "test/support/leftovers.ts"],
     hookTimeout: 3 * MINUTE,
     // The node's program compares its maps with main.cf, which most tests' machines lack.
-    env: { M25_MAIL_POSTFIX_CONFIG: join(import.meta.dirname, "test/support/postfix") },
+    env: {
+      M25_MAIL_POSTFIX_CONFIG: join(import.meta.dirname, "test/support/postfix"),
+      // Resident nodes of several tests cannot share a port.
+      M25_MAIL_POLICY_PORT: "0",
+    },
     expect: { poll: { timeout: MINUTE, interval: 20 } },
     restoreMocks: true,
     projects: [

@@ -3,8 +3,9 @@ import { environmentName, type Flags, type FlagValues, parseFlags } from "../com
 import { UsageError } from "../command-line/usage-error.ts";
 import { DEFAULT_MAIL_ROOT } from "../mail/mailbox.ts";
 import { ConfigurationError } from "./faults.ts";
-import { type CommandName, commandNames, flags, type NodeFlag } from "./flags.ts";
+import { type CommandName, commandNames, DEFAULT_POLICY_PORT, flags, type NodeFlag } from "./flags.ts";
 import { DEFAULT_THRESHOLDS, type Thresholds } from "./replica/losses.ts";
+import { DEFAULT_SENDING_LIMITS, type SendingLimits } from "./sending/allowance.ts";
 
 /** The settings of a poll. Paths are absolute. */
 export interface Config {
@@ -24,6 +25,8 @@ export interface Config {
   acceptLocally?: boolean;
   /** Limits beyond which removals are withheld. */
   thresholds?: Thresholds;
+  /** Where Postfix asks whether a user may send, and how much is allowed; undefined where nobody is asked. */
+  sending?: { port: number; limits: SendingLimits } | undefined;
 }
 
 /** The settings for exchanging a key. */
@@ -148,6 +151,11 @@ function readKeyConfig({ text, path, is }: Given): KeyConfig {
 
 function readConfig(given: Given): Config {
   const { path, is } = given;
+  const port = readNumber(given, "policy-port", DEFAULT_POLICY_PORT, 65_535);
+  const limits = {
+    perHour: readNumber(given, "recipients-per-hour", DEFAULT_SENDING_LIMITS.perHour, 1e9),
+    perDay: readNumber(given, "recipients-per-day", DEFAULT_SENDING_LIMITS.perDay, 1e9),
+  };
   return {
     ...readKeyConfig(given),
     out: path("out") ?? "",
@@ -161,6 +169,7 @@ function readConfig(given: Given): Config {
       percent: readNumber(given, "max-loss-percent", DEFAULT_THRESHOLDS.percent, 100),
       users: readNumber(given, "max-loss-users", DEFAULT_THRESHOLDS.users, 1e9),
     },
+    sending: port === 0 ? undefined : { port, limits },
   };
 }
 

@@ -1,6 +1,7 @@
 import type { Flag } from "../command-line/flags.ts";
 import { DEFAULT_MAIL_ROOT } from "../mail/mailbox.ts";
 import { DEFAULT_THRESHOLDS } from "./replica/losses.ts";
+import { DEFAULT_SENDING_LIMITS } from "./sending/allowance.ts";
 
 export const commandNames = [
   "once",
@@ -21,6 +22,8 @@ export interface NodeFlag extends Flag {
   of: readonly CommandName[];
   required?: boolean;
 }
+
+export const DEFAULT_POLICY_PORT = 8626;
 
 const pollCommands = ["once", "run"] as const;
 const serverCommands = [...pollCommands, "join", "rotate"] as const;
@@ -100,6 +103,24 @@ export const flags: readonly NodeFlag[] = [
     placeholder: "WHERE",
     of: pollCommands,
     help: "who may accept withheld removals: server (default: the server or this node) or local (this node only)",
+  },
+  {
+    name: "policy-port",
+    placeholder: "PORT",
+    of: ["run"],
+    help: `loopback port where Postfix asks whether a user may send; 0: none (default ${DEFAULT_POLICY_PORT})`,
+  },
+  {
+    name: "recipients-per-hour",
+    placeholder: "N",
+    of: ["run"],
+    help: `recipients to whom a mailbox may write in an hour; 0: any number (default ${DEFAULT_SENDING_LIMITS.perHour})`,
+  },
+  {
+    name: "recipients-per-day",
+    placeholder: "N",
+    of: ["run"],
+    help: `… in a day (default ${DEFAULT_SENDING_LIMITS.perDay})`,
   },
   {
     name: "inactive",

@@ -4,6 +4,7 @@ import type { Lock } from "./lock.ts";
 import type { Machine } from "./machine.ts";
 import { poll } from "./poll.ts";
 import { FIRST, nextSchedule, type Schedule, type TimedPoll } from "./schedule.ts";
+import { PolicyServer } from "./sending/policy-server.ts";
 import { closeSession, LockedOut, openSession, type Session } from "./session.ts";
 
 /** Milliseconds. */
@@ -28,11 +29,13 @@ export async function runResident(
     if (error instanceof LockedOut && signal.aborted) return exitCodes.done;
     throw error;
   }
+  const sending = config.sending && new PolicyServer(machine, config.sending.limits);
   machine.log(`m25-mail-node ${version} keeps ${config.out} in step with ${config.server.href}`);
   try {
     let greet = true;
     let schedule = FIRST;
     while (!signal.aborted) {
+      if (config.sending !== undefined) await sending?.listen(config.sending.port);
       const asked = machine.clock.monotonic();
       const result = await poll(session, { greet, quiet: true, wait: schedule.wait }, signal);
       if (result.reported) greet = false;
@@ -45,6 +48,7 @@ export async function runResident(
     }
     return exitCodes.done;
   } finally {
+    sending?.close();
     await closeSession(session);
   }
 }

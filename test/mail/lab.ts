@@ -22,6 +22,8 @@ export interface MailLabOptions {
   readonly mailRoot: string;
   /** `shipped`: passwords inside TLS only, as in production. `optional`, the default: also without. */
   readonly tls?: "shipped" | "optional";
+  /** Where Postfix asks whether a user may send; by default it does not ask, because it would wait for an answer. */
+  readonly policyPort?: number;
   /** A Dovecot other than the installed one. */
   readonly dovecot?: Dovecot;
 }
@@ -111,12 +113,14 @@ export async function startMailLab(options: MailLabOptions): Promise<MailLab> {
       await startPostfix(join(folder, "mailbox-node"), {
         main: shipped("postfix-main.cf", {
           "/etc/ssl/m25-mail": folder,
+          "127.0.0.1:8626": `127.0.0.1:${options.policyPort ?? 0}`,
           ...tablePaths(folder, "mailbox-node"),
         }),
         tables: tables(out, ["domains", "mailboxes", "aliases", "commands", "senders"]),
         mainSettings:
           overlay("postfix-main.cf", { "@LAB@": folder, "@INSTANCE@": "mailbox-node" }) +
-          (cleartext ? overlay("postfix-main-cleartext.cf") : ""),
+          (cleartext ? overlay("postfix-main-cleartext.cf") : "") +
+          (options.policyPort === undefined ? "mua_data_restrictions =\n" : ""),
         master: shipped("postfix-master.cf"),
         masterSettings: cleartext ? overlay("postfix-master-cleartext.cf") : "",
         ports: { smtp, submission, submissions },

@@ -42,6 +42,9 @@ describe("the command line", () => {
       "--dry-run",
       "--max-loss-percent=10",
       "--max-loss-users=3",
+      "--policy-port=8700",
+      "--recipients-per-hour=50",
+      "--recipients-per-day=0",
     ];
     const config = {
       server: new URL("http://10.0.0.1:8625/"),
@@ -55,6 +58,7 @@ describe("the command line", () => {
       insecureHttp: true,
       dryRun: true,
       thresholds: { percent: 10, users: 3 },
+      sending: { port: 8700, limits: { perHour: 50, perDay: 0 } },
     };
     expect(readCommand(flags, {})).toEqual({ name: "run", config });
     const env = {
@@ -70,12 +74,16 @@ describe("the command line", () => {
       M25_MAIL_DRY_RUN: "1",
       M25_MAIL_MAX_LOSS_PERCENT: "10",
       M25_MAIL_MAX_LOSS_USERS: "3",
+      M25_MAIL_POLICY_PORT: "8700",
+      M25_MAIL_RECIPIENTS_PER_HOUR: "50",
+      M25_MAIL_RECIPIENTS_PER_DAY: "0",
     };
     expect(readCommand(["run"], env)).toEqual({ name: "run", config });
     expect(readCommand(["run", "--out", "/other"], env)).toMatchObject({ config: { out: "/other" } });
     expect(readCommand(["run"], { ...env, M25_MAIL_DRY_RUN: "0" })).toMatchObject({
       config: { dryRun: false },
     });
+    expect(readCommand(["run", "--policy-port=0"], env)).toMatchObject({ config: { sending: undefined } });
   });
 
   it("without arguments, and for --help, it prints every flag with its variable on stdout", async () => {

@@ -1,0 +1,69 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { Allowance } from "../../../src/node/sending/allowance.ts";
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const JAN = "jan@example.nl";
+
+test("what was used comes back evenly", () => {
+  const allowance = new Allowance({ perHour: 60, perDay: 0 });
+  expect(allowance.take(JAN, 60, 0)).toEqual({ may: true });
+  expect(allowance.take(JAN, 1, 0)).toEqual({ may: false, limit: 60, period: "hour", wait: 1 });
+  expect(allowance.take(JAN, 30, MINUTE)).toMatchObject({ may: false, wait: 29 });
+  expect(allowance.take(JAN, 30, 30 * MINUTE)).toEqual({ may: true });
+  expect(allowance.take("anna@example.nl", 60, 30 * MINUTE)).toEqual({ may: true });
+});
+
+test("the day has a limit of its own", () => {
+  const allowance = new Allowance({ perHour: 10, perDay: 24 });
+  for (const hour of [0, 1]) expect(allowance.take(JAN, 10, hour * HOUR)).toEqual({ may: true });
+  expect(allowance.take(JAN, 10, 2 * HOUR)).toMatchObject({ may: false, limit: 24, period: "day" });
+});
+
+test("0 is no limit", () => {
+  expect(new Allowance({ perHour: 0, perDay: 0 }).take(JAN, 1e6, 0)).toEqual({ may: true });
+});
+
+test("a message with more recipients than a period has can never be sent", () => {
+  const allowance = new Allowance({ perHour: 10, perDay: 100 });
+  expect(allowance.take(JAN, 11, 0)).toEqual({ may: false, limit: 10, period: "hour", wait: "never" });
+});
+
+test("mailboxes with all of their allowance are forgotten", () => {
+  const allowance = new Allowance({ perHour: 10, perDay: 10 });
+  allowance.take(JAN, 10, 0);
+  allowance.forgetUnused(23 * HOUR);
+  expect(allowance.size).toBe(1);
+  allowance.forgetUnused(24 * HOUR);
+  expect(allowance.size).toBe(0);
+});
+
+test("no series of messages gets more than its limit, and what it is told to wait is enough", () => {
+  const message = fc.record({ recipients: fc.integer({ min: 1, max: 40 }), pause: fc.nat(2 * HOUR) });
+  fc.assert(
+    fc.property(fc.array(message, { maxLength: 60 }), (messages) => {
+      const limit = 30;
+      const allowance = new Allowance({ perHour: limit, perDay: 0 });
+      let now = 0;
+      const sent: Array<{ at: number; recipients: number }> = [];
+      for (const { recipients, pause } of messages) {
+        now += pause;
+        const verdict = allowance.take(JAN, recipients, now);
+        if (!verdict.may && verdict.wait !== "never") {
+          now += verdict.wait * MINUTE;
+          expect(allowance.take(JAN, recipients, now)).toEqual({ may: true });
+        } else if (!verdict.may) continue;
+        sent.push({ at: now, recipients });
+      }
+      // From any moment on: the limit at once, and what has come back since.
+      for (const [first, { at }] of sent.entries()) {
+        let total = 0;
+        for (const later of sent.slice(first)) {
+          total += later.recipients;
+          expect(total).toBeLessThanOrEqual(limit + ((later.at - at) * limit) / HOUR + 1e-6);
+        }
+      }
+    }),
+  );
+});
