@@ -51,6 +51,8 @@ export interface Schema {
     /** The password while the login is off; else null. */
     held_hash: string | null;
     quota_mb: number;
+    /** JSON array of the mailbox's AppPassword; null without any. */
+    app_passwords: Generated<string | null>;
     active: number;
     revision: number;
     created_at: Fixed<string>;

@@ -53,9 +53,10 @@ export class StagedState {
       connection,
       "users",
       `INSERT INTO main.users
-         (domain_id, local_part, mailbox, password_hash, held_hash, quota_mb, active, revision, created_at, updated_at)
-       SELECT staged.id, user.local_part, user.mailbox, user.password_hash, user.held_hash, user.quota_mb, user.active,
-         0, user.created_at, user.updated_at
+         (domain_id, local_part, mailbox, password_hash, held_hash, quota_mb, app_passwords, active, revision, created_at,
+          updated_at)
+       SELECT staged.id, user.local_part, user.mailbox, user.password_hash, user.held_hash, user.quota_mb,
+         user.app_passwords, user.active, 0, user.created_at, user.updated_at
        FROM backup.users AS user CROSS JOIN main.domains AS staged
        WHERE staged.name = ${NAME} || user.domain_id AND user.id > @last AND user.id <= @upTo ORDER BY user.id`,
     );

@@ -85,9 +85,11 @@ export function namesOf({ domains }: View): string | null {
 
 /** SQLite builds the lines, so that a million rows never become a million objects. The text equals canonicalLine's. */
 export const DOMAIN_LINE = `'{"domain":"' || name || '"}' || char(10)`;
+const APP_PASSWORDS = `iif(app_passwords IS NULL, '', ',"app_passwords":' || (SELECT json_group_object(value ->> 'selector',
+    value ->> 'hash') FROM json_each(app_passwords)))`;
 export const USER_LINES: Record<NodeRole, string> = {
   mail: `'{"user":"' || local_part || '@' || name || '","password":"' || password_hash ||
-    '","quota_mb":' || quota_mb || ',"mailbox":"' || mailbox || '"}' || char(10)`,
+    '","quota_mb":' || quota_mb || ',"mailbox":"' || mailbox || '"' || ${APP_PASSWORDS} || '}' || char(10)`,
   mx: `'{"user":"' || local_part || '@' || name || '"}' || char(10)`,
 };
 

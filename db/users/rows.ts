@@ -1,6 +1,15 @@
 import type { Kysely, Selectable } from "kysely";
 import type { Schema } from "../schema.ts";
 
+/** A password of one program of a mailbox's owner. */
+export interface AppPassword {
+  name: string;
+  createdAt: string;
+  /** See app-password.ts. */
+  selector: string;
+  hash: string;
+}
+
 export interface User {
   id: number;
   domainId: number;
@@ -13,6 +22,8 @@ export interface User {
   /** The password while the login is off; else null. */
   heldHash: string | null;
   quotaMb: number;
+  /** Sorted by selector. */
+  appPasswords: readonly AppPassword[];
   active: boolean;
   createdAt: string;
   updatedAt: string;
@@ -60,6 +71,7 @@ export function toUser(row: UserRow): User {
     passwordHash: row.password_hash,
     heldHash: row.held_hash,
     quotaMb: row.quota_mb,
+    appPasswords: row.app_passwords === null ? [] : JSON.parse(row.app_passwords),
     active: row.active === 1,
     createdAt: row.created_at,
     updatedAt: row.updated_at,

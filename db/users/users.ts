@@ -33,7 +33,7 @@ export class UserTable {
     this.#graph = graph;
   }
 
-  async find(address: Address): Promise<User | undefined> {
+  async find(address: Pick<Address, "domain" | "localPart">): Promise<User | undefined> {
     // Check before any query: not even the time may reveal a mailbox of another domain.
     if (!this.#domains.covers(address.domain)) return undefined;
     const row = await this.#rows()
@@ -122,6 +122,7 @@ export class UserTable {
       mailbox: newMailboxId(),
       ...values,
       heldHash: null,
+      appPasswords: [],
       active: true,
       createdAt: at,
       updatedAt: at,
@@ -171,6 +172,7 @@ export class UserTable {
       ...user,
       email: `${user.localPart}@${user.domain}`,
       mailbox: newMailboxId(),
+      appPasswords: [],
     }));
     const differences = new Map<number, UserDifference>();
     const all = noDifference();
@@ -203,13 +205,19 @@ export class UserTable {
     );
   }
 
-  /** A new password, a login that is turned off or on, and a removal end the mailbox's password link. */
+  /**
+   * A new password, a login that is turned off or on, and a removal end the mailbox's password link, and its app passwords
+   * unless the change has them.
+   */
   async update(
     user: User,
-    change: Partial<Pick<User, "passwordHash" | "heldHash" | "quotaMb" | "active">>,
+    change: Partial<Pick<User, "passwordHash" | "heldHash" | "quotaMb" | "appPasswords" | "active">>,
     at: string,
   ): Promise<User> {
-    const next = { ...user, ...change, updatedAt: at };
+    const isOther = (["passwordHash", "heldHash", "active"] as const).some(
+      (name) => change[name] !== undefined && change[name] !== user[name],
+    );
+    const next = { ...user, ...(isOther && { appPasswords: [] }), ...change, updatedAt: at };
     const revision = await this.#changed(user.domainId, user, next, at);
     await this.#db
       .updateTable("users")
@@ -217,14 +225,14 @@ export class UserTable {
         password_hash: next.passwordHash,
         held_hash: next.heldHash,
         quota_mb: next.quotaMb,
+        app_passwords: next.appPasswords.length === 0 ? null : JSON.stringify(next.appPasswords),
         active: next.active ? 1 : 0,
         revision,
         updated_at: at,
       })
       .where("id", "=", user.id)
       .execute();
-    const { passwordHash, heldHash, active } = user;
-    if (next.passwordHash !== passwordHash || next.heldHash !== heldHash || next.active !== active) {
+    if (isOther) {
       await this.#db.deleteFrom("password_links").where("user_id", "=", user.id).execute();
     }
     return next;
@@ -287,12 +295,21 @@ export class UserTable {
 
 type ServedUser = Pick<
   User,
-  "email" | "localPart" | "domain" | "passwordHash" | "quotaMb" | "mailbox" | "active"
+  "email" | "localPart" | "domain" | "passwordHash" | "quotaMb" | "appPasswords" | "mailbox" | "active"
 >;
 
 function servedRecord(user: ServedUser | undefined): UserRecord | undefined {
   if (user === undefined || !user.active) return undefined;
-  return { user: user.email, password: user.passwordHash, quota_mb: user.quotaMb, mailbox: user.mailbox };
+  const { appPasswords } = user;
+  return {
+    user: user.email,
+    password: user.passwordHash,
+    quota_mb: user.quotaMb,
+    mailbox: user.mailbox,
+    ...(appPasswords.length > 0 && {
+      app_passwords: Object.fromEntries(appPasswords.map(({ selector, hash }) => [selector, hash])),
+    }),
+  };
 }
 
 function count(user: ServedUser | undefined, active: boolean): number {

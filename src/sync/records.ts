@@ -1,4 +1,5 @@
 import { domainProblem, isStoredAddress } from "../mail/address.ts";
+import { type AppPasswordHashes, areAppPasswordHashes } from "../mail/app-password.ts";
 import { MAILBOX_ID } from "../mail/mailbox.ts";
 import { isQuota } from "../mail/quota.ts";
 import { isStoredHash } from "../mail/stored-hash.ts";
@@ -8,12 +9,16 @@ export interface DomainRecord {
   domain: string;
 }
 
-/** An active mailbox that a node serves. `password` is a hash with its scheme (stored-hash.ts); quota in MiB. */
+/**
+ * An active mailbox that a node serves. `password` is a hash with its scheme (stored-hash.ts); quota in MiB. `app_passwords`
+ * is there if the mailbox has any.
+ */
 export interface UserRecord {
   user: string;
   password: string;
   quota_mb: number;
   mailbox: string;
+  app_passwords?: AppPasswordHashes | undefined;
 }
 
 /** An active mailbox as an MX-only node serves it: the address alone. */
@@ -95,8 +100,9 @@ export function canonicalLine(record: MailRecord): string {
     return `{"alias":"${alias}","targets":${JSON.stringify(targets)},"send_as":${send_as}}`;
   }
   if (!("password" in record)) return `{"user":"${record.user}"}`;
-  const { user, password, quota_mb, mailbox } = record;
-  return `{"user":"${user}","password":"${password}","quota_mb":${quota_mb},"mailbox":"${mailbox}"}`;
+  const { user, password, quota_mb, mailbox, app_passwords } = record;
+  const further = app_passwords === undefined ? "" : `,"app_passwords":${JSON.stringify(app_passwords)}`;
+  return `{"user":"${user}","password":"${password}","quota_mb":${quota_mb},"mailbox":"${mailbox}"${further}}`;
 }
 
 export function removalLine(removal: Removal): string {
@@ -187,13 +193,14 @@ function isAddressRecord(value: object): value is AddressRecord {
 }
 
 function isUserRecord(value: object): value is UserRecord {
-  const { password, quota_mb, mailbox } = value as Partial<UserRecord>;
+  const { password, quota_mb, mailbox, app_passwords } = value as Partial<UserRecord>;
   return (
     isAddressRecord(value) &&
     typeof password === "string" &&
     isStoredHash(password) &&
     isQuota(quota_mb) &&
     typeof mailbox === "string" &&
-    MAILBOX_ID.test(mailbox)
+    MAILBOX_ID.test(mailbox) &&
+    (app_passwords === undefined || areAppPasswordHashes(app_passwords))
   );
 }

@@ -18,6 +18,7 @@ import { heldHashes } from "./0017-held-hashes.ts";
 import { passwordLinks } from "./0018-password-links.ts";
 import { aliases } from "./0019-aliases.ts";
 import { nodeHosts } from "./0020-node-hosts.ts";
+import { appPasswords } from "./0021-app-passwords.ts";
 
 /** Append-only. A database of version n has run the first n of these; user_version stores n. */
 export const migrations: readonly string[] = [
@@ -41,4 +42,5 @@ export const migrations: readonly string[] = [
   passwordLinks,
   aliases,
   nodeHosts,
+  appPasswords,
 ];

@@ -138,6 +138,10 @@ async function carryOut(replica: Replica, change: Change, judged: Judged): Promi
   };
 }
 
+/** True if an app password has ended: a connection that it opened must not send any more. */
+const revokes = `EXISTS (SELECT 1 FROM json_each(mailbox.apps) AS former
+  WHERE json_extract(excluded.apps, '$."' || former.key || '"') IS NOT former.value)`;
+
 /** Writes the answer's records that differ from the state. */
 function setRecords({ kind, revision }: Header): string[] {
   const gone =
@@ -152,16 +156,16 @@ function setRecords({ kind, revision }: Header): string[] {
       UNION SELECT unicode, name, 1, NULL FROM temp.incoming_domain WHERE removed = 0
       ON CONFLICT (key) DO UPDATE SET listed = 1 WHERE listed = 0;`,
     `UPDATE state.domain SET listed = 0 WHERE listed = 1 AND alias IS NULL AND ${gone};`,
-    `INSERT INTO state.mailbox SELECT domain, local, password, quota_mb, id, NULL, ${revision}, leads, send_as, NULL
+    `INSERT INTO state.mailbox SELECT domain, local, password, quota_mb, id, NULL, ${revision}, apps, leads, send_as, NULL
       FROM temp.incoming WHERE removed = 0
       ON CONFLICT (domain, local) DO UPDATE SET password = excluded.password, quota_mb = excluded.quota_mb,
-        id = excluded.id, withheld = NULL, leads = excluded.leads, send_as = excluded.send_as,
+        id = excluded.id, withheld = NULL, apps = excluded.apps, leads = excluded.leads, send_as = excluded.send_as,
         kept = CASE WHEN excluded.leads IN ('[]', 'false')
           THEN CASE WHEN mailbox.leads IN ('[]', 'false') THEN mailbox.kept ELSE mailbox.leads END END,
-        login = CASE WHEN mailbox.password IS excluded.password THEN ifnull(mailbox.login, excluded.login)
+        login = CASE WHEN mailbox.password IS excluded.password AND NOT ${revokes} THEN ifnull(mailbox.login, excluded.login)
           ELSE excluded.login END
-      WHERE (mailbox.password, mailbox.quota_mb, mailbox.id, mailbox.withheld, mailbox.leads, mailbox.send_as)
-        IS NOT (excluded.password, excluded.quota_mb, excluded.id, NULL, excluded.leads, excluded.send_as);`,
+      WHERE (mailbox.password, mailbox.quota_mb, mailbox.id, mailbox.withheld, mailbox.apps, mailbox.leads, mailbox.send_as)
+        IS NOT (excluded.password, excluded.quota_mb, excluded.id, NULL, excluded.apps, excluded.leads, excluded.send_as);`,
   ];
 }
 

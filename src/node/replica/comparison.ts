@@ -79,8 +79,8 @@ export async function compare({ db }: Replica, change: Change): Promise<Comparis
     `DELETE FROM state.gone WHERE NOT ${recent} OR ${goneBack};`,
     `DELETE FROM state.peak WHERE NOT ${recent};`,
     `INSERT INTO temp.ended SELECT i.domain, i.local FROM temp.incoming i CROSS JOIN state.mailbox m ON ${SAME}
-      WHERE i.removed = 0 AND (m.password, m.quota_mb, m.id, m.leads, m.send_as)
-        IS NOT (i.password, i.quota_mb, i.id, i.leads, i.send_as);`,
+      WHERE i.removed = 0 AND (m.password, m.quota_mb, m.id, m.apps, m.leads, m.send_as)
+        IS NOT (i.password, i.quota_mb, i.id, i.apps, i.leads, i.send_as);`,
     whole
       ? `INSERT INTO temp.lost SELECT m.domain, m.local FROM state.mailbox m LEFT JOIN temp.incoming i ON ${SAME}
           WHERE m.withheld IS NULL AND i.local IS NULL;`
@@ -149,6 +149,7 @@ export async function describePlan(
         CASE WHEN m.password IS NOT i.password THEN ', new password' ELSE '' END
         || CASE WHEN m.quota_mb IS NOT i.quota_mb THEN ', quota ' || ifnull(m.quota_mb, 'unknown') || ' to ' || i.quota_mb || ' MiB' ELSE '' END
         || CASE WHEN m.id IS NOT i.id THEN ', new mailbox' ELSE '' END
+        || CASE WHEN m.apps IS NOT i.apps THEN ', new app passwords' ELSE '' END
         || CASE WHEN (m.leads, m.send_as) IS NOT (i.leads, i.send_as) THEN ', new targets' ELSE '' END, 3)
       FROM temp.ended e CROSS JOIN temp.incoming i ON i.domain = e.domain AND i.local = e.local
       CROSS JOIN state.mailbox m ON ${SAME} WHERE i.removed = 0;

@@ -128,8 +128,14 @@ class Batch {
       return;
     }
     const [domain, local] = placeOf(taken);
-    const { password = null, quota_mb = null, mailbox = null } = "password" in taken ? taken : {};
-    this.#userRows.push([domain, local, password, quota_mb, mailbox, ...leadsOf(taken), removed, line]);
+    const {
+      password = null,
+      quota_mb = null,
+      mailbox = null,
+      app_passwords,
+    } = "password" in taken ? taken : {};
+    const apps = app_passwords === undefined ? null : JSON.stringify(app_passwords);
+    this.#userRows.push([domain, local, password, quota_mb, mailbox, apps, ...leadsOf(taken), removed, line]);
   }
 
   /** Hands the rows to SQLite, which takes them while the next ones are read. @throws RefusedAnswer for earlier ones */
@@ -191,7 +197,8 @@ const RECORD = `CASE WHEN m.local = '~~' THEN json_object('domain_alias', m.doma
     'send_as', json(iif(m.send_as, 'true', 'false')))
   WHEN m.leads IS NOT NULL THEN json_object('alias', substr(m.local, 2) || '@' || m.domain, 'live', json(m.leads))
   WHEN m.password IS NULL THEN json_object('user', m.local || '@' || m.domain) ELSE
-  json_object('user', m.local || '@' || m.domain, 'password', m.password, 'quota_mb', m.quota_mb, 'mailbox', m.id) END`;
+  json_patch(json_object('user', m.local || '@' || m.domain, 'password', m.password, 'quota_mb', m.quota_mb, 'mailbox', m.id),
+    json_object('app_passwords', json(m.apps))) END`;
 
 /** The domain that a record needs. */
 const NEEDED = "CASE WHEN i.local = '~~' THEN i.leads ->> 0 ELSE i.domain END";

@@ -1,5 +1,5 @@
 /** Raise it with each change of the tables or views. */
-export const SCHEMA_VERSION = 3;
+export const SCHEMA_VERSION = 4;
 
 /** "M25M" and "M25A": a file with another id belongs to another program. */
 export const stateId = 0x4d32354d;
@@ -43,10 +43,11 @@ export const stateSchema: readonly string[] = [
   // withheld: the revision from which on the server no longer has the mailbox. Without a password nobody can log in.
   // login: the revision of its password; NULL where somebody has removed the mailbox by name. Postfix has it in the name of
   // who has logged in, so that an open connection cannot send any more once the password is another.
+  // apps: the hash of each app password by its selector, as JSON; NULL without any.
   // leads: an alias's targets as a JSON array, or on an mx whether it has any; for a domain alias its domain and its
   // U-labels. kept: the last targets of an alias that has none any more: those that are withheld still get its mail.
   `CREATE TABLE SCHEMA.mailbox(domain TEXT, local TEXT, password TEXT, quota_mb INTEGER, id TEXT, withheld INTEGER,
-    login INTEGER, leads TEXT, send_as INTEGER, kept TEXT, PRIMARY KEY (domain, local)) STRICT, WITHOUT ROWID;`,
+    login INTEGER, apps TEXT, leads TEXT, send_as INTEGER, kept TEXT, PRIMARY KEY (domain, local)) STRICT, WITHOUT ROWID;`,
   "CREATE INDEX SCHEMA.mailbox_withheld ON mailbox(withheld) WHERE withheld IS NOT NULL;",
   "CREATE INDEX SCHEMA.domain_unlisted ON domain(name) WHERE listed = 0;",
   "CREATE INDEX SCHEMA.domain_alias ON domain(alias) WHERE alias IS NOT NULL;",
@@ -57,11 +58,15 @@ export const stateSchema: readonly string[] = [
   "CREATE INDEX SCHEMA.gone_hour ON gone(hour);",
   "CREATE TABLE SCHEMA.peak(hour INTEGER PRIMARY KEY, users INTEGER NOT NULL) STRICT;",
   noteTable,
+  // A mailbox has a row for its own password, with no selector, and one for each app password.
   view(
     "dovecot_login",
-    ["local", "domain", "user", "sender", "password"],
-    `SELECT m.local, d.key, m.local || '@' || m.domain, m.local || '@' || m.domain || '#' || m.login, m.password FROM domain d JOIN mailbox m ON m.domain = d.name
-      WHERE m.password IS NOT NULL`,
+    ["local", "domain", "user", "sender", "password", "selector"],
+    `SELECT m.local, d.key, m.local || '@' || m.domain, m.local || '@' || m.domain || '#' || m.login, m.password, ''
+      FROM domain d JOIN mailbox m ON m.domain = d.name WHERE m.password IS NOT NULL
+    UNION ALL SELECT m.local, d.key, m.local || '@' || m.domain, m.local || '@' || m.domain || '#' || m.login, a.value, a.key
+      FROM domain d JOIN mailbox m ON m.domain = d.name CROSS JOIN json_each(m.apps) a
+      WHERE m.password IS NOT NULL AND m.apps IS NOT NULL`,
   ),
   view(
     "dovecot_user",
@@ -120,8 +125,8 @@ export const addressesSchema: readonly string[] = [
 /** The answer's records, and their effect on mailboxes. These tables belong to one connection and end with it. */
 export const incomingTables = `
 CREATE TEMP TABLE incoming_domain(name TEXT PRIMARY KEY, unicode TEXT, removed INTEGER, line INTEGER) WITHOUT ROWID;
-CREATE TEMP TABLE incoming(domain TEXT, local TEXT, password TEXT, quota_mb INTEGER, id TEXT, leads TEXT,
-  send_as INTEGER, removed INTEGER, line INTEGER, PRIMARY KEY (domain, local)) WITHOUT ROWID;
+CREATE TEMP TABLE incoming(domain TEXT, local TEXT, password TEXT, quota_mb INTEGER, id TEXT, apps TEXT,
+  leads TEXT, send_as INTEGER, removed INTEGER, line INTEGER, PRIMARY KEY (domain, local)) WITHOUT ROWID;
 CREATE TEMP TABLE lost(domain TEXT, local TEXT, PRIMARY KEY (domain, local)) WITHOUT ROWID;
 CREATE TEMP TABLE renamed(domain TEXT, local TEXT, PRIMARY KEY (domain, local)) WITHOUT ROWID;
 CREATE TEMP TABLE ended(domain TEXT, local TEXT, PRIMARY KEY (domain, local)) WITHOUT ROWID;`;

@@ -49,7 +49,7 @@ export function adoption(from: "former" | "addresses" | undefined): string[] {
     ...copied,
     "DELETE FROM state.mailbox WHERE (domain, local) NOT IN (SELECT domain, local FROM former.mailbox);",
     // A node that was an mx for less than a day still has its former hashes.
-    `INSERT INTO state.mailbox SELECT domain, local, NULL, NULL, NULL, withheld, login, leads, send_as, kept
+    `INSERT INTO state.mailbox SELECT domain, local, NULL, NULL, NULL, withheld, login, NULL, leads, send_as, kept
         FROM former.mailbox WHERE true
       ON CONFLICT (domain, local) DO UPDATE SET withheld = excluded.withheld, login = excluded.login,
         leads = excluded.leads, send_as = excluded.send_as, kept = excluded.kept,
