@@ -8,6 +8,7 @@ import { offeredTools } from "../../tools/sets/index.ts";
 import { LastSeen } from "../auth/last-seen.ts";
 import type { OAuth, OAuthSettings } from "../auth/oauth/index.ts";
 import { OperatorLogin } from "../auth/operator-login.ts";
+import { PasswordCheck } from "../auth/password-check.ts";
 import { RequestLog } from "../doors/http/request-log.ts";
 import { type HttpSettings, httpServer } from "../doors/http/server.ts";
 import { Confirmations } from "../doors/mcp/confirmation.ts";
@@ -85,6 +86,7 @@ export async function serve(
       tools: offered,
       mcpServerFor: options.mcpServerFor ?? ((principal, origin) => mcpServer(mcp, principal, origin)),
       login,
+      ownerPasswords: new PasswordCheck(config["hash-cost"]),
       oauth,
       metrics,
       requestLog,

@@ -11,7 +11,8 @@ const OF_ALL = OF_ONE + 1;
 /** Waiting hashes of one principal. At cost 10, the last of them waits two to five seconds. */
 const MOST_WAITING = 64;
 
-const SCHEME = "{BLF-CRYPT}";
+/** The prefix of the hashes that this program makes. */
+export const BCRYPT_SCHEME = "{BLF-CRYPT}";
 
 /**
  * Whether a password matches a stored hash. Every answer takes the same time.
@@ -26,7 +27,7 @@ export async function passwordMatches(
 ): Promise<boolean> {
   const { default: bcrypt } = await import("bcrypt");
   const nobodys = `$2b$${cost}$${"abcdefghijklmnopqrstuu"}${"u".repeat(31)}`;
-  const matches = await bcrypt.compare(password, hash?.slice(SCHEME.length) ?? nobodys);
+  const matches = await bcrypt.compare(password, hash?.slice(BCRYPT_SCHEME.length) ?? nobodys);
   return matches && hash !== undefined;
 }
 
@@ -54,7 +55,7 @@ export class PasswordHasher {
   hash(password: string, principal = ""): Promise<string> {
     return this.#queue.run(principal, async () => {
       const { default: bcrypt } = await import("bcrypt"); // native code, which most starts never need
-      return `${SCHEME}${await bcrypt.hash(password, this.#cost)}`;
+      return `${BCRYPT_SCHEME}${await bcrypt.hash(password, this.#cost)}`;
     });
   }
 }

@@ -5,6 +5,7 @@ import type { Tool } from "../../../tools/call/tool.ts";
 import type { LastSeen } from "../../auth/last-seen.ts";
 import type { OAuth } from "../../auth/oauth/index.ts";
 import type { OperatorLogin } from "../../auth/operator-login.ts";
+import type { PasswordCheck } from "../../auth/password-check.ts";
 import type { Log } from "../../log/log.ts";
 import type { Metrics } from "../../log/metrics.ts";
 import { MailError } from "../../mail/error.ts";
@@ -33,6 +34,7 @@ export interface HttpParts {
   mcpServerFor: McpServerFactory;
   /** The operator's sign-in, for every page that asks for the password. */
   login: OperatorLogin;
+  ownerPasswords: PasswordCheck;
   /** Set if clients may sign in by OAuth. */
   oauth?: OAuth | undefined;
   /** The tools that REST offers. */
@@ -92,7 +94,7 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
   if (parts.tools.some(({ endpoint }) => endpoint === "create-password-link")) {
     await app.register(async (scope) => {
       scope.addHook("onRequest", limitAddress);
-      await mountOwnerPage(scope, pagePartsOf(parts, settings));
+      await mountOwnerPage(scope, { ...pagePartsOf(parts, settings), passwords: parts.ownerPasswords });
     });
   }
   await app.register(async (scope) => {

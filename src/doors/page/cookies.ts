@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 
-/** `session` identifies a signed-in operator, `form` a browser that got the sign-in form. */
-export type CookieName = "session" | "form";
+/** `session` identifies a signed-in operator, `form` a browser that got the sign-in form; the owner's page has its own. */
+export type CookieName = "session" | "form" | "owner" | "owner-form";
 
 const VALUE = /^[A-Za-z0-9_-]{43}$/;
 

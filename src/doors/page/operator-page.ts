@@ -21,7 +21,7 @@ import { nodesPage } from "./nodes.ts";
 import { overviewPage } from "./overview.ts";
 import { failurePage, signInPage, unencryptedPage } from "./plain-pages.ts";
 import type { ActionName, PageParts, ViewName } from "./routes.ts";
-import { newSecret, type Session, Sessions } from "./sessions.ts";
+import { newSecret, operatorLimits, type Session, Sessions } from "./sessions.ts";
 import { type Transport, transportOf } from "./transport.ts";
 import type { View } from "./view.ts";
 import { acceptPage, mailboxes, withheldBy } from "./withheld.ts";
@@ -51,7 +51,7 @@ const pages: Record<ViewName, (view: View) => Promise<string>> = {
 /** The operator's page: answers requests for views and actions, and checks who is signed in. */
 export class OperatorPage {
   readonly #parts: PageParts;
-  readonly #sessions = new Sessions();
+  readonly #sessions = new Sessions(operatorLimits);
   readonly #writeTrial: WriteTrial;
   readonly #csrfKey = randomBytes(32);
   readonly #visits = new WeakMap<FastifyRequest, Visit>();
@@ -68,13 +68,17 @@ export class OperatorPage {
     const transport = transportOf(request, hasTls, publicUrl);
     const cookies = new Cookies(request, reply, transport === "https");
     const secret = cookies.get("session");
-    const session =
-      secret === undefined
-        ? undefined
-        : this.#sessions.find(secret, await this.#parts.login.passwordHash(), this.#now().getTime());
-    const signedIn = secret === undefined || session === undefined ? undefined : { secret, session };
+    const signedIn = secret === undefined ? undefined : await this.#signedIn(secret);
     if (signedIn !== undefined) request.principal = principal;
     this.#visits.set(request, { transport, cookies, signedIn });
+  }
+
+  async #signedIn(secret: string): Promise<Visit["signedIn"]> {
+    const session = this.#sessions.find(secret, this.#now().getTime());
+    if (session === undefined) return undefined;
+    if (session.proof === (await this.#parts.login.passwordHash())) return { secret, session };
+    this.#sessions.end(secret);
+    return undefined;
   }
 
   async view(name: ViewName, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
@@ -152,7 +156,7 @@ export class OperatorPage {
     }
     const { cookies, signedIn } = this.#visit(request);
     if (signedIn !== undefined) this.#sessions.end(signedIn.secret);
-    cookies.set("session", this.#sessions.begin(passwordHash, this.#now().getTime()));
+    cookies.set("session", this.#sessions.begin("operator", passwordHash, this.#now().getTime()));
     cookies.remove("form");
     log.info("page: the operator signed in", about);
     return reply.redirect("../", 303);

@@ -1,18 +1,40 @@
 import { hash, randomBytes } from "node:crypto";
 
 const MINUTE = 60_000;
-/** ms from the last request, and from the sign-in, to the end of a session. */
-export const IDLE_LIMIT = 30 * MINUTE;
-export const ABSOLUTE_LIMIT = 8 * 60 * MINUTE;
-/** Maximum number of sessions. The least recently used one ends first. */
-const MOST = 50;
 
-/** A browser in which the operator has signed in. */
+/** The limits of a page's sessions. Times are in ms. */
+export interface SessionLimits {
+  /** From the last request to the end of a session. */
+  idle: number;
+  /** From the sign-in to the end of a session. */
+  absolute: number;
+  /** Maximum number of sessions, of all and of each subject. The least recently used one ends first. */
+  most: number;
+  mostOfOne: number;
+}
+
+export const operatorLimits: SessionLimits = {
+  idle: 30 * MINUTE,
+  absolute: 8 * 60 * MINUTE,
+  most: 50,
+  mostOfOne: 50,
+};
+
+export const ownerLimits: SessionLimits = {
+  idle: 10 * MINUTE,
+  absolute: 60 * MINUTE,
+  most: 1000,
+  mostOfOne: 3,
+};
+
+/** A browser in which somebody has signed in. */
 export interface Session {
+  /** A mailbox's address, or `operator`. */
+  subject: string;
   began: number;
   seen: number;
-  /** The operator's password hash at the sign-in: with another password, the session is over. */
-  passwordHash: string;
+  /** Of the password at the sign-in: with another password, the session is over. */
+  proof: string;
   /** The result of the last action, until it is shown. */
   notice?: string | undefined;
 }
@@ -25,27 +47,32 @@ export function newSecret(): string {
 /** Sessions in this process's memory, by the SHA-256 of the cookie. The most recently used comes last. */
 export class Sessions {
   readonly #byHash = new Map<string, Session>();
+  readonly #limits: SessionLimits;
+
+  constructor(limits: SessionLimits) {
+    this.#limits = limits;
+  }
 
   /** @returns the cookie's value */
-  begin(passwordHash: string, now: number): string {
+  begin(subject: string, proof: string, now: number): string {
     const secret = newSecret();
-    this.#byHash.set(hash("sha256", secret), { began: now, seen: now, passwordHash });
+    this.#byHash.set(hash("sha256", secret), { subject, proof, began: now, seen: now });
+    const { most, mostOfOne } = this.#limits;
     const [oldest = ""] = this.#byHash.keys();
-    if (this.#byHash.size > MOST) this.#byHash.delete(oldest);
+    if (this.#byHash.size > most) this.#byHash.delete(oldest);
+    const own = [...this.#byHash].filter(([, session]) => session.subject === subject);
+    if (own.length > mostOfOne) this.#byHash.delete(own[0]?.[0] ?? "");
     return secret;
   }
 
-  /** @param passwordHash as it is now */
-  find(secret: string, passwordHash: string | undefined, now: number): Session | undefined {
+  /** The session, whose proof the caller compares. */
+  find(secret: string, now: number): Session | undefined {
     const key = hash("sha256", secret);
     const session = this.#byHash.get(key);
     if (session === undefined) return undefined;
     this.#byHash.delete(key);
-    const isOver =
-      session.passwordHash !== passwordHash ||
-      !isWithin(now - session.seen, IDLE_LIMIT) ||
-      !isWithin(now - session.began, ABSOLUTE_LIMIT);
-    if (isOver) return undefined;
+    const { idle, absolute } = this.#limits;
+    if (!isWithin(now - session.seen, idle) || !isWithin(now - session.began, absolute)) return undefined;
     session.seen = now;
     this.#byHash.set(key, session);
     return session;
