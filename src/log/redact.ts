@@ -4,6 +4,8 @@ const MARK = "[secret]";
 const shapes: ReadonlyArray<[shape: RegExp, instead: string]> = [
   [/\bm25[a-z]+_[\w-]+/gi, MARK],
   [/\$2[abxy]\$\d\d\$[./A-Za-z0-9]*/g, MARK],
+  [/\{SSHA512\}[A-Za-z0-9+/=]*/g, MARK],
+  [/\b(?:[a-z]{4}-){6}[a-z]{4}\b/g, MARK],
   [/\b(bearer|basic|dpop)(\s+)(?=\S*\d)[\w.~+/=-]{8,}/gi, `$1$2${MARK}`],
   [/\b((?:access|refresh|id)_token|client_secret|code_verifier|password)=[^&\s"\\]+/gi, `$1=${MARK}`],
   // OAuth's opaque tokens: long, with letters of both cases and digits.

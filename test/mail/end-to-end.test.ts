@@ -7,11 +7,13 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { Browser } from "../support/oauth.ts";
+import { makeAppPassword, send, signIn } from "../support/owner.ts";
 import { ImapClient } from "./imap.ts";
 import { type MailLab, mailDaemons, startMailLab } from "./lab.ts";
 import { arrives, canLogin, inbox } from "./mailbox.ts";
 import { type Finished, run } from "./processes.ts";
-import { sendMail } from "./smtp.ts";
+import { SmtpClient, sendMail } from "./smtp.ts";
 
 const daemons = mailDaemons();
 const dist = join(import.meta.dirname, "..", "..", "dist");
@@ -69,6 +71,7 @@ describe.skipIf(!daemons.available)("from an assistant's sentence to a working m
         join(dist, "m25-mail.js"),
         "serve",
         ...["--port", port, "--db", join(folder, "server", "m25-mail.db"), "--tools", "people"],
+        ...["--public-url", "http://localhost"],
       ],
       { stdio: ["ignore", "ignore", "pipe"] },
     );
@@ -192,6 +195,42 @@ describe.skipIf(!daemons.available)("from an assistant's sentence to a working m
     await live("set_user", { email: "jan@example.nl", login: "on" });
     await arrives(lab, { address: "jan@example.nl", password: SECOND }, "while off");
     expect((await submit("jan@example.nl", "anna@example.nl", SECOND)).code).toBe(250);
+  });
+
+  test("an app password reads and sends mail as its owner, until the owner ends it", async () => {
+    const browser = new Browser(url);
+    expect((await signIn(browser, "Jan@Example.NL", SECOND)).status).toBe(303);
+    const phone = await makeAppPassword(browser, "Phone");
+    const laptop = await makeAppPassword(browser, "Laptop");
+    expect(await logsIn("jan@example.nl", phone)).toBe(false);
+    expect(await sync()).toMatchObject({ code: 0 });
+    for (const password of [phone, laptop, SECOND]) {
+      expect(await logsIn("jan@example.nl", password)).toBe(true);
+      expect((await submit("jan@example.nl", "anna@example.nl", password)).code).toBe(250);
+      expect((await submit("anna@example.nl", "jan@example.nl", password, "jan@example.nl")).code).toBe(553);
+    }
+    expect(await logsIn("anna@example.nl", phone)).toBe(false);
+    expect(await logsIn("jan@example.nl", phone.slice(0, -1))).toBe(false);
+    const open = await ImapClient.open({ port: lab.ports.imap });
+    await open.login("jan@example.nl", phone);
+    await open.select();
+    await open.idle();
+    const smtp = await SmtpClient.open({ port: lab.ports.submission });
+    await smtp.ehlo();
+    expect((await smtp.authPlain("jan@example.nl", phone)).code).toBe(235);
+    expect((await send(browser, "end-app-password", { name: "Phone" })).status).toBe(303);
+    expect(await sync()).toMatchObject({ code: 0 });
+    await open.closed();
+    await smtp.mailFrom("jan@example.nl");
+    expect((await smtp.rcptTo("anna@example.nl")).code).toBe(553);
+    smtp.close();
+    expect(await logsIn("jan@example.nl", phone)).toBe(false);
+    expect((await submit("jan@example.nl", "anna@example.nl", phone)).code).toBe(535);
+    expect(await logsIn("jan@example.nl", laptop)).toBe(true);
+    await live("update_password", { email: "jan@example.nl", password: SECOND });
+    expect(await logsIn("jan@example.nl", laptop)).toBe(false);
+    expect(await logsIn("jan@example.nl", SECOND)).toBe(true);
+    expect(lab.log()).not.toMatch(new RegExp(`${phone}|${laptop}`));
   });
 
   test("a full mailbox accepts no more mail", async () => {

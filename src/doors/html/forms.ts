@@ -19,8 +19,8 @@ export function formIn({ body }: FastifyRequest): URLSearchParams {
   return body instanceof URLSearchParams ? body : new URLSearchParams();
 }
 
-export function passwordIn(form: URLSearchParams): string {
-  return (form.get("password") ?? "").slice(0, MAX_PASSWORD);
+export function passwordIn(form: URLSearchParams, name = "password"): string {
+  return (form.get(name) ?? "").slice(0, MAX_PASSWORD);
 }
 
 /** The token in a page's forms, unknown to other sites. @param bearer the secret that ties it to one browser */

@@ -17,8 +17,11 @@ legend { font-weight: 600; padding: 0 .4rem; }
 .choice { display: flex; gap: .6rem; align-items: baseline; padding: .25rem 0; }
 .choice small, .hint { color: var(--quiet); font-size: .875rem; display: block; }
 .domains { margin: .25rem 0 0 1.6rem; padding-left: .25rem; max-height: 15rem; overflow-y: auto; }
-textarea, input[type=password] { margin-bottom: .25rem; width: 100%; font: inherit; padding: .5rem; border: 1px solid var(--quiet); border-radius: .35rem; }
+textarea, input[type=password], input[type=email], input[type=text] { margin-bottom: .25rem; width: 100%; font: inherit; padding: .5rem; border: 1px solid var(--quiet); border-radius: .35rem; }
 label.field { font-weight: 600; display: block; margin-bottom: .25rem; }
+.rows { list-style: none; margin: 0 0 1rem; padding: 0; }
+.rows li { display: flex; flex-wrap: wrap; gap: .3rem 1rem; align-items: center; justify-content: space-between; padding: .5rem 0; border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
+.secret { font-size: 1.1rem; }
 .actions { display: flex; flex-wrap: wrap; gap: .75rem; align-items: center; margin-top: 1.25rem; }
 button, .button { font: inherit; font-weight: 600; padding: .55rem 1.4rem; border-radius: .35rem; border: 1px solid var(--strong); background: transparent; color: var(--strong); cursor: pointer; text-decoration: none; }
 button[value=allow], button[value=sign-in], button.main, .button.main { background: #0b57a4; color: #fff; }

@@ -1,6 +1,7 @@
 import type { FastifyError, FastifyInstance } from "fastify";
 import { readForms } from "../html/forms.ts";
 import type { OwnerParts } from "./owner-page.ts";
+import { ACCOUNT, accountActions } from "./routes.ts";
 
 /** Maximum bytes of a form. The page's own has a few hundred. */
 const FORM_LIMIT = 4 * 1024;
@@ -9,7 +10,7 @@ const FORM_LIMIT = 4 * 1024;
 const PATH = "/password/:token";
 
 /**
- * Mounts the page on which owners of mailboxes choose their passwords, on a scope whose `onRequest` has counted the request.
+ * Mounts the pages of owners of mailboxes, where links lead and where they sign in, on a scope whose `onRequest` has counted the request.
  * The first request loads its code.
  */
 export async function mountOwnerPage(scope: FastifyInstance, parts: OwnerParts): Promise<void> {
@@ -18,18 +19,31 @@ export async function mountOwnerPage(scope: FastifyInstance, parts: OwnerParts):
     loaded ??= load(parts);
     return loaded;
   };
-  scope.addHook("onRequest", async (_request, reply) => (await page()).begin(reply));
+  scope.addHook("onRequest", async (_request, reply) => (await page()).links.begin(reply));
   scope.setErrorHandler(async (error: FastifyError, request, reply) =>
-    (await page()).failed(error, request, reply),
+    (await page()).links.failed(error, request, reply),
   );
   readForms(scope);
-  scope.get(PATH, async (request, reply) => (await page()).show(request, reply));
+  scope.get(PATH, async (request, reply) => (await page()).links.show(request, reply));
   scope.post(PATH, { bodyLimit: FORM_LIMIT }, async (request, reply) =>
-    (await page()).choose(request, reply),
+    (await page()).links.choose(request, reply),
   );
+  if (parts.publicUrl === undefined) return;
+  scope.get(ACCOUNT.slice(0, -1), (_request, reply) => reply.redirect("owner/", 303));
+  scope.get(ACCOUNT, async (request, reply) => (await page()).account.show(request, reply));
+  for (const name of accountActions) {
+    scope.post(`${ACCOUNT}${name}`, { bodyLimit: FORM_LIMIT }, async (request, reply) =>
+      (await page()).account.act(name, request, reply),
+    );
+    // A browser is at these paths after a refused form, and may reload them.
+    scope.get(`${ACCOUNT}${name}`, (_request, reply) => reply.redirect("./", 303));
+  }
 }
 
 async function load(parts: OwnerParts) {
-  const { OwnerPage } = await import("./owner-page.ts");
-  return new OwnerPage(parts);
+  const [{ OwnerPage }, { AccountPage }] = await Promise.all([
+    import("./owner-page.ts"),
+    import("./account.ts"),
+  ]);
+  return { links: new OwnerPage(parts), account: new AccountPage(parts) };
 }

@@ -1,21 +1,28 @@
 import { randomBytes } from "node:crypto";
 import type { FastifyError, FastifyReply, FastifyRequest } from "fastify";
+import type { Store } from "../../../db/store.ts";
 import { call, type Runtime } from "../../../tools/call/call.ts";
 import { credentialId } from "../../../tools/call/credential.ts";
 import type { Principal } from "../../../tools/call/principal.ts";
 import { choosePassword } from "../../../tools/sets/people/choose-password.ts";
 import { opens } from "../../../tools/sets/people/password-link.ts";
+import type { PasswordCheck } from "../../auth/password-check.ts";
+import type { Log } from "../../log/log.ts";
 import { MailError } from "../../mail/error.ts";
 import { csrfToken, formIn, isFromPage, passwordIn } from "../html/forms.ts";
 import { pageHeaders } from "../html/layout.ts";
 import { statuses } from "../http/problem.ts";
 import { transportOf } from "../page/transport.ts";
 import { deadPage, donePage, failedPage, type LinkForm, linkPage } from "./pages.ts";
-import { languageFor, languages } from "./words.ts";
+import { languageOf, languages } from "./words.ts";
 
 /** The parts of the server that the page uses. */
 export interface OwnerParts {
   runtime: Runtime;
+  store: Store;
+  log: Log;
+  /** Compares the passwords of owners who sign in. */
+  passwords: PasswordCheck;
   hasTls: boolean;
   publicUrl: string | undefined;
 }
@@ -68,7 +75,7 @@ export class OwnerPage {
       input: { email: form.email, token: form.token, password },
       origin: { request: request.id, address: request.clientAddress },
     });
-    if (outcome.ok) return send(reply, donePage(language));
+    if (outcome.ok) return send(reply, donePage(language, words.done));
     const { code } = outcome.error;
     if (code === "link_not_found") return send(reply, deadPage(language), 404);
     if (code === "invalid_input") return send(reply, linkPage(form, words.refused), 400);
@@ -101,15 +108,11 @@ export class OwnerPage {
 }
 
 /** The owner of a mailbox, who may change it alone. */
-function ownerOf(email: string): Principal {
+export function ownerOf(email: string): Principal {
   const domain = email.slice(email.indexOf("@") + 1);
   return { name: email, door: "page", scopes: new Set(["write"]), domains: new Set([domain]) };
 }
 
-function languageOf({ headers }: FastifyRequest) {
-  return languageFor(headers["accept-language"]);
-}
-
-function send(reply: FastifyReply, page: string, status = 200): FastifyReply {
+export function send(reply: FastifyReply, page: string, status = 200): FastifyReply {
   return reply.code(status).type("text/html; charset=utf-8").send(page);
 }

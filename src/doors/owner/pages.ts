@@ -2,7 +2,7 @@ import { type Html, html } from "../html/html.ts";
 import { alarm, documentOf, form } from "../html/layout.ts";
 import { type Language, languages } from "./words.ts";
 
-function page(language: Language, title: string, content: Html): string {
+export function page(language: Language, title: string, content: Html): string {
   const body = html`<main>
 <h1>${title}</h1>
 ${content}
@@ -23,12 +23,7 @@ export interface LinkForm {
 export function linkPage({ language, kind, email, token, csrf }: LinkForm, error?: string): string {
   const words = languages[language];
   const fields = html`<input name="username" value="${email}" autocomplete="username" hidden>
-<label class="field" for="password">${words.newPassword}</label>
-<input id="password" name="password" type="password" autocomplete="new-password" minlength="8" required autofocus aria-describedby="rules">
-<p class="hint" id="rules">${words.rules}</p>
-<label class="field" for="again">${words.again}</label>
-<input id="again" name="again" type="password" autocomplete="new-password" required>
-<div class="actions"><button class="main">${words.save}</button></div>`;
+${passwordFields(language, { autofocus: true })}`;
   return page(
     language,
     kind === "first" ? words.firstTitle : words.resetTitle,
@@ -38,8 +33,20 @@ ${alarm(error)}${form({ action: token, csrf }, fields)}`,
   );
 }
 
-export function donePage(language: Language): string {
-  const { doneTitle, done } = languages[language];
+/** The fields for a new password, and their button. */
+export function passwordFields(language: Language, { autofocus = false } = {}): Html {
+  const { newPassword, rules, again, save } = languages[language];
+  return html`<label class="field" for="password">${newPassword}</label>
+<input id="password" name="password" type="password" autocomplete="new-password" minlength="8" required ${autofocus && "autofocus"} aria-describedby="rules">
+<p class="hint" id="rules">${rules}</p>
+<label class="field" for="again">${again}</label>
+<input id="again" name="again" type="password" autocomplete="new-password" required>
+<div class="actions"><button class="main">${save}</button></div>`;
+}
+
+/** @param done what has changed */
+export function donePage(language: Language, done: string): string {
+  const { doneTitle } = languages[language];
   return page(language, doneTitle, html`<p class="notice" role="status">${done}</p>`);
 }
 
