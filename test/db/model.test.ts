@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { wholeView } from "../../src/sync/view.ts";
-import { activeUsers, expected, type Model, mailCall } from "../support/mail-model.ts";
+import { activeUsers, expected, type Model, mailCall, signedIn } from "../support/mail-model.ts";
 import { kept, rawDatabase, recount, servedState } from "../support/recount.ts";
 import { fakeHash, testStore } from "../support/store.ts";
 
@@ -17,7 +17,7 @@ test("after any calls, counts and digests match the rows, and nodes are served t
       for (const each of sequence) {
         const before = store.polls.now().state(wholeView);
         const wanted = expected(model, each);
-        const outcome = await run(each.endpoint, each.input);
+        const outcome = await run(each.endpoint, (await signedIn(store, each)).input);
         answers.add(`${each.endpoint} ${wanted}`);
         const after = store.polls.now().state(wholeView);
         const changed = after.digest === before.digest ? "unchanged" : "changed";
@@ -29,11 +29,21 @@ test("after any calls, counts and digests match the rows, and nodes are served t
       expect([...domains.keys()].sort()).toEqual([...model.keys()].sort());
       expect(
         new Map(
-          [...users].map(([name, user]) => [name, "password" in user && [user.password, user.quota_mb]]),
+          [...users].map(([name, user]) => [
+            name,
+            "password" in user && [
+              user.password,
+              user.quota_mb,
+              Object.keys(user.app_passwords ?? {}).length,
+            ],
+          ]),
         ),
       ).toEqual(
         new Map(
-          [...activeUsers(model)].map(([name, { password, quota }]) => [name, [fakeHash(password), quota]]),
+          [...activeUsers(model)].map(([name, { password, quota, apps }]) => [
+            name,
+            [fakeHash(password), quota, apps.length],
+          ]),
         ),
       );
       expect(bugs).toEqual([]);

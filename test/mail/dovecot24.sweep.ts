@@ -3,6 +3,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { newAppPassword } from "../../src/mail/app-password.ts";
 import { NO_LOGIN } from "../../src/mail/stored-hash.ts";
 import { debian13 } from "./debian13.ts";
 import { ImapClient } from "./imap.ts";
@@ -118,6 +119,31 @@ describe.skipIf(!debian.available)("Dovecot 2.4 with the shipped configuration",
     await smtp.mailFrom(JAN.address);
     expect((await smtp.rcptTo(JAN.address)).code).toBe(553);
     smtp.close();
+    await folders.serve([JAN]);
+  });
+
+  test("an app password reads and sends, and once it has ended it is refused and its connection sends no more", async () => {
+    const { text, selector, hash } = newAppPassword();
+    await folders.serve([{ ...JAN, apps: { [selector]: hash } }, FULL]);
+    for (const password of [text, JAN.password]) {
+      const imap = await ImapClient.open({ port: lab.ports.imaps, tls: true });
+      await imap.login(JAN.address, password);
+      await imap.logout();
+    }
+    const login = { user: JAN.address, password: text };
+    const address = { port: lab.ports.submissions, tls: true };
+    expect((await sendMail(address, { from: JAN.address, to: FULL.address, login })).code).toBe(250);
+    expect((await sendMail(address, { from: FULL.address, to: JAN.address, login })).code).toBe(553);
+    const smtp = await SmtpClient.open(address);
+    await smtp.ehlo();
+    expect((await smtp.authPlain(JAN.address, text)).code).toBe(235);
+    await folders.serve([JAN, FULL]);
+    await smtp.mailFrom(JAN.address);
+    expect((await smtp.rcptTo(JAN.address)).code).toBe(553);
+    smtp.close();
+    const imap = await ImapClient.open({ port: lab.ports.imaps, tls: true });
+    await expect(imap.login(JAN.address, text)).rejects.toThrow("NO [AUTHENTICATIONFAILED]");
+    imap.close();
     await folders.serve([JAN]);
   });
 

@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import bcrypt from "bcrypt";
+import type { AppPasswordHashes } from "../../src/mail/app-password.ts";
 import { thisMachine } from "../../src/node/machine.ts";
 import { applyIncoming } from "../../src/node/replica/apply.ts";
 import { takeAnswer } from "../../src/node/replica/incoming.ts";
@@ -18,6 +19,7 @@ export interface TestUser {
   readonly quotaMb?: number;
   /** The stored hash, if it is not the password's. */
   readonly hash?: string;
+  readonly apps?: AppPasswordHashes;
 }
 
 /** A folder for the replica and one for the mail. */
@@ -54,11 +56,12 @@ export class TestNode {
   /** Serves these users from now on, in one transaction. */
   async serve(users: readonly TestUser[], role: NodeRole = "mail", aliases: Aliases = {}): Promise<void> {
     const domains = new Set(users.map(({ address }) => address.slice(address.indexOf("@") + 1)));
-    const records = users.map(({ address, password, quotaMb = 10, hash }) => {
+    const records = users.map(({ address, password, quotaMb = 10, hash, apps }) => {
       if (role === "mx") return { user: address };
       // Cost 4, the least there is: these tests are not about the time of a log-in.
       const stored = hash ?? `{BLF-CRYPT}${bcrypt.hashSync(password, 4)}`;
-      return { user: address, password: stored, quota_mb: quotaMb, mailbox: idOf(address) };
+      const record = { user: address, password: stored, quota_mb: quotaMb, mailbox: idOf(address) };
+      return apps === undefined ? record : { ...record, app_passwords: apps };
     });
     const before = this.#state;
     const next = stateOf((before?.revision ?? 0) + 1, [...domains], records, { role, ...aliases });

@@ -45,7 +45,10 @@ function where(address: string): string {
 /** The queries of the files in deploy/. */
 export const daemons = {
   login: (out: string, address: string) =>
-    ask(join(out, "logins.db"), `SELECT user || ' ' || password FROM dovecot_login ${where(address)}`),
+    ask(
+      join(out, "logins.db"),
+      `SELECT user || ' ' || password FROM dovecot_login ${where(address)} AND selector = ''`,
+    ),
   home: (out: string, address: string) =>
     ask(
       join(out, "logins.db"),

@@ -1,16 +1,28 @@
 import fc from "fast-check";
+import type { Store } from "../../db/store.ts";
+import { proofFor } from "./owner.ts";
 
 /** A mailbox as the model keeps it. */
 export interface Mailbox {
   password: string;
   quota: number;
   active: boolean;
+  /** The names of its app passwords. */
+  apps: readonly string[];
 }
 export type Model = Map<string, Map<string, Mailbox>>;
 
 export interface Call {
   endpoint: string;
   input: Record<string, unknown>;
+}
+
+const OWNER_CALLS = ["make-app-password", "end-app-password", "change-own-password"];
+
+/** The call as an owner who has signed in makes it. */
+export async function signedIn(store: Store, { endpoint, input }: Call): Promise<Call> {
+  if (!OWNER_CALLS.includes(endpoint)) return { endpoint, input };
+  return { endpoint, input: { ...input, proof: await proofFor(store, String(input.email)) } };
 }
 
 /**
@@ -36,24 +48,26 @@ export function expected(model: Model, { endpoint, input }: Call): "changed" | "
       if (users === undefined) return "domain_not_found";
       if (user?.active) return "user_exists";
       const quota = Number(input.quota_mb ?? user?.quota ?? 1024);
-      users.set(localPart, { password, quota, active: true });
+      users.set(localPart, { password, quota, active: true, apps: [] });
       return "changed";
     }
     case "add-node":
       return "unchanged";
   }
+  if (OWNER_CALLS.includes(endpoint)) return expectedOfOwner(user, { endpoint, input });
   if (users === undefined || user === undefined) return "user_not_found";
   const { active } = user;
   switch (endpoint) {
     case "remove-user":
       if (input.hard_delete === true) users.delete(localPart);
       user.active = false;
+      user.apps = [];
       return active ? "changed" : "unchanged";
     case "restore-user":
       user.active = true;
       return active ? "user_active" : "changed";
     case "update-password":
-      if (active) user.password = password;
+      if (active) Object.assign(user, { password, apps: [] });
       return active ? "changed" : "user_inactive";
     case "rename-user": {
       if (!active) return "user_inactive";
@@ -74,10 +88,27 @@ export function expected(model: Model, { endpoint, input }: Call): "changed" | "
   }
 }
 
+function expectedOfOwner(user: Mailbox | undefined, { endpoint, input }: Call): string {
+  if (user?.active !== true) return "unauthorized";
+  const name = String(input.name);
+  const has = user.apps.includes(name);
+  if (endpoint === "change-own-password") {
+    user.password = String(input.password);
+    return "changed";
+  }
+  if (endpoint === "make-app-password") {
+    if (!has) user.apps = [...user.apps, name];
+    return has ? "invalid_input" : "changed";
+  }
+  user.apps = user.apps.filter((one) => one !== name);
+  return has ? "changed" : "unchanged";
+}
+
 const domain = fc.constantFrom("a.nl", "b.nl");
 const email = fc.tuple(fc.constantFrom("jan", "piet", "x.y"), domain).map((parts) => parts.join("@"));
 /** Long enough that no two are the same, because setting a password to itself is a case of its own. */
 const password = fc.stringMatching(/^[a-z]{24}$/);
+const name = fc.constantFrom("Phone", "Laptop");
 const quota_mb = fc.constantFrom(1, 5, 1024);
 const call = (endpoint: string, input: fc.Arbitrary<Record<string, unknown>>) =>
   input.map((given): Call => ({ endpoint, input: given }));
@@ -96,6 +127,9 @@ export const mailCall: fc.Arbitrary<Call> = fc.oneof(
   { weight: 2, arbitrary: call("update-password", fc.record({ email, password })) },
   { weight: 2, arbitrary: call("set-quota", fc.record({ email, quota_mb })) },
   { weight: 3, arbitrary: call("rename-user", fc.record({ email, new_email: email })) },
+  { weight: 3, arbitrary: call("make-app-password", fc.record({ email, name })) },
+  { weight: 1, arbitrary: call("end-app-password", fc.record({ email, name })) },
+  { weight: 1, arbitrary: call("change-own-password", fc.record({ email, password })) },
   { weight: 1, arbitrary: call("add-node", fc.record({ name: fc.stringMatching(/^n[0-9a-f]{12}$/) })) },
 );
 

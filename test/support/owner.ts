@@ -1,5 +1,14 @@
+import type { Store } from "../../db/store.ts";
+import { parseAddress } from "../../src/mail/address.ts";
+import { proofOf } from "../../tools/sets/people/owner/own-mailbox.ts";
 import type { Browser } from "./oauth.ts";
 import { field } from "./oauth.ts";
+
+/** The proof of an owner who has just signed in; one that is none without a mailbox. */
+export async function proofFor(store: Store, email: string): Promise<string> {
+  const user = await store.read(({ users }) => users.find(parseAddress(email)));
+  return user === undefined ? "none" : proofOf(user);
+}
 
 /** Signs an owner in, on the owner's page. */
 export async function signIn(browser: Browser, email: string, password: string) {

@@ -1,4 +1,6 @@
+import { hash } from "node:crypto";
 import fc from "fast-check";
+import { type AppPasswordHashes, selectorOf } from "../../src/mail/app-password.ts";
 import { encodeEnd, encodeHeader } from "../../src/sync/answer.ts";
 import { StateDigest } from "../../src/sync/digest.ts";
 import {
@@ -13,12 +15,25 @@ import { fakeHash } from "./store.ts";
 const name = fc.stringMatching(/^[a-z0-9]{1,10}$/);
 export const domainName = name.map((label) => `${label}.nl`);
 
-export const userRecord: fc.Arbitrary<UserRecord> = fc.record({
-  user: fc.tuple(name, domainName).map(([local, domain]) => `${local}@${domain}`),
-  password: fc.string().map(fakeHash),
-  quota_mb: fc.integer({ min: 1, max: 1_048_576 }),
-  mailbox: fc.stringMatching(/^[0-9a-f]{16}$/),
-});
+/** The app passwords of a record, from any texts. */
+export function appPasswords(texts: readonly string[]): AppPasswordHashes {
+  const hashes = texts.map((text) => {
+    const salted = Buffer.concat([Buffer.from(hash("sha512", text), "hex"), Buffer.from("salt")]);
+    return [selectorOf(text), `{SSHA512}${salted.toString("base64")}`] as const;
+  });
+  return Object.fromEntries(hashes.sort(([one], [other]) => (one < other ? -1 : 1)));
+}
+
+export const userRecord: fc.Arbitrary<UserRecord> = fc.record(
+  {
+    user: fc.tuple(name, domainName).map(([local, domain]) => `${local}@${domain}`),
+    password: fc.string().map(fakeHash),
+    quota_mb: fc.integer({ min: 1, max: 1_048_576 }),
+    mailbox: fc.stringMatching(/^[0-9a-f]{16}$/),
+    app_passwords: fc.uniqueArray(name, { minLength: 1, maxLength: 20 }).map(appPasswords),
+  },
+  { requiredKeys: ["user", "password", "quota_mb", "mailbox"] },
+);
 
 const address = fc.tuple(name, domainName).map(([local, domain]) => `${local}@${domain}`);
 

@@ -49,6 +49,7 @@ interface UserRow {
   name: string;
   password_hash: string;
   quota_mb: number;
+  app_passwords: string | null;
   mailbox: string;
   active: number;
 }
@@ -84,6 +85,7 @@ export function recount(database: Database.Database): Recount {
         password: row.password_hash,
         quota_mb: row.quota_mb,
         mailbox: row.mailbox,
+        ...(row.app_passwords !== null && { app_passwords: hashesIn(row.app_passwords) }),
       });
     }
     const own = aliases.all(name);
@@ -117,6 +119,11 @@ export function recount(database: Database.Database): Recount {
     shared: { count: ofAll.length, digest: shared.digest.toString(), mxDigest: shared.mxDigest.toString() },
     each,
   };
+}
+
+function hashesIn(column: string): Record<string, string> {
+  const all = JSON.parse(column) as Array<{ selector: string; hash: string }>;
+  return Object.fromEntries(all.map(({ selector, hash }) => [selector, hash]));
 }
 
 function addAlias(

@@ -9,6 +9,8 @@ import { operator, type Principal } from "../../tools/call/principal.ts";
 import { operatorTools } from "../../tools/operator/index.ts";
 import { allTools } from "../../tools/sets/index.ts";
 import { choosePassword } from "../../tools/sets/people/choose-password.ts";
+import { endAppPassword, makeAppPassword } from "../../tools/sets/people/owner/app-passwords.ts";
+import { changeOwnPassword } from "../../tools/sets/people/owner/change-own-password.ts";
 
 /** A password and a hash of it, for tests that need a hash but no hashing. */
 export const PASSWORD = "correct horse battery";
@@ -67,10 +69,12 @@ export function fakeHash(password: string): string {
   return `{BLF-CRYPT}$2b$10$${text.padEnd(53, ".").slice(0, 53)}`;
 }
 
+/** What only the owner's pages run. */
+const ownerTools = [choosePassword, changeOwnPassword, makeAppPassword, endAppPassword];
 const tools = await allTools();
 
 export function toolOf(endpoint: string) {
-  const tool = [...tools, choosePassword, ...Object.values(operatorTools)].find(
+  const tool = [...tools, ...ownerTools, ...Object.values(operatorTools)].find(
     (candidate) => candidate.endpoint === endpoint,
   );
   if (tool === undefined) throw new Error(`no tool ${endpoint}`);

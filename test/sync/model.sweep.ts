@@ -9,7 +9,7 @@ import { expect, test } from "vitest";
 import { backUp } from "../../db/sqlite/backup.ts";
 import { ask as askFile } from "../node/folder.ts";
 import { type Node, nodeOf, serves } from "../node/support.ts";
-import { activeUsers, type Call, expected, type Model, mailCall } from "../support/mail-model.ts";
+import { activeUsers, type Call, expected, type Model, mailCall, signedIn } from "../support/mail-model.ts";
 import { m25mail } from "../support/program.ts";
 import { startServer, type TestServer } from "../support/server.ts";
 import { fakeHash, temporaryFolder, testRuntime } from "../support/store.ts";
@@ -129,7 +129,8 @@ class World {
     });
   }
 
-  run({ endpoint, input }: Call) {
+  async run(call: Call) {
+    const { endpoint, input } = await signedIn(this.server.store, call);
     return testRuntime(this.server.store).run(endpoint, input);
   }
 }
@@ -142,7 +143,12 @@ function filesOf({ node }: World, role: Wanted["role"]): unknown {
   const { users, senders } = serves(out);
   return {
     ...{ domains, mailboxes, senders },
-    users: users.map(({ user, password, quota_mb }) => [user, password, quota_mb]),
+    users: users.map(({ user, password, quota_mb, app_passwords = {} }) => [
+      user,
+      password,
+      quota_mb,
+      Object.keys(app_passwords).length,
+    ]),
   };
 }
 
@@ -155,7 +161,7 @@ function filesFor({ mail, role, domains }: Wanted): unknown {
   return {
     ...relayed,
     senders: addresses,
-    users: users.map(([user, { password, quota }]) => [user, fakeHash(password), quota]),
+    users: users.map(([user, { password, quota, apps }]) => [user, fakeHash(password), quota, apps.length]),
   };
 }
 

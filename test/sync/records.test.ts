@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { canonicalLine, parseRecord } from "../../src/sync/records.ts";
-import { mailRecord, SMALL } from "../support/records.ts";
+import { appPasswords, mailRecord, SMALL } from "../support/records.ts";
+import { fakeHash } from "../support/store.ts";
 
 test("a record's line parses back to the record", () => {
   fc.assert(
@@ -12,6 +13,9 @@ test("a record's line parses back to the record", () => {
 });
 
 const user = canonicalLine(SMALL[2] ?? { domain: "" });
+const apps = appPasswords(["one", "two"]);
+const withApps = (value: unknown) => user.replace(/}$/, `,"app_passwords":${JSON.stringify(value)}}`);
+const hashes = Object.entries(apps);
 
 test.each([
   ["nothing", ""],
@@ -21,8 +25,8 @@ test.each([
   ["a number", "5"],
   ["no known field", "{}"],
   ["a space that the server does not write", `${user} `],
-  ["an unknown field", user.replace("}", ',"admin":true}')],
-  ["a field twice", user.replace("}", ',"quota_mb":1024}')],
+  ["an unknown field", user.replace(/}$/, ',"admin":true}')],
+  ["a field twice", user.replace(/}$/, ',"quota_mb":1024}')],
   ["the fields in another order", '{"mailbox":"00112233445566ff","user":"jan@example.nl"}'],
   ["an escaped letter", user.replace("jan@", "\\u006aan@")],
   ["upper case", user.replace("jan@", "Jan@")],
@@ -40,12 +44,29 @@ test.each([
   ["a quota as text", user.replace("1024", '"1024"')],
   ["a mailbox id that is a path", user.replace("00112233445566ff", "../../../etc/pass")],
   ["a mailbox id in upper case", user.replace("66ff", "66FF")],
+  ["app passwords that are none", withApps({})],
+  ["app passwords that are null", withApps(null)],
+  ["app passwords as a list", withApps(Object.values(apps))],
+  ["app passwords out of order", withApps(Object.fromEntries(hashes.toReversed()))],
+  ["a selector that is not one", withApps({ phone: hashes[0]?.[1] })],
+  ["an app password's slow hash", withApps({ [hashes[0]?.[0] ?? ""]: fakeHash("slow") })],
+  ["an app password in clear", withApps({ [hashes[0]?.[0] ?? ""]: "{PLAIN}secret" })],
+  ["21 app passwords", withApps(appPasswords(Array.from({ length: 21 }, (_, n) => `p${n}`)))],
   ["a domain of one label", '{"domain":"localhost"}'],
   ["a domain with a slash", '{"domain":"example.nl/x"}'],
   ["a domain that is not text", '{"domain":["example.nl"]}'],
   ["a domain and a user in one", '{"domain":"example.nl","user":"jan@example.nl"}'],
 ])("a line with %s is not a record", (_what, line) => {
   expect(parseRecord(line, "mail")).toBeUndefined();
+});
+
+test("an mx refuses app passwords, and a mail node takes them", () => {
+  expect(parseRecord(withApps(apps), "mail")).toMatchObject({ app_passwords: apps });
+  expect(parseRecord(withApps(apps), "mx")).toBeUndefined();
+  const address = '{"user":"jan@example.nl"}';
+  const further = `,"app_passwords":${JSON.stringify(apps)}}`;
+  for (const role of ["mail", "mx"] as const)
+    expect(parseRecord(address.replace("}", further), role)).toBeUndefined();
 });
 
 test("any text is either no record or the only form of a record", () => {
