@@ -1,4 +1,4 @@
-import type { AppPassword } from "../../../db/users/rows.ts";
+import type { OwnMailbox } from "../../../tools/sets/people/owner/own-mailbox.ts";
 import { MOST_APP_PASSWORDS } from "../../mail/app-password.ts";
 import { type Html, html } from "../html/html.ts";
 import { alarm, form } from "../html/layout.ts";
@@ -22,7 +22,7 @@ export interface Account {
   language: Language;
   csrf: string;
   email: string;
-  appPasswords: readonly AppPassword[];
+  appPasswords: OwnMailbox["appPasswords"];
   /** The result of the last action. */
   notice: string | undefined;
   /** Why the last action was refused. */

@@ -1,13 +1,12 @@
 import { randomBytes } from "node:crypto";
 import type { FastifyReply, FastifyRequest } from "fastify";
-import type { User } from "../../../db/users/rows.ts";
 import { call } from "../../../tools/call/call.ts";
 import { isLoginOn } from "../../../tools/call/login.ts";
 import { BCRYPT_SCHEME } from "../../../tools/call/password-hash.ts";
 import type { Result, Tool } from "../../../tools/call/tool.ts";
 import { endAppPassword, makeAppPassword } from "../../../tools/sets/people/owner/app-passwords.ts";
 import { changeOwnPassword } from "../../../tools/sets/people/owner/change-own-password.ts";
-import { isProof, proofOf } from "../../../tools/sets/people/owner/own-mailbox.ts";
+import { isProof, type OwnMailbox, proofOf } from "../../../tools/sets/people/owner/own-mailbox.ts";
 import { type Address, parseAddress } from "../../mail/address.ts";
 import { MailError } from "../../mail/error.ts";
 import { csrfToken, formIn, isFromPage, passwordIn } from "../html/forms.ts";
@@ -37,7 +36,7 @@ interface Visit {
 interface SignedIn {
   secret: string;
   session: Session;
-  user: User;
+  user: OwnMailbox;
 }
 
 /** The page on which the owner of a mailbox signs in, changes the password and has app passwords. */
@@ -206,8 +205,8 @@ export class AccountPage {
     { request }: Visit,
     address: Pick<Address, "domain" | "localPart"> | undefined,
     password: string,
-  ): Promise<User | "wrong" | "busy"> {
-    let found: User | undefined;
+  ): Promise<OwnMailbox | "wrong" | "busy"> {
+    let found: OwnMailbox | undefined;
     const outcome = await this.#parts.passwords.run(password, request.clientAddress, async () => {
       found = address && (await this.#find(address));
       return found && comparableHash(found);
@@ -216,7 +215,7 @@ export class AccountPage {
     return found;
   }
 
-  #find(address: Pick<Address, "domain" | "localPart">): Promise<User | undefined> {
+  #find(address: Pick<Address, "domain" | "localPart">): Promise<OwnMailbox | undefined> {
     return this.#parts.store.read(({ users }) => users.find(address));
   }
 
@@ -230,7 +229,7 @@ function fail({ reply, language }: Visit, reason: string, status: number): Fasti
 }
 
 /** The hash with which the server can compare a password: an import's may be of a scheme that only Dovecot knows. */
-function comparableHash(user: User): string | undefined {
+function comparableHash(user: OwnMailbox): string | undefined {
   const { active, passwordHash } = user;
   return active && isLoginOn(user) && passwordHash.startsWith(BCRYPT_SCHEME) ? passwordHash : undefined;
 }

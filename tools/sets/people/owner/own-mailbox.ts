@@ -6,6 +6,9 @@ import { EmailAddress } from "../../../../src/mail/schemas.ts";
 import { isLoginOn } from "../../../call/login.ts";
 import type { ToolContext } from "../../../call/tool.ts";
 
+/** A mailbox, as its owner's page sees it. */
+export type OwnMailbox = User;
+
 /** Input fields of an operation that only the owner's page runs, for somebody who has signed in there. */
 export const ownerFields = {
   email: EmailAddress,
