@@ -296,7 +296,9 @@ test("secrets are removed from the log, wherever they stand", () => {
     }
   }
   expect(redacted("Authorization: Bearer abc123def456")).toBe("Authorization: Bearer [secret]");
-  expect(redacted(`{SSHA512}${"a+/=".repeat(9)} kwxq-abcd-efgh-ijkl-mnop-qrst-uvwx`)).toBe("[secret] [secret]");
+  expect(redacted(`{SSHA512}${"a+/=".repeat(9)} kwxq-abcd-efgh-ijkl-mnop-qrst-uvwx`)).toBe(
+    "[secret] [secret]",
+  );
   expect(redacted("authorization: basic dXNlcjpwYXNz0")).toBe("authorization: basic [secret]");
   expect(redacted("?access_token=abc&x=1")).toBe("?access_token=[secret]&x=1");
   const plain =
