@@ -169,8 +169,19 @@ export class AliasTable {
     return rows.map(({ address }) => address).filter((address) => address !== email);
   }
 
-  /** Targets that wait for approval, at most `limit`. */
-  async waiting(limit: number): Promise<Waiting[]> {
+  /** Targets that wait for approval, at most `limit`; of one alias, or one target, if it is given. */
+  async waiting(
+    limit: number,
+    { address, target: only }: { address?: AddressParts | undefined; target?: AddressParts | undefined } = {},
+  ): Promise<Waiting[]> {
+    const ofAlias =
+      address === undefined
+        ? sql``
+        : sql` AND domains.name = ${address.domain} AND aliases.local_part = ${address.localPart}`;
+    const ofTarget =
+      only === undefined
+        ? sql``
+        : sql` AND target.domain = ${only.domain} AND target.local_part = ${only.localPart}`;
     const { rows } = await sql<{ alias: string; target: string; through: string | null; from: string }>`SELECT
         aliases.local_part || '@' || domains.name AS alias,
         target.local_part || '@' || target.domain AS target,
@@ -186,7 +197,7 @@ export class AliasTable {
           ORDER BY its.name, source.local_part LIMIT ${MOST_LEADING_TO_ALIAS})) AS "from"
       FROM alias_targets AS target JOIN aliases ON aliases.id = target.alias_id
         JOIN domains ON domains.id = aliases.domain_id
-      WHERE target.standing = 'waiting' AND domains.erase_after IS NULL
+      WHERE target.standing = 'waiting' AND domains.erase_after IS NULL${ofAlias}${ofTarget}
       ORDER BY domains.name, aliases.local_part, target LIMIT ${atMost(limit)}`.execute(this.#db);
     return rows.map(({ alias, target, through, from }) => ({
       alias,
@@ -207,6 +218,16 @@ export class AliasTable {
       this.#db,
     );
     await this.#lead(alias.id, at);
+  }
+
+  /** Takes targets that wait, and so get nothing, out of an alias; removes the alias if it has no others. */
+  async refuse(alias: Alias, targets: readonly Target[], at: string): Promise<void> {
+    if (targets.length === alias.targets.length) return this.remove(alias, at);
+    const pairs = JSON.stringify(targets.map(({ domain, localPart }) => [domain, localPart]));
+    await sql`DELETE FROM alias_targets WHERE alias_id = ${alias.id}
+      AND (domain, local_part) IN (SELECT value ->> 0, value ->> 1 FROM json_each(${pairs}))`.execute(
+      this.#db,
+    );
   }
 
   async approvedDomains(): Promise<string[]> {

@@ -17,6 +17,8 @@ const paths = [
   "/page/access",
   "/page/accept?name=pi-utrecht",
   "/page/accept?name=nobody",
+  "/page/forward?alias=person1%40shop.example&target=me%40home.example",
+  "/page/forward?alias=nobody%40shop.example&target=me%40home.example",
 ];
 
 describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not installed)", () => {

@@ -86,6 +86,32 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
     expect(await page.getByRole("status").count()).toBe(0);
   });
 
+  test("a target outside is decided by keyboard alone, and its names never become markup", async () => {
+    const server = await startPageServer();
+    await fill(server);
+    const { page, refused } = await newPage({ javaScriptEnabled: false });
+    await signInByKeyboard(page, server.url);
+    await tabTo(page, "Decide: mail for info@shop.example to boss@partner.example");
+    await page.keyboard.press("Enter");
+    await page
+      .getByRole("heading", { name: "Let mail for info@shop.example go to boss@partner.example?" })
+      .waitFor();
+    await tabTo(page, "Refuse");
+    await page.keyboard.press("Enter");
+    expect(await page.getByRole("status").innerText()).toBe(
+      "boss@partner.example is taken out of info@shop.example, and gets none of its mail.",
+    );
+    await tabTo(page, "Decide: mail for person1@shop.example to me@home.example");
+    await page.keyboard.press("Enter");
+    expect(await page.getByRole("main").innerText()).toMatch(/Also mail for\s+info@shop\.example/);
+    await tabTo(page, "Approve");
+    await page.keyboard.press("Enter");
+    expect(await page.getByRole("status").innerText()).toMatch(/^Mail for person1@shop.example now goes to/);
+    await page.goto(`${server.url}/page/forward?alias=<img src=x>&target=<script>alert(1)</script>`);
+    expect(await page.locator("img, script").count()).toBe(0);
+    expect(refused.filter((text) => !/40[04]/.test(text))).toEqual([]);
+  });
+
   test("a program's access ends after a question, and the program is refused at once", async () => {
     const server = await startOAuthServer();
     const { access_token } = await tokensFor(server);

@@ -3,6 +3,7 @@ import { WriteTrial } from "../../src/doors/page/write-trial.ts";
 import { field } from "../support/oauth.ts";
 import { addNode, signedInBrowser, startPageServer, withheld } from "../support/page.ts";
 import { rawDatabase } from "../support/recount.ts";
+import { PASSWORD } from "../support/store.ts";
 
 const rows = (body: string) => body.split('<tr role="row"><td').length - 1;
 const next = (body: string) =>
@@ -64,6 +65,70 @@ test("if a node now withholds more than the page showed, the operator is asked a
   expect(ended.status).toBe(404);
   const { entries } = (await server.must("read-audit")) as { entries: Array<Record<string, unknown>> };
   expect(entries.filter(({ tool }) => tool === "accept-removals")).toEqual([]);
+});
+
+test("an operator approves a target outside, or refuses it, and the audit log says so", async () => {
+  const server = await startPageServer();
+  const { must } = server;
+  await must("add-domain", { domain: "a.nl" });
+  await must("add-user", { email: "jan@a.nl", password: PASSWORD });
+  await must("set-alias", { address: "info@a.nl", targets: ["boss@out.nl", "thief@out.nl"] });
+  await must("set-alias", { address: "old@a.nl", targets: ["info@a.nl"] });
+  await must("set-alias", { address: "@a.nl", targets: ["all@out.nl"] });
+  const browser = await signedInBrowser(server);
+  const overview = (await browser.get("/")).body;
+  for (const [alias, target] of [
+    ["info@a.nl", "boss@out.nl"],
+    ["info@a.nl", "thief@out.nl"],
+    ["@a.nl", "all@out.nl"],
+  ] as const)
+    expect(overview).toContain(`Decide: mail for ${alias} to ${target}`);
+  const decide = async (alias: string, target: string, answer: string) => {
+    const { body } = await browser.get(`/page/forward?${new URLSearchParams({ alias, target })}`);
+    expect(body).toContain(`Let mail for ${alias} go to ${target}?`);
+    const names = ["csrf", "alias", "target", "seen"];
+    const given = names.map((name): [string, string] => [name, field(body, name)]);
+    return browser.post("/page/forward", [...given, ["answer", answer]]);
+  };
+  expect((await decide("info@a.nl", "boss@out.nl", "approve")).status).toBe(303);
+  expect((await browser.get("/")).body).toContain("Mail for info@a.nl now goes to boss@out.nl, too.");
+  expect((await decide("info@a.nl", "thief@out.nl", "refuse")).status).toBe(303);
+  expect((await decide("@a.nl", "all@out.nl", "refuse")).status).toBe(303);
+  expect((await must("list-aliases")).aliases).toMatchObject([
+    { address: "info@a.nl", targets: ["boss@out.nl"], live_targets: ["boss@out.nl"] },
+    { address: "old@a.nl" },
+  ]);
+  expect((await browser.get("/")).body).not.toContain("Waits for you");
+  const { entries } = (await must("read-audit")) as { entries: Array<Record<string, unknown>> };
+  const answers = entries.filter(({ tool }) => /^(approve|refuse)-alias$/.test(String(tool)));
+  expect(answers.map(({ tool, door, arguments: given }) => [tool, door, given])).toEqual([
+    ["approve-alias", "page", { address: "info@a.nl", target: "boss@out.nl" }],
+    ["refuse-alias", "page", { address: "info@a.nl", target: "thief@out.nl" }],
+    ["refuse-alias", "page", { address: "@a.nl", target: "all@out.nl" }],
+  ]);
+});
+
+test("an operator is asked again if a target leads elsewhere than the page showed, and not for one that is gone", async () => {
+  const server = await startPageServer();
+  const { must } = server;
+  await must("add-domain", { domain: "a.nl" });
+  await must("add-user", { email: "jan@a.nl", password: PASSWORD });
+  await must("set-alias", { address: "info@a.nl", targets: ["boss@out.nl"] });
+  const browser = await signedInBrowser(server);
+  const { body } = await browser.get("/page/forward?alias=info%40a.nl&target=boss%40out.nl");
+  const names = ["csrf", "alias", "target", "seen"];
+  const form = [...names.map((name): [string, string] => [name, field(body, name)]), ["answer", "approve"]];
+  await must("set-alias", { address: "ceo@a.nl", targets: ["info@a.nl"] });
+  const again = await browser.post("/page/forward", form as Array<[string, string]>);
+  expect([again.status, again.body.includes("This has changed"), again.body.includes("ceo@a.nl")]).toEqual([
+    409,
+    true,
+    true,
+  ]);
+  const unknown = form.map(([name, value]) => [name, name === "target" ? "x@out.nl" : value]);
+  expect((await browser.post("/page/forward", unknown as Array<[string, string]>)).status).toBe(404);
+  const { waiting } = await must("list-waiting-aliases");
+  expect(waiting).toMatchObject([{ alias: "info@a.nl", target: "boss@out.nl" }]);
 });
 
 test("with --read-only the page shows everything and changes nothing", async () => {

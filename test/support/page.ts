@@ -82,6 +82,11 @@ export async function fill(server: PageServer): Promise<void> {
     }
   }
   await must("remove-user", { email: "person3@bakery.example" });
+  await must("set-alias", {
+    address: "info@shop.example",
+    targets: ["person1@shop.example", "boss@partner.example"],
+  });
+  await must("set-alias", { address: "person1@shop.example", targets: ["me@home.example"] });
   await addNode(server, "pi-amsterdam", {});
   await addNode(server, "pi-utrecht", withheld(120));
   await addNode(server, "pi-zwolle", {}, new Date(Date.now() - 3 * 3_600_000));

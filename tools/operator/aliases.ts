@@ -1,4 +1,6 @@
 import * as z from "zod";
+import type { AddressParts } from "../../db/aliases/rows.ts";
+import type { Tables } from "../../db/store.ts";
 import { MailError } from "../../src/mail/error.ts";
 import { AliasAddress, DomainName, EmailAddress } from "../../src/mail/schemas.ts";
 import { operator, text } from "../../src/mail/text.ts";
@@ -9,34 +11,63 @@ const MOST_WAITING = 1000;
 /** Addresses beside one that waits: enough to see what is asked. */
 const MOST_NAMED = 20;
 
+const waitingFields = z.strictObject({
+  address: AliasAddress,
+  target: EmailAddress.optional().describe("Only this target; by default all that wait."),
+});
+
 export const approveAlias = defineTool({
   endpoint: "approve-alias",
   title: "Approve an alias's targets outside",
   description: "Lets mail of an alias go to addresses that are not hosted here.",
   effect: "write",
-  input: z.strictObject({
-    address: AliasAddress,
-    target: EmailAddress.optional().describe("Only this target; by default all that wait."),
-  }),
+  input: waitingFields,
   output: z.object({ address: z.string(), approved: z.array(z.string()), ...liveFields }),
   async run(context, { address, target }) {
     const { tables, at } = context;
-    const alias = await tables.aliases.get(address);
-    const waiting = alias.targets.filter(
-      ({ standing, email }) => standing === "waiting" && email === (target?.email ?? email),
-    );
-    if (waiting.length === 0) {
-      throw new MailError(
-        "alias_not_found",
-        `No such target of ${alias.address} waits for approval.`,
-        text`Nothing was changed. See those that wait: ${operator("alias list-waiting")}.`,
-      );
-    }
+    const { alias, waiting } = await waitingFor(tables, address, target);
     await tables.aliases.approve(alias, waiting, at);
     const approved = waiting.map(({ email }) => email);
     return { address: alias.address, approved, ...(await liveness(context, alias.domain)) };
   },
 });
+
+export const refuseAlias = defineTool({
+  endpoint: "refuse-alias",
+  title: "Refuse an alias's targets outside",
+  description:
+    "Takes targets that wait for approval out of an alias, and removes an alias that has no others.",
+  effect: "write",
+  input: waitingFields,
+  output: z.object({
+    address: z.string(),
+    refused: z.array(z.string()),
+    removed: z.boolean().describe("true: the alias had no other targets, and is gone."),
+    ...liveFields,
+  }),
+  async run(context, { address, target }) {
+    const { tables, at } = context;
+    const { alias, waiting } = await waitingFor(tables, address, target);
+    await tables.aliases.refuse(alias, waiting, at);
+    const refused = waiting.map(({ email }) => email);
+    const removed = refused.length === alias.targets.length;
+    return { address: alias.address, refused, removed, ...(await liveness(context, alias.domain)) };
+  },
+});
+
+/** An alias, and those of its targets that wait. @throws MailError alias_not_found if none does */
+async function waitingFor(tables: Tables, address: AddressParts, target: AddressParts | undefined) {
+  const alias = await tables.aliases.get(address);
+  const waiting = alias.targets.filter(
+    ({ standing, email }) => standing === "waiting" && email === (target?.email ?? email),
+  );
+  if (waiting.length > 0) return { alias, waiting };
+  throw new MailError(
+    "alias_not_found",
+    `No such target of ${alias.address} waits for approval.`,
+    text`Nothing was changed. See those that wait: ${operator("alias list-waiting")}.`,
+  );
+}
 
 export const listWaitingAliases = defineTool({
   endpoint: "list-waiting-aliases",
@@ -45,7 +76,11 @@ export const listWaitingAliases = defineTool({
     "Lists targets of aliases that are not hosted here, or whose own aliases lead outside, and that nobody has approved yet.",
   effect: "read",
   ofAllDomains: true,
-  input: z.strictObject({ limit: z.int().min(1).max(MOST_WAITING).default(MOST_WAITING) }),
+  input: z.strictObject({
+    address: AliasAddress.optional().describe("Only this alias's."),
+    target: EmailAddress.optional().describe("Only this target."),
+    limit: z.int().min(1).max(MOST_WAITING).default(MOST_WAITING),
+  }),
   output: z.object({
     waiting: z.array(
       z.object({
@@ -56,8 +91,8 @@ export const listWaitingAliases = defineTool({
       }),
     ),
   }),
-  async run({ tables }, { limit }) {
-    const waiting = await tables.aliases.waiting(limit);
+  async run({ tables }, { address, target, limit }) {
+    const waiting = await tables.aliases.waiting(limit, { address, target });
     return {
       waiting: waiting.map(({ alias, target, through, from }) => ({
         alias,

@@ -1,5 +1,11 @@
 import type { Tool } from "../call/tool.ts";
-import { approveAlias, listWaitingAliases, setApprovedDomains, setPostmaster } from "./aliases.ts";
+import {
+  approveAlias,
+  listWaitingAliases,
+  refuseAlias,
+  setApprovedDomains,
+  setPostmaster,
+} from "./aliases.ts";
 import { apply, planApplyTool } from "./apply/apply.ts";
 import { importMailboxes, planImportTool } from "./import/import.ts";
 import { listFleet } from "./nodes/list-fleet.ts";
@@ -46,6 +52,7 @@ export const operatorTools = {
   planApply: planApplyTool,
   apply,
   approveAlias,
+  refuseAlias,
   listWaitingAliases,
   setApprovedDomains,
   setPostmaster,

@@ -46,6 +46,7 @@ const commands: Readonly<
   check: checkCommand,
   "alias list-waiting": toolCommand(operatorTools.listWaitingAliases),
   "alias approve": toolCommand(operatorTools.approveAlias),
+  "alias refuse": toolCommand(operatorTools.refuseAlias),
   "alias approved-domains": toolCommand(operatorTools.setApprovedDomains),
   "alias postmaster": toolCommand(operatorTools.setPostmaster),
   import: importCommand,

@@ -151,6 +151,12 @@ export const usages: readonly Usage[] = [
     flags: { target: { placeholder: "EMAIL", help: "only to this one; by default to all that wait" }, json },
   },
   {
+    name: "alias refuse",
+    takes: "ADDRESS",
+    does: "takes an alias's targets that wait for approval out of it",
+    flags: { target: { placeholder: "EMAIL", help: "only this one; by default all that wait" }, json },
+  },
+  {
     name: "alias approved-domains",
     does: "domains elsewhere to which aliases may lead without approval",
     flags: {

@@ -8,7 +8,7 @@ export const STYLE = `
 body { margin: 0; font: 1rem/1.5 system-ui, sans-serif; background: var(--page); color: var(--ink); }
 main { max-width: 34rem; margin: 2rem auto; padding: 0 1.25rem 2rem; }
 main.wide { max-width: 74rem; }
-h1 { font-size: 1.4rem; line-height: 1.3; margin: 0 0 1rem; }
+h1 { font-size: 1.4rem; line-height: 1.3; margin: 0 0 1rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.1rem; line-height: 1.3; margin: 0; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1rem; margin: 0 0 1.25rem; padding: .8rem 1rem; background: var(--shade); border-radius: .5rem; }
 dt { color: var(--quiet); } dd { margin: 0; overflow-wrap: anywhere; }
@@ -49,7 +49,7 @@ td small { display: block; font-size: .875rem; }
 .waiting { border: 1px solid var(--warn); border-radius: .5rem; padding: .9rem 1.1rem; }
 .waiting p { margin: .25rem 0 0; }
 .waiting ul { list-style: none; margin: .5rem 0 0; padding: 0; }
-.waiting li { display: flex; flex-wrap: wrap; gap: .3rem 1rem; align-items: center; justify-content: space-between; padding: .5rem 0 0; }
+.waiting li { overflow-wrap: anywhere; display: flex; flex-wrap: wrap; gap: .3rem 1rem; align-items: center; justify-content: space-between; padding: .5rem 0 0; }
 table { width: 100%; border-collapse: collapse; }
 th { text-align: left; font-weight: 500; color: var(--quiet); font-size: .875rem; }
 th, td { padding: .5rem 1.1rem .5rem 0; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }

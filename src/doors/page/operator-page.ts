@@ -3,6 +3,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from "fastify";
 import { call } from "../../../tools/call/call.ts";
 import { operator } from "../../../tools/call/principal.ts";
 import type { Result, Tool } from "../../../tools/call/tool.ts";
+import { approveAlias, refuseAlias } from "../../../tools/operator/aliases.ts";
 import { acceptRemovals } from "../../../tools/operator/nodes/nodes.ts";
 import { revokeGrant } from "../../../tools/operator/oauth/grants.ts";
 import { loginRefusals } from "../../auth/operator-login.ts";
@@ -17,6 +18,7 @@ import { changesPage } from "./changes.ts";
 import { Cookies } from "./cookies.ts";
 import { domainsPage } from "./domains.ts";
 import { foreign } from "./elements.ts";
+import { forwardPage, stateOf, waitingForward } from "./forwards.ts";
 import { nodesPage } from "./nodes.ts";
 import { overviewPage } from "./overview.ts";
 import { failurePage, signInPage, unencryptedPage } from "./plain-pages.ts";
@@ -45,6 +47,7 @@ const pages: Record<ViewName, (view: View) => Promise<string>> = {
   changes: changesPage,
   access: accessPage,
   accept: (view) => acceptPage(view, view.query.name),
+  forward: (view) => forwardPage(view, { alias: view.query.alias, target: view.query.target }),
   "end-grant": endGrantPage,
 };
 
@@ -106,7 +109,7 @@ export class OperatorPage {
     } else {
       if (this.#parts.isReadOnly) return fail(reply, request, READ_ONLY, 403);
       const view = this.#viewOf(name, request, signedIn.secret, undefined);
-      const answer = await (name === "accept" ? this.#accept(view, form) : this.#endGrant(view, form));
+      const answer = await answers[name](view, form);
       if (answer.changed !== undefined) return show(reply, answer.changed, 409);
       signedIn.session.notice = answer.notice;
     }
@@ -162,20 +165,6 @@ export class OperatorPage {
     return reply.redirect("../", 303);
   }
 
-  async #accept(view: View, form: URLSearchParams): Promise<Answer> {
-    const name = form.get("name") ?? undefined;
-    const seen = form.get("count") ?? "";
-    const { count } = await withheldBy(view, name);
-    if (String(count ?? "") !== seen) return { changed: await acceptPage(view, name, seen) };
-    const { takes_effect } = await view.ask(acceptRemovals, { name });
-    return { notice: `${name} may remove ${mailboxes(count)}. This takes effect ${takes_effect}.` };
-  }
-
-  async #endGrant(view: View, form: URLSearchParams): Promise<Answer> {
-    const { client } = await view.ask(revokeGrant, { id: form.get("id") });
-    return { notice: `The access of “${foreign(client)}” has ended.` };
-  }
-
   #viewOf(name: ViewName, request: FastifyRequest, secret: string, notice: string | undefined): View {
     const { store, metrics, isReadOnly, runtime } = this.#parts;
     const query = Object.entries(request.query as Record<string, unknown>).filter(
@@ -224,6 +213,35 @@ export class OperatorPage {
 
 /** The notice of a done action, or the page that asks again because something has changed. */
 type Answer = { notice: string; changed?: undefined } | { changed: string; notice?: undefined };
+
+async function accept(view: View, form: URLSearchParams): Promise<Answer> {
+  const name = form.get("name") ?? undefined;
+  const seen = form.get("count") ?? "";
+  const { count } = await withheldBy(view, name);
+  if (String(count ?? "") !== seen) return { changed: await acceptPage(view, name, seen) };
+  const { takes_effect } = await view.ask(acceptRemovals, { name });
+  return { notice: `${name} may remove ${mailboxes(count)}. This takes effect ${takes_effect}.` };
+}
+
+async function endGrant(view: View, form: URLSearchParams): Promise<Answer> {
+  const { client } = await view.ask(revokeGrant, { id: form.get("id") });
+  return { notice: `The access of “${foreign(client)}” has ended.` };
+}
+
+async function decide(view: View, form: URLSearchParams): Promise<Answer> {
+  const asked = { alias: form.get("alias") ?? undefined, target: form.get("target") ?? undefined };
+  const forward = await waitingForward(view, asked);
+  if (stateOf(forward) !== form.get("seen")) return { changed: await forwardPage(view, asked, "") };
+  const { alias, target } = forward;
+  if (form.get("answer") !== "approve") {
+    await view.ask(refuseAlias, { address: alias, target });
+    return { notice: `${target} is taken out of ${alias}, and gets none of its mail.` };
+  }
+  await view.ask(approveAlias, { address: alias, target });
+  return { notice: `Mail for ${alias} now goes to ${target}, too.` };
+}
+
+const answers = { accept, forward: decide, "end-grant": endGrant };
 
 const NOT_OWN = {
   message: "This form did not come from this server’s page, or you are not signed in any more.",

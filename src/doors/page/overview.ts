@@ -9,21 +9,25 @@ import { grantTable } from "./access.ts";
 import { changeTable } from "./changes.ts";
 import { domainTable } from "./domains.ts";
 import { bytes, counted, FIRST_ROWS, number, ROWS, section } from "./elements.ts";
+import { forwardList, waitingForwards } from "./forwards.ts";
 import { nodeTable } from "./nodes.ts";
 import { type View, viewDocument } from "./view.ts";
-import { waitingSection } from "./withheld.ts";
+import { withheldList } from "./withheld.ts";
 import { onThePage } from "./wording.ts";
 
 export async function overviewPage(view: View): Promise<string> {
-  const [figures, withheld, firstNodes, domains, changes, { grants }, database] = await Promise.all([
-    view.ask(readFigures, { failing: ROWS }),
-    view.ask(listWithheld, { limit: ROWS }),
-    view.ask(listNodes, { limit: ROWS }),
-    view.ask(listDomains, { limit: FIRST_ROWS }),
-    view.ask(readAudit, { newest_first: true, limit: FIRST_ROWS }),
-    view.ask(listGrants),
-    databaseSection(view),
-  ]);
+  const [figures, withheld, forwards, firstNodes, domains, changes, { grants }, database] = await Promise.all(
+    [
+      view.ask(readFigures, { failing: ROWS }),
+      view.ask(listWithheld, { limit: ROWS }),
+      waitingForwards(view),
+      view.ask(listNodes, { limit: ROWS }),
+      view.ask(listDomains, { limit: FIRST_ROWS }),
+      view.ask(readAudit, { newest_first: true, limit: FIRST_ROWS }),
+      view.ask(listGrants),
+      databaseSection(view),
+    ],
+  );
   // All nodes if they fit, else the failing ones.
   const nodes =
     firstNodes.next_cursor === null
@@ -34,13 +38,22 @@ export async function overviewPage(view: View): Promise<string> {
     view,
     "Overview",
     html`<h1>${verdict(figures)}</h1>
-${waitingSection(withheld, view)}${figureList(figures)}
+${waitingSection(withheldList(withheld, view), forwardList(forwards, view))}${figureList(figures)}
 ${section("nodes", nodes.title, nodes.content, all("nodes", "All nodes"))}
 ${section("domains", "Domains", domainTable(domains.domains), all("domains", `All ${counted(domains.total, "domain")}`))}
 ${section("changes", "Last changes (UTC)", changeTable(changes.entries), all("changes", "All changes"))}
 ${section("grants", "Programs that may sign in", grantTable(grants, view))}
 ${database}`,
   );
+}
+
+/** What waits for the operator; empty if nothing does. */
+function waitingSection(...lists: readonly Html[]): Html {
+  if (lists.every(({ text }) => text === "")) return html``;
+  return html`<section class="waiting" aria-labelledby="waiting">
+<h2 id="waiting">Waits for you</h2>
+${lists}</section>
+`;
 }
 
 function verdict(figures: Figures): string {

@@ -12,6 +12,7 @@ export const views = {
   changes: "/page/changes",
   access: "/page/access",
   accept: "/page/accept",
+  forward: "/page/forward",
   "end-grant": "/page/end-grant",
 } as const;
 
@@ -20,6 +21,7 @@ export const actions = {
   "sign-in": "/page/sign-in",
   "sign-out": "/page/sign-out",
   accept: views.accept,
+  forward: views.forward,
   "end-grant": views["end-grant"],
 } as const;
 

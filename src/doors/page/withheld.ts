@@ -8,13 +8,11 @@ import { type View, viewDocument } from "./view.ts";
 
 type WithheldList = Result<typeof listWithheld>;
 
-/** The overview's section of withheld removals; empty without any. */
-export function waitingSection({ nodes, total }: WithheldList, { root, isReadOnly }: View): Html {
+/** The overview's list of withheld removals; empty without any. */
+export function withheldList({ nodes, total }: WithheldList, { root, isReadOnly }: View): Html {
   if (total === 0) return html``;
   const rest = total - nodes.length;
-  return html`<section class="waiting" aria-labelledby="waiting">
-<h2 id="waiting">Waits for you</h2>
-<p>Many mailboxes were removed at once, so nodes keep serving them until you say that they were meant to go.</p>
+  return html`<p>Many mailboxes were removed at once, so nodes keep serving them until you say that they were meant to go.</p>
 <ul>${nodes.map(
     ({
       name,
@@ -24,7 +22,6 @@ ${!isReadOnly && html`<a class="button small" href="${root}page/accept?name=${na
 `,
   )}</ul>
 ${rest > 0 && html`<p class="quiet">And ${number(rest)} more nodes: <code>m25-mail node list</code>, <code>m25-mail node accept --all</code></p>`}
-</section>
 `;
 }
 

@@ -134,6 +134,20 @@ test("a forward that a person approved carries no other address's mail until a p
   expect(await must("set-alias", { ...input, address: "@a.nl" })).toMatchObject({ pending_targets: [] });
 });
 
+test("a refused target is taken out of its alias, and an alias without others is gone", async () => {
+  const made = await withMailboxes("jan@a.nl");
+  const { must, run } = made;
+  await must("set-alias", { address: "info@a.nl", targets: ["jan@a.nl", "x@out.nl", "y@out.nl"] });
+  const refused = await must("refuse-alias", { address: "info@a.nl", target: "x@out.nl" });
+  expect(refused).toMatchObject({ address: "info@a.nl", refused: ["x@out.nl"], removed: false });
+  expect(await listed(made)).toMatchObject([{ targets: ["jan@a.nl", "y@out.nl"] }]);
+  expect(await must("refuse-alias", { address: "info@a.nl" })).toMatchObject({ refused: ["y@out.nl"] });
+  expectRefusal(await run("refuse-alias", { address: "info@a.nl" }), "alias_not_found");
+  await must("set-alias", { address: "out@a.nl", targets: ["x@out.nl"] });
+  expect(await must("refuse-alias", { address: "out@a.nl" })).toMatchObject({ removed: true });
+  expect(await listed(made)).toMatchObject([{ address: "info@a.nl", live_targets: ["jan@a.nl"] }]);
+});
+
 test("nobody gets mail outside by registering a domain and removing it again", async () => {
   const made = await withMailboxes("jan@a.nl", "thief@out.nl");
   const { must } = made;
