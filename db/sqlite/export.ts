@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, openSync, rmSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { MailError } from "../../src/mail/error.ts";
 import type { Store, Tables } from "../store.ts";
 import type { User, UserPosition } from "../users/rows.ts";
@@ -25,7 +25,7 @@ export async function exportState(
 ): Promise<ExportResult> {
   const descriptor = openNew(file);
   try {
-    const exported = await store.read((tables) => writeRows(tables, descriptor, withHashes));
+    const exported = await store.read((tables) => writeRows(tables, writerOf(descriptor, file), withHashes));
     fsyncSync(descriptor);
     await store.write((tables) =>
       tables.audit.append({
@@ -56,17 +56,32 @@ function openNew(file: string): number {
           `${file} is there already.`,
           "It was left as it is. Name another file.",
         )
-      : new MailError(
-          "unavailable",
-          `${file} cannot be written.`,
-          "Name a file in a folder where you may write.",
-        );
+      : notWritable(file);
   }
 }
 
-async function writeRows(tables: Tables, descriptor: number, withHashes: boolean): Promise<ExportResult> {
-  const write = (lines: readonly string[]) =>
-    void writeSync(descriptor, lines.map((line) => `${line}\n`).join(""));
+function notWritable(file: string): MailError {
+  return new MailError(
+    "unavailable",
+    `${file} cannot be written.`,
+    "Name a file in a folder where you may write, on a disk with room.",
+  );
+}
+
+type Writer = (lines: readonly string[]) => void;
+
+/** Writes whole lines: a call of the system may write a part when a disk becomes full. */
+function writerOf(descriptor: number, file: string): Writer {
+  return (lines) => {
+    try {
+      writeFileSync(descriptor, lines.map((line) => `${line}\n`).join(""));
+    } catch {
+      throw notWritable(file);
+    }
+  };
+}
+
+async function writeRows(tables: Tables, write: Writer, withHashes: boolean): Promise<ExportResult> {
   write([`email,${withHashes ? "hash," : ""}quota_mb,active`]);
   const exported = { domains: 0, mailboxes: 0 };
   for (let page = await tables.domains.page(PAGE); page.length > 0; ) {

@@ -152,6 +152,7 @@ const elsewhere: Readonly<Record<string, string>> = {
   " mailboxes have no size limit, and each needs one here.": "import.test",
   " of its entries are refused. The first is ": "apply.test",
   "The links need the server's address from outside.": "import.test",
+  "The links could not all be written to ": "import.test",
   "Something else has changed domains or mailboxes since the plan was made.": "apply.test",
 };
 

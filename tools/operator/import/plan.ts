@@ -8,6 +8,7 @@ import { DomainName, QuotaMb } from "../../../src/mail/schemas.ts";
 import { isStoredHash, NO_LOGIN } from "../../../src/mail/stored-hash.ts";
 import { field, text } from "../../../src/mail/text.ts";
 import { refusePublicProvider } from "../../add-domain.ts";
+import { isBlocked, isLoginOn } from "../../call/login.ts";
 
 /** A mailbox of another mail system. */
 export const ImportedMailbox = z.strictObject({
@@ -171,11 +172,14 @@ async function leaveOutExisting(
 ): Promise<PlannedMailbox[]> {
   const users = planned.map(({ user }) => user).filter((user) => user !== undefined);
   const existing = await tables.users.existing(users);
-  return planned.map((mailbox) =>
-    mailbox.user !== undefined && existing.has(mailbox.name)
-      ? leftOut(mailbox.name, "it exists already, and does not change")
-      : mailbox,
-  );
+  return planned.map((mailbox): PlannedMailbox => {
+    const { name, user } = mailbox;
+    const former = user && existing.get(name);
+    if (former === undefined) return mailbox;
+    return former.active && !isLoginOn(former) && !isBlocked(former)
+      ? { name, outcome: "new_password", reason: "it exists already, and has no password yet" }
+      : leftOut(name, "it exists already, and does not change");
+  });
 }
 
 function leftOut(name: string, reason: string): Planned {

@@ -64,12 +64,17 @@ export function applyCommand(usage: Usage, argv: readonly string[]): StoreComman
 /** @throws MailError invalid_input, which repeats nothing of the file: it has hashes */
 async function wantedIn({ name, text }: SourceFile): Promise<Wanted> {
   const { parse } = await import("yaml");
+  const isJson = name.endsWith(".json");
   let document: unknown;
   try {
-    document = name.endsWith(".json") ? JSON.parse(text) : parse(text, { logLevel: "error" }); // a warning quotes its line
+    document = isJson ? JSON.parse(text) : parse(text, { logLevel: "error" }); // a warning quotes its line
   } catch (error) {
     const [{ line = undefined } = {}] = (error as { linePos?: { line: number }[] }).linePos ?? [];
-    throw unreadable(name, `it is not valid YAML${line === undefined ? "" : ` in line ${line}`}.`, FORM);
+    throw unreadable(
+      name,
+      `it is not valid ${isJson ? "JSON" : "YAML"}${line === undefined ? "" : ` in line ${line}`}.`,
+      FORM,
+    );
   }
   const read = Wanted.safeParse(document ?? {});
   if (read.success) return read.data;

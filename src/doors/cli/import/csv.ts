@@ -57,6 +57,15 @@ function kindsOf(header: readonly string[], file: string): (keyof typeof COLUMNS
     return Object.entries(COLUMNS).find(([, names]) => (names as readonly string[]).includes(name))?.[0];
   });
   const unknown = kinds.indexOf(undefined);
+  const twice = kinds.findIndex((kind, at) => kind !== undefined && kinds.indexOf(kind) < at);
+  if (twice >= 0) {
+    const first = kinds.indexOf(kinds[twice]) + 1;
+    throw unreadable(
+      file,
+      `columns ${first} and ${twice + 1} have the same meaning.`,
+      "Leave out one of them.",
+    );
+  }
   if (unknown >= 0 || !kinds.includes("address")) {
     throw unreadable(
       file,

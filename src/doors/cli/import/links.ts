@@ -1,4 +1,4 @@
-import { closeSync, openSync, rmSync, writeSync } from "node:fs";
+import { closeSync, openSync, rmSync, writeFileSync } from "node:fs";
 import type { Runtime } from "../../../../tools/call/call.ts";
 import { createPasswordLink } from "../../../../tools/sets/people/create-password-link.ts";
 import { UsageError } from "../../../command-line/usage-error.ts";
@@ -8,8 +8,8 @@ import { resultOf } from "../run-tool.ts";
 import type { Imported } from "./report.ts";
 
 /**
- * Imports, and writes a link to choose a password to a new file for each active mailbox that needs a new one. It refuses
- * before the import if the file exists, or if no link can be made.
+ * Imports, and writes a link to choose a password to a new file for each active mailbox that needs a new one, also if an
+ * earlier import has added it. It refuses before the import if the file exists, or if no link can be made.
  *
  * @throws UsageError; MailError
  */
@@ -31,17 +31,31 @@ export async function withLinks(
       rmSync(path, { force: true });
       throw error;
     });
-    writeSync(file, "email,url,expires_at\n");
+    const write = (text: string) => writeOrExplain(file, path, text);
+    write("email,url,expires_at\n");
     const names = imported.mailboxes.filter(({ outcome }) => outcome === "new_password");
     for (const [at, { name }] of names.entries()) {
       showProgress(`${at + 1} of ${names.length} links are made`);
       const line = await linkFor(runtime, name);
-      if (line !== undefined) writeSync(file, line);
+      if (line !== undefined) write(line);
     }
     showProgress("");
     return imported;
   } finally {
     closeSync(file);
+  }
+}
+
+/** @throws MailError unavailable */
+function writeOrExplain(file: number, path: string, text: string): void {
+  try {
+    writeFileSync(file, text);
+  } catch {
+    throw new MailError(
+      "unavailable",
+      `The links could not all be written to ${path}.`,
+      "The mailboxes are imported. Make room, and run the same import with another --links-to: it makes new links for all who still need one.",
+    );
   }
 }
 

@@ -112,7 +112,7 @@ function* insertedRows({ name, text }: SourceFile): Generator<[table: string, ro
 const DUMP = "Dump the tables with their structure: mariadb-dump DATABASE domain mailbox alias alias_domain.";
 
 /** A text in quotes, a number, NULL, or the signs between values. */
-const TOKEN = /\s*(?:(?:_binary\s+)?'((?:[^'\\]|\\.|'')*)'|(NULL)|(-?[\w.]+)|([(),;]))/gsy;
+const TOKEN = /\s*(?:(?:_binary\s+)?'([^'\\]*(?:(?:\\.|'')[^'\\]*)*)'|(NULL)|(-?[\w.]+)|([(),;]))/gsy;
 
 function valuesFrom(text: string, start: number, columns: readonly string[], file: string) {
   const rows: Row[] = [];
