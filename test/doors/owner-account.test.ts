@@ -1,3 +1,4 @@
+import bcrypt from "bcrypt";
 import { expect, test } from "vitest";
 import { http } from "../support/http.ts";
 import { Browser, field } from "../support/oauth.ts";
@@ -113,6 +114,19 @@ test("a wrong password, and every address that cannot sign in, are answered the 
   for (const answer of answers) expect(answer).toEqual(answers[0]);
   expect([answers[0]?.[0], answers[0]?.[2]]).toEqual([403, false]);
 });
+
+test.each(["BLF-CRYPT", "CRYPT"])(
+  "an owner whose {%s} hash was made elsewhere, by PHP or doveadm, signs in",
+  async (scheme) => {
+    const { server, browser } = await withJan();
+    const hash = await bcrypt.hash(SECOND, 5);
+    rawDatabase(server.database)
+      .prepare("UPDATE users SET password_hash = ?")
+      .run(`{${scheme}}${hash.replace(/^\$2b/, () => "$2y")}`);
+    expect((await signIn(browser, JAN, FIRST)).status).toBe(403);
+    expect((await signIn(browser, JAN, SECOND)).status).toBe(303);
+  },
+);
 
 test("many wrong passwords delay their network, and another owner gets in at once", async () => {
   const { server, browser } = await withJan({}, { "trusted-proxies": "127.0.0.1" });

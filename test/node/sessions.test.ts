@@ -1,7 +1,9 @@
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { type Machine, thisMachine } from "../../src/node/machine.ts";
+import { appPasswords } from "../support/records.ts";
 import { hash, stateOf, user } from "./answers.ts";
-import { served } from "./folder.ts";
+import { ask, served } from "./folder.ts";
 import { type Node, nodeOf, startServer } from "./support.ts";
 
 const one = stateOf(
@@ -80,6 +82,23 @@ describe("open sessions", () => {
     node.config.server = (await startServer(stateOf(3, ["example.nl"], added))).url;
     expect((await node.poll()).exitCode).toBe(0);
     expect(events).toEqual([]);
+  });
+
+  it("for sending go on when an app password is made, and end with it", async () => {
+    const { node } = await nodeWith(everybody);
+    const sender = () => ask(join(node.config.out, "addresses.db"), "SELECT login FROM address")[0];
+    const serve = async (revision: number, ...apps: string[]) => {
+      const jan = user("jan@example.nl", apps.length === 0 ? {} : { app_passwords: appPasswords(apps) });
+      node.config.server = (await startServer(stateOf(revision, ["example.nl"], [jan]))).url;
+      expect((await node.poll()).exitCode).toBe(0);
+      return sender();
+    };
+    const first = await serve(3);
+    expect(await serve(4, "phone")).toBe(first);
+    expect(await serve(5, "laptop", "phone")).toBe(first);
+    const second = await serve(6, "laptop");
+    expect(second).toBe("6");
+    expect(await serve(7)).toBe("7");
   });
 
   it("of one user count as one", async () => {

@@ -228,10 +228,14 @@ function fail({ reply, language }: Visit, reason: string, status: number): Fasti
   return send(reply, failedPage(language, reason), status);
 }
 
-/** The hash with which the server can compare a password: an import's may be of a scheme that only Dovecot knows. */
+/**
+ * The hash as bcrypt compares it, for which $2y$ is $2b$ by another name; undefined for a mailbox that has none. An import's
+ * hash may be of a scheme that only Dovecot knows.
+ */
 function comparableHash(user: OwnMailbox): string | undefined {
-  const { active, passwordHash } = user;
-  return active && isLoginOn(user) && passwordHash.startsWith(BCRYPT_SCHEME) ? passwordHash : undefined;
+  const [, minor, rest] = /^\{(?:BLF-)?CRYPT\}\$2([aby])\$(.+)$/.exec(user.passwordHash) ?? [];
+  if (rest === undefined || !user.active || !isLoginOn(user)) return undefined;
+  return `${BCRYPT_SCHEME}$2${minor === "y" ? "b" : minor}$${rest}`;
 }
 
 /** The address that was typed; undefined if no mailbox can have it. */
