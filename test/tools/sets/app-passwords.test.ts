@@ -1,9 +1,12 @@
 import { createHash } from "node:crypto";
+import { join } from "node:path";
 import { expect, test } from "vitest";
+import { backUp } from "../../../db/sqlite/backup.ts";
 import { expectRefusal } from "../../support/outcome.ts";
 import { proofFor } from "../../support/owner.ts";
+import { m25mail } from "../../support/program.ts";
 import { kept, rawDatabase, recount } from "../../support/recount.ts";
-import { PASSWORD, testStore } from "../../support/store.ts";
+import { PASSWORD, temporaryFolder, testStore } from "../../support/store.ts";
 
 const jan = { email: "jan@example.nl" };
 
@@ -133,4 +136,18 @@ test.each([
   await must("add-user", { ...jan, password: PASSWORD });
   expectRefusal(await attempt(), "unauthorized");
   expect(stored()).toEqual([]);
+});
+
+test("a restored backup brings its app passwords back", async () => {
+  const { make, must, file, stored, database } = await withJan();
+  await make("Phone");
+  const before = stored();
+  const copy = join(temporaryFolder(), "copy");
+  await backUp(file, copy);
+  await must("update-password", { ...jan, password: `${PASSWORD}!` });
+  expect(await m25mail(["restore", copy, "--db", file])).toMatchObject({ code: 0 });
+  const present =
+    "SELECT app_passwords FROM users JOIN domains ON domains.id = domain_id WHERE name = 'example.nl'";
+  expect(JSON.parse(String(database.prepare(present).pluck().get()))).toEqual(before);
+  expect(kept(database)).toEqual(recount(database));
 });
