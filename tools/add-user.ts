@@ -2,7 +2,7 @@ import * as z from "zod";
 import type { Address } from "../src/mail/address.ts";
 import { MailError } from "../src/mail/error.ts";
 import { defaultQuotaMb, EmailAddress, Password, QuotaMb } from "../src/mail/schemas.ts";
-import { next, operator, text } from "../src/mail/text.ts";
+import { next, operator, type Text, text } from "../src/mail/text.ts";
 import { Timestamp } from "./call/fields.ts";
 import { defineTool, type ToolContext } from "./call/tool.ts";
 import { liveFields, liveness } from "./nodes/liveness.ts";
@@ -30,12 +30,20 @@ export const addUser = defineTool({
   run: (context, { email, quota_mb }) => newMailbox(context, email, quota_mb),
 });
 
+const CHANGE_IT = text`Nothing was changed. To change its password use ${next("update-password")}; the operator changes its quota (${operator("user set-quota")}). Never remove and re-create it for that.`;
+
 /**
  * Creates a mailbox, or brings a soft-deleted one back, with the context's password.
  *
+ * @param existsHint next step if the mailbox is active
  * @throws MailError domain_not_found, user_exists
  */
-export async function newMailbox(context: ToolContext, address: Address, quota_mb: number | undefined) {
+export async function newMailbox(
+  context: ToolContext,
+  address: Address,
+  quota_mb: number | undefined,
+  existsHint: Text = CHANGE_IT,
+) {
   const { tables, at, passwordHash } = context;
   const domain = await tables.domains.get(
     address.domain,
@@ -43,11 +51,7 @@ export async function newMailbox(context: ToolContext, address: Address, quota_m
   );
   const existing = await tables.users.find(address);
   if (existing?.active) {
-    throw new MailError(
-      "user_exists",
-      `The mailbox ${address.email} exists already.`,
-      text`Nothing was changed. To change its password use ${next("update-password")}; the operator changes its quota (${operator("user set-quota")}). Never remove and re-create it for that.`,
-    );
+    throw new MailError("user_exists", `The mailbox ${address.email} exists already.`, existsHint);
   }
   const quotaMb = quota_mb ?? existing?.quotaMb ?? defaultQuotaMb;
   const user =

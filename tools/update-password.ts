@@ -2,9 +2,9 @@ import * as z from "zod";
 import type { User } from "../db/users/rows.ts";
 import { MailError } from "../src/mail/error.ts";
 import { EmailAddress, Password } from "../src/mail/schemas.ts";
-import { next, operator, text } from "../src/mail/text.ts";
+import { joined, next, operator, type Text, text } from "../src/mail/text.ts";
 import { Timestamp } from "./call/fields.ts";
-import { withPassword } from "./call/login.ts";
+import { isBlocked, withPassword } from "./call/login.ts";
 import { defineTool } from "./call/tool.ts";
 import { liveFields, liveness } from "./nodes/liveness.ts";
 
@@ -21,9 +21,16 @@ export const updatePassword = defineTool({
     const user = await tables.users.get(email);
     refuseInactive(user);
     const { updatedAt } = await tables.users.update(user, withPassword(user, passwordHash), at);
-    return { email: user.email, updated_at: updatedAt, ...(await liveness(context, user.domain)) };
+    const live = await liveness(context, user.domain);
+    if (!isBlocked(user)) return { email: user.email, updated_at: updatedAt, ...live };
+    const notes = [stillBlocked(user), ...(live.note === undefined ? [] : [live.note])];
+    return { email: user.email, updated_at: updatedAt, ...live, note: joined(notes) };
   },
 });
+
+function stillBlocked({ email }: User): Text {
+  return text`The login of ${email} is turned off and stays off: nobody can log in with this password until the login is on. The operator's command is ${operator(`call set-user --email ${email} --login on`)}.`;
+}
 
 /** @throws MailError user_inactive */
 export function refuseInactive(user: User): void {

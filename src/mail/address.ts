@@ -137,6 +137,9 @@ function localPartProblem(localPart: string): string | undefined {
  * @throws MailError invalid_input
  */
 export function parseAliasAddress(text: string): Address {
+  if (text.startsWith("*@")) {
+    refuse("The address of a catch-all begins with @.", "Leave out the *, as in @example.nl.");
+  }
   if (!text.startsWith("@")) return parseAddress(text);
   const domain = parseDomain(text.slice(1));
   return { email: `@${domain}`, localPart: "", domain };

@@ -144,6 +144,8 @@ const elsewhere: Readonly<Record<string, string>> = {
   "The restore stopped for an hour, so the server erases the rows that it had copied.": "restore.test",
   " has no password yet, so nobody can log in.": "set-user.test",
   " is turned off.": "password-links.test",
+  " has reported its host name yet.": "check-domain.test",
+  "The address of a catch-all begins with @.": "aliases.test",
   "This server does not know its address from outside, where the link would lead.": "password-links.test",
   "This link has been used, has ended, or never existed.": "password-links.test",
   " is there already.": "export.test",

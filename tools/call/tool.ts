@@ -155,6 +155,7 @@ function recorded(input: z.ZodObject, values: Record<string, unknown>): Record<s
 
 /** An address, or the start of one, as its text. */
 function asText(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(asText);
   if (typeof value !== "object" || value === null) return value;
   if ("email" in value) return value.email;
   return "text" in value ? value.text : value;

@@ -18,7 +18,7 @@ export const liveFields = {
 
 const NOT_CALLED =
   "Stored, but not live: no node (mail server) for this domain has called in the last 5 minutes. Until one does, a node may " +
-  "still accept an old password, and mail for a removed mailbox or domain. Tell the person once.";
+  "still accept an old password, and mail for a removed mailbox or domain.";
 
 /** How many nodes may serve a domain, and how many of those have ever called. */
 export interface NodeCounts {
@@ -42,10 +42,10 @@ export function notLive({ added, joined }: NodeCounts, { domains, scopes }: Prin
     return text`${NOT_CALLED} Only the operator can mend this.`;
   }
   if (added === 0) {
-    return text`Stored, but not live: there is no node (mail server) for this domain yet. Tell the person once. To add one: ${next("add-node")}.`;
+    return text`Stored, but not live: there is no node (mail server) for this domain yet. To add one: ${next("add-node")}.`;
   }
   if (joined === 0) {
-    return text`Stored, but not live: no node (mail server) for this domain has joined yet. Tell the person once. How to join those that were added: ${next("list-nodes")}.`;
+    return text`Stored, but not live: no node (mail server) for this domain has joined yet. How to join those that were added: ${next("list-nodes")}.`;
   }
   return text`${NOT_CALLED} Next step: ${next("list-nodes")}.`;
 }

@@ -28,7 +28,7 @@ const PEOPLE = `m25_mail_set_user changes a quota, and turns a login off and on:
 Rather than choose or repeat a password, let the owner choose it: m25_mail_invite_user for a new mailbox, m25_mail_create_password_link for another. Their url opens the mailbox: only for its owner.`;
 
 const ALIASES =
-  "m25_mail_set_alias makes an alias, a forward or a catch-all; m25_mail_set_domain_alias makes one domain the alias of another. Forwarding to an address outside waits for a person's approval: say so, and look for no way around it.";
+  "m25_mail_set_alias makes an alias, a forward or a catch-all, and replaces the targets that it had: see m25_mail_list_aliases first; m25_mail_set_domain_alias makes one domain the alias of another. Forwarding to an address outside waits for a person's approval: say so, and look for no way around it.";
 
 /** The server's instructions, which a model reads first. */
 export function instructionsFor(
@@ -48,7 +48,7 @@ To create a mailbox: m25_mail_add_domain once for its domain, then m25_mail_add_
 Ask the person before hard_delete: true and m25_mail_remove_domain, unless they have already said that it is for good: neither can be undone. m25_mail_remove_user without it can be (m25_mail_add_user)${days === undefined ? "" : `, for ${days} days`}. Nothing else has an undo: a replaced password is gone. Ask too before you change several passwords, and when a name fits several mailboxes.
 Only the operator, at the server's shell, can ${setsUsers ? "" : "change a quota, "}rename a mailbox, restore a removed mailbox with the password it had, tell who changed what, limit or remove a node, or give others access, to some domains or all (m25-mail ${setsUsers ? "" : "user set-quota, "}user rename, user restore, audit, node set, node remove, token create): say so, and never remove and re-create a mailbox for it. The operator may be the person you talk to.
 There are no ${setsAliases ? "" : "aliases, forwarding, catch-alls, "}autoresponders or fetching from other providers: say so, and make no mailbox instead unless the person then asks for one. ${notKnown}${setsUsers ? `\n${PEOPLE}` : ""}${setsAliases ? `\n${ALIASES}` : ""}
-Errors, notes and hints say what to do next. Never repeat a password or a sync key except to the person who needs it.`;
+Errors, notes and hints say what to do next. Tell the person what a note says, once. Never repeat a password or a sync key except to the person who needs it.`;
 }
 
 function liveOn(tools: readonly Tool[], domains: Principal["domains"]): string {

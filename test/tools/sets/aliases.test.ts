@@ -60,6 +60,20 @@ test("what a removal returns puts the alias back", async () => {
   });
 });
 
+test("*@ in place of @ for a catch-all is told apart from a wrong name", async () => {
+  const { run } = await withMailboxes("jan@a.nl");
+  const outcome = await run("set-alias", { address: "*@a.nl", targets: ["jan@a.nl"] });
+  expect(expectRefusal(outcome, "invalid_input")).toContain("The address of a catch-all begins with @.");
+});
+
+test("the audit log has an alias's targets as addresses", async () => {
+  const { must } = await withMailboxes("jan@a.nl");
+  const input = { address: "info@a.nl", targets: ["jan@a.nl"], send_as: true };
+  await must("set-alias", input);
+  const { entries } = (await must("read-audit")) as { entries: Array<Record<string, unknown>> };
+  expect(entries.find(({ tool }) => tool === "set-alias")).toMatchObject({ arguments: input });
+});
+
 test("loops, targets that do not exist, and a catch-all that may send are refused, and change nothing", async () => {
   const made = await withMailboxes("jan@a.nl");
   const { must, run } = made;

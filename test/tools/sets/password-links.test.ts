@@ -129,5 +129,5 @@ test("no link is made for a login that is turned off, nor for a mailbox that is 
 test("an active mailbox cannot be invited", async () => {
   const { must, run } = await withLinks();
   await must("add-user", { ...jan, password: PASSWORD });
-  expectRefusal(await run("invite-user", jan), "user_exists", ["update-password"]);
+  expectRefusal(await run("invite-user", jan), "user_exists", ["create-password-link", "set-user"]);
 });

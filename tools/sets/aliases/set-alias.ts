@@ -1,14 +1,14 @@
 import * as z from "zod";
 import { MailError } from "../../../src/mail/error.ts";
 import { AliasAddress, EmailAddress } from "../../../src/mail/schemas.ts";
-import { field, operator, text } from "../../../src/mail/text.ts";
+import { field, next, operator, text } from "../../../src/mail/text.ts";
 import { defineTool } from "../../call/tool.ts";
 import { liveFields, liveness } from "../../nodes/liveness.ts";
 
 export const setAlias = defineTool({
   endpoint: "set-alias",
   title: "Set where an address's mail goes",
-  description: text`Creates an alias or replaces its targets: a second name for a mailbox, a shared address such as info@, a forward, or with @example.nl a domain's catch-all. Name all targets each time. A mailbox of the same address keeps its copy. A target outside of your domains, or an alias that leads outside, gets nothing until a person approves it (${operator("alias approve ADDRESS")}): it comes back in pending_targets; tell the person, and do not look for a way around it.`,
+  description: text`Creates an alias or replaces its targets: a second name for a mailbox, a shared address such as info@, a forward, or with @example.nl a domain's catch-all. It replaces all targets, so name those that stay too (${next("list-aliases")}). A mailbox of the same address keeps its copy. A target outside of your domains, or an alias that leads outside, gets nothing until a person approves it (${operator("alias approve ADDRESS")}): it comes back in pending_targets; tell the person, and do not look for a way around it.`,
   effect: "write",
   replaces: true,
   input: z.strictObject({
@@ -26,7 +26,11 @@ export const setAlias = defineTool({
   output: z.object({
     address: z.string(),
     targets: z.array(z.string()),
-    live_targets: z.array(z.string()).describe("Who gets its mail now, through other aliases too."),
+    live_targets: z
+      .array(z.string())
+      .describe(
+        "Who gets its mail now, through other aliases too. Nobody: its mail bounces; tell the person.",
+      ),
     pending_targets: z.array(z.string()).describe("Wait for a person's approval."),
     created: z.boolean(),
     ...liveFields,

@@ -7,6 +7,8 @@ import { linkFields, newLink } from "./password-link.ts";
 
 const { email, quota_mb } = addUser.input.shape;
 
+const EXISTS = text`Nothing was changed. To let its owner choose another password use ${next("create-password-link")}; for its quota use ${next("set-user")}. Never remove and re-create it for that.`;
+
 export const inviteUser = defineTool({
   endpoint: "invite-user",
   title: "Create a mailbox whose owner chooses the password",
@@ -15,7 +17,8 @@ export const inviteUser = defineTool({
   input: z.strictObject({ email, quota_mb }),
   output: z.object({ ...addUser.output.shape, ...linkFields }),
   async run(context, input) {
-    const mailbox = await newMailbox({ ...context, passwordHash: NO_LOGIN }, input.email, input.quota_mb);
+    const empty = { ...context, passwordHash: NO_LOGIN };
+    const mailbox = await newMailbox(empty, input.email, input.quota_mb, EXISTS);
     const user = await context.tables.users.get(input.email);
     return { ...mailbox, ...(await newLink(context, user, "first")) };
   },

@@ -33,7 +33,9 @@ export const setUser = defineTool({
       email: user.email,
       quota_mb: quotaMb,
       login: isLoginOn(changed) ? ("on" as const) : ("off" as const),
-      ...(await liveness(context, user.domain)),
+      ...(Object.keys(change).length === 0 && login === undefined
+        ? { revision: await tables.state.revision() }
+        : await liveness(context, user.domain)),
     };
   },
 });
