@@ -7,6 +7,7 @@ import type { Domain, DomainTable } from "../domains.ts";
 import { atMost } from "../row-limit.ts";
 import type { Schema, TargetStanding } from "../schema.ts";
 import type { DigestDifference, StateTable } from "../state.ts";
+import { replaceTarget } from "./follow.ts";
 import { type AliasGraph, aliasRecord, MOST_LEADING_TO_ALIAS } from "./graph.ts";
 import type { AddressParts, Alias, Target } from "./rows.ts";
 import { AliasView } from "./view.ts";
@@ -134,6 +135,28 @@ export class AliasTable {
       alias: await this.get({ email: address, localPart, domain: domain.name }),
       created: before === undefined,
     };
+  }
+
+  /**
+   * Lets the aliases that name a renamed mailbox follow it. One of its present address that led to it alone is removed: the
+   * mailbox gets that mail anyway.
+   *
+   * @returns the aliases that changed or went, by address
+   * @throws MailError invalid_input for a circle, or when too many lead to an alias of the present address
+   */
+  async follow(former: AddressParts, present: AddressParts, at: string): Promise<string[]> {
+    const changed = await replaceTarget(this.#db, former, present);
+    if (changed.length === 0) return [];
+    await this.#graph.update(await this.#graph.leadingTo(changed.map(({ id }) => id)), at);
+    const self = await this.find(present);
+    if (self?.targets.length === 0) await this.remove(self, at);
+    else if (self !== undefined) {
+      const before = changed.filter(({ id }) => id !== self.id).map(({ address }) => address);
+      const [back] = (await this.#graph.addressesOf(self.id)).filter((address) => before.includes(address));
+      if (back !== undefined) throw circle(present.email, back);
+      await this.#graph.refuseCrowd(self.id);
+    }
+    return changed.map(({ address }) => (address === EVERYWHERE ? "postmaster@, abuse@" : address));
   }
 
   async remove(alias: Alias, at: string): Promise<void> {
@@ -387,6 +410,14 @@ export class AliasTable {
     if (within === undefined) return sql``;
     return sql` AND ${domain} IN (SELECT value FROM json_each(${JSON.stringify([...within])}))`;
   }
+}
+
+function circle(alias: string, back: string): MailError {
+  return new MailError(
+    "invalid_input",
+    `The alias ${alias} leads to ${back}, which would lead back to it.`,
+    text`Nothing was changed. Remove that alias first with ${next("remove-alias", { address: alias })}.`,
+  );
 }
 
 function hasTarget({ domain, localPart }: AddressParts): RawBuilder<unknown> {

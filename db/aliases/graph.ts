@@ -113,6 +113,13 @@ export class AliasGraph {
     await this.#publish(served, await this.#live(list), at);
   }
 
+  /** All addresses to which an alias leads, itself included. */
+  async addressesOf(id: number): Promise<string[]> {
+    const { rows } = await sql<{ address: string }>`SELECT local_part || '@' || domain AS address
+      FROM alias_reach WHERE alias_id = ${id}`.execute(this.#db);
+    return rows.map(({ address }) => address);
+  }
+
   /**
    * @param id an alias that has changed
    * @throws MailError invalid_input when too many aliases lead to an address to which it leads, itself included

@@ -72,6 +72,7 @@ const calls = fc.array(
     of(4, "add-user", { email: fc.oneof(email, target), password: fc.constant(PASSWORD) }),
     of(3, "remove-user", { email, hard_delete: fc.boolean() }),
     of(2, "restore-user", { email }),
+    of(3, "rename-user", { email, new_email: email, keep_alias: fc.boolean() }),
     of(8, "set-alias", { address, targets: fc.uniqueArray(target, { minLength: 1, maxLength: 3 }) }),
     of(2, "remove-alias", { address }),
     of(2, "set-domain-alias", {
@@ -139,6 +140,7 @@ test("after any calls, each alias leads where a walk from it leads, and nodes ar
     "remove-alias done",
     "set-domain-alias done",
     "set-postmaster done",
+    "rename-user done",
     "remove-domain domain_has_aliases",
   ]) {
     expect(done).toContain(answer);

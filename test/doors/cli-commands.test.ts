@@ -151,15 +151,24 @@ test("a mailbox is shown for a person and for programs, and the look is no chang
 
 test("a mailbox is renamed, and the audit log says from what to what", async () => {
   const run = await shell();
+  await run("call", "set-alias", "--address", "info@example.nl", "--targets", "jan@example.nl");
   expect(await run("user", "rename", "jan@example.nl", "piet@example.nl")).toMatchObject({
     code: 0,
-    stdout: expect.stringMatching(/^email: piet@example.nl\nformer_email: jan@example.nl\nrevision: /),
+    stdout: expect.stringMatching(
+      /^email: piet@example.nl\nformer_email: jan@example.nl\naliases: info@example.nl\nkept_alias: false\nrevision: /,
+    ),
   });
   expect((await run("audit")).stdout).toMatch(/rename-user .*jan@example.nl.*piet@example.nl/);
   expect((await run("user", "rename", "jan@example.nl", "kees@example.nl")).stderr).toMatch(
     /^user_not_found/,
   );
   expect((await run("user", "rename", "piet@example.nl", "kees")).stderr).toMatch(/^invalid_input: NEW: /);
+  expect(await run("user", "rename", "piet@example.nl", "kees@example.nl", "--keep-alias")).toMatchObject({
+    stdout: expect.stringMatching(/\naliases: info@example.nl\nkept_alias: true\n/),
+  });
+  expect((await run("call", "list-aliases", "--target", "kees@example.nl")).stdout).toMatch(
+    /info@example.nl.*piet@example.nl/s,
+  );
 });
 
 test("a soft-deleted mailbox is purged at the shell", async () => {

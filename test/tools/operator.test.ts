@@ -86,6 +86,8 @@ test("a renamed mailbox keeps its folder, password, quota and age, in another do
   expect(renamed).toEqual({
     email: "j.smit@example.org",
     former_email: jan.email,
+    aliases: [],
+    kept_alias: false,
     revision: 5,
     note: expect.any(Array),
   });

@@ -112,8 +112,11 @@ export const usages: readonly Usage[] = [
   {
     name: "user rename",
     takes: "OLD NEW",
-    does: "gives a mailbox another address; its mail, password and quota stay",
-    flags: { json },
+    does: "gives a mailbox another address; its mail, password and quota stay, and aliases follow",
+    flags: {
+      "keep-alias": { placeholder: "", help: "the old address becomes an alias that leads to the new one" },
+      json,
+    },
   },
   {
     name: "user list-inactive",

@@ -1,7 +1,9 @@
 import { expect, test } from "vitest";
+import { wholeView } from "../../../src/sync/view.ts";
 import { type Principal, scopes } from "../../../tools/call/principal.ts";
 import { expectRefusal } from "../../support/outcome.ts";
-import { PASSWORD, type TestStore, testStore } from "../../support/store.ts";
+import { kept, rawDatabase, recount, servedState } from "../../support/recount.ts";
+import { PASSWORD, type TestStore, testStore, toolOf } from "../../support/store.ts";
 
 /** A token for a.nl. */
 const limited: Principal = {
@@ -338,4 +340,96 @@ test("a page of aliases ends early when they lead to very many addresses", async
   const seen = [first, second].flatMap(({ aliases }) => aliases as Array<{ address: string }>);
   expect(seen.map(({ address }) => address)).toEqual([...groups, ...wide]);
   expect((first.aliases as unknown[]).length).toBeLessThan(24);
+});
+
+test("aliases that name a mailbox follow it when it is renamed, and nodes get all of it in one revision", async () => {
+  const made = await withMailboxes("jan@a.nl", "piet@a.nl", "els@b.nl");
+  const { must, store, file } = made;
+  await must("set-domain-alias", { domain: "c.nl", of: "a.nl" });
+  await must("set-alias", { address: "info@a.nl", targets: ["jan@a.nl", "piet@a.nl"] });
+  await must("set-alias", { address: "sales@b.nl", targets: ["jan@c.nl"], send_as: true });
+  await must("set-alias", { address: "all@b.nl", targets: ["info@a.nl", "els@b.nl"] });
+  await must("set-alias", { address: "@b.nl", targets: ["piet@a.nl"] });
+  await must("set-postmaster", { address: "jan@a.nl" });
+  const { revision } = store.polls.now().state(wholeView);
+  const renamed = await must("rename-user", { email: "jan@a.nl", new_email: "smit@b.nl" });
+  expect(renamed).toMatchObject({
+    aliases: ["postmaster@, abuse@", "info@a.nl", "sales@b.nl"],
+    kept_alias: false,
+    revision: revision + 1,
+  });
+  toolOf("rename-user").output.strict().parse(renamed);
+  expect(await listed(made)).toMatchObject([
+    { address: "info@a.nl", targets: ["piet@a.nl", "smit@b.nl"], live_targets: ["piet@a.nl", "smit@b.nl"] },
+    { address: "@b.nl", live_targets: ["piet@a.nl"] },
+    { address: "all@b.nl", live_targets: ["els@b.nl", "piet@a.nl", "smit@b.nl"] },
+    { address: "sales@b.nl", targets: ["smit@b.nl"], send_as: true, live_targets: ["smit@b.nl"] },
+  ]);
+  const { aliases } = servedState(store);
+  expect(aliases.get("@")).toMatchObject({ targets: ["smit@b.nl"] });
+  expect(aliases.get("sales@b.nl")).toMatchObject({ targets: ["smit@b.nl"] });
+  const raw = rawDatabase(file);
+  expect(kept(raw)).toEqual(recount(raw));
+});
+
+test("a target that waits goes on waiting when its mailbox is renamed", async () => {
+  const made = await withMailboxes("jan@a.nl", "els@b.nl");
+  const input = { address: "info@a.nl", targets: ["els@b.nl"] };
+  expect(await made.run("set-alias", input, limited)).toMatchObject({
+    value: { pending_targets: ["els@b.nl"] },
+  });
+  await made.must("rename-user", { email: "els@b.nl", new_email: "eva@b.nl" });
+  expect(await listed(made)).toMatchObject([{ live_targets: [], pending_targets: ["eva@b.nl"] }]);
+});
+
+test("an alias of the new address stays for its other targets, and goes if it had none", async () => {
+  const made = await withMailboxes("jan@a.nl", "piet@a.nl");
+  const { must } = made;
+  await must("set-alias", { address: "info@a.nl", targets: ["jan@a.nl"] });
+  await must("rename-user", { email: "jan@a.nl", new_email: "info@a.nl" });
+  expect(await listed(made)).toEqual([]);
+  await must("set-alias", { address: "sales@a.nl", targets: ["info@a.nl", "piet@a.nl"] });
+  await must("rename-user", { email: "info@a.nl", new_email: "sales@a.nl" });
+  expect(await listed(made)).toMatchObject([
+    { address: "sales@a.nl", targets: ["piet@a.nl"], live_targets: ["piet@a.nl", "sales@a.nl"] },
+  ]);
+});
+
+test("an alias of the old address stays, and nobody who got mail through it loses it", async () => {
+  const made = await withMailboxes("jan@a.nl", "piet@a.nl");
+  const { must, run } = made;
+  await must("set-alias", { address: "jan@a.nl", targets: ["piet@a.nl"] });
+  await must("set-alias", { address: "info@a.nl", targets: ["jan@a.nl"] });
+  const rename = { email: "jan@a.nl", new_email: "smit@a.nl" };
+  expect(expectRefusal(await run("rename-user", { ...rename, keep_alias: true }), "invalid_input")).toContain(
+    "is an alias already",
+  );
+  await must("rename-user", rename);
+  expect(await listed(made)).toMatchObject([
+    { address: "info@a.nl", live_targets: ["piet@a.nl", "smit@a.nl"], dead_targets: [] },
+    { address: "jan@a.nl", live_targets: ["piet@a.nl"] },
+  ]);
+});
+
+test("the old address stays as an alias on request", async () => {
+  const made = await withMailboxes("jan@a.nl", "els@b.nl");
+  const { must } = made;
+  await must("set-alias", { address: "info@a.nl", targets: ["jan@a.nl"] });
+  const rename = { email: "jan@a.nl", new_email: "jan@b.nl", keep_alias: true };
+  expect(await must("rename-user", rename)).toMatchObject({ aliases: ["info@a.nl"], kept_alias: true });
+  expect(await listed(made)).toMatchObject([
+    { address: "info@a.nl", targets: ["jan@b.nl"], live_targets: ["jan@b.nl"] },
+    { address: "jan@a.nl", targets: ["jan@b.nl"], live_targets: ["jan@b.nl"], send_as: false },
+  ]);
+});
+
+test("a rename that would make a circle of aliases is refused, and changes nothing", async () => {
+  const made = await withMailboxes("jan@a.nl");
+  const { must, run } = made;
+  await must("set-alias", { address: "one@a.nl", targets: ["jan@a.nl"] });
+  await must("set-alias", { address: "two@a.nl", targets: ["one@a.nl"] });
+  const before = [await listed(made), await must("list-users")];
+  const rename = { email: "jan@a.nl", new_email: "two@a.nl" };
+  expectRefusal(await run("rename-user", rename), "invalid_input", ["remove-alias"]);
+  expect([await listed(made), await must("list-users")]).toEqual(before);
 });
