@@ -45,7 +45,7 @@ async function jsonServer(...flags: string[]) {
   };
 }
 
-test("each request has one line of JSON with its call, and a poll without news has none", async () => {
+test("each request has one line of JSON with its call, but not a poll that brings nothing or only changes", async () => {
   const { url, token, api, lines } = await jsonServer();
   await api("add-domain", { domain: "example.nl" });
   await api("add-domain", { domain: "example.nl" });
@@ -56,6 +56,8 @@ test("each request has one line of JSON with its call, and a poll without news h
   const node = new SyncingNode(url, JSON.parse((await api("add-node", { name: "pi" })).body).sync_key);
   await node.poll();
   expect((await node.poll()).status).toBe(304);
+  await api("add-domain", { domain: "bakery.nl" });
+  expect((await node.poll()).status).toBe(200);
   const logged = await lines();
   for (const line of logged)
     expect(line).toMatchObject({ level: "info", time: expect.any(String), msg: expect.any(String) });
@@ -67,6 +69,7 @@ test("each request has one line of JSON with its call, and a poll without news h
     ...requests.filter(({ route }) => route === "/mcp").map(() => ["POST", "/mcp", 200, "first"]),
     ["POST", "/api/add-node", 200, "first"],
     ["GET", "/sync/v1/maps", 200, "node pi"],
+    ["POST", "/api/add-domain", 200, "first"],
   ]);
   expect(requests.every(({ ms, address }) => typeof ms === "number" && address === "127.0.0.1")).toBe(true);
   expect(logged.filter(({ tool }) => tool !== undefined)).toMatchObject([
@@ -74,6 +77,7 @@ test("each request has one line of JSON with its call, and a poll without news h
     { route: "/api/add-domain", tool: "add-domain", outcome: "domain_exists" },
     { route: "/mcp", tool: "remove-domain", outcome: "domain_not_found", client: "test" },
     { route: "/api/add-node", tool: "add-node", outcome: "done" },
+    { route: "/api/add-domain", tool: "add-domain", outcome: "done" },
   ]);
   expect(new Set(requests.map(({ request }) => request)).size).toBe(requests.length);
   expect(logged.at(-1)?.msg).toMatch(/^m25-mail stops/);

@@ -13,6 +13,8 @@ declare module "fastify" {
     began: number;
     /** Why it was refused, if neither its status nor a call's outcome says so. Never repeats the caller's words. */
     refused?: string | undefined;
+    /** True for what a thousand nodes may ask at once: counted, but logged at debug only. */
+    isRoutine: boolean;
   }
 }
 
@@ -63,6 +65,7 @@ export class RequestLog {
 
   watch(app: FastifyInstance): void {
     app.decorateRequest("began", 0);
+    app.decorateRequest("isRoutine", false);
     app.addHook("onRequest", (request, reply, done) => {
       request.began = performance.now();
       if (!request.url.startsWith(paths.maps)) this.#watchOne(request, reply);
@@ -92,7 +95,7 @@ export class RequestLog {
       const status = reply.raw.writableFinished ? reply.raw.statusCode : "aborted";
       const principal = request.principal?.name ?? (request.node && `node ${request.node.name}`);
       this.#metrics.request(route, status);
-      this.#log[this.#levelOf(route, principal)]("request", {
+      this.#log[request.isRoutine ? "debug" : this.#levelOf(route, principal)]("request", {
         ...(call && callFields(call)),
         request: request.id,
         method: request.method,

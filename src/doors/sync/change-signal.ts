@@ -7,7 +7,7 @@ import { type ThrottleClocks, WakeThrottle, WakeTurn } from "./wake-throttle.ts"
  * While polls wait, one look at the database serves all: first this long after its log was written, in ms, then after
  * pauses that double. A commit counts only once the disk has its last page, and no event tells that.
  */
-const FIRST_LOOK = 10;
+const FIRST_LOOK = 2;
 /** The longest pause, in ms: if the file system reports writes, and if it has not done so. */
 const LONGEST_PAUSE = { told: 60_000, untold: 1_000 };
 /** Polls to wake in one turn of the event loop, so that thousands do not delay other requests. */

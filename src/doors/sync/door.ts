@@ -2,6 +2,7 @@ import type { Store } from "../../../db/store.ts";
 import type { LastSeen } from "../../auth/last-seen.ts";
 import type { Publisher } from "../../sync/publisher.ts";
 import type { ChangeSignal } from "./change-signal.ts";
+import type { Comparisons } from "./comparisons.ts";
 import type { EndedKeyUses } from "./ended-keys.ts";
 import type { LongPolls } from "./long-polls.ts";
 import type { NodeLimits } from "./node-limits.ts";
@@ -12,6 +13,7 @@ export interface SyncDoor {
   publisher: Publisher;
   changes: ChangeSignal;
   lastSeen: LastSeen;
+  comparisons: Comparisons;
   endedKeyUses: EndedKeyUses;
   limits: NodeLimits;
   longPolls: LongPolls;

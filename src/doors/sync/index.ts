@@ -3,6 +3,7 @@ import type { PollingNode } from "../../../db/store.ts";
 import type { Log } from "../../log/log.ts";
 import { PREFIX, paths } from "../../sync/wire.ts";
 import type { AnswerNotFound } from "../http/not-found.ts";
+import { Comparisons } from "./comparisons.ts";
 import type { SyncDoor } from "./door.ts";
 import { EndedKeyUses } from "./ended-keys.ts";
 import { sendKey } from "./key.ts";
@@ -22,7 +23,7 @@ declare module "fastify" {
 /** Mounts the nodes' own routes. Only a sync key opens them, and it opens nothing else. */
 export async function mountSync(
   scope: FastifyInstance,
-  parts: Omit<SyncDoor, "open" | "limits" | "longPolls" | "endedKeyUses">,
+  parts: Omit<SyncDoor, "open" | "limits" | "longPolls" | "comparisons" | "endedKeyUses">,
   log: Log,
   answerNotFound: AnswerNotFound,
 ): Promise<void> {
@@ -31,6 +32,7 @@ export async function mountSync(
     ...parts,
     limits: new NodeLimits(),
     longPolls: new LongPolls(),
+    comparisons: new Comparisons(),
     endedKeyUses: new EndedKeyUses(parts.store, log),
     open: () => open,
   };

@@ -1,12 +1,11 @@
 import { randomInt } from "node:crypto";
 import { Readable } from "node:stream";
 import type { FastifyReply, FastifyRequest } from "fastify";
-import type { PollingNode, PollView, StateSummary } from "../../../db/store.ts";
+import type { PollingNode, StateSummary } from "../../../db/store.ts";
 import { credentialId } from "../../../tools/call/credential.ts";
 import { bearerCredential } from "../../auth/bearer.ts";
 import { MailError } from "../../mail/error.ts";
 import { stateTag } from "../../sync/answer.ts";
-import { decodeCursor, type Position } from "../../sync/cursor.ts";
 import type { Publication } from "../../sync/publisher.ts";
 import { ACCEPT_HEADER, KEY_HEADER } from "../../sync/wire.ts";
 import type { SyncDoor } from "./door.ts";
@@ -19,16 +18,6 @@ const MAX_WAIT = 55;
 
 /** Seconds after which waiting nodes come back to a server that stops. */
 const RETURN_AFTER = { least: 2, most: 8 };
-
-/** A node's position compared with the database's. */
-type Comparison =
-  | { kind: "current" }
-  /** It has everything up to `since`. */
-  | { kind: "behind"; since: number }
-  /** Its position is not known: it gets everything. */
-  | { kind: "unknown" }
-  /** It has a state that this database never had, or no longer has. */
-  | { kind: "beyond" };
 
 /** GET /sync/v1/maps: answers 304, a delta or a snapshot, at once or as soon as there is news. */
 export async function sendMaps(
@@ -53,7 +42,7 @@ async function answerPoll(
   let polls = await door.store.polls.look();
   let node = authenticateNode(door, polls, request);
   await endOldKey(door, request);
-  let comparison = compare(request, polls, node);
+  let comparison = door.comparisons.compare(request, polls, node);
   const wait = waitOf(request) * 1000;
   const deadline = performance.now() + wait;
   const told = request.headers[ACCEPT_HEADER] ?? node.accepted;
@@ -70,7 +59,7 @@ async function answerPoll(
       await door.changes.wait(polls.version(), left, turn, (leave) => waiting.leaves(leave));
       polls = await door.store.polls.look();
       node = authenticateNode(door, polls, request);
-      comparison = compare(request, polls, node);
+      comparison = door.comparisons.compare(request, polls, node);
     }
   };
   if (wait > 0) await door.longPolls.during(node.id, waitForNews);
@@ -89,35 +78,12 @@ async function answerPoll(
   const encoding = acceptsBrotli(request.headers["accept-encoding"]) ? "br" : "identity";
   const maps = await door.publisher.publish(polls, node.view, encoding, since);
   holdBack(door, node, maps);
+  request.isRoutine = maps.kind === "delta";
   return send(maps, reply);
 }
 
 function keyIdOf(request: FastifyRequest): string | undefined {
   return credentialId("syncKey", bearerCredential(request.headers.authorization));
-}
-
-function compare(request: FastifyRequest, polls: PollView, { view }: PollingNode): Comparison {
-  const state = polls.state(view);
-  const { since } = request.query as { since?: unknown };
-  if (typeof since !== "string") {
-    return request.headers["if-none-match"] === stateTag(state) ? { kind: "current" } : { kind: "unknown" };
-  }
-  const position = decodeCursor(since, polls.cursorKey());
-  if (position === undefined || position.history !== state.history) return { kind: "unknown" };
-  if (isBeyond(position, state, polls)) return { kind: "beyond" };
-  if (position.view !== view.id) return { kind: "unknown" };
-  if (position.revision === state.revision) return { kind: "current" };
-  const remembered = polls.digestAt(position.revision) !== undefined;
-  return remembered ? { kind: "behind", since: position.revision } : { kind: "unknown" };
-}
-
-function isBeyond(position: Position, state: StateSummary, polls: PollView): boolean {
-  if (position.revision > state.revision) return true;
-  const digest =
-    position.revision === state.revision
-      ? state.wholeDigest
-      : (polls.digestAt(position.revision) ?? position.digest);
-  return digest !== position.digest;
 }
 
 async function startHistory(
