@@ -3,7 +3,7 @@
 import { expect, test } from "vitest";
 import { startM25mail } from "../support/program.ts";
 import { commandsIn, pages, ROOT } from "./pages.ts";
-import { copyMail, mailboxNode, mxNode, notRun, panels, runElsewhere, server } from "./runs.ts";
+import { mailboxNode, move, mxNode, notRun, panels, runElsewhere, server } from "./runs.ts";
 import { shell } from "./shell.ts";
 
 const SAMPLES = `${ROOT}/test/samples/import`;
@@ -12,7 +12,7 @@ const elsewhere: readonly string[] = [
   ...Object.values(mailboxNode),
   ...Object.values(mxNode),
   ...Object.values(server),
-  copyMail,
+  ...Object.values(move),
   ...Object.values(panels),
   ...Object.keys(runElsewhere),
   ...Object.keys(notRun),

@@ -25,7 +25,12 @@ export const server = {
 } as const;
 
 /** Run by test/mail/move.sweep.ts, from one lab to another. */
-export const copyMail = "docs/move.md#3-copy-the-mail";
+export const move = {
+  hold: "docs/move.md#1-prepare",
+  masterUser: "docs/move.md#3-copy-the-mail",
+  copyMail: "docs/move.md#3-copy-the-mail 2",
+  release: "docs/move.md#4-switch",
+} as const;
 
 /** Run by panels.test.ts, on the samples of each panel. */
 export const panels = {

@@ -1,46 +1,61 @@
 /** Tests docs/move.md: copies mail from another server, with both versions of Dovecot. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { command, textOf } from "../docs/pages.ts";
-import { copyMail } from "../docs/runs.ts";
+import { move } from "../docs/runs.ts";
 import { debian13 } from "./debian13.ts";
 import { type Dovecot, dovecotCommand, installedDovecot } from "./dovecot.ts";
 import { type MailLab, mailDaemons, startMailLab } from "./lab.ts";
-import { arrives, inbox } from "./mailbox.ts";
-import { JAN, STRANGER } from "./people.ts";
-import { mustRun } from "./processes.ts";
+import { arrives, inbox, type Login } from "./mailbox.ts";
+import { ANNA, JAN, STRANGER } from "./people.ts";
+import { mustRun, until } from "./processes.ts";
 import { TestNode } from "./replica.ts";
 import { sendMail } from "./smtp.ts";
 
 const debian = await debian13();
+const installed = mailDaemons().available ? await installedDovecot() : undefined;
 const releases: readonly (readonly [string, Dovecot | undefined])[] = [
-  ["Debian 12", mailDaemons().available ? await installedDovecot() : undefined],
+  ["Debian 12", installed],
   ["Debian 13", debian.available ? debian.dovecot : undefined],
 ];
 const [, firstLines = ""] = /```ini\n(.*?)```/s.exec(textOf("docs/move.md")) ?? [];
 
 for (const [release, dovecot] of releases) {
-  test.skipIf(dovecot === undefined)(
-    `on ${release} the page's commands copy mail, and later the new mail`,
+  test.skipIf(dovecot === undefined || installed?.version !== "2.3")(
+    `on ${release} the page's commands copy all users' mail, later the new mail, and let none in meanwhile`,
     async () => {
       if (dovecot === undefined) return;
       const old = await startLab();
       const lab = await startLab(dovecot);
-      await receives(old, "first");
-      const copy = await copier({ old, lab, dovecot });
-      await copy();
+      await mustRun("sh", "-e", "-c", masterUserAt(old));
+      await postfixCommands(lab, move.hold);
+      await receives(old, JAN, "first");
+      await receives(old, ANNA, "for anna");
+      // Other servers try again; nothing comes before the last copy, which would delete it.
+      const send = (subject: string) => sendMail({ port: lab.ports.smtp }, mail(JAN, subject));
+      expect(await send("meanwhile")).toMatchObject({
+        code: 450,
+        lines: [expect.stringContaining("being moved")],
+      });
+      const copy = copier({ old, lab, dovecot });
+      expect(await copy()).not.toContain("not copied");
       expect(subjects(await inbox(lab, JAN))).toEqual(["first"]);
-      await receives(old, "second");
+      expect(subjects(await inbox(lab, ANNA))).toEqual(["for anna"]);
+      await receives(old, JAN, "second");
       await copy();
       expect(subjects(await inbox(lab, JAN))).toEqual(["first", "second"]);
+      await postfixCommands(lab, move.release);
+      await until("mail is let in", async () => (await send("meanwhile")).code === 250);
+      await arrives(lab, JAN, "meanwhile");
+      expect(subjects(await inbox(lab, JAN))).toEqual(["first", "second", "meanwhile"]);
     },
   );
 }
 
 async function startLab(dovecot?: Dovecot): Promise<MailLab> {
-  const node = await TestNode.serving([JAN]);
+  const node = await TestNode.serving([JAN, ANNA]);
   const lab = await startMailLab({ out: node.out, mailRoot: node.mailRoot, ...(dovecot && { dovecot }) });
   onTestFinished(async () => {
     await lab.stop();
@@ -49,26 +64,50 @@ async function startLab(dovecot?: Dovecot): Promise<MailLab> {
   return lab;
 }
 
-async function receives(lab: MailLab, subject: string): Promise<void> {
-  const message = `Subject: ${subject}\n\ntext\n`;
-  await sendMail({ port: lab.ports.smtp }, { from: STRANGER, to: JAN.address, message });
-  await arrives(lab, JAN, subject);
+const mail = ({ address }: Login, subject: string) => ({
+  from: STRANGER,
+  to: address,
+  message: `Subject: ${subject}\n\ntext\n`,
+});
+
+async function receives(lab: MailLab, user: Login, subject: string): Promise<void> {
+  await sendMail({ port: lab.ports.smtp }, mail(user, subject));
+  await arrives(lab, user, subject);
+}
+
+const MASTER_PASSWORD = "read everything once";
+
+/** The page's script for the old server, with this lab's folder. */
+function masterUserAt({ dovecotConfig }: MailLab): string {
+  return command(move.masterUser)
+    .replace("cat > ", "cat >> ") // the lab has settings in this file
+    .replaceAll("/etc/dovecot", dirname(dovecotConfig))
+    .replace("openssl passwd -6", `openssl passwd -6 '${MASTER_PASSWORD}'`)
+    .replace("doveadm reload", `doveadm -c ${dovecotConfig} reload`);
+}
+
+/** Runs the page's commands with this lab's Postfix. */
+async function postfixCommands({ postfixConfigDir }: MailLab, name: string): Promise<void> {
+  const script = command(name).replaceAll(/^(postconf|postfix|postqueue)\b/gm, `$1 -c ${postfixConfigDir}`);
+  await mustRun("sh", "-e", "-c", script);
 }
 
 /** Returns the page's script with the old server's port and certificate, and this lab's Dovecot. */
-async function copier({ old, lab, dovecot }: { old: MailLab; lab: MailLab; dovecot: Dovecot }) {
+function copier({ old, lab, dovecot }: { old: MailLab; lab: MailLab; dovecot: Dovecot }) {
   const folder = mkdtempSync(join(tmpdir(), "m25-move-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const is24 = dovecot.version === "2.4";
   const anyCertificate = is24 ? "ssl_client_require_valid_cert = no" : "imapc_ssl_verify = no";
-  const script = command(copyMail)
+  const doveadm = dovecotCommand(dovecot, "/usr/bin/doveadm").map((word) => `'${word}'`);
+  const script = command(move.copyMail)
     .replace("!include /etc/dovecot/dovecot.conf", `${is24 ? firstLines : ""}!include ${lab.dovecotConfig}`)
     .replace("imap.old.example", "127.0.0.1")
     .replace("imapc_port = 993", `imapc_port = ${old.ports.imaps}\n${anyCertificate}`)
-    .replace("the password at the old server", JAN.password)
-    .replaceAll("jan.conf", join(folder, "jan.conf"));
-  const doveadm = dovecotCommand(dovecot, "/usr/bin/doveadm").map((word) => `'${word}'`);
-  writeFileSync(join(folder, "script"), script.replace(/^doveadm/m, doveadm.join(" ")));
+    .replace("the password of the master user", MASTER_PASSWORD)
+    .replaceAll("move.conf", join(folder, "move.conf"))
+    .replace("doveadm user", `doveadm -c ${lab.dovecotConfig} user`)
+    .replaceAll(/\bdoveadm\b/g, doveadm.join(" "));
+  writeFileSync(join(folder, "script"), script);
   return () => mustRun("sh", "-e", join(folder, "script"));
 }
 
