@@ -124,7 +124,7 @@ export const settings = {
   tools: {
     of: servers,
     placeholder: "SET,…",
-    help: `sets of tools to offer besides the nine, of ${setNames.join(", ")}`,
+    help: `sets of tools to offer besides the nine: ${setNames.join(", ")}`,
     default: "",
     schema: list.transform(as(z.array(z.enum(setNames)), `takes one or more of ${setNames.join(",")}.`)),
   },
@@ -143,7 +143,7 @@ export const settings = {
   scopes: {
     of: ["stdio"],
     placeholder: "LIST",
-    help: `what the client may do, of ${scopes.join(", ")} (default all, with --domains all but nodes)`,
+    help: `what the client may do: ${scopes.join(", ")} (default all; with --domains all but nodes)`,
     schema: list.transform(as(accessFields.scopes, `takes one or more of ${scopes.join(",")}.`)).optional(),
   },
   domains: {
@@ -183,7 +183,7 @@ export const settings = {
   "limit-destructive": {
     of: servers,
     placeholder: "N",
-    help: "calls a minute for each principal that cannot be undone",
+    help: "calls that cannot be undone, a minute for each principal",
     default: "30",
     schema: perMinute,
   },
@@ -197,7 +197,7 @@ export const settings = {
   "oauth-clients": {
     of: ["serve"],
     placeholder: "URL,…",
-    help: "further clients, by the addresses of their metadata documents",
+    help: "further clients that may sign in: the addresses of their metadata documents",
     default: "",
     schema: list.pipe(
       z.array(z.url({ protocol: /^https$/, error: "has an entry that is not an https URL" })),
@@ -213,7 +213,7 @@ export const settings = {
   "audit-retention": {
     of: ["serve"],
     placeholder: "DAYS",
-    help: "how long audit entries are kept from now on, or forever (as in a new database)",
+    help: "how long to keep audit entries, from now on; or forever, as a new database does",
     schema: z
       .union([z.literal("forever").transform(() => null), wholeNumber(1, 36_500)], {
         error: "is neither a number of days nor forever",

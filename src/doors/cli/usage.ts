@@ -120,7 +120,7 @@ export const usages: readonly Usage[] = [
   },
   {
     name: "user list-inactive",
-    does: "soft-deleted mailboxes with their ids, for m25-mail-node orphans",
+    does: "lists soft-deleted mailboxes with their ids, for m25-mail-node orphans",
     flags: { json },
   },
   {
@@ -144,24 +144,24 @@ export const usages: readonly Usage[] = [
   },
   {
     name: "alias list-waiting",
-    does: "targets of aliases outside that nobody has approved yet",
+    does: "lists aliases' targets outside that wait for approval",
     flags: { json },
   },
   {
     name: "alias approve",
     takes: "ADDRESS",
-    does: "lets an alias's mail go to its targets outside",
+    does: "approves an alias's targets outside that wait",
     flags: { target: { placeholder: "EMAIL", help: "only to this one; by default to all that wait" }, json },
   },
   {
     name: "alias refuse",
     takes: "ADDRESS",
-    does: "takes an alias's targets that wait for approval out of it",
+    does: "removes an alias's targets that wait for approval",
     flags: { target: { placeholder: "EMAIL", help: "only this one; by default all that wait" }, json },
   },
   {
     name: "alias approved-domains",
-    does: "domains elsewhere to which aliases may lead without approval",
+    does: "lists or changes the domains elsewhere that need no approval",
     flags: {
       add: { placeholder: "DOMAIN", help: "approve targets in this domain that are set from now on" },
       remove: { placeholder: "DOMAIN", help: "ask for approval again; approved targets stay approved" },
@@ -171,7 +171,7 @@ export const usages: readonly Usage[] = [
   {
     name: "alias postmaster",
     takes: "ADDRESS",
-    does: "sets who gets postmaster@ and abuse@ of every domain, or none",
+    does: "sets who gets postmaster@ and abuse@ of every domain; none ends it",
     flags: { json },
   },
   {
@@ -185,10 +185,13 @@ export const usages: readonly Usage[] = [
       },
       "dry-run": { placeholder: "", help: "show the plan, and change nothing" },
       domains: { placeholder: "LIST", help: "only mailboxes in these domains" },
-      "unlimited-as": { placeholder: "MIB", help: "the size limit for mailboxes that have none there" },
+      "unlimited-as": {
+        placeholder: "MIB",
+        help: "the size limit for mailboxes that have none at the old server",
+      },
       "links-to": {
         placeholder: "FILE",
-        help: "write a link to choose a password to this new file for each user who needs one",
+        help: "write a password link to this new file for each user who needs one; the server must run with --tools people",
       },
       json,
     },
@@ -202,7 +205,7 @@ export const usages: readonly Usage[] = [
       "dry-run": { placeholder: "", help: "show the plan, and change nothing" },
       prune: {
         placeholder: "",
-        help: "soft-delete mailboxes that are not in the file, and remove domains that are not and are empty",
+        help: "soft-delete mailboxes that the file lacks, and remove empty domains that it lacks",
       },
       yes: { placeholder: "", help: "prune without a question" },
       json,
@@ -224,7 +227,7 @@ export const usages: readonly Usage[] = [
     does: "prints the audit log: changes and refusals",
     flags: {
       since: { placeholder: "TIME", help: "only from then on: 7d, 24h, 2026-11-22 or 2026-11-22T10:00:00Z" },
-      principal: { placeholder: "NAME", help: "only of this caller, as the list names it" },
+      principal: { placeholder: "NAME", help: "only this caller's, with the name that the log shows" },
       json: { placeholder: "", help: "one JSON object a line, for programs" },
     },
   },
@@ -239,7 +242,10 @@ export const usages: readonly Usage[] = [
     takes: "NAME",
     does: "registers an OAuth client without a metadata document",
     flags: {
-      "redirect-uri": { placeholder: "URI,…", help: "where it is sent back to, from its documentation" },
+      "redirect-uri": {
+        placeholder: "URI,…",
+        help: "addresses to which it is sent back, from its documentation",
+      },
       json,
     },
   },

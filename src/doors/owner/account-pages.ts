@@ -17,7 +17,7 @@ export function signInPage(language: Language, csrf: string, error?: string): st
   return page(language, words.signInTitle, html`${alarm(error)}${form({ action: "sign-in", csrf }, fields)}`);
 }
 
-/** What a signed-in owner sees. */
+/** The content of a signed-in owner's page. */
 export interface Account {
   language: Language;
   csrf: string;

@@ -197,7 +197,7 @@ export class AccountPage {
   }
 
   /**
-   * An unknown address, and a mailbox whose owner cannot sign in, are wrong and take as long.
+   * An unknown address, or a mailbox whose owner cannot sign in, is answered like a wrong password and takes as long.
    *
    * @returns the mailbox with this address and password
    */
