@@ -1,11 +1,10 @@
 import { openStore } from "../db/sqlite/store.ts";
-import { stateTag } from "../src/sync/answer.ts";
-import { wholeView } from "../src/sync/view.ts";
 import {
   addNodes,
   benchmark,
   firstToken,
   median,
+  newestTag,
   Program,
   printTable,
   seededDatabase,
@@ -21,7 +20,7 @@ await benchmark(async () => {
   const { folder, database } = await seededDatabase({ users: 1000, domains: 5 });
   const [key = ""] = await addNodes(database, 1000);
   const store = openStore(database, { create: false });
-  const etag = stateTag(store.polls.now().state(wholeView));
+  const etag = await newestTag(store);
   await store.close();
 
   const args = ["--port", "0", "--db", database, ...unlimited];

@@ -101,10 +101,10 @@ async function prepare(users: number): Promise<Case> {
 async function changeOne(
   each: Case,
   what: keyof typeof changes,
-): Promise<{ figures: Figures; read: () => number }> {
+): Promise<{ figures: Figures; read: () => Promise<number> }> {
   const { store, url, key } = each;
   const [user] = await store.read(({ users }) => users.page(1, undefined, undefined));
-  const { revision } = store.polls.now().state(wholeView);
+  const { revision } = await (await store.polls.look()).state(wholeView);
   const { tool, input } = changes[what];
   const outcome = await call(runtimeOf(store), {
     principal: operator("cli"),
@@ -114,10 +114,10 @@ async function changeOne(
   if (!outcome.ok) throw outcome.error;
   each.before = each.current;
   each.current = await cursor(`${url}/sync/v1/maps?since=${each.before}`, key);
-  const read = () => {
-    const polls = store.polls.now();
+  const read = async () => {
+    const polls = await store.polls.look();
     const began = performance.now();
-    for (let index = 0; index < READS; index += 1) polls.changes(wholeView, revision, 1_000);
+    for (let index = 0; index < READS; index += 1) await polls.changes(wholeView, revision, 1_000);
     return ((performance.now() - began) / READS) * 1000;
   };
   return { figures: { "304 CPU": [], "304": [], "delta CPU": [], delta: [], read: [] }, read };
@@ -130,7 +130,7 @@ async function measure(each: Case, { figures, read }: Awaited<ReturnType<typeof 
   const delta = await poll(each, each.before, 200);
   figures["delta CPU"].push(delta.cpu);
   figures.delta.push(delta.time);
-  figures.read.push(read());
+  figures.read.push(await read());
 }
 
 /** The cursor of an answer. Only the first line is read. */

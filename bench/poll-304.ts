@@ -1,7 +1,14 @@
 import { openStore } from "../db/sqlite/store.ts";
-import { stateTag } from "../src/sync/answer.ts";
-import { wholeView } from "../src/sync/view.ts";
-import { addNodes, benchmark, median, Program, printTable, seededDatabase, serve } from "./support.ts";
+import {
+  addNodes,
+  benchmark,
+  median,
+  newestTag,
+  Program,
+  printTable,
+  seededDatabase,
+  serve,
+} from "./support.ts";
 import { type Load, poll } from "./wrk.ts";
 
 const NODES = 5000;
@@ -13,7 +20,7 @@ await benchmark(async () => {
   const { folder, database } = await seededDatabase({ users: 10_000, domains: 100 });
   const keys = await addNodes(database, NODES);
   const store = openStore(database, { create: false });
-  const etag = stateTag(store.polls.now().state(wholeView));
+  const etag = await newestTag(store);
   await store.close();
 
   const servers = {

@@ -7,6 +7,8 @@ import { dirname, join } from "node:path";
 import { seedDatabase } from "../db/sqlite/seed.ts";
 import { openStore } from "../db/sqlite/store.ts";
 import type { Store } from "../db/store.ts";
+import { stateTag } from "../src/sync/answer.ts";
+import { wholeView } from "../src/sync/view.ts";
 import type { Runtime } from "../tools/call/call.ts";
 import { newCredential } from "../tools/call/credential.ts";
 import { PasswordHasher } from "../tools/call/password-hash.ts";
@@ -25,6 +27,12 @@ export async function benchmark(run: () => Promise<void>): Promise<void> {
   });
   await run();
   for (const end of cleanups.splice(0).reverse()) await end();
+}
+
+/** The ETag of the state that nodes should reach. */
+export async function newestTag(store: Store): Promise<string> {
+  const polls = await store.polls.look();
+  return stateTag(await polls.state(wholeView));
 }
 
 /** Flags that switch off the limits of calls. */

@@ -66,11 +66,11 @@ export interface EndedKey {
   endedAt: string;
 }
 
-/** Lines with line feeds, a few hundred a page. Close it soon: the write-ahead log cannot be reused meanwhile. */
+/** Lines with line feeds, a few hundred a page. Close it soon: old rows stay on the disk meanwhile. */
 export interface StateReader {
   summary: StateSummary;
-  pages(): Generator<string>;
-  close(): void;
+  pages(): AsyncIterable<string>;
+  close(): Promise<void>;
 }
 
 /** Callers since the last recording of contacts, by id, and the time of the latest call. */
@@ -83,36 +83,36 @@ export interface Contacts {
   at: string;
 }
 
-/** The data that answers polls, from one look at the database. */
+/** The data that answers polls, from one look at the database. What a method has to read may be later than the look. */
 export interface PollView {
   /** Changes with the state and with any node's settings. */
-  version(): string;
+  version: string;
   /** Changes with every commit of any process. */
-  commit(): number;
-  state(view: View): StateSummary;
-  node(keyId: string): PollingNode | undefined;
-  /** The ended key with this id. */
-  endedKey(keyId: string): EndedKey | undefined;
+  commit: number;
   /** The key that encrypts this database's cursors. */
-  cursorKey(): string;
+  cursorKey: string;
+  state(view: View): Promise<StateSummary>;
+  node(keyId: string): Promise<PollingNode | undefined>;
+  /** The ended key with this id. */
+  endedKey(keyId: string): Promise<EndedKey | undefined>;
   /** The digest of the whole state at a revision, while it is remembered. */
-  digestAt(revision: number): string | undefined;
+  digestAt(revision: number): Promise<string | undefined>;
   /** Changes after `revision` as record lines with line feeds; undefined if there are more than `limit`. */
   changes(
     view: View,
     revision: number,
     limit: number,
-  ): { summary: StateSummary; lines: string[] } | undefined;
+  ): Promise<{ summary: StateSummary; lines: string[] } | undefined>;
 }
 
 /**
  * The hot path of the sync. It answers from memory while no process has committed anything since the last look.
  */
 export interface PollReader {
-  /** Looks at once. */
-  now(): PollView;
   /** One look for all callers within one turn of the event loop, after the last of them. */
   look(): Promise<PollView>;
+  /** The version that the last look of this process saw; "" before the first. */
+  latest(): string;
 }
 
 /** The database. Every method throws MailError unavailable when the disk or the file fails. */
@@ -136,11 +136,18 @@ export interface Store {
   /** Records contacts soon, without waiting for the disk: a power cut may lose the last ones. */
   recordContacts(contacts: Contacts): Promise<void>;
   polls: PollReader;
+  /**
+   * Calls `listener` soon after any process has changed the version (PollView), and when the database cannot be read. It
+   * may call without need.
+   *
+   * @returns ends the calls
+   */
+  onChange(listener: () => void): () => void;
   /** The version of the database's tables. */
   schema: number;
   /** The access token with this id, as committed now. */
-  token(tokenId: string): Token | undefined;
+  token(tokenId: string): Promise<Token | undefined>;
   /** Reads one state of all records for this view; with `since`, only the changes after it. */
-  readState(view: View, since?: number): StateReader;
+  readState(view: View, since?: number): Promise<StateReader>;
   close(): Promise<void>;
 }

@@ -52,10 +52,10 @@ sync.use(async (request, response, next) => {
   const polls = await store.polls.look();
   const key = bearerCredential(request.headers.authorization);
   const id = credentialId("syncKey", key);
-  const node = id === undefined ? undefined : polls.node(id);
+  const node = id === undefined ? undefined : await polls.node(id);
   if (node === undefined || !credentialMatches(key, node.keyHash)) return response.sendStatus(401);
   lastSeen.node(node.id, request.socket.remoteAddress ?? "", new Date());
-  response.locals.state = polls.state(wholeView);
+  response.locals.state = await polls.state(wholeView);
   return next();
 });
 sync.get("/maps", (request, response) => {

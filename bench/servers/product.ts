@@ -4,9 +4,7 @@ import { openStore } from "../../db/sqlite/store.ts";
 import { stderrLog } from "../../src/log/log.ts";
 import { serveConfig } from "../../src/program/config.ts";
 import { serve } from "../../src/program/serve.ts";
-import { stateTag } from "../../src/sync/answer.ts";
-import { wholeView } from "../../src/sync/view.ts";
-import { runtimeOf } from "../support.ts";
+import { newestTag, runtimeOf } from "../support.ts";
 
 /** Measurements between "watch" and "report". Times in ms, memory in MB. */
 export interface Watch {
@@ -75,7 +73,7 @@ const answers: Record<string, () => Promise<unknown>> = {
       if (user === undefined) throw new Error("there are no users");
       await users.update(user, { quotaMb: user.quotaMb + 1 }, new Date().toISOString());
     });
-    return stateTag(store.polls.now().state(wholeView));
+    return newestTag(store);
   },
 };
 

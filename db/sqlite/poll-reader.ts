@@ -27,59 +27,67 @@ interface EndedKeyRow {
   ended_at: string;
 }
 
-/** Reads for polls, on a connection that never writes. */
-export function pollReader(connection: Connection): PollReader {
-  const view = new CachedView(connection);
-  const lookNow = () =>
-    translated(() => {
-      view.look();
-      return view;
-    });
-  let nextLook: Promise<PollView> | undefined;
-  return {
-    now: lookNow,
-    // A look takes file locks, a third of a poll's own work. It happens after all requests of this turn have arrived,
-    // so that each poll sees everything that was committed before it was sent.
-    look() {
-      nextLook ??= nextTurn().then(() => {
-        nextLook = undefined;
-        return lookNow();
-      });
-      return nextLook;
-    },
-  };
-}
-
 /**
- * Uses prepared statements without Kysely. data_version changes with every commit, of this process too, because the
- * connection never writes. Cached rows stay valid until it does.
+ * Reads for polls, on a connection that never writes: so data_version changes with every commit, of this process too.
  */
-class CachedView implements PollView {
-  readonly #queries: StateQueries;
+export class FilePollReader implements PollReader {
+  readonly #queries: PollQueries;
   readonly #dataVersion;
-  readonly #digestAt;
-  readonly #node;
-  readonly #endedKey;
-  readonly #changes;
-  readonly #visited;
-  #seen: number | undefined;
-  #row: StateRow | undefined;
-  readonly #nodes = new Map<string, PollingNode>();
-  readonly #summaries = new Map<string, StateSummary>();
+  #view: FilePollView | undefined;
+  #nextLook: Promise<PollView> | undefined;
 
   constructor(connection: Connection) {
-    this.#queries = new StateQueries(connection);
+    this.#queries = new PollQueries(connection);
     this.#dataVersion = connection.prepare<[], number>("PRAGMA data_version").pluck();
-    this.#digestAt = connection
+  }
+
+  // A look takes file locks, a third of a poll's own work. It happens after all requests of this turn have arrived,
+  // so that each poll sees everything that was committed before it was sent.
+  look(): Promise<PollView> {
+    this.#nextLook ??= nextTurn().then(() => {
+      this.#nextLook = undefined;
+      return this.lookNow();
+    });
+    return this.#nextLook;
+  }
+
+  /** @throws MailError unavailable */
+  lookNow(): PollView {
+    return translated(() => {
+      const commit = this.#dataVersion.get() ?? 0;
+      if (this.#view?.commit !== commit) {
+        this.#view = new FilePollView(this.#queries, commit, this.#queries.state.stateRow(), this.#view);
+      }
+      return this.#view;
+    });
+  }
+
+  latest(): string {
+    return this.#view?.version ?? "";
+  }
+}
+
+/** The prepared statements of polls, without Kysely. */
+class PollQueries {
+  readonly state: StateQueries;
+  readonly digestAt;
+  readonly node;
+  readonly endedKey;
+  readonly #changes;
+  readonly #visited;
+
+  constructor(connection: Connection) {
+    this.state = new StateQueries(connection);
+    this.digestAt = connection
       .prepare<[number], string>("SELECT digest FROM revisions WHERE revision = ?")
       .pluck();
-    this.#node = connection.prepare<{ id: string }, NodeRow>(
+    this.node = connection.prepare<{ id: string }, NodeRow>(
       `SELECT id, name, ip_address, role, domains, accepted_revision, acceptances,
          iif(key_id = @id, key_hash, next_key_hash) AS key_hash, key_id <> @id AS is_next,
          iif(key_id = @id, key_expires_at, NULL) AS key_expires_at
        FROM nodes WHERE key_id = @id OR next_key_id = @id`,
     );
-    this.#endedKey = connection.prepare<{ id: string }, EndedKeyRow>(
+    this.endedKey = connection.prepare<{ id: string }, EndedKeyRow>(
       "SELECT key_hash, node_id, node, ended_at FROM ended_keys WHERE key_id = @id",
     );
     this.#changes = { mail: changeQueries(connection, "mail"), mx: changeQueries(connection, "mx") };
@@ -92,67 +100,7 @@ class CachedView implements PollView {
       .pluck();
   }
 
-  /** Contact times are written every second. Rows that they do not touch stay cached. */
-  look(): StateRow {
-    const version = this.#dataVersion.get();
-    const before = this.#row;
-    if (version === this.#seen && before !== undefined) return before;
-    const row = this.#queries.stateRow();
-    this.#row = row;
-    this.#seen = version;
-    const sameHistory = before?.history === row.history;
-    if (!sameHistory || before.node_version !== row.node_version) this.#nodes.clear();
-    if (!sameHistory || before.revision !== row.revision) this.#summaries.clear();
-    return row;
-  }
-
-  version(): string {
-    const { history, revision, node_version } = this.#known();
-    return `${history} ${revision} ${node_version}`;
-  }
-
-  commit(): number {
-    this.#known();
-    return this.#seen ?? 0;
-  }
-
-  state(part: View): StateSummary {
-    const known = this.#summaries.get(part.id);
-    if (known !== undefined) return known;
-    const row = part.domains === null ? this.#known() : undefined;
-    const summary = translated(() =>
-      this.#queries.consistently(() => this.#queries.summary(part, row ?? this.#queries.stateRow())),
-    );
-    this.#summaries.set(part.id, summary);
-    return summary;
-  }
-
-  node(keyId: string): PollingNode | undefined {
-    const found = this.#nodes.get(keyId) ?? toPollingNode(translated(() => this.#node.get({ id: keyId })));
-    if (found !== undefined) this.#nodes.set(keyId, found);
-    return found;
-  }
-
-  endedKey(keyId: string): EndedKey | undefined {
-    return toEndedKey(
-      keyId,
-      translated(() => this.#endedKey.get({ id: keyId })),
-    );
-  }
-
-  cursorKey(): string {
-    return this.#known().cursor_key;
-  }
-
-  digestAt(revision: number): string | undefined {
-    return translated(() => this.#digestAt.get(revision));
-  }
-
   changes(part: View, revision: number, limit: number) {
-    return translated(() => this.#queries.consistently(() => this.#changesOf(part, revision, limit)));
-  }
-
-  #changesOf(part: View, revision: number, limit: number) {
     // Count the rows that are read, not only those that this view gets: others cost time as well.
     if ((this.#visited.get({ revision, limit: limit + 1 }) ?? 0) > limit) return undefined;
     const lines: string[] = [];
@@ -160,12 +108,63 @@ class CachedView implements PollView {
       lines.push(...query.all({ revision, names: namesOf(part), limit: limit + 1 - lines.length }));
       if (lines.length > limit) return undefined;
     }
-    return { summary: this.#queries.summary(part, this.#queries.stateRow()), lines };
+    return { summary: this.state.summary(part, this.state.stateRow()), lines };
+  }
+}
+
+/** The state row of one look. What its methods read stays in memory until a look finds it changed. */
+class FilePollView implements PollView {
+  readonly commit: number;
+  readonly version: string;
+  readonly cursorKey: string;
+  readonly #queries: PollQueries;
+  readonly #row: StateRow;
+  #nodes = new Map<string, PollingNode>();
+  #summaries = new Map<string, StateSummary>();
+
+  /** @param before the view of the last look. Contact times are written every second: rows that they do not touch stay. */
+  constructor(queries: PollQueries, commit: number, row: StateRow, before: FilePollView | undefined) {
+    this.commit = commit;
+    this.version = `${row.history} ${row.revision} ${row.node_version}`;
+    this.cursorKey = row.cursor_key;
+    this.#queries = queries;
+    this.#row = row;
+    if (before === undefined || before.#row.history !== row.history) return;
+    if (before.#row.node_version === row.node_version) this.#nodes = before.#nodes;
+    if (before.#row.revision === row.revision) this.#summaries = before.#summaries;
   }
 
-  /** The state row of the last look. */
-  #known(): StateRow {
-    return this.#row ?? translated(() => this.look());
+  async state(part: View): Promise<StateSummary> {
+    const known = this.#summaries.get(part.id);
+    if (known !== undefined) return known;
+    const { state } = this.#queries;
+    const row = part.domains === null ? this.#row : undefined;
+    const summary = translated(() => state.consistently(() => state.summary(part, row ?? state.stateRow())));
+    this.#summaries.set(part.id, summary);
+    return summary;
+  }
+
+  async node(keyId: string): Promise<PollingNode | undefined> {
+    const found =
+      this.#nodes.get(keyId) ?? toPollingNode(translated(() => this.#queries.node.get({ id: keyId })));
+    if (found !== undefined) this.#nodes.set(keyId, found);
+    return found;
+  }
+
+  async endedKey(keyId: string): Promise<EndedKey | undefined> {
+    return toEndedKey(
+      keyId,
+      translated(() => this.#queries.endedKey.get({ id: keyId })),
+    );
+  }
+
+  async digestAt(revision: number): Promise<string | undefined> {
+    return translated(() => this.#queries.digestAt.get(revision));
+  }
+
+  async changes(part: View, revision: number, limit: number) {
+    const { state } = this.#queries;
+    return translated(() => state.consistently(() => this.#queries.changes(part, revision, limit)));
   }
 }
 

@@ -25,7 +25,7 @@ export function readState(path: string, view: View, since: number | undefined): 
     const summary = queries.summary(view, queries.stateRow());
     const lines = () =>
       since === undefined ? pages(connection, view) : changePages(connection, view, since);
-    return { summary, pages: lines, close: () => connection.close() };
+    return { summary, pages: lines, close: async () => void connection.close() };
   } catch (error) {
     connection.close();
     throw error;
@@ -33,7 +33,7 @@ export function readState(path: string, view: View, since: number | undefined): 
 }
 
 /** The whole state in row order, or domain by domain. Each page is one walk of one index. */
-function* pages(connection: Connection, { role, domains }: View): Generator<string> {
+async function* pages(connection: Connection, { role, domains }: View): AsyncGenerator<string> {
   const domainLines = { line: served(DOMAIN_LINE), from: "domains" };
   const userLines = {
     line: served(USER_LINES[role], "active = 1"),
@@ -100,7 +100,7 @@ function* walk(connection: Connection, { line, from, key, first, name }: Walk): 
   }
 }
 
-function* changePages(connection: Connection, view: View, revision: number): Generator<string> {
+async function* changePages(connection: Connection, view: View, revision: number): AsyncGenerator<string> {
   for (const query of changeQueries(connection, view.role)) {
     let page: string[] = [];
     for (const line of query.iterate({ revision, names: namesOf(view), limit: -1 })) {

@@ -16,14 +16,15 @@ import { PasswordLinkTable } from "../password-links.ts";
 import type { Schema } from "../schema.ts";
 import { StateTable } from "../state.ts";
 import type { Store, Tables } from "../store.ts";
-import { type Token, TokenTable, toToken } from "../tokens.ts";
+import { TokenTable, toToken } from "../tokens.ts";
 import { UserTable } from "../users/users.ts";
+import { ChangeWatch } from "./change-watch.ts";
 import { type Connection, createFile, migrate, noDatabase, openConnection } from "./connection.ts";
 import { ContactWriter } from "./contacts.ts";
 import { translated } from "./errors.ts";
 import { truncateLogRegularly } from "./log-truncation.ts";
 import { migrations } from "./migrations/index.ts";
-import { pollReader } from "./poll-reader.ts";
+import { FilePollReader } from "./poll-reader.ts";
 import { readState } from "./state-reader.ts";
 import { Transactions } from "./transactions.ts";
 
@@ -40,6 +41,8 @@ export function openStore(path: string, { create }: { create: boolean }): Store 
   const writing = new Transactions(writer, "IMMEDIATE");
   const reading = new Transactions(reader, "DEFERRED");
   const contacts = new ContactWriter(path);
+  const polls = new FilePollReader(poller);
+  const watch = new ChangeWatch(polls, path);
   // Holds both connections: no transaction of this process is open then. The writer comes first: its may take seconds.
   const stopTruncating = truncateLogRegularly(path, () =>
     writing.between(() => reading.between(async () => truncateLog(writer))),
@@ -84,10 +87,11 @@ export function openStore(path: string, { create }: { create: boolean }): Store 
     writeInBatches,
     eraseHidden,
     recordContacts: (seen) => contacts.record(seen),
-    polls: pollReader(poller),
+    polls,
+    onChange: (listener) => watch.on(listener),
     schema: migrations.length,
     token: tokenReader(poller),
-    readState: (view, since) => translated(() => readState(path, view, since)),
+    readState: async (view, since) => translated(() => readState(path, view, since)),
     close() {
       closed ??= closeAll();
       return closed;
@@ -96,11 +100,11 @@ export function openStore(path: string, { create }: { create: boolean }): Store 
 }
 
 /** Reads an access token by the id in its text. It uses a prepared statement, because each request over HTTP asks. */
-function tokenReader(connection: Connection): (tokenId: string) => Token | undefined {
+function tokenReader(connection: Connection): Store["token"] {
   const byId = connection.prepare<[string], Selectable<Schema["tokens"]>>(
     "SELECT * FROM tokens WHERE token_id = ?",
   );
-  return (tokenId) =>
+  return async (tokenId) =>
     translated(() => {
       const row = byId.get(tokenId);
       return row && toToken(row);

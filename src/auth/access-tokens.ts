@@ -4,7 +4,7 @@ import { credentialId, credentialMatches } from "../../tools/call/credential.ts"
 import { type Principal, type Scope, scopes } from "../../tools/call/principal.ts";
 import type { LastSeen } from "./last-seen.ts";
 
-type Token = NonNullable<ReturnType<Store["token"]>>;
+type Token = NonNullable<Awaited<ReturnType<Store["token"]>>>;
 
 /** A token's permissions. */
 interface Grant extends Pick<Principal, "name" | "scopes" | "domains"> {
@@ -37,20 +37,21 @@ export class AccessTokens {
   async authenticate(credential: string, door: Principal["door"], now: Date): Promise<Principal | undefined> {
     const id = credentialId("token", credential);
     if (id === undefined) return undefined;
-    const commit = (await this.#store.polls.look()).commit();
+    const { commit } = await this.#store.polls.look();
     if (commit !== this.#commit) this.#right.clear();
     this.#commit = commit;
     const key = hash("sha256", credential);
-    const grant = this.#right.get(key) ?? this.#grantOf(id, credential);
+    const grant = this.#right.get(key) ?? (await this.#grantOf(id, credential));
     if (grant === undefined) return undefined;
-    this.#right.set(key, grant);
+    // Another request may have looked meanwhile: this grant may have ended since.
+    if (commit === this.#commit) this.#right.set(key, grant);
     if (grant.expires <= now.getTime()) return undefined;
     this.#lastSeen.token(grant.id, now);
     return { name: grant.name, door, scopes: grant.scopes, domains: grant.domains };
   }
 
-  #grantOf(id: string, credential: string): Grant | undefined {
-    const token = this.#store.token(id);
+  async #grantOf(id: string, credential: string): Promise<Grant | undefined> {
+    const token = await this.#store.token(id);
     return credentialMatches(credential, token?.tokenHash) && token !== undefined
       ? toGrant(token)
       : undefined;

@@ -43,7 +43,7 @@ export async function provideFirstToken(
   const path = fileBeside(database);
   const told = () => log.info(`the first access token is in ${path}: read it, then delete the file`);
   if (await store.read((tables) => tables.tokens.wereThereEver())) {
-    if (isTokenOf(store, path)) told();
+    if (await isTokenOf(store, path)) told();
     return;
   }
   const file = needsFile() ? openTokenFile(path) : undefined;
@@ -67,11 +67,11 @@ export async function provideFirstToken(
 }
 
 /** True if the file has a valid token of this database; it may be revoked, or of another database in the same folder. */
-function isTokenOf(store: Store, path: string): boolean {
+async function isTokenOf(store: Store, path: string): Promise<boolean> {
   try {
     const text = readFileSync(path, "utf8").trim();
     const id = credentialId("token", text);
-    return id !== undefined && credentialMatches(text, store.token(id)?.tokenHash);
+    return id !== undefined && credentialMatches(text, (await store.token(id))?.tokenHash);
   } catch {
     return false; // no file, or none that this user may read
   }

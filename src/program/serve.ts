@@ -81,7 +81,7 @@ export async function serve(
       runtime,
       store,
       publisher,
-      changes: new ChangeSignal(store.polls, config.db, options.throttleClocks),
+      changes: new ChangeSignal(store, options.throttleClocks),
       lastSeen,
       tools: offered,
       mcpServerFor: options.mcpServerFor ?? ((principal, origin) => mcpServer(mcp, principal, origin)),

@@ -11,8 +11,8 @@ type MapsHeader = Omit<Header, "protocol">;
 
 /** Record lines with line feeds, a few hundred a page. */
 interface Source {
-  pages(): Iterable<string>;
-  close(): void;
+  pages(): AsyncIterable<string>;
+  close(): Promise<void>;
 }
 
 /** Bytes per read. */
@@ -57,7 +57,7 @@ export class MapsFiles {
       await closeAll(opened);
       return refuseFullDisk(error);
     } finally {
-      source.close();
+      await source.close();
     }
   }
 
@@ -100,7 +100,7 @@ async function writeMaps(
   try {
     await write(`${encodeHeader(header)}\n`);
     let lines = 0;
-    for (const page of source.pages()) {
+    for await (const page of source.pages()) {
       lines += countLines(page);
       await write(page);
     }

@@ -33,7 +33,7 @@ export class Publisher {
   readonly #building = new Map<string, Promise<MapsFiles>>();
   /** Builds one file set at a time, across all views. */
   #turn: Promise<unknown> = Promise.resolve();
-  #deltas = new Map<string, Publication>();
+  #deltas = new Map<string, Promise<Publication | undefined>>();
   #deltasOf = "";
 
   /** @param folder holds the files; their hashes are as secret as the database beside them */
@@ -47,8 +47,8 @@ export class Publisher {
    * `since`. Small deltas are not compressed.
    */
   async publish(polls: PollView, view: View, encoding: Encoding, since?: number): Promise<Publication> {
-    const state = polls.state(view);
-    const delta = since === undefined ? undefined : this.#smallDelta(polls, view, state, since);
+    const state = await polls.state(view);
+    const delta = since === undefined ? undefined : await this.#smallDelta(polls, view, state, since);
     if (delta !== undefined) return delta;
     // Many changes, few of them for this limited node: reading its whole part is less work.
     const from = view.domains === null ? since : undefined;
@@ -77,7 +77,7 @@ export class Publisher {
 
   /** Drops the maps of former states. Nobody gets them any more, and their hashes must go. */
   async dropOld(): Promise<void> {
-    const { history, revision } = this.#store.polls.now().state(wholeView);
+    const { history, revision } = await (await this.#store.polls.look()).state(wholeView);
     if (this.#deltasOf !== `${history} ${revision}`) this.#deltas = new Map();
     for (const [key, maps] of this.#files) {
       if (maps.header.history === history && maps.header.revision >= revision) continue;
@@ -92,22 +92,24 @@ export class Publisher {
     this.#files.clear();
   }
 
-  #smallDelta(polls: PollView, view: View, state: StateSummary, since: number): Publication | undefined {
+  /** undefined if there are too many changes */
+  #smallDelta(
+    polls: PollView,
+    view: View,
+    state: StateSummary,
+    since: number,
+  ): Promise<Publication | undefined> {
     const stateId = `${state.history} ${state.revision}`;
     if (stateId !== this.#deltasOf || this.#deltas.size > KEPT_DELTAS) this.#deltas = new Map();
     this.#deltasOf = stateId;
     const key = `${view.id} ${since}`;
     const known = this.#deltas.get(key);
     if (known !== undefined) return known;
-    const changes = polls.changes(view, since, SMALL_DELTA);
-    if (changes === undefined) return undefined;
-    const { summary, lines } = changes;
-    const header = encodeHeader(headerOf("delta", view, summary, polls.cursorKey()));
-    const body = Buffer.from(`${header}\n${lines.join("")}${encodeEnd(lines.length)}\n`);
-    const etag = stateTag(summary);
-    const delta: Publication = { kind: "delta", etag, encoding: "identity", size: body.length, body };
-    this.#deltas.set(key, delta);
-    return delta;
+    const deltas = this.#deltas;
+    const reading = readDelta(polls, view, since);
+    deltas.set(key, reading);
+    reading.catch(() => deltas.delete(key));
+    return reading;
   }
 
   #read(key: string, maps: MapsFiles, encoding: Encoding): Publication {
@@ -120,8 +122,8 @@ export class Publisher {
 
   async #build(key: string, view: View, since: number | undefined): Promise<MapsFiles> {
     const kind = since === undefined ? "snapshot" : "delta";
-    const cursorKey = this.#store.polls.now().cursorKey();
-    const reading = this.#store.readState(view, since);
+    const { cursorKey } = await this.#store.polls.look();
+    const reading = await this.#store.readState(view, since);
     const header = headerOf(kind, view, reading.summary, cursorKey);
     const maps = await MapsFiles.write(this.#folder, reading, header);
     const former = this.#files.get(key);
@@ -138,6 +140,16 @@ export class Publisher {
       await maps.release();
     }
   }
+}
+
+async function readDelta(polls: PollView, view: View, since: number): Promise<Publication | undefined> {
+  const changes = await polls.changes(view, since, SMALL_DELTA);
+  if (changes === undefined) return undefined;
+  const { summary, lines } = changes;
+  const header = encodeHeader(headerOf("delta", view, summary, polls.cursorKey));
+  const body = Buffer.from(`${header}\n${lines.join("")}${encodeEnd(lines.length)}\n`);
+  const etag = stateTag(summary);
+  return { kind: "delta", etag, encoding: "identity", size: body.length, body };
 }
 
 function headerOf(

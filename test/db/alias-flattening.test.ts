@@ -113,7 +113,7 @@ test("after any calls, each alias leads where a walk from it leads, and nodes ar
         done.add(`${endpoint} ${outcome.ok ? "done" : outcome.error.code}`);
         expect(kept(database)).toEqual(recount(database));
         const wanted = naive(database);
-        const { aliases } = servedState(store);
+        const { aliases } = await servedState(store);
         expect(
           new Map([...aliases].map(([name, record]) => [name, "targets" in record && record.targets])),
         ).toEqual(wanted);

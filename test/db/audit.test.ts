@@ -1,9 +1,8 @@
 import { expect, test } from "vitest";
 import { MailError } from "../../src/mail/error.ts";
-import { wholeView } from "../../src/sync/view.ts";
 import type { Principal } from "../../tools/call/principal.ts";
 import { rawDatabase, recount } from "../support/recount.ts";
-import { PASSWORD, type TestStore, testStore } from "../support/store.ts";
+import { PASSWORD, stateOf, type TestStore, testStore } from "../support/store.ts";
 
 const assistant: Principal = { name: "claude", door: "mcp", scopes: new Set(["write"]) };
 
@@ -140,7 +139,7 @@ test.each([
       database.prepare(`SELECT * FROM ${table}`).all(),
     );
   const before = everything();
-  const poll = store.polls.now().state(wholeView);
+  const poll = await stateOf(store);
   database.exec(
     "CREATE TRIGGER no_audit BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ABORT, 'secret internals'); END",
   );
@@ -151,7 +150,7 @@ test.each([
   expect(JSON.stringify(outcome)).not.toContain("secret internals");
   expect(bugs).toHaveLength(2); // for the change and for its refusal
   expect(everything()).toEqual(before);
-  expect(store.polls.now().state(wholeView)).toEqual(poll);
+  expect(await stateOf(store)).toEqual(poll);
   expect(recount(database).digest).toBe(poll.digest);
 
   database.exec("DROP TRIGGER no_audit");

@@ -5,11 +5,10 @@ import { expect, onTestFinished, test, vi } from "vitest";
 import { backUp } from "../../db/sqlite/backup.ts";
 import { restore } from "../../db/sqlite/restore.ts";
 import { openStore } from "../../db/sqlite/store.ts";
-import { wholeView } from "../../src/sync/view.ts";
 import { m25mail } from "../support/program.ts";
 import { rawDatabase } from "../support/recount.ts";
 import { startServer } from "../support/server.ts";
-import { PASSWORD, temporaryFolder, testRuntime, testStore } from "../support/store.ts";
+import { PASSWORD, stateOf, temporaryFolder, testRuntime, testStore } from "../support/store.ts";
 import { SyncingNode } from "../support/syncing-node.ts";
 
 test("nodes follow a restored backup of a running server without human help", async () => {
@@ -52,11 +51,11 @@ test("a node that has seen more notices an older copy that somebody put back by 
   const key = String((await before.api("add-node", { name: "pi" })).body.sync_key);
   const node = new SyncingNode(before.url, key);
   await node.poll();
-  const { history } = before.store.polls.now().state(wholeView);
+  const { history } = await stateOf(before.store);
   await before.close();
 
   const after = await startServer({ db: copy });
-  expect(after.store.polls.now().state(wholeView).history).toBe(history);
+  expect((await stateOf(after.store)).history).toBe(history);
   node.key = String((await after.api("add-node", { name: "pi" })).body.sync_key);
   const follower = new SyncingNode(after.url, node.key);
   follower.state = node.state;
@@ -266,7 +265,7 @@ test.each([
 ])("a backup that %s changes nothing, and the refusal is about that file", async (_what, words, path) => {
   const { file, must, store } = testStore();
   await must("add-domain", { domain: "example.nl" });
-  const before = store.polls.now().state(wholeView);
+  const before = await stateOf(store);
   const backup = await path();
   const refused = await m25mail(["restore", backup, "--db", file]);
   expect(refused).toMatchObject({ code: 1, stdout: "" });
@@ -275,7 +274,7 @@ test.each([
   expect(message).toContain(`unavailable: `);
   expect(message).toContain(backup);
   expect(hint).not.toContain("--db"); // it names the database, not the file
-  expect(store.polls.now().state(wholeView)).toEqual(before);
+  expect(await stateOf(store)).toEqual(before);
   expect(readdirSync(dirname(file)).filter((name) => name.includes("restore"))).toEqual([]);
 });
 

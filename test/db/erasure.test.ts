@@ -67,11 +67,11 @@ test.each([
 
 test("an open snapshot holds the write-ahead log, which is emptied a second after it ends", async () => {
   const { must, file, store } = await withJan();
-  const reading = store.readState(wholeView);
+  const reading = await store.readState(wholeView);
   await must("remove-user", { ...jan, hard_delete: true });
   await vi.advanceTimersByTimeAsync(30_000);
   expect(standsIn(file)).toBe(true);
-  reading.close();
+  await reading.close();
   await vi.advanceTimersByTimeAsync(1_000);
   expect(standsIn(file)).toBe(false);
 });

@@ -3,11 +3,10 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { openStore } from "../../db/sqlite/store.ts";
-import { wholeView } from "../../src/sync/view.ts";
 import { m25mail } from "../support/program.ts";
 import { kept, rawDatabase, recount } from "../support/recount.ts";
 import { startServer } from "../support/server.ts";
-import { PASSWORD, temporaryFolder, testRuntime } from "../support/store.ts";
+import { PASSWORD, stateOf, temporaryFolder, testRuntime } from "../support/store.ts";
 
 const root = process.getuid?.() === 0;
 
@@ -41,13 +40,13 @@ test.skipIf(!root)(
 
     let refused = 0;
     for (let index = 0; index < 20 && refused < 3; index += 1) {
-      const before = store.polls.now().state(wholeView);
+      const before = await stateOf(store);
       const outcome = await run("add-user", { email: `u${index}@example.nl`, password: PASSWORD });
       if (outcome.ok) continue; // the write-ahead log still had room
       refused += 1;
       expect(outcome.error).toMatchObject({ code: "unavailable", message: expect.stringContaining("full") });
       expect(outcome.error.message).not.toContain(disk.folder);
-      expect(store.polls.now().state(wholeView)).toEqual(before);
+      expect(await stateOf(store)).toEqual(before);
     }
     expect(refused).toBe(3);
     expect(await must("list-domains")).toMatchObject({ total: 1 });

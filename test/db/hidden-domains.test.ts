@@ -7,7 +7,7 @@ import { openStore } from "../../db/sqlite/store.ts";
 import { wholeView } from "../../src/sync/view.ts";
 import { m25mail, serveProcess } from "../support/program.ts";
 import { keepRecount, kept, rawDatabase, recount, servedState } from "../support/recount.ts";
-import { fakeHash, PASSWORD, temporaryFolder, testRuntime } from "../support/store.ts";
+import { fakeHash, PASSWORD, stateOf, temporaryFolder, testRuntime } from "../support/store.ts";
 
 const REMOVED = "domain1.example";
 const KEPT = "domain2.example";
@@ -33,7 +33,7 @@ test("a removed domain with many soft-deleted mailboxes is gone at once for ever
   const store = openStore(file, { create: false });
   onTestFinished(() => store.close());
   const { must, bugs } = testRuntime(store);
-  const { revision } = store.polls.now().state(wholeView);
+  const { revision } = await stateOf(store);
   expect(await must("remove-domain", { domain: REMOVED })).toMatchObject({ removed_inactive_users: count });
 
   const everywhere = async () => {
@@ -42,8 +42,8 @@ test("a removed domain with many soft-deleted mailboxes is gone at once for ever
     expect(await must("list-users", { search: "user", limit: 1 })).toMatchObject({ total: count });
     const { users } = await must("list-users", { search: "user0001" });
     expect(users).toHaveLength(1);
-    expect([...servedState(store).domains.keys()]).toEqual([KEPT]);
-    const changes = store.polls.now().changes(wholeView, revision, 10);
+    expect([...(await servedState(store)).domains.keys()]).toEqual([KEPT]);
+    const changes = await (await store.polls.look()).changes(wholeView, revision, 10);
     expect(changes?.lines).toContain(`{"domain":"${REMOVED}","removed":true}\n`);
     expect(changes?.lines.join("")).not.toContain("hidden");
     expect(kept(database)).toEqual(recount(database));

@@ -1,9 +1,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { wholeView } from "../../src/sync/view.ts";
 import { activeUsers, expected, type Model, mailCall, signedIn } from "../support/mail-model.ts";
 import { kept, rawDatabase, recount, servedState } from "../support/recount.ts";
-import { fakeHash, testStore } from "../support/store.ts";
+import { fakeHash, stateOf, testStore } from "../support/store.ts";
 
 const calls = fc.array(mailCall, { minLength: 5, maxLength: 40, size: "max" }); // long enough to cover every answer
 
@@ -15,17 +14,17 @@ test("after any calls, counts and digests match the rows, and nodes are served t
       const database = rawDatabase(file);
       const model: Model = new Map();
       for (const each of sequence) {
-        const before = store.polls.now().state(wholeView);
+        const before = await stateOf(store);
         const wanted = expected(model, each);
         const outcome = await run(each.endpoint, (await signedIn(store, each)).input);
         answers.add(`${each.endpoint} ${wanted}`);
-        const after = store.polls.now().state(wholeView);
+        const after = await stateOf(store);
         const changed = after.digest === before.digest ? "unchanged" : "changed";
         expect(outcome.ok ? changed : outcome.error.code).toBe(wanted);
         expect(after.revision).toBe(before.revision + (wanted === "changed" ? 1 : 0));
         expect(kept(database)).toEqual(recount(database));
       }
-      const { domains, users } = servedState(store);
+      const { domains, users } = await servedState(store);
       expect([...domains.keys()].sort()).toEqual([...model.keys()].sort());
       expect(
         new Map(

@@ -5,7 +5,7 @@ import { seedDatabase } from "../../db/sqlite/seed.ts";
 import { openStore } from "../../db/sqlite/store.ts";
 import { parseAddressStart } from "../../src/mail/address-start.ts";
 import { viewOf } from "../../src/sync/view.ts";
-import { rawDatabase } from "../support/recount.ts";
+import { rawDatabase, textOf } from "../support/recount.ts";
 import { PASSWORD, temporaryFolder, testStore } from "../support/store.ts";
 
 /** The SQL of every prepared statement. */
@@ -30,10 +30,9 @@ test("changes since a revision are found by the indexes on revision, without a s
   prepared.clear();
   const second = testStore(); // prepares the polls' queries
   for (const view of views) {
-    expect(second.store.polls.now().changes(view, 0, 10)).toBeDefined();
-    const reading = store.readState(view, 1);
-    expect([...reading.pages()].join("")).toContain('"removed":true');
-    reading.close();
+    const polls = await second.store.polls.look();
+    expect(await polls.changes(view, 0, 10)).toBeDefined();
+    expect(await textOf(await store.readState(view, 1))).toContain('"removed":true');
   }
   const queries = [...prepared].filter((text) => /revision > @revision/.test(text));
   const database = rawDatabase(file);
@@ -57,9 +56,7 @@ test("a snapshot is read along its tables and one index, for any view, without a
   await must("add-user", { email: "jan@a.nl", password: PASSWORD });
   prepared.clear();
   for (const view of views) {
-    const reading = store.readState(view);
-    expect([...reading.pages()].join("")).toContain("jan@a.nl");
-    reading.close();
+    expect(await textOf(await store.readState(view))).toContain("jan@a.nl");
   }
   const pages = [...prepared].filter((text) => /ORDER BY/.test(text));
   expect(pages.length).toBe(14);
@@ -90,7 +87,7 @@ test("the queries on a node's key and on the lag of all nodes use an index", asy
   await must("add-node", { name: "pi" });
   prepared.clear();
   const second = testStore();
-  second.store.polls.now().node("0".repeat(16));
+  await (await second.store.polls.look()).node("0".repeat(16));
   await store.read(({ state }) => state.changedAfter(1));
   const queries = [...prepared].filter((text) => /key_id = @id|"revisions"/.test(text));
   expect(queries.length).toBe(3);

@@ -6,8 +6,8 @@ import { expect, test } from "vitest";
 import { openStore } from "../../db/sqlite/store.ts";
 import { wholeView } from "../../src/sync/view.ts";
 import { m25mail } from "../support/program.ts";
-import { kept, rawDatabase, recount } from "../support/recount.ts";
-import { PASSWORD, temporaryFolder, testRuntime, testStore } from "../support/store.ts";
+import { kept, rawDatabase, recount, textOf } from "../support/recount.ts";
+import { PASSWORD, stateOf, temporaryFolder, testRuntime, testStore } from "../support/store.ts";
 
 const WRITER = join(import.meta.dirname, "../support/writer.ts");
 
@@ -24,7 +24,7 @@ test("two processes that add 200 mailboxes each to one file lose none", async ()
   expect(revisions.sort((one, other) => one - other)).toEqual(
     Array.from({ length: 400 }, (_, index) => index + 2),
   );
-  expect(store.polls.now().state(wholeView)).toMatchObject({
+  expect(await stateOf(store)).toMatchObject({
     revision: 401,
     counts: { domains: 1, users: 400 },
   });
@@ -37,17 +37,18 @@ test("a change by one process is visible to another at once", async () => {
   const { must, store, file } = testStore();
   const other = openStore(file, { create: false });
   const elsewhere = testRuntime(other);
-  expect(store.polls.now().state(wholeView).revision).toBe(0);
+  expect((await stateOf(store)).revision).toBe(0);
   await elsewhere.must("add-domain", { domain: "example.nl" });
-  expect(store.polls.now().state(wholeView).revision).toBe(1);
+  expect((await stateOf(store)).revision).toBe(1);
   expect(await must("list-domains")).toMatchObject({ total: 1 });
   await must("add-user", { email: "jan@example.nl", password: PASSWORD });
-  expect(other.polls.now().state(wholeView)).toEqual(store.polls.now().state(wholeView));
+  expect(await stateOf(other)).toEqual(await stateOf(store));
   const key = await elsewhere.must("add-node", { name: "node" });
   const keyId = String(key.sync_key).split("_")[1] ?? "";
-  expect(store.polls.now().node(keyId)?.name).toBe("node");
+  const node = async () => (await store.polls.look()).node(keyId);
+  expect(await node()).toMatchObject({ name: "node" });
   await elsewhere.must("remove-node", { name: "node" });
-  expect(store.polls.now().node(keyId)).toBeUndefined();
+  expect(await node()).toBeUndefined();
   await other.close();
 });
 
@@ -102,10 +103,8 @@ test("a command can start and read during another program's long transaction", a
 test("changes continue while a process reads the whole state for a node, and are not part of it", async () => {
   const { must, store } = testStore();
   await must("add-domain", { domain: "example.nl" });
-  const reading = store.readState(wholeView);
-  const pages = reading.pages();
+  const reading = await store.readState(wholeView);
   await must("add-domain", { domain: "second.nl" });
-  expect([...pages].join("")).toBe('{"domain":"example.nl"}\n');
+  expect(await textOf(reading)).toBe('{"domain":"example.nl"}\n');
   expect(reading.summary.revision).toBe(1);
-  reading.close();
 });

@@ -74,7 +74,7 @@ test.each<[step: string, reached: (world: World) => boolean]>([
 
   // The rest is erased within an hour, without another restore.
   const store = openStore(file, { create: false });
-  expect([...servedState(store).domains.keys()].sort()).toEqual(Object.keys(kept(database).each));
+  expect([...(await servedState(store)).domains.keys()].sort()).toEqual(Object.keys(kept(database).each));
   database.exec("UPDATE domains SET erase_after = '2026-01-01T00:00:00.000Z' WHERE erase_after > ''");
   await store.eraseHidden();
   await store.close();

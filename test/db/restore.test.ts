@@ -70,7 +70,7 @@ test("calls continue during a restore of tens of thousands of mailboxes and see 
     code: 75,
     stderr: expect.stringMatching(/^busy: Another restore into .* is under way\.\n.*Wait until it has ended/),
   });
-  const names = [...servedState(store).domains.keys()];
+  const names = [...(await servedState(store)).domains.keys()];
   expect(names.filter((name) => name.startsWith("domain"))).toHaveLength(domains);
   expect(names).not.toContain("mistake.nl");
   expect(names).not.toContain("server0.nl");
@@ -146,7 +146,7 @@ test("a backup of another database is restored as it is, with its passwords, hom
   const database = rawDatabase(one.file);
   expect(kept(database)).toEqual(kept(rawDatabase(other.file)));
   expect(kept(database)).toEqual(recount(database));
-  expect(servedState(one.store).users).toEqual(servedState(other.store).users);
+  expect((await servedState(one.store)).users).toEqual((await servedState(other.store)).users);
   const columns = "name, local_part, mailbox, password_hash, quota_mb, active, users.created_at, updated_at";
   const rows = (file: string) =>
     rawDatabase(file).prepare(`SELECT ${columns} FROM users JOIN domains ON domains.id = domain_id`).all();
@@ -159,7 +159,7 @@ test("a backup of another database is restored as it is, with its passwords, hom
 test("Ctrl-C ends a restore between two batches and changes nothing", async () => {
   const { file, backup, store, database } = await changedSinceBackup(20_000);
   const before = kept(database);
-  const served = servedState(store);
+  const served = await servedState(store);
   const restoring = startM25mail(["restore", backup, "--db", file]);
   await expect.poll(() => isStaging(database)).toBe(true);
   restoring.child.kill("SIGINT");
@@ -170,7 +170,7 @@ test("Ctrl-C ends a restore between two batches and changes nothing", async () =
       "unavailable: The restore was stopped.\nNothing was changed. Start it again if you still want it.\n",
   });
   expect(kept(database)).toEqual(before);
-  expect(servedState(store)).toEqual(served);
+  expect(await servedState(store)).toEqual(served);
   expect(besides(file).filter((name) => name.includes("restore"))).toEqual([]);
   await store.eraseHidden(); // at once instead of in an hour
   expect(hiddenDomains(database)).toBe(0);

@@ -1,7 +1,6 @@
 import { expect, test } from "vitest";
-import { wholeView } from "../../src/sync/view.ts";
 import { appliedReport } from "../support/applied-report.ts";
-import { PASSWORD, type TestStore, testStore } from "../support/store.ts";
+import { PASSWORD, stateOf, type TestStore, testStore } from "../support/store.ts";
 
 /** Returns a store with example.nl, the active jan, the inactive piet and a node. */
 async function populated(): Promise<TestStore> {
@@ -33,9 +32,9 @@ test.each([
   ["a mailbox is renamed", "rename-user", { ...jan, new_email: "kees@empty.nl" }],
 ])("the revision rises by one when %s, and the poll's answer changes", async (_what, endpoint, input) => {
   const { must, store } = await populated();
-  const before = store.polls.now().state(wholeView);
+  const before = await stateOf(store);
   await must(endpoint, input);
-  const after = store.polls.now().state(wholeView);
+  const after = await stateOf(store);
   expect(after.revision).toBe(before.revision + 1);
   expect(after.digest).not.toBe(before.digest);
 });
@@ -61,14 +60,14 @@ test.each([
   ["a call is refused: the mailbox does not exist", "remove-user", kees],
 ])("the revision stays the same when %s", async (_what, endpoint, input) => {
   const { run, store } = await populated();
-  const before = store.polls.now().state(wholeView);
+  const before = await stateOf(store);
   await run(endpoint, input);
-  expect(store.polls.now().state(wholeView)).toEqual(before);
+  expect(await stateOf(store)).toEqual(before);
 });
 
 test("contacts and reports of nodes, and uses of tokens, do not change the revision", async () => {
   const { store } = await populated();
-  const before = store.polls.now().state(wholeView);
+  const before = await stateOf(store);
   const at = "2026-03-01T12:00:00.000Z";
   const { nodes, tokens } = await store.read(async (tables) => ({
     nodes: await tables.nodes.all(),
@@ -79,7 +78,7 @@ test("contacts and reports of nodes, and uses of tokens, do not change the revis
     tokens: new Set(tokens.map(({ id }) => id)),
     at,
   });
-  expect(store.polls.now().state(wholeView)).toEqual(before);
+  expect(await stateOf(store)).toEqual(before);
   expect((await store.read((tables) => tables.tokens.all())).map(({ lastUsedAt }) => lastUsedAt)).toEqual([
     at,
   ]);
@@ -87,10 +86,10 @@ test("contacts and reports of nodes, and uses of tokens, do not change the revis
 
 test("the version of the nodes' settings rises with them, not with calls or reports", async () => {
   const { store, must } = await populated();
-  const version = () => store.polls.now().version();
+  const version = async () => (await store.polls.look()).version;
   const [node] = await store.read(({ nodes }) => nodes.all());
   const id = node?.id ?? 0;
-  const before = version();
+  const before = await version();
   const at = "2026-03-01T12:00:00.000Z";
   await store.recordContacts({
     nodes: new Map([
@@ -100,8 +99,9 @@ test("the version of the nodes' settings rises with them, not with calls or repo
     tokens: new Set(),
     at,
   });
-  await store.write(({ nodes }) => nodes.recordReport(id, appliedReport(store), at));
-  expect(version()).toBe(before);
+  const report = await appliedReport(store);
+  await store.write(({ nodes }) => nodes.recordReport(id, report, at));
+  expect(await version()).toBe(before);
   const seen = new Set([before]);
   const changes: Array<[endpoint: string, input: object]> = [
     ["add-node", { name: "another" }],
@@ -113,13 +113,12 @@ test("the version of the nodes' settings rises with them, not with calls or repo
   ];
   for (const [endpoint, input] of changes) {
     await must(endpoint, input);
-    seen.add(version());
+    seen.add(await version());
   }
   expect(seen.size).toBe(1 + changes.length);
 });
 
-test("every database has a history id of its own", () => {
-  expect(testStore().store.polls.now().state(wholeView).history).not.toBe(
-    testStore().store.polls.now().state(wholeView).history,
-  );
+test("every database has a history id of its own", async () => {
+  const one = await stateOf(testStore().store);
+  expect((await stateOf(testStore().store)).history).not.toBe(one.history);
 });

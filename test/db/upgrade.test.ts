@@ -149,7 +149,7 @@ test.each(migrations.map((_, index) => index + 1))(
         { name: "pi", ip_address: "192.0.2.1", applied_revision: 4, last_sync_at: day(5), status: "current" },
       ],
     });
-    expect(store.token(TOKEN_ID)).toMatchObject({ name: "claude" });
+    expect(await store.token(TOKEN_ID)).toMatchObject({ name: "claude" });
     const entries = await store.read(({ audit }) => audit.page(10, {}, undefined));
     expect(entries).toMatchObject([
       { id: 7, at: day(2), principal: "claude", outcome: "done", arguments: { email: jan.user } },
@@ -158,16 +158,18 @@ test.each(migrations.map((_, index) => index + 1))(
       expect(await store.read(({ grants }) => grants.clients())).toMatchObject([{ client_id: "cursor" }]);
     }
 
-    const polls = store.polls.now();
-    expect(polls.state(wholeView)).toMatchObject({ history, revision: 4, digest: served.digest });
-    const node = polls.node(KEY_ID);
+    const polls = await store.polls.look();
+    expect(await polls.state(wholeView)).toMatchObject({ history, revision: 4, digest: served.digest });
+    const node = await polls.node(KEY_ID);
     expect(node).toMatchObject({
       name: "pi",
       accepted: null,
       view: { role: "mail", domains: ["example.nl"] },
     });
-    expect(polls.changes(wholeView, 2, 10)?.lines).toEqual(['{"user":"piet@example.nl","removed":true}\n']);
-    expect([...servedState(store).users.values()]).toEqual([jan]);
+    expect((await polls.changes(wholeView, 2, 10))?.lines).toEqual([
+      '{"user":"piet@example.nl","removed":true}\n',
+    ]);
+    expect([...(await servedState(store)).users.values()]).toEqual([jan]);
     const database = rawDatabase(file);
     expect(kept(database)).toEqual(recount(database));
 
@@ -178,7 +180,10 @@ test.each(migrations.map((_, index) => index + 1))(
       const next = database.prepare("SELECT next_key_hash FROM nodes").pluck().get();
       expect(await nodes.promoteKey(1, String(next), day(5))).toBe(true);
     });
-    expect(store.polls.now().endedKey(KEY_ID)).toMatchObject({ hash: "k", node: { id: 1, name: "pi" } });
+    expect(await (await store.polls.look()).endedKey(KEY_ID)).toMatchObject({
+      hash: "k",
+      node: { id: 1, name: "pi" },
+    });
     expect(await must("list-fleet")).toMatchObject({
       nodes: [{ last_sync_at: day(5), last_address: "192.0.2.1", ended_key_used_at: null }],
     });

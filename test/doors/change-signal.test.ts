@@ -1,8 +1,10 @@
 import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
-import { afterEach, expect, test, vi } from "vitest";
+import { afterEach, expect, onTestFinished, test, vi } from "vitest";
+import { ChangeWatch } from "../../db/sqlite/change-watch.ts";
+import { openConnection } from "../../db/sqlite/connection.ts";
+import { FilePollReader } from "../../db/sqlite/poll-reader.ts";
 import { openStore } from "../../db/sqlite/store.ts";
-import type { PollReader } from "../../db/store.ts";
 import { ChangeSignal } from "../../src/doors/sync/change-signal.ts";
 import { expectRefusal } from "../support/outcome.ts";
 import { temporaryFolder, testRuntime } from "../support/store.ts";
@@ -10,27 +12,32 @@ import { temporaryFolder, testRuntime } from "../support/store.ts";
 afterEach(() => void vi.useRealTimers());
 
 /** Returns a new store with one waiter for its next change, which shows in the file `watched`. */
-function storeWithWaiter(watched = "m25-mail.db") {
+async function storeWithWaiter(watched = "m25-mail.db") {
   const folder = temporaryFolder();
   const store = openStore(join(folder, "m25-mail.db"), { create: true });
+  const { version } = await store.polls.look();
+  const reader = openConnection(join(folder, "m25-mail.db"), { readonly: true });
+  onTestFinished(() => void reader.close());
+  const polls = new FilePollReader(reader);
   let looks = 0;
-  const polls: Pick<PollReader, "now"> = {
-    now() {
+  const looked = {
+    latest: () => polls.latest(),
+    lookNow() {
       looks += 1;
-      return store.polls.now();
+      return polls.lookNow();
     },
   };
-  const changes = new ChangeSignal(polls, join(folder, watched));
-  void changes.wait(store.polls.now().version(), 600_000, changes.turn(), () => {});
-  return { ...testRuntime(store), store, changes, looks: () => looks };
+  const watch = new ChangeWatch(looked, join(folder, watched));
+  const changes = new ChangeSignal({ polls: store.polls, onChange: (listener) => watch.on(listener) });
+  const wait = () => void changes.wait(version, 600_000, changes.turn(), () => {});
+  wait();
+  return { ...testRuntime(store), store, changes, wait, looks: () => looks };
 }
 
 test("all waiting nodes share one check of the database, and without them there is none", async () => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-  const { store, changes, looks } = storeWithWaiter();
-  for (let node = 0; node < 1000; node += 1) {
-    void changes.wait(store.polls.now().version(), 600_000, changes.turn(), () => {});
-  }
+  const { changes, wait, looks } = await storeWithWaiter();
+  for (let node = 0; node < 1000; node += 1) wait();
   await vi.advanceTimersByTimeAsync(60_000);
   expect(looks()).toBeLessThan(80);
   expect(changes.waiting).toBe(1001);
@@ -42,7 +49,7 @@ test("all waiting nodes share one check of the database, and without them there 
 
 test("once the file system reports writes, an idle server checks once a minute, and still sees a commit at once", async () => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-  const { must, run, changes, looks } = storeWithWaiter();
+  const { must, run, changes, looks } = await storeWithWaiter();
   /** Returns true if there is a check within half a second. */
   const looked = async () => {
     const before = looks();
@@ -68,7 +75,7 @@ test("once the file system reports writes, an idle server checks once a minute, 
 
 test("where the file system reports no writes, a commit is noticed within a second", async () => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-  const { must, changes } = storeWithWaiter("a file that is not there");
+  const { must, changes } = await storeWithWaiter("a file that is not there");
   await vi.advanceTimersByTimeAsync(60_000);
   await must("add-domain", { domain: "example.nl" });
   await vi.advanceTimersByTimeAsync(1_000);

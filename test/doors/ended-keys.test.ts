@@ -126,7 +126,7 @@ test("unknown keys, wrong secrets and a repeat of an ended key are recorded nowh
   const tokens = async () => (await must("list-tokens")).tokens;
   const commit = async () => {
     await written();
-    return store.polls.now().commit();
+    return (await store.polls.look()).commit;
   };
   later(GRACE);
   await poll(second);

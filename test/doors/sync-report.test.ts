@@ -7,7 +7,7 @@ async function reportingNode() {
   const server = await startServer();
   await server.api("add-domain", { domain: "example.nl" });
   const key = String((await server.api("add-node", { name: "pi" })).body.sync_key);
-  const applied = appliedReport(server.store);
+  const applied = await appliedReport(server.store);
   const report = async (body: unknown) => {
     const answer = await fetch(`${server.url}/sync/v1/report`, {
       method: "POST",

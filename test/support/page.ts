@@ -43,9 +43,8 @@ export async function addNode(
     tokens: new Set(),
     at: at.toISOString(),
   });
-  await store.write((tables) =>
-    tables.nodes.recordReport(id, { ...appliedReport(store), ...report }, at.toISOString()),
-  );
+  const whole = { ...(await appliedReport(store)), ...report };
+  await store.write((tables) => tables.nodes.recordReport(id, whole, at.toISOString()));
   return String(sync_key);
 }
 

@@ -1,6 +1,6 @@
 import Database from "better-sqlite3";
 import { onTestFinished } from "vitest";
-import type { Store } from "../../db/store.ts";
+import type { StateReader, Store } from "../../db/store.ts";
 import { encodeEnd, encodeHeader, type MailState } from "../../src/sync/answer.ts";
 import { StateDigest } from "../../src/sync/digest.ts";
 import { AnswerReader } from "../../src/sync/reader.ts";
@@ -172,19 +172,27 @@ export function keepRecount(database: Database.Database): void {
   database.prepare(`UPDATE state SET ${figures}, domain_count = :domains`).run(state);
 }
 
+/** Reads all lines, and closes the reader. */
+export async function textOf(reading: StateReader): Promise<string> {
+  let text = "";
+  for await (const page of reading.pages()) text += page;
+  await reading.close();
+  return text;
+}
+
 /** Returns the state that the store would serve to a node, as the node reads it. */
-export function servedState(store: Store): MailState {
-  const reading = store.readState(wholeView);
+export async function servedState(store: Store): Promise<MailState> {
+  const reading = await store.readState(wholeView);
   const reader = new AnswerReader();
   try {
     const { counts } = reading.summary;
     reader.push(encodeHeader({ ...reading.summary, kind: "snapshot", role: "mail", cursor: "cursor" }));
-    for (const page of reading.pages()) {
+    for await (const page of reading.pages()) {
       for (const line of page.split("\n").slice(0, -1)) reader.push(line);
     }
     reader.push(encodeEnd(counts.domains + counts.users + counts.aliases + counts.domain_aliases));
     return reader.finish();
   } finally {
-    reading.close();
+    await reading.close();
   }
 }

@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { expect, onTestFinished } from "vitest";
 import { openStore } from "../../db/sqlite/store.ts";
-import type { Store } from "../../db/store.ts";
+import type { StateSummary, Store } from "../../db/store.ts";
+import { type View, wholeView } from "../../src/sync/view.ts";
 import { call, type Outcome, type Runtime } from "../../tools/call/call.ts";
 import { operator, type Principal } from "../../tools/call/principal.ts";
 import { operatorTools } from "../../tools/operator/index.ts";
@@ -59,6 +60,12 @@ export function testRuntime(store: Store, { now = () => new Date() }: { now?: ()
     return outcome.value;
   };
   return { store, runtime, bugs, run, must };
+}
+
+/** The state that nodes with this view must reach. */
+export async function stateOf(store: Store, view: View = wholeView): Promise<StateSummary> {
+  const polls = await store.polls.look();
+  return polls.state(view);
 }
 
 /** Returns at once text that looks like a bcrypt hash and differs by password. */

@@ -66,8 +66,8 @@ test("accepting removals tells how many were withheld and on which nodes to repe
   await must("add-domain", { domain: "a.nl" });
   for (const name of ["mx", "pi"]) await must("add-node", { name });
   const ids = new Map((await store.read(({ nodes }) => nodes.all())).map(({ name, id }) => [name, id]));
-  const report = (name: string, said: Partial<Report>) => {
-    const whole = { ...appliedReport(store), ...said };
+  const report = async (name: string, said: Partial<Report>) => {
+    const whole = { ...(await appliedReport(store)), ...said };
     const at = new Date().toISOString();
     return store.write(({ nodes }) => nodes.recordReport(ids.get(name) ?? 0, whole, at));
   };
@@ -117,7 +117,7 @@ async function listed({ contact, report }: Seen): Promise<Record<string, unknown
   await made.must("add-domain", { domain: "a.nl" });
   await made.must("add-domain", { domain: "b.nl" });
   await made.must("add-node", { name: "pi" });
-  const whole = appliedReport(made.store);
+  const whole = await appliedReport(made.store);
   const [node] = await made.store.read(({ nodes }) => nodes.all());
   const id = node?.id ?? 0;
   if (contact !== undefined) {
@@ -175,7 +175,7 @@ test("a node is current if its report fits its own part, and behind once that pa
   for (const { role, domains } of views) {
     await must("set-node", { name: "pi", role, domains });
     expect(await status()).toBe("behind");
-    const report = appliedReport(store, viewOf(role, domains === "all" ? null : domains));
+    const report = await appliedReport(store, viewOf(role, domains === "all" ? null : domains));
     await store.write(({ nodes }) => nodes.recordReport(id, report, at));
     expect(await status()).toBe("current");
     await must("set-node", { name: "pi", ip_address: "192.0.2.0/24" });
@@ -221,13 +221,15 @@ test("each node in a list is judged by its own part, also if parts overlap or a 
       ]),
     );
   for (const { id, view } of nodes) {
-    await store.write((tables) => tables.nodes.recordReport(id, appliedReport(store, view), at));
+    const report = await appliedReport(store, view);
+    await store.write((tables) => tables.nodes.recordReport(id, report, at));
   }
   expect(await statuses()).toEqual(Object.fromEntries(parts.map(({ name }) => [name, "current"])));
   // Each node reports its neighbour's state.
   for (const [index, { id }] of nodes.entries()) {
     const { view } = nodes[(index + 1) % nodes.length] ?? {};
-    await store.write((tables) => tables.nodes.recordReport(id, appliedReport(store, view), at));
+    const report = await appliedReport(store, view);
+    await store.write((tables) => tables.nodes.recordReport(id, report, at));
   }
   const failing = Object.fromEntries(parts.map(({ name }) => [name, "failing"]));
   expect(await statuses()).toEqual({ ...failing, a: "current" });
@@ -240,7 +242,7 @@ test("the shell's list of nodes shows each node's part, its program, and how far
   for (const name of ["never", "pi"]) await must("add-node", { name });
   await must("set-node", { name: "pi", domains: ["a.nl"], role: "mx" });
   const pi = (await store.read(({ nodes }) => nodes.all())).find(({ name }) => name === "pi");
-  const said = appliedReport(store, viewOf("mx", ["a.nl"]));
+  const said = await appliedReport(store, viewOf("mx", ["a.nl"]));
   await store.write(({ nodes }) => nodes.recordReport(pi?.id ?? 0, said, now.toISOString()));
   const seen = { nodes: new Map([[pi?.id ?? 0, "192.0.2.9"]]), tokens: new Set<number>() };
   await store.recordContacts({ ...seen, at: now.toISOString() });

@@ -1,9 +1,8 @@
 import { expect, test } from "vitest";
-import { wholeView } from "../../src/sync/view.ts";
 import { type Principal, type Scope, scopes } from "../../tools/call/principal.ts";
 import { expectRefusal } from "../support/outcome.ts";
 import { rawDatabase } from "../support/recount.ts";
-import { PASSWORD, testStore } from "../support/store.ts";
+import { PASSWORD, stateOf, testStore } from "../support/store.ts";
 
 const jan = { email: "jan@example.nl" };
 
@@ -44,12 +43,12 @@ test.each(needs)(
   "%s %j is forbidden to a token with every scope except %s, and changes nothing",
   async (endpoint, input, scope) => {
     const { run, store, file } = await populated();
-    const before = store.polls.now().state(wholeView);
+    const before = await stateOf(store);
     const outcome = await run(endpoint, input, token(scopes.filter((other) => other !== scope)));
     expect(expectRefusal(outcome, "forbidden")).toBe(
       `This access lacks the scope "${scope}", which this call needs.`,
     );
-    expect(store.polls.now().state(wholeView)).toEqual(before);
+    expect(await stateOf(store)).toEqual(before);
     expect(rawDatabase(file).prepare("SELECT count(*) FROM nodes").pluck().get()).toBe(0);
   },
 );

@@ -117,7 +117,7 @@ async function mountHealth(
   answerNotFound: AnswerNotFound,
 ): Promise<void> {
   scope.get("/healthz", { exposeHeadRoute: true }, async (_request, reply) => {
-    store.polls.now();
+    await store.polls.look();
     return reply.send({ status: "ok" });
   });
   await scope.register(async (beside) => answerNotFound(beside), { prefix: "/healthz" });

@@ -18,41 +18,45 @@ export type Comparison =
 
 /** Compares nodes' positions with the database's, once for all nodes at the same cursor. */
 export class Comparisons {
-  #known = new Map<string, Comparison>();
+  #known = new Map<string, Promise<Comparison>>();
   /** The commit that they belong to. */
   #commit = 0;
 
-  compare(request: FastifyRequest, polls: PollView, { view }: PollingNode): Comparison {
+  async compare(request: FastifyRequest, polls: PollView, { view }: PollingNode): Promise<Comparison> {
     const { since } = request.query as { since?: unknown };
     if (typeof since !== "string") {
-      const isCurrent = request.headers["if-none-match"] === stateTag(polls.state(view));
+      const isCurrent = request.headers["if-none-match"] === stateTag(await polls.state(view));
       return { kind: isCurrent ? "current" : "unknown" };
     }
-    if (this.#commit !== polls.commit() || this.#known.size >= KEPT) this.#known = new Map();
-    this.#commit = polls.commit();
+    if (this.#commit !== polls.commit || this.#known.size >= KEPT) this.#known = new Map();
+    this.#commit = polls.commit;
     const key = `${view.id} ${since}`;
-    const comparison = this.#known.get(key) ?? compare(since, polls, view);
-    this.#known.set(key, comparison);
+    const known = this.#known;
+    const before = known.get(key);
+    if (before !== undefined) return before;
+    const comparison = compare(since, polls, view);
+    known.set(key, comparison);
+    comparison.catch(() => known.delete(key));
     return comparison;
   }
 }
 
-function compare(cursor: string, polls: PollView, view: PollingNode["view"]): Comparison {
-  const state = polls.state(view);
-  const position = decodeCursor(cursor, polls.cursorKey());
+async function compare(cursor: string, polls: PollView, view: PollingNode["view"]): Promise<Comparison> {
+  const state = await polls.state(view);
+  const position = decodeCursor(cursor, polls.cursorKey);
   if (position === undefined || position.history !== state.history) return { kind: "unknown" };
-  if (isBeyond(position, state, polls)) return { kind: "beyond" };
+  if (await isBeyond(position, state, polls)) return { kind: "beyond" };
   if (position.view !== view.id) return { kind: "unknown" };
   if (position.revision === state.revision) return { kind: "current" };
-  const remembered = polls.digestAt(position.revision) !== undefined;
+  const remembered = (await polls.digestAt(position.revision)) !== undefined;
   return remembered ? { kind: "behind", since: position.revision } : { kind: "unknown" };
 }
 
-function isBeyond(position: Position, state: StateSummary, polls: PollView): boolean {
+async function isBeyond(position: Position, state: StateSummary, polls: PollView): Promise<boolean> {
   if (position.revision > state.revision) return true;
   const digest =
     position.revision === state.revision
       ? state.wholeDigest
-      : (polls.digestAt(position.revision) ?? position.digest);
+      : ((await polls.digestAt(position.revision)) ?? position.digest);
   return digest !== position.digest;
 }

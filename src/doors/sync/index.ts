@@ -44,7 +44,7 @@ export async function mountSync(
   scope.decorateRequest("node");
   // Runs before the body is read, so that a caller without a key learns nothing about reports.
   const authenticate = async (request: FastifyRequest) => {
-    authenticateNode(door, await door.store.polls.look(), request);
+    await authenticateNode(door, await door.store.polls.look(), request);
     await endOldKey(door, request);
   };
   scope.get(paths.maps, (request, reply) => sendMaps(door, request, reply));

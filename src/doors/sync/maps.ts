@@ -40,9 +40,9 @@ async function answerPoll(
   turn: WakeTurn,
 ): Promise<FastifyReply> {
   let polls = await door.store.polls.look();
-  let node = authenticateNode(door, polls, request);
+  let node = await authenticateNode(door, polls, request);
   await endOldKey(door, request);
-  let comparison = door.comparisons.compare(request, polls, node);
+  let comparison = await door.comparisons.compare(request, polls, node);
   const wait = waitOf(request) * 1000;
   const deadline = performance.now() + wait;
   const told = request.headers[ACCEPT_HEADER] ?? node.accepted;
@@ -56,21 +56,21 @@ async function answerPoll(
       if (left <= 0) break;
       if (!door.open()) refuseForNow(reply);
       if (mayAnswer()) break;
-      await door.changes.wait(polls.version(), left, turn, (leave) => waiting.leaves(leave));
+      await door.changes.wait(polls.version, left, turn, (leave) => waiting.leaves(leave));
       polls = await door.store.polls.look();
-      node = authenticateNode(door, polls, request);
-      comparison = door.comparisons.compare(request, polls, node);
+      node = await authenticateNode(door, polls, request);
+      comparison = await door.comparisons.compare(request, polls, node);
     }
   };
   if (wait > 0) await door.longPolls.during(node.id, waitForNews);
   if (comparison.kind === "beyond") {
     // Somebody has replaced the database with an older copy by hand.
-    await startHistory(door, request, polls.state(node.view));
+    await startHistory(door, request, await polls.state(node.view));
     polls = await door.store.polls.look();
-    node = authenticateNode(door, polls, request); // drops the acceptances of the former history
+    node = await authenticateNode(door, polls, request); // drops the acceptances of the former history
     comparison = { kind: "unknown" };
   }
-  const state = polls.state(node.view);
+  const state = await polls.state(node.view);
   reply.header("cache-control", "no-store").header(KEY_HEADER, keyIdOf(request));
   if (node.accepted !== null) reply.header(ACCEPT_HEADER, node.accepted);
   if (comparison.kind === "current") return reply.code(304).header("etag", stateTag(state)).send();

@@ -12,11 +12,15 @@ import type { SyncDoor } from "./door.ts";
  *
  * @throws MailError unauthorized: no such key; forbidden: not from this address
  */
-export function authenticateNode(door: SyncDoor, polls: PollView, request: FastifyRequest): PollingNode {
+export async function authenticateNode(
+  door: SyncDoor,
+  polls: PollView,
+  request: FastifyRequest,
+): Promise<PollingNode> {
   const key = bearerCredential(request.headers.authorization);
   const id = credentialId("syncKey", key);
-  const node = id === undefined ? undefined : polls.node(id);
-  const ended = id === undefined || node !== undefined ? undefined : polls.endedKey(id);
+  const node = id === undefined ? undefined : await polls.node(id);
+  const ended = id === undefined || node !== undefined ? undefined : await polls.endedKey(id);
   const now = door.now();
   const isRight = credentialMatches(key, node?.keyHash ?? ended?.hash);
   // Do not report a key that expired before its successor was used: the node may not have received the successor.

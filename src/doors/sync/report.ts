@@ -43,7 +43,7 @@ export async function receiveReport(
   if (!report.success) {
     throw new MailError("invalid_input", "This is not a report.", "docs/protocol.md describes reports.");
   }
-  const state = door.store.polls.now().state(node.view);
+  const state = await (await door.store.polls.look()).state(node.view);
   if (report.data.history === state.history && report.data.revision > state.revision) {
     throw new MailError(
       "invalid_input",

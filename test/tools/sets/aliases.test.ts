@@ -1,9 +1,8 @@
 import { expect, test } from "vitest";
-import { wholeView } from "../../../src/sync/view.ts";
 import { type Principal, scopes } from "../../../tools/call/principal.ts";
 import { expectRefusal } from "../../support/outcome.ts";
 import { kept, rawDatabase, recount, servedState } from "../../support/recount.ts";
-import { PASSWORD, type TestStore, testStore, toolOf } from "../../support/store.ts";
+import { PASSWORD, stateOf, type TestStore, testStore, toolOf } from "../../support/store.ts";
 
 /** A token for a.nl. */
 const limited: Principal = {
@@ -351,7 +350,7 @@ test("aliases that name a mailbox follow it when it is renamed, and nodes get al
   await must("set-alias", { address: "all@b.nl", targets: ["info@a.nl", "els@b.nl"] });
   await must("set-alias", { address: "@b.nl", targets: ["piet@a.nl"] });
   await must("set-postmaster", { address: "jan@a.nl" });
-  const { revision } = store.polls.now().state(wholeView);
+  const { revision } = await stateOf(store);
   const renamed = await must("rename-user", { email: "jan@a.nl", new_email: "smit@b.nl" });
   expect(renamed).toMatchObject({
     aliases: ["postmaster@, abuse@", "info@a.nl", "sales@b.nl"],
@@ -365,7 +364,7 @@ test("aliases that name a mailbox follow it when it is renamed, and nodes get al
     { address: "all@b.nl", live_targets: ["els@b.nl", "piet@a.nl", "smit@b.nl"] },
     { address: "sales@b.nl", targets: ["smit@b.nl"], send_as: true, live_targets: ["smit@b.nl"] },
   ]);
-  const { aliases } = servedState(store);
+  const { aliases } = await servedState(store);
   expect(aliases.get("@")).toMatchObject({ targets: ["smit@b.nl"] });
   expect(aliases.get("sales@b.nl")).toMatchObject({ targets: ["smit@b.nl"] });
   const raw = rawDatabase(file);

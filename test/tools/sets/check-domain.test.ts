@@ -29,13 +29,10 @@ async function withNodes(
   for (const [name, { role = "mail", domains = "all", host }] of Object.entries(nodes)) {
     await must("add-node", { name });
     await must("set-node", { name, role, domains });
+    const report = { ...(await appliedReport(store)), ...(host && { host }) };
     await store.write(async ({ nodes: table }) => {
       const id = (await table.all()).find((node) => node.name === name)?.id ?? 0;
-      await table.recordReport(
-        id,
-        { ...appliedReport(store), ...(host && { host }) },
-        "2026-11-29T12:00:00Z",
-      );
+      await table.recordReport(id, report, "2026-11-29T12:00:00Z");
     });
   }
   return opened;

@@ -8,11 +8,11 @@ import { fakeHash, PASSWORD, type TestStore, testStore, toolOf } from "../../sup
 const jan = { email: "jan@example.nl" };
 const OTHER = "another long password";
 
-async function withJan(): Promise<TestStore & { served(): string }> {
+async function withJan(): Promise<TestStore & { served(): Promise<string> }> {
   const test = testStore();
   await test.must("add-domain", { domain: "example.nl" });
   await test.must("add-user", { ...jan, password: PASSWORD, quota_mb: 5 });
-  const served = () => (servedState(test.store).users.get(jan.email) as UserRecord).password;
+  const served = async () => ((await servedState(test.store)).users.get(jan.email) as UserRecord).password;
   return { ...test, served };
 }
 
@@ -21,14 +21,14 @@ test("login off keeps the mailbox on the nodes, with a hash that no password has
   const off = await must("set-user", { ...jan, login: "off" });
   toolOf("set-user").output.strict().parse(off);
   expect(off).toMatchObject({ ...jan, quota_mb: 5, login: "off", revision: 3 });
-  expect(served()).toBe(NO_LOGIN);
+  expect(await served()).toBe(NO_LOGIN);
 });
 
 test("login on again serves the password that was there before", async () => {
   const { must, served, file } = await withJan();
   await must("set-user", { ...jan, login: "off" });
   expect(await must("set-user", { ...jan, login: "on" })).toMatchObject({ login: "on", revision: 4 });
-  expect(served()).toBe(fakeHash(PASSWORD));
+  expect(await served()).toBe(fakeHash(PASSWORD));
   expect(rawDatabase(file).prepare("SELECT held_hash FROM users").pluck().get()).toBe(null);
 });
 
@@ -39,9 +39,9 @@ test("a new password does not turn a login on, and is the one that works afterwa
   expect(note).toContain(
     " is turned off and stays off: nobody can log in with this password until the login is on. The operator's command is ",
   );
-  expect(served()).toBe(NO_LOGIN);
+  expect(await served()).toBe(NO_LOGIN);
   await must("set-user", { ...jan, login: "on" });
-  expect(served()).toBe(fakeHash(OTHER));
+  expect(await served()).toBe(fakeHash(OTHER));
 });
 
 test("a mailbox that was removed and created again has its login on, with its new password", async () => {
@@ -49,10 +49,10 @@ test("a mailbox that was removed and created again has its login on, with its ne
   await must("set-user", { ...jan, login: "off" });
   await must("remove-user", jan);
   await must("add-user", { ...jan, password: OTHER });
-  expect(served()).toBe(fakeHash(OTHER));
+  expect(await served()).toBe(fakeHash(OTHER));
   expect(await must("set-user", jan)).toMatchObject({ login: "on" });
   await must("update-password", { ...jan, password: PASSWORD });
-  expect(served()).toBe(fakeHash(PASSWORD));
+  expect(await served()).toBe(fakeHash(PASSWORD));
 });
 
 test("quota and login change in one call, and a repetition changes nothing", async () => {
