@@ -19,6 +19,7 @@ async function storeWithWaiter(watched = "m25-mail.db") {
   const reader = openConnection(join(folder, "m25-mail.db"), { readonly: true });
   onTestFinished(() => void reader.close());
   const polls = new FilePollReader(reader);
+  polls.lookNow();
   let looks = 0;
   const looked = {
     latest: () => polls.latest(),
@@ -80,4 +81,13 @@ test("where the file system reports no writes, a commit is noticed within a seco
   await must("add-domain", { domain: "example.nl" });
   await vi.advanceTimersByTimeAsync(1_000);
   expect(changes.waiting).toBe(0);
+});
+
+test("a poll that looked before the last change does not wait for the next one", async () => {
+  const { store, must, changes } = await storeWithWaiter();
+  const { version } = await store.polls.look();
+  await must("add-domain", { domain: "example.nl" });
+  await expect.poll(() => changes.waiting).toBe(0); // the other poll has heard of it
+  await store.polls.look();
+  await changes.wait(version, 600_000, changes.turn(), () => {});
 });
