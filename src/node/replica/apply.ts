@@ -114,12 +114,14 @@ async function carryOut(replica: Replica, change: Change, judged: Judged): Promi
     `SELECT ${ALIAS_KEY} FROM state.mailbox i WHERE ${going} AND ${isAlias("i")} LIMIT ${SAMPLE};`,
   );
   await db.run(removeLost(verdict, going, change).join("\n"));
-  const unlisted = `listed = 0 AND NOT EXISTS (SELECT 1 FROM state.mailbox m WHERE m.domain = name)`;
-  const removedDomains = await db.run(
-    `SELECT key FROM state.domain WHERE key = name AND ${unlisted};\nDELETE FROM state.domain WHERE ${unlisted};`,
+  const removedDomains = new Set(
+    await db.run(
+      `DELETE FROM state.domain WHERE listed = 0
+        AND NOT EXISTS (SELECT 1 FROM state.mailbox m WHERE m.domain = name) RETURNING name;`,
+    ),
   );
   const removedNames = await db.run(setDomainAliases.join("\n"));
-  sample.domains.removed = [...removedDomains, ...removedNames].slice(0, SAMPLE);
+  sample.domains.removed = [...new Set([...removedDomains, ...removedNames])].slice(0, SAMPLE);
   const whole = header.kind === "snapshot" || loss.accepted > 0 || (!verdict.withhold && loss.withheld > 0);
   const removed = verdict.withhold ? (verdict.anew ? loss.accepted : 0) : loss.fresh + loss.withheld;
   const withheld = loss.fresh + loss.withheld - removed;
@@ -131,7 +133,7 @@ async function carryOut(replica: Replica, change: Change, judged: Judged): Promi
   await db.run(statements.join("\n"));
   return {
     revision: header.revision,
-    domains: { added: judged.addedDomains, removed: removedDomains.length },
+    domains: { added: judged.addedDomains, removed: removedDomains.size },
     addresses: { added: judged.added, changed: judged.changed, removed: removed + judged.renamed },
     withheld,
     sample,
@@ -171,10 +173,8 @@ function setRecords({ kind, revision }: Header): string[] {
 
 /** Gives each domain alias a row for each form of its name. Prints the names of those that went. */
 const setDomainAliases: readonly string[] = [
-  `SELECT DISTINCT alias FROM state.domain WHERE alias IS NOT NULL AND NOT EXISTS
-    (SELECT 1 FROM state.mailbox m WHERE m.domain = alias AND m.local = '~~');`,
   `DELETE FROM state.domain WHERE alias IS NOT NULL AND NOT EXISTS
-    (SELECT 1 FROM state.mailbox m WHERE m.domain = alias AND m.local = '~~');`,
+    (SELECT 1 FROM state.mailbox m WHERE m.domain = alias AND m.local = '~~') RETURNING alias;`,
   `INSERT INTO state.domain SELECT m.domain, m.leads ->> 0, 1, m.domain
       FROM temp.incoming i CROSS JOIN state.mailbox m ON ${SAME} WHERE i.local = '~~' AND i.removed = 0
     UNION SELECT m.leads ->> 1, m.leads ->> 0, 1, m.domain
