@@ -238,6 +238,26 @@ describe("the keys to look up", () => {
     ]);
   });
 
+  it.each(["mail", "mx"] as const)(
+    "are not those that are still found: on a %s node a mailbox may be an alias too",
+    async (role) => {
+      const life = await Life.begin();
+      const record = role === "mx" ? { user: JAN } : user(JAN);
+      const alias =
+        role === "mx" ? { alias: JAN, live: true } : { alias: JAN, targets: [JAN], send_as: false };
+      const both = (revision: number) => stateOf(revision, DOMAINS, [record], { role, aliases: [alias] });
+      await life.take(both(1));
+      const { sample } = await life.take(stateOf(2, DOMAINS, [record], { role }));
+      expect(sample.aliases.removed).toEqual([]);
+      await life.take(both(3));
+      const thresholds = { percent: 100, users: 0 };
+      const alone = await life.take(stateOf(4, DOMAINS, [], { role, aliases: [alias] }), { thresholds });
+      expect([alone.addresses.removed, alone.sample.users.removed]).toEqual([1, []]);
+      const none = await life.take(stateOf(5, DOMAINS, [], { role }), { thresholds });
+      expect(none.sample.aliases.removed).toEqual([JAN]);
+    },
+  );
+
   it("stay through later updates until they are confirmed, unless an update has changed them", async () => {
     const people = (revision: number, ...names: string[]) =>
       stateOf(

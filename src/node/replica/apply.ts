@@ -106,12 +106,17 @@ async function carryOut(replica: Replica, change: Change, judged: Judged): Promi
   const { verdict, loss, sample } = judged;
   await db.run([...setRecords(header), ...removeRenamed, ...markLost(change)].join("\n"));
   const going = goingWhere(verdict, change.limit);
+  // A mailbox may be an alias too: an address is gone once it is neither.
   sample.users.removed = await db.run(
     `SELECT local || '@' || domain FROM (SELECT domain, local FROM temp.renamed
-      UNION SELECT domain, local FROM state.mailbox WHERE ${going} AND local < '~' LIMIT ${SAMPLE});`,
+      UNION SELECT domain, local FROM state.mailbox WHERE ${going} AND local < '~') a
+      WHERE NOT EXISTS (SELECT 1 FROM state.mailbox o WHERE o.domain = a.domain AND o.local = '~' || a.local)
+      LIMIT ${SAMPLE};`,
   );
   sample.aliases.removed = await db.run(
-    `SELECT ${ALIAS_KEY} FROM state.mailbox i WHERE ${going} AND ${isAlias("i")} LIMIT ${SAMPLE};`,
+    `SELECT ${ALIAS_KEY} FROM state.mailbox i WHERE ${going} AND ${isAlias("i")}
+      AND NOT EXISTS (SELECT 1 FROM state.mailbox o WHERE o.domain = i.domain AND o.local = substr(i.local, 2))
+      LIMIT ${SAMPLE};`,
   );
   await db.run(removeLost(verdict, going, change).join("\n"));
   const removedDomains = new Set(
