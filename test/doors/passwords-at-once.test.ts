@@ -5,13 +5,13 @@ import { startServer } from "../support/server.ts";
 import { PASSWORD, testRuntime } from "../support/store.ts";
 import { SyncingNode } from "../support/syncing-node.ts";
 
-/** Holds hashes back until the result is called, so that passwords wait on a machine of any speed. They then cost little. */
+/** Holds hashes back until the result is called, so that passwords wait on a machine of any speed. */
 function holdHashes(): () => void {
   const { promise: released, resolve: release } = Promise.withResolvers<void>();
   const hash = bcrypt.hash.bind(bcrypt);
-  vi.spyOn(bcrypt, "hash").mockImplementation(async (password: string | Buffer) => {
+  vi.spyOn(bcrypt, "hash").mockImplementation(async (password: string | Buffer, cost: string | number) => {
     await released;
-    return hash(password, 4);
+    return hash(password, cost);
   });
   return release;
 }

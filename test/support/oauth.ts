@@ -6,7 +6,7 @@ import { onTestFinished } from "vitest";
 import { type HttpAnswer, http } from "./http.ts";
 import { postMcp, rpc } from "./mcp.ts";
 import { startServer, type TestServer } from "./server.ts";
-import { testRuntime } from "./store.ts";
+import { HASH_COST, testRuntime } from "./store.ts";
 
 export const OPERATOR_PASSWORD = "the operator's own password";
 
@@ -174,7 +174,7 @@ export async function startOAuthServer(
   for (const domain of ["example.nl", "example.org"]) await must("add-domain", { domain });
   if (password !== null) {
     const { PasswordHasher } = await import("../../tools/call/password-hash.ts");
-    const hash = await new PasswordHasher(10).hash(password);
+    const hash = await new PasswordHasher(HASH_COST).hash(password);
     await server.store.write((tables) => tables.operator.setPasswordHash(hash, new Date().toISOString()));
   }
   return { ...server, standIn: documentsServer, must };

@@ -5,7 +5,7 @@ import { PasswordHasher } from "../../tools/call/password-hash.ts";
 import { appliedReport } from "./applied-report.ts";
 import { Browser, field, OPERATOR_PASSWORD } from "./oauth.ts";
 import { startServer, type TestServer } from "./server.ts";
-import { testRuntime } from "./store.ts";
+import { HASH_COST, testRuntime } from "./store.ts";
 
 export interface PageServer extends TestServer {
   /** Runs an operation as the operator at the shell. */
@@ -14,7 +14,7 @@ export interface PageServer extends TestServer {
 
 /** Sets the operator's password as the shell does. */
 export async function setPassword({ store }: Pick<TestServer, "store">, password: string): Promise<void> {
-  const hash = await new PasswordHasher(10).hash(password);
+  const hash = await new PasswordHasher(HASH_COST).hash(password);
   await store.write((tables) => tables.operator.setPasswordHash(hash, new Date().toISOString()));
 }
 

@@ -7,7 +7,7 @@ import { type Log, type LogFields, logFailure } from "../../src/log/log.ts";
 import { serveConfig } from "../../src/program/config.ts";
 import { type ServeOptions, serve } from "../../src/program/serve.ts";
 import { PasswordHasher } from "../../tools/call/password-hash.ts";
-import { temporaryFolder } from "./store.ts";
+import { HASH_COST, temporaryFolder } from "./store.ts";
 
 export interface TestServer {
   url: string;
@@ -26,7 +26,7 @@ export interface TestServer {
   close(): Promise<void>;
 }
 
-/** Starts the real server, with real hashing, on a port that the system chooses, until the test ends. */
+/** Starts the real server, with real but cheap hashes unless a flag says their cost, on a port that the system chooses, until the test ends. */
 export async function startServer(
   flags: Record<string, string> = {},
   { now = () => new Date(), ...options }: ServeOptions & { now?: () => Date } = {},
@@ -40,7 +40,7 @@ export async function startServer(
   const logger: Log = { debug: note, info: note, warn: note, error };
   const config = serveConfig({ port: "0", ...flags, db: database }, {});
   const store = openStore(database, { create: true });
-  const hasher = new PasswordHasher(config["hash-cost"]);
+  const hasher = new PasswordHasher(flags["hash-cost"] === undefined ? HASH_COST : config["hash-cost"]);
   const runtime = {
     store,
     now,

@@ -24,6 +24,9 @@ export function temporaryFolder(): string {
   return folder;
 }
 
+/** bcrypt's cost where a test needs real hashes: production's would take most of the time of many tests. */
+export const HASH_COST = 4;
+
 export interface TestStore {
   store: Store;
   runtime: Runtime;
