@@ -26,6 +26,8 @@ export interface MailNode {
     version: string;
     /** Its Postfix's host name; null if it said none. */
     host: string | null;
+    /** Its Dovecot, such as "2.3"; null if it has not told. */
+    dovecot: string | null;
     at: string;
   } | null;
 }
@@ -151,6 +153,18 @@ export class NodeTable {
         AND (nodes.domains IS NULL OR ${domain} IN (SELECT value FROM json_each(nodes.domains)))
     ) AS found`.execute(this.#db);
     return rows[0]?.found === 1;
+  }
+
+  /** Whether a node with mailboxes has reported, and each that has ever called said at last that its Dovecot is 2.3. */
+  async allHaveDovecot23(): Promise<boolean> {
+    const { rows } = await sql<{
+      reported: number;
+      others: number | null;
+    }>`SELECT count(reported_at) AS reported,
+        sum(dovecot_version IS NOT '2.3') AS others
+      FROM nodes LEFT JOIN contacts ON contacts.node_id = nodes.id
+      WHERE role = 'mail' AND (reported_at IS NOT NULL OR contacts.at IS NOT NULL)`.execute(this.#db);
+    return rows[0] !== undefined && rows[0].reported > 0 && rows[0].others === 0;
   }
 
   /** @throws MailError node_exists */
@@ -344,6 +358,7 @@ export class NodeTable {
         report_count: report.count,
         program_version: report.version,
         host: report.host ?? null,
+        dovecot_version: report.dovecot ?? null,
         reported_at: at,
       })
       .where("id", "=", id)
@@ -393,6 +408,7 @@ function toNode(row: Selectable<Schema["nodes"]>): MailNode {
             count: row.report_count,
             version: row.program_version ?? "",
             host: row.host,
+            dovecot: row.dovecot_version,
             at: row.reported_at,
           },
   };

@@ -118,6 +118,8 @@ export interface Schema {
     report_count: number | null;
     program_version: string | null;
     host: string | null;
+    /** Major and minor version of its Dovecot, such as "2.3"; null if it has not told. */
+    dovecot_version: string | null;
     reported_at: string | null;
   };
   contacts: { node_id: Fixed<number>; at: string; address: string | null };

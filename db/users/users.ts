@@ -165,6 +165,23 @@ export class UserTable {
     return rows.map(toUser);
   }
 
+  /** Active mailboxes of these domains, or with null of all, whose hashes Dovecot 2.4 refuses. */
+  async weakCount(domains: readonly string[] | null): Promise<number> {
+    const names = domains === null ? null : JSON.stringify(domains);
+    const { rows } = await sql<{ number: number }>`SELECT count(*) AS number FROM ${WEAK}
+      WHERE ${IS_WEAK} AND (${names} IS NULL OR name IN (SELECT value FROM json_each(${names})))`.execute(
+      this.#db,
+    );
+    return rows[0]?.number ?? 0;
+  }
+
+  /** The addresses of all of them. */
+  async withWeakHashes(): Promise<string[]> {
+    const { rows } = await sql<{ email: string }>`SELECT local_part || '@' || name AS email FROM ${WEAK}
+      WHERE ${IS_WEAK} ORDER BY name, local_part`.execute(this.#db);
+    return rows.map(({ email }) => email);
+  }
+
   /** Adds many mailboxes, none of which exists, to domains that are registered. */
   async addAll(users: readonly NewUser[], at: string): Promise<void> {
     const ids = await this.#domains.ids([...new Set(users.map(({ domain }) => domain))]);
@@ -292,6 +309,11 @@ export class UserTable {
     return usersByDomain(this.#db, this.#domains.within).selectAll("users").select("domains.name as domain");
   }
 }
+
+const WEAK = sql`users INDEXED BY users_weak CROSS JOIN domains ON domains.id = users.domain_id`;
+/** The index's own condition: SQLite compares the text. */
+const IS_WEAK = sql`active = 1 AND (password_hash GLOB '{*MD5*}*' OR password_hash GLOB '{DES-CRYPT}*')
+  AND erase_after IS NULL`;
 
 type ServedUser = Pick<
   User,

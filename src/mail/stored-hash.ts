@@ -1,6 +1,6 @@
 /**
- * Stored passwords of other mail systems that nodes can serve unchanged: those that Dovecot 2.3 and 2.4 accept at login, with
- * bounded costs, because one process checks all logins one after another.
+ * Stored passwords of other mail systems that nodes can serve unchanged: those that Dovecot accepts at login, with bounded
+ * costs, because one process checks all logins one after another. Dovecot 2.4 refuses some that 2.3 accepts: weakScheme().
  */
 
 /**
@@ -34,10 +34,20 @@ const PBKDF2 = /^\$1\$[./A-Za-z0-9]{1,64}\$[1-9]\d{0,5}\$[0-9a-f]{40}$/;
 const SALTED: Readonly<Record<string, number>> = { SSHA: 20, SSHA256: 32, SSHA512: 64 };
 const MOST_SALT = 64;
 
+const MD5_CRYPT = /^\$1\$[./A-Za-z0-9]{1,8}\$[./A-Za-z0-9]{22}$/;
+const DES_CRYPT = /^[./A-Za-z0-9]{13}$/;
+
+/** Schemes that only Dovecot 2.3 accepts. The database finds their hashes by the schemes' names. */
+const WEAK: Readonly<Record<string, (hash: string) => boolean>> = {
+  "MD5-CRYPT": (hash) => MD5_CRYPT.test(hash),
+  "DES-CRYPT": (hash) => DES_CRYPT.test(hash),
+  SMD5: (hash) => isSalted(hash, 16),
+  "LDAP-MD5": (hash) => /^[A-Za-z0-9+/]{22}==$/.test(hash),
+  "PLAIN-MD5": (hash) => /^[0-9a-f]{32}$/.test(hash),
+};
+
 const PLAIN = ["PLAIN", "CLEARTEXT"];
 const UNSALTED = ["SHA", "SHA1", "SHA256", "SHA512"];
-/** Dovecot 2.4 answers "Weak password scheme" at login. */
-const WEAK = ["MD5-CRYPT", "MD5", "SMD5", "LDAP-MD5", "PLAIN-MD5", "DES-CRYPT", "LANMAN", "NTLM"];
 const OTHER_LOGIN = ["CRAM-MD5", "DIGEST-MD5", "HMAC-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256", "RPA", "OTP"];
 
 /** True for a stored password that nodes serve to Dovecot: `{SCHEME}` in upper case, then the hash. */
@@ -46,10 +56,17 @@ export function isStoredHash(text: string): boolean {
   const length = SALTED[scheme];
   if (length !== undefined) return isSalted(hash, length);
   if (scheme === "PBKDF2") return PBKDF2.test(hash);
+  if (Object.hasOwn(WEAK, scheme)) return WEAK[scheme]?.(hash) === true;
   return CRYPT.some(
     ([, own, form]) =>
       (scheme === own || (scheme === "CRYPT" && !own.startsWith("ARGON2"))) && form.test(hash),
   );
+}
+
+/** The scheme of a stored password that Dovecot 2.4 refuses at login, and 2.3 accepts; else undefined. */
+export function weakScheme(hash: string): string | undefined {
+  const [, scheme = ""] = /^\{([^}]+)\}/.exec(hash) ?? [];
+  return Object.hasOwn(WEAK, scheme) ? scheme : undefined;
 }
 
 function isSalted(hash: string, length: number): boolean {
@@ -70,13 +87,22 @@ export function parseStored(text: string): StoredPassword {
   if (named === undefined) return parseRaw(text);
   const scheme = named.toUpperCase();
   if (PLAIN.includes(scheme)) return rest === "" ? { problem: "it has no password there" } : { plain: rest };
-  if (WEAK.includes(scheme) || (scheme === "CRYPT" && /^(\$1\$|[^$])/.test(rest))) return weak(scheme);
+  if (["MD5", "CRYPT"].includes(scheme) && MD5_CRYPT.test(rest)) return { hash: `{MD5-CRYPT}${rest}` };
+  if (scheme === "CRYPT" && DES_CRYPT.test(rest)) return { hash: `{DES-CRYPT}${rest}` };
   if (UNSALTED.includes(scheme)) return { problem: `its ${scheme} hash has no salt` };
   if (OTHER_LOGIN.includes(scheme)) return { problem: `${scheme} hashes serve another way to log in` };
   const hash = `{${scheme}}${rest}`;
   if (isStoredHash(hash)) return { hash };
-  const isKnown = scheme in SALTED || ["PBKDF2", "CRYPT", ...CRYPT.map(([, own]) => own)].includes(scheme);
-  return isKnown ? damaged(scheme) : { problem: "its hash has a scheme that Dovecot does not know" };
+  const isKnown = [
+    ...Object.keys({ ...SALTED, ...WEAK }),
+    "MD5",
+    "PBKDF2",
+    "CRYPT",
+    ...CRYPT.map(([, own]) => own),
+  ];
+  return isKnown.includes(scheme)
+    ? damaged(scheme)
+    : { problem: "its hash has a scheme that Dovecot does not know" };
 }
 
 /** A hash without Dovecot's prefix, by crypt's. */
@@ -86,7 +112,8 @@ function parseRaw(text: string): StoredPassword {
     const hash = `{${scheme}}${text}`;
     return isStoredHash(hash) ? { hash } : damaged(scheme);
   }
-  if (/^\$1\$/.test(text)) return weak("MD5-CRYPT");
+  if (/^\$1\$/.test(text))
+    return MD5_CRYPT.test(text) ? { hash: `{MD5-CRYPT}${text}` } : damaged("MD5-CRYPT");
   if (isDigest(text)) return { problem: "its hash has no salt" };
   return { problem: "its hash has no recognisable scheme" };
 }
@@ -94,10 +121,6 @@ function parseRaw(text: string): StoredPassword {
 /** True for a digest in hexadecimal: of MD5, SHA-1, SHA-256 or SHA-512. */
 export function isDigest(text: string): boolean {
   return /^[0-9a-f]+$/i.test(text) && [32, 40, 64, 128].includes(text.length);
-}
-
-function weak(scheme: string): StoredPassword {
-  return { problem: `Dovecot 2.4 refuses ${scheme} as too weak` };
 }
 
 function damaged(scheme: string): StoredPassword {

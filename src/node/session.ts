@@ -164,7 +164,7 @@ export async function findDaemons(machine: Machine, config: Config): Promise<Dae
   const [postmap, postconf, postfix] = await Promise.all(
     ["postmap", "postconf", "postfix"].map(machine.find),
   );
-  const doveadm = await machine.find("doveadm");
+  const [doveadm, dovecot] = await Promise.all(["doveadm", "dovecot"].map(machine.find));
   if (dovecotConfig !== undefined && doveadm === undefined)
     throw new ConfigurationError("--dovecot-config is given, and doveadm is not installed");
   if (dovecotConfig !== undefined && !(await isThere(dovecotConfig)))
@@ -176,6 +176,7 @@ export async function findDaemons(machine: Machine, config: Config): Promise<Dae
         ? undefined
         : { postmap, postconf, postfix, configuration },
     doveadm: doveadm === undefined ? undefined : [doveadm, ...own],
+    dovecot,
   };
 }
 

@@ -51,4 +51,6 @@ export interface Report {
   version: string;
   /** The name by which its Postfix is known, in lower case; absent where Postfix does not say it. */
   host?: string;
+  /** Major and minor version of the installed Dovecot, such as "2.3"; absent where it does not tell. */
+  dovecot?: string;
 }

@@ -3,6 +3,7 @@ import { statuses } from "../../src/doors/http/problem.ts";
 import { exitCodes } from "../../src/node/faults.ts";
 import { reportReasons } from "../../src/sync/report.ts";
 import { nodeStatuses } from "../../tools/nodes/condition.ts";
+import { serverReasons } from "../../tools/nodes/hints.ts";
 import { textOf } from "./pages.ts";
 
 /** Returns the first column of the table below a heading. */
@@ -21,7 +22,7 @@ test("the page explains every status of a node, and no other", () => {
 });
 
 test("the page explains every reason of a node, and no other", () => {
-  const reasons = [...reportReasons, "digest_differs", "address_refused"];
+  const reasons = [...reportReasons, ...serverReasons];
   expect(named("Node reasons").sort()).toEqual(reasons.sort());
 });
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { isStoredHash, parseStored } from "../../src/mail/stored-hash.ts";
+import { isStoredHash, parseStored, weakScheme } from "../../src/mail/stored-hash.ts";
 
 const BCRYPT = "$2y$10$8WdKywuRjQcwhdvMo1luG.W0lUJklXl87Rc8S7Bq0HlK3ZH.fr5Kq";
 const SHA512 =
@@ -43,10 +43,11 @@ describe("the owner needs a new password for", () => {
     ["an empty password", ""],
     ["a locked one", "!"],
     ["one that is hidden", "****"],
-    ["MD5-CRYPT", "{MD5-CRYPT}$1$DCGN63z1$LhUzk7wgb4rTosHgFt/EC."],
-    ["MD5-CRYPT without its scheme", "$1$DCGN63z1$LhUzk7wgb4rTosHgFt/EC."],
-    ["MD5-CRYPT by crypt", "{CRYPT}$1$DCGN63z1$LhUzk7wgb4rTosHgFt/EC."],
-    ["DES by crypt", "{CRYPT}ReDwsPYvlvoww"],
+    ["MD5-CRYPT that is cut short", "$1$DCGN63z1$LhUzk7wgb4rTosHgFt/EC"],
+    ["MD5 without salt in the place of MD5-CRYPT", "{MD5}f173f8c080dabf03ea53d7cb60336963"],
+    ["DES without its scheme", "ReDwsPYvlvoww"],
+    ["an MD5 hash of LDAP that is cut short", "{LDAP-MD5}+/HGse+zBGXz5OhkOVcb"],
+    ["LANMAN, which neither Dovecot knows", "{LANMAN}f173f8c080dabf03ea53d7cb60336963"],
     ["SHA without salt", "{SHA}tsltX8MRRq5LtBdDx/DnybOspI4="],
     ["SHA in the place of a salted one", "{SSHA}tsltX8MRRq5LtBdDx/DnybOspI4="],
     ["a salted one without its padding", "{SSHA512}0l5j0w"],
@@ -64,6 +65,26 @@ describe("the owner needs a new password for", () => {
   ])("%s", (_what, stored) => {
     expect(parseStored(stored)).toEqual({ problem: expect.any(String) });
     expect(isStoredHash(stored)).toBe(false);
+  });
+});
+
+describe("a hash that Dovecot 2.3 alone accepts is kept, by the name of its scheme", () => {
+  const MD5 = "$1$DCGN63z1$LhUzk7wgb4rTosHgFt/EC.";
+  test.each([
+    [`{MD5-CRYPT}${MD5}`, `{MD5-CRYPT}${MD5}`],
+    [MD5, `{MD5-CRYPT}${MD5}`],
+    [`{CRYPT}${MD5}`, `{MD5-CRYPT}${MD5}`],
+    [`{md5}${MD5}`, `{MD5-CRYPT}${MD5}`],
+    ["{CRYPT}ReDwsPYvlvoww", "{DES-CRYPT}ReDwsPYvlvoww"],
+    ["{DES-CRYPT}ReDwsPYvlvoww", "{DES-CRYPT}ReDwsPYvlvoww"],
+    ["{SMD5}WuM0ZHYZXeZGPut0bgWNoEXmA1g=", "{SMD5}WuM0ZHYZXeZGPut0bgWNoEXmA1g="],
+    ["{LDAP-MD5}+/HGse+zBGXz5OhkOVcbug==", "{LDAP-MD5}+/HGse+zBGXz5OhkOVcbug=="],
+    ["{PLAIN-MD5}f173f8c080dabf03ea53d7cb60336963", "{PLAIN-MD5}f173f8c080dabf03ea53d7cb60336963"],
+  ])("%s", (stored, hash) => {
+    expect(parseStored(stored)).toEqual({ hash });
+    expect(isStoredHash(hash)).toBe(true);
+    expect(weakScheme(hash)).toBe(/^\{(.*)\}/.exec(hash)?.[1]);
+    expect(weakScheme(`{BLF-CRYPT}${BCRYPT}`)).toBeUndefined();
   });
 });
 
@@ -90,6 +111,10 @@ test("whatever parses is a stored hash, and has nothing that a record's line or 
     "BLF-CRYPT",
     "SSHA",
     "CRYPT",
+    "MD5-CRYPT",
+    "PLAIN-MD5",
+    "$1$DCGN63z1$LhUzk7wgb4rTosHgFt/EC.",
+    "f173f8c080dabf03ea53d7cb60336963",
     BCRYPT,
     SHA512,
     PBKDF2,

@@ -165,6 +165,28 @@ describe.skipIf(!debian.available)("Dovecot 2.4 with the shipped configuration",
     await arrives(lab, JAN, "while off");
   });
 
+  test.each([
+    ["MD5-CRYPT", "$1$DCGN63z1$LhUzk7wgb4rTosHgFt/EC.", "pw-s03.md5crypt-2026"],
+    ["SMD5", "WuM0ZHYZXeZGPut0bgWNoEXmA1g=", "pw-s07.smd5-2026"],
+    ["LDAP-MD5", "+/HGse+zBGXz5OhkOVcbug==", "pw-s11.ldapmd5-2026"],
+    ["PLAIN-MD5", "f173f8c080dabf03ea53d7cb60336963", "pw-s12.plainmd5-2026"],
+    ["DES-CRYPT", "ReDwsPYvlvoww", "pw-s18.descrypt-2026"],
+  ])(
+    "a right password with a %s hash, which only Dovecot 2.3 accepts, is not called wrong over IMAP",
+    async (...given) => {
+      const [scheme, hash, password] = given;
+      await folders.serve([{ ...JAN, hash: `{${scheme}}${hash}` }]);
+      const client = await ImapClient.open({ port: lab.ports.imaps, tls: true });
+      await expect(client.login(JAN.address, password)).rejects.toThrow("[UNAVAILABLE]");
+      client.close();
+      const smtp = await SmtpClient.open({ port: lab.ports.submissions, tls: true });
+      await smtp.ehlo();
+      expect((await smtp.authPlain(JAN.address, password)).code).toBe(535); // Postfix knows no better
+      smtp.close();
+      await folders.serve([JAN]);
+    },
+  );
+
   test("a replica that is not to be believed tells nobody that a password is wrong", async () => {
     folders.sql("logins.db", "UPDATE meta SET ready = 0");
     const client = await ImapClient.open({ port: lab.ports.imaps, tls: true });

@@ -11,10 +11,10 @@ if (!debian.available) process.stderr.write(debian.message);
 test.skipIf(!mailDaemons().available)(
   "the people of the samples log in to the installed Dovecot",
   async () => {
-    await expectLogins(await importSamples(await installedDovecot()));
+    await expectLogins(await importSamples({ dovecot: await installedDovecot() }));
   },
 );
 
 test.skipIf(!debian.available)("the people of the samples log in to Dovecot 2.4", async () => {
-  if (debian.available) await expectLogins(await importSamples(debian.dovecot));
+  if (debian.available) await expectLogins(await importSamples({ dovecot: debian.dovecot }));
 });

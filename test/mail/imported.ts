@@ -57,27 +57,20 @@ export interface Imported {
  * Imports all samples into a new database and starts the daemons of a node that has fetched them.
  *
  * @param dovecot tries the costly hashes too, with this Dovecot
+ * @param nodeFirst the node has reported this machine's Dovecot before the import
  */
-export async function importSamples(dovecot?: Dovecot): Promise<Imported> {
+export async function importSamples({
+  dovecot,
+  nodeFirst = false,
+}: {
+  dovecot?: Dovecot;
+  nodeFirst?: boolean;
+} = {}): Promise<Imported> {
   const folder = temporaryFolder();
   mkdirSync(join(folder, "server"));
   const database = join(folder, "server/m25-mail.db");
   const { url } = await serveProcess(database);
   const shell = (...args: string[]) => m25mail([...args, "--db", database]);
-  const mailboxes: Planned[] = [];
-  for (const [files = "", ...flags] of dovecot === undefined ? imports : [...imports, edges]) {
-    const paths = files.split(" ").map((file) => join(SAMPLES, file));
-    const { code, stdout, stderr } = await shell(
-      "import",
-      ...paths,
-      ...flags,
-      "--unlimited-as",
-      "500",
-      "--json",
-    );
-    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
-    mailboxes.push(...JSON.parse(stdout).mailboxes);
-  }
   const added = await shell("call", "add-node", "--name", "pi-1", "--json");
   writeFileSync(join(folder, "key"), JSON.parse(added.stdout).sync_key, { mode: 0o600 });
   const [out, mailRoot] = [join(folder, "out"), join(folder, "mail")];
@@ -85,6 +78,21 @@ export async function importSamples(dovecot?: Dovecot): Promise<Imported> {
   const flags = ["--server", url, "--key-file", join(folder, "key"), "--out", out, "--mail-root", mailRoot];
   const poll = async (...daemons: string[]) =>
     void expect(await run(process.execPath, NODE, "once", ...flags, ...daemons)).toMatchObject({ code: 0 });
+  if (nodeFirst) await poll();
+  const mailboxes: Planned[] = [];
+  for (const [files = "", ...from] of dovecot === undefined ? imports : [...imports, edges]) {
+    const paths = files.split(" ").map((file) => join(SAMPLES, file));
+    const { code, stdout, stderr } = await shell(
+      "import",
+      ...paths,
+      ...from,
+      "--unlimited-as",
+      "500",
+      "--json",
+    );
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    mailboxes.push(...JSON.parse(stdout).mailboxes);
+  }
   await poll();
   const lab = await startMailLab({ out, mailRoot, ...(dovecot && { dovecot }) });
   onTestFinished(() => lab.stop());

@@ -104,6 +104,82 @@ test("accepting removals tells how many were withheld and on which nodes to repe
   expect(await accept({ all: true })).toMatchObject({ withheld: 22, not_arrived: [] });
 });
 
+const WEAK = "{MD5-CRYPT}$1$DCGN63z1$LhUzk7wgb4rTosHgFt/EC.";
+
+test("a weak hash is imported only where each node with mailboxes has reported Dovecot 2.3", async () => {
+  const now = new Date("2026-03-01T12:00:00Z");
+  const { must, store } = testStore({ now: () => now });
+  const imported = async (address: string) => {
+    const mailbox = { address, place: "line 1", password: { hash: WEAK }, quota_mb: 5, active: true };
+    const given = {
+      domains: [],
+      mailboxes_with_passwords: [mailbox],
+      mailbox_count: 1,
+      from: "csv",
+      files: [],
+    };
+    const { mailboxes } = await must("import", given);
+    return (mailboxes as Array<Record<string, unknown>>)[0];
+  };
+  const report = async (id: number, dovecot?: string) => {
+    const said = { ...(await appliedReport(store)), ...(dovecot && { dovecot }) };
+    await store.write(({ nodes }) => nodes.recordReport(id, said, now.toISOString()));
+  };
+  const call = (id: number) =>
+    store.recordContacts({ nodes: new Map([[id, "192.0.2.9"]]), tokens: new Set(), at: now.toISOString() });
+  const needsNew = { outcome: "new_password", reason: expect.stringContaining("MD5-CRYPT") };
+  for (const name of ["one", "two"]) await must("add-node", { name });
+
+  expect(await imported("a@a.nl")).toMatchObject(needsNew);
+  await report(1, "2.3");
+  expect(await imported("b@a.nl")).toEqual({ name: "b@a.nl", outcome: "taken" });
+  await call(2);
+  expect(await imported("c@a.nl")).toMatchObject(needsNew);
+  await report(2);
+  expect(await imported("d@a.nl")).toMatchObject(needsNew);
+  await report(2, "2.4");
+  expect(await imported("e@a.nl")).toMatchObject(needsNew);
+  await must("set-node", { name: "two", role: "mx" });
+  expect(await imported("f@b.nl")).toEqual({ name: "f@b.nl", outcome: "taken" });
+  expect(await must("list-weak")).toEqual({ mailboxes: [{ email: "b@a.nl" }, { email: "f@b.nl" }] });
+});
+
+test("a later node whose Dovecot refuses hashes that are there is failing, with their number", async () => {
+  const now = new Date("2026-03-01T12:00:00Z");
+  const { must, store } = testStore({ now: () => now });
+  await must("add-node", { name: "old" });
+  const report = async (id: number, dovecot: string) => {
+    const seen = { nodes: new Map([[id, "192.0.2.9"]]), tokens: new Set<number>(), at: now.toISOString() };
+    await store.recordContacts(seen as never);
+    const said = { ...(await appliedReport(store)), dovecot };
+    await store.write(({ nodes }) => nodes.recordReport(id, said, now.toISOString()));
+  };
+  await report(1, "2.3");
+  const people = ["a@a.nl", "b@a.nl", "c@b.nl"].map((address) => ({
+    ...{ address, place: "", password: { hash: WEAK }, quota_mb: 5, active: true },
+  }));
+  await must("import", {
+    ...{ domains: [], mailboxes_with_passwords: people, mailbox_count: 3, from: "csv", files: [] },
+  });
+  await must("add-node", { name: "young" });
+  await report(1, "2.3");
+  await report(2, "2.4");
+  const nodes = async () => (await must("list-nodes")).nodes as Array<Record<string, unknown>>;
+  const failing = { name: "young", status: "failing", reason: "hashes_refused" };
+  expect(await nodes()).toMatchObject([
+    { name: "old", status: "current", reason: null },
+    { ...failing, reason_count: 3 },
+  ]);
+  await must("update-password", { email: "a@a.nl", password: PASSWORD });
+  await must("remove-user", { email: "b@a.nl" });
+  await report(2, "2.4");
+  expect(await nodes()).toMatchObject([{}, { ...failing, reason_count: 1 }]);
+  await must("update-password", { email: "c@b.nl", password: PASSWORD });
+  await report(2, "2.4");
+  expect(await nodes()).toMatchObject([{}, { name: "young", status: "current", reason: null }]);
+  expect((await must("list-fleet")).nodes).toMatchObject([{ dovecot: "2.3" }, { dovecot: "2.4" }]);
+});
+
 interface Seen {
   /** Minutes since the node's last contact; undefined if it never called. */
   contact?: number;

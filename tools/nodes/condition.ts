@@ -63,28 +63,47 @@ export async function conditionsOf(
   });
   const comparable = seen.filter(({ digest }) => digest !== null);
   const digests = await tables.state.digestsOf(comparable.map(({ node }) => node.view));
+  const refusedHashes = await refusedHashesOf(tables, nodes);
   for (const { node, applied, digest } of seen) {
     const { report } = node;
     const agrees = digest !== null && digest === digests.get(node.view.id);
     const differs = report?.status === "applied" && digest !== null && !agrees;
     const refused = isRefused(node, at);
-    const status = refused ? "failing" : statusOf(node, { agrees, differs }, at);
+    const hashes = report?.status === "applied" ? (refusedHashes.get(node) ?? 0) : 0;
+    const status = refused ? "failing" : statusOf(node, { agrees, differs, hashes }, at);
     const reason: NodeReason | null = refused
       ? "address_refused"
       : differs
         ? "digest_differs"
-        : (report?.reason ?? null);
+        : hashes > 0
+          ? "hashes_refused"
+          : (report?.reason ?? null);
     const endedKeyUse = endedKeyUseOf(node, at);
     const condition = {
       appliedRevision: applied,
       status,
       reason,
-      reasonCount: refused ? null : (report?.count ?? null),
+      reasonCount: refused ? null : reason === "hashes_refused" ? hashes : (report?.count ?? null),
       endedKeyUse,
     };
     judged.push({ node, condition: { ...condition, hint: nodeHint(node, condition) } });
   }
   return judged;
+}
+
+/** By the nodes with a Dovecot later than 2.3: how many of their mailboxes have hashes that it refuses. */
+async function refusedHashesOf(
+  { users }: Tables,
+  nodes: readonly SeenNode[],
+): Promise<Map<SeenNode, number>> {
+  const later = nodes.filter(
+    ({ view, report }) => view.role === "mail" && (report?.dovecot ?? "2.3") !== "2.3",
+  );
+  const counts = new Map<string, number>(); // many nodes share few views
+  for (const { view } of later) {
+    if (!counts.has(view.id)) counts.set(view.id, await users.weakCount(view.domains));
+  }
+  return new Map(later.map((node) => [node, counts.get(node.view.id) ?? 0]));
 }
 
 /** True if the node's last contact was refused for its address, at most STALE_AFTER ago. */
@@ -100,12 +119,12 @@ function endedKeyUseOf({ endedKeyUse }: SeenNode, at: string): Contact | null {
 
 function statusOf(
   { lastSync, report }: SeenNode,
-  { agrees, differs }: { agrees: boolean; differs: boolean },
+  { agrees, differs, hashes }: { agrees: boolean; differs: boolean; hashes: number },
   at: string,
 ): NodeCondition["status"] {
   if (lastSync === null) return "never";
   // A time in the future is from before the clock was set back: it is no contact either.
   if (Math.abs(Date.parse(at) - Date.parse(lastSync.at)) > STALE_AFTER) return "stale";
-  if (differs || (report !== null && report.status !== "applied")) return "failing";
+  if (differs || hashes > 0 || (report !== null && report.status !== "applied")) return "failing";
   return agrees ? "current" : "behind";
 }

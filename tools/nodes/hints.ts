@@ -1,11 +1,12 @@
 import type { Contact, SeenNode } from "../../db/nodes.ts";
-import { joined, node, operator, type Text, text } from "../../src/mail/text.ts";
+import { joined, next, node, operator, type Text, text } from "../../src/mail/text.ts";
 
 /**
  * Reasons that the server finds. `digest_differs`: the node serves other records at the server's revision.
- * `address_refused`: the server has refused its address since its last sync.
+ * `address_refused`: the server has refused its address since its last sync. `hashes_refused`: its Dovecot refuses the hashes
+ * of some mailboxes.
  */
-export const serverReasons = ["digest_differs", "address_refused"] as const;
+export const serverReasons = ["digest_differs", "address_refused", "hashes_refused"] as const;
 
 export type NodeReason =
   | NonNullable<NonNullable<SeenNode["report"]>["reason"]>
@@ -61,6 +62,8 @@ const hintsByReason: Partial<Record<NodeReason, (seen: SeenNode) => Text>> = {
     text`The mail of ${report?.count ?? "some"} new mailboxes cannot be written to its folder. ${node("status")} on the node names the folder: an operator gives it to the user of all mail (chown vmail:vmail).`,
   digest_differs: () =>
     text`The node's records differ from the server's at that revision. An operator makes the node fetch everything again, at the node's shell: stop m25-mail-node, Dovecot and Postfix, delete logins.db (on an MX node.db) with its -wal and -shm, start them again, m25-mail-node first.`,
+  hashes_refused: ({ report }) =>
+    text`Dovecot ${report?.dovecot ?? "2.4"} on the node refuses the hashes of some mailboxes, which were imported while each node had Dovecot 2.3: their owners cannot log in there, although their password is right. Their mail arrives. An operator lists the mailboxes with ${operator("user list-weak")}. Give each a password link (${operator("call create-password-link")}), or a new password: ${next("update-password")}.`,
   returned_history: () =>
     text`A server with an older copy of the database answers at the server's address, alternately with a later one or instead of it. The node keeps the later state. Stop the wrong server. The node takes the right one's state after ten polls; or within 5 minutes, if an operator runs ${operator("backup FILE")} and ${operator("restore FILE")} there.`,
 };

@@ -17,6 +17,7 @@ import { readAudit } from "./read-audit.ts";
 import { setOperatorPassword } from "./set-password.ts";
 import { createToken, listTokens, revokeToken } from "./tokens.ts";
 import { listInactive } from "./users/list-inactive.ts";
+import { listWeak } from "./users/list-weak.ts";
 import { purgeUser } from "./users/purge-user.ts";
 import { renameUser } from "./users/rename-user.ts";
 import { restoreUser } from "./users/restore-user.ts";
@@ -31,6 +32,7 @@ export const operatorTools = {
   restoreUser,
   listFleet,
   listInactive,
+  listWeak,
   listWithheld,
   purgeUser,
   setNode,

@@ -19,6 +19,7 @@ import { passwordLinks } from "./0018-password-links.ts";
 import { aliases } from "./0019-aliases.ts";
 import { nodeHosts } from "./0020-node-hosts.ts";
 import { appPasswords } from "./0021-app-passwords.ts";
+import { weakHashes } from "./0022-weak-hashes.ts";
 
 /** Append-only. A database of version n has run the first n of these; user_version stores n. */
 export const migrations: readonly string[] = [
@@ -43,4 +44,5 @@ export const migrations: readonly string[] = [
   aliases,
   nodeHosts,
   appPasswords,
+  weakHashes,
 ];

@@ -39,6 +39,7 @@ const commands: Readonly<
   "user set-quota": toolCommand(operatorTools.setQuota),
   "user rename": toolCommand(operatorTools.renameUser),
   "user list-inactive": toolCommand(operatorTools.listInactive),
+  "user list-weak": toolCommand(operatorTools.listWeak),
   "user restore": toolCommand(operatorTools.restoreUser),
   "user purge": toolCommand(operatorTools.purgeUser, {
     shown: ({ email }) => `${email} is removed for good`,

@@ -124,6 +124,11 @@ export const usages: readonly Usage[] = [
     flags: { json },
   },
   {
+    name: "user list-weak",
+    does: "lists mailboxes with a password hash that Dovecot 2.4 refuses",
+    flags: { json },
+  },
+  {
     name: "user restore",
     takes: "EMAIL",
     does: "restores a soft-deleted mailbox with its old password",

@@ -29,6 +29,10 @@ const ReportBody: z.ZodType<Report> = z
     count: Count.nullable(),
     version: z.string().regex(/^[0-9A-Za-z.+-]{1,40}$/),
     host: HostName.optional(),
+    dovecot: z
+      .string()
+      .regex(/^\d{1,2}\.\d{1,2}$/)
+      .optional(),
   })
   .refine((report) => (report.status === "applied") === (report.reason === null));
 

@@ -88,6 +88,12 @@ export async function askUser(
   return { home: fields.get("home") ?? "", uid: number("uid"), gid: number("gid") };
 }
 
+/** Major and minor version of the installed Dovecot; undefined if it does not tell. */
+export async function dovecotVersion(machine: Machine, dovecot: string): Promise<string | undefined> {
+  const { stdout } = await runQuietly(machine, [dovecot, "--version"], USER_TIMEOUT);
+  return /^\d{1,2}\.\d{1,2}(?=\.)/.exec(stdout)?.[0];
+}
+
 /** Reloads Dovecot, so that its processes reopen their files. If Dovecot does not run, it will open them at its start. */
 export async function reloadDovecot(machine: Machine, doveadm: Doveadm): Promise<void> {
   await runQuietly(machine, [...doveadm, "reload"]);

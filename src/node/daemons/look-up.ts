@@ -12,6 +12,8 @@ import { lookUpInPostfix, type Postfix, reloadPostfix } from "./postfix.ts";
 export interface Daemons {
   postfix: Postfix | undefined;
   doveadm: Doveadm | undefined;
+  /** The path of Dovecot itself. */
+  dovecot?: string | undefined;
 }
 
 export interface Findings {

@@ -2,6 +2,7 @@ import type { Counts } from "../../sync/answer.ts";
 import { StateDigest } from "../../sync/digest.ts";
 import type { RefusedAnswer } from "../../sync/reader.ts";
 import type { Report, ReportReason } from "../../sync/report.ts";
+import { dovecotVersion } from "../daemons/dovecot.ts";
 import { explain, WrongAnswer } from "../faults.ts";
 import { type Notes, writeNotes } from "../replica/notes.ts";
 import type { Meta, Replica } from "../replica/replica.ts";
@@ -51,9 +52,11 @@ export async function report(session: Session, replica: Replica, outcome: Outcom
 
 /** @returns true if the server received the report; a failure is only a warning */
 export async function send(session: Session, reported: Reported): Promise<boolean> {
-  const { machine, client, key } = session;
+  const { machine, client, key, daemons } = session;
   try {
-    await client.sendReport(key, buildReport(reported, session));
+    // Asked each time: the resident program outlives an upgrade of Dovecot.
+    const dovecot = daemons.dovecot && (await dovecotVersion(machine, daemons.dovecot));
+    await client.sendReport(key, { ...buildReport(reported, session), ...(dovecot && { dovecot }) });
     return true;
   } catch (error) {
     machine.log(`warning: the server did not take the report: ${explain(error)}`);

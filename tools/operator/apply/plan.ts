@@ -5,7 +5,14 @@ import type { User } from "../../../db/users/rows.ts";
 import type { NewUser } from "../../../db/users/users.ts";
 import { DomainName, defaultQuotaMb, QuotaMb } from "../../../src/mail/schemas.ts";
 import { withPassword } from "../../call/login.ts";
-import { ImportedMailbox, type Planned, planDomains, planMailboxes, REGISTERED } from "../import/plan.ts";
+import {
+  ImportedMailbox,
+  type Planned,
+  planDomains,
+  planMailboxes,
+  REGISTERED,
+  withoutRefusedHashes,
+} from "../import/plan.ts";
 
 /** A mailbox that shall be there. Fields that are absent stay as they are. */
 const WantedMailbox = ImportedMailbox.extend({
@@ -60,7 +67,7 @@ export interface ApplyPlan {
 
 /** Plans how to reach the wanted state. It changes nothing. */
 export async function planApply(tables: Tables, input: ApplyInput): Promise<ApplyPlan> {
-  const wanted = input.mailboxes_with_passwords;
+  const wanted = await withoutRefusedHashes(tables, input.mailboxes_with_passwords);
   const listed = await planDomains(tables, {
     domains: input.domains.map((name) => ({ name })),
     mailboxes_with_passwords: [],

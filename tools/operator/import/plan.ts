@@ -5,7 +5,7 @@ import { type Address, parseAddress } from "../../../src/mail/address.ts";
 import { MailError } from "../../../src/mail/error.ts";
 import { MAX_QUOTA_MB } from "../../../src/mail/quota.ts";
 import { DomainName, QuotaMb } from "../../../src/mail/schemas.ts";
-import { isStoredHash, NO_LOGIN } from "../../../src/mail/stored-hash.ts";
+import { isStoredHash, NO_LOGIN, weakScheme } from "../../../src/mail/stored-hash.ts";
 import { field, text } from "../../../src/mail/text.ts";
 import { refusePublicProvider } from "../../add-domain.ts";
 import { isBlocked, isLoginOn } from "../../call/login.ts";
@@ -77,12 +77,30 @@ export interface ImportPlan {
  */
 export async function planImport(tables: Tables, input: ImportInput): Promise<ImportPlan> {
   const domains = await planDomains(tables, input);
-  const mailboxes = await leaveOutExisting(tables, planMailboxes(input, domains));
+  const served = await withoutRefusedHashes(tables, input.mailboxes_with_passwords);
+  const planned = planMailboxes({ ...input, mailboxes_with_passwords: served }, domains);
+  const mailboxes = await leaveOutExisting(tables, planned);
   const unlimited = mailboxes.filter(
     ({ user }, at) => user && input.mailboxes_with_passwords[at]?.quota_mb === null,
   ).length;
   if (unlimited > 0 && input.unlimited_as === undefined) throw withoutLimit(unlimited);
   return { domains: [...domains.values()], mailboxes };
+}
+
+/** Turns the hashes that some node's Dovecot may refuse into problems: they are served only where each node has Dovecot 2.3. */
+export async function withoutRefusedHashes<Mailbox extends { password?: ParsedMailbox["password"] }>(
+  { nodes }: Tables,
+  mailboxes: readonly Mailbox[],
+): Promise<readonly Mailbox[]> {
+  const weak = ({ password }: Mailbox) =>
+    password !== undefined && "hash" in password ? weakScheme(password.hash) : undefined;
+  if (!mailboxes.some(weak) || (await nodes.allHaveDovecot23())) return mailboxes;
+  return mailboxes.map((mailbox) => {
+    const scheme = weak(mailbox);
+    if (scheme === undefined) return mailbox;
+    const problem = `Dovecot 2.4 refuses ${scheme} as too weak, and not every mailbox node has reported Dovecot 2.3`;
+    return { ...mailbox, password: { problem } };
+  });
 }
 
 function withoutLimit(count: number): MailError {
