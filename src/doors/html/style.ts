@@ -48,6 +48,7 @@ td small { display: block; font-size: .875rem; }
 .figures dd { font-size: 1.5rem; line-height: 1.2; font-variant-numeric: tabular-nums; }
 .waiting { border: 1px solid var(--warn); border-radius: .5rem; padding: .9rem 1.1rem; }
 .waiting p { margin: .25rem 0 0; }
+.waiting ul + p { margin-top: 1rem; }
 .waiting ul { list-style: none; margin: .5rem 0 0; padding: 0; }
 .waiting li { overflow-wrap: anywhere; display: flex; flex-wrap: wrap; gap: .3rem 1rem; align-items: center; justify-content: space-between; padding: .5rem 0 0; }
 table { width: 100%; border-collapse: collapse; }
