@@ -18,7 +18,7 @@ interface DigestRow {
   mx_digest: string;
 }
 
-/** Updates counts and digests of many domains, by their ids, in one statement. The state's own are for the caller to update. */
+/** Updates counts and digests of many domains, by their ids, in one statement. The caller updates the state's own. */
 export async function addToDomains(
   db: Kysely<Schema>,
   differences: ReadonlyMap<number, DomainDifference>,

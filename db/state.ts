@@ -236,7 +236,7 @@ export class StateTable {
       .execute();
   }
 
-  /** Writes what is there already: a transaction that does this shows whether the disk takes anything. */
+  /** Writes the present values again, to find out whether the disk can be written. */
   async rewrite(): Promise<void> {
     await this.#db.updateTable("state").set({ revision: sql`revision` }).execute();
   }

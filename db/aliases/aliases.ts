@@ -138,8 +138,8 @@ export class AliasTable {
   }
 
   /**
-   * Lets the aliases that name a renamed mailbox follow it. One of its present address that led to it alone is removed: the
-   * mailbox gets that mail anyway.
+   * Makes the aliases that name a renamed mailbox follow it. An alias of the new address that leads only to this mailbox is
+   * removed: the mailbox gets that mail itself.
    *
    * @returns the aliases that changed or went, by address
    * @throws MailError invalid_input for a circle, or when too many lead to an alias of the present address
@@ -243,7 +243,7 @@ export class AliasTable {
     await this.#lead(alias.id, at);
   }
 
-  /** Takes targets that wait, and so get nothing, out of an alias; removes the alias if it has no others. */
+  /** Removes targets that wait from an alias; removes the alias if no target is left. */
   async refuse(alias: Alias, targets: readonly Target[], at: string): Promise<void> {
     if (targets.length === alias.targets.length) return this.remove(alias, at);
     const pairs = JSON.stringify(targets.map(({ domain, localPart }) => [domain, localPart]));
@@ -278,7 +278,7 @@ export class AliasTable {
     return rows[0]?.target;
   }
 
-  /** Sets it; undefined for none. The operator's word is the approval. */
+  /** Sets it; undefined removes it. It needs no approval, because only the operator sets it. */
   async setShared(target: AddressParts | undefined, at: string): Promise<void> {
     const row = await this.#row(sql`aliases.domain_id IS NULL`);
     if (row !== undefined) {

@@ -3,9 +3,8 @@ import type { Schema } from "../schema.ts";
 import type { AddressParts } from "./rows.ts";
 
 /**
- * Replaces a renamed mailbox's former address by its present one in all aliases, also where they name it in a domain alias. An
- * alias of the former address goes on as it is, so its targets keep getting what they got. An alias of the present address
- * does not name itself.
+ * Replaces a renamed mailbox's former address by its present one in all aliases, also where they name it by a domain alias. An
+ * alias of the former address stays, so its targets still get their mail. An alias of the present address never names itself.
  *
  * @returns the aliases that changed
  */
@@ -22,7 +21,7 @@ export async function replaceTarget(
     FROM alias_targets AS target CROSS JOIN aliases LEFT JOIN domains ON domains.id = aliases.domain_id
     WHERE ${isNamed} AND aliases.id = target.alias_id ORDER BY domains.name, aliases.local_part`.execute(db);
   const self = rows.find(({ address }) => address === present.email)?.id ?? 0;
-  // 'waiting' is the last of the standings by the alphabet: a target that has another one keeps it.
+  // 'waiting' comes last in the alphabet, so min() keeps any other standing.
   await sql`INSERT INTO alias_targets (alias_id, domain, local_part, standing)
     SELECT target.alias_id, ${present.domain}, ${present.localPart}, min(target.standing)
     FROM alias_targets AS target WHERE ${isNamed} AND target.alias_id <> ${self} GROUP BY target.alias_id

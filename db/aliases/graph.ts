@@ -26,7 +26,7 @@ interface ServedRow {
 }
 
 /**
- * Where aliases lead, and the records that nodes get of it. alias_reach has every address to which an alias leads, through
+ * Where aliases lead, and the records of that for nodes. alias_reach has every address to which an alias leads, through
  * other aliases and domain aliases, the alias itself included. Its record has those among them that are active mailboxes, or
  * outside and approved. Loops do no harm: each address is reached once.
  */

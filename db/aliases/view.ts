@@ -129,7 +129,7 @@ export class AliasView {
     return rows[0]?.email;
   }
 
-  /** The steps of `lead` through aliases and domain aliases. `is_last` is 1 where an alias's own targets are not meant. */
+  /** The steps of `lead` through aliases and domain aliases. `is_last` is 1 for an address whose own alias must not be followed. */
   #steps(kept: RawBuilder<unknown>): RawBuilder<unknown> {
     return sql`SELECT ${kept}, target.domain, target.local_part, target.standing, 0
         FROM lead CROSS JOIN visible CROSS JOIN aliases CROSS JOIN alias_targets AS target

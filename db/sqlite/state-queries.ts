@@ -128,7 +128,7 @@ export function changeQueries(connection: Connection, role: NodeRole) {
     // The alias @ belongs to no domain: every node has it.
     `SELECT '{"alias":"' || name || '","removed":true}' || char(10) FROM removals
      WHERE revision > @revision AND +kind = 'alias' AND (name = '@' OR ${ofView(nameAfter("@"))}) LIMIT @limit`,
-    // One that went from one domain to another has a removal for each, and may be back: the last name stands for all.
+    // A domain alias that went from one domain to another has a removal for each, and may be back: the last name stands for all.
     `SELECT '{"domain_alias":"' || ${ALIAS_NAME} || '","removed":true}' || char(10) FROM removals
      WHERE revision > @revision AND +kind = 'domain_alias' AND ${ofView(nameAfter(" "))} AND NOT EXISTS (${ofAlias})
        AND NOT EXISTS (SELECT 1 FROM removals AS later WHERE later.kind = 'domain_alias' AND later.name > removals.name

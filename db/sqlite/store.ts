@@ -43,7 +43,7 @@ export function openStore(path: string, { create }: { create: boolean }): Store 
   const contacts = new ContactWriter(path);
   const polls = new FilePollReader(poller);
   const watch = new ChangeWatch(polls, path);
-  // Holds both connections: no transaction of this process is open then. The writer comes first: its may take seconds.
+  // Holds both connections: no transaction of this process is open then. The writer comes first: its transaction may take seconds.
   const stopTruncating = truncateLogRegularly(path, () =>
     writing.between(() => reading.between(async () => truncateLog(writer))),
   );
