@@ -7,6 +7,7 @@ import { atMost } from "../row-limit.ts";
 import type { Schema } from "../schema.ts";
 import type { StateTable } from "../state.ts";
 import type { AliasGraph } from "./graph.ts";
+import { outsideOf, refuseOpened } from "./outside.ts";
 
 /** A domain whose addresses are those of another one. */
 export interface DomainAlias {
@@ -44,7 +45,7 @@ export class DomainAliasTable {
     return rows;
   }
 
-  /** @throws MailError forbidden, domain_exists, domain_not_found */
+  /** @throws MailError forbidden, domain_exists, domain_not_found; invalid_input if mail of aliases would go outside by it */
   async set(name: string, domain: Domain, at: string): Promise<void> {
     this.#refuseForeign(name);
     if ((await this.#domains.find(name)) !== undefined) {
@@ -56,6 +57,8 @@ export class DomainAliasTable {
     }
     const before = await this.#of(name);
     if (before?.id === domain.id) return;
+    const leading = await this.#graph.leadingInto([name]);
+    const outside = await outsideOf(this.#db, leading);
     if (before !== undefined) await this.#delete(name, before, at);
     const digests = await this.#state.change({ after: { domain_alias: name, of: domain.name }, at });
     await this.#db
@@ -64,7 +67,8 @@ export class DomainAliasTable {
       .execute();
     await addToDomains(this.#db, new Map([[domain.id, { domainAliases: 1, digests }]]));
     await this.#state.addAliases(0, 1);
-    await this.#graph.update(await this.#graph.leadingInto([name]), at);
+    await this.#graph.update(leading, at);
+    refuseOpened(name, outside, await outsideOf(this.#db, leading), this.#domains.within);
   }
 
   /**

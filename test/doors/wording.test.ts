@@ -139,6 +139,7 @@ const elsewhere: Readonly<Record<string, string>> = {
   " is in use by another program.": "restore.test",
   " would lead to more than ": "aliases.test",
   " aliases would lead to ": "aliases.test",
+  "Mail of an alias with a target at ": "aliases.test",
   " is damaged.": "restore.test",
   "The restore was stopped.": "restore.test",
   "The restore stopped for an hour, so the server erases the rows that it had copied.": "restore.test",

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type Principal, scopes } from "../../../tools/call/principal.ts";
+import { operator, type Principal, scopes } from "../../../tools/call/principal.ts";
 import { expectRefusal } from "../../support/outcome.ts";
 import { kept, rawDatabase, recount, servedState } from "../../support/recount.ts";
 import { PASSWORD, stateOf, type TestStore, testStore, toolOf } from "../../support/store.ts";
@@ -147,6 +147,25 @@ test("a forward that a person approved carries no other address's mail until a p
   expect(await must("set-alias", input)).toMatchObject({ live_targets: ["jan@a.nl", "jan@out.nl"] });
   await must("set-approved-domains", { add: "out.nl" });
   expect(await must("set-alias", { ...input, address: "@a.nl" })).toMatchObject({ pending_targets: [] });
+});
+
+test("a domain alias that comes to lead elsewhere carries no alias's mail outside without a person", async () => {
+  const made = await withMailboxes("jan@a.nl", "jan@b.nl", "ceo@b.nl");
+  const { must, run } = made;
+  await must("set-domain-alias", { domain: "c.nl", of: "b.nl" });
+  await must("set-alias", { address: "ceo@b.nl", targets: ["jan@c.nl"] });
+  await must("set-alias", { address: "jan@a.nl", targets: ["jan@out.nl"] });
+  await must("approve-alias", { address: "jan@a.nl" });
+  const before = await must("list-aliases");
+  for (const principal of [operator("cli"), { ...limited, domains: new Set(["a.nl", "c.nl"]) }]) {
+    const refused = await run("set-domain-alias", { domain: "c.nl", of: "a.nl" }, principal);
+    expectRefusal(refused, "invalid_input", ["list-aliases"]);
+    expect(JSON.stringify(refused).includes("out.nl")).toBe(principal.domains === undefined);
+  }
+  expect(await must("list-aliases")).toEqual(before);
+  await must("set-approved-domains", { add: "out.nl" });
+  await must("set-domain-alias", { domain: "c.nl", of: "a.nl" });
+  await must("set-domain-alias", { domain: "c.nl", of: "b.nl" });
 });
 
 test("a refused target is taken out of its alias, and an alias without others is gone", async () => {
