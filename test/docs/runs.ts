@@ -49,6 +49,8 @@ export const runElsewhere: Readonly<Record<string, string>> = {
   "CONTRIBUTING.md#start": "as in README",
   "docs/install.md#start-it-from-a-checkout": "as in README",
   "docs/install.md#run-the-tests": "as in README",
+  "docs/aliases.md#rewrite-the-sender-of-forwarded-mail":
+    "test/mail/srs.test.ts installs the same files with paths and ports of its own",
   "docs/install.md#from-the-npm-registry": "test/package/tarball.sweep.ts runs them with the tarball",
 };
 

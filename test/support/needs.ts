@@ -6,6 +6,7 @@ import { NSD } from "./name-server.ts";
 
 export const CHROMIUM = "/usr/bin/chromium";
 export const SLOWHTTPTEST = "/usr/bin/slowhttptest";
+export const POSTSRSD = "/usr/sbin/postsrsd";
 
 interface Need {
   /** The name in the line that lists what is skipped. */
@@ -35,6 +36,7 @@ export function otherNodes(): { path: string; version: string }[] {
 export const needs: readonly Need[] = [
   { name: "Postfix and Dovecot (as root)", of: "tests", met: () => mailDaemons().available },
   { name: "root", of: "tests", met: () => process.geteuid?.() === 0 },
+  { name: "postsrsd", of: "tests", met: () => existsSync(POSTSRSD) },
   { name: "Chromium", of: "tests", met: () => existsSync(CHROMIUM) },
   { name: "nginx", of: "tests", met: () => existsSync("/usr/sbin/nginx") },
   { name: "Caddy", of: "tests", met: () => existsSync("/usr/bin/caddy") },
