@@ -1,9 +1,7 @@
 import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { cpSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { onTestFinished } from "vitest";
-import { ENTRY, killed } from "../support/program.ts";
+import { collect, ENTRY } from "../support/program.ts";
 import { startServer, type TestServer } from "../support/server.ts";
 import { temporaryFolder } from "../support/store.ts";
 import { packages } from "./installed.ts";
@@ -46,23 +44,9 @@ export class Home {
       cwd: this.folder,
       env: { ...this.environment(), ...environment },
     });
-    onTestFinished(() => killed(child));
-    let stdout = "";
-    let stderr = "";
-    child.stdout.setEncoding("utf8").on("data", (text: string) => {
-      stdout += text;
-    });
-    child.stderr.setEncoding("utf8").on("data", (text: string) => {
-      stderr += text;
-    });
-    child.stdin.on("error", () => {}); // it may end before it has read everything
+    const { said, finished } = collect(child);
     child.stdin.end(input);
-    const finished = once(child, "close").then(([code]) => ({
-      code: code as number | null,
-      stdout,
-      stderr,
-    }));
-    return { said: () => stdout + stderr, finished };
+    return { said: () => said.stdout + said.stderr, finished };
   }
 
   /** Runs a client until it ends. */

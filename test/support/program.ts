@@ -54,28 +54,35 @@ export interface Running {
 export function startM25mail(args: readonly string[], options: Options = {}): Running {
   const [command, ...first] = options.command ?? [process.execPath, ENTRY];
   const child = spawn(command, [...first, ...args], { env: environmentOf(options.environment) });
-  onTestFinished(() => killed(child));
-  let stdout = "";
-  let stderr = "";
-  child.stdout.setEncoding("utf8").on("data", (text: string) => {
-    stdout += text;
-  });
-  child.stderr.setEncoding("utf8").on("data", (text: string) => {
-    stderr += text;
-  });
-  child.stdin.on("error", () => {}); // it may end before it has read everything
-  const finished = once(child, "close").then(([code]) => ({ code: code as number | null, stdout, stderr }));
+  const { said, finished } = collect(child);
   const says = async (pattern: RegExp): Promise<RegExpExecArray> => {
     for (;;) {
-      const match = pattern.exec(stderr);
+      const match = pattern.exec(said.stderr);
       if (match !== null) return match;
       const ended = await Promise.race([once(child.stderr, "data").then(() => undefined), finished]);
-      if (ended !== undefined && pattern.exec(stderr) === null) {
-        throw new Error(`m25-mail ended with ${ended.code} and never said ${pattern}:\n${stderr}`);
+      if (ended !== undefined && pattern.exec(said.stderr) === null) {
+        throw new Error(`m25-mail ended with ${ended.code} and never said ${pattern}:\n${said.stderr}`);
       }
     }
   };
   return { child, finished, says };
+}
+
+/** Collects a program's output, so far and to its end. The program is killed when the test ends. */
+export function collect(child: ChildProcessWithoutNullStreams): {
+  said: { stdout: string; stderr: string };
+  finished: Promise<Finished>;
+} {
+  onTestFinished(() => killed(child));
+  const said = { stdout: "", stderr: "" };
+  for (const stream of ["stdout", "stderr"] as const) {
+    child[stream].setEncoding("utf8").on("data", (text: string) => {
+      said[stream] += text;
+    });
+  }
+  child.stdin.on("error", () => {}); // it may end before it has read everything
+  const finished = once(child, "close").then(([code]) => ({ code: code as number | null, ...said }));
+  return { said, finished };
 }
 
 /** Starts `m25-mail serve` as a process of its own, on a port that the system chooses. */
