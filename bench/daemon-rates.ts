@@ -176,6 +176,7 @@ async function filesLab(folder: string, out: string): Promise<MailLab> {
       "mailboxes",
       everybody.map(({ user }) => `${user} OK`),
     ),
+    virtual_alias_maps: file("aliases", ["info@d000000.example u000@d000000.example"]),
     smtpd_sender_login_maps: file(
       "senders",
       everybody.map(({ user }) => `${user} ${user}`),
