@@ -2,11 +2,17 @@ import { type Kysely, type RawBuilder, sql } from "kysely";
 import { MailError } from "../../src/mail/error.ts";
 import { next, text } from "../../src/mail/text.ts";
 import { EVERYWHERE } from "../../src/sync/records.ts";
-import { addToDomains } from "../domain-figures.ts";
+import { addToDomains, type DomainDifference } from "../domain-figures.ts";
 import type { Domain, DomainTable } from "../domains.ts";
 import { atMost } from "../row-limit.ts";
 import type { Schema, TargetStanding } from "../schema.ts";
-import type { DigestDifference, StateTable } from "../state.ts";
+import {
+  addDifference,
+  type DigestDifference,
+  differenceOf,
+  noDifference,
+  type StateTable,
+} from "../state.ts";
 import { replaceTarget } from "./follow.ts";
 import { type AliasGraph, aliasRecord, MOST_LEADING_TO_ALIAS } from "./graph.ts";
 import type { AddressParts, Alias, Target } from "./rows.ts";
@@ -27,6 +33,9 @@ export interface Waiting {
   /** Other aliases whose mail goes the same way. */
   from: string[];
 }
+
+/** An alias to add, with targets whose standings are judged. */
+export type NewAlias = Pick<Alias, "address" | "localPart" | "domain" | "sendAs" | "targets">;
 
 interface Row {
   id: number;
@@ -137,6 +146,61 @@ export class AliasTable {
     };
   }
 
+  /** The domains of these addresses that are ours: registered, or aliases of a registered one. */
+  ownDomains(addresses: readonly AddressParts[]): Promise<Set<string>> {
+    return this.#view.ownDomains(addresses.map(({ domain }) => domain));
+  }
+
+  /** Those of these addresses that are aliases. */
+  async existing(addresses: readonly AddressParts[]): Promise<Set<string>> {
+    const pairs = JSON.stringify(addresses.map(({ domain, localPart }) => [domain, localPart]));
+    const { rows } = await sql<{
+      address: string;
+    }>`SELECT aliases.local_part || '@' || domains.name AS address
+      FROM json_each(${pairs}) AS pair CROSS JOIN domains CROSS JOIN aliases
+      WHERE domains.name = pair.value ->> 0 AND aliases.domain_id = domains.id
+        AND aliases.local_part = pair.value ->> 1`.execute(this.#db);
+    return new Set(rows.map(({ address }) => address));
+  }
+
+  /**
+   * Adds many aliases, none of which exists, to domains that are registered. Targets need not exist.
+   *
+   * @throws MailError invalid_input when one leads to too many addresses, or too many lead to one
+   */
+  async addAll(aliases: readonly NewAlias[], at: string): Promise<void> {
+    const ofDomains = await this.#domains.ids([...new Set(aliases.map(({ domain }) => domain))]);
+    const differences = new Map<number, DomainDifference>();
+    const all = noDifference();
+    const recordOfNew = ({ address, sendAs }: NewAlias) =>
+      aliasRecord({ address, live: "[]", send_as: sendAs ? 1 : 0 });
+    for (const [name, ofDomain] of Map.groupBy(aliases, ({ domain }) => domain)) {
+      const digests = differenceOf(ofDomain.map(recordOfNew));
+      differences.set(ofDomains.get(name) ?? 0, { aliases: ofDomain.length, digests });
+      addDifference(all, digests);
+    }
+    await this.#state.addAll(aliases.map(recordOfNew), all, at);
+    await addToDomains(this.#db, differences);
+    await this.#state.addAliases(aliases.length, 0);
+    const list = aliases.map(({ domain, localPart, sendAs, targets }) => [
+      ofDomains.get(domain),
+      localPart,
+      sendAs ? 1 : 0,
+      targets.map((target) => [target.domain, target.localPart, target.standing]),
+    ]);
+    const { rows } = await sql<{ id: number }>`INSERT INTO aliases
+        (domain_id, local_part, send_as, live, revision, created_at, updated_at)
+      SELECT value ->> 0, value ->> 1, value ->> 2, '[]', ${await this.#state.nextRevision()}, ${at}, ${at}
+      FROM json_each(${JSON.stringify(list)}) RETURNING id`.execute(this.#db);
+    await sql`INSERT INTO alias_targets (alias_id, domain, local_part, standing)
+      SELECT aliases.id, target.value ->> 0, target.value ->> 1, target.value ->> 2
+      FROM json_each(${JSON.stringify(list)}) AS one CROSS JOIN aliases CROSS JOIN json_each(one.value, '$[3]') AS target
+      WHERE aliases.domain_id = one.value ->> 0 AND aliases.local_part = one.value ->> 1`.execute(this.#db);
+    const ids = rows.map(({ id }) => id);
+    await this.#graph.update(await this.#graph.leadingTo(ids), at);
+    await this.#graph.refuseCrowd(ids);
+  }
+
   /**
    * Makes the aliases that name a renamed mailbox follow it. An alias of the new address that leads only to this mailbox is
    * removed: the mailbox gets that mail itself.
@@ -154,7 +218,7 @@ export class AliasTable {
       const before = changed.filter(({ id }) => id !== self.id).map(({ address }) => address);
       const [back] = (await this.#graph.addressesOf(self.id)).filter((address) => before.includes(address));
       if (back !== undefined) throw circle(present.email, back);
-      await this.#graph.refuseCrowd(self.id);
+      await this.#graph.refuseCrowd([self.id]);
     }
     return changed.map(({ address }) => (address === EVERYWHERE ? "postmaster@, abuse@" : address));
   }
@@ -296,7 +360,7 @@ export class AliasTable {
   async #lead(id: number, at: string): Promise<void> {
     const leading = await this.#graph.leadingTo([id]);
     await this.#graph.update(leading, at);
-    await this.#graph.refuseCrowd(id);
+    await this.#graph.refuseCrowd([id]);
   }
 
   /** Writes the row without targets, or with those that it has, and returns its id. */

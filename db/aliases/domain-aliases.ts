@@ -45,6 +45,14 @@ export class DomainAliasTable {
     return rows;
   }
 
+  /** Those of these names that are domain aliases, with the domains that they are of. */
+  async named(names: readonly string[]): Promise<Map<string, string>> {
+    const { rows } = await sql<DomainAlias>`SELECT domain_aliases.name, domains.name AS of
+      FROM domain_aliases JOIN domains ON domains.id = domain_aliases.domain_id
+      WHERE domain_aliases.name IN (SELECT value FROM json_each(${JSON.stringify(names)}))`.execute(this.#db);
+    return new Map(rows.map(({ name, of }) => [name, of]));
+  }
+
   /** @throws MailError forbidden, domain_exists, domain_not_found; invalid_input if mail of aliases would go outside by it */
   async set(name: string, domain: Domain, at: string): Promise<void> {
     this.#refuseForeign(name);

@@ -121,10 +121,10 @@ export class AliasGraph {
   }
 
   /**
-   * @param id an alias that has changed
-   * @throws MailError invalid_input when too many aliases lead to an address to which it leads, itself included
+   * @param ids aliases that have changed
+   * @throws MailError invalid_input when too many aliases lead to an address to which one leads, itself included
    */
-  async refuseCrowd(id: number): Promise<void> {
+  async refuseCrowd(ids: readonly number[]): Promise<void> {
     const { rows } = await sql<{ address: string; most: number }>`SELECT address, most FROM (
         SELECT mine.local_part || '@' || mine.domain AS address, mine.domain, mine.local_part,
           iif(aliases.id IS NULL, ${MOST_LEADING}, ${MOST_LEADING_TO_ALIAS}) AS most,
@@ -132,7 +132,7 @@ export class AliasGraph {
           iif(aliases.id IS NULL, ${MOST_LEADING}, ${MOST_LEADING_TO_ALIAS + 1}) AS room
         FROM alias_reach AS mine JOIN domains ON domains.name = mine.domain
           LEFT JOIN aliases ON aliases.domain_id = domains.id AND aliases.local_part = mine.local_part
-        WHERE mine.alias_id = ${id}) AS mine
+        WHERE mine.alias_id IN (SELECT value FROM json_each(${JSON.stringify(ids)}))) AS mine
       WHERE (SELECT count(*) FROM (SELECT 1 FROM alias_reach AS other
         WHERE other.domain = mine.domain AND other.local_part = mine.local_part LIMIT ${MOST_LEADING + 1})) > mine.room
       LIMIT 1`.execute(this.#db);

@@ -1,5 +1,6 @@
 import { closeSync, fsyncSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { MailError } from "../../src/mail/error.ts";
+import type { Alias, Target } from "../aliases/rows.ts";
 import type { Store, Tables } from "../store.ts";
 import type { User, UserPosition } from "../users/rows.ts";
 import { unavailable } from "./errors.ts";
@@ -10,10 +11,11 @@ export interface ExportResult {
   domains: number;
   /** Number of mailboxes, soft-deleted ones included. */
   mailboxes: number;
+  aliases: number;
 }
 
 /**
- * Writes all domains and mailboxes to a new file, 0600, as the CSV that `m25-mail import --from csv` reads. It is one state
+ * Writes all domains, mailboxes and aliases to a new file, 0600, as the CSV that `m25-mail import --from csv` reads. It is one state
  * of the database, and the audit log says so.
  *
  * @throws MailError invalid_input when the file is there already; unavailable
@@ -82,25 +84,47 @@ function writerOf(descriptor: number, file: string): Writer {
 }
 
 async function writeRows(tables: Tables, write: Writer, withHashes: boolean): Promise<ExportResult> {
-  write([`email,${withHashes ? "hash," : ""}quota_mb,active`]);
-  const exported = { domains: 0, mailboxes: 0 };
+  const hash = withHashes ? "," : "";
+  write([`email,${withHashes ? "hash," : ""}quota_mb,active,targets,waiting_targets,send_as`]);
+  const exported = { domains: 0, mailboxes: 0, aliases: 0 };
   for (let page = await tables.domains.page(PAGE); page.length > 0; ) {
-    write(page.map(({ name }) => `@${name},${withHashes ? "," : ""},`));
+    write(page.map(({ name }) => `@${name},${hash},,,,`));
     exported.domains += page.length;
     page = await tables.domains.page(PAGE, page.at(-1)?.name);
   }
   let last: UserPosition | undefined;
   for (;;) {
     const page: User[] = await tables.users.page(PAGE, undefined, last);
-    if (page.length === 0) return exported;
+    if (page.length === 0) break;
     write(
       // Only hashes have commas; no value has a quotation mark.
       page.map(
         ({ email, passwordHash, quotaMb, active }) =>
-          `${email},${withHashes ? `"${passwordHash}",` : ""}${quotaMb},${active}`,
+          `${email},${withHashes ? `"${passwordHash}",` : ""}${quotaMb},${active},,,`,
       ),
     );
     exported.mailboxes += page.length;
     last = page.at(-1);
   }
+  for (const { name, of } of await tables.domainAliases.page(Number.MAX_SAFE_INTEGER, undefined))
+    write([`@${name},${hash},,@${of},,`]);
+  for (let page = await tables.aliases.page(PAGE, {}, undefined); page.length > 0; ) {
+    const own = await tables.aliases.ownDomains(page.flatMap(({ targets }) => targets));
+    write(page.map((alias) => aliasRow(alias, own, hash)));
+    exported.aliases += page.length;
+    page = await tables.aliases.page(PAGE, {}, page.at(-1));
+  }
+  return exported;
+}
+
+/** A target of ours in a domain that is gone becomes one that waits: nobody approved mail to that domain elsewhere. */
+function aliasRow({ address, sendAs, targets }: Alias, own: ReadonlySet<string>, hash: string): string {
+  const isGone = ({ standing, domain }: Target) => standing === "own" && !own.has(domain);
+  const [waiting, others] = [true, false].map((wanted) =>
+    targets
+      .filter((target) => (target.standing === "waiting" || isGone(target)) === wanted)
+      .map(({ email }) => email)
+      .join(" "),
+  );
+  return `${address},${hash},,${others},${waiting},${sendAs}`;
 }

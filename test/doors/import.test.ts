@@ -4,7 +4,7 @@ import { join } from "node:path";
 import bcrypt from "bcrypt";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { importFiles } from "../../src/doors/cli/import/command.ts";
-import type { Planned } from "../../tools/operator/import/plan.ts";
+import type { Planned } from "../../tools/operator/import/outcome.ts";
 import { m25mail } from "../support/program.ts";
 import { kept, rawDatabase, recount } from "../support/recount.ts";
 import { PASSWORD, temporaryFolder, testStore } from "../support/store.ts";
@@ -43,6 +43,7 @@ const sources: ReadonlyArray<
       "mailcow/api-get-mailbox-all.json",
       "mailcow/api-get-domain-all.json",
       "mailcow/api-get-alias-all.json",
+      "mailcow/api-get-alias-domain-all.json",
     ),
     {
       taken: [],
@@ -380,4 +381,106 @@ test("a dump's value of many megabytes is read, and two columns of the same mean
   const csv = join(folder, "list.csv");
   writeFileSync(csv, "email,quota_mb,username\njan@a.nl,100,piet@a.nl\n");
   await expect(importFiles(runtime, [csv], { from: "csv" })).rejects.toThrow(/columns 1 and 3/);
+});
+
+describe("aliases of", () => {
+  const lines = (planned: readonly Planned[]) =>
+    planned.map(({ name, outcome, reason }) => `${name} ${outcome}${reason ? `: ${reason}` : ""}`);
+  const fiets = [
+    "winkel@fiets.example taken",
+    "@fiets.example taken",
+    "weg@fiets.example left_out: none of its targets is an address",
+    "leer@fiets.example left_out: none of its targets is an address",
+    "buiten@fiets.example taken: chef@elders.example waits for approval",
+    "sjaan.oud@fiets.example taken",
+  ];
+  const bakkerij = [
+    "anna@bakkerij.example taken: anna.privat@gmail.example waits for approval",
+    "info@bakkerij.example taken",
+    "@bakkerij.example taken",
+    "postmaster@bakkerij.example left_out: none of its targets is an address",
+    "verkoop@molen.example taken",
+    "weg@molen.example taken: niemand@molen.example does not exist",
+    "lus1@molen.example left_out: it leads back to itself",
+    "lus2@molen.example left_out: it leads back to itself",
+    "uit@molen.example left_out: it is inactive there",
+    "vakantie@molen.example taken: 1 of its targets is not an address, and is left out",
+  ];
+  const bakkerijDomains = [
+    "bakkerijhoekje.example taken",
+    "oudebakkerij.example left_out: it is inactive there",
+  ];
+  const rijwiel = ["rijwiel.example taken"];
+  test.each([
+    ["postfixadmin", sample("postfixadmin/postfix.mysql.sql"), bakkerij, bakkerijDomains],
+    ["postfixadmin", sample("postfixadmin/postfix.pgsql.sql"), bakkerij, bakkerijDomains],
+    ["mailcow", sample("mailcow/mailcow.mysql.sql"), fiets, rijwiel],
+    [
+      "docker-mailserver",
+      sample("docker-mailserver/postfix-accounts.cf", "docker-mailserver/postfix-virtual.cf"),
+      [
+        "verhuur@hut.example taken",
+        "allen@hut.example taken",
+        "extern@hut.example taken: iemand@elders.example waits for approval",
+        "@hut.example taken",
+      ],
+      ["hutje.example taken"],
+    ],
+  ])("%s %j come with it, and the plan says which do not and why", async (from, files, aliases, domains) => {
+    const { shell, json, must, file } = database();
+    const flags = ["import", ...files, "--from", from, "--unlimited-as", "500"];
+    expect((await shell(...flags, "--dry-run")).stdout).toMatch(
+      /\nAliases: taken \d+, left out \d+\n1 targets elsewhere get no mail/,
+    );
+    const done = await json(...flags);
+    expect(lines(done.aliases)).toEqual(aliases);
+    expect(lines(done.domain_aliases)).toEqual(domains);
+    expect(done.waiting_targets).toBe(1);
+    const listed = (await must("list-aliases")) as { aliases: { address: string }[]; total: number };
+    const taken = aliases.filter((line) => / taken/.test(line)).map((line) => line.split(" ")[0]);
+    expect(listed.aliases.map(({ address }) => address).sort()).toEqual(taken.sort());
+    const raw = rawDatabase(file);
+    expect(kept(raw)).toEqual(recount(raw));
+    expect(await json(...flags)).toMatchObject({ revision: done.revision, waiting_targets: 0 });
+  });
+
+  test("a list lead elsewhere only with --approve-outside, and are counted for the audit log", async () => {
+    const { json, must, file } = database();
+    const path = join(file, "..", "list.csv");
+    writeFileSync(
+      path,
+      "email,quota_mb,targets,waiting_targets,send_as\njan@a.nl,5,,,\n@b.nl,,@a.nl,,\n" +
+        'Info@a.nl,,"Jan@b.nl, boss@out.nl",thief@out.nl,true\n@a.nl,,jan@a.nl,,\njan@a.nl,,x@out.nl jan@a.nl,,false\n',
+    );
+    expect((await json("import", path, "--from", "csv", "--dry-run")).waiting_targets).toBe(3);
+    const done = await json("import", path, "--from", "csv", "--approve-outside");
+    expect(done).toMatchObject({ waiting_targets: 1, revision: 1 });
+    expect(await must("list-aliases")).toMatchObject({
+      aliases: [
+        { address: "@a.nl", live_targets: ["jan@a.nl", "x@out.nl"] },
+        {
+          address: "info@a.nl",
+          live_targets: ["boss@out.nl", "jan@a.nl", "x@out.nl"],
+          pending_targets: ["thief@out.nl"],
+          send_as: true,
+        },
+        { address: "jan@a.nl", live_targets: ["jan@a.nl", "x@out.nl"], send_as: false },
+      ],
+      domain_aliases: [{ domain: "b.nl", of: "a.nl" }],
+    });
+    const audited = JSON.stringify(await must("read-audit"));
+    expect(audited).toContain('"alias_count":3');
+    expect(audited).not.toContain("thief");
+  });
+
+  test("a list are refused whole if too many lead to one mailbox", async () => {
+    const { shell, must, file } = database();
+    const path = join(file, "..", "list.csv");
+    const rows = Array.from({ length: 1001 }, (_, number) => `x${number}@a.nl,,jan@a.nl\n`);
+    writeFileSync(path, `email,quota_mb,targets\njan@a.nl,5,\n${rows.join("")}`);
+    expect((await shell("import", path, "--from", "csv")).stderr).toMatch(
+      /More than 1000 aliases would lead/,
+    );
+    expect(await must("list-domains")).toMatchObject({ total: 0 });
+  });
 });

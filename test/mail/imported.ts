@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished } from "vitest";
-import type { Planned } from "../../tools/operator/import/plan.ts";
+import type { Planned } from "../../tools/operator/import/outcome.ts";
 import { m25mail, serveProcess } from "../support/program.ts";
 import { temporaryFolder } from "../support/store.ts";
 import type { Dovecot } from "./dovecot.ts";

@@ -72,10 +72,12 @@ test.each([
   }
 });
 
-test("only passwords are marked as secret", () => {
+test("only passwords, and a file's aliases, which may have one in the wrong column, are marked as secret", () => {
   for (const tool of all) {
     for (const [field, schema] of Object.entries(tool.input.shape)) {
-      expect(isSecret(schema), `${tool.endpoint} ${field}`).toBe(/password|secret|key|token$/.test(field));
+      expect(isSecret(schema), `${tool.endpoint} ${field}`).toBe(
+        /password|secret|key|token$/.test(field) || field === "all_aliases",
+      );
     }
   }
 });

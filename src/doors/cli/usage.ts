@@ -182,17 +182,21 @@ export const usages: readonly Usage[] = [
   {
     name: "import",
     takes: "FILE…",
-    does: "imports another mail system's domains and mailboxes, with hashes",
+    does: "imports another mail system's domains, mailboxes with hashes, and aliases",
     flags: {
       from: {
         placeholder: "SYSTEM",
         help: "postfixadmin, mailcow, docker-mailserver, passwd-file or csv: see docs/move.md",
       },
       "dry-run": { placeholder: "", help: "show the plan, and change nothing" },
-      domains: { placeholder: "LIST", help: "only mailboxes in these domains" },
+      domains: { placeholder: "LIST", help: "only addresses in these domains" },
       "unlimited-as": {
         placeholder: "MIB",
         help: "the size limit for mailboxes that have none at the old server",
+      },
+      "approve-outside": {
+        placeholder: "",
+        help: "aliases may lead to addresses elsewhere; without it, those targets wait for approval",
       },
       "links-to": {
         placeholder: "FILE",
@@ -219,7 +223,7 @@ export const usages: readonly Usage[] = [
   {
     name: "export",
     takes: "FILE",
-    does: "exports domains and mailboxes to a new file for import --from csv",
+    does: "exports domains, mailboxes and aliases to a new file for import --from csv",
     flags: {
       "with-hashes": {
         placeholder: "",

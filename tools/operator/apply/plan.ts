@@ -5,14 +5,8 @@ import type { User } from "../../../db/users/rows.ts";
 import type { NewUser } from "../../../db/users/users.ts";
 import { DomainName, defaultQuotaMb, QuotaMb } from "../../../src/mail/schemas.ts";
 import { withPassword } from "../../call/login.ts";
-import {
-  ImportedMailbox,
-  type Planned,
-  planDomains,
-  planMailboxes,
-  REGISTERED,
-  withoutRefusedHashes,
-} from "../import/plan.ts";
+import { type Planned, REGISTERED } from "../import/outcome.ts";
+import { ImportedMailbox, planDomains, planMailboxes, withoutRefusedHashes } from "../import/plan.ts";
 
 /** A mailbox that shall be there. Fields that are absent stay as they are. */
 const WantedMailbox = ImportedMailbox.extend({

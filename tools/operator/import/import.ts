@@ -2,7 +2,8 @@ import * as z from "zod";
 import type { Tables } from "../../../db/store.ts";
 import type { NewUser } from "../../../db/users/users.ts";
 import { defineTool } from "../../call/tool.ts";
-import { type ImportInput, importFields, outcomes, planImport } from "./plan.ts";
+import { outcomes } from "./outcome.ts";
+import { type ImportInput, type ImportPlan, importFields, planImport } from "./plan.ts";
 
 const Planned = z.object({ name: z.string(), outcome: z.enum(outcomes), reason: z.string().optional() });
 
@@ -11,6 +12,9 @@ const shared = {
   output: z.object({
     domains: z.array(Planned),
     mailboxes: z.array(Planned).describe("In the order of the input."),
+    domain_aliases: z.array(Planned),
+    aliases: z.array(Planned).describe("In the order of the input."),
+    waiting_targets: z.int().describe("Targets elsewhere that wait for approval."),
     revision: z.int(),
   }),
 };
@@ -23,7 +27,7 @@ export const planImportTool = defineTool({
   effect: "read",
   ...shared,
   async run({ tables }, input) {
-    return told(tables, await planImport(tables, input as ImportInput));
+    return toldWhole(tables, await planImport(tables, input as ImportInput));
   },
 });
 
@@ -43,9 +47,22 @@ export const importMailboxes = defineTool({
       domains: plan.domains.filter(({ outcome }) => outcome === "taken").map(({ name }) => name),
       users: plan.mailboxes.map(({ user }) => user).filter((user) => user !== undefined),
     });
-    return told(tables, plan);
+    for (const { name, of, outcome } of plan.domainAliases)
+      if (outcome === "taken") await tables.domainAliases.set(name, await tables.domains.get(of), at);
+    const aliases = plan.aliases.flatMap(({ alias }) => alias ?? []);
+    if (aliases.length > 0) await tables.aliases.addAll(aliases, at);
+    return toldWhole(tables, plan);
   },
 });
+
+async function toldWhole(tables: Tables, plan: ImportPlan) {
+  return {
+    ...(await told(tables, plan)),
+    domain_aliases: plan.domainAliases.map(plain),
+    aliases: plan.aliases.map(plain),
+    waiting_targets: plan.aliases.reduce((sum, { waiting = 0 }) => sum + waiting, 0),
+  };
+}
 
 /** Adds domains, then mailboxes, none of which exists. */
 export async function addPlanned(
@@ -62,16 +79,15 @@ export async function told<Outcome extends string>(
   tables: Tables,
   { domains, mailboxes }: Record<"domains" | "mailboxes", readonly Told<Outcome>[]>,
 ) {
-  const plain = ({ name, outcome, reason }: Told<Outcome>): Told<Outcome> => ({
-    name,
-    outcome,
-    ...(reason !== undefined && { reason }),
-  });
   return {
-    domains: domains.map(plain),
-    mailboxes: mailboxes.map(plain),
+    domains: domains.map((one) => plain(one)),
+    mailboxes: mailboxes.map((one) => plain(one)),
     revision: await tables.state.revision(),
   };
+}
+
+function plain<Outcome extends string>({ name, outcome, reason }: Told<Outcome>): Told<Outcome> {
+  return { name, outcome, ...(reason !== undefined && { reason }) };
 }
 
 interface Told<Outcome extends string> {

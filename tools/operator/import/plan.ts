@@ -1,19 +1,27 @@
 import * as z from "zod";
 import type { Tables } from "../../../db/store.ts";
 import type { NewUser } from "../../../db/users/users.ts";
-import { type Address, parseAddress } from "../../../src/mail/address.ts";
+import type { Address } from "../../../src/mail/address.ts";
 import { MailError } from "../../../src/mail/error.ts";
 import { MAX_QUOTA_MB } from "../../../src/mail/quota.ts";
 import { DomainName, QuotaMb } from "../../../src/mail/schemas.ts";
 import { isStoredHash, NO_LOGIN, weakScheme } from "../../../src/mail/stored-hash.ts";
 import { field, text } from "../../../src/mail/text.ts";
-import { refusePublicProvider } from "../../add-domain.ts";
 import { isBlocked, isLoginOn } from "../../call/login.ts";
+import {
+  type AliasInput,
+  aliasFields,
+  type PlannedAlias,
+  type PlannedDomainAlias,
+  planAliases,
+  planDomainAliases,
+} from "./aliases.ts";
+import { addressOf, isPublic, leftOut, type Planned, PUBLIC, REGISTERED, withoutDomain } from "./outcome.ts";
 
 /** A mailbox of another mail system. */
 export const ImportedMailbox = z.strictObject({
   /** Parsed with the input, before the transaction: that takes a third of the time. Undefined if it is not valid. */
-  address: z.string().transform(parsed),
+  address: z.string().transform((address) => addressOf(address)),
   /** Its place, such as "users, line 7": shown if its address is not valid. */
   place: z.string(),
   password: z.union([
@@ -30,6 +38,7 @@ const ImportedDomain = z.strictObject({
 });
 
 export const importFields = {
+  ...aliasFields,
   from: z.string().describe("The system that the mailboxes come from."),
   files: z.array(z.string()).describe("The names of its files."),
   mailbox_count: z.int().describe("For the audit log, which has none of the mailboxes."),
@@ -43,20 +52,10 @@ export type ImportedMailbox = z.input<typeof ImportedMailbox>;
 type ParsedMailbox = z.output<typeof ImportedMailbox>;
 export type ImportedDomain = z.infer<typeof ImportedDomain>;
 
-export interface ImportInput {
+export interface ImportInput extends Partial<AliasInput> {
   unlimited_as?: number | undefined;
   domains: readonly ImportedDomain[];
   mailboxes_with_passwords: readonly ParsedMailbox[];
-}
-
-export const outcomes = ["taken", "new_password", "left_out"] as const;
-
-/** The outcome of an import for one domain or mailbox. */
-export interface Planned {
-  name: string;
-  outcome: (typeof outcomes)[number];
-  /** Why it is not simply imported. */
-  reason?: string;
 }
 
 /** A planned mailbox; `user` is absent if it is left out. */
@@ -68,6 +67,9 @@ export interface ImportPlan {
   domains: Planned[];
   /** In the order of the input. */
   mailboxes: PlannedMailbox[];
+  domainAliases: PlannedDomainAlias[];
+  /** In the order of the input. */
+  aliases: PlannedAlias[];
 }
 
 /**
@@ -84,7 +86,10 @@ export async function planImport(tables: Tables, input: ImportInput): Promise<Im
     ({ user }, at) => user && input.mailboxes_with_passwords[at]?.quota_mb === null,
   ).length;
   if (unlimited > 0 && input.unlimited_as === undefined) throw withoutLimit(unlimited);
-  return { domains: [...domains.values()], mailboxes };
+  const domainAliases = await planDomainAliases(tables, input.domain_aliases ?? [], domains);
+  const users = mailboxes.flatMap(({ user }) => user ?? []);
+  const aliases = await planAliases(tables, input, { domains, domainAliases, users });
+  return { domains: [...domains.values()], mailboxes, domainAliases, aliases };
 }
 
 /** Turns the hashes that some node's Dovecot may refuse into problems: they are served only where each node has Dovecot 2.3. */
@@ -117,7 +122,7 @@ export async function planDomains(tables: Tables, input: ImportInput): Promise<M
   for (const { name, problem } of input.domains) {
     planned.set(name, problem === undefined ? { name, outcome: "taken" } : leftOut(name, problem));
   }
-  for (const { address } of input.mailboxes_with_passwords) {
+  for (const { address } of [...input.mailboxes_with_passwords, ...(input.all_aliases ?? [])]) {
     if (address === undefined || planned.has(address.domain)) continue;
     planned.set(address.domain, { name: address.domain, outcome: "taken" });
   }
@@ -129,10 +134,6 @@ export async function planDomains(tables: Tables, input: ImportInput): Promise<M
   }
   return planned;
 }
-
-/** This reason does not keep a domain's mailboxes out. */
-export const REGISTERED = "it is registered already";
-const PUBLIC = "it is a public mail provider's; m25-mail call add-domain --public-provider registers it";
 
 export function planMailboxes(
   { mailboxes_with_passwords: mailboxes, unlimited_as }: ImportInput,
@@ -146,10 +147,8 @@ export function planMailboxes(
       planned.push(leftOut(mailbox.place, "its address is not valid here"));
       continue;
     }
-    const domain = domains.get(address.domain);
-    const hasDomain = domain?.outcome === "taken" || domain?.reason === REGISTERED;
-    if (!hasDomain)
-      planned.push(leftOut(address.email, `because of its domain: ${domain?.reason ?? "it is not listed"}`));
+    const without = withoutDomain(domains.get(address.domain));
+    if (without !== undefined) planned.push(leftOut(address.email, without));
     else if (seen.has(address.email)) planned.push(leftOut(address.email, "it occurs twice"));
     else planned.push(planMailbox(address, mailbox, unlimited_as));
     seen.add(address.email);
@@ -198,27 +197,4 @@ async function leaveOutExisting(
       ? { name, outcome: "new_password", reason: "it exists already, and has no password yet" }
       : leftOut(name, "it exists already, and does not change");
   });
-}
-
-function leftOut(name: string, reason: string): Planned {
-  return { name, outcome: "left_out", reason };
-}
-
-function parsed(address: string): Address | undefined {
-  try {
-    return parseAddress(address);
-  } catch (error) {
-    if (error instanceof MailError) return undefined;
-    throw error;
-  }
-}
-
-async function isPublic(domain: string): Promise<boolean> {
-  try {
-    await refusePublicProvider(domain);
-    return false;
-  } catch (error) {
-    if (error instanceof MailError) return true;
-    throw error;
-  }
 }

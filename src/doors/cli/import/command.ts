@@ -49,6 +49,7 @@ export function importCommand(usage: Usage, argv: readonly string[]): StoreComma
           from: optionalText(values.from),
           domains: optionalText(values.domains),
           unlimitedAs: optionalText(values["unlimited-as"]),
+          approveOutside: values["approve-outside"] === true,
           isDry,
         });
       const imported = await (linksTo === undefined ? importAll() : withLinks(linksTo, runtime, importAll));
@@ -64,6 +65,8 @@ export interface ImportOptions {
   domains?: string | undefined;
   /** MiB. */
   unlimitedAs?: string | undefined;
+  /** Approves targets of aliases that are elsewhere. */
+  approveOutside?: boolean;
   /** Only plans. */
   isDry?: boolean;
 }
@@ -76,12 +79,15 @@ export interface ImportOptions {
 export async function importFiles(
   runtime: Runtime,
   paths: readonly string[],
-  { from = "", domains, unlimitedAs, isDry = false }: ImportOptions,
+  { from = "", domains, unlimitedAs, approveOutside = false, isDry = false }: ImportOptions,
 ): Promise<Imported> {
   const read = readers[from];
   if (read === undefined) throw new UsageError(`--from takes one of: ${Object.keys(readers).join(", ")}.`);
   const source = within(read(paths.map(readSource)), domains);
-  if (source.mailboxes.length === 0 && source.domains.length === 0) throw nothingFound();
+  const isEmpty = [source.mailboxes, source.domains, source.aliases, source.domainAliases].every(
+    ({ length }) => length === 0,
+  );
+  if (isEmpty) throw nothingFound();
   const { leftOut } = source;
   const mailboxes = await checked(source.mailboxes);
   const inputWith = (mailboxes_with_passwords: readonly ImportedMailbox[]) => ({
@@ -89,6 +95,10 @@ export async function importFiles(
     files: paths.map((path) => basename(path)),
     ...(unlimitedAs !== undefined && { unlimited_as: Number(unlimitedAs) }),
     domains: source.domains,
+    approve_outside: approveOutside,
+    domain_aliases: source.domainAliases,
+    alias_count: source.aliases.length,
+    all_aliases: source.aliases,
     mailbox_count: mailboxes.length,
     mailboxes_with_passwords,
   });
@@ -129,6 +139,10 @@ function within(source: Source, list: string | undefined): Source {
   return {
     domains: source.domains.filter(({ name }) => isWithin(name) && DomainName.safeParse(name).success),
     mailboxes: source.mailboxes.filter(({ address }) => isWithin(address)),
+    aliases: source.aliases.filter(({ address }) => isWithin(address)),
+    domainAliases: source.domainAliases.filter(
+      ({ name, of }) => isWithin(of) && [name, of].every((one) => DomainName.safeParse(one).success),
+    ),
     leftOut: source.leftOut.filter(({ name }) => isWithin(name)),
   };
 }

@@ -12,23 +12,31 @@ const COLUMNS = {
   bytes: ["quota_bytes"],
   size: ["quota", "quotum"],
   active: ["active"],
+  targets: ["targets"],
+  waiting: ["waiting_targets"],
+  sendAs: ["send_as"],
 } as const;
 
 type Fields = Partial<Record<keyof typeof COLUMNS, string>>;
 
 /**
  * CSV with column names in the first line, separated by commas, semicolons or tabs. A password is clear text, or a hash if it
- * begins like one; a column for hashes has only hashes. `@example.nl` in place of an address means a domain without mailboxes.
+ * begins like one; a column for hashes has only hashes. `@example.nl` in place of an address means a domain without mailboxes. A row
+ * with targets is an alias; `@example.org` with the one target `@example.nl` is a domain alias.
  */
 export function readCsv(files: readonly SourceFile[]): Source {
-  const source: Source = { domains: [], mailboxes: [], leftOut: [] };
+  const source: Source = { domains: [], mailboxes: [], aliases: [], domainAliases: [], leftOut: [] };
   for (const file of files) {
     const rows = rowsIn(file);
     const names = kindsOf(rows[0] ?? [], file.name);
     for (const [index, row] of rows.slice(1).entries()) {
       const fields: Fields = Object.fromEntries(row.map((value, at) => [names[at], value]));
-      const { address = "" } = fields;
-      if (address.startsWith("@")) source.domains.push({ name: address.slice(1) });
+      const { address = "", targets = "", waiting = "" } = fields;
+      if (address.startsWith("@") && targets.startsWith("@"))
+        source.domainAliases.push({ name: address.slice(1), of: targets.slice(1) });
+      else if (targets !== "" || waiting !== "")
+        source.aliases.push(aliasIn(fields, `${file.name}, entry ${index + 1}`));
+      else if (address.startsWith("@")) source.domains.push({ name: address.slice(1) });
       else source.mailboxes.push(mailboxIn(fields, `${file.name}, entry ${index + 1}`));
     }
   }
@@ -82,8 +90,26 @@ function mailboxIn(fields: Fields, place: string): FoundMailbox {
     place,
     password: fields.hash === undefined ? passwordIn(fields.password ?? "") : parseStored(fields.hash.trim()),
     quota_mb: limitIn(fields, place),
-    active: isActive(fields.active ?? "", place),
+    active: isTrue(fields.active ?? "", "active", place),
   };
+}
+
+function aliasIn(
+  { address = "", targets, waiting, sendAs = "" }: Fields,
+  place: string,
+): Source["aliases"][number] {
+  return {
+    address: address.trim(),
+    place,
+    targets: addressesIn(targets),
+    waiting_targets: addressesIn(waiting),
+    send_as: sendAs.trim() !== "" && isTrue(sendAs, "send_as", place),
+  };
+}
+
+/** Addresses, separated by spaces or commas. */
+function addressesIn(text = ""): string[] {
+  return text.split(/[\s,]+/).filter((address) => address !== "");
 }
 
 function passwordIn(text: string): StoredPassword {
@@ -106,13 +132,13 @@ function limitIn({ mib, bytes, size = "" }: Fields, place: string): number | nul
   return limitOf(size, place);
 }
 
-function isActive(text: string, place: string): boolean {
+function isTrue(text: string, column: string, place: string): boolean {
   const typed = text.trim().toLowerCase();
   if (["", "true", "1", "yes", "ja"].includes(typed)) return true;
   if (["false", "0", "no", "nee"].includes(typed)) return false;
   throw unreadable(
     place,
-    "the column for active is neither true nor false.",
+    `the column for ${column} is neither true nor false.`,
     "Write true or false, or leave it empty.",
   );
 }

@@ -1,13 +1,5 @@
 import { parseStored } from "../../../mail/stored-hash.ts";
-import {
-  type FoundMailbox,
-  limitOf,
-  NO_ALIASES,
-  NO_DOMAIN_ALIASES,
-  type Source,
-  type SourceFile,
-  unreadable,
-} from "./source.ts";
+import { type FoundMailbox, limitOf, type Source, type SourceFile, unreadable } from "./source.ts";
 
 interface Line {
   text: string;
@@ -29,7 +21,8 @@ export function readDockerMailserver(files: readonly SourceFile[]): Source {
   return {
     domains: [],
     mailboxes: linesOf(files, ACCOUNTS).map((line) => mailboxIn(line, limits)),
-    leftOut: linesOf(files, ALIASES).map(({ text }) => aliasIn(text)),
+    ...aliasesIn(linesOf(files, ALIASES)),
+    leftOut: [],
   };
 }
 
@@ -60,8 +53,15 @@ function mailboxIn({ text, place }: Line, limits: ReadonlyMap<string, number | n
 }
 
 /** Lines address target,target; @one @other for a whole domain. */
-function aliasIn(text: string): Source["leftOut"][number] {
-  const [name = "", target = ""] = text.split(/\s+/);
-  const isDomain = name.startsWith("@") && target.startsWith("@");
-  return isDomain ? { name: name.slice(1), reason: NO_DOMAIN_ALIASES } : { name, reason: NO_ALIASES };
+function aliasesIn(lines: readonly Line[]): Pick<Source, "aliases" | "domainAliases"> {
+  const found: Pick<Source, "aliases" | "domainAliases"> = { aliases: [], domainAliases: [] };
+  for (const { text, place } of lines) {
+    const [address = "", ...rest] = text.split(/\s+/);
+    const targets = rest.join("").split(",");
+    const [target = ""] = targets;
+    if (address.startsWith("@") && target.startsWith("@"))
+      found.domainAliases.push({ name: address.slice(1), of: target.slice(1) });
+    else found.aliases.push({ address, place, targets, send_as: false });
+  }
+  return found;
 }

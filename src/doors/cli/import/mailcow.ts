@@ -1,4 +1,4 @@
-import { aliasesOf, domainsOf, isOn, mailboxOf, placeOf, rowsOf } from "./postfixadmin.ts";
+import { aliasesOf, domainAliasesOf, domainsOf, isOn, mailboxOf, placeOf, rowsOf } from "./postfixadmin.ts";
 import { type FoundMailbox, type Source, type SourceFile, unreadable } from "./source.ts";
 import { type Row, readTables, type Tables } from "./sql.ts";
 
@@ -11,12 +11,13 @@ export function readMailcow(files: readonly SourceFile[]): Source {
   return {
     domains: domainsOf(tables),
     mailboxes: rows.filter((one) => !isResource(one)).map(({ row, place }) => mailcowMailbox(row, place)),
+    aliases: aliasesOf(tables),
+    domainAliases: domainAliasesOf(tables),
     leftOut: [
       ...rows.filter(isResource).map(({ row }) => ({
         name: row.username ?? "",
         reason: "it is a calendar resource without mail",
       })),
-      ...aliasesOf(tables),
       ...rowsOf(tables, "app_passwd").map(({ mailbox }) => ({
         name: mailbox ?? "",
         reason: "an app password of this mailbox: not supported here yet",

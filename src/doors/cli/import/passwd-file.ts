@@ -6,7 +6,7 @@ export function readPasswdFile(files: readonly SourceFile[]): Source {
   const mailboxes = files.flatMap(({ name, text }) =>
     text.split(/\r?\n/).flatMap((line, index) => mailboxIn(line, `${name}, line ${index + 1}`)),
   );
-  return { domains: [], mailboxes, leftOut: [] };
+  return { domains: [], mailboxes, aliases: [], domainAliases: [], leftOut: [] };
 }
 
 function mailboxIn(line: string, place: string): FoundMailbox[] {

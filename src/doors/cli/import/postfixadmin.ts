@@ -1,13 +1,5 @@
 import { parseStored } from "../../../mail/stored-hash.ts";
-import {
-  type FoundMailbox,
-  limitOf,
-  NO_ALIASES,
-  NO_DOMAIN_ALIASES,
-  type Source,
-  type SourceFile,
-  unreadable,
-} from "./source.ts";
+import { type FoundMailbox, limitOf, type Source, type SourceFile, unreadable } from "./source.ts";
 import { type Row, readTables, type Tables } from "./sql.ts";
 
 /** PostfixAdmin's tables domain, mailbox, alias and alias_domain; mailcow's have the same columns, as far as read here. */
@@ -16,7 +8,9 @@ export function readPostfixAdmin(files: readonly SourceFile[]): Source {
   return {
     domains: domainsOf(tables),
     mailboxes: rowsOf(tables, "mailbox").map((row, index) => mailboxOf(row, placeOf(index))),
-    leftOut: aliasesOf(tables),
+    aliases: aliasesOf(tables),
+    domainAliases: domainAliasesOf(tables),
+    leftOut: [],
   };
 }
 
@@ -49,11 +43,12 @@ export function mailboxOf(row: Row, place: string): FoundMailbox {
   };
 }
 
-/** Skips PostfixAdmin's own entry ALL, which is not a domain. */
+/** Skips PostfixAdmin's own entry ALL, which is not a domain, and domain aliases, which it lists as domains too. */
 export function domainsOf(tables: Tables): Source["domains"] {
+  const aliases = new Set(rowsOf(tables, "alias_domain").map(({ alias_domain }) => alias_domain));
   return rowsOf(tables, "domain").flatMap(({ domain, active, backupmx }) => {
-    if (typeof domain !== "string" || domain === "ALL") return [];
-    if (!isOn(active)) return [{ name: domain, problem: "it is inactive there" }];
+    if (typeof domain !== "string" || domain === "ALL" || aliases.has(domain)) return [];
+    if (!isOn(active)) return [{ name: domain, problem: INACTIVE }];
     if (backupmx !== undefined && isOn(backupmx))
       return [{ name: domain, problem: "it is there as a backup MX only" }];
     return [{ name: domain }];
@@ -61,15 +56,30 @@ export function domainsOf(tables: Tables): Source["domains"] {
 }
 
 /** Skips each mailbox's alias to itself, which PostfixAdmin needs. */
-export function aliasesOf(tables: Tables): Source["leftOut"] {
-  const aliases = rowsOf(tables, "alias").filter(
-    ({ address, goto }) => address?.toLowerCase() !== goto?.trim().toLowerCase(),
-  );
-  return [
-    ...aliases.map(({ address }) => ({ name: address ?? "", reason: NO_ALIASES })),
-    ...rowsOf(tables, "alias_domain").map(({ alias_domain }) => ({
-      name: alias_domain ?? "",
-      reason: NO_DOMAIN_ALIASES,
-    })),
-  ];
+export function aliasesOf(tables: Tables): Source["aliases"] {
+  return rowsOf(tables, "alias").flatMap(({ address, goto, active, sender_allowed }, index) => {
+    const name = address?.trim() ?? "";
+    const targets = (goto ?? "").split(",").map((target) => target.trim());
+    if (targets.every((target) => target.toLowerCase() === name.toLowerCase())) return [];
+    return [
+      {
+        address: name,
+        place: `table alias, row ${index + 1}`,
+        targets,
+        // Only mailcow has this column.
+        send_as: sender_allowed !== undefined && isOn(sender_allowed),
+        ...(!isOn(active) && { problem: INACTIVE }),
+      },
+    ];
+  });
 }
+
+export function domainAliasesOf(tables: Tables): Source["domainAliases"] {
+  return rowsOf(tables, "alias_domain").map(({ alias_domain, target_domain, active }) => ({
+    name: alias_domain ?? "",
+    of: target_domain ?? "",
+    ...(!isOn(active) && { problem: INACTIVE }),
+  }));
+}
+
+const INACTIVE = "it is inactive there";

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
+import type { ImportedAlias, ImportedDomainAlias } from "../../../../tools/operator/import/aliases.ts";
 import type { ImportedDomain, ImportedMailbox } from "../../../../tools/operator/import/plan.ts";
 import { UsageError } from "../../../command-line/usage-error.ts";
 import { MailError } from "../../../mail/error.ts";
@@ -15,7 +16,7 @@ export interface SourceFile {
 /** A mailbox as its file has it. Its password may be in clear text, which call() never sees. */
 export type FoundMailbox = Omit<ImportedMailbox, "password"> & { password: StoredPassword };
 
-/** A record that cannot be imported: an alias, a calendar resource and the like. */
+/** A record that cannot be imported: a calendar resource and the like. */
 export interface LeftOut {
   /** An address, or a domain. */
   name: string;
@@ -26,11 +27,10 @@ export interface LeftOut {
 export interface Source {
   domains: ImportedDomain[];
   mailboxes: FoundMailbox[];
+  aliases: ImportedAlias[];
+  domainAliases: ImportedDomainAlias[];
   leftOut: LeftOut[];
 }
-
-export const NO_ALIASES = "the alias of this address: aliases are not supported here yet";
-export const NO_DOMAIN_ALIASES = "an alias of a domain: not supported here yet";
 
 const MIB = 1 << 20;
 

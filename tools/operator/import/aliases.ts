@@ -1,0 +1,230 @@
+import * as z from "zod";
+import type { NewAlias } from "../../../db/aliases/aliases.ts";
+import type { Target } from "../../../db/aliases/rows.ts";
+import type { Tables } from "../../../db/store.ts";
+import type { NewUser } from "../../../db/users/users.ts";
+import { type Address, parseAliasAddress } from "../../../src/mail/address.ts";
+import { DomainName } from "../../../src/mail/schemas.ts";
+import { addressOf, isPublic, leftOut, type Planned, PUBLIC, withoutDomain } from "./outcome.ts";
+
+const TargetAddress = z.string().transform((target) => addressOf(target));
+
+/** An alias of another mail system. */
+const ImportedAlias = z.strictObject({
+  /** Undefined if it is not valid. */
+  address: z.string().transform((address) => addressOf(address, parseAliasAddress)),
+  /** Its place, shown if its address is not valid. */
+  place: z.string(),
+  targets: z.array(TargetAddress),
+  waiting_targets: z.array(TargetAddress).default([]).describe("Targets that wait for approval there."),
+  send_as: z.boolean(),
+  problem: z.string().optional().describe("Why it is left out."),
+});
+export type ImportedAlias = z.input<typeof ImportedAlias>;
+
+const ImportedDomainAlias = z.strictObject({
+  name: DomainName,
+  of: DomainName,
+  problem: z.string().optional().describe("Why it is left out."),
+});
+export type ImportedDomainAlias = z.infer<typeof ImportedDomainAlias>;
+
+export const aliasFields = {
+  approve_outside: z
+    .boolean()
+    .default(false)
+    .describe("Approves the targets of new aliases that are elsewhere."),
+  domain_aliases: z.array(ImportedDomainAlias).default([]),
+  alias_count: z.int().default(0).describe("For the audit log, which has none of the aliases."),
+  /** As secret as passwords: a file may have them in the wrong column. */
+  all_aliases: z.array(ImportedAlias).default([]).meta({ writeOnly: true }),
+};
+
+export interface AliasInput {
+  approve_outside: boolean;
+  domain_aliases: readonly ImportedDomainAlias[];
+  all_aliases: readonly z.output<typeof ImportedAlias>[];
+}
+
+export interface PlannedDomainAlias extends Planned {
+  of: string;
+}
+
+/** A planned alias; `alias` is absent if it is left out. */
+export interface PlannedAlias extends Planned {
+  alias?: NewAlias;
+  /** Targets elsewhere that will wait for approval. */
+  waiting?: number;
+}
+
+export async function planDomainAliases(
+  tables: Tables,
+  wanted: AliasInput["domain_aliases"],
+  domains: ReadonlyMap<string, Planned>,
+): Promise<PlannedDomainAlias[]> {
+  const names = wanted.map(({ name }) => name);
+  const registered = new Set(await tables.domains.named(names, names.length));
+  const existing = await tables.domainAliases.named(names);
+  const seen = new Set<string>();
+  const planned: PlannedDomainAlias[] = [];
+  for (const { name, of, problem } of wanted) {
+    const reason =
+      problem ??
+      (existing.has(name) ? "it exists already, and does not change" : undefined) ??
+      (registered.has(name) || domains.has(name) ? "it is a domain with addresses of its own" : undefined) ??
+      (seen.has(name) ? "it occurs twice" : undefined) ??
+      withoutDomain(domains.get(of)) ??
+      ((await isPublic(name)) ? PUBLIC : undefined);
+    planned.push({ ...(reason === undefined ? { name, outcome: "taken" } : leftOut(name, reason)), of });
+    seen.add(name);
+  }
+  return planned;
+}
+
+/** The addresses that exist once the import is done. */
+interface Present {
+  domains: ReadonlyMap<string, Planned>;
+  domainAliases: readonly PlannedDomainAlias[];
+  users: readonly NewUser[];
+}
+
+/** Plans aliases, one by one. A target in a domain here that does not exist stays: it gets mail once somebody makes it. */
+export async function planAliases(
+  tables: Tables,
+  { all_aliases = [], approve_outside = false }: Partial<AliasInput>,
+  present: Present,
+): Promise<PlannedAlias[]> {
+  const existing = await tables.aliases.existing(all_aliases.flatMap(({ address }) => address ?? []));
+  const all = all_aliases.flatMap(({ targets, waiting_targets }) => [...targets, ...waiting_targets]);
+  const own = await ownAddresses(
+    tables,
+    all.filter((target) => target !== undefined),
+    present,
+  );
+  const approved = new Set(await tables.aliases.approvedDomains());
+  const standingOf = (target: Address): Target["standing"] => {
+    if (own.isOurs(target)) return "own";
+    return approve_outside || approved.has(target.domain) ? "approved" : "waiting";
+  };
+  const seen = new Set<string>();
+  const planned = all_aliases.map((one): PlannedAlias => {
+    if (one.address === undefined) return leftOut(one.place, "its address is not valid here");
+    const { email, domain } = one.address;
+    const reason =
+      (existing.has(email) ? "it exists already, and does not change" : undefined) ??
+      (seen.has(email) ? "it occurs twice" : undefined) ??
+      withoutDomain(present.domains.get(domain)) ??
+      one.problem;
+    seen.add(email);
+    return reason === undefined ? planAlias(one.address, one, standingOf) : leftOut(email, reason);
+  });
+  const names = new Set(planned.flatMap(({ alias }) => alias?.address ?? []));
+  return withoutCircles(planned, own.canonical).map((one) =>
+    explained(one, (target) => own.exists(target, names)),
+  );
+}
+
+function planAlias(
+  { email, domain, localPart }: Address,
+  { targets, waiting_targets, send_as }: AliasInput["all_aliases"][number],
+  standingOf: (target: Address) => Target["standing"],
+): PlannedAlias {
+  const judged = new Map<string, Target>();
+  for (const target of waiting_targets) {
+    if (target !== undefined) judged.set(target.email, { ...target, standing: "waiting" });
+  }
+  for (const target of targets) {
+    if (target !== undefined) judged.set(target.email, { ...target, standing: standingOf(target) });
+  }
+  judged.delete(email);
+  const unusable = [...targets, ...waiting_targets].filter((target) => target === undefined).length;
+  if (judged.size === 0) {
+    return leftOut(email, unusable > 0 ? "none of its targets is an address" : "it leads to itself alone");
+  }
+  const sendAs = send_as && localPart !== "";
+  return {
+    name: email,
+    outcome: "taken",
+    alias: { address: email, localPart, domain, sendAs, targets: [...judged.values()] },
+    ...(unusable > 0 && { reason: `${unusable} of its targets is not an address, and is left out` }),
+  };
+}
+
+/** Adds to an alias's reason which targets wait, and which do not exist. */
+function explained(planned: PlannedAlias, exists: (target: Target) => boolean): PlannedAlias {
+  const { alias, reason } = planned;
+  if (alias === undefined) return planned;
+  const waiting = alias.targets.filter(({ standing }) => standing === "waiting");
+  const dead = alias.targets.filter((target) => target.standing === "own" && !exists(target));
+  const reasons = [
+    ...(reason === undefined ? [] : [reason]),
+    ...waiting.map(({ email }) => `${email} waits for approval`),
+    ...dead.map(({ email }) => `${email} does not exist`),
+  ];
+  return { ...planned, waiting: waiting.length, ...(reasons.length > 0 && { reason: reasons.join("; ") }) };
+}
+
+/** Leaves out aliases that lead back to themselves. */
+function withoutCircles(
+  planned: readonly PlannedAlias[],
+  canonical: (target: Address | Target) => string,
+): PlannedAlias[] {
+  const next = new Map(
+    planned.flatMap(({ alias }) =>
+      alias === undefined
+        ? []
+        : [
+            [
+              alias.address,
+              alias.targets.filter(({ standing }) => standing !== "waiting").map(canonical),
+            ] as const,
+          ],
+    ),
+  );
+  const leadsBack = (start: string): boolean => {
+    const seen = new Set<string>();
+    const open = [...(next.get(start) ?? [])];
+    for (let address = open.pop(); address !== undefined; address = open.pop()) {
+      if (address === start) return true;
+      if (seen.has(address)) continue;
+      seen.add(address);
+      open.push(...(next.get(address) ?? []));
+    }
+    return false;
+  };
+  return planned.map((one) =>
+    one.alias !== undefined && leadsBack(one.name) ? leftOut(one.name, "it leads back to itself") : one,
+  );
+}
+
+/** Knows which addresses are here, or will be. */
+async function ownAddresses(
+  tables: Tables,
+  targets: readonly Address[],
+  { domains, domainAliases, users }: Present,
+) {
+  const names = [...new Set(targets.map(({ domain }) => domain))];
+  const registered = new Set(await tables.domains.named(names, names.length));
+  const aliasesOf = await tables.domainAliases.named(names);
+  for (const { name, of, outcome } of domainAliases) if (outcome === "taken") aliasesOf.set(name, of);
+  const isDomain = (name: string) =>
+    registered.has(name) || (domains.has(name) && withoutDomain(domains.get(name)) === undefined);
+  const moved = ({ domain, localPart, email }: Address | Target): Address => {
+    const of = aliasesOf.get(domain);
+    return of === undefined
+      ? { domain, localPart, email }
+      : { domain: of, localPart, email: `${localPart}@${of}` };
+  };
+  const mailboxes = await tables.users.existing(targets.map(moved));
+  const aliases = await tables.aliases.existing(targets.map(moved));
+  const added = new Set(users.map(({ localPart, domain }) => `${localPart}@${domain}`));
+  const canonical = (target: Address | Target) => moved(target).email;
+  return {
+    canonical,
+    isOurs: ({ domain }: Address) => isDomain(domain) || aliasesOf.has(domain),
+    exists: (target: Target, planned: ReadonlySet<string>) => {
+      const email = canonical(target);
+      return mailboxes.has(email) || aliases.has(email) || added.has(email) || planned.has(email);
+    },
+  };
+}
