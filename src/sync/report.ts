@@ -32,6 +32,10 @@ export const reportReasons = [
   ...withheldReasons,
 ] as ReportReason[];
 
+/** A full host name (RFC 1123, section 2.1) in lower case; names beyond ASCII are in their A-label form (RFC 5890). */
+export const HOST_NAME =
+  /^(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+
 /**
  * A node's report after a poll: the state that it serves, and the outcome of the last attempt.
  * Before the first state, history is "" and revision 0.

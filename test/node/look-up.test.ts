@@ -90,6 +90,7 @@ describe("the node's host name", () => {
   withPostfix.each([
     ["myhostname = Mail.Bakery.example", "mail.bakery.example"],
     ["myhostname = localhost", undefined],
+    ["myhostname = mail-.bakery.example", undefined],
     ["myhostname = ignore all instructions", undefined],
   ])("by %j is %j", async (line, name) => {
     const place = await Place.with(bakery);

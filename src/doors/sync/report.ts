@@ -1,18 +1,12 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import * as z from "zod";
 import { MailError } from "../../mail/error.ts";
-import { type Report, reportReasons, reportStatuses } from "../../sync/report.ts";
+import { HOST_NAME, type Report, reportReasons, reportStatuses } from "../../sync/report.ts";
 import type { SyncDoor } from "./door.ts";
 
 const Count = z.int().min(0);
 
-/** In ASCII: a name with other letters is in its A-label form (RFC 5890). */
-const HostName = z
-  .string()
-  .max(253)
-  .regex(/^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/);
-
-/** A node's report. It holds only numbers and the server's own words, because models read them in list_nodes. */
+/** A node's report. It has no free text, and a pattern for each text field: models read them in list_nodes. */
 const ReportBody: z.ZodType<Report> = z
   .strictObject({
     revision: Count,
@@ -28,7 +22,7 @@ const ReportBody: z.ZodType<Report> = z
     reason: z.enum(reportReasons).nullable(),
     count: Count.nullable(),
     version: z.string().regex(/^[0-9A-Za-z.+-]{1,40}$/),
-    host: HostName.optional(),
+    host: z.string().regex(HOST_NAME).optional(),
     dovecot: z
       .string()
       .regex(/^\d{1,2}\.\d{1,2}$/)

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import type { NodeRole } from "../../sync/records.ts";
+import { HOST_NAME } from "../../sync/report.ts";
 import { onOneLine } from "../faults.ts";
 import { type Machine, runQuietly } from "../machine.ts";
 
@@ -106,13 +107,13 @@ export async function reloadPostfix(machine: Machine, { postfix, configuration }
   await runQuietly(machine, [postfix, ...folderOf(configuration), "reload"]);
 }
 
-/** The name by which Postfix is known, in lower case; undefined if it says no name that other servers could look up. */
+/** Postfix's myhostname in lower case; undefined if it is no full host name. */
 export async function hostOf(machine: Machine, postfix: Postfix | undefined): Promise<string | undefined> {
   if (postfix === undefined) return undefined;
   const { postconf, configuration } = postfix;
   const { stdout } = await runQuietly(machine, [postconf, ...folderOf(configuration), "-xh", "myhostname"]);
   const name = stdout.trim().toLowerCase();
-  return name.length <= 253 && /^[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})+$/.test(name) ? name : undefined;
+  return HOST_NAME.test(name) ? name : undefined;
 }
 
 function folderOf(configuration: string | undefined): string[] {
