@@ -18,6 +18,8 @@ import { allTools, setNames, toolsOf } from "../tools/sets/index.ts";
 
 const GENERATED = "<!-- Written by npm run gen: change the code, not this page. -->";
 
+const PEOPLE = "needs the set [`people`](../people.md)";
+
 /** The nine tools in one table, for README. */
 export function toolTable(): string {
   const rows = tools.map((tool) => {
@@ -98,6 +100,8 @@ async function restPage(): Promise<string> {
     ["`GET /api/openapi.json`", "the REST API as OpenAPI 3.1, for the caller's token"],
     ["`POST /mcp`", "MCP over HTTP"],
     ["`GET /`", "[the operator's page](../server.md#see-it-in-a-browser), for browsers"],
+    ["`/password/…`", `where a password link leads; ${PEOPLE}`],
+    ["`/owner/`", `the page of a mailbox's owner; ${PEOPLE} and \`--public-url\``],
     ["`GET /healthz`", "tells whether the server and its database work; no token"],
     ["`GET /metrics`", "[metrics](metrics.md) for Prometheus"],
     ["`/sync/v1/…`", "the nodes' [protocol](../protocol.md)"],
