@@ -59,6 +59,15 @@ export const daemons = {
     ask(join(out, "addresses.db"), `SELECT value FROM postfix_domain WHERE key = '${domain}'`),
   mailbox: (out: string, address: string) =>
     ask(join(out, "addresses.db"), `SELECT value FROM postfix_mailbox ${where(address)}`),
+  /** The addresses that get an alias's mail; none for a mailbox or an unknown address. */
+  leads: (out: string, address: string) => {
+    const [local, domain] = split(address);
+    return ask(
+      join(out, "addresses.db"),
+      `SELECT value FROM json_each((SELECT leads FROM postfix_alias
+        WHERE domain = '${domain}' AND local IN ('${local}', '') ORDER BY rank LIMIT 1))`,
+    );
+  },
   name: (out: string, domain: string) =>
     ask(join(out, "addresses.db"), `SELECT name FROM postfix_name WHERE key = '${domain}'`),
   sender: (out: string, address: string) =>

@@ -1,5 +1,6 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { expect, test } from "vitest";
 import { endedAmong } from "../../src/node/replica/comparison.ts";
 import { hash, homeOf, stateOf, user } from "./answers.ts";
@@ -121,3 +122,49 @@ test("a dry run prints the plan, and changes nothing", async () => {
   ]);
   expect(served(life.out).addresses).toEqual(["jan@example.nl", "piet@example.nl"]);
 });
+
+test.each([false, true])(
+  "a domain alias goes over to another domain at once: a daemon finds the one's addresses or the other's (whole: %s)",
+  async (whole) => {
+    const users = ["old@a.nl", "both@a.nl", "new@b.nl", "both@b.nl"].map((address) => user(address));
+    const aliases = ["a.nl", "b.nl"].map((domain) => ({
+      alias: `info@${domain}`,
+      targets: [`both@${domain}`],
+      send_as: false,
+    }));
+    const serving = (revision: number, of: string) =>
+      stateOf(revision, ["a.nl", "b.nl"], users, { aliases, domainAliases: [{ domain_alias: "c.nl", of }] });
+    const life = await Life.begin();
+    await life.take(serving(1, "a.nl"));
+    const answers = () => ({
+      domain: daemons.domain(life.out, "c.nl"),
+      mailboxes: ["old@c.nl", "new@c.nl"].map((one) => daemons.mailbox(life.out, one)),
+      sender: daemons.sender(life.out, "both@c.nl"),
+      leads: daemons.leads(life.out, "info@c.nl"),
+      login: daemons.login(life.out, "both@c.nl"),
+    });
+    const ofDomain = (name: string) => ({
+      domain: ["OK"],
+      mailboxes: name === "a.nl" ? [["OK"], []] : [[], ["OK"]],
+      sender: [`both@${name}#1`],
+      leads: [`both@${name}`],
+      login: [`both@${name} ${hash("a")}`],
+    });
+    expect(answers()).toEqual(ofDomain("a.nl"));
+    // What others see after each step of the node.
+    const seen: unknown[] = [];
+    const { db } = life.replica;
+    const run = db.run.bind(db);
+    db.run = async (...given) => {
+      const printed = await run(...given);
+      seen.push(answers());
+      return printed;
+    };
+    await life.take(serving(2, "b.nl"), { whole });
+    expect(answers()).toEqual(ofDomain("b.nl"));
+    expect(seen.length).toBeGreaterThan(5);
+    const change = seen.findIndex((one) => isDeepStrictEqual(one, ofDomain("b.nl")));
+    expect(seen.slice(0, change)).toEqual(Array(change).fill(ofDomain("a.nl")));
+    expect(seen.slice(change)).toEqual(Array(seen.length - change).fill(ofDomain("b.nl")));
+  },
+);

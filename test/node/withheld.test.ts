@@ -5,6 +5,7 @@ import { acceptanceOf } from "../../src/sync/acceptance.ts";
 import type { MailState } from "../../src/sync/answer.ts";
 import type { UserRecord } from "../../src/sync/records.ts";
 import { hash, stateOf, user } from "./answers.ts";
+import { daemons } from "./folder.ts";
 import {
   answerProperly,
   expectedOf,
@@ -249,5 +250,68 @@ describe("a server that has lost most of a node's users", () => {
     server.serves = emptied;
     await dryRun(node.machine, node.config, { version: "dev" });
     expect(node.printed.join("")).toContain("withheld, still in service: 8 addresses\n");
+  });
+});
+
+describe("a server that has lost a node's aliases", () => {
+  const jan = "jan@example.nl";
+  /** Six aliases, a catch-all and a domain alias. */
+  const lost = {
+    mail: ["", "a", "b", "c", "d", "e", "f"].map((name) => ({
+      alias: `${name}@example.nl`,
+      targets: [jan],
+      send_as: false,
+    })),
+    mx: ["", "a", "b", "c", "d", "e", "f"].map((name) => ({ alias: `${name}@example.nl`, live: true })),
+  };
+  const domainAliases = [{ domain_alias: "example.com", of: "example.nl" }];
+
+  it.each(["mail", "mx"] as const)(
+    "they count as addresses and their mail is accepted until somebody lets them go (%s)",
+    async (role) => {
+      const users = [role === "mail" ? user(jan) : { user: jan }];
+      const before = stateOf(1, ["example.nl"], users, { role, aliases: lost[role], domainAliases });
+      const { server, node } = await nodeWith(before);
+      const { out } = node.config;
+      const answers = () => ({
+        named: ["a@example.nl", "f@example.com", "anybody@example.com"].map((one) => daemons.leads(out, one)),
+        domain: daemons.domain(out, "example.com"),
+        mailbox: [jan, "jan@example.com"].map((one) => daemons.mailbox(out, one)),
+      });
+      const leads = role === "mail" ? [jan] : ["mailbox node"];
+      const all = { named: [leads, leads, leads], domain: ["OK"], mailbox: [["OK"], ["OK"]] };
+      expect(answers()).toEqual(all);
+      server.serves = stateOf(2, ["example.nl"], users, { role });
+      expect((await node.poll()).exitCode).toBe(65);
+      expect(server.reports.at(-1)).toMatchObject({
+        reason: "removals_withheld",
+        count: 8,
+      });
+      expect(answers()).toEqual(all);
+      expect(await accept(node)).toBe(0);
+      expect((await node.poll()).exitCode).toBe(0);
+      expect(answers()).toEqual({ named: [[], [], []], domain: [], mailbox: [["OK"], []] });
+      expect(server.reports.at(-1)).toMatchObject({
+        counts: { aliases: 0, domain_aliases: 0 },
+        reason: null,
+      });
+    },
+  );
+
+  it("an alias whose mailboxes are withheld leads to them until somebody lets them go", async () => {
+    const names = ["a", "b", "c", "d", "e", "f"].map((name) => `${name}@example.nl`);
+    const aliasTo = (targets: string[]) => ({
+      aliases: [{ alias: "all@example.nl", targets, send_as: false }],
+    });
+    const users = names.map((name) => user(name));
+    const { server, node } = await nodeWith(
+      stateOf(1, ["example.nl"], [...users, user(jan)], aliasTo(names)),
+    );
+    server.serves = stateOf(2, ["example.nl"], [user(jan)], aliasTo([]));
+    expect((await node.poll()).exitCode).toBe(65);
+    expect(daemons.leads(node.config.out, "all@example.nl")).toEqual(names);
+    expect(await accept(node)).toBe(0);
+    expect((await node.poll()).exitCode).toBe(0);
+    expect(daemons.leads(node.config.out, "all@example.nl")).toEqual([]);
   });
 });
