@@ -89,3 +89,15 @@ export function served(out: string): { addresses: string[]; logins: string[]; do
     domains: rows("addresses.db", "SELECT key FROM domain"),
   };
 }
+
+/** The served aliases of a mail node and its domain aliases, as the server's records have them, by name. */
+export function servedAliases(out: string): unknown[] {
+  const rows = ask(
+    join(out, "addresses.db"),
+    `SELECT json_object('alias', local || '@' || domain, 'targets', json(leads),
+        'send_as', json(iif(send_as, 'true', 'false'))) FROM alias ORDER BY local || '@' || domain;
+      SELECT json_object('domain_alias', key, 'of', name) FROM domain WHERE alias = key ORDER BY key`,
+  );
+  if (rows === "fails") throw new Error("addresses.db fails");
+  return rows.map((row) => JSON.parse(row));
+}

@@ -5,11 +5,12 @@ import { describe, expect, it } from "vitest";
 import { backUp } from "../../db/sqlite/backup.ts";
 import { restore } from "../../db/sqlite/restore.ts";
 import { main } from "../../src/node/cli.ts";
+import { servedState } from "../support/recount.ts";
 import { startServer, type TestServer } from "../support/server.ts";
 import { temporaryFolder } from "../support/store.ts";
-import { served } from "./folder.ts";
+import { daemons, served, servedAliases } from "./folder.ts";
 import { type RealServer, realServer } from "./real-server.ts";
-import { usersIn } from "./support.ts";
+import { metaOf, usersIn } from "./support.ts";
 
 const USERS = ["jan@example.nl", "piet@example.nl"];
 
@@ -123,6 +124,50 @@ describe("a restore", () => {
     expect((await node.poll()).exitCode).toBe(0);
     expect(usersIn(node.config.out).map(({ user }) => user)).toEqual(USERS);
     await expect.poll(listed).toMatchObject({ status: "current", reason: null });
+  });
+
+  it("to before or after aliases were set: the node takes the new history, and its aliases are the store's", async () => {
+    const { server, node, must, listed } = await realServer(USERS);
+    const before = join(temporaryFolder(), "before.db");
+    const after = join(temporaryFolder(), "after.db");
+    const [jan, piet] = USERS;
+    await must("set-alias", { address: "info@example.nl", targets: [jan] });
+    await backUp(server.database, before);
+    await must("set-alias", { address: "info@example.nl", targets: USERS, send_as: true });
+    await must("set-alias", { address: "@example.nl", targets: ["info@example.nl"] });
+    await must("set-domain-alias", { domain: "more.nl", of: "example.nl" });
+    await must("set-postmaster", { address: piet });
+    await backUp(server.database, after);
+    const later = [
+      { alias: "@", targets: [piet], send_as: false },
+      { alias: "@example.nl", targets: USERS, send_as: false },
+      { alias: "info@example.nl", targets: USERS, send_as: true },
+      { domain_alias: "more.nl", of: "example.nl" },
+    ];
+    const agrees = async () => {
+      expect((await node.poll()).exitCode).toBe(0);
+      const { aliases, domainAliases, history } = await servedState(server.store);
+      const stored = [...aliases.values()].sort((a, b) => (a.alias < b.alias ? -1 : 1));
+      expect(servedAliases(node.config.out)).toEqual([...stored, ...domainAliases.values()]);
+      expect(metaOf(node.config.out)).toMatchObject({ history });
+      await expect.poll(listed).toMatchObject({ status: "current", reason: null });
+      return servedAliases(node.config.out);
+    };
+    expect(await agrees()).toEqual(later);
+    await restore(server.database, before);
+    expect(await agrees()).toEqual([{ alias: "info@example.nl", targets: [jan], send_as: false }]);
+    expect(daemons.domain(node.config.out, "more.nl")).toEqual([]);
+    await restore(server.database, after);
+    expect(await agrees()).toEqual(later);
+    expect(daemons.leads(node.config.out, "postmaster@more.nl")).toEqual([piet]);
+    // The restored aliases still follow what they lead to, in a delta.
+    await must("remove-user", { email: jan });
+    expect(await agrees()).toEqual([
+      { alias: "@", targets: [piet], send_as: false },
+      { alias: "@example.nl", targets: [piet], send_as: false },
+      { alias: "info@example.nl", targets: [piet], send_as: true },
+      { domain_alias: "more.nl", of: "example.nl" },
+    ]);
   });
 
   it("of a restore of a restore needs no human, however often", async () => {
