@@ -7,10 +7,11 @@ import { buffer } from "node:stream/consumers";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { backUp } from "../../db/sqlite/backup.ts";
-import { ask as askFile } from "../node/folder.ts";
+import { ask as askFile, servedAliases } from "../node/folder.ts";
 import { type Node, nodeOf, serves } from "../node/support.ts";
 import { activeUsers, type Call, expected, type Model, mailCall, signedIn } from "../support/mail-model.ts";
 import { m25mail } from "../support/program.ts";
+import { servedState } from "../support/recount.ts";
 import { startServer, type TestServer } from "../support/server.ts";
 import { fakeHash, temporaryFolder, testRuntime } from "../support/store.ts";
 
@@ -135,10 +136,29 @@ class World {
   }
 }
 
+/** Only these domains have aliases, which lead to mailboxes of others too. */
+const ALIASED = ["c.nl", "d.nl"] as const;
+const DOMAIN_ALIAS = "e.nl";
+
+/** The aliases that the store has for a node, as the node's file has them. */
+async function storedAliases({ server }: World, { role, domains }: Wanted): Promise<unknown[]> {
+  const { aliases, domainAliases } = await servedState(server.store);
+  const isServed = (domain = "") => domains === null || domains.includes(domain);
+  const own = [...aliases.values()]
+    .filter(({ alias }) => isServed(alias.split("@")[1]))
+    .sort((a, b) => (a.alias < b.alias ? -1 : 1))
+    .map((record) => {
+      if (role === "mail" || !("targets" in record)) return record;
+      return { ...record, targets: record.targets.length > 0 ? ["mailbox node"] : [], send_as: false };
+    });
+  return [...own, ...[...domainAliases.values()].filter(({ of }) => isServed(of))];
+}
+
 /** The node's files, and the expected ones for `wanted`. An mx keeps its former users and senders. */
 function filesOf({ node }: World, role: Wanted["role"]): unknown {
   const { out } = node.config;
-  const { mailboxes, domains } = serves(out);
+  const { mailboxes, domains: names } = serves(out);
+  const domains = names.filter((name) => name !== DOMAIN_ALIAS);
   if (role === "mx" || !existsSync(join(out, "logins.db"))) return { domains, mailboxes };
   const { users, senders } = serves(out);
   return {
@@ -198,6 +218,30 @@ const changeCall = fc
   .oneof({ arbitrary: mailCall, weight: 9 }, { arbitrary: oneOfMany, weight: 1 })
   .map((call) => step(`call ${JSON.stringify(call)}`, (wanted, world) => ask(call, wanted, world)));
 
+const alias = fc.constantFrom("@c.nl", "info@c.nl", "info@d.nl");
+const target = fc.constantFrom("jan@a.nl", "piet@a.nl", "jan@b.nl", "jan@c.nl", "info@c.nl", "info@e.nl");
+
+/** The node must have what the store has, so the model need not tell which calls are refused. */
+const aliasCall = fc
+  .oneof(
+    fc.record({
+      endpoint: fc.constant("set-alias"),
+      input: fc.record({ address: alias, targets: fc.array(target, { minLength: 1, maxLength: 3 }) }),
+    }),
+    fc.record({ endpoint: fc.constant("remove-alias"), input: fc.record({ address: alias }) }),
+    fc.record({
+      endpoint: fc.constant("set-domain-alias"),
+      input: fc.record({ domain: fc.constant(DOMAIN_ALIAS), of: fc.constantFrom(...ALIASED, null) }),
+    }),
+  )
+  .map((call) =>
+    step(`alias ${JSON.stringify(call)}`, async (_wanted, world) => {
+      const outcome = await world.run(call);
+      if (outcome.ok) world.seen.add(call.endpoint);
+      else expect(outcome.error.code).toMatch(/^(alias_not_found|user_not_found|invalid_input)$/);
+    }),
+  );
+
 const poll = step("poll", async (wanted, world) => {
   world.line.fault = undefined;
   let { exitCode } = await world.node.poll();
@@ -212,6 +256,7 @@ const poll = step("poll", async (wanted, world) => {
   }
   expect(exitCode).toBe(0);
   expect(filesOf(world, wanted.role)).toEqual(filesFor(wanted));
+  expect(servedAliases(world.node.config.out)).toEqual(await storedAliases(world, wanted));
   world.served.push(structuredClone(wanted));
   // Both sides agree and know it.
   const fleet = await testRuntime(world.server.store).must("list-fleet");
@@ -291,7 +336,7 @@ const copyOver = fc.tuple(fc.nat(5), fc.array(mailCall, { maxLength: 4 })).map((
 const setLimits = fc
   .record({
     role: fc.constantFrom("mail" as const, "mx" as const),
-    domains: fc.constantFrom(null, ["a.nl"], ["b.nl"], ["a.nl", "b.nl"]),
+    domains: fc.constantFrom(null, ["a.nl"], ["b.nl"], ["a.nl", "b.nl"], ["a.nl", "c.nl"], ["d.nl"]),
   })
   .map(({ role, domains }) =>
     step(`limits ${role} ${domains}`, async (wanted, world) => {
@@ -313,6 +358,8 @@ test.each([
       changeCall,
       changeCall,
       changeCall,
+      aliasCall,
+      aliasCall,
       fc.constant(poll),
       fc.constant(poll),
       faultyPoll,
@@ -331,6 +378,9 @@ test.each([
       await world.begin();
       try {
         const model: Wanted = { mail: new Map(), role: "mail", domains: null };
+        for (const domain of ALIASED) await ask({ endpoint: "add-domain", input: { domain } }, model, world);
+        const jan = { email: "jan@c.nl", password: "correct horse" };
+        await ask({ endpoint: "add-user", input: jan }, model, world);
         if (cautious) {
           for (const call of manyUsers) await ask(call, model, world);
           await poll.run(model, world);
@@ -344,6 +394,7 @@ test.each([
     { numRuns: 12 },
   );
   const everything = ["call", "poll", "restart", "backup", "restore", "put-back", "limits"];
+  everything.push("set-alias", "set-domain-alias");
   if (cautious) everything.push("withheld");
   expect([...seen]).toEqual(expect.arrayContaining([...everything, "lost", "cut-short", "repeated"]));
 });
