@@ -24,7 +24,7 @@ export interface MailNode {
     reason: Report["reason"];
     count: number | null;
     version: string;
-    /** Its Postfix's host name; null if it said none. */
+    /** Postfix's myhostname, as the node reported it; null if it reported none. */
     host: string | null;
     /** Its Dovecot, such as "2.3"; null if it has not told. */
     dovecot: string | null;
@@ -45,7 +45,7 @@ export type SeenNode = MailNode & {
   endedKeyUse: Contact | null;
 };
 
-/** A stored key. */
+/** The id and hash of a key to store. */
 interface NewKey {
   id: string;
   hash: string;
@@ -155,7 +155,7 @@ export class NodeTable {
     return rows[0]?.found === 1;
   }
 
-  /** Whether a node with mailboxes has reported, and each that has ever called said at last that its Dovecot is 2.3. */
+  /** True if at least one mailbox node has reported, and the last report of each that has called names Dovecot 2.3. */
   async allHaveDovecot23(): Promise<boolean> {
     const { rows } = await sql<{
       reported: number;
@@ -254,7 +254,7 @@ export class NodeTable {
   }
 
   /**
-   * The same for a node that presents its first key.
+   * Gives a second key, as addOperatorsKey() does, to a node that presents its first key.
    *
    * @throws MailError unauthorized: the key has ended; forbidden: an operator's key waits for its first use
    */
@@ -299,8 +299,8 @@ export class NodeTable {
   }
 
   /**
-   * Makes the second key, which was used, the only one. If an operator made it after somebody presented an ended key, this
-   * ends the theft: the first key may be the thief's, and is not remembered.
+   * Call it when the next key is used: that key becomes the only one. If an operator made it because an ended key was used,
+   * the case is closed: all ended keys are forgotten, and the replaced key is not remembered, as it may be the thief's.
    *
    * @returns false if it was the only one already
    */

@@ -4,7 +4,7 @@ import type { NodeRole, RecordKind } from "../src/sync/records.ts";
 /** A column that is set at insertion only. */
 type Fixed<T> = ColumnType<T, T, never>;
 
-/** `own`: of a domain that was the setter's own; `waiting`: outside, and no person has approved it yet. */
+/** `own`: in a domain that the setter had access to; `waiting`: outside, and no person has approved it yet. */
 export type TargetStanding = "own" | "approved" | "waiting";
 
 /** The tables for Kysely. Migrations and each table's file explain them. */

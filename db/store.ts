@@ -83,7 +83,10 @@ export interface Contacts {
   at: string;
 }
 
-/** The data that answers polls, from one look at the database. What a method has to read may be later than the look. */
+/**
+ * The data that answers polls, as it was at one look: look() compares the database's version with what is in memory. A
+ * method that must still read the database may see later commits than the look did.
+ */
 export interface PollView {
   /** Changes with the state and with any node's settings. */
   version: string;

@@ -5,6 +5,7 @@ import { defineTool } from "./call/tool.ts";
 import { type JudgedNode, nodeStatuses } from "./nodes/condition.ts";
 import { nodePage, nodePageFields } from "./nodes/page.ts";
 
+/** A node in the answers of list-nodes and read-figures, and on the operator's page at /. */
 export const ListedNode = z.object({
   name: z.string(),
   ip_address: z.string().nullable(),
@@ -12,8 +13,16 @@ export const ListedNode = z.object({
   last_sync_at: Timestamp.nullable(),
   applied_revision: z.int().nullable().describe("null while it serves nothing of this database."),
   status: z.enum(nodeStatuses),
-  reason: z.string().nullable().describe("Why it is failing, such as disk_full; else null."),
-  reason_count: z.int().nullable().describe("How many mailboxes or domains the reason concerns."),
+  reason: z
+    .string()
+    .nullable()
+    .describe("Why it is failing, such as disk_full, or was at its last report; else null."),
+  reason_count: z
+    .int()
+    .nullable()
+    .describe(
+      "The reason's number: mailboxes, domains, settings or lookups; or the line of a damaged record.",
+    ),
   ended_key_used_at: Timestamp.nullable().describe(
     "When a sync key of the node was used after it ended, a sign of theft; else null.",
   ),
@@ -23,14 +32,14 @@ export const ListedNode = z.object({
 export const listNodes = defineTool({
   endpoint: "list-nodes",
   title: "List mail nodes",
-  description: text`Lists the nodes (machines that run Postfix and Dovecot). A change is live on a node whose applied_revision is at least the change's revision; all are, if it equals the result's revision. Removals are not live while its reason is removals_withheld. status: current; behind (catches up within a minute); stale (no contact for 5 minutes); failing (see its hint); never (not joined). If no node has joined, none serves mail: join those listed (see hint) or add one. Not shown: which domains a node is limited to.`,
+  description: text`Lists the nodes (machines that run Postfix and Dovecot). A node serves a change when its applied_revision is at least the change's revision. With the reason removals_withheld it does not serve removals. status: current; behind (catches up within a minute); stale (no contact for 5 minutes); failing (see its hint); never (not joined). If no node has joined, none serves mail: join those listed (see hint) or add one. Not shown: which domains a node is limited to.`,
   effect: "read",
   scopes: ["nodes"],
   ofAllDomains: true,
   input: z.strictObject(nodePageFields),
   output: z.object({
     nodes: z.array(ListedNode),
-    revision: z.int().describe("Nodes should have applied it by now."),
+    revision: z.int().describe("The newest revision."),
     total: z.int().describe("On all pages."),
     next_cursor: NextCursor,
   }),

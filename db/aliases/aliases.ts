@@ -123,7 +123,8 @@ export class AliasTable {
 
   /**
    * Sets where an alias leads. Targets outside of the caller's domains wait for a person's approval, unless they have it
-   * or the operator has approved their domain. So do targets whose own aliases lead outside: that approval was for their mail.
+   * or the operator has approved their domain. Own targets whose mail goes on to outside wait too: an approval there was for
+   * their own mail, not for this alias's.
    *
    * @throws MailError user_not_found, invalid_input
    */

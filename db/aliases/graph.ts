@@ -27,8 +27,8 @@ interface ServedRow {
 
 /**
  * Where aliases lead, and the records of that for nodes. alias_reach has every address to which an alias leads, through
- * other aliases and domain aliases, the alias itself included. Its record has those among them that are active mailboxes, or
- * outside and approved. Loops do no harm: each address is reached once.
+ * other aliases and domain aliases, the alias itself included. The alias's record has those of these addresses that are
+ * active mailboxes, or outside and approved. Loops do no harm: each address is reached once.
  */
 export class AliasGraph {
   readonly #db: Kysely<Schema>;

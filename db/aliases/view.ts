@@ -73,7 +73,10 @@ export class AliasView {
     );
   }
 
-  /** Those of these own addresses whose mail goes on to an address outside, in a domain that the operator has not approved. */
+  /**
+   * Returns those of `targets`, all in the caller's domains, whose mail goes on to an address outside, in a domain that the
+   * operator has not approved.
+   */
   async leadingOutside(targets: readonly AddressParts[]): Promise<Set<string>> {
     const starts = targets.map(({ email, domain, localPart }) => [email, domain, localPart]);
     const { rows } = await sql<{ first: string }>`WITH RECURSIVE

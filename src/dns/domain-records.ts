@@ -54,7 +54,7 @@ export async function spfRecord(
       wanted,
       policies,
       "wrong",
-      "There are two SPF records, so receivers use neither. Merge them into one.",
+      "There is more than one SPF record, so receivers use none. Merge them into one.",
     );
   const addresses = senders.flatMap((sender) => sender.addresses);
   const results = await Promise.all(
@@ -193,6 +193,6 @@ async function policyRecord(lookups: Lookups, policy: Policy): Promise<DnsRecord
   const [only] = records;
   if (only === undefined) return absent(policy, policy.without);
   if (records.length > 1)
-    return judged(policy, records, "wrong", "There are two such records, so nobody uses either.");
+    return judged(policy, records, "wrong", "There is more than one such record, so receivers use none.");
   return record(policy, { ...answer, records }, () => policy.fault(only), policy.without);
 }

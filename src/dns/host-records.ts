@@ -3,7 +3,7 @@ import { absent, type DnsRecord, judged, record, unclear } from "./record.ts";
 
 /** A node as other mail servers see it. */
 export interface MailHost {
-  /** Postfix's myhostname. */
+  /** Postfix's myhostname, as the node reported it. */
   name: string;
   /** Mail from outside comes to it: the domain's MX records should name it. */
   receives: boolean;

@@ -29,8 +29,8 @@ interface NameServer {
 }
 
 /**
- * The questions of one check. Names in the domain's own zone go to each of its name servers, whose answers no cache has
- * kept; all others, and those that they do not answer, go to the resolver. Each question is asked once.
+ * The questions of one check. Names in the domain's zone are asked of its own name servers, so that no cache answers.
+ * Other names, and unanswered ones, go to the resolver. Each question is asked once.
  */
 export class Lookups {
   readonly #resolver: Resolver;
@@ -111,7 +111,7 @@ export class Lookups {
       this.#questions += 1;
       answer =
         this.#questions > MOST_QUESTIONS
-          ? Promise.reject(new Error("too many questions"))
+          ? Promise.reject(Object.assign(new Error("too many questions"), { code: "TOO_MANY" }))
           : question(resolver, name, type);
       this.#answers.set(key, answer);
     }
@@ -153,6 +153,7 @@ async function answerOf(asked: Promise<unknown[]>, type: RecordType): Promise<An
 }
 
 const failures: Readonly<Record<string, string>> = {
+  TOO_MANY: `The check had asked its ${MOST_QUESTIONS} questions already.`,
   ETIMEOUT: "No name server answered in time.",
   ECANCELLED: "The check had to end before an answer came.",
   ESERVFAIL: "The name server says that it failed (SERVFAIL).",

@@ -4,7 +4,7 @@ import type { Lookups } from "./lookups.ts";
 /** Results of RFC 7208, section 2.6. */
 export type SpfResult = "none" | "neutral" | "pass" | "fail" | "softfail" | "temperror" | "permerror";
 
-/** The result for a mail from postmaster@ the domain that comes from this address. */
+/** SPF's result for mail from postmaster@DOMAIN, sent from this address. */
 export async function evaluateSpf(lookups: Lookups, domain: string, address: string): Promise<SpfResult> {
   const { status } = await spf({
     sender: `postmaster@${domain}`,

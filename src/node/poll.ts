@@ -92,8 +92,8 @@ export async function poll(
     session.machine.log("the key was exchanged: going on with the fresh one");
     result = await attempt(session, options);
   }
-  // Do not note a poll that was stopped or locked out: it tells nothing about the server or this node. A wait that was cut
-  // off tells nothing either before the next poll without a wait, which comes soon unless the server says otherwise.
+  // Do not note a poll that was stopped or locked out: it tells nothing about the server or this node. Nor
+  // note a cut-off wait if the next poll comes soon: that one does not wait, and its outcome is noted.
   const waited = session.client.lastWait > 0;
   const cut = result.unreachable === true && waited && (result.retryAfter ?? 0) < SOON;
   if (signal?.aborted === true || result.lockedOut === true || cut) return result;

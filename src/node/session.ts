@@ -55,7 +55,7 @@ export interface Session {
   pollLog: PollLog;
   config: Config;
   version: string;
-  /** Postfix's host name at the program's start; undefined without Postfix. */
+  /** Postfix's myhostname at the program's start, as the node reports it; undefined without Postfix. */
   hostName: string | undefined;
   /** Read anew by each poll. */
   key: string;

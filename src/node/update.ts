@@ -47,7 +47,7 @@ export async function take(
   const accepted = config.acceptLocally === true ? undefined : answer.accepted;
   if (accepted !== answer.accepted && answer.acceptedAnew && withheld.users > 0) {
     machine.log(
-      `the server accepts the withheld removals, but --accept local wants that said here: m25-mail-node accept --out ${config.out}`,
+      `the server accepts the withheld removals, but with --accept local only this command accepts them: m25-mail-node accept --out ${config.out}`,
     );
   }
   const concerns = withheld.users > 0 && (acceptedRevision(accepted) ?? -1) >= withheld.first;
@@ -103,7 +103,10 @@ export async function lookUp(session: Session, replica: Replica): Promise<Outcom
   return undefined;
 }
 
-/** Compares the cursor too: it tells which part of the state the node must have, while removals are withheld. */
+/**
+ * True if the update changed nothing that the node serves. The cursor counts too: while removals are withheld, it tells which
+ * part of the state the node must have.
+ */
 export function isSameService(
   before: Replica["meta"],
   now: Replica["meta"],

@@ -38,7 +38,7 @@ const faults: ReadonlyArray<
   ["no address of the node", { address: "" }, "A, AAAA", "mail", /^missing: .*cannot find this node/],
   ["a CNAME for the node", { address: "mail CNAME mx.other.example." }, "A, AAAA", "mail", /^wrong: .*CNAME/],
   ["no SPF", { spf: "" }, "TXT", "@", /^missing: .*forged/],
-  ["two SPF records", { second: '@ TXT "v=spf1 a -all"' }, "TXT", "@", /^wrong: .*two SPF records/],
+  ["two SPF records", { second: '@ TXT "v=spf1 a -all"' }, "TXT", "@", /^wrong: .*more than one SPF record/],
   [
     "SPF without the node",
     { spf: '@ TXT "v=spf1 ip4:192.0.2.26 -all"' },
@@ -61,7 +61,7 @@ const faults: ReadonlyArray<
     { second: '_dmarc TXT "v=DMARC1; p=reject"' },
     "TXT",
     "_dmarc",
-    /^wrong: There are two/,
+    /^wrong: There is more than one/,
   ],
   [
     "CAA of another CA",

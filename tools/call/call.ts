@@ -58,7 +58,7 @@ export interface EndedCall extends Origin {
 /**
  * The only way to run a tool: parse, authorise, hash, then one transaction with the tool's changes and
  * their audit entry. The transaction sees only the principal's domains, so a tool cannot forget to check them.
- * Never throws. A refused call changes nothing and gets an audit entry of its own.
+ * Never throws. A refused call changes nothing; recordRefusal() says which refusals get an audit entry.
  */
 export async function call(runtime: Runtime, asked: Call): Promise<Outcome> {
   const { principal, tool, origin } = asked;

@@ -32,7 +32,7 @@ interface Queue {
  */
 export class FairQueue {
   readonly #bounds: Required<Bounds>;
-  /** Queues with running or waiting tasks, and idle ones whose next turn is ahead of the others. */
+  /** Queues with running or waiting tasks, and idle ones whose next turn's number is above the others'. */
   readonly #queues = new Map<string, Queue>();
   #running = 0;
   #isTurning = false;
@@ -44,8 +44,8 @@ export class FairQueue {
   }
 
   /**
-   * @param task can call `withoutSlot` for work beside the queue: another task may start meanwhile, and this one waits for
-   * its turn again before it goes on
+   * @param task can call `withoutSlot(work)`: the task gives up its place while `work` runs, and waits for its turn again
+   * before it goes on
    * @throws MailError busy when too many of this key wait already
    */
   async run<T>(key: string, task: (withoutSlot: WithoutSlot) => Promise<T>): Promise<T> {

@@ -13,7 +13,9 @@ export const liveFields = {
     .describe(
       "Live on nodes whose applied_revision is at least this; null if your access is limited to some domains.",
     ),
-  note: Words.optional().describe("Why this is not live soon; absent if nodes call."),
+  note: Words.optional().describe(
+    "Why no node will serve this soon; absent if a node for the domain has called within 5 minutes.",
+  ),
 };
 
 const NOT_CALLED =

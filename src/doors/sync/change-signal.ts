@@ -30,8 +30,10 @@ export class ChangeSignal {
   }
 
   /**
-   * Resolves when the version is another one than `seen` or a wake is owed, as soon as the throttle allows; after `ms`; or
-   * when `leave` is called. May wake spuriously.
+   * Resolves in one of three cases, and may wake spuriously:
+   * - at once if the newest version is not `seen`;
+   * - with the next wake, as soon as the throttle allows one: after a change, or if a poll's `take()` has asked for it;
+   * - after `ms`, or when `leave` is called.
    *
    * @param turn ends with this call, and begins again when the poll is woken
    * @param leaving receives `leave`, which ends the wait

@@ -3,8 +3,7 @@ import type { EndedKey, Store } from "../../../db/store.ts";
 import { type Log, logFailure } from "../../log/log.ts";
 
 /**
- * ms after its end in which a key may still be presented without suspicion. A node may do so after a rotation: a waiting
- * poll has the key of a minute ago, a timer's run beside the resident program has the one that it read at its start, and a
+ * ms after a key's end in which its use is not reported. A node may still use it after a rotation: a waiting poll has the key of a minute ago, a timer's run beside the resident program has the one that it read at its start, and a
  * restart takes some minutes. Programs pause for 5 minutes at most between failing polls.
  */
 const GRACE = 10 * 60_000;
@@ -54,7 +53,7 @@ export class EndedKeyUses {
   ): Promise<void> {
     await this.#store.write(async ({ endedKeys, audit }) => {
       const isFirst = await endedKeys.notePresented(id, origin.address, at);
-      // The machine of a removed node may go on for as long as it runs.
+      // Only a key's first use gets an entry, and a removed node's key none: its machine may poll for as long as it runs.
       if (isFirst !== true || node.id === null) return;
       const call = { tool: "use-ended-key", arguments: { name: node.name } };
       const outcome = "unauthorized";

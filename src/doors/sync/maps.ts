@@ -47,7 +47,7 @@ async function answerPoll(
   const deadline = performance.now() + wait;
   const told = request.headers[ACCEPT_HEADER] ?? node.accepted;
   const hasNews = () => comparison.kind !== "current" || (node.accepted !== null && node.accepted !== told);
-  // A node that is behind may have had an answer a moment ago: it gets changes in a row together.
+  // A node that is behind is not answered during the throttle's rest, so that it gets changes in a row together.
   const mayAnswer = () => hasNews() && (comparison.kind !== "behind" || turn.take());
   const waitForNews = async (waiting: LongPoll) => {
     reply.raw.once("close", () => waiting.end());
@@ -111,7 +111,10 @@ function holdBack(door: SyncDoor, node: PollingNode, maps: Publication): void {
   }
 }
 
-/** After a 304 all waiting nodes would come back before the server runs again, fail, and then stay away for minutes. */
+/**
+ * Refuses instead of answering 304: after a 304 all waiting nodes would come back before the server runs again, fail, and then
+ * stay away for minutes.
+ */
 function refuseForNow(reply: FastifyReply): never {
   const { least, most } = RETURN_AFTER;
   reply.header("retry-after", randomInt(least, most + 1)).header("connection", "close");

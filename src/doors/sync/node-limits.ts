@@ -9,7 +9,7 @@ const KEYS_A_MINUTE = 6;
 const REPORTS_A_MINUTE = 300;
 /** Answers with the whole state, however small. */
 const SNAPSHOTS_A_MINUTE = 30;
-/** Snapshots and deltas together: all of some 1,000,000 mailboxes, or thousands of changes many times over. */
+/** Snapshots and deltas together: enough for one snapshot of some 1,000,000 mailboxes. */
 const BYTES_A_MINUTE = 128 * 1024 * 1024;
 
 /** Limits costly requests for each node, not for each address: a hundred nodes may share one. */

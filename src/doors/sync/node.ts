@@ -23,7 +23,8 @@ export async function authenticateNode(
   const ended = id === undefined || node !== undefined ? undefined : await polls.endedKey(id);
   const now = door.now();
   const isRight = credentialMatches(key, node?.keyHash ?? ended?.hash);
-  // Do not report a key that expired before its successor was used: the node may not have received the successor.
+  // Only keys that their successor's first use has ended are reported. A key that merely expired is not: the node may not
+  // have received the successor.
   if (isRight && ended !== undefined) door.endedKeyUses.note(ended, request, now);
   if (!isRight || node === undefined || hasEnded(node, now)) {
     throw new MailError(

@@ -17,7 +17,10 @@ const realClocks: ThrottleClocks = {
   },
 };
 
-/** Lets many changes in a row wake the waiting polls together. A change after a pause wakes them at once. */
+/**
+ * Waking polls costs processor time. After each wake there is a rest, twice as long as that time and at least LEAST_REST;
+ * changes during it are answered together at its end. A change after the rest wakes the polls at once.
+ */
 export class WakeThrottle {
   readonly #wake: () => void;
   readonly #clocks: ThrottleClocks;

@@ -3,9 +3,9 @@ import { acceptedRevision } from "../../sync/acceptance.ts";
 /**
  * The rule that no server can empty a node by mistake.
  *
- * A ledger records each mailbox that this node stops serving, with its hour. Removals go through while the mailboxes that
- * went within the last 24 hours, the new ones included and those that came back excluded, are at most `users`, or at most
- * `percent` of the largest number served within these hours. A node that served at most `users` in that time may lose all.
+ * A ledger records each mailbox that this node stops serving, with its hour. Removals go through while the number of
+ * mailboxes gone within the last 24 hours is at most `users`, or at most `percent` of the largest number served within these
+ * hours. The number includes the answer's own removals, and excludes mailboxes that came back. A node that served at most `users` in that time may lose all.
  *
  * Otherwise the node withholds all removals of the answer and applies the rest: the addresses and their domains stay in
  * service, so that no mail bounces. A withheld mailbox that was removed by name loses its login at once; one that is merely

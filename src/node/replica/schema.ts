@@ -41,8 +41,8 @@ export const stateSchema: readonly string[] = [
   `CREATE TABLE SCHEMA.domain(key TEXT PRIMARY KEY, name TEXT NOT NULL, listed INTEGER NOT NULL, alias TEXT)
     STRICT, WITHOUT ROWID;`,
   // withheld: the revision from which on the server no longer has the mailbox. Without a password nobody can log in.
-  // login: the revision of its password; NULL where somebody has removed the mailbox by name. Postfix has it in the name of
-  // who has logged in, so that an open connection cannot send any more once the password is another.
+  // login: the revision of its password; NULL if the mailbox was removed by name. The login name that Postfix sees contains
+  // it, so that an open connection cannot send any more once the password has changed.
   // apps: the hash of each app password by its selector, as JSON; NULL without any.
   // leads: an alias's targets as a JSON array, or on an mx whether it has any; for a domain alias its domain and its
   // U-labels. kept: the last targets of an alias that has none any more: those that are withheld still get its mail.

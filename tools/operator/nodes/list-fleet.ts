@@ -4,7 +4,10 @@ import { defineTool } from "../../call/tool.ts";
 import { nodeStatuses } from "../../nodes/condition.ts";
 import { nodePage, nodePageFields } from "../../nodes/page.ts";
 
-/** Adds to list-nodes, for the shell: each node's role, domains, program version, last address and lag. */
+/**
+ * Adds to list-nodes, for the shell: role, domains, behind_by, behind_since, version, dovecot, host, last_address and
+ * ended_key_used_from.
+ */
 export const listFleet = defineTool({
   endpoint: "list-fleet",
   title: "List nodes with their lag",
@@ -30,7 +33,7 @@ export const listFleet = defineTool({
         behind_since: Timestamp.nullable().describe("When the first change that it lacks was made."),
         version: z.string().nullable().describe("Of its program."),
         dovecot: z.string().nullable().describe("Its Dovecot, such as 2.3; null if it has not told."),
-        host: z.string().nullable().describe("The name by which its Postfix is known."),
+        host: z.string().nullable().describe("Postfix's myhostname, as the node reported it."),
         last_sync_at: Timestamp.nullable(),
         last_address: z.string().nullable().describe("From where it called then."),
         ended_key_used_at: Timestamp.nullable(),
