@@ -28,7 +28,7 @@ export interface AliasPosition {
 export interface Waiting {
   alias: string;
   target: string;
-  /** Who gets the target's mail, if it is an alias itself. */
+  /** The addresses that get the target's mail, if it is an alias itself. */
   through: string[];
   /** Other aliases whose mail goes the same way. */
   from: string[];

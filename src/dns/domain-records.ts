@@ -179,7 +179,7 @@ async function serviceRecord(
 interface Policy extends Wanted {
   /** How such a record begins; other TXT records at the name do not count. */
   version: string;
-  /** What is wrong with its text; undefined if nothing is. */
+  /** The fault in its text; undefined without one. */
   fault(text: string): string | undefined;
   /** What happens without it. */
   without: string;

@@ -17,7 +17,7 @@ export interface HostAddresses {
   addresses: readonly string[];
 }
 
-/** What a host's name needs: an address, each address's name back (RFC 1912, section 2.1), and a CA that may sign for it. */
+/** The records of a host's name: an address, each address's name back (RFC 1912, section 2.1), and a CA that may sign for it. */
 export async function hostRecords(
   lookups: Lookups,
   host: MailHost,

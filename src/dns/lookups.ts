@@ -13,7 +13,7 @@ const MOST_SERVERS = 4;
 export type RecordType = "A" | "AAAA" | "CAA" | "CNAME" | "MX" | "NS" | "PTR" | "SRV" | "TXT";
 
 /**
- * What the name servers say about a name and a type. Records have their form in a zone file (RFC 1035, section 5).
+ * The name servers' answer about a name and a type. Records have their form in a zone file (RFC 1035, section 5).
  * `remark`: what a person should know about the answer besides.
  */
 export type Answer =
