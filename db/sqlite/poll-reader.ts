@@ -5,7 +5,7 @@ import { type View, viewOf } from "../../src/sync/view.ts";
 import type { EndedKey, PollingNode, PollReader, PollView, StateSummary } from "../store.ts";
 import type { Connection } from "./connection.ts";
 import { translated } from "./errors.ts";
-import { changeQueries, namesOf, StateQueries, type StateRow } from "./state-queries.ts";
+import { changeQueries, countChanges, namesOf, StateQueries, type StateRow } from "./state-queries.ts";
 
 interface NodeRow {
   id: number;
@@ -74,7 +74,7 @@ class PollQueries {
   readonly node;
   readonly endedKey;
   readonly #changes;
-  readonly #visited;
+  readonly #changed;
 
   constructor(connection: Connection) {
     this.state = new StateQueries(connection);
@@ -91,21 +91,18 @@ class PollQueries {
       "SELECT key_hash, node_id, node, ended_at FROM ended_keys WHERE key_id = @id",
     );
     this.#changes = { mail: changeQueries(connection, "mail"), mx: changeQueries(connection, "mx") };
-    this.#visited = connection
-      .prepare<{ revision: number; limit: number }, number>(
-        `SELECT (SELECT count(*) FROM (SELECT 1 FROM users WHERE revision > @revision LIMIT @limit))
-           + (SELECT count(*) FROM (SELECT 1 FROM aliases WHERE revision > @revision LIMIT @limit))
-           + (SELECT count(*) FROM (SELECT 1 FROM removals WHERE revision > @revision LIMIT @limit))`,
-      )
-      .pluck();
+    this.#changed = countChanges(connection);
   }
 
   changes(part: View, revision: number, limit: number) {
     // Count the rows that are read, not only those that this view gets: others cost time as well.
-    if ((this.#visited.get({ revision, limit: limit + 1 }) ?? 0) > limit) return undefined;
+    const changed = this.#changed.get({ revision, limit: limit + 1 });
+    if (changed === undefined || Object.values(changed).reduce((sum, rows) => sum + rows) > limit)
+      return undefined;
     const lines: string[] = [];
-    for (const query of this.#changes[part.role]) {
-      lines.push(...query.all({ revision, names: namesOf(part), limit: limit + 1 - lines.length }));
+    for (const { table, rows } of this.#changes[part.role]) {
+      if (changed[table] === 0) continue;
+      lines.push(...rows.all({ revision, names: namesOf(part), limit: limit + 1 - lines.length }));
       if (lines.length > limit) return undefined;
     }
     return { summary: this.state.summary(part, this.state.stateRow()), lines };

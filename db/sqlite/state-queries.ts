@@ -104,6 +104,21 @@ export const DOMAIN_ALIAS_LINE = `'{"domain_alias":"' || domain_aliases.name || 
 /** The domain alias that a removal names. */
 const ALIAS_NAME = "substr(removals.name, 1, instr(removals.name, ' ') - 1)";
 
+/** The tables that a delta reads. Each has the revision of a row's last change. */
+const changedTables = ["domains", "users", "aliases", "domain_aliases", "removals"] as const;
+type ChangedTable = (typeof changedTables)[number];
+
+/** How many rows of each table changed after a revision; none more than `limit`. */
+export type ChangedRows = Record<ChangedTable, number>;
+
+export function countChanges(connection: Connection) {
+  const counts = changedTables.map(
+    (table) =>
+      `(SELECT count(*) FROM (SELECT 1 FROM ${table} WHERE revision > @revision LIMIT @limit)) AS ${table}`,
+  );
+  return connection.prepare<{ revision: number; limit: number }, ChangedRows>(`SELECT ${counts.join()}`);
+}
+
 /**
  * Rows in the order of a delta: what is set, domains first, then what is removed, domains last. `names` null is all domains.
  */
@@ -116,26 +131,46 @@ export function changeQueries(connection: Connection, role: NodeRole) {
   const nameAfter = (separator: string) => `substr(name, instr(name, '${separator}') + 1)`;
   const ofAlias = `SELECT 1 FROM domain_aliases JOIN domains ON domains.id = domain_aliases.domain_id
     WHERE domain_aliases.name = ${ALIAS_NAME} AND ${ofView("domains.name")}`;
-  return [
-    `SELECT ${DOMAIN_LINE} FROM domains WHERE revision > @revision AND erase_after IS NULL AND ${ofView("name")} LIMIT @limit`,
-    `SELECT ${USER_LINES[role]} FROM users JOIN domains ON domains.id = users.domain_id
-     WHERE users.revision > @revision AND active = 1 AND erase_after IS NULL AND ${ofView("name")} LIMIT @limit`,
-    `SELECT ${ALIAS_LINES[role]} FROM aliases LEFT JOIN domains ON domains.id = aliases.domain_id
-     WHERE aliases.revision > @revision AND erase_after IS NULL AND (name IS NULL OR ${ofView("name")}) LIMIT @limit`,
-    `SELECT ${DOMAIN_ALIAS_LINE} FROM domain_aliases JOIN domains ON domains.id = domain_aliases.domain_id
-     WHERE domain_aliases.revision > @revision AND ${ofView("domains.name")} LIMIT @limit`,
-    removals("user", nameAfter("@")),
-    // The alias @ belongs to no domain: every node has it.
-    `SELECT '{"alias":"' || name || '","removed":true}' || char(10) FROM removals
-     WHERE revision > @revision AND +kind = 'alias' AND (name = '@' OR ${ofView(nameAfter("@"))}) LIMIT @limit`,
-    // A domain alias that went from one domain to another has a removal for each, and may be back: the last name stands for all.
-    `SELECT '{"domain_alias":"' || ${ALIAS_NAME} || '","removed":true}' || char(10) FROM removals
-     WHERE revision > @revision AND +kind = 'domain_alias' AND ${ofView(nameAfter(" "))} AND NOT EXISTS (${ofAlias})
-       AND NOT EXISTS (SELECT 1 FROM removals AS later WHERE later.kind = 'domain_alias' AND later.name > removals.name
-         AND later.name < ${ALIAS_NAME} || '!' AND later.revision > @revision AND ${ofView("substr(later.name, instr(later.name, ' ') + 1)")})
-     LIMIT @limit`,
-    removals("domain", "name"),
-  ].map((text) =>
-    connection.prepare<{ revision: number; names: string | null; limit: number }, string>(text).pluck(),
-  );
+  const texts: [ChangedTable, string][] = [
+    [
+      "domains",
+      `SELECT ${DOMAIN_LINE} FROM domains WHERE revision > @revision AND erase_after IS NULL AND ${ofView("name")} LIMIT @limit`,
+    ],
+    [
+      "users",
+      `SELECT ${USER_LINES[role]} FROM users JOIN domains ON domains.id = users.domain_id
+       WHERE users.revision > @revision AND active = 1 AND erase_after IS NULL AND ${ofView("name")} LIMIT @limit`,
+    ],
+    [
+      "aliases",
+      `SELECT ${ALIAS_LINES[role]} FROM aliases LEFT JOIN domains ON domains.id = aliases.domain_id
+       WHERE aliases.revision > @revision AND erase_after IS NULL AND (name IS NULL OR ${ofView("name")}) LIMIT @limit`,
+    ],
+    [
+      "domain_aliases",
+      `SELECT ${DOMAIN_ALIAS_LINE} FROM domain_aliases JOIN domains ON domains.id = domain_aliases.domain_id
+       WHERE domain_aliases.revision > @revision AND ${ofView("domains.name")} LIMIT @limit`,
+    ],
+    ["removals", removals("user", nameAfter("@"))],
+    [
+      "removals",
+      // The alias @ belongs to no domain: every node has it.
+      `SELECT '{"alias":"' || name || '","removed":true}' || char(10) FROM removals
+       WHERE revision > @revision AND +kind = 'alias' AND (name = '@' OR ${ofView(nameAfter("@"))}) LIMIT @limit`,
+    ],
+    [
+      "removals",
+      // A domain alias that went from one domain to another has a removal for each, and may be back: the last name stands for all.
+      `SELECT '{"domain_alias":"' || ${ALIAS_NAME} || '","removed":true}' || char(10) FROM removals
+       WHERE revision > @revision AND +kind = 'domain_alias' AND ${ofView(nameAfter(" "))} AND NOT EXISTS (${ofAlias})
+         AND NOT EXISTS (SELECT 1 FROM removals AS later WHERE later.kind = 'domain_alias' AND later.name > removals.name
+           AND later.name < ${ALIAS_NAME} || '!' AND later.revision > @revision AND ${ofView("substr(later.name, instr(later.name, ' ') + 1)")})
+       LIMIT @limit`,
+    ],
+    ["removals", removals("domain", "name")],
+  ];
+  return texts.map(([table, text]) => ({
+    table,
+    rows: connection.prepare<{ revision: number; names: string | null; limit: number }, string>(text).pluck(),
+  }));
 }

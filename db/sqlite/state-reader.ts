@@ -101,9 +101,9 @@ function* walk(connection: Connection, { line, from, key, first, name }: Walk): 
 }
 
 async function* changePages(connection: Connection, view: View, revision: number): AsyncGenerator<string> {
-  for (const query of changeQueries(connection, view.role)) {
+  for (const { rows } of changeQueries(connection, view.role)) {
     let page: string[] = [];
-    for (const line of query.iterate({ revision, names: namesOf(view), limit: -1 })) {
+    for (const line of rows.iterate({ revision, names: namesOf(view), limit: -1 })) {
       page.push(line);
       if (page.length < PAGE_ROWS) continue;
       yield page.join("");
