@@ -134,7 +134,10 @@ export class AliasGraph {
           LEFT JOIN aliases ON aliases.domain_id = domains.id AND aliases.local_part = mine.local_part
         WHERE mine.alias_id IN (SELECT value FROM json_each(${JSON.stringify(ids)}))) AS mine
       WHERE (SELECT count(*) FROM (SELECT 1 FROM alias_reach AS other
-        WHERE other.domain = mine.domain AND other.local_part = mine.local_part LIMIT ${MOST_LEADING + 1})) > mine.room
+        WHERE other.domain = mine.domain AND other.local_part = mine.local_part AND other.alias_id NOT IN (SELECT hidden.id
+          FROM domains CROSS JOIN aliases AS hidden
+          WHERE domains.erase_after IS NOT NULL AND hidden.domain_id = domains.id)
+        LIMIT ${MOST_LEADING + 1})) > mine.room
       LIMIT 1`.execute(this.#db);
     const [crowd] = rows;
     if (crowd === undefined) return;

@@ -160,7 +160,7 @@ export class UserTable {
   async activeExcept(emails: readonly string[]): Promise<User[]> {
     const { rows } = await sql<UserRow>`SELECT users.*, domains.name AS domain
       FROM domains CROSS JOIN users WHERE users.domain_id = domains.id AND users.active = 1
-        AND users.local_part || '@' || domains.name NOT IN (SELECT value FROM json_each(${JSON.stringify(emails)}))
+        AND domains.erase_after IS NULL AND users.local_part || '@' || domains.name NOT IN (SELECT value FROM json_each(${JSON.stringify(emails)}))
       ORDER BY domains.name, users.local_part`.execute(this.#db);
     return rows.map(toUser);
   }

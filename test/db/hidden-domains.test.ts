@@ -5,9 +5,10 @@ import { expect, onTestFinished, test } from "vitest";
 import { seedDatabase } from "../../db/sqlite/seed.ts";
 import { openStore } from "../../db/sqlite/store.ts";
 import { wholeView } from "../../src/sync/view.ts";
+import { expectRefusal } from "../support/outcome.ts";
 import { m25mail, serveProcess } from "../support/program.ts";
 import { keepRecount, kept, rawDatabase, recount, servedState } from "../support/recount.ts";
-import { fakeHash, PASSWORD, stateOf, temporaryFolder, testRuntime } from "../support/store.ts";
+import { fakeHash, PASSWORD, stateOf, temporaryFolder, testRuntime, testStore } from "../support/store.ts";
 
 const REMOVED = "domain1.example";
 const KEPT = "domain2.example";
@@ -98,4 +99,34 @@ test("without a server, the command that removes a domain ends once no byte of i
   for (const path of [file, `${file}-wal`]) {
     expect(existsSync(path) && readFileSync(path).includes(hash)).toBe(false);
   }
+});
+
+test("rows that a restore is still copying count nowhere, and no change of a mailbox reaches them", async () => {
+  const { must, run, file } = testStore();
+  for (const domain of ["a.nl", "old.nl"]) await must("add-domain", { domain });
+  for (const email of ["jan@a.nl", "piet@old.nl"]) await must("add-user", { email, password: PASSWORD });
+  await must("set-alias", { address: "one@a.nl", targets: ["jan@a.nl"] });
+  for (let number = 0; number < 100; number += 1)
+    await must("set-alias", { address: `x${number}@old.nl`, targets: ["one@a.nl"] });
+  await must("set-alias", { address: "info@old.nl", targets: ["jan@a.nl"] });
+  const more = { address: "more@a.nl", targets: ["one@a.nl"] };
+  expectRefusal(await run("set-alias", more), "invalid_input");
+
+  const database = rawDatabase(file);
+  database.exec("UPDATE domains SET name = 'restored 1', erase_after = '9999' WHERE name = 'old.nl'");
+  const staged = () =>
+    database
+      .prepare(
+        "SELECT alias_id, target.* FROM alias_targets AS target JOIN aliases ON aliases.id = alias_id JOIN domains ON domains.id = domain_id WHERE erase_after = '9999'",
+      )
+      .all();
+  const before = staged();
+  await must("set-alias", more);
+  expect(await must("rename-user", { email: "jan@a.nl", new_email: "smit@a.nl" })).toMatchObject({
+    aliases: ["one@a.nl"],
+  });
+  expect(staged()).toEqual(before);
+  const wanted = { file: "f", mailbox_count: 0, domains: ["a.nl"], mailboxes_with_passwords: [] };
+  const { domains, mailboxes } = await must("apply", { ...wanted, prune: true });
+  expect([domains, mailboxes]).toMatchObject([[{ name: "a.nl" }], [{ name: "smit@a.nl" }]]);
 });
