@@ -13,6 +13,7 @@ import {
   Timestamp,
   Words,
 } from "./call/fields.ts";
+import { loginState, loginStates } from "./call/login.ts";
 import { defineTool } from "./call/tool.ts";
 
 /** Matches of a search to count. Counting more would take time that grows with the data. */
@@ -23,7 +24,7 @@ const NOTHING_FOUND = text`No address begins so. Only the start is searched: dev
 export const listUsers = defineTool({
   endpoint: "list-users",
   title: "List mailboxes",
-  description: text`Lists and finds mailboxes, active and inactive (soft-deleted), by domain or by the start of the address. It knows no people's names, passwords, space used or logins: updated_at is the last change of any kind. For counts use ${next("list-domains")}.`,
+  description: text`Lists and finds mailboxes, active and inactive (soft-deleted), by domain or by the start of the address. It knows no people's names, passwords, space used or last logins: updated_at is the last change of any kind. For counts use ${next("list-domains")}.`,
   effect: "read",
   input: z.strictObject({
     domain: DomainName.optional().describe("Only this domain's mailboxes."),
@@ -36,6 +37,7 @@ export const listUsers = defineTool({
         email: z.string(),
         quota_mb: z.int(),
         active: z.boolean().describe("false: soft-deleted."),
+        login: z.enum(loginStates).describe("no_password: its owner has yet to choose one."),
         created_at: Timestamp,
         updated_at: Timestamp,
       }),
@@ -86,6 +88,7 @@ function shown(user: User) {
     email: user.email,
     quota_mb: user.quotaMb,
     active: user.active,
+    login: loginState(user),
     created_at: user.createdAt,
     updated_at: user.updatedAt,
   };

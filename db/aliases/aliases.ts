@@ -257,19 +257,23 @@ export class AliasTable {
     return rows.map(({ address }) => address).filter((address) => address !== email);
   }
 
-  /** Targets that wait for approval, at most `limit`; of one alias, or one target, if it is given. */
+  /** Targets that wait for approval, at most `limit`; of one alias, or only these, if they are given. */
   async waiting(
     limit: number,
-    { address, target: only }: { address?: AddressParts | undefined; target?: AddressParts | undefined } = {},
+    {
+      address,
+      targets,
+    }: { address?: AddressParts | undefined; targets?: readonly AddressParts[] | undefined } = {},
   ): Promise<Waiting[]> {
     const ofAlias =
       address === undefined
         ? sql``
         : sql` AND domains.name = ${address.domain} AND aliases.local_part = ${address.localPart}`;
-    const ofTarget =
-      only === undefined
+    const pairs = targets && JSON.stringify(targets.map(({ domain, localPart }) => [domain, localPart]));
+    const ofTargets =
+      pairs === undefined
         ? sql``
-        : sql` AND target.domain = ${only.domain} AND target.local_part = ${only.localPart}`;
+        : sql` AND (target.domain, target.local_part) IN (SELECT value ->> 0, value ->> 1 FROM json_each(${pairs}))`;
     const { rows } = await sql<{ alias: string; target: string; through: string | null; from: string }>`SELECT
         aliases.local_part || '@' || domains.name AS alias,
         target.local_part || '@' || target.domain AS target,
@@ -285,7 +289,7 @@ export class AliasTable {
           ORDER BY its.name, source.local_part LIMIT ${MOST_LEADING_TO_ALIAS})) AS "from"
       FROM alias_targets AS target JOIN aliases ON aliases.id = target.alias_id
         JOIN domains ON domains.id = aliases.domain_id
-      WHERE target.standing = 'waiting' AND domains.erase_after IS NULL${ofAlias}${ofTarget}
+      WHERE target.standing = 'waiting' AND domains.erase_after IS NULL${ofAlias}${ofTargets}
       ORDER BY domains.name, aliases.local_part, target LIMIT ${atMost(limit)}`.execute(this.#db);
     return rows.map(({ alias, target, through, from }) => ({
       alias,

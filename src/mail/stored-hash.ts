@@ -81,6 +81,7 @@ export type StoredPassword = { hash: string } | { plain: string } | { problem: s
 /** Parses a stored password of another system. A problem's text repeats no part of it except a known scheme's name. */
 export function parseStored(text: string): StoredPassword {
   if (text === "") return { problem: "it has no password there" };
+  if (text === NO_LOGIN) return { problem: "its login is off there, or nobody has chosen its password yet" };
   if (/^[!*]/.test(text)) return { problem: "its password is locked or hidden there" };
   if (/^\$bcrypt-sha256\$/.test(text)) return { problem: "Dovecot cannot verify passlib's bcrypt-sha256" };
   const [, named, rest = ""] = /^\{([A-Za-z0-9-]{3,20})\}(.*)$/s.exec(text) ?? [];

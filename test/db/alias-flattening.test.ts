@@ -79,7 +79,10 @@ const calls = fc.array(
       domain: fc.constantFrom("c.nl", "d.nl", "d.nl"),
       of: fc.constantFrom("a.nl", "b.nl", "c.nl", null),
     }),
-    of(2, "approve-alias", { address }),
+    of(5, "approve-alias", {
+      address,
+      targets: fc.tuple(fc.oneof(target, fc.constantFrom("x@out.nl", "jan@c.nl"))),
+    }),
     of(1, "set-postmaster", { address: fc.oneof(target, fc.constant("none")) }),
   ),
   { minLength: 15, maxLength: 50, size: "max" },
@@ -94,7 +97,7 @@ const LAST = [
   { endpoint: "set-alias", input: { address: "last@a.nl", targets: ["nobody@a.nl"] } },
   { endpoint: "set-domain-alias", input: { domain: "f.nl", of: "a.nl" } },
   { endpoint: "set-postmaster", input: { address: "none" } },
-  { endpoint: "approve-alias", input: { address: "last@a.nl" } },
+  { endpoint: "approve-alias", input: { address: "last@a.nl", targets: ["x@far.nl", "z@far.nl"] } },
   { endpoint: "remove-alias", input: { address: "last@a.nl" } },
 ];
 

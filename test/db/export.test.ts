@@ -52,7 +52,7 @@ const aliasCall = fc.oneof(
     }),
   }),
   of(2, "set-alias", { address: email, targets: email.map((one) => [one]), send_as: fc.constant(true) }),
-  of(2, "approve-alias", { address: email, target: fc.constant("x@out.nl") }),
+  of(2, "approve-alias", { address: email, targets: fc.constant(["x@out.nl"]) }),
   of(1, "remove-user", { email, hard_delete: fc.boolean() }),
   of(1, "set-domain-alias", { domain: fc.constantFrom("d.nl", "e.nl"), of: fc.constantFrom("a.nl", "b.nl") }),
 );

@@ -135,8 +135,8 @@ test.each([
   ],
   [
     "an address twice",
-    "domains: [a.nl]\nmailboxes: [{email: jan@example.nl}, {email: jan@example.nl}]",
-    /is refused|are refused/,
+    "domains: [example.nl]\nmailboxes: [{email: jan@example.nl}, {email: jan@example.nl}]",
+    /jan@example.nl: it occurs twice\.\n/,
   ],
   ["another form", "mailboxes: c2VjcmV0", /mailboxes: it is missing, or of the wrong kind/],
   ["no YAML", "domains: [a.nl\nmailboxes: c2VjcmV0: {", /not valid YAML in line \d/],

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { shell } from "../support/cli.ts";
-import { ENTRY, m25mail } from "../support/program.ts";
+import { atTerminal, ENTRY, m25mail } from "../support/program.ts";
 import { rawDatabase } from "../support/recount.ts";
 import { temporaryFolder } from "../support/store.ts";
 
@@ -56,6 +56,7 @@ test.each([
     "call add-domain --help",
   ],
   [["call", "list-users", "--password-file", "x"], /--password-file/, "call list-users --help"],
+  [["call", "set-domain-alias", "--domain", "b.nl"], /--of is missing/, "call set-domain-alias --help"],
   [["frobnicate"], /There is no command frobnicate/, "--help"],
   [["add-domain", "--domain", "b.nl"], /m25-mail call add-domain …/, "call add-domain --help"],
   [["--json", "call", "list-domains"], /Flags come after the command/, "--help"],
@@ -134,4 +135,51 @@ test("a public provider's domain is registered only if the operator confirms it 
   });
   expect((await run(["call", "add-domain", "--help"])).stdout).toContain("--public-provider");
   expect(await run(["call", "list-domains", "--public-provider"])).toMatchObject({ code: 2 });
+});
+
+test("a domain alias ends only by --of none", async () => {
+  const { run } = await shell();
+  const set = (...of: string[]) => run(["call", "set-domain-alias", "--domain", "further.nl", ...of]);
+  const listed = async () => (await run(["call", "list-aliases", "--json"])).stdout;
+  expect(await set("--of", "example.nl")).toMatchObject({ code: 0 });
+  expect(await set()).toMatchObject({ code: 2 });
+  expect(await set("--of", "null")).toMatchObject({ code: 1 });
+  expect(await listed()).toContain("further.nl");
+  expect(await set("--of", "none")).toMatchObject({ code: 0, stdout: expect.not.stringContaining("of:") });
+  expect(await listed()).not.toContain("further.nl");
+});
+
+test("alias approve shows what waits, asks, and approves exactly that", async () => {
+  const { run, database } = await shell();
+  const set = (address: string, targets: string) =>
+    run(["call", "set-alias", "--address", address, "--targets", targets]);
+  const waiting = async () => JSON.parse((await run(["alias", "list-waiting", "--json"])).stdout).waiting;
+  await set("boss@example.nl", "boss@out.nl,thief@out.nl");
+  await set("ceo@example.nl", "boss@example.nl");
+
+  const unasked = await run(["alias", "approve", "boss@example.nl"]);
+  expect(unasked).toMatchObject({ code: 2, stdout: "" });
+  expect(unasked.stderr).toContain("mail for boss@example.nl to boss@out.nl; also mail for ceo@example.nl\n");
+  expect(unasked.stderr).toContain("--yes --target boss@out.nl,thief@out.nl");
+  expect(await run(["alias", "approve", "boss@example.nl", "--yes"])).toMatchObject({ code: 2 });
+
+  const asked = async (answer: string, meanwhile = async () => {}) => {
+    const { child, finished } = atTerminal(["alias", "approve", "boss@example.nl", "--db", database]);
+    for await (const text of child.stdout) {
+      if (!String(text).includes("[y/N]")) continue;
+      await meanwhile();
+      child.stdin.write(`${answer}\n`);
+    }
+    return (await finished).code;
+  };
+  expect(await asked("n")).toBe(2);
+  const added = async () => void (await set("cfo@example.nl", "boss@example.nl"));
+  expect(await asked("y", added)).not.toBe(0);
+  expect(await waiting()).toHaveLength(2);
+  const later = async () => void (await set("boss@example.nl", "boss@out.nl,thief@out.nl,later@out.nl"));
+  expect(await asked("y", later)).toBe(0);
+  expect(await waiting()).toMatchObject([{ target: "later@out.nl" }]);
+  const approve = ["alias", "approve", "boss@example.nl", "--yes", "--target", "later@out.nl"];
+  expect(await run(approve)).toMatchObject({ code: 0 });
+  expect(await run(approve)).toMatchObject({ code: 1, stderr: expect.stringMatching(/^alias_not_found: /) });
 });

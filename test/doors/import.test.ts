@@ -4,6 +4,7 @@ import { join } from "node:path";
 import bcrypt from "bcrypt";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { importFiles } from "../../src/doors/cli/import/command.ts";
+import { NO_LOGIN } from "../../src/mail/stored-hash.ts";
 import type { Planned } from "../../tools/operator/import/outcome.ts";
 import { m25mail } from "../support/program.ts";
 import { kept, rawDatabase, recount } from "../support/recount.ts";
@@ -367,6 +368,29 @@ test("a mailbox of an earlier import gets a link only while nobody has chosen it
   ]);
 });
 
+test("a mailbox whose login was off, or never had a password, needs a link after an export and an import", async () => {
+  const [from, to] = [database(), database()];
+  const [list, links] = [join(temporaryFolder(), "list.csv"), join(temporaryFolder(), "links.csv")];
+  await from.must("add-domain", { domain: "a.nl" });
+  for (const email of ["new@a.nl", "off@a.nl", "jan@a.nl"])
+    await from.must("add-user", { email, password: PASSWORD });
+  rawDatabase(from.file).prepare("UPDATE users SET password_hash = ? WHERE local_part = 'new'").run(NO_LOGIN);
+  await from.must("set-user", { email: "off@a.nl", login: "off" });
+  expect((await from.shell("export", list, "--with-hashes")).code).toBe(0);
+  const { stdout } = await m25mail(
+    ["import", list, "--from", "csv", "--links-to", links, "--json", "--db", to.file],
+    { environment: { M25_MAIL_PUBLIC_URL: "https://mail.example" } },
+  );
+  const { mailboxes } = JSON.parse(stdout);
+  expect(to.addressed(mailboxes, "taken")).toEqual(["jan@a.nl"]);
+  expect(mailboxes.map(({ reason }: Planned) => reason)).toEqual([
+    undefined,
+    "its login is off there, or nobody has chosen its password yet",
+    "its login is off there, or nobody has chosen its password yet",
+  ]);
+  expect(readFileSync(links, "utf8").match(/^\S+@[^,]+/gm)).toEqual(["new@a.nl", "off@a.nl"]);
+});
+
 test("a dump's value of many megabytes is read, and two columns of the same meaning are refused", async () => {
   const { runtime } = testStore();
   const folder = temporaryFolder();
@@ -430,7 +454,7 @@ describe("aliases of", () => {
     const { shell, json, must, file } = database();
     const flags = ["import", ...files, "--from", from, "--unlimited-as", "500"];
     expect((await shell(...flags, "--dry-run")).stdout).toMatch(
-      /\nAliases: taken \d+, left out \d+\n1 targets elsewhere get no mail/,
+      /\nAliases: taken \d+, left out \d+\n1 target elsewhere gets no mail until you approve it: /,
     );
     const done = await json(...flags);
     expect(lines(done.aliases)).toEqual(aliases);

@@ -102,7 +102,7 @@ test("an operator approves a target outside, or refuses it, and the audit log sa
   const { entries } = (await must("read-audit")) as { entries: Array<Record<string, unknown>> };
   const answers = entries.filter(({ tool }) => /^(approve|refuse)-alias$/.test(String(tool)));
   expect(answers.map(({ tool, door, arguments: given }) => [tool, door, given])).toEqual([
-    ["approve-alias", "page", { address: "info@a.nl", target: "boss@out.nl" }],
+    ["approve-alias", "page", { address: "info@a.nl", targets: ["boss@out.nl"], seen: expect.any(String) }],
     ["refuse-alias", "page", { address: "info@a.nl", target: "thief@out.nl" }],
     ["refuse-alias", "page", { address: "@a.nl", target: "all@out.nl" }],
   ]);

@@ -35,6 +35,12 @@ export async function m25mail(args: readonly string[], options: Options = {}): P
   return program.finished;
 }
 
+/** Starts `m25-mail` at a terminal of its own, which shows stdout and stderr. Answers are its standard input. */
+export function atTerminal(args: readonly string[]): Running {
+  const line = [process.execPath, ENTRY, ...args].map((word) => `'${word}'`).join(" ");
+  return startM25mail(["-qec", line, "/dev/null"], { command: ["script"] });
+}
+
 /** Kills a program and waits for its end: one that is killed may still write in a folder that is removed next. */
 export async function killed(child: ChildProcess): Promise<void> {
   if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;

@@ -84,7 +84,7 @@ const refused: ReadonlyArray<[endpoint: string, input: object, principal?: Princ
   ["set-alias", { address: "one@example.nl", targets: ["two@example.nl"] }],
   ["set-alias", { address: "@example.nl", targets: [jan], send_as: true }],
   ["remove-alias", { address: "none@example.nl" }],
-  ["approve-alias", { address: "one@example.nl" }],
+  ["approve-alias", { address: "one@example.nl", targets: ["x@out.nl"] }],
   ["set-domain-alias", { domain: "none.nl", of: null }],
   ["set-domain-alias", { domain: "example.nl", of: "example.nl" }],
   ["set-domain-alias", { domain: "other.nl", of: "example.nl" }, tenant],

@@ -43,6 +43,7 @@ test("mailboxes are listed with all their fields, and never with a hash", async 
         email: "jan@example.nl",
         quota_mb: 5,
         active: false,
+        login: "off",
         created_at: "2026-03-01T12:00:00.000Z",
         updated_at: "2026-03-01T13:00:00.000Z",
       },

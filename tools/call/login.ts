@@ -14,6 +14,16 @@ export function isBlocked({ heldHash }: Pick<User, "heldHash">): boolean {
   return heldHash !== null;
 }
 
+export const loginStates = ["on", "off", "no_password"] as const;
+
+/** "off" also for an inactive mailbox; "no_password" for one that waits for its first password. */
+export function loginState(
+  user: Pick<User, "active" | "passwordHash" | "heldHash">,
+): (typeof loginStates)[number] {
+  if (!user.active || isBlocked(user)) return "off";
+  return isLoginOn(user) ? "on" : "no_password";
+}
+
 /** The change that turns a login off and holds its password. */
 export function withoutLogin({ passwordHash }: Passwords): Passwords {
   return { passwordHash: NO_LOGIN, heldHash: passwordHash };

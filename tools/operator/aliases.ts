@@ -1,3 +1,4 @@
+import { hash } from "node:crypto";
 import * as z from "zod";
 import type { AddressParts } from "../../db/aliases/rows.ts";
 import type { Tables } from "../../db/store.ts";
@@ -11,21 +12,25 @@ const MOST_WAITING = 1000;
 /** Addresses beside one that waits: enough to see what is asked. */
 const MOST_NAMED = 20;
 
-const waitingFields = z.strictObject({
-  address: AliasAddress,
-  target: EmailAddress.optional().describe("Only this target; by default all that wait."),
-});
+/** The most targets of an alias. */
+const MOST_TARGETS = 100;
 
 export const approveAlias = defineTool({
   endpoint: "approve-alias",
   title: "Approve an alias's targets outside",
   description: "Lets mail of an alias go to addresses that are not hosted here.",
   effect: "write",
-  input: waitingFields,
+  input: z.strictObject({
+    address: AliasAddress,
+    targets: z.array(EmailAddress).max(MOST_TARGETS).describe("Those that wait and are approved."),
+    seen: z.string().max(16).optional().describe("seenOf() them, as the person saw them."),
+  }),
   output: z.object({ address: z.string(), approved: z.array(z.string()), ...liveFields }),
-  async run(context, { address, target }) {
+  async run(context, { address, targets, seen }) {
     const { tables, at } = context;
-    const { alias, waiting } = await waitingFor(tables, address, target);
+    const { alias, waiting } = await waitingFor(tables, address, targets);
+    if (seen !== undefined && seen !== seenOf(await toldWaiting(tables, MOST_WAITING, { address, targets })))
+      throw changed();
     await tables.aliases.approve(alias, waiting, at);
     const approved = waiting.map(({ email }) => email);
     return { address: alias.address, approved, ...(await liveness(context, alias.domain)) };
@@ -38,7 +43,10 @@ export const refuseAlias = defineTool({
   description:
     "Takes targets that wait for approval out of an alias, and removes an alias that has no others.",
   effect: "write",
-  input: waitingFields,
+  input: z.strictObject({
+    address: AliasAddress,
+    target: EmailAddress.optional().describe("Only this target; by default all that wait."),
+  }),
   output: z.object({
     address: z.string(),
     refused: z.array(z.string()),
@@ -47,7 +55,7 @@ export const refuseAlias = defineTool({
   }),
   async run(context, { address, target }) {
     const { tables, at } = context;
-    const { alias, waiting } = await waitingFor(tables, address, target);
+    const { alias, waiting } = await waitingFor(tables, address, target && [target]);
     await tables.aliases.refuse(alias, waiting, at);
     const refused = waiting.map(({ email }) => email);
     const removed = refused.length === alias.targets.length;
@@ -55,16 +63,23 @@ export const refuseAlias = defineTool({
   },
 });
 
-/** An alias, and those of its targets that wait. @throws MailError alias_not_found if none does */
-async function waitingFor(tables: Tables, address: AddressParts, target: AddressParts | undefined) {
+/** An alias, and its targets that wait: these, or all. @throws MailError alias_not_found if none does, or one of these does not */
+async function waitingFor(
+  tables: Tables,
+  address: AddressParts,
+  targets: readonly AddressParts[] | undefined,
+) {
   const alias = await tables.aliases.get(address);
+  const names = targets && new Set(targets.map(({ email }) => email));
   const waiting = alias.targets.filter(
-    ({ standing, email }) => standing === "waiting" && email === (target?.email ?? email),
+    ({ standing, email }) => standing === "waiting" && (names?.has(email) ?? true),
   );
-  if (waiting.length > 0) return { alias, waiting };
+  if (waiting.length > 0 && waiting.length === (names?.size ?? waiting.length)) return { alias, waiting };
   throw new MailError(
     "alias_not_found",
-    `No such target of ${alias.address} waits for approval.`,
+    names !== undefined && names.size > 1
+      ? `Not all of these targets of ${alias.address} wait for approval.`
+      : `No such target of ${alias.address} waits for approval.`,
     text`Nothing was changed. See those that wait: ${operator("alias list-waiting")}.`,
   );
 }
@@ -78,7 +93,7 @@ export const listWaitingAliases = defineTool({
   ofAllDomains: true,
   input: z.strictObject({
     address: AliasAddress.optional().describe("Only this alias's."),
-    target: EmailAddress.optional().describe("Only this target."),
+    targets: z.array(EmailAddress).max(MOST_TARGETS).optional().describe("Only these targets."),
     limit: z.int().min(1).max(MOST_WAITING).default(MOST_WAITING),
   }),
   output: z.object({
@@ -91,18 +106,37 @@ export const listWaitingAliases = defineTool({
       }),
     ),
   }),
-  async run({ tables }, { address, target, limit }) {
-    const waiting = await tables.aliases.waiting(limit, { address, target });
-    return {
-      waiting: waiting.map(({ alias, target, through, from }) => ({
-        alias,
-        target,
-        leads_to: through.slice(0, MOST_NAMED),
-        also_from: from.slice(0, MOST_NAMED),
-      })),
-    };
+  async run({ tables }, { limit, ...only }) {
+    return { waiting: await toldWaiting(tables, limit, only) };
   },
 });
+
+async function toldWaiting(
+  { aliases }: Tables,
+  limit: number,
+  only: Parameters<Tables["aliases"]["waiting"]>[1],
+) {
+  const waiting = await aliases.waiting(limit, only);
+  return waiting.map(({ alias, target, through, from }) => ({
+    alias,
+    target,
+    leads_to: through.slice(0, MOST_NAMED),
+    also_from: from.slice(0, MOST_NAMED),
+  }));
+}
+
+/** Differs once one of these targets leads elsewhere, or other aliases' mail goes along. */
+export function seenOf(waiting: Awaited<ReturnType<typeof toldWaiting>>): string {
+  return hash("sha256", JSON.stringify(waiting)).slice(0, 16);
+}
+
+function changed(): MailError {
+  return new MailError(
+    "busy",
+    "These targets have changed since they were shown.",
+    text`Nothing was approved. Look at them again: ${operator("alias list-waiting")}.`,
+  );
+}
 
 export const setApprovedDomains = defineTool({
   endpoint: "set-approved-domains",

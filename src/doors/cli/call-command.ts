@@ -1,5 +1,7 @@
 import { addDomain, addPublicProvider } from "../../../tools/add-domain.ts";
+import { setDomainAlias } from "../../../tools/sets/aliases/set-domain-alias.ts";
 import { allTools } from "../../../tools/sets/index.ts";
+import type { FlagValues } from "../../command-line/flags.ts";
 import { UsageError } from "../../command-line/usage-error.ts";
 import type { StoreCommand } from "./store-command.ts";
 import { toolCommand } from "./tool-command.ts";
@@ -22,6 +24,13 @@ export async function callCommand(
       `There is no endpoint ${name}. The endpoints: ${(await allTools()).map((known) => known.endpoint).join(", ")}.`,
     );
   }
+  if (tool === setDomainAlias) return toolCommand(tool, { input: domainAlias })(usageOf(tool), argv);
   const isForced = tool === addDomain && argv.includes("--public-provider");
   return toolCommand(isForced ? addPublicProvider : tool)(usageOf(tool), argv);
+}
+
+function domainAlias({ domain, of }: FlagValues): Record<string, unknown> {
+  if (of === undefined)
+    throw new UsageError("--of is missing: the registered domain, or none to end the domain alias.");
+  return { ...(domain !== undefined && { domain }), of: of === "none" ? null : of };
 }

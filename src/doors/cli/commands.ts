@@ -2,6 +2,7 @@ import { Expiry } from "../../../tools/operator/expiry.ts";
 import { operatorTools } from "../../../tools/operator/index.ts";
 import type { FlagValues } from "../../command-line/flags.ts";
 import { UsageError } from "../../command-line/usage-error.ts";
+import { approveCommand } from "./alias-approve.ts";
 import { optionalText } from "./arguments.ts";
 import { auditCommand } from "./audit.ts";
 import { callCommand } from "./call-command.ts";
@@ -46,7 +47,7 @@ const commands: Readonly<
   }),
   check: checkCommand,
   "alias list-waiting": toolCommand(operatorTools.listWaitingAliases),
-  "alias approve": toolCommand(operatorTools.approveAlias),
+  "alias approve": approveCommand,
   "alias refuse": toolCommand(operatorTools.refuseAlias),
   "alias approved-domains": toolCommand(operatorTools.setApprovedDomains),
   "alias postmaster": toolCommand(operatorTools.setPostmaster),

@@ -1,5 +1,6 @@
 import { addDomain } from "../../../tools/add-domain.ts";
 import { mcpName, type Tool } from "../../../tools/call/tool.ts";
+import { setDomainAlias } from "../../../tools/sets/aliases/set-domain-alias.ts";
 import { allTools } from "../../../tools/sets/index.ts";
 import type { Flag } from "../../command-line/flags.ts";
 import type { SettingUser } from "../../program/settings.ts";
@@ -11,6 +12,12 @@ import { flagName } from "./wording.ts";
 const publicProvider = {
   placeholder: "",
   help: "register it even if it belongs to a public mail provider, such as gmail.com",
+};
+
+/** At the shell a flag that is left out must not end a domain alias. */
+const ofDomain = {
+  placeholder: "DOMAIN",
+  help: "the registered domain that has the mailboxes; none ends the alias",
 };
 
 /** The operation that `call` runs by this name. It also takes the MCP tools' names, which assistants know. */
@@ -26,6 +33,7 @@ export function usageOf(tool: Tool): Usage {
     flags: {
       ...Object.fromEntries(Object.entries(inputSchema(tool).properties).map(flagOf)),
       ...(tool === addDomain && { "public-provider": publicProvider }),
+      ...(tool === setDomainAlias && { of: ofDomain }),
       json,
     },
     settings: settingsFor(tool),

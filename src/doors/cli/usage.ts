@@ -155,8 +155,12 @@ export const usages: readonly Usage[] = [
   {
     name: "alias approve",
     takes: "ADDRESS",
-    does: "approves an alias's targets outside that wait",
-    flags: { target: { placeholder: "EMAIL", help: "only to this one; by default to all that wait" }, json },
+    does: "shows an alias's targets outside that wait, asks, and approves them",
+    flags: {
+      target: { placeholder: "EMAIL,…", help: "only these; by default all that wait" },
+      yes: { placeholder: "", help: "approve --target without a question" },
+      json,
+    },
   },
   {
     name: "alias refuse",

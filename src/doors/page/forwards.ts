@@ -1,6 +1,5 @@
-import { hash } from "node:crypto";
 import type { Result } from "../../../tools/call/tool.ts";
-import { listWaitingAliases } from "../../../tools/operator/aliases.ts";
+import { listWaitingAliases, seenOf } from "../../../tools/operator/aliases.ts";
 import { MailError } from "../../mail/error.ts";
 import { type Html, html } from "../html/html.ts";
 import { alarm, form } from "../html/layout.ts";
@@ -38,7 +37,7 @@ export async function forwardPage(view: View, asked: ForwardName, seen?: string)
   const { alias, target, leads_to, also_from } = forward;
   const content = html`<input type="hidden" name="alias" value="${alias}">
 <input type="hidden" name="target" value="${target}">
-<input type="hidden" name="seen" value="${stateOf(forward)}">
+<input type="hidden" name="seen" value="${seenOf([forward])}">
 <div class="actions"><button class="main" name="answer" value="approve">Approve</button>
 <button name="answer" value="refuse">Refuse</button>
 <a class="button" href="${view.root}">Cancel</a></div>`;
@@ -72,7 +71,7 @@ export async function waitingForward(
 ): Promise<Forward> {
   const { waiting } = await view.ask(listWaitingAliases, {
     address: alias ?? "",
-    target: target ?? "",
+    targets: [target ?? ""],
     limit: 1,
   });
   const [forward] = waiting;
@@ -82,9 +81,4 @@ export async function waitingForward(
     `The target ${target} of ${alias} no longer waits, or does not exist.`,
     "Nothing was changed.",
   );
-}
-
-/** Differs once the target leads elsewhere, or other aliases' mail goes along. */
-export function stateOf({ leads_to, also_from }: Forward): string {
-  return hash("sha256", JSON.stringify([leads_to, also_from]));
 }

@@ -3,7 +3,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from "fastify";
 import { call } from "../../../tools/call/call.ts";
 import { operator } from "../../../tools/call/principal.ts";
 import type { Result, Tool } from "../../../tools/call/tool.ts";
-import { approveAlias, refuseAlias } from "../../../tools/operator/aliases.ts";
+import { approveAlias, refuseAlias, seenOf } from "../../../tools/operator/aliases.ts";
 import { acceptRemovals } from "../../../tools/operator/nodes/nodes.ts";
 import { revokeGrant } from "../../../tools/operator/oauth/grants.ts";
 import { loginRefusals } from "../../auth/operator-login.ts";
@@ -18,7 +18,7 @@ import { changesPage } from "./changes.ts";
 import { Cookies } from "./cookies.ts";
 import { domainsPage } from "./domains.ts";
 import { foreign } from "./elements.ts";
-import { forwardPage, stateOf, waitingForward } from "./forwards.ts";
+import { forwardPage, waitingForward } from "./forwards.ts";
 import { nodesPage } from "./nodes.ts";
 import { overviewPage } from "./overview.ts";
 import { failurePage, signInPage, unencryptedPage } from "./plain-pages.ts";
@@ -231,13 +231,14 @@ async function endGrant(view: View, form: URLSearchParams): Promise<Answer> {
 async function decide(view: View, form: URLSearchParams): Promise<Answer> {
   const asked = { alias: form.get("alias") ?? undefined, target: form.get("target") ?? undefined };
   const forward = await waitingForward(view, asked);
-  if (stateOf(forward) !== form.get("seen")) return { changed: await forwardPage(view, asked, "") };
+  const seen = seenOf([forward]);
+  if (seen !== form.get("seen")) return { changed: await forwardPage(view, asked, "") };
   const { alias, target } = forward;
   if (form.get("answer") !== "approve") {
     await view.ask(refuseAlias, { address: alias, target });
     return { notice: `${target} is taken out of ${alias}, and gets none of its mail.` };
   }
-  await view.ask(approveAlias, { address: alias, target });
+  await view.ask(approveAlias, { address: alias, targets: [target], seen });
   return { notice: `Mail for ${alias} now goes to ${target}, too.` };
 }
 

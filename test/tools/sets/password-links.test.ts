@@ -29,7 +29,7 @@ test("an invited person gets a link that ends a day later, and has no password u
   );
   expect(invited.expires_at).toBe("2026-03-02T12:00:00.000Z");
   expect(rawDatabase(file).prepare("SELECT password_hash FROM users").pluck().get()).toBe(NO_LOGIN);
-  expect(await must("set-user", jan)).toMatchObject({ login: "off" });
+  expect(await must("set-user", jan)).toMatchObject({ login: "no_password" });
 });
 
 test("a link's token stands nowhere in the database, not even in the audit log", async () => {

@@ -8,12 +8,19 @@ import { fakeHash, PASSWORD, type TestStore, testStore, toolOf } from "../../sup
 const jan = { email: "jan@example.nl" };
 const OTHER = "another long password";
 
-async function withJan(): Promise<TestStore & { served(): Promise<string> }> {
+async function withJan(): Promise<TestStore & { served(): Promise<string>; states(): Promise<unknown[]> }> {
   const test = testStore();
   await test.must("add-domain", { domain: "example.nl" });
   await test.must("add-user", { ...jan, password: PASSWORD, quota_mb: 5 });
   const served = async () => ((await servedState(test.store)).users.get(jan.email) as UserRecord).password;
-  return { ...test, served };
+  /** As list-users, show-user and set-user tell it. */
+  const states = async () => {
+    const { users } = (await test.must("list-users")) as { users: Array<{ login: string }> };
+    return [...users, await test.must("show-user", jan), await test.must("set-user", jan)].map(
+      ({ login }) => login,
+    );
+  };
+  return { ...test, served, states };
 }
 
 test("login off keeps the mailbox on the nodes, with a hash that no password has", async () => {
@@ -65,11 +72,19 @@ test("quota and login change in one call, and a repetition changes nothing", asy
 });
 
 test("a mailbox that never had a password is refused its login until it has one", async () => {
-  const { must, run, file } = await withJan();
+  const { must, run, file, states } = await withJan();
   rawDatabase(file).prepare("UPDATE users SET password_hash = ?").run(NO_LOGIN);
   expectRefusal(await run("set-user", { ...jan, login: "on" }), "no_password", ["create-password-link"]);
+  expect(await states()).toEqual(["no_password", "no_password", "no_password"]);
   await must("update-password", { ...jan, password: OTHER });
   expect(await must("set-user", jan)).toMatchObject({ login: "on" });
+});
+
+test("a login that was turned off is told apart from a password that nobody has chosen", async () => {
+  const { must, states } = await withJan();
+  expect(await states()).toEqual(["on", "on", "on"]);
+  await must("set-user", { ...jan, login: "off" });
+  expect(await states()).toEqual(["off", "off", "off"]);
 });
 
 test("an inactive and an unknown mailbox are refused, and a login is either on or off", async () => {

@@ -65,9 +65,12 @@ function refuseWithoutAll({ domains, mailboxes }: ApplyPlan): void {
   const refused = [...domains, ...mailboxes].filter(({ outcome }) => outcome === "refused");
   const [first] = refused;
   if (first === undefined) return;
+  const others = refused.length - 1;
+  const more =
+    others === 0 ? "" : ` ${others === 1 ? "1 more entry is" : `${others} more entries are`} refused.`;
   throw new MailError(
     "invalid_input",
-    `The file cannot be applied: ${refused.length} of its entries are refused. The first is ${first.name}: ${first.reason}.`,
+    `The file cannot be applied. ${first.name}: ${first.reason}.${more}`,
     text`Nothing was changed. See all of them with ${operator("apply FILE --dry-run")}.`,
   );
 }

@@ -146,8 +146,14 @@ function planAlias(
     name: email,
     outcome: "taken",
     alias: { address: email, localPart, domain, sendAs, targets: [...judged.values()] },
-    ...(unusable > 0 && { reason: `${unusable} of its targets is not an address, and is left out` }),
+    ...(unusable > 0 && { reason: unusableWords(unusable) }),
   };
+}
+
+function unusableWords(count: number): string {
+  return count === 1
+    ? "1 of its targets is not an address, and is left out"
+    : `${count} of its targets are not addresses, and are left out`;
 }
 
 /** Adds to an alias's reason which targets wait, and which do not exist. */

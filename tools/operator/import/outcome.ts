@@ -13,7 +13,7 @@ export interface Planned {
 }
 
 /** This reason does not keep a domain's mailboxes out. */
-export const REGISTERED = "it is registered already";
+export const REGISTERED = "it exists here already; new addresses in it still come";
 export const PUBLIC =
   "it is a public mail provider's; m25-mail call add-domain --public-provider registers it";
 

@@ -7,7 +7,7 @@ import { MAX_QUOTA_MB } from "../../../src/mail/quota.ts";
 import { DomainName, QuotaMb } from "../../../src/mail/schemas.ts";
 import { isStoredHash, NO_LOGIN, weakScheme } from "../../../src/mail/stored-hash.ts";
 import { field, text } from "../../../src/mail/text.ts";
-import { isBlocked, isLoginOn } from "../../call/login.ts";
+import { loginState } from "../../call/login.ts";
 import {
   type AliasInput,
   aliasFields,
@@ -17,6 +17,9 @@ import {
   planDomainAliases,
 } from "./aliases.ts";
 import { addressOf, isPublic, leftOut, type Planned, PUBLIC, REGISTERED, withoutDomain } from "./outcome.ts";
+
+/** Mailboxes that a refusal names. */
+const MOST_NAMED = 5;
 
 /** A mailbox of another mail system. */
 export const ImportedMailbox = z.strictObject({
@@ -84,8 +87,8 @@ export async function planImport(tables: Tables, input: ImportInput): Promise<Im
   const mailboxes = await leaveOutExisting(tables, planned);
   const unlimited = mailboxes.filter(
     ({ user }, at) => user && input.mailboxes_with_passwords[at]?.quota_mb === null,
-  ).length;
-  if (unlimited > 0 && input.unlimited_as === undefined) throw withoutLimit(unlimited);
+  );
+  if (unlimited.length > 0 && input.unlimited_as === undefined) throw withoutLimit(unlimited);
   const domainAliases = await planDomainAliases(tables, input.domain_aliases ?? [], domains);
   const users = mailboxes.flatMap(({ user }) => user ?? []);
   const aliases = await planAliases(tables, input, { domains, domainAliases, users });
@@ -108,10 +111,12 @@ export async function withoutRefusedHashes<Mailbox extends { password?: ParsedMa
   });
 }
 
-function withoutLimit(count: number): MailError {
+function withoutLimit(mailboxes: readonly Planned[]): MailError {
+  const names = mailboxes.slice(0, MOST_NAMED).map(({ name }) => name);
+  const others = mailboxes.length - names.length;
   return new MailError(
     "invalid_input",
-    `${count} mailboxes have no size limit, and each needs one here.`,
+    `Each mailbox needs a size limit here, and these have none: ${names.join(", ")}${others > 0 ? `, and ${others} more` : ""}.`,
     text`Nothing was changed. Give their limit in MiB with ${field("unlimited_as")}.`,
   );
 }
@@ -193,7 +198,7 @@ async function leaveOutExisting(
     const { name, user } = mailbox;
     const former = user && existing.get(name);
     if (former === undefined) return mailbox;
-    return former.active && !isLoginOn(former) && !isBlocked(former)
+    return loginState(former) === "no_password"
       ? { name, outcome: "new_password", reason: "it exists already, and has no password yet" }
       : leftOut(name, "it exists already, and does not change");
   });

@@ -2,7 +2,7 @@ import * as z from "zod";
 import { DEFAULT_MAIL_ROOT } from "../../../src/mail/mailbox.ts";
 import { EmailAddress } from "../../../src/mail/schemas.ts";
 import { Timestamp } from "../../call/fields.ts";
-import { isLoginOn } from "../../call/login.ts";
+import { loginState, loginStates } from "../../call/login.ts";
 import { defineTool } from "../../call/tool.ts";
 
 export const showUser = defineTool({
@@ -15,7 +15,7 @@ export const showUser = defineTool({
   output: z.object({
     email: z.string(),
     state: z.enum(["active", "soft-deleted"]),
-    login: z.enum(["on", "off"]),
+    login: z.enum(loginStates).describe("no_password: on once its owner has chosen one."),
     quota_mb: z.int(),
     id: z
       .string()
@@ -32,7 +32,7 @@ export const showUser = defineTool({
     return {
       email: user.email,
       state: user.active ? ("active" as const) : ("soft-deleted" as const),
-      login: user.active && isLoginOn(user) ? ("on" as const) : ("off" as const),
+      login: loginState(user),
       quota_mb: user.quotaMb,
       id: user.mailbox,
       home: `${DEFAULT_MAIL_ROOT}/${user.mailbox.slice(0, 2)}/${user.mailbox}`,

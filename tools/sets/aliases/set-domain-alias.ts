@@ -12,7 +12,7 @@ export const setDomainAlias = defineTool({
   effect: "write",
   replaces: true,
   input: z.strictObject({
-    domain: DomainName.describe("The further domain, e.g. example.com."),
+    domain: DomainName.describe("The further domain, e.g. example.org."),
     of: DomainName.nullish().describe("The registered domain that has the mailboxes. null ends the alias."),
   }),
   output: z.object({ domain: z.string(), of: z.string().nullable(), ...liveFields }),

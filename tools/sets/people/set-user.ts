@@ -3,7 +3,7 @@ import type { User } from "../../../db/users/rows.ts";
 import { MailError } from "../../../src/mail/error.ts";
 import { EmailAddress, QuotaMb } from "../../../src/mail/schemas.ts";
 import { next, text } from "../../../src/mail/text.ts";
-import { isLoginOn, withoutLogin } from "../../call/login.ts";
+import { isLoginOn, loginState, loginStates, withoutLogin } from "../../call/login.ts";
 import { defineTool } from "../../call/tool.ts";
 import { liveFields, liveness } from "../../nodes/liveness.ts";
 import { refuseInactive } from "../../update-password.ts";
@@ -20,7 +20,12 @@ export const setUser = defineTool({
     quota_mb: QuotaMb.optional().describe("Mailbox size limit in MiB; left out, it stays."),
     login: LoginState.optional().describe("Whether its owner can log in; left out, that stays."),
   }),
-  output: z.object({ email: z.string(), quota_mb: z.int(), login: LoginState, ...liveFields }),
+  output: z.object({
+    email: z.string(),
+    quota_mb: z.int(),
+    login: z.enum(loginStates).describe("no_password: its owner has yet to choose one."),
+    ...liveFields,
+  }),
   async run(context, { email, quota_mb, login }) {
     const { tables, at } = context;
     const user = await tables.users.get(email);
@@ -28,11 +33,11 @@ export const setUser = defineTool({
     if (login === "off") await tables.passwordLinks.end(user);
     const change = { ...loginChange(user, login), ...(quota_mb !== undefined && { quotaMb: quota_mb }) };
     const isChanged = Object.entries(change).some(([name, value]) => user[name as keyof User] !== value);
-    const { quotaMb, ...changed } = isChanged ? await tables.users.update(user, change, at) : user;
+    const changed = isChanged ? await tables.users.update(user, change, at) : user;
     return {
       email: user.email,
-      quota_mb: quotaMb,
-      login: isLoginOn(changed) ? ("on" as const) : ("off" as const),
+      quota_mb: changed.quotaMb,
+      login: loginState(changed),
       ...(Object.keys(change).length === 0 && login === undefined
         ? { revision: await tables.state.revision() }
         : await liveness(context, user.domain)),

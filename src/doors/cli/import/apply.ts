@@ -3,14 +3,13 @@ import * as z from "zod";
 import type { Runtime } from "../../../../tools/call/call.ts";
 import type { Step, WantedMailbox } from "../../../../tools/operator/apply/plan.ts";
 import { operatorTools } from "../../../../tools/operator/index.ts";
-import { firstInputLine } from "../../../command-line/secret-input.ts";
-import { UsageError } from "../../../command-line/usage-error.ts";
 import { printable } from "../../../log/printable.ts";
 import { QuotaMb } from "../../../mail/schemas.ts";
 import { parseStored } from "../../../mail/stored-hash.ts";
 import { parseArguments } from "../arguments.ts";
 import { exitCodes } from "../exit.ts";
 import { writeOut } from "../output.ts";
+import { confirm } from "../question.ts";
 import { resultOf } from "../run-tool.ts";
 import type { StoreCommand } from "../store-command.ts";
 import type { Usage } from "../usage.ts";
@@ -129,15 +128,8 @@ async function operate(
 async function confirmRemovals({ domains, mailboxes }: Steps): Promise<void> {
   const removed = [...domains, ...mailboxes].filter(({ outcome }) => outcome === "removed");
   if (removed.length === 0) return;
-  const names = removed.map(({ name }) => name).join(", ");
-  if (!process.stdin.isTTY) {
-    throw new UsageError(`This removes ${removed.length}: ${names}. If that is meant, give --yes.`);
-  }
-  process.stderr.write(
-    `This removes ${removed.length}: ${names}.\nMailboxes are soft-deleted. Go on? [y/N] `,
-  );
-  const answer = (await firstInputLine()).toString("utf8").trim();
-  if (!/^y(es)?$/i.test(answer)) throw new UsageError("Nothing was changed.");
+  const what = `This removes ${removed.length}: ${removed.map(({ name }) => name).join(", ")}.`;
+  await confirm(`${what}\nMailboxes are soft-deleted. Go on?`, `${what} If that is meant, give --yes.`);
 }
 
 /** A line for each domain and mailbox that changes or cannot, then the numbers of mailboxes. */

@@ -63,7 +63,7 @@ function summary({ mailboxes, aliases, waiting_targets }: Imported, isDry: boole
   }
   if (waiting_targets > 0) {
     lines.push(
-      `${waiting_targets} targets elsewhere get no mail until you approve them: m25-mail alias list-waiting, or import with --approve-outside`,
+      `${waiting_targets === 1 ? "1 target elsewhere gets no mail until you approve it" : `${waiting_targets} targets elsewhere get no mail until you approve them`}: m25-mail alias list-waiting, or import with --approve-outside`,
     );
   }
   if (isDry) lines.push("Nothing was changed.");
