@@ -25,7 +25,7 @@ export async function addToDomains(
 ): Promise<void> {
   const ids = JSON.stringify([...differences.keys()]);
   const { rows } = await sql<DigestRow>`SELECT id, digest, mx_digest
-    FROM domains WHERE id IN (SELECT value FROM json_each(${ids}))`.execute(db);
+    FROM domains WHERE id IN (SELECT CAST(value AS bigint) FROM json_each(${ids}))`.execute(db);
   const changed = rows.map(({ id, digest, mx_digest }) => {
     const {
       users = 0,
@@ -38,10 +38,12 @@ export async function addToDomains(
     const mx = StateDigest.fromHex(mx_digest).addDigest(digests.mx).toString();
     return [id, users, inactiveUsers, aliases, domainAliases, mail, mx];
   });
-  await sql`UPDATE domains SET user_count = user_count + (changed.value ->> 1),
-      inactive_user_count = inactive_user_count + (changed.value ->> 2),
-      alias_count = alias_count + (changed.value ->> 3),
-      domain_alias_count = domain_alias_count + (changed.value ->> 4),
+  await sql`UPDATE domains SET user_count = user_count + CAST(changed.value ->> 1 AS bigint),
+      inactive_user_count = inactive_user_count + CAST(changed.value ->> 2 AS bigint),
+      alias_count = alias_count + CAST(changed.value ->> 3 AS bigint),
+      domain_alias_count = domain_alias_count + CAST(changed.value ->> 4 AS bigint),
       digest = changed.value ->> 5, mx_digest = changed.value ->> 6
-    FROM json_each(${JSON.stringify(changed)}) AS changed WHERE domains.id = changed.value ->> 0`.execute(db);
+    FROM json_each(${JSON.stringify(changed)}) AS changed WHERE domains.id = CAST(changed.value ->> 0 AS bigint)`.execute(
+    db,
+  );
 }

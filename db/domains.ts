@@ -110,9 +110,9 @@ export class DomainTable {
   async totals(): Promise<Totals> {
     const { rows } = await (this.within === undefined
       ? sql<Totals>`SELECT domain_count AS domains, user_count AS users,
-          inactive_user_count AS inactiveUsers FROM state`
+          inactive_user_count AS "inactiveUsers" FROM state`
       : sql<Totals>`SELECT count(*) AS domains, coalesce(sum(user_count), 0) AS users,
-          coalesce(sum(inactive_user_count), 0) AS inactiveUsers FROM domains WHERE true${this.#andWithin()}`
+          coalesce(sum(inactive_user_count), 0) AS "inactiveUsers" FROM domains WHERE true${this.#andWithin()}`
     ).execute(this.#db);
     const [totals] = rows;
     if (totals === undefined) throw new Error("the state row is missing");

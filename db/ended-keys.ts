@@ -48,7 +48,7 @@ export class EndedKeyTable {
       .where("node_id", "=", id)
       .orderBy(sql`presented_at IS NULL`)
       .orderBy("ended_at", "desc")
-      .limit(-1)
+      .limit(Number.MAX_SAFE_INTEGER) // SQLite has no OFFSET without LIMIT
       .offset(MOST_OF_A_NODE);
     await this.#db.deleteFrom("ended_keys").where("key_id", "in", tooMany).execute();
   }

@@ -36,7 +36,7 @@ export class GrantTable {
 
   /** Oldest first. @param at RFC 3339 */
   async all(at: string): Promise<OAuthGrant[]> {
-    const now = Date.parse(at) / 1000;
+    const now = Math.floor(Date.parse(at) / 1000);
     const rows = await this.#db
       .selectFrom("oauth as grant")
       .innerJoin("oauth as member", "member.grant_id", "grant.id")

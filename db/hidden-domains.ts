@@ -29,9 +29,7 @@ export class HiddenDomains {
   /** The id of a domain that is due for erasing. */
   async due(): Promise<number | undefined> {
     const { rows } = await sql<{ id: number }>`SELECT id FROM domains
-      WHERE erase_after IS NOT NULL AND erase_after <= strftime('%Y-%m-%dT%H:%M:%fZ', 'now') LIMIT 1`.execute(
-      this.#db,
-    );
+      WHERE erase_after IS NOT NULL AND erase_after <= ${new Date().toISOString()} LIMIT 1`.execute(this.#db);
     return rows[0]?.id;
   }
 

@@ -62,7 +62,7 @@ export class NodeTable {
   }
 
   async all(): Promise<SeenNode[]> {
-    return this.page(-1);
+    return this.page(Number.MAX_SAFE_INTEGER);
   }
 
   async count(): Promise<number> {
@@ -73,21 +73,22 @@ export class NodeTable {
     return count;
   }
 
-  /** At most `limit` nodes by name, starting after `after`; -1 is all. */
+  /** At most `limit` nodes by name, starting after `after`. */
   async page(limit: number, after = ""): Promise<SeenNode[]> {
     const rows = await this.#db
       .selectFrom("nodes")
       .leftJoin("contacts", "contacts.node_id", "nodes.id")
       .leftJoin("refused_contacts", "refused_contacts.node_id", "nodes.id")
       .leftJoin(
-        // SQLite takes presented_from from the row with the max().
         ({ selectFrom }) =>
           selectFrom("ended_keys")
-            .select(({ fn }) => ["node_id", fn.max("presented_at").as("at"), "presented_from as address"])
+            .select(["node_id", "presented_at as at", "presented_from as address"])
+            .select(
+              sql<number>`row_number() OVER (PARTITION BY node_id ORDER BY presented_at DESC)`.as("place"),
+            )
             .where("presented_at", "is not", null)
-            .groupBy("node_id")
             .as("ended"),
-        (join) => join.onRef("ended.node_id", "=", "nodes.id"),
+        (join) => join.onRef("ended.node_id", "=", "nodes.id").on("ended.place", "=", 1),
       )
       .selectAll("nodes")
       .select(["contacts.at as last_sync_at", "contacts.address as last_address"])
@@ -127,12 +128,12 @@ export class NodeTable {
 
   /** Whether a node that may have this domain called between these times. */
   async callsFor(domain: string, from: string, to: string): Promise<boolean> {
-    const { rows } = await sql<{ found: number }>`SELECT EXISTS (
+    const { rows } = await sql<{ found: number | boolean }>`SELECT EXISTS (
       SELECT 1 FROM contacts JOIN nodes ON nodes.id = contacts.node_id
       WHERE contacts.at BETWEEN ${from} AND ${to}
         AND (nodes.domains IS NULL OR ${domain} IN (SELECT value FROM json_each(nodes.domains)))
     ) AS found`.execute(this.#db);
-    return rows[0]?.found === 1;
+    return Boolean(rows[0]?.found);
   }
 
   /** The numbers of nodes that may have this domain, and of those that have ever called. */
@@ -147,21 +148,21 @@ export class NodeTable {
 
   /** Whether a node that may have this domain withholds removals, by its last report. */
   async withholdsFor(domain: string): Promise<boolean> {
-    const { rows } = await sql<{ found: number }>`SELECT EXISTS (
+    const { rows } = await sql<{ found: number | boolean }>`SELECT EXISTS (
       SELECT 1 FROM contacts JOIN nodes ON nodes.id = contacts.node_id
       WHERE report_status = 'withheld'
         AND (nodes.domains IS NULL OR ${domain} IN (SELECT value FROM json_each(nodes.domains)))
     ) AS found`.execute(this.#db);
-    return rows[0]?.found === 1;
+    return Boolean(rows[0]?.found);
   }
 
   /** True if at least one mailbox node has reported, and the last report of each that has called names Dovecot 2.3. */
   async allHaveDovecot23(): Promise<boolean> {
     const { rows } = await sql<{
       reported: number;
-      others: number | null;
+      others: number;
     }>`SELECT count(reported_at) AS reported,
-        sum(dovecot_version IS NOT '2.3') AS others
+        count(*) FILTER (WHERE dovecot_version IS DISTINCT FROM '2.3') AS others
       FROM nodes LEFT JOIN contacts ON contacts.node_id = nodes.id
       WHERE role = 'mail' AND (reported_at IS NOT NULL OR contacts.at IS NOT NULL)`.execute(this.#db);
     return rows[0] !== undefined && rows[0].reported > 0 && rows[0].others === 0;
@@ -290,7 +291,7 @@ export class NodeTable {
         next_key_id: key.id,
         next_key_hash: key.hash,
         next_key_by_operator: Number(byOperator),
-        key_expires_at: sql<string>`min(coalesce(key_expires_at, ${expiresAt}), ${expiresAt})`,
+        key_expires_at: sql<string>`CASE WHEN key_expires_at < ${expiresAt} THEN key_expires_at ELSE ${expiresAt} END`,
       })
       .where("id", "=", id)
       .returning(sql<string>`key_expires_at`.as("end"))

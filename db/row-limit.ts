@@ -5,5 +5,5 @@ import { type RawBuilder, sql } from "kysely";
  * statement anew at each run, which takes longer than the page of a list.
  */
 export function atMost(rows: number): RawBuilder<number> {
-  return sql<number>`${rows} + 0`;
+  return sql<number>`CAST(${rows} AS bigint)`;
 }

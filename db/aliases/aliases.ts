@@ -96,7 +96,7 @@ export class AliasTable {
         : [
             sql`domains.name >= ${after.domain}`,
             // One bound for each domain, so that one statement enters the index on aliases at the right places.
-            sql`aliases.local_part >= CASE WHEN domains.name = ${after.domain} THEN ${after.localPart} || char(0) ELSE '' END`,
+            sql`aliases.local_part >= CASE WHEN domains.name = ${after.domain} THEN ${`${after.localPart}\u0001`} ELSE '' END`,
           ]),
     ];
     return this.#rows(conditions.length === 0 ? sql`true` : sql.join(conditions, sql` AND `), limit);
@@ -191,12 +191,14 @@ export class AliasTable {
     ]);
     const { rows } = await sql<{ id: number }>`INSERT INTO aliases
         (domain_id, local_part, send_as, live, revision, created_at, updated_at)
-      SELECT value ->> 0, value ->> 1, value ->> 2, '[]', ${await this.#state.nextRevision()}, ${at}, ${at}
+      SELECT CAST(value ->> 0 AS bigint), value ->> 1, CAST(value ->> 2 AS bigint), '[]', ${await this.#state.nextRevision()}, ${at}, ${at}
       FROM json_each(${JSON.stringify(list)}) RETURNING id`.execute(this.#db);
     await sql`INSERT INTO alias_targets (alias_id, domain, local_part, standing)
       SELECT aliases.id, target.value ->> 0, target.value ->> 1, target.value ->> 2
-      FROM json_each(${JSON.stringify(list)}) AS one CROSS JOIN aliases CROSS JOIN json_each(one.value, '$[3]') AS target
-      WHERE aliases.domain_id = one.value ->> 0 AND aliases.local_part = one.value ->> 1`.execute(this.#db);
+      FROM json_each(${JSON.stringify(list)}) AS one CROSS JOIN aliases CROSS JOIN json_each(one.value ->> 3) AS target
+      WHERE aliases.domain_id = CAST(one.value ->> 0 AS bigint) AND aliases.local_part = one.value ->> 1`.execute(
+      this.#db,
+    );
     const ids = rows.map(({ id }) => id);
     await this.#graph.update(await this.#graph.leadingTo(ids), at);
     await this.#graph.refuseCrowd(ids);
@@ -274,19 +276,24 @@ export class AliasTable {
       pairs === undefined
         ? sql``
         : sql` AND (target.domain, target.local_part) IN (SELECT value ->> 0, value ->> 1 FROM json_each(${pairs}))`;
-    const { rows } = await sql<{ alias: string; target: string; through: string | null; from: string }>`SELECT
+    const { rows } = await sql<{
+      alias: string;
+      target: string;
+      through: string | null;
+      from: string | null;
+    }>`SELECT
         aliases.local_part || '@' || domains.name AS alias,
         target.local_part || '@' || target.domain AS target,
         (SELECT next.live FROM aliases AS next JOIN domains AS its ON its.id = next.domain_id
           WHERE next.local_part = target.local_part AND its.name = coalesce((SELECT original.name
             FROM domain_aliases JOIN domains AS original ON original.id = domain_aliases.domain_id
             WHERE domain_aliases.name = target.domain), target.domain)) AS through,
-        (SELECT json_group_array(address) FROM (SELECT source.local_part || '@' || its.name AS address
+        (SELECT string_agg(address, ' ') FROM (SELECT source.local_part || '@' || its.name AS address
           FROM alias_reach AS reach JOIN aliases AS source ON source.id = reach.alias_id
             JOIN domains AS its ON its.id = source.domain_id
           WHERE reach.domain = domains.name AND reach.local_part = aliases.local_part
             AND source.id <> aliases.id AND its.erase_after IS NULL
-          ORDER BY its.name, source.local_part LIMIT ${MOST_LEADING_TO_ALIAS})) AS "from"
+          ORDER BY its.name, source.local_part LIMIT ${MOST_LEADING_TO_ALIAS}) AS those) AS "from"
       FROM alias_targets AS target JOIN aliases ON aliases.id = target.alias_id
         JOIN domains ON domains.id = aliases.domain_id
       WHERE target.standing = 'waiting' AND domains.erase_after IS NULL${ofAlias}${ofTargets}
@@ -295,7 +302,7 @@ export class AliasTable {
       alias,
       target,
       through: through === null ? [] : JSON.parse(through),
-      from: JSON.parse(from),
+      from: from?.split(" ") ?? [],
     }));
   }
 
@@ -305,7 +312,8 @@ export class AliasTable {
     const own = JSON.stringify([...(await this.#view.ownDomains(targets.map(({ domain }) => domain)))]);
     const pairs = JSON.stringify(targets.map(({ domain, localPart }) => [domain, localPart]));
     await sql`UPDATE alias_targets
-      SET standing = iif(domain IN (SELECT value FROM json_each(${own})), 'own', 'approved') WHERE alias_id = ${alias.id}
+      SET standing = CASE WHEN domain IN (SELECT value FROM json_each(${own})) THEN 'own' ELSE 'approved' END
+      WHERE alias_id = ${alias.id}
       AND (domain, local_part) IN (SELECT value ->> 0, value ->> 1 FROM json_each(${pairs}))`.execute(
       this.#db,
     );
@@ -396,7 +404,7 @@ export class AliasTable {
         (domain_id, local_part, send_as, live, revision, created_at, updated_at)
       VALUES (${domainId}, ${localPart}, ${send_as}, '[]', ${revision}, ${at}, ${at})
       ON CONFLICT (domain_id, local_part) DO UPDATE SET send_as = excluded.send_as, updated_at = excluded.updated_at,
-        revision = iif(${isChange ? 1 : 0}, excluded.revision, revision)
+        revision = ${isChange ? sql`excluded.revision` : sql`aliases.revision`}
       RETURNING id`.execute(this.#db);
     const [written] = rows;
     if (written === undefined) throw new Error("the alias was not written");
@@ -451,12 +459,12 @@ export class AliasTable {
       domain: string;
       local_part: string;
       send_as: number;
-      targets: string;
+      targets: string | null;
       reach: number;
     }>`
       SELECT aliases.id, domains.name AS domain, aliases.local_part, aliases.send_as,
-        (SELECT json_group_array(json_array(local_part, domain, standing))
-          FROM (SELECT * FROM alias_targets WHERE alias_id = aliases.id ORDER BY domain, local_part)) AS targets,
+        (SELECT string_agg(local_part || ' ' || domain || ' ' || standing, ',' ORDER BY domain, local_part)
+          FROM alias_targets WHERE alias_id = aliases.id) AS targets,
         (SELECT count(*) FROM alias_reach AS reach WHERE reach.alias_id = aliases.id${this.#andWithin(sql`reach.domain`)}) AS reach
       FROM domains CROSS JOIN aliases
       WHERE aliases.domain_id = domains.id AND domains.erase_after IS NULL AND ${condition}${this.#andWithin()}
@@ -468,9 +476,7 @@ export class AliasTable {
       domain: row.domain,
       sendAs: row.send_as === 1,
       reach: row.reach,
-      targets: (JSON.parse(row.targets) as [string, string, TargetStanding][]).map(
-        ([localPart, domain, standing]) => ({ email: `${localPart}@${domain}`, localPart, domain, standing }),
-      ),
+      targets: row.targets === null ? [] : row.targets.split(",").map(toTarget),
     }));
   }
 
@@ -496,4 +502,10 @@ function hasTarget({ domain, localPart }: AddressParts): RawBuilder<unknown> {
 
 function recordOf({ local_part, domain, live, send_as }: Row) {
   return aliasRecord({ address: `${local_part}@${domain ?? ""}`, live, send_as });
+}
+
+/** A local part, which may be empty, its domain and the standing; no address has a blank or a comma. */
+function toTarget(text: string): Target {
+  const [localPart = "", domain = "", standing] = text.split(" ");
+  return { email: `${localPart}@${domain}`, localPart, domain, standing: standing as TargetStanding };
 }

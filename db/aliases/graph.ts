@@ -48,7 +48,7 @@ export class AliasGraph {
       changes.map(({ domain, localPart, active }) => [domain, localPart, active ? 1 : 0]),
     );
     const { rows } = await sql<{ id: number; address: string; active: number }>`SELECT reach.alias_id AS id,
-        reach.local_part || '@' || reach.domain AS address, changed.value ->> 2 AS active
+        reach.local_part || '@' || reach.domain AS address, CAST(changed.value ->> 2 AS bigint) AS active
       FROM json_each(${list}) AS changed CROSS JOIN alias_reach AS reach
       WHERE reach.domain = changed.value ->> 0 AND reach.local_part = changed.value ->> 1`.execute(this.#db);
     if (rows.length === 0) return;
@@ -70,10 +70,12 @@ export class AliasGraph {
   /** These aliases and all that lead to one of them. */
   async leadingTo(ids: readonly number[]): Promise<number[]> {
     const list = JSON.stringify(ids);
-    const { rows } = await sql<{ id: number }>`SELECT value AS id FROM json_each(${list}) UNION
+    const { rows } = await sql<{
+      id: number;
+    }>`SELECT CAST(value AS bigint) AS id FROM json_each(${list}) UNION
       SELECT reach.alias_id FROM json_each(${list}) AS one CROSS JOIN aliases AS target CROSS JOIN domains
         CROSS JOIN alias_reach AS reach
-      WHERE target.id = one.value AND domains.id = target.domain_id
+      WHERE target.id = CAST(one.value AS bigint) AND domains.id = target.domain_id
         AND reach.domain = domains.name AND reach.local_part = target.local_part`.execute(this.#db);
     return (await this.#served(rows.map(({ id }) => id))).map(({ id }) => id);
   }
@@ -94,12 +96,12 @@ export class AliasGraph {
   async update(ids: readonly number[], at: string): Promise<void> {
     if (ids.length === 0) return;
     const list = JSON.stringify(ids);
-    await sql`DELETE FROM alias_reach WHERE alias_id IN (SELECT value FROM json_each(${list}))`.execute(
+    await sql`DELETE FROM alias_reach WHERE alias_id IN (SELECT CAST(value AS bigint) FROM json_each(${list}))`.execute(
       this.#db,
     );
     await this.#reach(list);
     const { rows } = await sql<{ id: number }>`SELECT alias_id AS id FROM alias_reach
-      WHERE alias_id IN (SELECT value FROM json_each(${list}))
+      WHERE alias_id IN (SELECT CAST(value AS bigint) FROM json_each(${list}))
       GROUP BY alias_id HAVING count(*) > ${MOST_TARGETS} LIMIT 1`.execute(this.#db);
     const served = await this.#served(ids);
     const tooWide = served.find(({ id }) => id === rows[0]?.id);
@@ -127,17 +129,17 @@ export class AliasGraph {
   async refuseCrowd(ids: readonly number[]): Promise<void> {
     const { rows } = await sql<{ address: string; most: number }>`SELECT address, most FROM (
         SELECT mine.local_part || '@' || mine.domain AS address, mine.domain, mine.local_part,
-          iif(aliases.id IS NULL, ${MOST_LEADING}, ${MOST_LEADING_TO_ALIAS}) AS most,
+          CASE WHEN aliases.id IS NULL THEN ${sql.lit(MOST_LEADING)} ELSE ${sql.lit(MOST_LEADING_TO_ALIAS)} END AS most,
           -- An alias has a row for itself, too.
-          iif(aliases.id IS NULL, ${MOST_LEADING}, ${MOST_LEADING_TO_ALIAS + 1}) AS room
+          CASE WHEN aliases.id IS NULL THEN ${sql.lit(MOST_LEADING)} ELSE ${sql.lit(MOST_LEADING_TO_ALIAS + 1)} END AS room
         FROM alias_reach AS mine JOIN domains ON domains.name = mine.domain
           LEFT JOIN aliases ON aliases.domain_id = domains.id AND aliases.local_part = mine.local_part
-        WHERE mine.alias_id IN (SELECT value FROM json_each(${JSON.stringify(ids)}))) AS mine
+        WHERE mine.alias_id IN (SELECT CAST(value AS bigint) FROM json_each(${JSON.stringify(ids)}))) AS mine
       WHERE (SELECT count(*) FROM (SELECT 1 FROM alias_reach AS other
         WHERE other.domain = mine.domain AND other.local_part = mine.local_part AND other.alias_id NOT IN (SELECT hidden.id
           FROM domains CROSS JOIN aliases AS hidden
           WHERE domains.erase_after IS NOT NULL AND hidden.domain_id = domains.id)
-        LIMIT ${MOST_LEADING + 1})) > mine.room
+        LIMIT ${MOST_LEADING + 1}) AS those) > mine.room
       LIMIT 1`.execute(this.#db);
     const [crowd] = rows;
     if (crowd === undefined) return;
@@ -157,20 +159,21 @@ export class AliasGraph {
     await sql`WITH RECURSIVE reach(alias_id, domain, local_part) AS (
         SELECT aliases.id, domains.name, aliases.local_part
           FROM json_each(${list}) AS one CROSS JOIN aliases CROSS JOIN domains
-          WHERE aliases.id = one.value AND domains.id = aliases.domain_id AND aliases.local_part <> ''
+          WHERE aliases.id = CAST(one.value AS bigint) AND domains.id = aliases.domain_id AND aliases.local_part <> ''
         UNION
         SELECT target.alias_id, target.domain, target.local_part
           FROM json_each(${list}) AS one CROSS JOIN alias_targets AS target
-          WHERE target.alias_id = one.value AND ${IS_FOLLOWED}
+          WHERE target.alias_id = CAST(one.value AS bigint) AND ${IS_FOLLOWED}
         UNION
-        SELECT reach.alias_id, target.domain, target.local_part
-          FROM reach CROSS JOIN domains CROSS JOIN aliases CROSS JOIN alias_targets AS target
-          WHERE domains.name = reach.domain AND aliases.domain_id = domains.id
-            AND aliases.local_part = reach.local_part AND target.alias_id = aliases.id AND ${IS_FOLLOWED}
-        UNION
-        SELECT reach.alias_id, domains.name, reach.local_part
-          FROM reach CROSS JOIN domain_aliases CROSS JOIN domains
-          WHERE domain_aliases.name = reach.domain AND domains.id = domain_aliases.domain_id
+        -- One step for both kinds: a domain alias is never a registered domain.
+        SELECT reach.alias_id, coalesce(original.name, target.domain),
+            CASE WHEN original.name IS NULL THEN target.local_part ELSE reach.local_part END
+          FROM reach LEFT JOIN domains ON domains.name = reach.domain
+            LEFT JOIN aliases ON aliases.domain_id = domains.id AND aliases.local_part = reach.local_part
+            LEFT JOIN alias_targets AS target ON target.alias_id = aliases.id AND ${IS_FOLLOWED}
+            LEFT JOIN domain_aliases ON domain_aliases.name = reach.domain
+            LEFT JOIN domains AS original ON original.id = domain_aliases.domain_id
+          WHERE target.alias_id IS NOT NULL OR original.name IS NOT NULL
       ) INSERT INTO alias_reach SELECT alias_id, domain, local_part FROM reach`.execute(this.#db);
   }
 
@@ -181,7 +184,7 @@ export class AliasGraph {
       FROM json_each(${list}) AS one CROSS JOIN alias_reach AS reach
       LEFT JOIN domains ON domains.name = reach.domain
       LEFT JOIN users ON users.domain_id = domains.id AND users.local_part = reach.local_part AND users.active = 1
-      WHERE reach.alias_id = one.value AND (users.id IS NOT NULL OR (domains.id IS NULL
+      WHERE reach.alias_id = CAST(one.value AS bigint) AND (users.id IS NOT NULL OR (domains.id IS NULL
         AND NOT EXISTS (SELECT 1 FROM domain_aliases WHERE domain_aliases.name = reach.domain)))`.execute(
       this.#db,
     );
@@ -198,7 +201,7 @@ export class AliasGraph {
     const { rows } = await sql<ServedRow>`SELECT aliases.id, aliases.domain_id,
         aliases.local_part || '@' || coalesce(domains.name, '') AS address, aliases.send_as, aliases.live
       FROM aliases LEFT JOIN domains ON domains.id = aliases.domain_id
-      WHERE aliases.id IN (SELECT value FROM json_each(${JSON.stringify(ids)}))
+      WHERE aliases.id IN (SELECT CAST(value AS bigint) FROM json_each(${JSON.stringify(ids)}))
         AND domains.erase_after IS NULL`.execute(this.#db);
     return rows;
   }
@@ -232,7 +235,7 @@ export class AliasGraph {
     await addToDomains(this.#db, ofDomains);
     await sql`UPDATE aliases SET live = changed.value ->> 1, revision = ${await this.#state.nextRevision()}
       FROM json_each(${JSON.stringify(changed.map(({ row, now }) => [row.id, now]))}) AS changed
-      WHERE aliases.id = changed.value ->> 0`.execute(this.#db);
+      WHERE aliases.id = CAST(changed.value ->> 0 AS bigint)`.execute(this.#db);
   }
 }
 

@@ -17,7 +17,7 @@ export async function outsideOf(
         substr(live.value, instr(live.value, '@') + 1) AS its
       FROM json_each(${JSON.stringify(ids)}) AS one CROSS JOIN aliases CROSS JOIN json_each(aliases.live) AS live
         LEFT JOIN domains ON domains.id = aliases.domain_id
-      WHERE aliases.id = one.value)
+      WHERE aliases.id = CAST(one.value AS bigint)) AS live
     WHERE NOT EXISTS (SELECT 1 FROM domains WHERE name = its)
       AND NOT EXISTS (SELECT 1 FROM domain_aliases WHERE name = its)
       AND NOT EXISTS (SELECT 1 FROM approved_domains WHERE name = its)`.execute(db);

@@ -98,7 +98,8 @@ export class AliasView {
     ]);
     const { rows } = await sql<{ id: number; first: string; address: string }>`WITH RECURSIVE
       ${this.#visible()}, lead(id, first, domain, local_part, standing, is_last) AS (
-        SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5
+        SELECT CAST(value ->> 0 AS bigint), value ->> 1, value ->> 2, value ->> 3, value ->> 4,
+            CAST(value ->> 5 AS integer)
           FROM json_each(${JSON.stringify(starts)})
         UNION ${this.#steps(sql`lead.id, lead.first`)}
       ) SELECT DISTINCT lead.id, lead.first, lead.local_part || '@' || lead.domain AS address
@@ -132,17 +133,18 @@ export class AliasView {
     return rows[0]?.email;
   }
 
-  /** The steps of `lead` through aliases and domain aliases. `is_last` is 1 for an address whose own alias must not be followed. */
+  /** The next step of `lead`, through an alias or a domain alias, which is never a registered domain. `is_last` is 1 for an address whose own alias must not be followed. */
   #steps(kept: RawBuilder<unknown>): RawBuilder<unknown> {
-    return sql`SELECT ${kept}, target.domain, target.local_part, target.standing, 0
-        FROM lead CROSS JOIN visible CROSS JOIN aliases CROSS JOIN alias_targets AS target
-        WHERE lead.is_last = 0 AND visible.name = lead.domain AND aliases.domain_id = visible.id
-          AND aliases.local_part = lead.local_part
-          AND target.alias_id = aliases.id AND target.standing <> 'waiting'
-      UNION
-      SELECT ${kept}, visible.name, lead.local_part, lead.standing, lead.is_last
-        FROM lead CROSS JOIN visible_alias CROSS JOIN visible
-        WHERE visible_alias.name = lead.domain AND visible.id = visible_alias.domain_id`;
+    return sql`SELECT ${kept}, coalesce(original.name, target.domain),
+        CASE WHEN original.name IS NULL THEN target.local_part ELSE lead.local_part END,
+        CASE WHEN original.name IS NULL THEN target.standing ELSE lead.standing END,
+        CASE WHEN original.name IS NULL THEN 0 ELSE lead.is_last END
+      FROM lead LEFT JOIN visible ON visible.name = lead.domain AND lead.is_last = 0
+        LEFT JOIN aliases ON aliases.domain_id = visible.id AND aliases.local_part = lead.local_part
+        LEFT JOIN alias_targets AS target ON target.alias_id = aliases.id AND target.standing <> 'waiting'
+        LEFT JOIN visible_alias ON visible_alias.name = lead.domain
+        LEFT JOIN visible AS original ON original.id = visible_alias.domain_id
+      WHERE target.alias_id IS NOT NULL OR original.name IS NOT NULL`;
   }
 
   #visible(): RawBuilder<unknown> {

@@ -6,12 +6,13 @@ import type { Kysely } from "kysely";
 import { MailError } from "../../src/mail/error.ts";
 import { HiddenDomains } from "../hidden-domains.ts";
 import type { Schema } from "../schema.ts";
+import { runInBatches } from "../transactions.ts";
 import { createNew, isInUse, refuseItself } from "./backup.ts";
 import { type Connection, isDatabaseFile, migrate, noDatabase, openConnection } from "./connection.ts";
 import { isDamage, translated, unavailable } from "./errors.ts";
 import { lockRestore } from "./restore-lock.ts";
 import { StagedState } from "./staged-state.ts";
-import { Transactions } from "./transactions.ts";
+import { FileTransactions } from "./transactions.ts";
 
 /** The content of the database after a restore. */
 export interface RestoreResult {
@@ -106,15 +107,15 @@ async function replaceState(
   file: string,
   { stop, progress = () => {} }: RestoreOptions,
 ): Promise<RestoreResult> {
-  const transactions = new Transactions(connection, "IMMEDIATE");
+  const transactions = new FileTransactions(connection, "IMMEDIATE");
   const staged = new StagedState(connection);
   const restored = contentOf(connection);
   const goesOn = () => {
     progress(staged.copied, restored.mailboxes);
     return stop?.aborted !== true;
   };
-  const inBatches = (batch: Parameters<Transactions["runInBatches"]>[0]) =>
-    transactions.runInBatches(batch, goesOn);
+  const inBatches = (batch: (db: Kysely<Schema>) => Promise<boolean>) =>
+    runInBatches(transactions, batch, goesOn);
   const discard = () => transactions.run(async () => staged.discard());
   try {
     // First erase the leftovers of a killed restore, so that the file never has more than one extra state.

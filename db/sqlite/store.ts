@@ -1,23 +1,9 @@
 import { existsSync } from "node:fs";
-import type { Kysely, Selectable } from "kysely";
-import { MailError } from "../../src/mail/error.ts";
-import { AliasTable } from "../aliases/aliases.ts";
-import { DomainAliasTable } from "../aliases/domain-aliases.ts";
-import { AliasGraph } from "../aliases/graph.ts";
-import { AuditTable } from "../audit.ts";
-import { DomainTable } from "../domains.ts";
-import { EndedKeyTable } from "../ended-keys.ts";
-import { GrantTable } from "../grants.ts";
-import { HiddenDomains } from "../hidden-domains.ts";
-import { NodeTable } from "../nodes.ts";
-import { OAuthTable } from "../oauth.ts";
-import { OperatorTable } from "../operator.ts";
-import { PasswordLinkTable } from "../password-links.ts";
+import type { Selectable } from "kysely";
 import type { Schema } from "../schema.ts";
-import { StateTable } from "../state.ts";
-import type { Store, Tables } from "../store.ts";
-import { TokenTable, toToken } from "../tokens.ts";
-import { UserTable } from "../users/users.ts";
+import type { Store } from "../store.ts";
+import { toToken } from "../tokens.ts";
+import { tableTransactions } from "../transactions.ts";
 import { ChangeWatch } from "./change-watch.ts";
 import { type Connection, createFile, migrate, noDatabase, openConnection } from "./connection.ts";
 import { ContactWriter } from "./contacts.ts";
@@ -26,10 +12,7 @@ import { truncateLogRegularly } from "./log-truncation.ts";
 import { migrations } from "./migrations/index.ts";
 import { FilePollReader } from "./poll-reader.ts";
 import { readState } from "./state-reader.ts";
-import { Transactions } from "./transactions.ts";
-
-/** ms between two looks for hidden domains to erase. */
-const ERASE_EVERY = 5_000;
+import { FileTransactions } from "./transactions.ts";
 
 /**
  * Opens the embedded store. Several processes may have the same file open.
@@ -38,8 +21,8 @@ const ERASE_EVERY = 5_000;
  */
 export function openStore(path: string, { create }: { create: boolean }): Store {
   const [writer, reader, poller] = translated(() => openConnections(path, create), path);
-  const writing = new Transactions(writer, "IMMEDIATE");
-  const reading = new Transactions(reader, "DEFERRED");
+  const writing = new FileTransactions(writer, "IMMEDIATE");
+  const reading = new FileTransactions(reader, "DEFERRED");
   const contacts = new ContactWriter(path);
   const polls = new FilePollReader(poller);
   const watch = new ChangeWatch(polls, path);
@@ -47,34 +30,11 @@ export function openStore(path: string, { create }: { create: boolean }): Store 
   const stopTruncating = truncateLogRegularly(path, () =>
     writing.between(() => reading.between(async () => truncateLog(writer))),
   );
+  const transactions = tableTransactions(reading, writing);
   let closed: Promise<void> | undefined;
-  const run = <T>(
-    transactions: Transactions,
-    fn: (tables: Tables) => Promise<T>,
-    within?: ReadonlySet<string>,
-  ) =>
-    closed === undefined ? transactions.run((db) => fn(tablesOf(db, within))) : Promise.reject(stopping());
-  const writeInBatches: Store["writeInBatches"] = (batch, stop) =>
-    writing.runInBatches(
-      (db) => batch(tablesOf(db, undefined)),
-      () => closed === undefined && stop?.aborted !== true,
-    );
-  let erasing: Promise<void> | undefined;
-  const eraseHidden = () => {
-    erasing ??= run(reading, ({ hidden }) => hidden.due())
-      .then((due) => (due === undefined ? undefined : writeInBatches(({ hidden }) => hidden.erase())))
-      .finally(() => {
-        erasing = undefined;
-      });
-    return erasing;
-  };
-  // By the clock: another process, a command that has ended since, may have removed the domain.
-  const eraseRegularly = setInterval(() => {
-    eraseHidden().catch(() => {}); // every write reports a full disk
-  }, ERASE_EVERY).unref();
   const closeAll = async () => {
     stopTruncating();
-    clearInterval(eraseRegularly);
+    transactions.stop();
     await reading.close();
     await writing.between(async () => {}); // waits for the transactions that have begun
     poller.close();
@@ -82,10 +42,7 @@ export function openStore(path: string, { create }: { create: boolean }): Store 
     await writing.close(); // the last connection, if it can write, folds the write-ahead log into the file
   };
   return {
-    read: (fn, within) => run(reading, fn, within),
-    write: (fn, within) => run(writing, fn, within),
-    writeInBatches,
-    eraseHidden,
+    ...transactions,
     recordContacts: (seen) => contacts.record(seen),
     polls,
     onChange: (listener) => watch.on(listener),
@@ -117,16 +74,6 @@ function truncateLog(connection: Connection): boolean {
   return result?.busy === 0;
 }
 
-/** The refusal for calls that arrive, or end their hashing, after the program was told to stop. */
-function stopping(): MailError {
-  return new MailError(
-    "unavailable",
-    "The server is stopping.",
-    "Nothing was changed. Try again in a minute.",
-    { temporary: true },
-  );
-}
-
 function openConnections(path: string, create: boolean): [Connection, Connection, Connection] {
   if (create) createFile(path);
   else if (!existsSync(path)) throw noDatabase(path);
@@ -139,28 +86,4 @@ function openConnections(path: string, create: boolean): [Connection, Connection
     throw error;
   }
   return [writer, openConnection(path, { readonly: true }), openConnection(path, { readonly: true })];
-}
-
-function tablesOf(db: Kysely<Schema>, within: ReadonlySet<string> | undefined): Tables {
-  const state = new StateTable(db);
-  const graph = new AliasGraph(db, state, within);
-  const domains = new DomainTable(db, state, graph, within);
-  const endedKeys = new EndedKeyTable(db);
-  const oauth = new OAuthTable(db);
-  return {
-    state,
-    domains,
-    hidden: new HiddenDomains(db),
-    users: new UserTable(db, state, domains, graph),
-    passwordLinks: new PasswordLinkTable(db),
-    aliases: new AliasTable(db, state, domains, graph),
-    domainAliases: new DomainAliasTable(db, state, domains, graph),
-    nodes: new NodeTable(db, endedKeys),
-    endedKeys,
-    tokens: new TokenTable(db),
-    oauth,
-    grants: new GrantTable(db, oauth),
-    operator: new OperatorTable(db),
-    audit: new AuditTable(db, state),
-  };
 }

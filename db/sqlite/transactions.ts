@@ -1,15 +1,12 @@
-import { setTimeout } from "node:timers/promises";
 import { Kysely, SqliteDialect } from "kysely";
 import type { Schema } from "../schema.ts";
+import type { Transactions } from "../transactions.ts";
 import type { Connection } from "./connection.ts";
 import { BUSY_TIMEOUT, retryWhileBusy, unavailable } from "./errors.ts";
 import { cachedStatements } from "./statement-cache.ts";
 
-/** ms between two batches. */
-const SHORTEST_REST = 15;
-
 /** Runs transactions on one connection, one after another. */
-export class Transactions {
+export class FileTransactions implements Transactions {
   readonly #connection: Connection;
   readonly #db: Kysely<Schema>;
   /** Prepared without Kysely, where they would cost as much as a list's own queries. */
@@ -29,7 +26,6 @@ export class Transactions {
     this.#rollback = connection.prepare("ROLLBACK");
   }
 
-  /** Runs `fn` in its own transaction. Rejects with MailError unavailable when disk or file fail. */
   run<T>(fn: (db: Kysely<Schema>) => Promise<T>): Promise<T> {
     // Count from here, so that queued transactions do not each wait that long in turn.
     const deadline = performance.now() + BUSY_TIMEOUT;
@@ -49,19 +45,6 @@ export class Transactions {
         throw unavailable(error) ?? error;
       }
     });
-  }
-
-  /** Repeats `batch`, each time in its own transaction, until it or `goesOn` returns false. */
-  async runInBatches(
-    batch: (db: Kysely<Schema>) => Promise<boolean>,
-    goesOn: () => boolean = () => true,
-  ): Promise<void> {
-    while (goesOn()) {
-      const began = performance.now();
-      if (!(await this.run(batch))) return;
-      // Rest as long as the batch took: other processes try the lock every 10 ms and would hardly ever get it.
-      await setTimeout(Math.max(SHORTEST_REST, performance.now() - began));
-    }
   }
 
   /** Runs `fn` between two transactions. */

@@ -1,4 +1,4 @@
-import type { Kysely, Selectable } from "kysely";
+import { type Kysely, type Selectable, sql } from "kysely";
 import type { Schema } from "../schema.ts";
 
 /** A password of one program of a mailbox's owner. */
@@ -45,7 +45,13 @@ export function usersByDomain(db: Kysely<Schema>, within: ReadonlySet<string> | 
     .crossJoin("users")
     .whereRef("users.domain_id", "=", "domains.id")
     .where("domains.erase_after", "is", null);
-  return within === undefined ? rows : rows.where("domains.name", "in", [...within]);
+  return within === undefined
+    ? rows
+    : rows.where(
+        "domains.name",
+        "in",
+        sql<string>`(SELECT value FROM json_each(${JSON.stringify([...within])}))`,
+      );
 }
 
 /** The same in the other order, for queries by an index on users. */

@@ -101,9 +101,11 @@ export class UserTable {
     const ids = JSON.stringify(rows.map(({ id }) => id));
     await sql`UPDATE domains SET inactive_user_count = inactive_user_count - gone.number
       FROM (SELECT domain_id, count(*) AS number FROM users
-        WHERE id IN (SELECT value FROM json_each(${ids})) GROUP BY domain_id) AS gone
+        WHERE id IN (SELECT CAST(value AS bigint) FROM json_each(${ids})) GROUP BY domain_id) AS gone
       WHERE domains.id = gone.domain_id`.execute(this.#db);
-    await sql`DELETE FROM users WHERE id IN (SELECT value FROM json_each(${ids}))`.execute(this.#db);
+    await sql`DELETE FROM users WHERE id IN (SELECT CAST(value AS bigint) FROM json_each(${ids}))`.execute(
+      this.#db,
+    );
     await this.#state.addTotals({ domains: 0, users: 0, inactiveUsers: -rows.length });
     return rows.map(toUser);
   }
@@ -167,18 +169,20 @@ export class UserTable {
 
   /** Active mailboxes of these domains, or with null of all, whose hashes Dovecot 2.4 refuses. */
   async weakCount(domains: readonly string[] | null): Promise<number> {
-    const names = domains === null ? null : JSON.stringify(domains);
-    const { rows } = await sql<{ number: number }>`SELECT count(*) AS number FROM ${WEAK}
-      WHERE ${IS_WEAK} AND (${names} IS NULL OR name IN (SELECT value FROM json_each(${names})))`.execute(
-      this.#db,
-    );
+    const ofDomains =
+      domains === null
+        ? sql``
+        : sql` WHERE domain IN (SELECT value FROM json_each(${JSON.stringify(domains)}))`;
+    const { rows } = await sql<{
+      number: number;
+    }>`SELECT count(*) AS number FROM weak_users${ofDomains}`.execute(this.#db);
     return rows[0]?.number ?? 0;
   }
 
   /** The addresses of all of them. */
   async withWeakHashes(): Promise<string[]> {
-    const { rows } = await sql<{ email: string }>`SELECT local_part || '@' || name AS email FROM ${WEAK}
-      WHERE ${IS_WEAK} ORDER BY name, local_part`.execute(this.#db);
+    const { rows } = await sql<{ email: string }>`SELECT local_part || '@' || domain AS email FROM weak_users
+      ORDER BY domain, local_part`.execute(this.#db);
     return rows.map(({ email }) => email);
   }
 
@@ -214,7 +218,8 @@ export class UserTable {
     ]);
     await sql`INSERT INTO users
         (domain_id, local_part, mailbox, password_hash, quota_mb, active, revision, created_at, updated_at)
-      SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, ${revision}, ${at}, ${at}
+      SELECT CAST(value ->> 0 AS bigint), value ->> 1, value ->> 2, value ->> 3, CAST(value ->> 4 AS bigint),
+        CAST(value ->> 5 AS bigint), ${revision}, ${at}, ${at}
       FROM json_each(${JSON.stringify(rows)})`.execute(this.#db);
     await this.#graph.mailboxesChanged(
       added.filter(({ active }) => active),
@@ -309,11 +314,6 @@ export class UserTable {
     return usersByDomain(this.#db, this.#domains.within).selectAll("users").select("domains.name as domain");
   }
 }
-
-const WEAK = sql`users INDEXED BY users_weak CROSS JOIN domains ON domains.id = users.domain_id`;
-/** The index's own condition: SQLite compares the text. */
-const IS_WEAK = sql`active = 1 AND (password_hash GLOB '{*MD5*}*' OR password_hash GLOB '{DES-CRYPT}*')
-  AND erase_after IS NULL`;
 
 type ServedUser = Pick<
   User,

@@ -109,7 +109,7 @@ test("a search finds and counts its mailboxes by the indexes on users, with any 
   const byLocalPart =
     /SEARCH users USING (?:COVERING )?INDEX users_local_part \((?:local_part>|\(local_part,domain_id\)>)/;
   const byDomain =
-    /SEARCH domains .*\(name.*\n.*SEARCH users .*\(domain_id=\? AND local_part>\? AND local_part<\?\)/;
+    /SEARCH domains .*\(name[\s\S]*SEARCH users .*\(domain_id=\? AND local_part>\? AND local_part<\?\)/;
   const searches: Array<
     [start: string, domain: string | undefined, within: typeof within | undefined, plan: RegExp]
   > = [

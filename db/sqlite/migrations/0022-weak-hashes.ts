@@ -1,6 +1,5 @@
 /**
- * The Dovecot of each node by its last report, and an index on the mailboxes whose hashes Dovecot 2.4 refuses: its condition is
- * repeated in db/users/users.ts.
+ * The Dovecot of each node by its last report, and an index on the mailboxes whose hashes Dovecot 2.4 refuses.
  */
 export const weakHashes = `
 ALTER TABLE nodes ADD COLUMN dovecot_version TEXT;

@@ -20,6 +20,7 @@ import { aliases } from "./0019-aliases.ts";
 import { nodeHosts } from "./0020-node-hosts.ts";
 import { appPasswords } from "./0021-app-passwords.ts";
 import { weakHashes } from "./0022-weak-hashes.ts";
+import { weakUsers } from "./0023-weak-users.ts";
 
 /** Append-only. A database of version n has run the first n of these; user_version stores n. */
 export const migrations: readonly string[] = [
@@ -45,4 +46,5 @@ export const migrations: readonly string[] = [
   nodeHosts,
   appPasswords,
   weakHashes,
+  weakUsers,
 ];

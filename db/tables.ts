@@ -1,0 +1,43 @@
+import type { Kysely } from "kysely";
+import { AliasTable } from "./aliases/aliases.ts";
+import { DomainAliasTable } from "./aliases/domain-aliases.ts";
+import { AliasGraph } from "./aliases/graph.ts";
+import { AuditTable } from "./audit.ts";
+import { DomainTable } from "./domains.ts";
+import { EndedKeyTable } from "./ended-keys.ts";
+import { GrantTable } from "./grants.ts";
+import { HiddenDomains } from "./hidden-domains.ts";
+import { NodeTable } from "./nodes.ts";
+import { OAuthTable } from "./oauth.ts";
+import { OperatorTable } from "./operator.ts";
+import { PasswordLinkTable } from "./password-links.ts";
+import type { Schema } from "./schema.ts";
+import { StateTable } from "./state.ts";
+import type { Tables } from "./store.ts";
+import { TokenTable } from "./tokens.ts";
+import { UserTable } from "./users/users.ts";
+
+/** The tables of one transaction, limited to the domains `within`. */
+export function tablesOf(db: Kysely<Schema>, within: ReadonlySet<string> | undefined): Tables {
+  const state = new StateTable(db);
+  const graph = new AliasGraph(db, state, within);
+  const domains = new DomainTable(db, state, graph, within);
+  const endedKeys = new EndedKeyTable(db);
+  const oauth = new OAuthTable(db);
+  return {
+    state,
+    domains,
+    hidden: new HiddenDomains(db),
+    users: new UserTable(db, state, domains, graph),
+    passwordLinks: new PasswordLinkTable(db),
+    aliases: new AliasTable(db, state, domains, graph),
+    domainAliases: new DomainAliasTable(db, state, domains, graph),
+    nodes: new NodeTable(db, endedKeys),
+    endedKeys,
+    tokens: new TokenTable(db),
+    oauth,
+    grants: new GrantTable(db, oauth),
+    operator: new OperatorTable(db),
+    audit: new AuditTable(db, state),
+  };
+}
