@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { defineConfig } from "vitest/config";
+import { sqliteOnly } from "./test/support/sqlite-only.ts";
 
 const MINUTE = 60_000;
 
@@ -26,6 +27,19 @@ export default defineConfig({
           // Many tests wait for daemons and time limits rather than for a core.
           maxWorkers: 4,
           // A worker's files share their modules: to import them anew took a fifth of the run's processor time.
+          isolate: false,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "postgresql",
+          include: ["test/{auth,db,doors,sync,tools}/**/*.test.ts"],
+          exclude: sqliteOnly,
+          env: { M25_MAIL_TEST_ENGINE: "postgresql" },
+          globalSetup: ["test/support/postgresql-run.ts"],
+          testTimeout: 3 * MINUTE,
+          maxWorkers: 4,
           isolate: false,
         },
       },

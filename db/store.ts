@@ -118,6 +118,13 @@ export interface PollReader {
   latest(): string;
 }
 
+export interface OpenOptions {
+  /** Makes the database's tables, and SQLite's file, if there are none yet. */
+  create: boolean;
+  /** The file with PostgreSQL's password; undefined for PGPASSWORD and the other ways of its own programs. */
+  passwordFile?: string | undefined;
+}
+
 /** The database. Every method throws MailError unavailable when the disk or the file fails. */
 export interface Store {
   /** Runs `fn` in one read transaction. With `within`, its tables know only those domains and their mailboxes. */

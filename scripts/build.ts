@@ -34,7 +34,7 @@ const { metafile } = await build({
   target: "node22",
   // Its entry for Node is CommonJS, which a chunk cannot require from.
   alias: { yaml: "./node_modules/yaml/browser/index.js" },
-  external: ["better-sqlite3", "bcrypt", "fastify", "oidc-provider", "pino", "prom-client"],
+  external: ["better-sqlite3", "bcrypt", "fastify", "oidc-provider", "pg", "pino", "prom-client"],
   banner: { js: "#!/usr/bin/env node" },
   plugins: [nodeModules],
   metafile: true,

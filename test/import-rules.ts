@@ -58,6 +58,7 @@ export const packages: Record<string, readonly string[]> = {
   kysely: ["db"],
   mailauth: ["src/dns"],
   "oidc-provider": ["src/auth/oauth"],
+  pg: ["db/postgres"],
   pino: ["src/log"],
   "prom-client": ["src/log"],
   tldts: ["src/dns"],

@@ -72,27 +72,44 @@ export function changeQueries(
   const ofAlias = `SELECT 1 FROM domain_aliases JOIN domains ON domains.id = domain_aliases.domain_id
     WHERE domain_aliases.name = ${ALIAS_NAME} AND ${ofView("domains.name")}`;
   const texts: Array<[ChangedTable, string]> = [
-    ["domains", `SELECT ${DOMAIN_LINE} AS line FROM domains
-     WHERE revision > ${revision} AND erase_after IS NULL AND ${ofView("name")} LIMIT ${limit}`],
-    ["users", `SELECT ${USER_LINES[role]} AS line FROM users JOIN domains ON domains.id = users.domain_id
-     WHERE users.revision > ${revision} AND active = 1 AND erase_after IS NULL AND ${ofView("name")} LIMIT ${limit}`],
-    ["aliases", `SELECT ${ALIAS_LINES[role]} AS line FROM aliases LEFT JOIN domains ON domains.id = aliases.domain_id
-     WHERE aliases.revision > ${revision} AND erase_after IS NULL AND (name IS NULL OR ${ofView("name")}) LIMIT ${limit}`],
-    ["domain_aliases", `SELECT ${DOMAIN_ALIAS_LINE} AS line FROM domain_aliases JOIN domains ON domains.id = domain_aliases.domain_id
-     WHERE domain_aliases.revision > ${revision} AND ${ofView("domains.name")} LIMIT ${limit}`],
+    [
+      "domains",
+      `SELECT ${DOMAIN_LINE} AS line FROM domains
+     WHERE revision > ${revision} AND erase_after IS NULL AND ${ofView("name")} LIMIT ${limit}`,
+    ],
+    [
+      "users",
+      `SELECT ${USER_LINES[role]} AS line FROM users JOIN domains ON domains.id = users.domain_id
+     WHERE users.revision > ${revision} AND active = 1 AND erase_after IS NULL AND ${ofView("name")} LIMIT ${limit}`,
+    ],
+    [
+      "aliases",
+      `SELECT ${ALIAS_LINES[role]} AS line FROM aliases LEFT JOIN domains ON domains.id = aliases.domain_id
+     WHERE aliases.revision > ${revision} AND erase_after IS NULL AND (name IS NULL OR ${ofView("name")}) LIMIT ${limit}`,
+    ],
+    [
+      "domain_aliases",
+      `SELECT ${DOMAIN_ALIAS_LINE} AS line FROM domain_aliases JOIN domains ON domains.id = domain_aliases.domain_id
+     WHERE domain_aliases.revision > ${revision} AND ${ofView("domains.name")} LIMIT ${limit}`,
+    ],
     ["removals", removals("user", nameAfter("@"))],
     // The alias @ belongs to no domain: every node has it.
-    ["removals", `SELECT '{"alias":"' || name || '","removed":true}\n' AS line FROM removals
-     WHERE revision > ${revision} AND (kind || '') = 'alias' AND (name = '@' OR ${ofView(nameAfter("@"))}) LIMIT ${limit}`],
+    [
+      "removals",
+      `SELECT '{"alias":"' || name || '","removed":true}\n' AS line FROM removals
+     WHERE revision > ${revision} AND (kind || '') = 'alias' AND (name = '@' OR ${ofView(nameAfter("@"))}) LIMIT ${limit}`,
+    ],
     // A domain alias that went from one domain to another has a removal for each, and may be back: the last name stands for all.
-    ["removals", `SELECT '{"domain_alias":"' || ${ALIAS_NAME} || '","removed":true}\n' AS line FROM removals
+    [
+      "removals",
+      `SELECT '{"domain_alias":"' || ${ALIAS_NAME} || '","removed":true}\n' AS line FROM removals
      WHERE revision > ${revision} AND (kind || '') = 'domain_alias' AND ${ofView(nameAfter(" "))} AND NOT EXISTS (${ofAlias})
        AND NOT EXISTS (SELECT 1 FROM removals AS later WHERE later.kind = 'domain_alias' AND later.name > removals.name
          AND later.name < ${ALIAS_NAME} || '!' AND later.revision > ${revision}
          AND ${ofView("substr(later.name, instr(later.name, ' ') + 1)")})
-     LIMIT ${limit}`],
+     LIMIT ${limit}`,
+    ],
     ["removals", removals("domain", "name")],
   ];
   return texts.map(([table, text]) => ({ table, text }));
 }
-

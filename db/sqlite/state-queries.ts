@@ -41,6 +41,8 @@ export function changedLines(connection: Connection, role: NodeRole) {
   const parameters = { revision: "@revision", names: "@names", limit: "@limit" };
   return changeQueries(role, parameters).map(({ table, text }) => ({
     table,
-    lines: connection.prepare<{ revision: number; names: string | null; limit: number }, string>(text).pluck(),
+    lines: connection
+      .prepare<{ revision: number; names: string | null; limit: number }, string>(text)
+      .pluck(),
   }));
 }

@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import * as z from "zod";
+import { isPostgresql } from "../../db/location.ts";
 import { grantedScopes, NODES_OR_DOMAINS } from "../../tools/call/access.ts";
 import type { Scope } from "../../tools/call/principal.ts";
 import { environmentName } from "../command-line/flags.ts";
@@ -16,10 +17,18 @@ import {
 } from "./settings.ts";
 
 /** The settings of every command on the database. A command without the flag reads the variable. */
-const databaseSettings = ["db", "public-url", "name-server", "hash-cost", "log-format", "log-level"] as const;
+const databaseSettings = [
+  "db",
+  "db-password-file",
+  "public-url",
+  "name-server",
+  "hash-cost",
+  "log-format",
+  "log-level",
+] as const;
 
 export type StoreConfig = SettingValues<(typeof databaseSettings)[number]>;
-export type ServeConfig = SettingValues<SettingNameOf<"serve">>;
+export type ServeConfig = SettingValues<SettingNameOf<"serve">> & { folder: string };
 
 /** The settings of stdio, with the client's limits. */
 export interface StdioConfig extends Omit<SettingValues<SettingNameOf<"stdio">>, "scopes" | "domains"> {
@@ -65,7 +74,11 @@ export function serveConfig(values: Values, environment: NodeJS.ProcessEnv): Ser
       "--oauth needs --public-url https://NAME, without a path (http only on this machine)",
     );
   }
-  return config;
+  return { ...config, folder: config.folder ?? folderOf(config.db, environment) };
+}
+
+function folderOf(database: string, environment: NodeJS.ProcessEnv): string {
+  return dirname(isPostgresql(database) ? defaultDatabase(environment) : database);
 }
 
 function namesOf<User extends "serve" | "stdio">(user: User): Array<SettingNameOf<User>> {

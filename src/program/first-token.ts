@@ -1,5 +1,5 @@
 import { closeSync, existsSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import type { Store } from "../../db/store.ts";
 import { call, type Runtime } from "../../tools/call/call.ts";
 import { credentialId, credentialMatches } from "../../tools/call/credential.ts";
@@ -8,7 +8,7 @@ import { operatorTools } from "../../tools/operator/index.ts";
 import type { Log } from "../log/log.ts";
 import { MailError } from "../mail/error.ts";
 
-const fileBeside = (database: string) => join(dirname(database), "first-token");
+const fileIn = (folder: string) => join(folder, "first-token");
 /** At a terminal the operator reads the token there. */
 const needsFile = () => !process.stderr.isTTY;
 
@@ -17,8 +17,8 @@ const needsFile = () => !process.stderr.isTTY;
  *
  * @throws MailError unavailable if the file exists already
  */
-export function refuseLeftover(database: string): void {
-  const path = fileBeside(database);
+export function refuseLeftover(database: string, folder: string): void {
+  const path = fileIn(folder);
   if (!needsFile() || !existsSync(path)) return;
   throw new MailError(
     "unavailable",
@@ -37,10 +37,10 @@ export function refuseLeftover(database: string): void {
 export async function provideFirstToken(
   store: Store,
   runtime: Runtime,
-  database: string,
+  folder: string,
   log: Log,
 ): Promise<void> {
-  const path = fileBeside(database);
+  const path = fileIn(folder);
   const told = () => log.info(`the first access token is in ${path}: read it, then delete the file`);
   if (await store.read((tables) => tables.tokens.wereThereEver())) {
     if (await isTokenOf(store, path)) told();

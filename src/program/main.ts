@@ -1,8 +1,8 @@
-import { existsSync } from "node:fs";
+import { isPostgresql } from "../../db/location.ts";
+import { isNewFile, openDatabase } from "../../db/open.ts";
 import { backUp } from "../../db/sqlite/backup.ts";
 import { exportState } from "../../db/sqlite/export.ts";
 import { restore } from "../../db/sqlite/restore.ts";
-import { openStore } from "../../db/sqlite/store.ts";
 import { toolsFor } from "../../tools/call/authorise.ts";
 import type { Runtime } from "../../tools/call/call.ts";
 import { CallLimits } from "../../tools/call/call-limits.ts";
@@ -60,7 +60,7 @@ async function databaseCommand(words: readonly string[]): Promise<number> {
   const found = await storeCommand(words);
   if (found === undefined) throw await unknownCommand(words);
   const config = storeConfig(found.values, process.env);
-  const store = openStore(config.db, { create: false });
+  const store = await openDatabase(config.db, { create: false, passwordFile: config["db-password-file"] });
   try {
     return await found.run(runtimeOf(store, config, await openLog(config)));
   } finally {
@@ -81,9 +81,12 @@ async function unknownCommand([command = "", second = ""]: readonly string[]): P
 }
 
 /** Opens a server's database, or creates it. */
-function openOrMake({ db }: StoreConfig, log: Log): Runtime["store"] {
-  const isNew = !existsSync(db);
-  const store = openStore(db, { create: true });
+async function openOrMake(
+  { db, "db-password-file": passwordFile }: StoreConfig,
+  log: Log,
+): Promise<Runtime["store"]> {
+  const isNew = isNewFile(db);
+  const store = await openDatabase(db, { create: true, passwordFile });
   if (isNew) log.info(`made a new database ${db}`);
   return store;
 }
@@ -111,8 +114,8 @@ async function serveCommand(usage: Usage, argv: readonly string[]): Promise<numb
   const { refuseLeftover } = await import("./first-token.ts");
   const stop = stopSignal();
   const log = await openLog(config);
-  if (!existsSync(config.db)) refuseLeftover(config.db);
-  const store = openOrMake(config, log);
+  if (isNewFile(config.db)) refuseLeftover(config.db, config.folder);
+  const store = await openOrMake(config, log);
   const server = await serve(config, runtimeOf(store, config, log), log);
   await stop;
   await server.close();
@@ -129,7 +132,7 @@ async function stdioCommand(usage: Usage, argv: readonly string[]): Promise<numb
   const log = await openLog(config);
   const { serveMcpStdio } = await import("../doors/mcp/stdio.ts");
   const stop = stopSignal();
-  const store = openOrMake(config, log);
+  const store = await openOrMake(config, log);
   const runtime: Runtime = {
     ...runtimeOf(store, config, log),
     // Without --scopes the client may do all that the operator may. The limit protects against a confused assistant.
@@ -145,14 +148,14 @@ async function stdioCommand(usage: Usage, argv: readonly string[]): Promise<numb
 }
 
 async function backupCommand(usage: Usage, argv: readonly string[]): Promise<number> {
-  const { db, file } = databaseAndFile(usage, argv);
+  const { db, file } = databaseFileAndFile(usage, argv);
   const replaced = await backUp(db, file);
   log.info(`${db} is copied to ${file}${replaced ? ", in place of the older backup there" : ""}`);
   return exitCodes.done;
 }
 
 async function restoreCommand(usage: Usage, argv: readonly string[]): Promise<number> {
-  const { db, file } = databaseAndFile(usage, argv);
+  const { db, file } = databaseFileAndFile(usage, argv);
   const stop = new AbortController();
   void stopSignal().then(() => stop.abort());
   const options = { stop: stop.signal, progress: showRestored };
@@ -167,8 +170,8 @@ async function restoreCommand(usage: Usage, argv: readonly string[]): Promise<nu
 
 async function exportCommand(usage: Usage, argv: readonly string[]): Promise<number> {
   const { values } = parseArguments(usage, argv);
-  const { db, file } = databaseAndFile(usage, argv);
-  const store = openStore(db, { create: false });
+  const { db, file, passwordFile } = databaseAndFile(usage, argv);
+  const store = await openDatabase(db, { create: false, passwordFile });
   try {
     const options = { withHashes: values["with-hashes"] === true, at: new Date().toISOString() };
     const { domains, mailboxes } = await exportState(store, file, options);
@@ -179,10 +182,22 @@ async function exportCommand(usage: Usage, argv: readonly string[]): Promise<num
   }
 }
 
-function databaseAndFile(usage: Usage, argv: readonly string[]): { db: string; file: string } {
+function databaseAndFile(usage: Usage, argv: readonly string[]) {
   const { values, positionals } = parseArguments(usage, argv);
   const [file = ""] = positionals;
-  return { db: storeConfig(values, process.env).db, file };
+  const { db, "db-password-file": passwordFile } = storeConfig(values, process.env);
+  return { db, file, passwordFile };
+}
+
+/** @throws MailError invalid_input for PostgreSQL, which has its own programs for it */
+function databaseFileAndFile(usage: Usage, argv: readonly string[]): { db: string; file: string } {
+  const { db, file } = databaseAndFile(usage, argv);
+  if (!isPostgresql(db)) return { db, file };
+  throw new MailError(
+    "invalid_input",
+    `${usage.name} is for SQLite's file.`,
+    "Nothing was done. PostgreSQL has its own programs: pg_dump and pg_restore.",
+  );
 }
 
 function showRestored(copied: number, all: number): void {

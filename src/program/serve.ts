@@ -1,5 +1,4 @@
 import type { AddressInfo } from "node:net";
-import { dirname } from "node:path";
 import type { Store } from "../../db/store.ts";
 import type { Runtime } from "../../tools/call/call.ts";
 import { CallLimits } from "../../tools/call/call-limits.ts";
@@ -68,11 +67,11 @@ export async function serve(
   const metrics = new Metrics(config.db);
   const requestLog = new RequestLog(metrics, log);
   const unlimited = watched(bare, metrics, requestLog);
-  await provideFirstToken(store, unlimited, config.db, log);
+  await provideFirstToken(store, unlimited, config.folder, log);
   const runtime = limited(unlimited, config);
   const offered = await offeredTools(config.tools, config["read-only"]);
   const mcp = { runtime, tools: offered, confirmations: new Confirmations(), links: new LinkOpening() };
-  const publisher = new Publisher(store, dirname(config.db));
+  const publisher = new Publisher(store, config.folder);
   const lastSeen = new LastSeen(store, log);
   const login = new OperatorLogin(store, config["hash-cost"]);
   const oauth = await oauthOf(config, { runtime, login, log, fetch: options.fetch ?? globalThis.fetch });

@@ -1,6 +1,7 @@
 import { Resolver } from "node:dns";
 import { existsSync, realpathSync } from "node:fs";
 import * as z from "zod";
+import { addressProblem, isPostgresql } from "../../db/location.ts";
 import { accessFields } from "../../tools/call/access.ts";
 import { scopes } from "../../tools/call/principal.ts";
 import { setNames } from "../../tools/sets/index.ts";
@@ -40,6 +41,14 @@ function isServerAddress(text: string): boolean {
   }
 }
 
+/** SQLite keeps its log beside a link's target: watch the log there. */
+function toDatabase(text: string, context: z.RefinementCtx): string {
+  if (!isPostgresql(text)) return existsSync(text) ? realpathSync(text) : text;
+  const problem = addressProblem(text);
+  if (problem !== undefined) context.addIssue({ code: "custom", message: problem });
+  return text;
+}
+
 /** true for the flag; a text for its variable. */
 const onOrOff = z.union([z.boolean(), z.stringbool()], { error: "is neither true nor false" });
 
@@ -73,12 +82,20 @@ export const settings = {
   db: {
     of: everyCommand,
     placeholder: "FILE",
-    help: "the database",
-    // SQLite keeps its log beside a link's target; watch the log there.
-    schema: z
-      .string()
-      .min(1, "is empty")
-      .transform((path) => (existsSync(path) ? realpathSync(path) : path)),
+    help: "the database: a file, or the address of a PostgreSQL database, postgres://USER@HOST/NAME",
+    schema: z.string().min(1, "is empty").transform(toDatabase),
+  },
+  "db-password-file": {
+    of: everyCommand,
+    placeholder: "FILE",
+    help: "the file with PostgreSQL's password (default the variable PGPASSWORD)",
+    schema: z.string().optional(),
+  },
+  folder: {
+    of: ["serve"],
+    placeholder: "FOLDER",
+    help: "where the first access token and the maps for nodes are written (default the database file's folder; with PostgreSQL that of the default file)",
+    schema: z.string().optional(),
   },
   host: {
     of: ["serve"],

@@ -51,6 +51,7 @@ export const runElsewhere: Readonly<Record<string, string>> = {
   "docs/install.md#run-the-tests": "as in README",
   "docs/aliases.md#rewrite-the-sender-of-forwarded-mail":
     "test/mail/srs.test.ts installs the same files with paths and ports of its own",
+  "docs/postgresql.md#use-it": "test/db/postgresql makes databases on a cluster of its own",
   "docs/install.md#from-the-npm-registry": "test/package/tarball.sweep.ts runs them with the tarball",
 };
 

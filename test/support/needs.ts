@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { areInstalled } from "../clients/installed.ts";
 import { mailDaemons } from "../mail/lab.ts";
 import { NSD } from "./name-server.ts";
+import { POSTGRESQL } from "./postgresql.ts";
 
 export const CHROMIUM = "/usr/bin/chromium";
 export const SLOWHTTPTEST = "/usr/bin/slowhttptest";
@@ -41,6 +42,7 @@ export const needs: readonly Need[] = [
   { name: "nginx", of: "tests", met: () => existsSync("/usr/sbin/nginx") },
   { name: "Caddy", of: "tests", met: () => existsSync("/usr/bin/caddy") },
   { name: "NSD", of: "tests", met: () => existsSync(NSD) },
+  { name: "PostgreSQL", of: "tests", met: () => POSTGRESQL !== undefined },
   { name: "OpenSSL", of: "tests", met: () => runs("openssl", "version") },
   { name: "a second Node (18, 20 or 22)", of: "tests", met: () => otherNodes().length > 0 },
   { name: "jq", of: "tests", met: () => runs("jq", "--version") },

@@ -1,5 +1,6 @@
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { failure } from "../../db/postgres/errors.ts";
 import { backUp } from "../../db/sqlite/backup.ts";
 import { unavailable } from "../../db/sqlite/errors.ts";
 import { restore } from "../../db/sqlite/restore.ts";
@@ -127,12 +128,17 @@ export async function callRefusals(): Promise<Array<[call: string, error: MailEr
 
 /** Refusals for the state of the database or its disk, which any door may give. */
 export function databaseRefusals(): Array<[what: string, error: MailError]> {
-  const codes = ["SQLITE_FULL", "SQLITE_BUSY", "SQLITE_READONLY", "SQLITE_CORRUPT", "SQLITE_IOERR"];
-  return codes.map((code) => {
-    const error = unavailable(Object.assign(new Error(), { code }));
+  const refusal = (engine: string, code: string, error: MailError | undefined): [string, MailError] => {
     if (error === undefined) throw new Error(`${code} is no refusal`);
-    return [code, error];
-  });
+    return [`${engine}${code}`, error];
+  };
+  const thrown = (code: string) => Object.assign(new Error(), { code });
+  const ofSqlite = ["SQLITE_FULL", "SQLITE_BUSY", "SQLITE_READONLY", "SQLITE_CORRUPT", "SQLITE_IOERR"];
+  const ofPostgresql = ["53100", "55P03", "28P01", "3D000", "42501", "25006", "57P01", "CERT_HAS_EXPIRED"];
+  return [
+    ...ofSqlite.map((code) => refusal("", code, unavailable(thrown(code)))),
+    ...ofPostgresql.map((code) => refusal("PostgreSQL ", code, failure(thrown(code)))),
+  ];
 }
 
 /** Refusals of what only the shell does with a database and its files. */
@@ -156,7 +162,7 @@ export async function fileRefusals(): Promise<Array<[what: string, error: MailEr
     ["no database", () => openStore(at("none.db"), { create: false })],
     ["another program's database", () => openStore(at("other.db"), { create: false })],
     ["a newer version's database", () => openStore(at("newer.db"), { create: false })],
-    ["a first token without a database", () => refuseLeftover(at("none.db"))],
+    ["a first token without a database", () => refuseLeftover(at("none.db"), folder)],
     ["backup into no folder", () => backUp(database, at("none/backup"))],
     ["backup over another file", () => backUp(database, at("text"))],
     ["backup over the database", () => backUp(database, database)],

@@ -1,12 +1,13 @@
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { onTestFinished } from "vitest";
-import { openStore } from "../../db/sqlite/store.ts";
+import { openDatabase } from "../../db/open.ts";
 import type { Store } from "../../db/store.ts";
 import { type Log, type LogFields, logFailure } from "../../src/log/log.ts";
 import { serveConfig } from "../../src/program/config.ts";
 import { type ServeOptions, serve } from "../../src/program/serve.ts";
 import { PasswordHasher } from "../../tools/call/password-hash.ts";
+import { databaseAt } from "./engine.ts";
 import { HASH_COST, temporaryFolder } from "./store.ts";
 
 export interface TestServer {
@@ -31,15 +32,16 @@ export async function startServer(
   flags: Record<string, string> = {},
   { now = () => new Date(), ...options }: ServeOptions & { now?: () => Date } = {},
 ): Promise<TestServer> {
-  const database = flags.db ?? join(temporaryFolder(), "m25-mail.db");
+  const file = flags.db ?? join(temporaryFolder(), "m25-mail.db");
+  const database = await databaseAt(file);
   const log: string[] = [];
   const note = (message: string, fields?: LogFields) =>
     void log.push(`${message} ${JSON.stringify(fields ?? {})}`);
   const error = (message: string, cause?: unknown, fields?: LogFields) =>
     note(cause instanceof Error ? `${message}: ${cause.stack}` : message, fields);
   const logger: Log = { debug: note, info: note, warn: note, error };
-  const config = serveConfig({ port: "0", ...flags, db: database }, {});
-  const store = openStore(database, { create: true });
+  const config = serveConfig({ port: "0", folder: dirname(file), ...flags, db: database }, {});
+  const store = await openDatabase(database, { create: true });
   const hasher = new PasswordHasher(flags["hash-cost"] === undefined ? HASH_COST : config["hash-cost"]);
   const runtime = {
     store,
@@ -55,7 +57,7 @@ export async function startServer(
     return closed;
   };
   onTestFinished(close);
-  const first = readFileSync(join(database, "..", "first-token"), "utf8").trim();
+  const first = readFileSync(join(dirname(file), "first-token"), "utf8").trim();
   return {
     url: server.url,
     token: first,

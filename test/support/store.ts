@@ -2,7 +2,6 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { expect, onTestFinished } from "vitest";
-import { openStore } from "../../db/sqlite/store.ts";
 import type { StateSummary, Store } from "../../db/store.ts";
 import { type View, wholeView } from "../../src/sync/view.ts";
 import { call, type Outcome, type Runtime } from "../../tools/call/call.ts";
@@ -12,6 +11,7 @@ import { allTools } from "../../tools/sets/index.ts";
 import { choosePassword } from "../../tools/sets/people/choose-password.ts";
 import { endAppPassword, makeAppPassword } from "../../tools/sets/people/owner/app-passwords.ts";
 import { changeOwnPassword } from "../../tools/sets/people/owner/change-own-password.ts";
+import { openTestStore } from "./engine.ts";
 
 /** A password and a hash of it, for tests that need a hash but no hashing. */
 export const PASSWORD = "correct horse battery";
@@ -42,7 +42,7 @@ export interface TestStore {
 /** Creates a store in its own folder, with a fake hash that costs nothing and a clock that the test sets. */
 export function testStore(options: { now?: () => Date } = {}): TestStore {
   const file = join(temporaryFolder(), "m25-mail.db");
-  const store = openStore(file, { create: true });
+  const store = openTestStore(file);
   onTestFinished(() => store.close());
   return { ...testRuntime(store, options), file };
 }

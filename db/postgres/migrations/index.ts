@@ -1,0 +1,12 @@
+import { START, start } from "./start.ts";
+
+/** Append-only, as SQLite's own: each number changes both engines' tables in the same way. */
+const later: readonly string[] = [];
+
+/** The migrations that a database of this version has not run; all of them without one. */
+export function migrationsAfter(version: number | undefined): readonly string[] {
+  return version === undefined ? [start, ...later] : later.slice(version - START);
+}
+
+/** The version of the tables after all migrations. */
+export const newest = START + later.length;

@@ -1,0 +1,65 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { POSTGRESQL, testCluster } from "../../support/postgresql.ts";
+import { m25mail, startM25mail } from "../../support/program.ts";
+import { temporaryFolder } from "../../support/store.ts";
+import { SyncingNode } from "../../support/syncing-node.ts";
+
+/** `m25-mail serve` as it is shipped. Its folder has the first token. */
+async function serveOn(address: string, folder: string) {
+  const running = startM25mail(["serve", "--db", address, "--port", "0", "--folder", folder]);
+  const [, url = ""] = await running.says(/serves (https?:\/\/\S+)/);
+  return { ...running, url };
+}
+
+describe.skipIf(POSTGRESQL === undefined)("on PostgreSQL", () => {
+  test("serve makes its tables, the operator's commands work beside it, and a node gets domain, mailbox and changes", async () => {
+    const address = await testCluster().database("walk");
+    const folder = temporaryFolder();
+    const server = await serveOn(address, folder);
+    expect(existsSync(join(folder, "first-token"))).toBe(true);
+    const shell = (...args: string[]) => m25mail([...args, "--db", address], { input: "" });
+    expect(await shell("call", "add-domain", "--domain", "example.nl")).toMatchObject({ code: 0 });
+    const added = await shell("node", "add", "pi");
+    expect(added).toMatchObject({ code: 0 });
+    const node = new SyncingNode(server.url, /m25key_\S+/.exec(added.stdout)?.[0] ?? "");
+    expect(await node.poll()).toMatchObject({ status: 200, kind: "snapshot" });
+    const waiting = node.poll({ prefer: "wait=60" });
+    const addUser = ["call", "add-user", "--email", "jan@example.nl", "--db", address];
+    expect(await m25mail(addUser, { input: "correct horse battery\n" })).toMatchObject({ code: 0 });
+    expect(await waiting).toMatchObject({ status: 200, kind: "delta" });
+    expect(node.state?.users.size).toBe(1);
+    expect((await shell("call", "list-users")).stdout).toContain("jan@example.nl");
+    expect((await shell("call", "list-nodes")).stdout).toContain("pi");
+    server.child.kill("SIGTERM");
+    expect(await server.finished).toMatchObject({ code: 0 });
+  });
+
+  test("commands make no tables, and name the database that has none", async () => {
+    const address = await testCluster().database("empty");
+    const answer = await m25mail(["token", "list", "--db", address]);
+    expect(answer).toMatchObject({ code: 1, stdout: "" });
+    expect(answer.stderr).toContain("has no tables of M25 Mail");
+    const backup = await m25mail(["backup", "--db", address, "copy"]);
+    expect(backup).toMatchObject({ code: 1, stdout: "" });
+    expect(backup.stderr).toContain("pg_dump");
+  });
+});
+
+test.each([
+  ["postgres://m25:secret-word@db.example.net/m25", /--db has a password/],
+  ["postgres://db.example.net", /--db names no database/],
+  ["postgres://db.example.net/m25?sslmode=disable", /--db has the parameter sslmode/],
+  ["postgres://m25@/m25", /--db is not an address/],
+])("the address %s is wrong usage, and is not repeated", async (address, words) => {
+  for (const command of [
+    ["serve", "--port", "0"],
+    ["token", "list"],
+  ]) {
+    const answer = await m25mail([...command, "--db", address]);
+    expect(answer).toMatchObject({ code: 2, stdout: "" });
+    expect(answer.stderr).toMatch(words);
+    expect(answer.stderr).not.toContain("secret-word");
+  }
+});

@@ -1,0 +1,59 @@
+import { createHash } from "node:crypto";
+import { openDatabase } from "../../db/open.ts";
+import { openStore } from "../../db/sqlite/store.ts";
+import type { Store } from "../../db/store.ts";
+import { runCluster } from "./postgresql.ts";
+
+/** The one choice of the engine under test: `npm run test:postgresql` makes it. */
+export const onPostgresql = process.env.M25_MAIL_TEST_ENGINE === "postgresql";
+
+const made = new Map<string, Promise<string>>();
+
+/** The database of this name: a file there, or one of the run's PostgreSQL that is dropped when the test ends. */
+export async function databaseAt(file: string): Promise<string> {
+  if (!onPostgresql) return file;
+  const name = `test_${createHash("sha256").update(file).digest("hex").slice(0, 20)}`;
+  const database = made.get(file) ?? runCluster().database(name);
+  made.set(file, database);
+  return database;
+}
+
+/** Opens the database of this name, which the engine under test has. */
+export function openTestStore(file: string, options: { create: boolean } = { create: true }): Store {
+  if (!onPostgresql) return openStore(file, options);
+  return opening(databaseAt(file).then((database) => openDatabase(database, options)));
+}
+
+/** A store that waits in each call until it is open. */
+function opening(opened: Promise<Store>): Store {
+  opened.catch(() => {}); // each call reports it
+  let store: Store | undefined;
+  void opened.then(
+    (one) => {
+      store = one;
+    },
+    () => {},
+  );
+  const known = () => {
+    if (store === undefined) throw new Error("the store is not open yet");
+    return store;
+  };
+  return {
+    read: async (...given) => (await opened).read(...given),
+    write: async (...given) => (await opened).write(...given),
+    writeInBatches: async (...given) => (await opened).writeInBatches(...given),
+    eraseHidden: async () => (await opened).eraseHidden(),
+    recordContacts: async (contacts) => (await opened).recordContacts(contacts),
+    polls: {
+      look: async () => (await opened).polls.look(),
+      latest: () => store?.polls.latest() ?? "",
+    },
+    onChange: (listener) => known().onChange(listener),
+    get schema() {
+      return known().schema;
+    },
+    token: async (id) => (await opened).token(id),
+    readState: async (...given) => (await opened).readState(...given),
+    close: async () => (await opened).close(),
+  };
+}
