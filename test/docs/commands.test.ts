@@ -3,7 +3,7 @@
 import { expect, test } from "vitest";
 import { startM25mail } from "../support/program.ts";
 import { commandsIn, pages, ROOT } from "./pages.ts";
-import { mailboxNode, move, mxNode, notRun, panels, runElsewhere, server } from "./runs.ts";
+import { forwards, mailboxNode, move, mxNode, notRun, panels, runElsewhere, server } from "./runs.ts";
 import { shell } from "./shell.ts";
 
 const SAMPLES = `${ROOT}/test/samples/import`;
@@ -11,6 +11,7 @@ const SAMPLES = `${ROOT}/test/samples/import`;
 const elsewhere: readonly string[] = [
   ...Object.values(mailboxNode),
   ...Object.values(mxNode),
+  ...Object.values(forwards),
   ...Object.values(server),
   ...Object.values(move),
   ...Object.values(panels),

@@ -16,6 +16,11 @@ export const mxNode = {
   setUp: "docs/nodes.md#an-mx-only-node 2",
 } as const;
 
+/** Run by test/mail/aliases.sweep.ts, in a fresh Debian 12 and 13. */
+export const forwards = {
+  rewriteSenders: "docs/aliases.md#rewrite-the-sender-of-forwarded-mail",
+} as const;
+
 /** Run by service.sweep.ts, in a fresh Debian 12 and 13. */
 export const server = {
   install: "docs/install.md#the-m25-mail-command",
@@ -49,8 +54,6 @@ export const runElsewhere: Readonly<Record<string, string>> = {
   "CONTRIBUTING.md#start": "as in README",
   "docs/install.md#start-it-from-a-checkout": "as in README",
   "docs/install.md#run-the-tests": "as in README",
-  "docs/aliases.md#rewrite-the-sender-of-forwarded-mail":
-    "test/mail/srs.test.ts installs the same files with paths and ports of its own",
   "docs/postgresql.md#use-it": "test/db/postgresql makes databases on a cluster of its own",
   "docs/install.md#from-the-npm-registry": "test/package/tarball.sweep.ts runs them with the tarball",
 };

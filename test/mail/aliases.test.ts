@@ -1,6 +1,7 @@
 /** Aliases in the real daemons: each kind delivers, and what leads nowhere is refused at RCPT. Our own program makes the replica. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { NodeRole } from "../../src/sync/records.ts";
+import { DEAD, DOMAIN_ALIASES, FORWARD, kinds, PIET, refused, senders } from "./alias-kinds.ts";
 import { type MailLab, type MxLab, mailDaemons, startMailLab, startMxLab } from "./lab.ts";
 import { arrives, canLogin, inbox } from "./mailbox.ts";
 import { ANNA, JAN, STRANGER } from "./people.ts";
@@ -10,23 +11,19 @@ import { SmtpClient, sendMail } from "./smtp.ts";
 
 const daemons = mailDaemons();
 
-const PIET = { address: "piet@second.example", password: "another domain" };
 const FOREIGN = "boss@elsewhere.test";
 const USERS = [JAN, ANNA, PIET];
 /** Aliases with their targets, as the server flattens them. */
 const LEADS: Record<string, string[]> = {
   "info@example.nl": [ANNA.address, JAN.address],
-  "forward@example.nl": [FOREIGN],
+  [FORWARD]: [FOREIGN],
   "anna@example.nl": [ANNA.address, JAN.address],
-  "dead@example.nl": [],
+  [DEAD]: [],
   "@example.nl": [PIET.address],
   "sales@second.example": [JAN.address],
   "@": [JAN.address],
 };
-const domainAliases = [
-  { domain_alias: "alias.example", of: "second.example" },
-  { domain_alias: "xn--bcher-kva.example", of: "example.nl" },
-];
+const domainAliases = Object.entries(DOMAIN_ALIASES).map(([domain_alias, of]) => ({ domain_alias, of }));
 
 function aliasesFor(role: NodeRole, leads = LEADS) {
   const aliases = Object.entries(leads).map(([alias, targets]) =>
@@ -69,25 +66,6 @@ describe.skipIf(!daemons.available)("aliases", () => {
     return { subject, code };
   }
 
-  const kinds: ReadonlyArray<[what: string, to: string, who: Array<typeof JAN>]> = [
-    ["an alias with two targets", "info@example.nl", [JAN, ANNA]],
-    ["an alias with a plus", "info+lists@example.nl", [JAN, ANNA]],
-    ["an alias in capitals", "INFO@Example.NL", [JAN, ANNA]],
-    ["a mailbox that is an alias too", "anna@example.nl", [JAN, ANNA]],
-    ["a mailbox beside a catch-all", "jan@example.nl", [JAN]],
-    ["a mailbox with a plus beside a catch-all", "jan+x@example.nl", [JAN]],
-    ["a catch-all", "whatever@example.nl", [PIET]],
-    ["a catch-all with a plus", "whatever+x@example.nl", [PIET]],
-    ["postmaster of a domain with a catch-all", "postmaster@example.nl", [JAN]],
-    ["abuse of a domain without one", "abuse@second.example", [JAN]],
-    ["a mailbox by a domain alias", "piet@alias.example", [PIET]],
-    ["a mailbox by a domain alias with a plus", "piet+x@alias.example", [PIET]],
-    ["an alias by a domain alias", "sales@alias.example", [JAN]],
-    ["an alias by a domain alias's A-labels", "info@xn--bcher-kva.example", [JAN, ANNA]],
-    ["postmaster of a domain alias", "postmaster@alias.example", [JAN]],
-    ["a catch-all by a domain alias", "whatever@xn--bcher-kva.example", [PIET]],
-  ];
-
   test.each(kinds)(
     "%s delivers to the mailboxes meant, and to no other, also by way of an MX",
     async (_, to, who) => {
@@ -104,13 +82,10 @@ describe.skipIf(!daemons.available)("aliases", () => {
     },
   );
 
-  test.each(["dead@example.nl", "dead+x@example.nl", "nobody@second.example", "nobody@alias.example"])(
-    "%s is refused at once, by an MX too",
-    async (to) => {
-      expect((await deliver(to)).code).toBe(550);
-      expect((await deliver(to, mx)).code).toBe(550);
-    },
-  );
+  test.each(refused)("%s is refused at once, by an MX too", async (to) => {
+    expect((await deliver(to)).code).toBe(550);
+    expect((await deliver(to, mx)).code).toBe(550);
+  });
 
   test("a forward leaves this node, without the plus of the address here", async () => {
     expect((await deliver("forward+lists@example.nl")).code).toBe(250);
@@ -118,24 +93,14 @@ describe.skipIf(!daemons.available)("aliases", () => {
   });
 
   test("only an alias's mailboxes may send as it, and only if it says so", async () => {
-    const maySend = async ({ address, password }: typeof JAN, from: string) => {
+    for (const [{ address, password }, from, code] of senders) {
       const smtp = await SmtpClient.open({ port: lab.ports.submission });
       await smtp.ehlo();
       expect((await smtp.authPlain(address, password)).code).toBe(235);
       await smtp.mailFrom(from);
-      const { code } = await smtp.rcptTo(STRANGER);
+      expect({ address, from, code: (await smtp.rcptTo(STRANGER)).code }).toEqual({ address, from, code });
       smtp.close();
-      return code;
-    };
-    expect(await maySend(JAN, "info@example.nl")).toBe(250);
-    expect(await maySend(ANNA, "info@example.nl")).toBe(250);
-    expect(await maySend(PIET, "info@example.nl")).toBe(553);
-    expect(await maySend(JAN, "anna@example.nl")).toBe(553);
-    expect(await maySend(ANNA, "anna@example.nl")).toBe(250);
-    expect(await maySend(PIET, "whatever@example.nl")).toBe(553);
-    expect(await maySend(PIET, "piet@alias.example")).toBe(250);
-    expect(await maySend(JAN, "sales@alias.example")).toBe(250);
-    expect(await maySend(JAN, "piet@alias.example")).toBe(553);
+    }
   });
 
   test("a mailbox's owner can log in by a domain alias as well", async () => {
@@ -147,13 +112,13 @@ describe.skipIf(!daemons.available)("aliases", () => {
       ...aliasesFor("mail", {
         ...LEADS,
         "info@example.nl": [PIET.address],
-        "dead@example.nl": [JAN.address],
+        [DEAD]: [JAN.address],
       }),
       domainAliases: [],
     });
     const { subject } = await deliver("info@example.nl");
     await arrives(lab, PIET, subject);
-    const alive = await deliver("dead@example.nl");
+    const alive = await deliver(DEAD);
     await arrives(lab, JAN, alive.subject);
     // 554 once smtpd has forgotten that the domain is ours.
     expect([550, 554]).toContain((await deliver("piet@alias.example")).code);
