@@ -20,7 +20,7 @@ export function readMailcow(files: readonly SourceFile[]): Source {
       })),
       ...rowsOf(tables, "app_passwd").map(({ mailbox }) => ({
         name: mailbox ?? "",
-        reason: "an app password of this mailbox: not supported here yet",
+        reason: "app passwords do not come along: its owner makes new ones",
       })),
     ],
   };
