@@ -7,6 +7,7 @@ import { command, textOf } from "../docs/pages.ts";
 import { move } from "../docs/runs.ts";
 import { debian13 } from "./debian13.ts";
 import { type Dovecot, dovecotCommand, installedDovecot } from "./dovecot.ts";
+import { ImapClient } from "./imap.ts";
 import { type MailLab, mailDaemons, startMailLab } from "./lab.ts";
 import { arrives, inbox, type Login } from "./mailbox.ts";
 import { ANNA, JAN, STRANGER } from "./people.ts";
@@ -33,15 +34,19 @@ for (const [release, dovecot] of releases) {
       await postfixCommands(lab, move.hold);
       await receives(old, JAN, "first");
       await receives(old, ANNA, "for anna");
+      await keepFlagged(old, JAN, "Projects");
       // Other servers try again; nothing comes before the last copy, which would delete it.
       const send = (subject: string) => sendMail({ port: lab.ports.smtp }, mail(JAN, subject));
       expect(await send("meanwhile")).toMatchObject({
         code: 450,
         lines: [expect.stringContaining("being moved")],
       });
+      await copier({ old, lab, dovecot, alone: ANNA })();
+      expect(subjects(await inbox(lab, ANNA))).toEqual(["for anna"]);
       const copy = copier({ old, lab, dovecot });
       expect(await copy()).not.toContain("not copied");
       expect(subjects(await inbox(lab, JAN))).toEqual(["first"]);
+      expect(await flagsIn(lab, JAN, "Projects")).toContain("\\Flagged");
       expect(subjects(await inbox(lab, ANNA))).toEqual(["for anna"]);
       await receives(old, JAN, "second");
       await copy();
@@ -92,23 +97,65 @@ async function postfixCommands({ postfixConfigDir }: MailLab, name: string): Pro
   await mustRun("sh", "-e", "-c", script);
 }
 
+interface Copy {
+  readonly old: MailLab;
+  readonly lab: MailLab;
+  readonly dovecot: Dovecot;
+  /** Copies this user's mail with their own password, as the page says for a server without a master user. */
+  readonly alone?: Login;
+}
+
 /** Returns the page's script with the old server's port and certificate, and this lab's Dovecot. */
-function copier({ old, lab, dovecot }: { old: MailLab; lab: MailLab; dovecot: Dovecot }) {
+function copier({ old, lab, dovecot, alone }: Copy) {
   const folder = mkdtempSync(join(tmpdir(), "m25-move-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const is24 = dovecot.version === "2.4";
   const anyCertificate = is24 ? "ssl_client_require_valid_cert = no" : "imapc_ssl_verify = no";
   const doveadm = dovecotCommand(dovecot, "/usr/bin/doveadm").map((word) => `'${word}'`);
-  const script = command(move.copyMail)
+  const [page, users] = [command(move.copyMail), "doveadm user '*@example.nl'"];
+  const script = (alone === undefined ? page : withOwnPassword(page, users, alone))
     .replace("!include /etc/dovecot/dovecot.conf", `${is24 ? firstLines : ""}!include ${lab.dovecotConfig}`)
     .replace("imap.old.example", "127.0.0.1")
     .replace("imapc_port = 993", `imapc_port = ${old.ports.imaps}\n${anyCertificate}`)
     .replace("the password of the master user", MASTER_PASSWORD)
     .replaceAll("move.conf", join(folder, "move.conf"))
-    .replace("doveadm user", `doveadm -c ${lab.dovecotConfig} user`)
+    .replace(users, users.replace("user", `-c ${lab.dovecotConfig} user`))
     .replaceAll(/\bdoveadm\b/g, doveadm.join(" "));
   writeFileSync(join(folder, "script"), script);
   return () => mustRun("sh", "-e", join(folder, "script"));
+}
+
+function withOwnPassword(page: string, users: string, { address, password }: Login): string {
+  return page
+    .replace("imapc_user = %{user}", `imapc_user = ${address}`)
+    .replace("imapc_master_user = mover\n", "")
+    .replace("the password of the master user", password)
+    .replace(users, `echo '${address}'`);
+}
+
+/** Copies the mail of a user's INBOX to a new folder, flagged. */
+async function keepFlagged(lab: MailLab, user: Login, mailbox: string): Promise<void> {
+  const client = await signedIn(lab, user);
+  await client.command(`CREATE ${mailbox}`);
+  await client.select();
+  await client.command(`COPY 1:* ${mailbox}`);
+  await client.select(mailbox);
+  await client.command("STORE 1:* +FLAGS (\\Flagged)");
+  await client.logout();
+}
+
+async function flagsIn(lab: MailLab, user: Login, mailbox: string): Promise<string> {
+  const client = await signedIn(lab, user);
+  await client.select(mailbox);
+  const flags = await client.command("FETCH 1:* (FLAGS)");
+  await client.logout();
+  return flags.map(({ text }) => text).join("\n");
+}
+
+async function signedIn(lab: MailLab, { address, password }: Login): Promise<ImapClient> {
+  const client = await ImapClient.open({ port: lab.ports.imap });
+  await client.login(address, password);
+  return client;
 }
 
 function subjects(messages: readonly string[]): string[] {
