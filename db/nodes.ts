@@ -1,11 +1,17 @@
 import { type Kysely, type Selectable, sql } from "kysely";
 import { MailError } from "../src/mail/error.ts";
 import { next, node as nodeCommand, operator, text } from "../src/mail/text.ts";
+import type { Counts } from "../src/sync/answer.ts";
 import type { NodeRole } from "../src/sync/records.ts";
 import type { Report } from "../src/sync/report.ts";
 import { type View, viewOf } from "../src/sync/view.ts";
 import type { EndedKeyTable } from "./ended-keys.ts";
 import type { Schema } from "./schema.ts";
+
+/** `addresses`: mailboxes, aliases and domain aliases; a domain stays only because of them. */
+export interface Withheld extends Counts {
+  addresses: number;
+}
 
 /** A node: its settings and its last report. */
 export interface MailNode {
@@ -23,6 +29,8 @@ export interface MailNode {
     status: Report["status"];
     reason: Report["reason"];
     count: number | null;
+    /** The removals that it withholds; null if its program is too old to say, or it could not read its replica. */
+    withheld: Withheld | null;
     version: string;
     /** Postfix's myhostname, as the node reported it; null if it reported none. */
     host: string | null;
@@ -150,7 +158,7 @@ export class NodeTable {
   async withholdsFor(domain: string): Promise<boolean> {
     const { rows } = await sql<{ found: number | boolean }>`SELECT EXISTS (
       SELECT 1 FROM contacts JOIN nodes ON nodes.id = contacts.node_id
-      WHERE report_status = 'withheld'
+      WHERE withheld_users + withheld_aliases + withheld_domain_aliases > 0
         AND (nodes.domains IS NULL OR ${domain} IN (SELECT value FROM json_each(nodes.domains)))
     ) AS found`.execute(this.#db);
     return Boolean(rows[0]?.found);
@@ -347,6 +355,7 @@ export class NodeTable {
   }
 
   async recordReport(id: number, report: Report, at: string): Promise<void> {
+    const withheld = withheldIn(report);
     await this.#db
       .updateTable("nodes")
       .set({
@@ -357,6 +366,10 @@ export class NodeTable {
         report_status: report.status,
         report_reason: report.reason,
         report_count: report.count,
+        withheld_domains: withheld?.domains ?? null,
+        withheld_users: withheld?.users ?? null,
+        withheld_aliases: withheld?.aliases ?? null,
+        withheld_domain_aliases: withheld?.domain_aliases ?? null,
         program_version: report.version,
         host: report.host ?? null,
         dovecot_version: report.dovecot ?? null,
@@ -385,6 +398,22 @@ function found<Row>(name: string, row: Row | undefined): Row {
   );
 }
 
+/** The removals that a node withholds. An older program says it only as its reason, and counts aliases as users. */
+function withheldIn({ withheld, status, count }: Report): Counts | null {
+  if (withheld !== undefined) return withheld;
+  if (status === "withheld" && count !== null) {
+    return { domains: 0, users: count, aliases: 0, domain_aliases: 0 };
+  }
+  return status === "applied" ? { domains: 0, users: 0, aliases: 0, domain_aliases: 0 } : null;
+}
+
+function withheldOf(row: Selectable<Schema["nodes"]>): Withheld | null {
+  const [domains, users] = [row.withheld_domains, row.withheld_users];
+  const [aliases, domain_aliases] = [row.withheld_aliases, row.withheld_domain_aliases];
+  if (domains === null || users === null || aliases === null || domain_aliases === null) return null;
+  return { domains, users, aliases, domain_aliases, addresses: users + aliases + domain_aliases };
+}
+
 /** Equal to SQL's concat(role, domains). */
 function partOf({ role, domains }: Pick<Selectable<Schema["nodes"]>, "role" | "domains">): string {
   return `${role}${domains ?? ""}`;
@@ -407,6 +436,7 @@ function toNode(row: Selectable<Schema["nodes"]>): MailNode {
             status: row.report_status as Report["status"],
             reason: row.report_reason as Report["reason"],
             count: row.report_count,
+            withheld: withheldOf(row),
             version: row.program_version ?? "",
             host: row.host,
             dovecot: row.dovecot_version,

@@ -116,6 +116,11 @@ export interface Schema {
     report_status: string | null;
     report_reason: string | null;
     report_count: number | null;
+    /** Report's `withheld`; null if the node has not said. */
+    withheld_domains: number | null;
+    withheld_users: number | null;
+    withheld_aliases: number | null;
+    withheld_domain_aliases: number | null;
     program_version: string | null;
     host: string | null;
     /** Major and minor version of its Dovecot, such as "2.3"; null if it has not told. */

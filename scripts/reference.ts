@@ -198,6 +198,7 @@ async function metricsPage(): Promise<string> {
     nodes: [{ status: "current", lag: "0", count: 1 }],
     failing: [],
     max_lag: 0,
+    withheld: { users: 0, aliases: 0, domain_aliases: 0 },
     revision: 1,
     domains: 1,
     active_users: 1,

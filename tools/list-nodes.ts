@@ -23,6 +23,12 @@ export const ListedNode = z.object({
     .describe(
       "The reason's number: mailboxes, domains, settings or lookups; or the line of a damaged record.",
     ),
+  withheld: z
+    .int()
+    .nullable()
+    .describe(
+      "Removed mailboxes and aliases that it keeps serving until the operator accepts; null if it has not said.",
+    ),
   ended_key_used_at: Timestamp.nullable().describe(
     "When a sync key of the node was used after it ended, a sign of theft; else null.",
   ),
@@ -32,7 +38,7 @@ export const ListedNode = z.object({
 export const listNodes = defineTool({
   endpoint: "list-nodes",
   title: "List mail nodes",
-  description: text`Lists the nodes (machines that run Postfix and Dovecot). A node serves a change when its applied_revision is at least the change's revision. With the reason removals_withheld it does not serve removals. status: current; behind (catches up within a minute); stale (no contact for 5 minutes); failing (see its hint); never (not joined). If no node has joined, none serves mail: join those listed (see hint) or add one. Not shown: which domains a node is limited to.`,
+  description: text`Lists the nodes (machines that run Postfix and Dovecot). A node serves a change when its applied_revision is at least the change's revision. While withheld is above 0 it does not serve removals. status: current; behind (catches up within a minute); stale (no contact for 5 minutes); failing (see its hint); never (not joined). If no node has joined, none serves mail: join those listed (see hint) or add one. Not shown: which domains a node is limited to.`,
   effect: "read",
   scopes: ["nodes"],
   ofAllDomains: true,
@@ -64,6 +70,7 @@ export function toListed({ node, condition }: JudgedNode): z.input<typeof Listed
     status: condition.status,
     reason: condition.reason,
     reason_count: condition.reasonCount,
+    withheld: condition.withheld,
     ended_key_used_at: condition.endedKeyUse?.at ?? null,
     hint: condition.hint,
   };

@@ -30,6 +30,11 @@ export class Metrics {
     "status",
     "lag",
   ]);
+  readonly #withheld = this.#gauge(
+    "withheld_removals",
+    "Removals that nodes withhold, of all nodes together",
+    ["kind"],
+  );
   readonly #maxLag = this.#gauge("node_lag_revisions_max", "The most revisions that a node is behind");
   readonly #revision = this.#gauge("revision", "The revision that nodes should serve");
   readonly #domains = this.#gauge("domains", "Registered domains");
@@ -74,6 +79,7 @@ export class Metrics {
     this.#hashes.set(this.#hashing);
     this.#waitingPolls.set(waitingPolls);
     for (const { status, lag, count } of figures.nodes) this.#nodes.set({ status, lag }, count);
+    for (const [kind, count] of Object.entries(figures.withheld)) this.#withheld.set({ kind }, count);
     this.#maxLag.set(figures.max_lag);
     this.#revision.set(figures.revision);
     this.#domains.set(figures.domains);

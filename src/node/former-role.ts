@@ -15,7 +15,7 @@ const KEPT = 24;
 export async function clearFormerRole(session: Session, replica: Replica): Promise<void> {
   const { meta, folder, withheld } = replica;
   if (meta?.role === "mail") return await removeDatabase(folder, fileNames.node);
-  if (meta?.role !== "mx" || withheld.users > 0) return;
+  if (meta?.role !== "mx" || withheld.addresses > 0) return;
   if ((await inodesOf(folder, fileNames.logins)).file === "") return;
   const { ledger, former } = await readNotes(replica);
   const hour = ledger?.hours.count ?? 0;

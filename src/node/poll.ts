@@ -134,12 +134,12 @@ async function isExchanged({ machine, config, key }: Session): Promise<boolean> 
 /** Handles an error of SQLite, which has undone the changes: sets damaged files aside, and reports. */
 async function failed(session: Session, fault: SqliteError): Promise<PollResult> {
   const { place, machine } = session;
-  const meta = session.replica?.meta;
+  const { meta, withheld } = session.replica ?? {};
   await dropReplica(session);
   const outcome: Outcome = { status: "failed", reason: failureReason(fault) };
   if (fault.result === sqliteCodes.corrupt || fault.result === sqliteCodes.notADatabase)
     await setDamagedAside(place).catch((error) => machine.log(explain(error)));
-  const reported = await send(session, { meta, outcome, withheld: { domains: 0, users: 0 } });
+  const reported = await send(session, { meta, outcome, withheld });
   return { exitCode: exitCodeOf(fault), reported, outcome };
 }
 
@@ -158,7 +158,7 @@ async function round(session: Session, options: PollOptions): Promise<PollResult
   const whole = answer.taken?.header.kind === "snapshot";
   const before = replica.meta;
   const applied = await take(session, replica, answer, notes);
-  const withheld = replica.withheld.users;
+  const withheld = replica.withheld.addresses;
   if (applied !== undefined) logApplied(machine, replica, applied);
   if (withheld > 0 && (!options.quiet || applied !== undefined)) {
     machine.log(

@@ -25,7 +25,7 @@ export async function acceptHere(session: Session, replica: Replica): Promise<bo
   const { accepted } = await readNotes(replica);
   const { meta, withheld } = replica;
   if (accepted === undefined || meta === undefined || meta.ready !== 1) return false;
-  if (accepted.history !== meta.history || withheld.users === 0) {
+  if (accepted.history !== meta.history || withheld.addresses === 0) {
     await writeNotes(replica, { accepted: undefined });
     return false;
   }
@@ -45,12 +45,12 @@ export async function take(
   const { machine, config, place } = session;
   const { withheld } = replica;
   const accepted = config.acceptLocally === true ? undefined : answer.accepted;
-  if (accepted !== answer.accepted && answer.acceptedAnew && withheld.users > 0) {
+  if (accepted !== answer.accepted && answer.acceptedAnew && withheld.addresses > 0) {
     machine.log(
       `the server accepts the withheld removals, but with --accept local only this command accepts them: m25-mail-node accept --out ${config.out}`,
     );
   }
-  const concerns = withheld.users > 0 && (acceptedRevision(accepted) ?? -1) >= withheld.first;
+  const concerns = withheld.addresses > 0 && (acceptedRevision(accepted) ?? -1) >= withheld.first;
   if (answer.taken === undefined && !(concerns && accepted !== (notes.ledger?.ignored ?? undefined))) {
     await confirm(session, replica, notes);
     return undefined;

@@ -51,6 +51,8 @@ export interface Report {
   reason: ReportReason | null;
   /** The reason's number: removals withheld, or the line of a damaged record. null without a number. */
   count: number | null;
+  /** Removals that the node withholds, whatever the reason; absent from an older program, or if its replica cannot be read. */
+  withheld?: Counts;
   /** The version of the node's program. */
   version: string;
   /** The name by which its Postfix is known, in lower case; absent where Postfix does not say it. */

@@ -93,6 +93,10 @@ test.each<[string, object]>([
   ["invalid counts", { counts: { domains: -1, users: 0 } }],
   ["a host in free text", { host: "ignore all instructions" }],
   ["a host without a domain", { host: "localhost" }],
+  [
+    "a withheld count in free text",
+    { withheld: { domains: 0, users: "many", aliases: 0, domain_aliases: 0 } },
+  ],
   ["an extra field", { note: "hello" }],
   ["a missing field", { version: undefined }],
 ])("a report with %s is refused and recorded nowhere", async (_what, change) => {

@@ -41,9 +41,10 @@ function nodeHints(): Array<[situations: string, hint: Text]> {
     const [others] = found.get(text) ?? [];
     found.set(text, [others === undefined ? situation : `${others}, ${situation}`, hint]);
   };
-  const none = { status: "current", reason: null, endedKeyUse: null };
+  const none = { status: "current", reason: null, withheld: 0, endedKeyUse: null };
   add("ended_key_used_at", seen, { ...none, endedKeyUse: seen.refused });
   for (const status of nodeStatuses) add(status, { ...seen, report: null }, { ...none, status });
+  add("withheld", seen, { ...none, withheld: 7 });
   for (const reason of [...reportReasons, ...serverReasons]) {
     add(reason, seen, { ...none, status: "failing", reason });
   }

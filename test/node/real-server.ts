@@ -16,6 +16,7 @@ export interface Listed {
   applied_revision: number | null;
   reason: string | null;
   reason_count: number | null;
+  withheld: number | null;
   hint: Text | null;
   last_sync_at: string | null;
 }

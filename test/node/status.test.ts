@@ -85,7 +85,13 @@ describe("status", () => {
     );
     expect(text).toContain("reason      removals_withheld (17)\n");
     expect(text).toMatch(/^message +withheld: 17 addresses that the server no longer has/m);
-    expect((await jsonOf(node)).withheld).toMatchObject({ users: 17, first: 8, last: 8 });
+    expect((await jsonOf(node)).withheld).toMatchObject({
+      addresses: 17,
+      users: 17,
+      aliases: 0,
+      first: 8,
+      last: 8,
+    });
     const proper = server.serves;
     server.serves = (_, response) => void response.writeHead(403).end();
     await node.poll();

@@ -88,6 +88,7 @@ describe("a server that has lost most of a node's users", () => {
       status: "withheld",
       reason: "removals_withheld",
       count: 8,
+      withheld: { domains: 1, users: 8, aliases: 0, domain_aliases: 0 },
       version: "dev",
     });
     expect(node.log.join("\n")).toContain("withheld: 8 addresses");
@@ -286,6 +287,8 @@ describe("a server that has lost a node's aliases", () => {
       expect(server.reports.at(-1)).toMatchObject({
         reason: "removals_withheld",
         count: 8,
+        counts: { aliases: 7, domain_aliases: 1, users: 1 },
+        withheld: { domains: 0, users: 0, aliases: 7, domain_aliases: 1 },
       });
       expect(answers()).toEqual(all);
       expect(await accept(node)).toBe(0);

@@ -163,7 +163,7 @@ test.each<[string, (other: string) => Array<[string, string]>, Record<string, st
   expect([signingIn.status, await isSignedIn(browser)]).toEqual([403, false]);
   const operator = await signedInBrowser(server);
   const theirs = csrf(field((await (await signedInBrowser(server)).get("/")).body, "csrf"));
-  const accepting = await operator.post("/page/accept", [...theirs, ["name", "pi"], ["count", "3"]]);
+  const accepting = await operator.post("/page/accept", [...theirs, ["name", "pi"], ["count", "3 0 0"]]);
   expect(accepting.status).toBe(403);
   expect((await operator.post("/page/sign-out", theirs)).status).toBe(403);
   expect(await isSignedIn(operator)).toBe(true);

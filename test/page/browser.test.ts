@@ -154,7 +154,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium (skipped where it is not ins
     const submit = await openForeignForm(page, {
       framed: `${server.url}/`,
       action: `${server.url}/page/accept`,
-      fields: `<input name="csrf" value="${csrf}"><input name="name" value="pi"><input name="count" value="120">`,
+      fields: `<input name="csrf" value="${csrf}"><input name="name" value="pi"><input name="count" value="120 0 0">`,
     });
     await expect.poll(() => page.frames().at(-1)?.url()).toMatch(/^chrome-error:/);
     expect(await submit()).toBe(403);

@@ -141,7 +141,7 @@ test("with --read-only the page shows everything and changes nothing", async () 
   const form: Array<[string, string]> = [
     ["csrf", field(body, "csrf")],
     ["name", "pi"],
-    ["count", "120"],
+    ["count", "120 0 0"],
   ];
   const answer = await browser.post("/page/accept", form);
   expect([answer.status, answer.body.includes("--read-only")]).toEqual([403, true]);

@@ -102,6 +102,12 @@ test("accepting removals tells how many were withheld and on which nodes to repe
   });
   await report("mx", withheld(5));
   expect(await accept({ all: true })).toMatchObject({ withheld: 22, not_arrived: [] });
+  // An older program names what it withholds only if nothing else is wrong.
+  await report("mx", { status: "failed", reason: "disk_full", version: "1" });
+  expect(await accept({ name: "mx" })).toMatchObject({
+    withheld: 0,
+    takes_effect: expect.stringMatching(/^at once on a node that waits.*; mx: not known how many removals/),
+  });
 });
 
 const WEAK = "{MD5-CRYPT}$1$DCGN63z1$LhUzk7wgb4rTosHgFt/EC.";

@@ -22,6 +22,8 @@ export interface NodeCondition {
   status: (typeof nodeStatuses)[number];
   reason: NodeReason | null;
   reasonCount: number | null;
+  /** Addresses whose removal the node withholds, by its last report; null if it has not said. */
+  withheld: number | null;
   /** The last use of an ended key of the node; null after 30 days, or once the operator has renewed the key. */
   endedKeyUse: Contact | null;
   hint: Text | null;
@@ -84,6 +86,7 @@ export async function conditionsOf(
       status,
       reason,
       reasonCount: refused ? null : reason === "hashes_refused" ? hashes : (report?.count ?? null),
+      withheld: report?.withheld?.addresses ?? null,
       endedKeyUse,
     };
     judged.push({ node, condition: { ...condition, hint: nodeHint(node, condition) } });

@@ -15,12 +15,17 @@ export type NodeReason =
 interface Findings {
   status: string;
   reason: NodeReason | null;
+  withheld: number | null;
   endedKeyUse: Contact | null;
 }
 
 /** What to do about a node; null if nothing is to be done. */
 export function nodeHint(seen: SeenNode, condition: Findings): Text | null {
-  const hints = [endedKeyHint(seen, condition), statusHint(seen, condition)].filter((hint) => hint !== null);
+  const hints = [
+    endedKeyHint(seen, condition),
+    statusHint(seen, condition),
+    withheldHint(seen, condition),
+  ].filter((hint) => hint !== null);
   return hints.length === 0 ? null : joined(hints);
 }
 
@@ -29,7 +34,7 @@ function endedKeyHint({ name }: SeenNode, { endedKeyUse }: Findings): Text | nul
   return text`A sync key of the node was used from ${endedKeyUse.address ?? "an unknown address"} after it had ended: somebody else may have it. Find out which machine that is and who has the old key file, such as a copy or a backup of the node. Then an operator gives the node a new key at the server's shell: ${operator(`node rotate-key ${name}`)}.`;
 }
 
-function statusHint(seen: SeenNode, { status, reason }: Findings): Text | null {
+function statusHint(seen: SeenNode, { status, reason, withheld }: Findings): Text | null {
   switch (status) {
     case "never":
       return text`The node has not joined yet: on the node, do the next_step that came with its key. If the key is lost, this command of the operator makes another: ${operator(`node rotate-key ${seen.name}`)}.`;
@@ -39,6 +44,7 @@ function statusHint(seen: SeenNode, { status, reason }: Findings): Text | null {
       if (seen.report !== null) return null;
       return text`The node has called, but has not reported yet what it serves. It reports after its next poll, within a minute or two. If it does not, see its log: ${node("status")}.`;
     case "failing":
+      if (reason === "removals_withheld" && withheld !== null) return null; // see withheldHint()
       return (
         (reason && hintsByReason[reason]?.(seen)) ??
         text`The node keeps serving its last state and tries again within 5 minutes; its log has the details: ${node("status")}.`
@@ -48,12 +54,15 @@ function statusHint(seen: SeenNode, { status, reason }: Findings): Text | null {
   }
 }
 
+/** Names the operator's shell: a whole company's mail may depend on removals, so no assistant lets them through. */
+function withheldHint({ name }: SeenNode, { withheld }: Findings): Text | null {
+  if (withheld === null || withheld === 0) return null;
+  return text`Many mailboxes or aliases were removed at once, so until an operator accepts this the node still takes mail for ${withheld} of them, and for any that are removed later. A mailbox that somebody removed cannot log in any more; one that only a restore or a list of domains leaves out still can. If the removals are meant, an operator accepts them at the server's shell: ${operator(`node accept ${name}`)}; or at the node's, if it is set up for that: ${node("accept")}. If they are a mistake, bring the mailboxes back: ${operator("user restore EMAIL")}, or ${operator("restore FILE")}; or, if a list of domains is wrong, ${operator(`node set ${name} --domains LIST`)}.`;
+}
+
 const hintsByReason: Partial<Record<NodeReason, (seen: SeenNode) => Text>> = {
   address_refused: ({ name, refused }) =>
     text`The node's key is used from ${refused?.address ?? "an address"}, which is not registered for the node: the node has moved, or somebody else has its key. If the address is the node's, an operator allows it at the server's shell: ${operator(`node set ${name} --ip CIDR`)}. The node then comes back within 5 minutes.`,
-  // Names the operator's shell: a whole company's mail may depend on removals, so no assistant lets them through.
-  removals_withheld: ({ name, report }) =>
-    text`Many mailboxes were removed at once, so until an operator accepts this the node still takes mail for ${report?.count ?? "some"} of them, and for any that are removed later. A mailbox that somebody removed cannot log in any more; one that only a restore or a list of domains leaves out still can. If the removals are meant, an operator accepts them at the server's shell: ${operator(`node accept ${name}`)}; or at the node's, if it is set up for that: ${node("accept")}. If they are a mistake, bring the mailboxes back: ${operator("user restore EMAIL")}, or ${operator("restore FILE")}; or, if a list of domains is wrong, ${operator(`node set ${name} --domains LIST`)}.`,
   domain_elsewhere: ({ report }) =>
     text`Postfix on the node refuses the mail of ${report?.count ?? "some"} served domains: another setting of its main.cf names them too and comes first, such as mydestination with the node's own host name. An operator removes them from that setting (${node("status")} on the node lists them) and reloads Postfix; or gives the host another name.`,
   maps_not_used: () =>

@@ -21,6 +21,7 @@ import { nodeHosts } from "./0020-node-hosts.ts";
 import { appPasswords } from "./0021-app-passwords.ts";
 import { weakHashes } from "./0022-weak-hashes.ts";
 import { weakUsers } from "./0023-weak-users.ts";
+import { withheld } from "./0024-withheld.ts";
 
 /** Append-only. A database of version n has run the first n of these; user_version stores n. */
 export const migrations: readonly string[] = [
@@ -47,4 +48,5 @@ export const migrations: readonly string[] = [
   appPasswords,
   weakHashes,
   weakUsers,
+  withheld,
 ];

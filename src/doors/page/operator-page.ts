@@ -26,7 +26,7 @@ import type { ActionName, PageParts, ViewName } from "./routes.ts";
 import { newSecret, operatorLimits, type Session, Sessions } from "./sessions.ts";
 import { type Transport, transportOf } from "./transport.ts";
 import type { View } from "./view.ts";
-import { acceptPage, mailboxes, withheldBy } from "./withheld.ts";
+import { acceptPage, addresses, withheldBy, stateOf as withheldState } from "./withheld.ts";
 import { onThePage } from "./wording.ts";
 import { WriteTrial } from "./write-trial.ts";
 
@@ -217,10 +217,10 @@ type Answer = { notice: string; changed?: undefined } | { changed: string; notic
 async function accept(view: View, form: URLSearchParams): Promise<Answer> {
   const name = form.get("name") ?? undefined;
   const seen = form.get("count") ?? "";
-  const { count } = await withheldBy(view, name);
-  if (String(count ?? "") !== seen) return { changed: await acceptPage(view, name, seen) };
+  const node = await withheldBy(view, name);
+  if (withheldState(node) !== seen) return { changed: await acceptPage(view, name, seen) };
   const { takes_effect } = await view.ask(acceptRemovals, { name });
-  return { notice: `${name} may remove ${mailboxes(count)}. This takes effect ${takes_effect}.` };
+  return { notice: `${name} may remove ${addresses(node)}. This takes effect ${takes_effect}.` };
 }
 
 async function endGrant(view: View, form: URLSearchParams): Promise<Answer> {

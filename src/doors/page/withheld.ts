@@ -7,18 +7,16 @@ import { counted, number } from "./elements.ts";
 import { type View, viewDocument } from "./view.ts";
 
 type WithheldList = Result<typeof listWithheld>;
+type Withheld = WithheldList["nodes"][number];
 
 /** The overview's list of withheld removals; empty without any. */
 export function withheldList({ nodes, total }: WithheldList, { root, isReadOnly }: View): Html {
   if (total === 0) return html``;
   const rest = total - nodes.length;
-  return html`<p>Many mailboxes were removed at once, so nodes keep serving them until you say that they were meant to go.</p>
+  return html`<p>Many mailboxes or aliases were removed at once, so nodes keep serving them until you say that they were meant to go.</p>
 <ul>${nodes.map(
-    ({
-      name,
-      count,
-    }) => html`<li><span><strong>${name}</strong> withholds the removal of ${mailboxes(count)}</span>
-${!isReadOnly && html`<a class="button small" href="${root}page/accept?name=${name}" aria-label="Let them go: removals on ${name}">Let them go</a>`}</li>
+    (node) => html`<li><span><strong>${node.name}</strong> withholds the removal of ${addresses(node)}</span>
+${!isReadOnly && html`<a class="button small" href="${root}page/accept?name=${node.name}" aria-label="Let them go: removals on ${node.name}">Let them go</a>`}</li>
 `,
   )}</ul>
 ${rest > 0 && html`<p class="quiet">And ${number(rest)} more nodes: <code>m25-mail node list</code>, <code>m25-mail node accept --all</code></p>`}
@@ -28,31 +26,28 @@ ${rest > 0 && html`<p class="quiet">And ${number(rest)} more nodes: <code>m25-ma
 /**
  * The question before withheld removals are accepted.
  *
- * @param seen the number in the earlier question, if it has changed since
+ * @param seen the state in the earlier question, if it has changed since
  * @throws MailError node_not_found: the node withholds nothing
  */
 export async function acceptPage(view: View, name: string | undefined, seen?: string): Promise<string> {
-  const { count } = await withheldBy(view, name);
+  const node = await withheldBy(view, name);
   const content = html`<input type="hidden" name="name" value="${name}">
-<input type="hidden" name="count" value="${count ?? ""}">
-<div class="actions"><button class="main">Remove ${mailboxes(count)}</button><a class="button" href="${view.root}">Cancel</a></div>`;
+<input type="hidden" name="count" value="${stateOf(node)}">
+<div class="actions"><button class="main">Remove ${addresses(node)}</button><a class="button" href="${view.root}">Cancel</a></div>`;
   const changed = seen !== undefined ? "This has changed since you were asked. Nothing was done." : undefined;
   return viewDocument(
     view,
     "Let removals go",
-    html`<h1>Remove ${mailboxes(count)} from ${name}?</h1>
+    html`<h1>Remove ${addresses(node)} from ${name}?</h1>
 ${alarm(changed)}
-<p>They were removed on this server; the node ${name} still takes their mail and their logins. If you go on, it refuses both. This cannot be undone for the mail that arrives then: it goes back to its senders.</p>
+<p>They were removed on this server; the node ${name} still takes their mail. If you go on, their mail goes back to its senders, and that cannot be undone for the mail that arrives until then.</p>
 <p>If they were not meant to go, cancel, and bring them back at the server’s shell: <code>m25-mail user restore EMAIL</code>, or <code>m25-mail restore FILE</code>. <a href="${view.root}page/changes">See the last changes</a>.</p>
 ${form({ action: `${view.root}page/accept`, csrf: view.csrf }, content)}`,
   );
 }
 
 /** @throws MailError node_not_found, invalid_input */
-export async function withheldBy(
-  view: Pick<View, "ask">,
-  name: string | undefined,
-): Promise<WithheldList["nodes"][number]> {
+export async function withheldBy(view: Pick<View, "ask">, name: string | undefined): Promise<Withheld> {
   const { nodes } = await view.ask(listWithheld, { name: name ?? "", limit: 1 });
   const [node] = nodes;
   if (node !== undefined) return node;
@@ -63,6 +58,17 @@ export async function withheldBy(
   );
 }
 
-export function mailboxes(count: number | null): string {
-  return count === null ? "some mailboxes" : counted(count, "mailbox", "mailboxes");
+/** How many of each kind: "120 mailboxes and 1 alias". */
+export function addresses({ users, aliases, domain_aliases }: Withheld): string {
+  const kinds = [
+    counted(users, "mailbox", "mailboxes"),
+    counted(aliases, "alias", "aliases"),
+    counted(domain_aliases, "domain alias", "domain aliases"),
+  ];
+  return new Intl.ListFormat("en").format(kinds.filter((kind) => !kind.startsWith("0 ")));
+}
+
+/** What a form must repeat: the numbers that its question showed. */
+export function stateOf({ users, aliases, domain_aliases }: Withheld): string {
+  return [users, aliases, domain_aliases].join(" ");
 }

@@ -5,6 +5,7 @@ import { HOST_NAME, type Report, reportReasons, reportStatuses } from "../../syn
 import type { SyncDoor } from "./door.ts";
 
 const Count = z.int().min(0);
+const Counts = z.strictObject({ domains: Count, users: Count, aliases: Count, domain_aliases: Count });
 
 /** A node's report. It has no free text, and a pattern for each text field: models read them in list_nodes. */
 const ReportBody: z.ZodType<Report> = z
@@ -12,15 +13,11 @@ const ReportBody: z.ZodType<Report> = z
     revision: Count,
     history: z.string().regex(/^([0-9a-f]{32})?$/),
     digest: z.string().regex(/^([0-9a-f]{64})?$/),
-    counts: z.strictObject({
-      domains: Count,
-      users: Count,
-      aliases: Count.optional(),
-      domain_aliases: Count.optional(),
-    }),
+    counts: Counts.partial({ aliases: true, domain_aliases: true }),
     status: z.enum(reportStatuses),
     reason: z.enum(reportReasons).nullable(),
     count: Count.nullable(),
+    withheld: Counts.optional(),
     version: z.string().regex(/^[0-9A-Za-z.+-]{1,40}$/),
     host: z.string().regex(HOST_NAME).optional(),
     dovecot: z

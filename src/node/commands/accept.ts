@@ -16,7 +16,7 @@ export const NEXT_POLL =
 export async function acceptRemovals(machine: Machine, { out }: { out: string }): Promise<ExitCode> {
   return await withState(machine, out, "write", async ({ replica, meta }) => {
     if (meta === undefined) throw new ConfigurationError(`--out ${out} has no node's state`);
-    const { users: withheld, last } = replica.withheld;
+    const { addresses: withheld, last } = replica.withheld;
     if (withheld === 0) {
       machine.print("nothing is withheld\n");
       return exitCodes.done;

@@ -1,6 +1,7 @@
 import type { NodeRole } from "../../sync/records.ts";
 import { type ExitCode, exitCodes } from "../faults.ts";
 import type { LastPoll } from "../replica/notes.ts";
+import type { Withheld } from "../replica/replica.ts";
 import { count } from "../words.ts";
 import { NEXT_POLL } from "./accept.ts";
 
@@ -24,10 +25,10 @@ export interface Status {
   /** False while the daemons' look-ups fail: the files were replaced, and the server has not answered since. */
   ready: boolean;
   /**
-   * Mailboxes in service that the server no longer has; since when, and the first and last revision of their removals.
+   * What is in service although the server no longer has it; since when, and the first and last revision of the removals.
    * `logins` of them can still log in.
    */
-  withheld: { users: number; logins: number; since: string; first: number; last: number } | null;
+  withheld: (Withheld & { logins: number; since: string }) | null;
   /** True if an operator has accepted removals here and no poll has carried them out yet. */
   accepted: boolean;
   /** When the server last received a report of this state; null if a later report said otherwise. */
@@ -114,9 +115,9 @@ function describeCounts({ serving, role }: Status): string {
 
 function describeWithheld({ withheld, accepted, out }: Status, now: number): string {
   if (withheld === null) return "nothing";
-  const { users, logins, since } = withheld;
+  const { addresses, logins, since } = withheld;
   const who =
-    `${count(users, "address")} that the server no longer has, since ${since} (${ago(since, now)}); ` +
+    `${count(addresses, "address")} that the server no longer has, since ${since} (${ago(since, now)}); ` +
     `${logins === 0 ? "none" : logins} of them can log in`;
   return accepted
     ? `${who}; accepted: they are removed with ${NEXT_POLL}`

@@ -55,20 +55,24 @@ async function statusOf({ replica, meta, notes }: Found, out: string): Promise<P
     accepted: accepted !== undefined,
   };
   if (meta === undefined || meta.role === "") return told;
-  const { users, first, last } = replica.withheld;
+  const { withheld } = replica;
   const { role, domains, history, revision, digest, since } = meta;
-  const aliases = meta.aliases + meta.domain_aliases;
   const former =
     role === "mx" && (await inodesOf(out, fileNames.logins)).file !== "" ? [fileNames.logins] : [];
   return {
     ...told,
     role,
     ready: meta.ready === 1,
-    serving: { domains, users: meta.users + users, aliases, history, revision, digest, since },
+    serving: {
+      domains: domains + withheld.domains,
+      users: meta.users + withheld.users,
+      aliases: meta.aliases + meta.domain_aliases + withheld.aliases + withheld.domain_aliases,
+      ...{ history, revision, digest, since },
+    },
     withheld:
-      users === 0
+      withheld.addresses === 0
         ? null
-        : { users, logins: await countLogins(replica), since: ledger?.withheldSince ?? since, first, last },
+        : { ...withheld, logins: await countLogins(replica), since: ledger?.withheldSince ?? since },
     unproved: unproved !== undefined,
     former,
   };

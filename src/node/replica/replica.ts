@@ -1,3 +1,4 @@
+import type { Counts } from "../../sync/answer.ts";
 import type { NodeRole } from "../../sync/records.ts";
 import { ConfigurationError } from "../faults.ts";
 import type { Machine } from "../machine.ts";
@@ -34,11 +35,10 @@ export interface Meta {
   mail_root: string;
 }
 
-/** Mailboxes, aliases included, that are in service although the server no longer has them. */
-export interface Withheld {
-  users: number;
-  /** Domains that are served for the mailboxes in them. */
-  domains: number;
+/** What is in service although the server no longer has it: domains only for the addresses in them. */
+export interface Withheld extends Counts {
+  /** Mailboxes, aliases and domain aliases. */
+  addresses: number;
   /** The revisions of the removals; 0 without any. */
   first: number;
   last: number;
@@ -174,20 +174,24 @@ export async function noteLogs({ folder, inodes }: Replica): Promise<void> {
   }
 }
 
-const nothingWithheld: Withheld = { users: 0, domains: 0, first: 0, last: 0 };
+const none: Counts = { domains: 0, users: 0, aliases: 0, domain_aliases: 0 };
+export const nothingWithheld: Withheld = { ...none, addresses: 0, first: 0, last: 0 };
 
 /** A replica whose files are not attached yet. */
 export function emptyReplica(folder: string, db: Sqlite): Replica {
-  const none = { stateName: undefined, meta: undefined, withheld: nothingWithheld, replaced: "" };
-  return { folder, db, inodes: new Map(), ...none };
+  const empty = { stateName: undefined, meta: undefined, withheld: nothingWithheld, replaced: "" };
+  return { folder, db, inodes: new Map(), ...empty };
 }
 
 /** Reads what the replica holds about its committed state. */
 export async function readState(replica: Replica): Promise<void> {
   replica.meta = await readMeta(replica.db);
   replica.withheld =
-    (await replica.db.value<Withheld>(`SELECT json_object('users', count(*), 'first', ifnull(min(withheld), 0),
-      'last', ifnull(max(withheld), 0), 'domains', (SELECT count(*) FROM state.domain WHERE listed = 0 AND key = name))
+    (await replica.db.value<Withheld>(`SELECT json_object('addresses', count(*),
+      'users', count(*) FILTER (WHERE local < '~'), 'aliases', count(*) FILTER (WHERE local >= '~' AND local < '~~'),
+      'domain_aliases', count(*) FILTER (WHERE local >= '~~'),
+      'domains', (SELECT count(*) FROM state.domain WHERE listed = 0 AND key = name),
+      'first', ifnull(min(withheld), 0), 'last', ifnull(max(withheld), 0))
       FROM state.mailbox WHERE withheld IS NOT NULL;`)) ?? nothingWithheld;
 }
 

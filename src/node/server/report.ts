@@ -5,7 +5,7 @@ import type { Report, ReportReason } from "../../sync/report.ts";
 import { dovecotVersion } from "../daemons/dovecot.ts";
 import { explain, WrongAnswer } from "../faults.ts";
 import { type Notes, writeNotes } from "../replica/notes.ts";
-import type { Meta, Replica } from "../replica/replica.ts";
+import { type Meta, nothingWithheld, type Replica } from "../replica/replica.ts";
 import type { Session } from "../session.ts";
 import { keyId } from "./key-file.ts";
 
@@ -35,8 +35,8 @@ export function refusedBecause(refusal: RefusedAnswer | WrongAnswer): Outcome {
 interface Reported {
   meta: Meta | undefined;
   outcome: Outcome;
-  /** Records in service that the server no longer has. */
-  withheld: Pick<Counts, "domains" | "users">;
+  /** Records in service that the server no longer has; undefined if the replica cannot be read. */
+  withheld: Counts | undefined;
 }
 
 /** @returns true if the server received the report. If not, the next poll reports again. */
@@ -67,20 +67,22 @@ export async function send(session: Session, reported: Reported): Promise<boolea
 /** The report to the server: the state in service, and why the last attempt at a new one failed. */
 function buildReport({ meta, outcome, withheld }: Reported, { version, hostName }: Session): Report {
   const applied = meta === undefined || meta.history === "" ? undefined : meta;
+  const { domains, users, aliases, domain_aliases } = withheld ?? nothingWithheld;
   const reason = outcome.status === "applied" ? null : outcome.reason;
   return {
     revision: applied?.revision ?? 0,
     history: applied?.history ?? "",
     digest: applied?.digest ?? new StateDigest().toString(),
     counts: {
-      domains: (applied?.domains ?? 0) + withheld.domains,
-      users: (applied?.users ?? 0) + withheld.users,
-      aliases: applied?.aliases ?? 0,
-      domain_aliases: applied?.domain_aliases ?? 0,
+      domains: (applied?.domains ?? 0) + domains,
+      users: (applied?.users ?? 0) + users,
+      aliases: (applied?.aliases ?? 0) + aliases,
+      domain_aliases: (applied?.domain_aliases ?? 0) + domain_aliases,
     },
     status: outcome.status,
     reason,
     count: outcome.count ?? null,
+    ...(withheld && { withheld: { domains, users, aliases, domain_aliases } }),
     version,
     ...(hostName !== undefined && { host: hostName }),
   };

@@ -25,6 +25,7 @@ export const listFleet = defineTool({
         status: z.enum(nodeStatuses),
         reason: z.string().nullable(),
         reason_count: z.int().nullable(),
+        withheld: z.int().nullable(),
         applied_revision: z.int().nullable(),
         behind_by: z
           .int()
@@ -60,6 +61,7 @@ export const listFleet = defineTool({
         status: condition.status,
         reason: condition.reason,
         reason_count: condition.reasonCount,
+        withheld: condition.withheld,
         applied_revision: applied,
         behind_by: applied === null ? null : Math.max(0, revision - applied),
         behind_since: (applied === null ? undefined : await tables.state.changedAfter(applied)) ?? null,

@@ -3,6 +3,9 @@ import { NodeName } from "../../../src/mail/schemas.ts";
 import { defineTool } from "../../call/tool.ts";
 import { nodePages } from "../../nodes/condition.ts";
 
+/** Removals that nodes withhold, by their last reports. */
+export const withheldFields = { users: z.int(), aliases: z.int(), domain_aliases: z.int() };
+
 export const listWithheld = defineTool({
   endpoint: "list-withheld",
   title: "List withheld removals",
@@ -18,7 +21,7 @@ export const listWithheld = defineTool({
     nodes: z.array(
       z.object({
         name: z.string(),
-        count: z.int().nullable().describe("Removed mailboxes that it keeps serving, by its last report."),
+        ...withheldFields,
       }),
     ),
     total: z.int().describe("All nodes that withhold removals."),
@@ -27,8 +30,10 @@ export const listWithheld = defineTool({
     const nodes = [];
     for await (const page of nodePages(tables)) {
       for (const { name: own, report } of page) {
-        if (report?.status !== "withheld" || (name !== undefined && name !== own)) continue;
-        nodes.push({ name: own, count: report.count });
+        if (!report?.withheld?.addresses) continue;
+        if (name !== undefined && name !== own) continue;
+        const { users, aliases, domain_aliases } = report.withheld;
+        nodes.push({ name: own, users, aliases, domain_aliases });
       }
     }
     return { nodes: nodes.slice(0, limit), total: nodes.length };

@@ -15,6 +15,10 @@ const NOT_YET =
   "not on the nodes in not_arrived: they have not reported this history yet (new nodes, or after a restore), and ignore an " +
   "earlier acceptance. Accept again when m25-mail node list shows them withholding";
 
+const NOT_SAID =
+  "not known how many removals it withholds: its m25-mail-node is older than the server, or cannot read its replica " +
+  "(see m25-mail-node status there)";
+
 export const setNode = defineTool({
   endpoint: "set-node",
   title: "Limit a node",
@@ -85,7 +89,7 @@ export const acceptRemovals = defineTool({
   output: z.object({
     names: z.array(z.string()),
     revision: z.int(),
-    withheld: z.int().describe("Mailboxes that they withhold, by their last reports."),
+    withheld: z.int().describe("Mailboxes and aliases whose removal they withhold, by their last reports."),
     takes_effect: z.string(),
     not_arrived: z
       .array(z.string())
@@ -106,18 +110,17 @@ export const acceptRemovals = defineTool({
     const hasArrived = ({ report }: MailNode) => report?.history === history;
     const arrived = accepted.filter(hasArrived);
     const notArrived = accepted.filter((node) => !hasArrived(node)).map((node) => node.name);
-    const withheld = arrived.reduce(
-      (sum, { report }) => sum + (report?.status === "withheld" ? (report.count ?? 0) : 0),
-      0,
-    );
+    const withheld = arrived.reduce((sum, { report }) => sum + (report?.withheld?.addresses ?? 0), 0);
+    const silent = arrived.filter(({ report }) => !report?.withheld).map((node) => node.name);
     const nothing = `nothing is withheld now; this lets through removals up to revision ${revision}`;
-    const here = withheld === 0 ? nothing : TAKES_EFFECT;
+    const here = withheld === 0 && silent.length === 0 ? nothing : TAKES_EFFECT;
     return {
       names: accepted.map((node) => node.name),
       revision,
       withheld,
       takes_effect: [
         ...(arrived.length > 0 || notArrived.length === 0 ? [here] : []),
+        ...(silent.length > 0 ? [`${silent.join(", ")}: ${NOT_SAID}`] : []),
         ...(notArrived.length > 0 ? [NOT_YET] : []),
       ].join("; "),
       not_arrived: notArrived,
