@@ -1,6 +1,6 @@
 import { type Kysely, type Selectable, sql } from "kysely";
 import { MailError } from "../src/mail/error.ts";
-import { next, node as nodeCommand, operator, text } from "../src/mail/text.ts";
+import { byReader, next, node as nodeCommand, operator, text } from "../src/mail/text.ts";
 import type { Counts } from "../src/sync/answer.ts";
 import type { NodeRole } from "../src/sync/records.ts";
 import type { Report } from "../src/sync/report.ts";
@@ -198,7 +198,7 @@ export class NodeTable {
     throw new MailError(
       "node_exists",
       `A node named ${node.name} is registered already.`,
-      text`Nothing was changed. If it is the same machine and its key is lost, the operator gives it another: ${operator(`node rotate-key ${node.name}`)}. For another machine choose another name.`,
+      text`Nothing was changed. If it is the same machine and its key is lost, ${byReader({ toOperator: "give it another", toOthers: "the operator gives it another" })}: ${operator(`node rotate-key ${node.name}`)}. For another machine choose another name.`,
     );
   }
 

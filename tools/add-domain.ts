@@ -2,7 +2,7 @@ import * as z from "zod";
 import { MailError } from "../src/mail/error.ts";
 import { nearNames } from "../src/mail/near-names.ts";
 import { DomainName } from "../src/mail/schemas.ts";
-import { next, operator, text } from "../src/mail/text.ts";
+import { byReader, next, operator, text } from "../src/mail/text.ts";
 import { Timestamp } from "./call/fields.ts";
 import { defineTool, type Tool } from "./call/tool.ts";
 import { liveFields, liveness } from "./nodes/liveness.ts";
@@ -58,6 +58,6 @@ export async function refusePublicProvider(domain: string): Promise<void> {
   throw new MailError(
     "forbidden",
     `${domain} is the domain of a public mail provider: mail to all its addresses from mailboxes here would stay here.`,
-    text`Nothing was changed. Register a domain that the person owns. If this one is theirs, the operator registers it: ${operator(`call add-domain --domain ${domain} --public-provider`)}.`,
+    text`Nothing was changed. Register a domain ${byReader({ toOperator: "of yours or of your customers. If this one is", toOthers: "that the person owns. If this one is theirs, the operator registers it" })}: ${operator(`call add-domain --domain ${domain} --public-provider`)}.`,
   );
 }

@@ -2,7 +2,7 @@ import * as z from "zod";
 import type { Address } from "../src/mail/address.ts";
 import { MailError } from "../src/mail/error.ts";
 import { defaultQuotaMb, EmailAddress, Password, QuotaMb } from "../src/mail/schemas.ts";
-import { next, operator, type Text, text } from "../src/mail/text.ts";
+import { byReader, next, operator, type Text, text } from "../src/mail/text.ts";
 import { Timestamp } from "./call/fields.ts";
 import { defineTool, type ToolContext } from "./call/tool.ts";
 import { liveFields, liveness } from "./nodes/liveness.ts";
@@ -30,7 +30,7 @@ export const addUser = defineTool({
   run: (context, { email, quota_mb }) => newMailbox(context, email, quota_mb),
 });
 
-const CHANGE_IT = text`Nothing was changed. To change its password use ${next("update-password")}; the operator changes its quota (${operator("user set-quota")}). Never remove and re-create it for that.`;
+const CHANGE_IT = text`Nothing was changed. To change its password use ${next("update-password")}; ${byReader({ toOperator: text`its quota: ${operator("user set-quota EMAIL MIB")}`, toOthers: text`the operator changes its quota (${operator("user set-quota")})` })}. Never remove and re-create it for that.`;
 
 /**
  * Creates a mailbox, or brings a soft-deleted one back, with the context's password.
@@ -47,7 +47,7 @@ export async function newMailbox(
   const { tables, at, passwordHash } = context;
   const domain = await tables.domains.get(
     address.domain,
-    text`It may be a typo: compare with ${next("list-domains")}, and ask the person. Register it with ${next("add-domain")} only if the person means this domain.`,
+    text`It may be a typo: compare with ${next("list-domains")}${byReader({ toOperator: "", toOthers: ", and ask the person" })}. Register it with ${next("add-domain")} only if ${byReader({ toOperator: "you mean", toOthers: "the person means" })} this domain.`,
   );
   const existing = await tables.users.find(address);
   if (existing?.active) {

@@ -3,7 +3,7 @@ import type { Domain } from "../db/domains.ts";
 import type { Tables } from "../db/store.ts";
 import { MailError } from "../src/mail/error.ts";
 import { DomainName } from "../src/mail/schemas.ts";
-import { next, text } from "../src/mail/text.ts";
+import { byReader, next, text } from "../src/mail/text.ts";
 import { defineTool } from "./call/tool.ts";
 import { liveFields, liveness } from "./nodes/liveness.ts";
 
@@ -40,6 +40,8 @@ export const removeDomain = defineTool({
   },
 });
 
+const ASK = byReader({ toOperator: ". ", toOthers: " and ask the person. " });
+
 /** @throws MailError domain_not_found, domain_has_active_users */
 async function removable(tables: Tables, domain: string): Promise<Domain> {
   const found = await tables.domains.get(domain);
@@ -48,7 +50,7 @@ async function removable(tables: Tables, domain: string): Promise<Domain> {
   throw new MailError(
     "domain_has_active_users",
     `The domain ${domain} still has ${found.userCount} active mailbox${found.userCount === 1 ? "" : "es"}.`,
-    text`Nothing was changed. List them with ${next("list-users", { domain })} and ask the person. Only if they want these removed too, remove each with ${next("remove-user")} first.`,
+    text`Nothing was changed. List them with ${next("list-users", { domain })}${ASK}Only if they are to go too, remove each with ${next("remove-user")} first.`,
   );
 }
 
@@ -57,7 +59,7 @@ function hasAliases({ name, aliasCount, domainAliasCount }: Domain): MailError {
   return new MailError(
     "domain_has_aliases",
     `The domain ${name} still has ${total} alias${total === 1 ? "" : "es"}.`,
-    text`Nothing was changed. List them with ${next("list-aliases", { domain: name })} and ask the person. Only if they are to go too, remove each first: ${next("remove-alias")}, and for a domain alias ${next("set-domain-alias")}.`,
+    text`Nothing was changed. List them with ${next("list-aliases", { domain: name })}${ASK}Only if they are to go too, remove each first: ${next("remove-alias")}, and for a domain alias ${next("set-domain-alias")}.`,
   );
 }
 

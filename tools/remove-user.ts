@@ -1,17 +1,17 @@
 import * as z from "zod";
 import { EmailAddress } from "../src/mail/schemas.ts";
-import { next, operator, text } from "../src/mail/text.ts";
+import { byReader, field, next, operator, text } from "../src/mail/text.ts";
 import { Timestamp } from "./call/fields.ts";
 import { defineTool } from "./call/tool.ts";
 import { liveFields, liveness } from "./nodes/liveness.ts";
 
 /** A node that withholds removals withholds later ones too, but ends their logins. */
-const WITHHELD = text`Its password stops working and its sessions end within a minute, but a node still takes mail for the address: removals wait there until the operator accepts them (${operator("node accept")}). Tell the person.`;
+const WITHHELD = text`Its password stops working and its sessions end within a minute, but a node still takes mail for the address: removals wait there until ${byReader({ toOperator: text`you accept them: ${operator("node accept --all")}.`, toOthers: text`the operator accepts them (${operator("node accept")}). Tell the person.` })}`;
 
 export const removeUser = defineTool({
   endpoint: "remove-user",
   title: "Remove a mailbox",
-  description: text`Takes a mailbox, active or inactive, out of service: within a minute its address bounces, its password stops working and open sessions end. By default it becomes inactive (soft-deleted): ${next("add-user")} brings it back with its mail. With hard_delete: true it cannot come back, and a new mailbox of that address begins empty: only if the person said "for good" or the like ("delete" alone is not enough). Mail files stay on the nodes' disks until the operator deletes them.`,
+  description: text`Takes a mailbox, active or inactive, out of service: within a minute its address bounces, its password stops working and open sessions end. By default it becomes inactive (soft-deleted): ${next("add-user")} brings it back with its mail. With ${byReader({ toOperator: text`${field("hard_delete")}`, toOthers: "hard_delete: true" })} it cannot come back, and a new mailbox of that address begins empty: only if the person said "for good" or the like ("delete" alone is not enough). Mail files stay on the nodes' disks until the operator deletes them.`,
   effect: "destroy",
   scopes: ["write", "destroy"],
   scope: ({ hard_delete }) => (hard_delete ? "destroy" : "write"),

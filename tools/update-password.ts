@@ -2,7 +2,7 @@ import * as z from "zod";
 import type { User } from "../db/users/rows.ts";
 import { MailError } from "../src/mail/error.ts";
 import { EmailAddress, Password } from "../src/mail/schemas.ts";
-import { joined, next, operator, type Text, text } from "../src/mail/text.ts";
+import { byReader, joined, next, operator, type Text, text } from "../src/mail/text.ts";
 import { Timestamp } from "./call/fields.ts";
 import { isBlocked, withPassword } from "./call/login.ts";
 import { defineTool } from "./call/tool.ts";
@@ -29,15 +29,16 @@ export const updatePassword = defineTool({
 });
 
 function stillBlocked({ email }: User): Text {
-  return text`The login of ${email} is turned off and stays off: nobody can log in with this password until the login is on. The operator's command is ${operator(`call set-user --email ${email} --login on`)}.`;
+  return text`The login of ${email} is turned off and stays off: nobody can log in with this password until the login is on. ${byReader({ toOperator: "To turn it on", toOthers: "The operator turns it on" })}: ${operator(`call set-user --email ${email} --login on`)}.`;
 }
 
 /** @throws MailError user_inactive */
 export function refuseInactive(user: User): void {
   if (user.active) return;
+  const restoring = operator(`user restore ${user.email}`);
   throw new MailError(
     "user_inactive",
     `The mailbox ${user.email} is inactive (soft-deleted).`,
-    text`Change nothing, unless you were asked to bring it back. To bring it back with its mail and a new password, use ${next("add-user")}; with its old password, only the operator can (${operator(`user restore ${user.email}`)}).`,
+    text`${byReader({ toOperator: "", toOthers: "Change nothing, unless you were asked to bring it back. " })}To bring it back with its mail and a new password, use ${next("add-user")}; with its old password${byReader({ toOperator: text`: ${restoring}`, toOthers: text`, only the operator can (${restoring})` })}.`,
   );
 }

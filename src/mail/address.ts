@@ -1,7 +1,7 @@
 import { domainToASCII, domainToUnicode } from "node:url";
 import { contextualProblem } from "./contextual-rules.ts";
 import { MailError } from "./error.ts";
-import { next, type Text, text } from "./text.ts";
+import { byReader, next, type Text, text } from "./text.ts";
 
 /** RFC 5321 4.5.3.1.3 without the angle brackets (RFC 3696 erratum 1690). */
 const MAX_ADDRESS = 254;
@@ -111,9 +111,7 @@ export function parseAddress(text: string): Address {
   return { email, localPart, domain };
 }
 
-const LOCAL_PART_HINT =
-  "Ask the person for a name of a-z, 0-9, dots, hyphens and underscores, such as marie.curie@example.nl for Marie Curie, " +
-  "joerg or jorg for jörg, obrien for o'brien.";
+const LOCAL_PART_HINT = text`${byReader({ toOperator: "Choose", toOthers: "Ask the person for" })} a name of a-z, 0-9, dots, hyphens and underscores, such as marie.curie@example.nl for Marie Curie, joerg or jorg for jörg, obrien for o'brien.`;
 
 const PLUS_HINT =
   "A plus-address needs no mailbox of its own: jan+shop@example.nl reaches jan@example.nl, once that exists.";

@@ -1,4 +1,4 @@
-import { plainly, type Text, worded } from "./text.ts";
+import { asText, plainly, type Text, worded } from "./text.ts";
 
 /** The codes of all expected failures. Each door maps them to its own form (REST status, exit code). */
 export type ErrorCode =
@@ -61,8 +61,4 @@ export class MailError extends Error {
     this.temporary = temporary;
     this.retryAfter = retryAfter;
   }
-}
-
-function asText(said: string | Text): Text {
-  return typeof said === "string" ? [said] : said;
 }

@@ -1,5 +1,6 @@
 import { contextualProblem } from "./contextual-rules.ts";
 import { MailError } from "./error.ts";
+import { byReader, operator, text as words } from "./text.ts";
 
 const MIN_CHARACTERS = 8;
 /** bcrypt ignores later bytes: either of two longer passwords with the same first 72 bytes would log in. */
@@ -25,6 +26,11 @@ export function opaqueString(text: string): string {
 const NOT_FREEFORM =
   /[\p{Cf}\p{Cn}\p{Co}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u1100-\u11FF\uA960-\uA97C\uD7B0-\uD7FB\u0640\u07FA\u302E\u302F\u3031-\u3035\u303B]/u;
 
+const NO_HASH = words`Give the password itself; ${byReader({
+  toOperator: words`${operator("import FILE")} takes hashes`,
+  toOthers: "only the operator can import hashes",
+})}.`;
+
 /**
  * Checks a password and returns the form to hash, {@link opaqueString}.
  *
@@ -36,7 +42,7 @@ export function parsePassword(text: string, least = MIN_CHARACTERS): string {
     throw new MailError(
       "invalid_input",
       "This looks like a password's stored hash, with which nobody could log in.",
-      "Give the password itself; only the operator can import hashes.",
+      NO_HASH,
     );
   }
   const password = opaqueString(text);

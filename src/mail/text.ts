@@ -25,7 +25,9 @@ export type Reference =
   /** A command at the server's shell, which only the operator has. */
   | { operator: string }
   /** A command at a node's shell. */
-  | { node: string };
+  | { node: string }
+  /** Words for the operator, at the shell and on the page at /; and for everybody else. */
+  | { toOperator: Text; toOthers: Text };
 
 /** A text for callers: words, and references that each door words. */
 export type Text = ReadonlyArray<string | Reference>;
@@ -50,6 +52,21 @@ export function field(name: string): Reference {
   return { field: name };
 }
 
+export function byReader(readers: { toOperator: string | Text; toOthers: string | Text }): Reference {
+  return { toOperator: asText(readers.toOperator), toOthers: asText(readers.toOthers) };
+}
+
+export function asText(said: string | Text): Text {
+  return typeof said === "string" ? [said] : said;
+}
+
+/** A text as the operator reads it. */
+export function toOperator(said: Text): Text {
+  return said.flatMap((part) =>
+    typeof part === "object" && "toOperator" in part ? toOperator(part.toOperator) : [part],
+  );
+}
+
 export function operator(command: string): Reference {
   return { operator: command };
 }
@@ -65,12 +82,18 @@ export function joined(texts: readonly Text[]): Text {
 
 /** A text in one door's words. */
 export function worded(said: Text, words: (reference: Reference) => string): string {
-  return said.map((part) => (typeof part === "string" ? part : words(part))).join("");
+  return said
+    .map((part) => {
+      if (typeof part === "string") return part;
+      return "toOthers" in part ? worded(part.toOthers, words) : words(part);
+    })
+    .join("");
 }
 
 /** The names that the program itself uses, for logs and tests. */
 export function plainly(reference: Reference): string {
   if ("field" in reference) return reference.field;
   if ("next" in reference) return reference.next;
+  if ("toOthers" in reference) return worded(reference.toOthers, plainly);
   return "node" in reference ? `m25-mail-node ${reference.node}` : `m25-mail ${reference.operator}`;
 }

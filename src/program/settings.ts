@@ -9,7 +9,7 @@ import type { Flag } from "../command-line/flags.ts";
 import { logLevels } from "../log/log.ts";
 import { Network } from "../mail/schemas.ts";
 
-/** The commands that take settings: the two servers, and commands on the database, that set a password, make a link or ask DNS. */
+/** The commands that take settings: the two servers, and commands on the database, that set a password, show the server's address or ask DNS. */
 export type SettingUser = "serve" | "stdio" | "database" | "password" | "link" | "dns";
 
 export interface Setting extends Flag {

@@ -35,7 +35,7 @@ test("a refusal uses the shell's names for operations, fields and arguments", as
   );
   await run(addJan, "correct horse\n");
   const full = await run(["call", "remove-domain", "--domain", "example.nl"]);
-  expect(full.stderr).toContain("m25-mail call list-users --domain example.nl and ask the person.");
+  expect(full.stderr).toContain("m25-mail call list-users --domain example.nl. Only if they are to go too,");
   const quota = await run(["user", "set-quota", "jan@example.nl", "0"]);
   expect(quota.stderr).toMatch(/^invalid_input: MIB: .*\nThis call takes EMAIL, MIB\.\n$/);
   const scopes = await run(["token", "create", "x", "--scopes", "read,wriet"]);

@@ -102,10 +102,11 @@ function comparable(outcome: Outcome): Outcome {
     .replace(/m25key_\w+/g, "KEY")
     // Each door's own name for the next tool.
     .replace(
-      /m25_mail_(?:add|list)_nodes?\b|(?:GET|POST) \/api\/(?:add|list)-nodes?\b|m25-mail call (?:add|list)-nodes?\b/g,
+      /m25_mail_(?:add|list)_nodes?\b|(?:GET|POST) \/api\/(?:add|list)-nodes?\b|m25-mail call add-node\b|m25-mail node list\b/g,
       "TOOL",
     );
-  return JSON.parse(text) as Outcome;
+  // The operator reads where the URL comes from, others whom to ask.
+  return JSON.parse(text.replace(/URL is the address .*? Paste/, "Paste")) as Outcome;
 }
 
 async function walk(open: () => Promise<Door>, skip: boolean): Promise<Outcome[]> {

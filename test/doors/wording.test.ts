@@ -52,14 +52,14 @@ function nodeHints(): Array<[situations: string, hint: Text]> {
 }
 
 /** The note of a change that no node serves soon, for a caller who may add nodes and for one who may not. */
-function notes(words: Door["words"]): Array<[situation: string, note: string]> {
+function notes(words: Door["words"], isOperators = false): Array<[situation: string, note: string]> {
   const cases: ReadonlyArray<[situation: string, counts: NodeCounts]> = [
     ["no node", { added: 0, joined: 0 }],
     ["none has joined", { added: 2, joined: 0 }],
     ["none calls", { added: 2, joined: 1 }],
   ];
   return cases.flatMap(([situation, counts]) =>
-    [operator("cli"), tenant].map((principal): [string, string] => [
+    (isOperators ? [operator("cli")] : [operator("cli"), tenant]).map((principal): [string, string] => [
       `a change, ${situation}, ${principal.name}`,
       words(notLive(counts, principal)),
     ]),
@@ -68,6 +68,8 @@ function notes(words: Door["words"]): Array<[situation: string, note: string]> {
 
 interface Door {
   words(said: Text): string;
+  /** Its only reader is the operator. */
+  isOperators?: true;
   /** Refusals that this door alone gives. */
   own(): Promise<Array<[situation: string, refusal: { code: string; detail: string; hint: string }]>>;
 }
@@ -79,6 +81,7 @@ const doors: Record<string, Door> = {
   rest: { words: overRest, own: requestRefusals },
   shell: {
     words: atShell,
+    isOperators: true,
     own: async () => (await fileRefusals()).map(([what, error]) => [what, inWords(error, atShell)]),
   },
 };
@@ -88,14 +91,15 @@ function inWords({ code, detail, hint }: MailError, words: Door["words"]) {
 }
 
 /** All that a door says about the tools, their results and its refusals. */
-async function textOf({ words, own }: Door): Promise<string> {
+async function textOf({ words, isOperators, own }: Door): Promise<string> {
   const said: Array<[what: string, ...lines: string[]]> = [
     ...tools.map(({ endpoint, description }): [string, string] => [endpoint, words(description)]),
     ...nodeHints().map(([situations, hint]): [string, string] => [`list-nodes: ${situations}`, words(hint)]),
     ["add-node: next_step", words(joinStep({}))],
-    ...notes(words),
+    ...notes(words, isOperators),
   ];
-  const refused = [...(await callRefusals()), ...databaseRefusals()];
+  const ofCalls = (await callRefusals()).filter(([, , toOthers]) => !(isOperators && toOthers));
+  const refused = [...ofCalls.map(([what, error]) => [what, error] as const), ...databaseRefusals()];
   const answers = refused.map(([what, error]) => [what, inWords(error, words)] as const);
   for (const [what, { code, detail, hint }] of [...answers, ...(await own())]) {
     said.push([what, `${code}: ${detail}`, hint]);
@@ -123,6 +127,9 @@ test("each door uses its own names for tools and fields, and no other door's", a
   expect(mcp).not.toContain("/api/");
   expect(rest).not.toContain("m25_mail_");
   expect(shell).not.toMatch(/m25_mail_|\/api\//);
+  expect(shell).not.toMatch(
+    /[Aa]sk (?:the operator|an operator)|the operator's command|an? operator|[a-z]_[a-z]+: true/,
+  );
 });
 
 /** Refusals in no golden file, and why. */

@@ -152,7 +152,7 @@ test("the advice for a node shows the shell's commands as code", async () => {
   await server.must("add-node", { name: "pi" });
   const { body } = await (await signedInBrowser(server)).get("/page/nodes");
   expect(body).toContain(
-    "If the key is lost, this command of the operator makes another: <code>m25-mail node rotate-key pi</code>.",
+    "If the key is lost, make another at the server&#39;s shell: <code>m25-mail node rotate-key pi</code>.",
   );
 });
 

@@ -1,7 +1,7 @@
 import { hash, randomUUID } from "node:crypto";
 import type { Store } from "../../db/store.ts";
 import { type ErrorCode, MailError } from "../../src/mail/error.ts";
-import { operator, text } from "../../src/mail/text.ts";
+import { byReader, operator, text } from "../../src/mail/text.ts";
 import { authorise } from "./authorise.ts";
 import type { CallLimits } from "./call-limits.ts";
 import type { FairQueue, WithoutSlot } from "./fair-queue.ts";
@@ -245,6 +245,6 @@ function bug(
   return new MailError(
     "internal",
     `Something went wrong inside M25 Mail (reference ${reference}).`,
-    "Nothing was changed. Try once more. If it fails again, give the operator this reference: the log has the details.",
+    text`Nothing was changed. Try once more. If it fails again, ${byReader({ toOperator: "report it, with the details in the log", toOthers: "give the operator this reference: the log has the details" })}.`,
   );
 }

@@ -1,5 +1,5 @@
 import type { Contact, SeenNode } from "../../db/nodes.ts";
-import { joined, next, node, operator, type Text, text } from "../../src/mail/text.ts";
+import { byReader, joined, next, node, operator, type Text, text } from "../../src/mail/text.ts";
 
 /**
  * Reasons that the server finds. `digest_differs`: the node serves other records at the server's revision.
@@ -31,13 +31,13 @@ export function nodeHint(seen: SeenNode, condition: Findings): Text | null {
 
 function endedKeyHint({ name }: SeenNode, { endedKeyUse }: Findings): Text | null {
   if (endedKeyUse === null) return null;
-  return text`A sync key of the node was used from ${endedKeyUse.address ?? "an unknown address"} after it had ended: somebody else may have it. Find out which machine that is and who has the old key file, such as a copy or a backup of the node. Then an operator gives the node a new key at the server's shell: ${operator(`node rotate-key ${name}`)}.`;
+  return text`A sync key of the node was used from ${endedKeyUse.address ?? "an unknown address"} after it had ended: somebody else may have it. Find out which machine that is and who has the old key file, such as a copy or a backup of the node. Then give the node a new key, at the server's shell: ${operator(`node rotate-key ${name}`)}.`;
 }
 
 function statusHint(seen: SeenNode, { status, reason, withheld }: Findings): Text | null {
   switch (status) {
     case "never":
-      return text`The node has not joined yet: on the node, do the next_step that came with its key. If the key is lost, this command of the operator makes another: ${operator(`node rotate-key ${seen.name}`)}.`;
+      return text`The node has not joined yet: on the node, do the next_step that came with its key. If the key is lost, make another at the server's shell: ${operator(`node rotate-key ${seen.name}`)}.`;
     case "stale":
       return text`Check on the node whether it runs and reaches the server: ${node("status")}.`;
     case "behind":
@@ -57,22 +57,22 @@ function statusHint(seen: SeenNode, { status, reason, withheld }: Findings): Tex
 /** Names the operator's shell: a whole company's mail may depend on removals, so no assistant lets them through. */
 function withheldHint({ name }: SeenNode, { withheld }: Findings): Text | null {
   if (withheld === null || withheld === 0) return null;
-  return text`Many mailboxes or aliases were removed at once, so until an operator accepts this the node still takes mail for ${withheld} of them, and for any that are removed later. A mailbox that somebody removed cannot log in any more; one that only a restore or a list of domains leaves out still can. If the removals are meant, an operator accepts them at the server's shell: ${operator(`node accept ${name}`)}; or at the node's, if it is set up for that: ${node("accept")}. If they are a mistake, bring the mailboxes back: ${operator("user restore EMAIL")}, or ${operator("restore FILE")}; or, if a list of domains is wrong, ${operator(`node set ${name} --domains LIST`)}.`;
+  return text`Many mailboxes or aliases were removed at once, so until ${byReader({ toOperator: "you accept", toOthers: "an operator accepts" })} this the node still takes mail for ${withheld} of them, and for any that are removed later. A mailbox that somebody removed cannot log in any more; one that only a restore or a list of domains leaves out still can. If the removals are meant, ${byReader({ toOperator: "accept them", toOthers: "the operator accepts them" })} at the server's shell: ${operator(`node accept ${name}`)}; or at the node's, if it is set up for that: ${node("accept")}. If they are a mistake, bring the mailboxes back: ${operator("user restore EMAIL")}, or ${operator("restore FILE")}; or, if a list of domains is wrong, ${operator(`node set ${name} --domains LIST`)}.`;
 }
 
 const hintsByReason: Partial<Record<NodeReason, (seen: SeenNode) => Text>> = {
   address_refused: ({ name, refused }) =>
-    text`The node's key is used from ${refused?.address ?? "an address"}, which is not registered for the node: the node has moved, or somebody else has its key. If the address is the node's, an operator allows it at the server's shell: ${operator(`node set ${name} --ip CIDR`)}. The node then comes back within 5 minutes.`,
+    text`The node's key is used from ${refused?.address ?? "an address"}, which is not registered for the node: the node has moved, or somebody else has its key. If the address is the node's, allow it at the server's shell: ${operator(`node set ${name} --ip CIDR`)}. The node then comes back within 5 minutes.`,
   domain_elsewhere: ({ report }) =>
-    text`Postfix on the node refuses the mail of ${report?.count ?? "some"} served domains: another setting of its main.cf names them too and comes first, such as mydestination with the node's own host name. An operator removes them from that setting (${node("status")} on the node lists them) and reloads Postfix; or gives the host another name.`,
+    text`Postfix on the node refuses the mail of ${report?.count ?? "some"} served domains: another setting of its main.cf names them too and comes first, such as mydestination with the node's own host name. On the node, remove them from that setting (${node("status")} lists them) and reload Postfix; or give the host another name.`,
   maps_not_used: () =>
-    text`Postfix on the node does not use the node's maps, so it refuses the mail of their domains. An operator installs the main.cf that docs/nodes.md names, and reloads Postfix.`,
+    text`Postfix on the node does not use the node's maps, so it refuses the mail of their domains. On the node, install the main.cf that docs/nodes.md names, and reload Postfix.`,
   folder_not_writable: ({ report }) =>
-    text`The mail of ${report?.count ?? "some"} new mailboxes cannot be written to its folder. ${node("status")} on the node names the folder: an operator gives it to the user of all mail (chown vmail:vmail).`,
+    text`The mail of ${report?.count ?? "some"} new mailboxes cannot be written to its folder. ${node("status")} on the node names the folder: give it to the user of all mail (chown vmail:vmail).`,
   digest_differs: () =>
-    text`The node's records differ from the server's at that revision. An operator makes the node fetch everything again, at the node's shell: stop m25-mail-node, Dovecot and Postfix, delete logins.db (on an MX node.db) with its -wal and -shm, start them again, m25-mail-node first.`,
+    text`The node's records differ from the server's at that revision. Make the node fetch everything again, at its shell: stop m25-mail-node, Dovecot and Postfix, delete logins.db (on an MX node.db) with its -wal and -shm, start them again, m25-mail-node first.`,
   hashes_refused: ({ report }) =>
-    text`Dovecot ${report?.dovecot ?? "2.4"} on the node refuses the hashes of some mailboxes, which were imported while each node had Dovecot 2.3: their owners cannot log in there, although their password is right. Their mail arrives. An operator lists the mailboxes with ${operator("user list-weak")}. Give each a password link (${operator("call create-password-link")}), or a new password: ${next("update-password")}.`,
+    text`Dovecot ${report?.dovecot ?? "2.4"} on the node refuses the hashes of some mailboxes, which were imported while each node had Dovecot 2.3: their owners cannot log in there, although their password is right. Their mail arrives. At the server's shell ${operator("user list-weak")} lists the mailboxes. Give each a password link (${operator("call create-password-link")}), or a new password: ${next("update-password")}.`,
   returned_history: () =>
-    text`A server with an older copy of the database answers at the server's address, alternately with a later one or instead of it. The node keeps the later state. Stop the wrong server. The node takes the right one's state after ten polls; or within 5 minutes, if an operator runs ${operator("backup FILE")} and ${operator("restore FILE")} there.`,
+    text`A server with an older copy of the database answers at the server's address, alternately with a later one or instead of it. The node keeps the later state. Stop the wrong server. The node takes the right one's state after ten polls; or within 5 minutes, after ${operator("backup FILE")} and ${operator("restore FILE")} at the right server's shell.`,
 };

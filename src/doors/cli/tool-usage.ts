@@ -43,7 +43,7 @@ export function usageOf(tool: Tool): Usage {
 function settingsFor({ input, output }: Tool): SettingUser {
   if ("password" in input.shape) return "password";
   if ("zone" in output.shape) return "dns";
-  return "url" in output.shape ? "link" : "database";
+  return "url" in output.shape || "next_step" in output.shape ? "link" : "database";
 }
 
 function flagOf([field, { description = "", writeOnly, type }]: [string, FieldSchema]): [string, Flag] {

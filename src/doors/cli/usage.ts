@@ -84,6 +84,7 @@ export const usages: readonly Usage[] = [
     takes: "NAME",
     does: "makes a new sync key; its first use ends the old one",
     flags: { json },
+    settings: "link",
   },
   {
     name: "node accept",

@@ -1,4 +1,4 @@
-import { plainly, type Reference, type Text, worded } from "../../mail/text.ts";
+import { plainly, type Reference, type Text, toOperator, worded } from "../../mail/text.ts";
 
 /**
  * Words a text for the shell, with its commands: m25-mail call list-users --domain example.nl.
@@ -6,12 +6,13 @@ import { plainly, type Reference, type Text, worded } from "../../mail/text.ts";
  * @param fields the names of fields, if they differ from the flag of the same name
  */
 export function atTheShell(said: Text, fields: Readonly<Record<string, string>> = {}): string {
-  return worded(said, (reference) => name(reference, fields));
+  return worded(toOperator(said), (reference) => name(reference, fields));
 }
 
 function name(reference: Reference, fields: Readonly<Record<string, string>>): string {
   if ("field" in reference) return fields[reference.field] ?? `--${flagName(reference.field)}`;
   if (!("next" in reference)) return plainly(reference);
+  if (reference.next === "list-nodes") return "m25-mail node list"; // shows more than the operation
   const given = Object.entries(reference.arguments ?? {}).map(
     ([field, value]) => ` --${flagName(field)} ${value}`,
   );

@@ -44,7 +44,7 @@ test("a new password does not turn a login on, and is the one that works afterwa
   await must("set-user", { ...jan, login: "off" });
   const { note } = await must("update-password", { ...jan, password: OTHER });
   expect(note).toContain(
-    " is turned off and stays off: nobody can log in with this password until the login is on. The operator's command is ",
+    " is turned off and stays off: nobody can log in with this password until the login is on. ",
   );
   expect(await served()).toBe(NO_LOGIN);
   await must("set-user", { ...jan, login: "on" });

@@ -2,7 +2,7 @@ import * as z from "zod";
 import type { User } from "../../../db/users/rows.ts";
 import { MailError } from "../../../src/mail/error.ts";
 import { EmailAddress } from "../../../src/mail/schemas.ts";
-import { next, operator, text } from "../../../src/mail/text.ts";
+import { field, next, operator, text } from "../../../src/mail/text.ts";
 import { defineTool } from "../../call/tool.ts";
 import { liveFields, liveness } from "../../nodes/liveness.ts";
 import { refuseInactive } from "../../update-password.ts";
@@ -57,7 +57,7 @@ function aliasExists(email: string): MailError {
   return new MailError(
     "invalid_input",
     `The address ${email} is an alias already, which stays.`,
-    text`Nothing was changed. Leave the option out, and add the new address to its targets with ${next("set-alias")}.`,
+    text`Nothing was changed. Leave ${field("keep_alias")} out, and add the new address to its targets with ${next("set-alias")}.`,
   );
 }
 

@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { DomainName } from "../../../src/mail/schemas.ts";
-import { next, text } from "../../../src/mail/text.ts";
+import { byReader, field, next, text } from "../../../src/mail/text.ts";
 import { refusePublicProvider } from "../../add-domain.ts";
 import { defineTool } from "../../call/tool.ts";
 import { liveFields, liveness } from "../../nodes/liveness.ts";
@@ -8,7 +8,7 @@ import { liveFields, liveness } from "../../nodes/liveness.ts";
 export const setDomainAlias = defineTool({
   endpoint: "set-domain-alias",
   title: "Make a domain an alias of another",
-  description: text`Lets a further domain that the person owns receive for another one: every mailbox and alias of the domain ${"`of`"} also gets mail, and may send, at the same name there. It is not registered itself (${next("add-domain")} is for domains with mailboxes of their own). With of: null it ends, and its mail bounces. Changes no DNS.`,
+  description: text`Lets a further domain that the person owns receive for another one: every mailbox and alias of the domain ${"`of`"} also gets mail, and may send, at the same name there. It is not registered itself (${next("add-domain")} is for domains with mailboxes of their own). ${byReader({ toOperator: text`Without ${field("of")}`, toOthers: "With of: null" })} it ends, and its mail bounces. Changes no DNS.`,
   effect: "write",
   replaces: true,
   input: z.strictObject({

@@ -2,7 +2,7 @@ import * as z from "zod";
 import type { LinkKind, PasswordLink } from "../../../db/password-links.ts";
 import type { User } from "../../../db/users/rows.ts";
 import { MailError } from "../../../src/mail/error.ts";
-import { operator, text } from "../../../src/mail/text.ts";
+import { byReader, operator, text } from "../../../src/mail/text.ts";
 import { credentialMatches, newCredential } from "../../call/credential.ts";
 import { Timestamp } from "../../call/fields.ts";
 import type { ToolContext } from "../../call/tool.ts";
@@ -32,7 +32,7 @@ export async function newLink({ tables, at, settings }: ToolContext, user: User,
     throw new MailError(
       "no_public_url",
       "This server does not know its address from outside, where the link would lead.",
-      text`Nothing was changed. The operator gives it: ${operator("serve --public-url https://NAME")} (M25_MAIL_PUBLIC_URL for stdio and the shell).`,
+      text`Nothing was changed. ${byReader({ toOperator: "Give it: --public-url https://NAME or M25_MAIL_PUBLIC_URL", toOthers: text`The operator gives it: ${operator("serve --public-url https://NAME")} (M25_MAIL_PUBLIC_URL for stdio and the shell)` })}.`,
     );
   }
   const { text: token, id, hash } = newCredential("passwordLink");
