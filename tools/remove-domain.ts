@@ -25,7 +25,7 @@ export const removeDomain = defineTool({
     return {
       domain,
       removed_inactive_users: found.inactiveUserCount,
-      ...(await liveness(context, domain)),
+      ...(await liveness(context, domain, { isRemoval: true })),
     };
   },
   async loss({ tables }, { domain }) {

@@ -42,7 +42,7 @@ export const removeUser = defineTool({
       already_inactive: !user.active,
       ...(days !== undefined && { purge_at: daysAfter(user.active ? at : user.updatedAt, days) }),
       ...((await tables.nodes.withholdsFor(user.domain)) && { note: WITHHELD }),
-      ...(await liveness(context, user.domain)),
+      ...(await liveness(context, user.domain, { isRemoval: true })),
     };
   },
   async loss({ tables }, { email, hard_delete }) {

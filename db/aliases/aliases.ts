@@ -223,7 +223,7 @@ export class AliasTable {
       if (back !== undefined) throw circle(present.email, back);
       await this.#graph.refuseCrowd([self.id]);
     }
-    return changed.map(({ address }) => (address === EVERYWHERE ? "postmaster@, abuse@" : address));
+    return changed.flatMap(({ address }) => (address === EVERYWHERE ? ["postmaster@", "abuse@"] : [address]));
   }
 
   async remove(alias: Alias, at: string): Promise<void> {
@@ -257,6 +257,15 @@ export class AliasTable {
         AND domains.erase_after IS NULL${this.#andWithin()}
       ORDER BY domains.name, aliases.local_part`.execute(this.#db);
     return rows.map(({ address }) => address).filter((address) => address !== email);
+  }
+
+  /** Whether this address gets the mail of postmaster@ and abuse@ of every domain, through aliases too. */
+  async sharedLeadsTo({ domain, localPart }: AddressParts): Promise<boolean> {
+    const { rows } = await sql<{ found: number | boolean }>`SELECT EXISTS (
+      SELECT 1 FROM alias_reach AS reach JOIN aliases ON aliases.id = reach.alias_id
+      WHERE aliases.domain_id IS NULL AND reach.domain = ${domain} AND reach.local_part = ${localPart}
+    ) AS found`.execute(this.#db);
+    return Boolean(rows[0]?.found);
   }
 
   /** Targets that wait for approval, at most `limit`; of one alias, or only these, if they are given. */

@@ -54,7 +54,14 @@ export const Password = password(
 /** Longer than a mailbox's password: the sign-in page is open to the internet, and this password opens everything. */
 export const OperatorPassword = password(12, "The operator's password: 12 characters to 72 bytes of UTF-8.");
 
-export const QuotaMb = z.int().min(MIN_QUOTA_MB).max(MAX_QUOTA_MB).describe("Mailbox size limit in MiB.");
+export const QuotaMb = z
+  .int({
+    error: ({ input }) =>
+      input === undefined ? undefined : "this must be a whole number of MiB, such as 2048 for 2 GiB.",
+  })
+  .min(MIN_QUOTA_MB)
+  .max(MAX_QUOTA_MB)
+  .describe("Mailbox size limit in MiB.");
 
 export const defaultQuotaMb = DEFAULT_QUOTA_MB;
 

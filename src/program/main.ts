@@ -9,12 +9,14 @@ import { CallLimits } from "../../tools/call/call-limits.ts";
 import { PasswordHasher } from "../../tools/call/password-hash.ts";
 import { operator, type Principal } from "../../tools/call/principal.ts";
 import { offeredTools } from "../../tools/sets/index.ts";
+import type { FlagValues } from "../command-line/flags.ts";
 import { UsageError } from "../command-line/usage-error.ts";
 import { parseArguments } from "../doors/cli/arguments.ts";
 import { exitCodeOf, exitCodes } from "../doors/cli/exit.ts";
 import { commandHelp, help, helpAtHand } from "../doors/cli/help.ts";
 import { OutputFailure, showProgress, writeOut } from "../doors/cli/output.ts";
 import { showRefusal } from "../doors/cli/run-tool.ts";
+import { presentation } from "../doors/cli/show.ts";
 import { toolNamed } from "../doors/cli/tool-usage.ts";
 import { type Usage, usageFor } from "../doors/cli/usage.ts";
 import { isRepaired } from "../doors/utf8.ts";
@@ -148,35 +150,36 @@ async function stdioCommand(usage: Usage, argv: readonly string[]): Promise<numb
 }
 
 async function backupCommand(usage: Usage, argv: readonly string[]): Promise<number> {
-  const { db, file } = databaseFileAndFile(usage, argv);
+  const { values, db, file } = databaseFileAndFile(usage, argv);
   const replaced = await backUp(db, file);
-  log.info(`${db} is copied to ${file}${replaced ? ", in place of the older backup there" : ""}`);
-  return exitCodes.done;
+  const words = `${db} is copied to ${file}${replaced ? ", in place of the older backup there" : ""}`;
+  return printResult(values, { database: db, file, replaced }, words);
 }
 
 async function restoreCommand(usage: Usage, argv: readonly string[]): Promise<number> {
-  const { db, file } = databaseFileAndFile(usage, argv);
+  const { values, db, file } = databaseFileAndFile(usage, argv);
   const stop = new AbortController();
   void stopSignal().then(() => stop.abort());
   const options = { stop: stop.signal, progress: showRestored };
   const { domains, mailboxes, softDeleted, changedAt } = await restore(db, file, options).finally(() =>
     showProgress(""),
   );
-  log.info(
+  const counts = { domains, mailboxes, soft_deleted: softDeleted, changed_at: changedAt ?? null };
+  return printResult(
+    values,
+    { database: db, file, ...counts },
     `${db} has the content of ${file}, as a new history. Domains: ${domains}, mailboxes: ${mailboxes} (soft-deleted: ${softDeleted}), last change: ${changedAt ?? "none"}`,
   );
-  return exitCodes.done;
 }
 
 async function exportCommand(usage: Usage, argv: readonly string[]): Promise<number> {
-  const { values } = parseArguments(usage, argv);
-  const { db, file, passwordFile } = databaseAndFile(usage, argv);
+  const { values, db, file, passwordFile } = databaseAndFile(usage, argv);
   const store = await openDatabase(db, { create: false, passwordFile });
   try {
     const options = { withHashes: values["with-hashes"] === true, at: new Date().toISOString() };
     const { domains, mailboxes } = await exportState(store, file, options);
-    log.info(`${file} has the domains (${domains}) and mailboxes (${mailboxes}) of ${db}`);
-    return exitCodes.done;
+    const words = `${file} has the domains (${domains}) and mailboxes (${mailboxes}) of ${db}`;
+    return await printResult(values, { database: db, file, domains, mailboxes }, words);
   } finally {
     await store.close();
   }
@@ -186,18 +189,22 @@ function databaseAndFile(usage: Usage, argv: readonly string[]) {
   const { values, positionals } = parseArguments(usage, argv);
   const [file = ""] = positionals;
   const { db, "db-password-file": passwordFile } = storeConfig(values, process.env);
-  return { db, file, passwordFile };
+  return { values, db, file, passwordFile };
 }
 
 /** @throws MailError invalid_input for PostgreSQL, which has its own programs for it */
-function databaseFileAndFile(usage: Usage, argv: readonly string[]): { db: string; file: string } {
-  const { db, file } = databaseAndFile(usage, argv);
-  if (!isPostgresql(db)) return { db, file };
+function databaseFileAndFile(usage: Usage, argv: readonly string[]) {
+  const { values, db, file } = databaseAndFile(usage, argv);
+  if (!isPostgresql(db)) return { values, db, file };
   throw new MailError(
     "invalid_input",
     `${usage.name} is for SQLite's file.`,
     "Nothing was done. PostgreSQL has its own programs: pg_dump and pg_restore.",
   );
+}
+
+function printResult(values: FlagValues, result: Record<string, unknown>, words: string): Promise<number> {
+  return print(`${presentation(values, () => words)(result)}\n`);
 }
 
 function showRestored(copied: number, all: number): void {

@@ -135,7 +135,10 @@ test("a backup overwrites an older backup, and says so", async () => {
   expect(await backUp(file, copy)).toBe(false);
   await must("add-domain", { domain: "example.nl" });
   const again = await m25mail(["backup", copy, "--db", file]);
-  expect(again).toMatchObject({ code: 0, stderr: expect.stringContaining("in place of the older backup") });
+  const words = `${file} is copied to ${copy}, in place of the older backup there\n`;
+  expect(again).toEqual({ code: 0, stdout: words, stderr: "" });
+  const { stdout } = await m25mail(["backup", copy, "--db", file, "--json"]);
+  expect(JSON.parse(stdout)).toEqual({ database: file, file: copy, replaced: true });
   const restored = testStore();
   await restore(restored.file, copy);
   expect(await restored.must("list-domains")).toMatchObject({ total: 1 });
@@ -199,9 +202,9 @@ test("a restore says how many domains and mailboxes are back, and when they last
   const backup = join(temporaryFolder(), "backup");
   const restored = async () => {
     await backUp(made.file, backup);
-    const { code, stderr } = await m25mail(["restore", backup, "--db", testStore().file]);
-    expect([code, stderr.trimEnd().split("\n").length]).toEqual([0, 1]);
-    return stderr;
+    const { code, stdout } = await m25mail(["restore", backup, "--db", testStore().file]);
+    expect([code, stdout.trimEnd().split("\n").length]).toEqual([0, 1]);
+    return stdout;
   };
   expect(await restored()).toContain("Domains: 0, mailboxes: 0 (soft-deleted: 0), last change: none");
   await made.must("add-domain", { domain: "example.nl" });

@@ -105,7 +105,9 @@ test("an export is a new file for its owner alone, and is in the audit log", asy
   await must("add-user", { email: "jan@example.nl", password: PASSWORD });
   const path = join(temporaryFolder(), "export.csv");
   await store.close();
-  expect(await m25mail(["export", path, "--db", file])).toMatchObject({ code: 0, stdout: "" });
+  const exported = await m25mail(["export", path, "--db", file, "--json"]);
+  expect(exported).toMatchObject({ code: 0, stderr: "" });
+  expect(JSON.parse(exported.stdout)).toEqual({ database: file, file: path, domains: 1, mailboxes: 1 });
   expect(readFileSync(path, "utf8")).toBe(
     "email,quota_mb,active,targets,waiting_targets,send_as\n@example.nl,,,,,\njan@example.nl,1024,true,,,\n",
   );

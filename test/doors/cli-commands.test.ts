@@ -34,6 +34,7 @@ test("token create prints only the token, and list does not contain it", async (
     ],
   });
   expect(listed.stdout).not.toContain(created.stdout.trim());
+  expect((await run("token", "list")).stdout).toMatch(/^claude {2}read,write {2}all /m);
   expect(await run("token", "revoke", "claude")).toMatchObject({ code: 0, stdout: "claude is revoked\n" });
   expect(await run("token", "revoke", "claude")).toMatchObject({ code: 1, stdout: "" });
   expect(await run("token", "create", "claude", "--scopes", "admin")).toMatchObject({ code: 1, stdout: "" });
@@ -140,13 +141,73 @@ test("a mailbox is shown for a person and for programs, and the look is no chang
   expect(await run("user", "show", "jan@example.nl")).toMatchObject({
     code: 0,
     stdout: expect.stringMatching(
-      /^email: jan@example.nl\nstate: active\nlogin: on\nquota_mb: \d+\nid: (..)(.{14})\nhome: \/var\/vmail\/\1\/\1\2\nno aliases\ncreated_at: \S+\nupdated_at: \S+\n$/,
+      /^email: jan@example.nl\nstate: active\nlogin: on\nquota_mb: \d+\nid: (..)(.{14})\nhome: \/var\/vmail\/\1\/\1\2\nno aliases\nno roles\ncreated_at: \S+\nupdated_at: \S+\n$/,
     ),
   });
   const { stdout } = await run("user", "show", "jan@example.nl", "--json");
   expect(JSON.parse(stdout)).toMatchObject({ email: "jan@example.nl", aliases: [] });
   expect((await run("user", "show", "piet@example.nl")).stderr).toMatch(/^user_not_found/);
   expect((await run("audit")).stdout).not.toMatch(/show-user jan/);
+});
+
+test("without an address, alias postmaster shows who gets postmaster@ and abuse@, and so does that mailbox", async () => {
+  const run = await shell();
+  expect((await run("alias", "postmaster")).stdout).toMatch(/^address: none\n/);
+  await run("alias", "postmaster", "jan@example.nl");
+  expect((await run("alias", "postmaster")).stdout).toMatch(/^address: jan@example.nl\n/);
+  expect((await run("user", "show", "jan@example.nl")).stdout).toContain(
+    "\nno aliases\nroles: postmaster@, abuse@\n",
+  );
+  expect((await run("user", "rename", "jan@example.nl", "piet@example.nl")).stdout).toContain(
+    "\naliases: postmaster@, abuse@\n",
+  );
+  await run("alias", "postmaster", "none");
+  expect((await run("user", "show", "piet@example.nl")).stdout).toContain("\nno roles\n");
+});
+
+test("a target outside is approved once, and then is approved already", async () => {
+  const run = await shell();
+  await run("call", "set-alias", "--address", "info@example.nl", "--targets", "me@home.example");
+  const approve = ["alias", "approve", "info@example.nl", "--target", "me@home.example", "--yes"];
+  expect(await run(...approve)).toMatchObject({ code: 0 });
+  for (const again of [approve, ["alias", "approve", "info@example.nl"]]) {
+    expect((await run(...again)).stderr).toMatch(
+      /^alias_not_found: No target of info@example.nl waits: me@home.example is approved already\.\nNothing/,
+    );
+  }
+});
+
+test("a quota is refused in words that name its unit", async () => {
+  const run = await shell();
+  expect(await run("user", "set-quota", "jan@example.nl", "2GB")).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining("MIB: this must be a whole number of MiB, such as 2048 for 2 GiB."),
+  });
+});
+
+test("a new node's next step has the server's address from outside, by flag or variable", async () => {
+  const run = await shell();
+  const added = await run(
+    "call",
+    "add-node",
+    "--name",
+    "mx",
+    "--public-url",
+    "https://mail-admin.example.nl",
+  );
+  expect(added.stdout).toContain("--server https://mail-admin.example.nl.");
+  expect((await run("call", "add-node", "--name", "mx2")).stdout).toContain(
+    "--server URL. URL is the address at which nodes reach this server, such as https://mail-admin.example.nl: --public-url",
+  );
+});
+
+test("a link that is made at the shell says with which server it works", async () => {
+  const run = await shell();
+  const command = ["call", "create-password-link", "--email", "jan@example.nl", "--kind", "reset"];
+  expect(await run(...command, "--public-url", "https://mail-admin.example.nl")).toMatchObject({
+    code: 0,
+    stderr: "The link opens only while m25-mail serve runs with --tools people.\n",
+  });
 });
 
 test("a mailbox is renamed, and the audit log says from what to what", async () => {

@@ -36,6 +36,24 @@ test("a password is read from a file, without its line end", async () => {
   expect(await opens(database, "battery staple")).toBe(true);
 });
 
+test("an empty input and an empty file are no password, and the refusal says where one comes from", async () => {
+  const { run, folder } = await shell();
+  for (const input of ["", "\n"]) {
+    expect(await run(addJan, input)).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(
+        /^Standard input has no password: pipe it in, or use --password-file FILE\./,
+      ),
+    });
+  }
+  const file = join(folder, "empty");
+  writeFileSync(file, "\n");
+  expect(await run([...addJan, "--password-file", file])).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining("is empty"),
+  });
+});
+
 test("a password file with a second line is refused, because the line may be part of the password", async () => {
   const { run, database, folder } = await shell();
   const file = join(folder, "password");
@@ -50,7 +68,7 @@ test("a password file with a second line is refused, because the line may be par
 });
 
 test.each([
-  ["nothing on standard input", addJan, "", 1, /^invalid_input: password: /],
+  ["nothing on standard input", addJan, "", 2, /^Standard input has no password: /],
   ["a missing password file", [...addJan, "--password-file", "/nowhere"], "", 2, /\/nowhere cannot be read/],
   [
     "a password as a flag",

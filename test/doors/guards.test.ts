@@ -26,6 +26,7 @@ const open = [
   "GET /jwks",
   "GET /interaction/x",
   "POST /interaction/x",
+  "GET /password/x",
 ];
 
 const settings = [
@@ -81,7 +82,7 @@ describe.each(settings)("a server %s", (_name, flags) => {
       }
     }
     const opened = server.routes.map((route) => route.join(" ")).filter((route) => open.includes(route));
-    expect(opened).toEqual("oauth" in flags ? open : ["GET /healthz", "HEAD /healthz"]);
+    expect(opened).toEqual("oauth" in flags ? open : ["GET /healthz", "HEAD /healthz", "GET /password/x"]);
   });
 });
 

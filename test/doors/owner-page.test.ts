@@ -17,6 +17,16 @@ async function invited(flags: Record<string, string> = {}) {
   return { server, path, browser: new Browser(server.url), token: path.split("/").at(-1) ?? "" };
 }
 
+test("a link to a server without the set of people is a page that says so, not JSON", async () => {
+  const { path } = await invited();
+  const other = await startServer();
+  const answer = await http(`${other.url}${path}`, { headers: HTML });
+  expect(answer.status).toBe(404);
+  expect(answer.headers["content-type"]).toMatch(/^text\/html/);
+  expect(answer.body).toContain("This server takes no password links at present.");
+  expect((await http(`${other.url}${path}`, { method: "POST", headers: FORM })).status).toBe(401);
+});
+
 const login = async (server: TestServer) =>
   (await server.api("set-user", { email: "jan@example.nl" })).body.login;
 
@@ -34,7 +44,7 @@ test("an owner chooses a password by the link, once, and the audit log names the
   const shown = await browser.get(path);
   expect(shown.status).toBe(200);
   expect(shown.body).toContain("jan@example.nl");
-  expect(await login(server)).toBe("off");
+  expect(await login(server)).toBe("no_password");
   const done = await submit(browser, path, GOOD);
   expect([done.status, done.body]).toEqual([200, expect.stringContaining("Your password is saved")]);
   expect(await login(server)).toBe("on");
@@ -81,7 +91,7 @@ test("a password that is too weak or differs in its repetition is refused, and t
     expect(body).toMatch(/role="alert"/);
     expect(body).not.toContain(password === "jan@example.nl" ? "\0" : password);
   }
-  expect(await login(server)).toBe("off");
+  expect(await login(server)).toBe("no_password");
   expect((await submit(browser, path, GOOD)).status).toBe(200);
 });
 
@@ -138,7 +148,7 @@ test("another site's form is refused, and so is an unencrypted connection", asyn
     true,
     false,
   ]);
-  expect(await login(server)).toBe("off");
+  expect(await login(server)).toBe("no_password");
 });
 
 test.each([
@@ -162,11 +172,6 @@ test("an address that asks too often is refused for a while", async () => {
   const answers = [];
   for (let times = 0; times < 6; times += 1) answers.push((await http(server.url + path)).status);
   expect(answers).toContain(429);
-});
-
-test("without the set there is no such page", async () => {
-  const server = await startServer({ "public-url": "http://localhost:8625" });
-  expect((await http(`${server.url}/password/x`, { headers: HTML })).status).toBe(401);
 });
 
 test("the shell makes a link if it knows the server's address", async () => {

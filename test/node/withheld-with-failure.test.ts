@@ -31,9 +31,8 @@ test("a node that refuses the server's answer still says which removals it withh
   });
   expect(await metrics.text()).toContain('m25_mail_withheld_removals{kind="users"} 14\n');
   expect((await must("list-fleet")).nodes).toMatchObject([{ name: "pi", withheld: 17 }]);
-  expect(await must("remove-user", { email: "u1@example.nl" })).toMatchObject({
-    note: expect.arrayContaining([{ operator: "node accept" }]),
-  });
+  const { note } = await must("remove-user", { email: "u1@example.nl" });
+  expect(worded(note as Text, plainly)).toMatch(/ removals wait there until the operator accepts them /);
   expect(await must("accept-removals", { name: "pi" })).toMatchObject({
     withheld: 17,
     takes_effect: "at once on a node that waits for changes, else at its next poll",

@@ -30,6 +30,7 @@ test("a mailbox is shown with its home, its login and the aliases that lead to i
     id,
     home: `/var/vmail/${id.slice(0, 2)}/${id}`,
     aliases: ["@example.nl", "info@example.nl"],
+    roles: [],
     created_at: "2026-03-01T12:00:00.000Z",
     updated_at: "2026-03-01T12:00:00.000Z",
   });

@@ -19,7 +19,6 @@ test("by default a mailbox becomes inactive and stays in the list", async () => 
     deleted: "soft",
     already_inactive: false,
     revision: 3,
-    note: expect.any(Array),
   });
   toolOf("remove-user").output.strict().parse(removed);
   expect(await must("list-users")).toMatchObject({ users: [{ ...jan, active: false }], total: 1 });
@@ -34,7 +33,6 @@ test("removing an inactive mailbox again changes nothing and says so", async () 
     deleted: "soft",
     already_inactive: true,
     revision: 3,
-    note: expect.any(Array),
   });
   expect(await must("list-users")).toEqual(before);
 });
@@ -46,7 +44,6 @@ test("a hard delete removes an active or inactive mailbox from the list", async 
     deleted: "hard",
     already_inactive: false,
     revision: 3,
-    note: expect.any(Array),
   });
   await must("add-user", { ...jan, password: PASSWORD });
   await must("remove-user", jan);

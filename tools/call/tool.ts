@@ -204,6 +204,7 @@ function inPlainWords(issue: z.core.$ZodIssue): string {
   switch (issue.code) {
     case "invalid_type":
       if (issue.message.endsWith("received undefined")) return "this field is required.";
+      if (!issue.message.startsWith("Invalid input")) return issue.message;
       return `this must be ${kinds[issue.expected] ?? `of type ${issue.expected}`}.`;
     case "too_small":
       return `this must be at least ${issue.minimum}.`;

@@ -28,13 +28,23 @@ export interface NodeCounts {
   joined: number;
 }
 
-/** The revision after a change of this domain, with a note while no node would serve it within a minute. */
-export async function liveness({ tables: { state, nodes }, at, principal }: ToolContext, domain: string) {
+/**
+ * The revision after a change of this domain, with a note while no node would serve it within a minute.
+ *
+ * @param isRemoval true: where no node has joined, nothing is left to take away
+ */
+export async function liveness(
+  { tables: { state, nodes }, at, principal }: ToolContext,
+  domain: string,
+  { isRemoval = false } = {},
+) {
   const now = Date.parse(at);
   const [from, to] = [now - STALE_AFTER, now + STALE_AFTER].map((time) => new Date(time).toISOString());
   const revision = await state.revision();
   if (await nodes.callsFor(domain, String(from), String(to))) return { revision };
-  return { revision, note: notLive(await nodes.countsFor(domain), principal) };
+  const counts = await nodes.countsFor(domain);
+  if (isRemoval && counts.joined === 0) return { revision };
+  return { revision, note: notLive(counts, principal) };
 }
 
 /** Why a change is not live soon, and what this caller can do about it. */

@@ -75,11 +75,16 @@ async function waitingFor(
     ({ standing, email }) => standing === "waiting" && (names?.has(email) ?? true),
   );
   if (waiting.length > 0 && waiting.length === (names?.size ?? waiting.length)) return { alias, waiting };
+  const approved = alias.targets
+    .filter(({ standing, email }) => standing === "approved" && (!names?.size || names.has(email)))
+    .map(({ email }) => email);
   throw new MailError(
     "alias_not_found",
-    names !== undefined && names.size > 1
+    waiting.length > 0
       ? `Not all of these targets of ${alias.address} wait for approval.`
-      : `No such target of ${alias.address} waits for approval.`,
+      : approved.length > 0
+        ? `No target of ${alias.address} waits: ${approved.join(", ")} is approved already.`
+        : `No such target of ${alias.address} waits for approval.`,
     text`Nothing was changed. See those that wait: ${operator("alias list-waiting")}.`,
   );
 }
@@ -156,16 +161,23 @@ export const setApprovedDomains = defineTool({
 
 export const setPostmaster = defineTool({
   endpoint: "set-postmaster",
-  title: "Set who gets postmaster@ and abuse@",
+  title: "Set or show who gets postmaster@ and abuse@",
   description:
-    "Sets the address that gets the mail of postmaster@ and abuse@ of every domain, except where a mailbox or alias has that name.",
+    "Sets or shows the address that gets the mail of postmaster@ and abuse@ of every domain, except where a mailbox or alias has that name.",
   effect: "write",
   ofAllDomains: true,
   input: z.strictObject({
-    address: z.union([z.literal("none"), EmailAddress]).describe("An address, here or elsewhere; or none."),
+    address: z
+      .union([z.literal("none"), EmailAddress])
+      .optional()
+      .describe("An address, here or elsewhere; or none. Without it, nothing changes."),
   }),
   output: z.object({ address: z.string().nullable(), revision: z.int() }),
   async run({ tables, at }, { address }) {
+    if (address === undefined) {
+      const present = (await tables.aliases.shared()) ?? null;
+      return { address: present, revision: await tables.state.revision() };
+    }
     const target = address === "none" ? undefined : address;
     if (target !== undefined) {
       const isOurs = (await tables.domains.find(target.domain)) !== undefined;

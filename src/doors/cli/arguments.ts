@@ -18,7 +18,8 @@ export function parseArguments(usage: Usage, argv: readonly string[]): Arguments
   const parsed = parseFlags(argv, { ...settingsOf(usage.settings ?? "database"), ...usage.flags });
   const names = positionalNames(usage);
   const given = parsed.positionals.length;
-  if (given < names.length || (given > names.length && !names.at(-1)?.endsWith("…"))) {
+  const needed = names.filter((name) => !name.startsWith("[")).length;
+  if (given < needed || (given > names.length && !names.at(-1)?.endsWith("…"))) {
     const missing = names[given];
     throw new UsageError(missing === undefined ? "There are too many arguments." : `${missing} is missing.`);
   }

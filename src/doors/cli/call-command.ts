@@ -3,6 +3,7 @@ import { setDomainAlias } from "../../../tools/sets/aliases/set-domain-alias.ts"
 import { allTools } from "../../../tools/sets/index.ts";
 import type { FlagValues } from "../../command-line/flags.ts";
 import { UsageError } from "../../command-line/usage-error.ts";
+import { show } from "./show.ts";
 import type { StoreCommand } from "./store-command.ts";
 import { toolCommand } from "./tool-command.ts";
 import { toolNamed, usageOf } from "./tool-usage.ts";
@@ -26,7 +27,16 @@ export async function callCommand(
   }
   if (tool === setDomainAlias) return toolCommand(tool, { input: domainAlias })(usageOf(tool), argv);
   const isForced = tool === addDomain && argv.includes("--public-provider");
-  return toolCommand(isForced ? addPublicProvider : tool)(usageOf(tool), argv);
+  const command = toolCommand(isForced ? addPublicProvider : tool, {
+    ...("url" in tool.output.shape && { shown: showLink }),
+  });
+  return command(usageOf(tool), argv);
+}
+
+/** This process does not know with which sets the server runs. */
+function showLink(result: Record<string, unknown>): string {
+  process.stderr.write("The link opens only while m25-mail serve runs with --tools people.\n");
+  return show(result);
 }
 
 function domainAlias({ domain, of }: FlagValues): Record<string, unknown> {

@@ -25,7 +25,9 @@ const commands: Readonly<
     input: tokenLimits,
     shown: ({ token }) => String(token),
   }),
-  "token list": toolCommand(operatorTools.listTokens),
+  "token list": toolCommand(operatorTools.listTokens, {
+    shown: ({ tokens }) => show({ tokens: withAll(tokens) }),
+  }),
   "token revoke": toolCommand(operatorTools.revokeToken, { shown: ({ name }) => `${name} is revoked` }),
   "node list": toolCommand(operatorTools.listFleet, { shown: showFleet }),
   "node set": toolCommand(operatorTools.setNode, {
@@ -50,7 +52,7 @@ const commands: Readonly<
   "alias approve": approveCommand,
   "alias refuse": toolCommand(operatorTools.refuseAlias),
   "alias approved-domains": toolCommand(operatorTools.setApprovedDomains),
-  "alias postmaster": toolCommand(operatorTools.setPostmaster),
+  "alias postmaster": toolCommand(operatorTools.setPostmaster, { shown: showPostmaster }),
   import: importCommand,
   apply: applyCommand,
   audit: auditCommand,
@@ -62,7 +64,9 @@ const commands: Readonly<
   }),
   "oauth client list": toolCommand(operatorTools.listOAuthClients),
   "oauth client remove": toolCommand(operatorTools.removeOAuthClient),
-  "oauth grants list": toolCommand(operatorTools.listGrants),
+  "oauth grants list": toolCommand(operatorTools.listGrants, {
+    shown: ({ grants }) => show({ grants: withAll(grants) }),
+  }),
   "oauth grants revoke": toolCommand(operatorTools.revokeGrant),
 };
 
@@ -119,6 +123,15 @@ function redirectUris(values: FlagValues): Record<string, unknown> {
 function acceptCommand({ takes: _, ...usage }: Usage, argv: readonly string[]): StoreCommand {
   const accept = toolCommand(operatorTools.acceptRemovals, { shown: showAcceptance });
   return accept(argv.includes("--all") ? usage : { ...usage, takes: "NAME" }, argv);
+}
+
+/** Rows with their domains in words, as the flags name them. */
+function withAll(rows: unknown): Array<Record<string, unknown>> {
+  return (rows as Array<Record<string, unknown>>).map((row) => ({ ...row, domains: row.domains ?? "all" }));
+}
+
+function showPostmaster({ address, ...rest }: Record<string, unknown>): string {
+  return show({ address: address ?? "none", ...rest });
 }
 
 /** Prints the key alone on stdout, like a token, and the next step on stderr. */

@@ -10,13 +10,20 @@ import { isRepaired, textOf } from "../utf8.ts";
  * @throws UsageError
  */
 export async function readPassword(file: string | undefined): Promise<string> {
-  if (file !== undefined) return onlyLine(file);
+  if (file !== undefined) return present(onlyLine(file), `The password file ${file} is empty.`);
   if (!process.stdin.isTTY) {
-    return utf8(await firstInputLine(), "The password on standard input").replace(/\r$/, "");
+    const line = utf8(await firstInputLine(), "The password on standard input").replace(/\r$/, "");
+    return present(line, "Standard input has no password: pipe it in, or use --password-file FILE.");
   }
   const typed = await promptSecret("Password: ");
   if (isRepaired(typed)) throw new UsageError("The password is not valid UTF-8.");
   return typed;
+}
+
+/** @throws UsageError if there is no password */
+function present(password: string, lacking: string): string {
+  if (password === "") throw new UsageError(lacking);
+  return password;
 }
 
 /** Refuses a second line: it may be meant as a part of the password, or the file is the wrong one. */

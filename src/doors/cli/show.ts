@@ -11,7 +11,7 @@ export function show(result: Record<string, unknown>): string {
   const lines: string[] = [];
   for (const [name, value] of Object.entries(result)) {
     if (isRows(value)) lines.push(...table(value, `no ${name}`));
-    else if (value !== null) lines.push(`${name}: ${text(value)}`);
+    else if (value !== null) lines.push(`${name}: ${text(value, ", ")}`);
   }
   return lines.join("\n");
 }
@@ -35,8 +35,8 @@ function table(rows: readonly Row[], empty: string): string[] {
   );
 }
 
-function text(value: unknown): string {
+function text(value: unknown, between = ","): string {
   if (value === null || value === undefined) return "-";
-  if (Array.isArray(value)) return value.join(",");
+  if (Array.isArray(value)) return value.join(between);
   return printable(String(value)); // some names are chosen by other programs
 }

@@ -180,8 +180,8 @@ export const usages: readonly Usage[] = [
   },
   {
     name: "alias postmaster",
-    takes: "ADDRESS",
-    does: "sets who gets postmaster@ and abuse@ of every domain; none ends it",
+    takes: "[ADDRESS]",
+    does: "sets or shows who gets postmaster@ and abuse@ of every domain; none ends it",
     flags: { json },
   },
   {
@@ -234,6 +234,7 @@ export const usages: readonly Usage[] = [
         placeholder: "",
         help: "export the passwords' hashes too; without them, each user needs a new password",
       },
+      json,
     },
   },
   {
@@ -272,11 +273,12 @@ export const usages: readonly Usage[] = [
   },
   { name: "oauth grants list", does: "lists what OAuth clients may do", flags: { json } },
   { name: "oauth grants revoke", takes: "ID", does: "ends a grant at once", flags: { json } },
-  { name: "backup", takes: "FILE", does: "copies the database, even while in use" },
+  { name: "backup", takes: "FILE", does: "copies the database, even while in use", flags: { json } },
   {
     name: "restore",
     takes: "FILE",
     does: "restores the database from a backup, even while in use",
+    flags: { json },
   },
 ];
 

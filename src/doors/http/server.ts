@@ -13,7 +13,7 @@ import type { Publisher } from "../../sync/publisher.ts";
 import { type McpServerFactory, mountMcp } from "../mcp/http.ts";
 import { stepUp } from "../mcp/step-up.ts";
 import { mountMetrics } from "../metrics.ts";
-import { mountOwnerPage } from "../owner/index.ts";
+import { mountClosedLinks, mountOwnerPage } from "../owner/index.ts";
 import { mountPage } from "../page/index.ts";
 import type { PageParts } from "../page/routes.ts";
 import { mountRest } from "../rest.ts";
@@ -91,12 +91,12 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
     scope.addHook("onRequest", limitAddress);
     await oauth?.mount(scope);
   });
-  if (parts.tools.some(({ endpoint }) => endpoint === "create-password-link")) {
-    await app.register(async (scope) => {
-      scope.addHook("onRequest", limitAddress);
-      await mountOwnerPage(scope, { ...pagePartsOf(parts, settings), passwords: parts.ownerPasswords });
-    });
-  }
+  const takesLinks = parts.tools.some(({ endpoint }) => endpoint === "create-password-link");
+  await app.register(async (scope) => {
+    scope.addHook("onRequest", limitAddress);
+    if (!takesLinks) return mountClosedLinks(scope);
+    await mountOwnerPage(scope, { ...pagePartsOf(parts, settings), passwords: parts.ownerPasswords });
+  });
   await app.register(async (scope) => {
     scope.addHook("onRequest", limitAddress);
     const known = authenticate("rest");

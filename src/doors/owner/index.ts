@@ -40,6 +40,22 @@ export async function mountOwnerPage(scope: FastifyInstance, parts: OwnerParts):
   }
 }
 
+/** Mounts a page in plain words for links of a server without the set `people`: a browser that follows one must not get JSON. */
+export function mountClosedLinks(scope: FastifyInstance): void {
+  scope.get(PATH, async (request, reply) => {
+    const [{ closedPage }, { languageOf }, { pageHeaders }] = await Promise.all([
+      import("./pages.ts"),
+      import("./words.ts"),
+      import("../html/layout.ts"),
+    ]);
+    reply.headers({ ...pageHeaders, vary: "accept-language" });
+    return reply
+      .code(404)
+      .type("text/html; charset=utf-8")
+      .send(closedPage(languageOf(request)));
+  });
+}
+
 async function load(parts: OwnerParts) {
   const [{ OwnerPage }, { AccountPage }] = await Promise.all([
     import("./owner-page.ts"),

@@ -55,6 +55,12 @@ export function deadPage(language: Language): string {
   return page(language, deadTitle, html`<p class="alarm" role="alert">${dead}</p>`);
 }
 
+/** For a link to a server without the set `people`. */
+export function closedPage(language: Language): string {
+  const { deadTitle, closed } = languages[language];
+  return page(language, deadTitle, html`<p class="alarm" role="alert">${closed}</p>`);
+}
+
 export function failedPage(language: Language, reason: string): string {
   return page(language, languages[language].failedTitle, html`<p class="alarm" role="alert">${reason}</p>`);
 }

@@ -20,6 +20,8 @@ const english = {
   done: "Within a minute it works in your mail program: type it there, with your full address as the user name. This link has ended.",
   deadTitle: "This link does not work",
   dead: "It has been used, has ended, or was replaced by a newer one. Ask the person who sent it for a new link.",
+  closed:
+    "This server takes no password links at present. Tell the person who sent you the link that the server runs without “--tools people”.",
   failedTitle: "This did not work",
   foreignForm: "This form did not come from this server’s page. Nothing was changed: open your link again.",
   unreadable: "The form could not be read. Nothing was changed: open your link again.",
@@ -86,6 +88,8 @@ const dutch: Words = {
   done: "Binnen een minuut werkt het in uw mailprogramma: typ het daar, met uw volledige adres als gebruikersnaam. Deze link werkt niet meer.",
   deadTitle: "Deze link werkt niet",
   dead: "Hij is gebruikt, verlopen, of vervangen door een nieuwere. Vraag een nieuwe link aan degene die hem stuurde.",
+  closed:
+    "Deze server neemt nu geen wachtwoordlinks aan. Zeg degene die u de link stuurde dat de server zonder “--tools people” draait.",
   failedTitle: "Dit is niet gelukt",
   foreignForm:
     "Dit formulier kwam niet van de pagina van deze server. Er is niets gewijzigd: open uw link opnieuw.",

@@ -383,7 +383,7 @@ test("aliases that name a mailbox follow it when it is renamed, and nodes get al
   const { revision } = await stateOf(store);
   const renamed = await must("rename-user", { email: "jan@a.nl", new_email: "smit@b.nl" });
   expect(renamed).toMatchObject({
-    aliases: ["postmaster@, abuse@", "info@a.nl", "sales@b.nl"],
+    aliases: ["postmaster@", "abuse@", "info@a.nl", "sales@b.nl"],
     kept_alias: false,
     revision: revision + 1,
   });

@@ -24,6 +24,7 @@ export const showUser = defineTool({
     aliases: z
       .array(z.string())
       .describe("Those that lead to it, through others too. A catch-all's begins with @."),
+    roles: z.array(z.string()).describe("postmaster@ and abuse@, if it gets their mail for every domain."),
     created_at: Timestamp,
     updated_at: Timestamp.describe("Its last change; for a soft-deleted mailbox, its removal."),
   }),
@@ -37,6 +38,7 @@ export const showUser = defineTool({
       id: user.mailbox,
       home: `${DEFAULT_MAIL_ROOT}/${user.mailbox.slice(0, 2)}/${user.mailbox}`,
       aliases: await tables.aliases.leadingTo(email),
+      roles: (await tables.aliases.sharedLeadsTo(email)) ? ["postmaster@", "abuse@"] : [],
       created_at: user.createdAt,
       updated_at: user.updatedAt,
     };

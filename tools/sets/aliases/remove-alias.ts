@@ -25,7 +25,7 @@ export const removeAlias = defineTool({
       address: alias.address,
       targets: alias.targets.map(({ email }) => email),
       send_as: alias.sendAs,
-      ...(await liveness(context, alias.domain)),
+      ...(await liveness(context, alias.domain, { isRemoval: true })),
     };
   },
 });

@@ -8,7 +8,7 @@ import { liveFields, liveness } from "../../nodes/liveness.ts";
 export const setDomainAlias = defineTool({
   endpoint: "set-domain-alias",
   title: "Make a domain an alias of another",
-  description: text`Lets a further domain that the person owns receive for another one: every mailbox and alias of the domain ${"`of`"} also gets mail, and may send, at the same name there. It is not registered itself (${next("add-domain")} is for domains with mailboxes of their own). ${byReader({ toOperator: text`Without ${field("of")}`, toOthers: "With of: null" })} it ends, and its mail bounces. Changes no DNS.`,
+  description: text`Lets a further domain that the person owns receive for another one: every mailbox and alias of the domain ${"`of`"} also gets mail, and may send, at the same name there. It is not registered itself (${next("add-domain")} is for domains with mailboxes of their own). ${byReader({ toOperator: text`With ${field("of")} none`, toOthers: "With of: null" })} it ends, and its mail bounces. Changes no DNS.`,
   effect: "write",
   replaces: true,
   input: z.strictObject({
@@ -20,7 +20,7 @@ export const setDomainAlias = defineTool({
     const { tables, at } = context;
     if (of == null) {
       const former = await tables.domainAliases.remove(domain, at);
-      return { domain, of: null, ...(await liveness(context, former)) };
+      return { domain, of: null, ...(await liveness(context, former, { isRemoval: true })) };
     }
     await refusePublicProvider(domain);
     await tables.domainAliases.set(domain, await tables.domains.get(of), at);
