@@ -1,8 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { createWriteStream, existsSync, writeFileSync } from "node:fs";
+import { createWriteStream, existsSync } from "node:fs";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { join } from "node:path";
 import { finished } from "node:stream/promises";
+import { writeConfiguration } from "../test/support/name-server.ts";
 
 const ZONE = "bench.example";
 
@@ -17,30 +18,11 @@ export async function startNsd(folder: string, records: number): Promise<NameSer
   if (program === undefined) throw new Error("NSD is not installed (Debian: apt install nsd)");
   await writeZone(join(folder, "zone"), records);
   const port = await freePort();
-  writeFileSync(
-    join(folder, "nsd.conf"),
-    `server:
-  ip-address: 127.0.0.1@${port}
-  server-count: 1
-  username: ""
-  chroot: ""
-  database: ""
-  zonesdir: "${folder}"
-  pidfile: "${folder}/nsd.pid"
-  xfrdfile: "${folder}/xfrd.state"
-  xfrdir: "${folder}"
-  zonelistfile: "${folder}/zone.list"
-  tcp-timeout: 600
-  verbosity: 1
-remote-control:
-  control-enable: no
-zone:
-  name: ${ZONE}
-  zonefile: zone
-  provide-xfr: 127.0.0.1 NOKEY
-`,
-  );
-  const child = spawn(program, ["-d", "-c", join(folder, "nsd.conf")], { stdio: "ignore" });
+  const configuration = await writeConfiguration(folder, `127.0.0.1@${port}`, {
+    server: "  tcp-timeout: 600\n  verbosity: 1\n",
+    zones: `zone:\n  name: ${ZONE}\n  zonefile: zone\n  provide-xfr: 127.0.0.1 NOKEY\n`,
+  });
+  const child = spawn(program, ["-d", "-c", configuration], { stdio: "ignore" });
   const stop = () => ended(child);
   for (let attempt = 0; attempt < 600; attempt += 1) {
     // NSD listens before it has loaded the zone, and refuses until then.

@@ -41,10 +41,12 @@ export async function checkDns(
 export function zoneText(domain: string, records: readonly DnsRecord[]): string {
   return records
     .filter(
-      ({ name, state, optional }) =>
-        isOf(domain, name) && !optional && (state === "missing" || state === "wrong"),
+      ({ name, type, state, optional }) =>
+        isOf(domain, name) &&
+        (type === "MX" || type === "TXT") &&
+        !optional &&
+        (state === "missing" || state === "wrong"),
     )
-    .filter(({ type }) => type === "MX" || type === "TXT")
     .flatMap(({ name, type, expected }) =>
       expected
         .split("\n")

@@ -14,6 +14,39 @@ export function ownAddress(): string {
 }
 
 /**
+ * Writes the nsd.conf of a name server that keeps to this folder.
+ *
+ * @param address to listen on, as ADDRESS or ADDRESS@PORT
+ * @param parts further lines of `server:`, and the `zone:` clauses
+ * @returns its path
+ */
+export async function writeConfiguration(
+  folder: string,
+  address: string,
+  { server = "", zones }: { server?: string; zones: string },
+): Promise<string> {
+  const path = join(folder, "nsd.conf");
+  await writeFile(
+    path,
+    `server:
+  ip-address: ${address}
+  server-count: 1
+  username: ""
+  chroot: ""
+  database: ""
+  zonesdir: "${folder}"
+  pidfile: "${folder}/nsd.pid"
+  xfrdfile: "${folder}/xfrd.state"
+  xfrdir: "${folder}"
+  zonelistfile: "${folder}/zone.list"
+${server}remote-control:
+  control-enable: no
+${zones}`,
+  );
+  return path;
+}
+
+/**
  * Debian's NSD on this address, port 53.
  *
  * @param zones their records, as zone files have them
@@ -35,24 +68,8 @@ export async function startNameServer(
     ),
   );
   const zoneParts = names.map((name, index) => `zone:\n  name: "${name}"\n  zonefile: ${index}.zone\n`);
-  await writeFile(
-    join(folder, "nsd.conf"),
-    `server:
-  ip-address: ${address}
-  server-count: 1
-  username: ""
-  chroot: ""
-  database: ""
-  zonesdir: "${folder}"
-  pidfile: "${folder}/nsd.pid"
-  xfrdfile: "${folder}/xfrd.state"
-  xfrdir: "${folder}"
-  zonelistfile: "${folder}/zone.list"
-remote-control:
-  control-enable: no
-${zoneParts.join("")}`,
-  );
-  const child = spawn(NSD, ["-d", "-c", join(folder, "nsd.conf")], { stdio: ["ignore", "ignore", "pipe"] });
+  const configuration = await writeConfiguration(folder, address, { zones: zoneParts.join("") });
+  const child = spawn(NSD, ["-d", "-c", configuration], { stdio: ["ignore", "ignore", "pipe"] });
   let said = "";
   child.stderr.on("data", (piece) => {
     said += piece;

@@ -77,7 +77,7 @@ class InteractionPage {
   async submit(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const asked = await this.#pending(request, reply);
     const form = formIn(request);
-    if (!isFromPage(form, asked.csrf)) {
+    if (!isFromPage(request, form, asked.csrf)) {
       this.#parts.log.warn("OAuth: refused a form that did not come from the page");
       return show(reply, errorPage("This form did not come from this server’s page."), 403);
     }

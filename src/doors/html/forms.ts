@@ -28,7 +28,13 @@ export function csrfToken(key: string | Uint8Array, bearer: string): string {
   return createHmac("sha256", key).update(`csrf ${bearer}`).digest("base64url");
 }
 
-export function isFromPage(form: URLSearchParams, token: string): boolean {
-  const [left, right] = [Buffer.from(form.get("csrf") ?? ""), Buffer.from(token)];
+/** True for a form that a page of this server sent, with the token of its csrfToken(). */
+export function isFromPage({ headers }: FastifyRequest, form: URLSearchParams, token: string): boolean {
+  const site = headers["sec-fetch-site"] ?? "same-origin"; // old browsers say nothing
+  return site === "same-origin" && isEqual(form.get("csrf") ?? "", token);
+}
+
+function isEqual(given: string, token: string): boolean {
+  const [left, right] = [Buffer.from(given), Buffer.from(token)];
   return left.length === right.length && timingSafeEqual(left, right);
 }

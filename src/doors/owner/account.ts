@@ -59,9 +59,7 @@ export class AccountPage {
     const { owner, transport, cookies, words } = visit;
     if (transport === "plain") return fail(visit, words.plainSignIn, 403);
     const bearer = name === "sign-in" ? cookies.get("owner-form") : owner?.secret;
-    const site = request.headers["sec-fetch-site"] ?? "same-origin"; // old browsers say nothing
-    const isOwn = bearer !== undefined && isFromPage(visit.form, csrfToken(this.#csrfKey, bearer));
-    if (site !== "same-origin" || !isOwn) {
+    if (bearer === undefined || !isFromPage(request, visit.form, csrfToken(this.#csrfKey, bearer))) {
       request.refused = "its form did not come from the page";
       return fail(visit, words.foreignOrEnded, 403);
     }

@@ -62,8 +62,7 @@ export class OwnerPage {
     const form = await this.#formOf(request);
     if (form === undefined) return send(reply, deadPage(language), 404);
     const fields = formIn(request);
-    const site = request.headers["sec-fetch-site"] ?? "same-origin"; // old browsers say nothing
-    if (site !== "same-origin" || !isFromPage(fields, form.csrf)) {
+    if (!isFromPage(request, fields, form.csrf)) {
       request.refused = "its form did not come from the page";
       return send(reply, failedPage(language, words.foreignForm), 403);
     }

@@ -97,7 +97,7 @@ export class OperatorPage {
     if (transport === "plain") return show(reply, unencryptedPage(), 403);
     const bearer = name === "sign-in" ? cookies.get("form") : signedIn?.secret;
     const form = formIn(request);
-    if (bearer === undefined || !this.#isOwn(request, form, bearer)) {
+    if (bearer === undefined || !isFromPage(request, form, csrfToken(this.#csrfKey, bearer))) {
       request.refused = "its form did not come from the page";
       return fail(reply, request, NOT_OWN, 403);
     }
@@ -192,12 +192,6 @@ export class OperatorPage {
         return outcome.value as Result<T>;
       },
     };
-  }
-
-  /** True for a form that this server sent to this browser, and that comes from its page. */
-  #isOwn({ headers }: FastifyRequest, form: URLSearchParams, bearer: string): boolean {
-    const site = headers["sec-fetch-site"] ?? "same-origin"; // old browsers say nothing
-    return site === "same-origin" && isFromPage(form, csrfToken(this.#csrfKey, bearer));
   }
 
   #visit(request: FastifyRequest): Visit {
