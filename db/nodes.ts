@@ -54,7 +54,7 @@ export type SeenNode = MailNode & {
 };
 
 /** The id and hash of a key to store. */
-interface NewKey {
+interface HashedKey {
   id: string;
   hash: string;
 }
@@ -256,7 +256,7 @@ export class NodeTable {
    * @returns the latest end of the first key
    * @throws MailError node_not_found
    */
-  async addOperatorsKey(name: string, key: NewKey, expiresAt: string, at: string): Promise<string> {
+  async addOperatorsKey(name: string, key: HashedKey, expiresAt: string, at: string): Promise<string> {
     const row = found(name, await this.#named(name));
     await this.#endedKeys.addNext(row, at);
     return this.#setNextKey(row.id, key, expiresAt, true);
@@ -269,7 +269,7 @@ export class NodeTable {
    */
   async exchangeKey(
     node: { id: number; keyHash: string },
-    key: NewKey,
+    key: HashedKey,
     expiresAt: string,
     at: string,
   ): Promise<string> {
@@ -292,7 +292,7 @@ export class NodeTable {
     return this.#setNextKey(row.id, key, expiresAt, false);
   }
 
-  async #setNextKey(id: number, key: NewKey, expiresAt: string, byOperator: boolean): Promise<string> {
+  async #setNextKey(id: number, key: HashedKey, expiresAt: string, byOperator: boolean): Promise<string> {
     const { end } = await this.#db
       .updateTable("nodes")
       .set({

@@ -83,23 +83,23 @@ export interface RunOptions {
  *
  * @throws ConfigurationError; TemporaryFailure while another run works on the folder
  */
-export async function openSession(host: Machine, config: Config, options: RunOptions): Promise<Session> {
-  const pollLog = new PollLog(host.log);
-  const machine = { ...host, log: pollLog.log };
+export async function openSession(machine: Machine, config: Config, options: RunOptions): Promise<Session> {
+  const pollLog = new PollLog(machine.log);
+  const logged = { ...machine, log: pollLog.log };
   const { version, signal, limits, waitForLock } = options;
-  const key = await readKey(machine, config.keyFile);
+  const key = await readKey(logged, config.keyFile);
   const ca = await readAuthorities(config.caFile);
-  const sqlite = await findSqlite(machine);
-  const daemons = await findDaemons(machine, config);
-  await makeOut(machine, config.out);
-  const attempt = (): Promise<Lock | undefined> => lockFile(join(config.out, fileNames.lock), machine.log);
+  const sqlite = await findSqlite(logged);
+  const daemons = await findDaemons(logged, config);
+  await makeOut(logged, config.out);
+  const attempt = (): Promise<Lock | undefined> => lockFile(join(config.out, fileNames.lock), logged.log);
   const lock = await (waitForLock === undefined ? attempt() : waitForLock(attempt));
   if (lock === undefined) throw new LockedOut(`another m25-mail-node uses ${config.out}`);
   const client = new Client({ server: config.server, ca, version, limits, signal });
-  const hostName = await hostOf(machine, daemons.postfix);
-  const place = { machine, folder: config.out, sqlite, lock: lock.fd };
+  const hostName = await hostOf(logged, daemons.postfix);
+  const place = { machine: logged, folder: config.out, sqlite, lock: lock.fd };
   const none = { replica: undefined, dovecot: null };
-  return { machine, pollLog, config, version, hostName, key, client, daemons, place, lock, ...none };
+  return { machine: logged, pollLog, config, version, hostName, key, client, daemons, place, lock, ...none };
 }
 
 /** Another run has locked the folder. This tells nothing about the server or this node. */

@@ -31,8 +31,8 @@ export class Publisher {
   readonly #folder: string;
   readonly #files = new Map<string, MapsFiles>();
   readonly #building = new Map<string, Promise<MapsFiles>>();
-  /** Builds one file set at a time, across all views. */
-  #turn: Promise<unknown> = Promise.resolve();
+  /** The build under way, or the last one: one file set is built at a time, across all views. */
+  #lastBuild: Promise<unknown> = Promise.resolve();
   #deltas = new Map<string, Promise<Publication | undefined>>();
   #deltasOf = "";
 
@@ -65,10 +65,10 @@ export class Publisher {
         await underWay;
         continue;
       }
-      const building = this.#turn
+      const building = this.#lastBuild
         .then(() => this.#build(key, view, from))
         .finally(() => this.#building.delete(key));
-      this.#turn = building.catch(() => {});
+      this.#lastBuild = building.catch(() => {});
       this.#building.set(key, building);
       const built = await building;
       if (this.#files.get(key) === built) return this.#read(key, built, encoding);

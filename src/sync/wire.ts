@@ -11,7 +11,7 @@ export const paths = {
  * In an answer with maps: an operator's acceptance of removals, as acceptance.ts writes it. A node that withholds removals
  * then lets them through. In a request: the header of the last answer.
  */
-export const ACCEPT_HEADER = "m25-accept-removals";
+export const ACCEPTANCE_HEADER = "m25-accept-removals";
 
 /** In an answer with maps: the public part of the node's key. A cache on the way may mix up nodes. */
 export const KEY_HEADER = "m25-key-id";

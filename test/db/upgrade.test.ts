@@ -184,7 +184,7 @@ test.each(migrations.map((_, index) => index + 1))(
       hash: "k",
       node: { id: 1, name: "pi" },
     });
-    expect(await must("list-fleet")).toMatchObject({
+    expect(await must("list-node-details")).toMatchObject({
       nodes: [{ last_sync_at: day(5), last_address: "192.0.2.1", ended_key_used_at: null }],
     });
     await must("add-user", { email: "piet@example.nl", password: PASSWORD });

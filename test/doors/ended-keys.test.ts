@@ -65,8 +65,8 @@ test("the list of nodes, the log and the audit log report the use of an ended ke
   expect(await poll(first, "203.0.113.7")).toBe(401);
   const at = "2026-03-01T12:10:00.000Z";
   await expect.poll(listed).toMatchObject({ status: "stale", ...alarmed("203.0.113.7", at) });
-  const [fleet] = (await must("list-fleet")).nodes as object[];
-  expect(fleet).toMatchObject({ ended_key_used_at: at, ended_key_used_from: "203.0.113.7" });
+  const [details] = (await must("list-node-details")).nodes as object[];
+  expect(details).toMatchObject({ ended_key_used_at: at, ended_key_used_from: "203.0.113.7" });
   expect(alarms()).toEqual([
     expect.stringMatching(
       /^sync: a key of a node .*somebody else may have it.*"node":"pi","address":"203\.0\.113\.7"/,
@@ -229,7 +229,7 @@ test("a server that stops still writes its latest contacts and uses of ended key
 test("the shell's list shows the address of a node's last call, also behind a proxy", async () => {
   const { second, poll, must, listed } = await rotated();
   const address = async () =>
-    ((await must("list-fleet")).nodes as Array<Record<string, unknown>>)[0]?.last_address;
+    ((await must("list-node-details")).nodes as Array<Record<string, unknown>>)[0]?.last_address;
   await expect.poll(address).toBe("192.0.2.1");
   await poll(second, "2001:DB8::7");
   await expect.poll(address).toBe("2001:db8::7");

@@ -67,13 +67,13 @@ test("the list shows why a node is refused for its address, and what to do, unti
     last_sync_at: null,
     hint: expect.arrayContaining([{ operator: "node set pi --ip CIDR" }]),
   };
-  for (const endpoint of ["list-nodes", "list-fleet"])
+  for (const endpoint of ["list-nodes", "list-node-details"])
     await expect.poll(() => listed(endpoint)).toMatchObject(refused);
   await must("set-node", { name: "pi", role: "mx" });
   expect(await listed("list-nodes")).toMatchObject(refused);
   // Before the node's next try the list does not repeat advice that was just followed.
   await must("set-node", { name: "pi", ip_address: "any" });
-  for (const endpoint of ["list-nodes", "list-fleet"])
+  for (const endpoint of ["list-nodes", "list-node-details"])
     expect(await listed(endpoint)).toMatchObject({ status: "never", reason: null });
   await must("set-node", { name: "pi", ip_address: "127.0.0.0/8" });
   expect(await poll()).toBe(200);

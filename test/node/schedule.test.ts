@@ -126,7 +126,7 @@ describe("a server that has news all the time", () => {
   });
 });
 
-describe("a fleet of ten thousand nodes", () => {
+describe("ten thousand nodes", () => {
   /** All nodes wait; the server stops at `away`, and is back at `back`. */
   function restart(away: number, back: number, ending: "lets go" | "is killed"): number[] {
     const arrivals: number[] = [];

@@ -30,7 +30,7 @@ test("a node that refuses the server's answer still says which removals it withh
     headers: { authorization: `Bearer ${server.token}` },
   });
   expect(await metrics.text()).toContain('m25_mail_withheld_removals{kind="users"} 14\n');
-  expect((await must("list-fleet")).nodes).toMatchObject([{ name: "pi", withheld: 17 }]);
+  expect((await must("list-node-details")).nodes).toMatchObject([{ name: "pi", withheld: 17 }]);
   const { note } = await must("remove-user", { email: "u1@example.nl" });
   expect(worded(note as Text, plainly)).toMatch(/ removals wait there until the operator accepts them /);
   expect(await must("accept-removals", { name: "pi" })).toMatchObject({

@@ -259,8 +259,8 @@ const poll = step("poll", async (wanted, world) => {
   expect(servedAliases(world.node.config.out)).toEqual(await storedAliases(world, wanted));
   world.served.push(structuredClone(wanted));
   // Both sides agree and know it.
-  const fleet = await testRuntime(world.server.store).must("list-fleet");
-  const pi = (fleet.nodes as Array<{ name: string }>).find(({ name }) => name === "pi");
+  const listed = await testRuntime(world.server.store).must("list-node-details");
+  const pi = (listed.nodes as Array<{ name: string }>).find(({ name }) => name === "pi");
   // A restored file has lost reports. The node repeats them within the hour.
   if (!world.putBack) expect(pi).toMatchObject({ reason: null, behind_by: 0 });
 });

@@ -183,7 +183,7 @@ test("a later node whose Dovecot refuses hashes that are there is failing, with 
   await must("update-password", { email: "c@b.nl", password: PASSWORD });
   await report(2, "2.4");
   expect(await nodes()).toMatchObject([{}, { name: "young", status: "current", reason: null }]);
-  expect((await must("list-fleet")).nodes).toMatchObject([{ dovecot: "2.3" }, { dovecot: "2.4" }]);
+  expect((await must("list-node-details")).nodes).toMatchObject([{ dovecot: "2.3" }, { dovecot: "2.4" }]);
 });
 
 interface Seen {
@@ -329,8 +329,8 @@ test("the shell's list of nodes shows each node's part, its program, and how far
   const seen = { nodes: new Map([[pi?.id ?? 0, "192.0.2.9"]]), tokens: new Set<number>() };
   await store.recordContacts({ ...seen, at: now.toISOString() });
   const listedPi = async () => {
-    const answer = await must("list-fleet");
-    toolOf("list-fleet").output.strict().parse(answer);
+    const answer = await must("list-node-details");
+    toolOf("list-node-details").output.strict().parse(answer);
     return answer.nodes as Array<Record<string, unknown>>;
   };
   expect(await listedPi()).toMatchObject([

@@ -8,7 +8,7 @@ import {
 } from "./aliases.ts";
 import { apply, planApplyTool } from "./apply/apply.ts";
 import { importMailboxes, planImportTool } from "./import/import.ts";
-import { listFleet } from "./nodes/list-fleet.ts";
+import { listNodeDetails } from "./nodes/list-node-details.ts";
 import { listWithheld } from "./nodes/list-withheld.ts";
 import { acceptRemovals, removeNode, rotateKey, setNode } from "./nodes/nodes.ts";
 import { addOAuthClient, listOAuthClients, removeOAuthClient } from "./oauth/clients.ts";
@@ -30,7 +30,7 @@ export const operatorTools = {
   setQuota,
   renameUser,
   restoreUser,
-  listFleet,
+  listNodeDetails,
   listInactive,
   listWeak,
   listWithheld,

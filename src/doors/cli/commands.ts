@@ -7,9 +7,9 @@ import { optionalText } from "./arguments.ts";
 import { auditCommand } from "./audit.ts";
 import { callCommand } from "./call-command.ts";
 import { checkCommand } from "./check.ts";
-import { showAcceptance, showFleet, showNode, showRemoval } from "./fleet.ts";
 import { applyCommand } from "./import/apply.ts";
 import { importCommand } from "./import/command.ts";
+import { showAcceptance, showNode, showNodes, showRemoval } from "./nodes.ts";
 import { show } from "./show.ts";
 import type { StoreCommand } from "./store-command.ts";
 import { toolCommand } from "./tool-command.ts";
@@ -29,7 +29,7 @@ const commands: Readonly<
     shown: ({ tokens }) => show({ tokens: withAll(tokens) }),
   }),
   "token revoke": toolCommand(operatorTools.revokeToken, { shown: ({ name }) => `${name} is revoked` }),
-  "node list": toolCommand(operatorTools.listFleet, { shown: showFleet }),
+  "node list": toolCommand(operatorTools.listNodeDetails, { shown: showNodes }),
   "node set": toolCommand(operatorTools.setNode, {
     input: nodeLimits,
     shown: showNode,

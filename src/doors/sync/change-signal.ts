@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Store } from "../../../db/store.ts";
-import { type ThrottleClocks, WakeThrottle, WakeTurn } from "./wake-throttle.ts";
+import { AnswerPermit, type ThrottleClocks, WakeThrottle } from "./wake-throttle.ts";
 
 /** Polls to wake in one turn of the event loop, so that thousands do not delay other requests. */
 const WOKEN_AT_ONCE = 100;
@@ -9,8 +9,8 @@ const WOKEN_AT_ONCE = 100;
 export class ChangeSignal {
   readonly #store: Pick<Store, "polls" | "onChange">;
   readonly #throttle: WakeThrottle;
-  /** Waiting polls: the function that lets each go on, and its turn. */
-  readonly #waiting = new Map<() => void, WakeTurn>();
+  /** Waiting polls: the function that lets each go on, and its permit. */
+  readonly #waiting = new Map<() => void, AnswerPermit>();
   /** Ends the store's calls; undefined while no poll waits. */
   #unwatch: (() => void) | undefined;
 
@@ -24,9 +24,9 @@ export class ChangeSignal {
     return this.#waiting.size;
   }
 
-  /** A poll's part in the wakes; the poll must end it. */
-  turn(): WakeTurn {
-    return new WakeTurn(this.#throttle);
+  /** A poll's permit to be answered; the poll must end it. */
+  permit(): AnswerPermit {
+    return new AnswerPermit(this.#throttle);
   }
 
   /**
@@ -35,11 +35,11 @@ export class ChangeSignal {
    * - with the next wake, as soon as the throttle allows one: after a change, or if a poll's `take()` has asked for it;
    * - after `ms`, or when `leave` is called.
    *
-   * @param turn ends with this call, and begins again when the poll is woken
+   * @param permit ends with this call, and begins again when the poll is woken
    * @param leaving receives `leave`, which ends the wait
    */
-  wait(seen: string, ms: number, turn: WakeTurn, leaving: (leave: () => void) => void): Promise<void> {
-    turn.end();
+  wait(seen: string, ms: number, permit: AnswerPermit, leaving: (leave: () => void) => void): Promise<void> {
+    permit.end();
     // The state has changed since the caller looked.
     if (seen !== this.#store.polls.latest()) return Promise.resolve();
     return new Promise((resolve) => {
@@ -50,7 +50,7 @@ export class ChangeSignal {
         resolve();
       };
       const timer = setTimeout(leave, ms);
-      this.#waiting.set(leave, turn);
+      this.#waiting.set(leave, permit);
       leaving(leave);
       this.#unwatch ??= this.#store.onChange(() => this.#throttle.ask());
     });
@@ -58,12 +58,12 @@ export class ChangeSignal {
 
   /** Wakes all waiting polls, some at a time. */
   async wakeAll(): Promise<void> {
-    const whole = this.turn();
+    const whole = this.permit();
     whole.begin();
     let woken = 0;
-    for (const [leave, turn] of [...this.#waiting]) {
+    for (const [leave, permit] of [...this.#waiting]) {
       if (!this.#waiting.has(leave)) continue;
-      turn.begin();
+      permit.begin();
       leave();
       woken += 1;
       if (woken % WOKEN_AT_ONCE === 0) await nextTurn();

@@ -7,11 +7,11 @@ import { bearerCredential } from "../../auth/bearer.ts";
 import { MailError } from "../../mail/error.ts";
 import { stateTag } from "../../sync/answer.ts";
 import type { Publication } from "../../sync/publisher.ts";
-import { ACCEPT_HEADER, KEY_HEADER } from "../../sync/wire.ts";
+import { ACCEPTANCE_HEADER, KEY_HEADER } from "../../sync/wire.ts";
 import type { SyncDoor } from "./door.ts";
 import type { LongPoll } from "./long-polls.ts";
 import { authenticateNode, byNode, endOldKey } from "./node.ts";
-import type { WakeTurn } from "./wake-throttle.ts";
+import type { AnswerPermit } from "./wake-throttle.ts";
 
 /** The longest wait for a change, in seconds: below the minute after which proxies end idle requests. */
 const MAX_WAIT = 55;
@@ -25,11 +25,11 @@ export async function sendMaps(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
-  const turn = door.changes.turn();
+  const permit = door.changes.permit();
   try {
-    return await answerPoll(door, request, reply, turn);
+    return await answerPoll(door, request, reply, permit);
   } finally {
-    turn.end();
+    permit.end();
   }
 }
 
@@ -37,7 +37,7 @@ async function answerPoll(
   door: SyncDoor,
   request: FastifyRequest,
   reply: FastifyReply,
-  turn: WakeTurn,
+  permit: AnswerPermit,
 ): Promise<FastifyReply> {
   let polls = await door.store.polls.look();
   let node = await authenticateNode(door, polls, request);
@@ -45,10 +45,10 @@ async function answerPoll(
   let comparison = await door.comparisons.compare(request, polls, node);
   const wait = waitOf(request) * 1000;
   const deadline = performance.now() + wait;
-  const told = request.headers[ACCEPT_HEADER] ?? node.accepted;
+  const told = request.headers[ACCEPTANCE_HEADER] ?? node.accepted;
   const hasNews = () => comparison.kind !== "current" || (node.accepted !== null && node.accepted !== told);
   // A node that is behind is not answered during the throttle's rest, so that it gets changes in a row together.
-  const mayAnswer = () => hasNews() && (comparison.kind !== "behind" || turn.take());
+  const mayAnswer = () => hasNews() && (comparison.kind !== "behind" || permit.take());
   const waitForNews = async (waiting: LongPoll) => {
     reply.raw.once("close", () => waiting.end());
     while (!waiting.hasEnded && !reply.raw.destroyed) {
@@ -56,7 +56,7 @@ async function answerPoll(
       if (left <= 0) break;
       if (!door.open()) refuseForNow(reply);
       if (mayAnswer()) break;
-      await door.changes.wait(polls.version, left, turn, (leave) => waiting.leaves(leave));
+      await door.changes.wait(polls.version, left, permit, (leave) => waiting.leaves(leave));
       polls = await door.store.polls.look();
       node = await authenticateNode(door, polls, request);
       comparison = await door.comparisons.compare(request, polls, node);
@@ -72,12 +72,12 @@ async function answerPoll(
   }
   const state = await polls.state(node.view);
   reply.header("cache-control", "no-store").header(KEY_HEADER, keyIdOf(request));
-  if (node.accepted !== null) reply.header(ACCEPT_HEADER, node.accepted);
+  if (node.accepted !== null) reply.header(ACCEPTANCE_HEADER, node.accepted);
   if (comparison.kind === "current") return reply.code(304).header("etag", stateTag(state)).send();
   const since = comparison.kind === "behind" ? comparison.since : undefined;
   const encoding = acceptsBrotli(request.headers["accept-encoding"]) ? "br" : "identity";
   const maps = await door.publisher.publish(polls, node.view, encoding, since);
-  holdBack(door, node, maps);
+  limitMaps(door, node, maps);
   request.isRoutine = maps.kind === "delta";
   return send(maps, reply);
 }
@@ -101,7 +101,7 @@ async function startHistory(
 }
 
 /** @throws MailError busy */
-function holdBack(door: SyncDoor, node: PollingNode, maps: Publication): void {
+function limitMaps(door: SyncDoor, node: PollingNode, maps: Publication): void {
   const { body } = maps;
   try {
     door.limits.maps(node, maps);

@@ -86,8 +86,8 @@ export class WakeThrottle {
   }
 }
 
-/** One poll's part in the wakes. */
-export class WakeTurn {
+/** One poll's permit to be answered, which counts as a part of a wake. */
+export class AnswerPermit {
   readonly #throttle: WakeThrottle;
   #has = false;
 

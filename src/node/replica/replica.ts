@@ -108,7 +108,7 @@ async function open(place: Place): Promise<Replica> {
     if (name !== undefined) await attachState(place, replica, name);
     await attachAddresses(place, replica);
     await judge(replica, found);
-    await noteLogs(replica);
+    await noteWalInodes(replica);
     return replica;
   } catch (error) {
     await db.close();
@@ -167,7 +167,7 @@ async function attachFile(
 }
 
 /** Notes the inode of each -wal, once it exists. */
-export async function noteLogs({ folder, inodes }: Replica): Promise<void> {
+export async function noteWalInodes({ folder, inodes }: Replica): Promise<void> {
   for (const name of databases) {
     const log = `${name}-wal`;
     if (inodes.has(name) && !inodes.has(log)) inodes.set(log, (await inodesOf(folder, name)).wal);

@@ -2,7 +2,7 @@ import type { IncomingMessage } from "node:http";
 import { acceptedRevision } from "../../sync/acceptance.ts";
 import { RefusedAnswer } from "../../sync/reader.ts";
 import type { Report } from "../../sync/report.ts";
-import { ACCEPT_HEADER, KEY_HEADER, paths } from "../../sync/wire.ts";
+import { ACCEPTANCE_HEADER, KEY_HEADER, paths } from "../../sync/wire.ts";
 import { NotAccepted, TemporaryFailure, Unreachable, WrongAnswer } from "../faults.ts";
 import { linesOf } from "./answer.ts";
 import { Connection, type ConnectionOptions, defaultLimits } from "./connection.ts";
@@ -67,7 +67,7 @@ export class Client {
     };
     if (position !== undefined) headers["If-None-Match"] = position.tag;
     if (wait > 0) headers.Prefer = `wait=${wait}`;
-    if (this.#lastAccepted !== undefined) headers[ACCEPT_HEADER] = this.#lastAccepted;
+    if (this.#lastAccepted !== undefined) headers[ACCEPTANCE_HEADER] = this.#lastAccepted;
     const since = position === undefined ? "" : `?since=${encodeURIComponent(position.cursor)}`;
     const request = { method: "GET", path: `${paths.maps}${since}`, headers, wait: wait * 1000 } as const;
     this.lastStatus = undefined;
@@ -174,7 +174,7 @@ function isForAnother({ headers }: IncomingMessage, key: string): boolean {
 }
 
 function acceptanceIn({ headers }: IncomingMessage): string | undefined {
-  const word = headers[ACCEPT_HEADER];
+  const word = headers[ACCEPTANCE_HEADER];
   return typeof word === "string" && acceptedRevision(word) !== undefined ? word : undefined;
 }
 

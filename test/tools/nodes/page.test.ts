@@ -4,7 +4,7 @@ import { expectRefusal } from "../../support/outcome.ts";
 import { type TestStore, testStore } from "../../support/store.ts";
 
 /** A store whose nodes have views of their own. Every third node has called. */
-async function fleet(count: number): Promise<TestStore> {
+async function manyNodes(count: number): Promise<TestStore> {
   const made = testStore();
   const names = Array.from({ length: count }, (_, index) => `n${String(index).padStart(5, "0")}`);
   const at = new Date().toISOString();
@@ -39,7 +39,7 @@ async function pages({ must }: TestStore, input: Record<string, unknown>) {
 }
 
 test("the pages list many nodes once each, in order of name", async () => {
-  const made = await fleet(700);
+  const made = await manyNodes(700);
   const { names, totals } = await pages(made, { limit: 300 });
   expect(names.map(({ length }) => length)).toEqual([300, 300, 100]);
   expect(names.flat()).toEqual([...new Set(names.flat())].sort());
@@ -48,7 +48,7 @@ test("the pages list many nodes once each, in order of name", async () => {
 });
 
 test("only nodes of the given status are listed and counted, on every page", async () => {
-  const made = await fleet(700);
+  const made = await manyNodes(700);
   const behind = await pages(made, { status: "behind", limit: 100 });
   expect(behind.names.map(({ length }) => length)).toEqual([100, 100, 34]);
   expect(behind.totals).toEqual([234]);
@@ -68,7 +68,7 @@ test("an invalid limit, cursor or status is refused", async () => {
 });
 
 test("other calls are served during a search for one status among many nodes", async () => {
-  const made = await fleet(2000);
+  const made = await manyNodes(2000);
   let turns = 0;
   let running = true;
   const counting = (async () => {

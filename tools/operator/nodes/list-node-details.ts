@@ -8,8 +8,8 @@ import { nodePage, nodePageFields } from "../../nodes/page.ts";
  * Adds to list-nodes, for the shell: role, domains, behind_by, behind_since, version, dovecot, host, last_address and
  * ended_key_used_from.
  */
-export const listFleet = defineTool({
-  endpoint: "list-fleet",
+export const listNodeDetails = defineTool({
+  endpoint: "list-node-details",
   title: "List nodes with their lag",
   description: "Lists the nodes with their role, domains, program version and lag.",
   effect: "read",

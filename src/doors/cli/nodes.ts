@@ -7,7 +7,7 @@ interface Limits {
 type Row = Record<string, unknown> & Limits & { name: string; hint: string | null };
 
 /** Shows the nodes to a person: a table, and below it their hints. */
-export function showFleet(result: Record<string, unknown>): string {
+export function showNodes(result: Record<string, unknown>): string {
   const { nodes, ...rest } = result as { nodes: Row[] };
   // The domains come last, because they may be many. A hint tells of a used ended key, which is rare.
   const rows = nodes.map(({ created_at, hint, domains, ended_key_used_at, ended_key_used_from, ...row }) => ({
