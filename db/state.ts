@@ -136,7 +136,7 @@ export class StateTable {
     return row?.at;
   }
 
-  /** The revision of this transaction's changes. */
+  /** The revision of this transaction's changes. The first call raises the database's revision. */
   async nextRevision(): Promise<number> {
     if (this.#bumped === undefined) {
       const row = await this.#db
@@ -194,8 +194,8 @@ export class StateTable {
   }
 
   /**
-   * Deletes some of the removals from before `time`. A node that was away for longer gets a snapshot. It deletes by
-   * revision, not by each row's time, so that a clock that jumped cannot leave a gap.
+   * Deletes some of the revisions from before `time`, with their removals. A node that was away for longer gets a
+   * snapshot. It deletes by revision, not by each row's time, so that a clock that jumped cannot leave a gap.
    *
    * @returns whether there is more to forget
    */
@@ -227,7 +227,7 @@ export class StateTable {
     return revision;
   }
 
-  /** The digest at a revision. A cursor of this revision must have this digest. */
+  /** Records the digest at a revision: a cursor of this revision must have it. */
   async #logRevision(revision: number, digest: string, at: string): Promise<void> {
     await this.#db
       .insertInto("revisions")

@@ -140,7 +140,7 @@ export interface Store {
    */
   writeInBatches(batch: (tables: Tables) => Promise<boolean>, stop?: AbortSignal): Promise<void>;
   /**
-   * Erases all hidden domains. An open store also does it by itself, within seconds.
+   * Erases all hidden domains (hidden-domains.ts). An open store also does it by itself, within seconds.
    */
   eraseHidden(): Promise<void>;
   /** Records contacts soon, without waiting for the disk: a power cut may lose the last ones. */
@@ -148,7 +148,7 @@ export interface Store {
   polls: PollReader;
   /**
    * Calls `listener` soon after any process has changed the version (PollView), and when the database cannot be read. It
-   * may call without need.
+   * may also call when nothing has changed.
    *
    * @returns ends the calls
    */

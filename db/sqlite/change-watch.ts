@@ -2,8 +2,8 @@ import { type FSWatcher, watch } from "node:fs";
 import type { FilePollReader } from "./poll-reader.ts";
 
 /**
- * While somebody listens, one look at the database serves all: first this long after its log was written, in ms, then
- * after pauses that double. A commit counts only once the disk has its last page, and no event tells that.
+ * ms from a write to the log until the first look at the database. Further looks follow, after pauses that double: a commit
+ * counts only once its last page is written, and no event tells that. One look serves all listeners.
  */
 const FIRST_LOOK = 2;
 /** The longest pause, in ms: if the file system reports writes, and if it has not done so. */

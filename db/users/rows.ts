@@ -54,7 +54,7 @@ export function usersByDomain(db: Kysely<Schema>, within: ReadonlySet<string> | 
       );
 }
 
-/** The same in the other order, for queries by an index on users. */
+/** Mailboxes of all domains, in the other order of the tables: for queries by an index on users. */
 export function usersFirst(db: Kysely<Schema>) {
   return db
     .selectFrom("users")

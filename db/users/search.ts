@@ -4,12 +4,12 @@ import { atMost } from "../row-limit.ts";
 import type { Schema } from "../schema.ts";
 import { toUser, type User, type UserPosition, usersByDomain, usersFirst } from "./rows.ts";
 
-/** Lower bound of all texts that begin with a text: "!" sorts before every character of addresses. */
+/** Sorts after this text and before each longer one that begins with it: "!" sorts before every character of addresses. */
 const next = (text: string) => `${text}!`;
-/** Upper bound of all texts that begin with this one: "~" sorts after every character of addresses. */
+/** Sorts after all texts that begin with this one: "~" sorts after every character of addresses. */
 const afterAll = (text: string) => `${text}~`;
 
-/** Number of mailboxes with one local part. */
+/** A name is rare if fewer mailboxes of all domains begin with it. */
 const FEW = 1000;
 
 /**
@@ -21,6 +21,7 @@ export class UserSearch {
   readonly #within: ReadonlySet<string> | undefined;
   readonly #start: AddressStart;
   readonly #domain: string | undefined;
+  /** The searched local parts sort before this text. */
   readonly #below: string;
 
   constructor(

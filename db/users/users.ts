@@ -17,8 +17,8 @@ import { UserSearch } from "./search.ts";
 export type NewUser = Pick<User, "localPart" | "domain" | "passwordHash" | "quotaMb" | "active">;
 
 /**
- * Mailboxes of the domains that `domains` knows. Every change updates the counts, digests and revision that depend on
- * it.
+ * Mailboxes of the domains that `domains` knows; methods for the operator alone say that they read all domains. Every change
+ * updates the counts, digests and revision that depend on it.
  */
 export class UserTable {
   readonly #db: Kysely<Schema>;
@@ -79,7 +79,7 @@ export class UserTable {
     return new UserSearch(this.#db, this.#domains.within, start, domain);
   }
 
-  /** All inactive mailboxes, longest inactive first. */
+  /** The inactive mailboxes of all domains, longest inactive first. */
   async inactive(): Promise<User[]> {
     return (await this.#inactive().execute()).map(toUser);
   }
@@ -93,8 +93,8 @@ export class UserTable {
   }
 
   /**
-   * Removes for good at most `limit` mailboxes that have been inactive since before `time`, longest first. The revision
-   * stays, because no node serves them.
+   * Removes for good at most `limit` mailboxes of all domains that have been inactive since before `time`, longest first. The
+   * revision stays, because no node serves them.
    */
   async purge(time: string, limit: number): Promise<User[]> {
     const rows = await this.#inactive().where("users.updated_at", "<", time).limit(atMost(limit)).execute();
@@ -148,7 +148,7 @@ export class UserTable {
     return { id, ...user };
   }
 
-  /** The mailboxes that have one of these addresses, active or not, by address. */
+  /** The mailboxes of all domains that have one of these addresses, active or not, by address. */
   async existing(addresses: readonly Pick<Address, "domain" | "localPart">[]): Promise<Map<string, User>> {
     const pairs = JSON.stringify(addresses.map(({ domain, localPart }) => [domain, localPart]));
     const { rows } = await sql<UserRow>`SELECT users.*, domains.name AS domain
@@ -158,7 +158,7 @@ export class UserTable {
     return new Map(rows.map(toUser).map((user) => [user.email, user]));
   }
 
-  /** All active mailboxes but those with one of these addresses. */
+  /** The active mailboxes of all domains, without those that have one of these addresses. */
   async activeExcept(emails: readonly string[]): Promise<User[]> {
     const { rows } = await sql<UserRow>`SELECT users.*, domains.name AS domain
       FROM domains CROSS JOIN users WHERE users.domain_id = domains.id AND users.active = 1
@@ -167,7 +167,7 @@ export class UserTable {
     return rows.map(toUser);
   }
 
-  /** Active mailboxes of these domains, or with null of all, whose hashes Dovecot 2.4 refuses. */
+  /** The number of active mailboxes whose hashes Dovecot 2.4 refuses, in these domains, or with null in all. */
   async weakCount(domains: readonly string[] | null): Promise<number> {
     const ofDomains =
       domains === null
@@ -179,7 +179,7 @@ export class UserTable {
     return rows[0]?.number ?? 0;
   }
 
-  /** The addresses of all of them. */
+  /** The addresses of the active mailboxes in all domains whose hashes Dovecot 2.4 refuses. */
   async withWeakHashes(): Promise<string[]> {
     const { rows } = await sql<{ email: string }>`SELECT local_part || '@' || domain AS email FROM weak_users
       ORDER BY domain, local_part`.execute(this.#db);
@@ -228,18 +228,18 @@ export class UserTable {
   }
 
   /**
-   * A new password, a login that is turned off or on, and a removal end the mailbox's password link, and its app passwords
-   * unless the change has them.
+   * Changes a mailbox. A new password, a login that is turned off or on, and a soft delete also end its password link, and
+   * its app passwords unless `change` has them.
    */
   async update(
     user: User,
     change: Partial<Pick<User, "passwordHash" | "heldHash" | "quotaMb" | "appPasswords" | "active">>,
     at: string,
   ): Promise<User> {
-    const isOther = (["passwordHash", "heldHash", "active"] as const).some(
+    const endsAccess = (["passwordHash", "heldHash", "active"] as const).some(
       (name) => change[name] !== undefined && change[name] !== user[name],
     );
-    const next = { ...user, ...(isOther && { appPasswords: [] }), ...change, updatedAt: at };
+    const next = { ...user, ...(endsAccess && { appPasswords: [] }), ...change, updatedAt: at };
     const revision = await this.#changed(user.domainId, user, next, at);
     await this.#db
       .updateTable("users")
@@ -254,7 +254,7 @@ export class UserTable {
       })
       .where("id", "=", user.id)
       .execute();
-    if (isOther) {
+    if (endsAccess) {
       await this.#db.deleteFrom("password_links").where("user_id", "=", user.id).execute();
     }
     return next;

@@ -52,11 +52,11 @@ async function run(command: Command, machine: Machine, signal: AbortSignal): Pro
       return exitCodes.done;
     }
     default:
-      return await keep(command, withTimes(machine), signal);
+      return await pollServer(command, withTimes(machine), signal);
   }
 }
 
-async function keep(
+async function pollServer(
   { name, config }: Extract<Command, { name: "once" | "run" }>,
   machine: Machine,
   signal: AbortSignal,

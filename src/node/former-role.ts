@@ -26,7 +26,7 @@ export async function clearFormerRole(session: Session, replica: Replica): Promi
     return await writeNotes(replica, { former: { used: hour, asked: hour } });
   }
   if (hour <= former.asked) return;
-  const used = (await isServed(session, replica)) ? hour : former.used;
+  const used = (await isUsed(session, replica)) ? hour : former.used;
   if (hour - used < KEPT) return await writeNotes(replica, { former: { used, asked: hour } });
   await removeDatabase(folder, fileNames.logins);
   session.machine.log("removed logins.db, which an mx does not use");
@@ -34,7 +34,7 @@ export async function clearFormerRole(session: Session, replica: Replica): Promi
 }
 
 /** True if Dovecot still has this file's home for one of the logins. */
-async function isServed({ machine, daemons }: Session, { db, folder }: Replica): Promise<boolean> {
+async function isUsed({ machine, daemons }: Session, { db, folder }: Replica): Promise<boolean> {
   if (daemons.doveadm === undefined) return false;
   await attach(db, "former", `${folder}/${fileNames.logins}`);
   const [user, home] = await db.run(

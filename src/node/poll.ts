@@ -72,7 +72,7 @@ export async function pollOnce(machine: Machine, config: Config, options: RunOpt
   }
 }
 
-/** Milliseconds. */
+/** A poll within this time, in ms, comes soon. */
 const SOON = 60_000;
 
 /**
@@ -109,9 +109,11 @@ interface Attempted extends PollResult {
   lockedOut?: boolean;
 }
 
+/** One try with the key that the file has now. Throws nothing, like poll(). */
 async function attempt(session: Session, options: PollOptions): Promise<Attempted> {
   const { machine, config } = session;
   try {
+    // The start has warned of a key file that others can read.
     session.key = await readKey({ ...machine, log: () => undefined }, config.keyFile);
     return await round(session, options);
   } catch (error) {
@@ -143,6 +145,7 @@ async function failed(session: Session, fault: SqliteError): Promise<PollResult>
   return { exitCode: exitCodeOf(fault), reported, outcome };
 }
 
+/** Carries out what was accepted here, asks the server, applies its answer, looks the changes up, and reports. */
 async function round(session: Session, options: PollOptions): Promise<PollResult> {
   const { machine } = session;
   const replica = await replicaOf(session);

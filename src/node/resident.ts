@@ -7,7 +7,7 @@ import { FIRST, nextSchedule, type Schedule, type TimedPoll } from "./schedule.t
 import { PolicyServer } from "./sending/policy-server.ts";
 import { closeSession, LockedOut, openSession, type Session } from "./session.ts";
 
-/** Milliseconds. */
+/** ms between two attempts to lock the folder. */
 const LOCK_AGAIN = 2000;
 
 /**

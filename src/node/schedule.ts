@@ -33,7 +33,7 @@ export interface TimedPoll {
 const LONGEST_WAIT = 55;
 /** Shorter waits than this, in seconds, are not worth their requests. */
 const SHORTEST_WAIT = 5;
-/** Between polls of a server that does not wait. */
+/** Between polls of a server that does not wait, in ms like the times below. */
 export const INTERVAL = 60_000;
 /** Below the 5 minutes after which the server calls a node stale. */
 const LONGEST_BACK_OFF = 240_000;
@@ -110,7 +110,7 @@ export function nextSchedule(before: Schedule, timed: TimedPoll, random: number)
   schedule.wait = schedule.longest;
   if (news === "changed") {
     if (wait > 0) schedule.earlyEnds = 0;
-    // Faster news may have come at once, with a slow update.
+    // Sooner news does not prove that the server waits: it may have come at once, and the update took the time.
     if (schedule.knownWait === 0 && wait > 0 && took >= SHORTEST_WAIT * 1000) schedule.knownWait = wait;
     return { ...schedule, pause: PAUSE * random };
   }
@@ -143,6 +143,7 @@ function pauseAfterFailure(
   return Math.min(INTERVAL * 2 ** (failures - 1), LONGEST_BACK_OFF) * (1 - JITTER + 2 * JITTER * random);
 }
 
+/** A random time of at most `time`, and not at once. */
 function within(time: number, random: number): number {
   return time * (LEAST + (1 - LEAST) * random);
 }

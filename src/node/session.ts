@@ -20,7 +20,7 @@ import type { Limits } from "./server/connection.ts";
 import { makeFolder } from "./server/key.ts";
 import { readAuthorities, readKey } from "./server/key-file.ts";
 
-/** Logs each line of a poll once, and remembers the last line about a fault. */
+/** Logs each line of a poll once, and remembers the last one that is no warning. */
 class PollLog {
   last: string | undefined;
   readonly #log: (line: string) => void;

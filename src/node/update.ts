@@ -35,7 +35,7 @@ export async function acceptHere(session: Session, replica: Replica): Promise<bo
   return true;
 }
 
-/** @returns the applied changes; undefined if there were none */
+/** Applies the server's answer, and removals that the server accepts. @returns the changes; undefined if there were none */
 export async function take(
   session: Session,
   replica: Replica,

@@ -19,16 +19,16 @@ interface Source {
 const CHUNK = 256 * 1024;
 
 /**
- * Whole maps on disk, in both encodings. A million users are 148 MB of text and 48 MB of brotli at its fastest
- * level, five times as fast as gzip's. The files are unlinked once open, so a killed process leaves none behind.
+ * Whole maps on disk, as text and as brotli at its fastest level, which is five times as fast as gzip's. The files are
+ * unlinked once open, so a killed process leaves none behind. docs/decisions/snapshot-files.md has the sizes.
  */
 export class MapsFiles {
   readonly header: MapsHeader;
   readonly #files: Record<Encoding, FileHandle>;
   /** In bytes. */
   readonly #sizes: Record<Encoding, number>;
-  /** Number of users of the files: answers that read them, and the cache. */
-  #users = 1;
+  /** Number of answers that read the files, and one for the cache. The last to release them closes them. */
+  #holders = 1;
 
   private constructor(
     header: MapsHeader,
@@ -63,17 +63,17 @@ export class MapsFiles {
 
   /** `size` is in bytes. The files stay open until `body` is closed. */
   read(encoding: Encoding): { size: number; body: Readable } {
-    this.#users += 1;
+    this.#holders += 1;
     const size = this.#sizes[encoding];
     const body = Readable.from(chunks(this.#files[encoding], size));
     body.once("close", () => void this.release());
     return { size, body };
   }
 
-  /** Called once, by the cache that keeps them. */
+  /** Each holder calls it once. */
   async release(): Promise<void> {
-    this.#users -= 1;
-    if (this.#users === 0) await closeAll(Object.values(this.#files));
+    this.#holders -= 1;
+    if (this.#holders === 0) await closeAll(Object.values(this.#files));
   }
 }
 

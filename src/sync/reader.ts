@@ -129,7 +129,10 @@ type Heading = Pick<MailState, "role" | "history" | "revision" | "digest" | "cur
 /** Records of each kind by their keys. */
 type Records = Record<RecordKind, Map<string, MailRecord>>;
 
-/** Reads an answer into memory, and returns the state only after it has verified all of it. Every method throws RefusedAnswer. */
+/**
+ * Reads an answer into memory, and returns the state only after it has verified all of it. Every method throws RefusedAnswer.
+ * The tests' nodes use it. m25-mail-node keeps the records in SQLite: src/node/replica/incoming.ts.
+ */
 export class AnswerReader {
   readonly #base: MailState | undefined;
   readonly #parser = new AnswerParser();
@@ -143,17 +146,17 @@ export class AnswerReader {
     this.#base = base;
   }
 
-  push(text: string): void {
-    const line = this.#parser.push(text);
+  push(line: string): void {
+    const record = this.#parser.push(line);
     const { header } = this.#parser;
     if (header !== undefined) this.#heading ??= this.#begin(header);
-    if (line === undefined) return;
-    const [kind, key] = [kindOf(line), keyOf(line)];
+    if (record === undefined) return;
+    const [kind, key] = [kindOf(record), keyOf(record)];
     if (this.#seen.has(`${kind} ${key}`)) this.#parser.refuse("duplicate_record");
     this.#seen.add(`${kind} ${key}`);
-    const domain = "removed" in line ? undefined : domainNeededBy(line);
+    const domain = "removed" in record ? undefined : domainNeededBy(record);
     if (domain !== undefined && !this.#records.domain.has(domain)) this.#parser.refuse("foreign_user");
-    this.#set(this.#records[kind], key, "removed" in line ? undefined : line);
+    this.#set(this.#records[kind], key, "removed" in record ? undefined : record);
   }
 
   /** @returns the state that the answer leads to */
@@ -208,8 +211,8 @@ export function domainNeededBy(record: MailRecord): string | undefined {
   return key === EVERYWHERE ? undefined : domainOf(key);
 }
 
-export function domainOf(user: string): string {
-  return user.slice(user.indexOf("@") + 1);
+export function domainOf(address: string): string {
+  return address.slice(address.indexOf("@") + 1);
 }
 
 const countNames = ["domains", "users", "aliases", "domain_aliases"] as const;

@@ -13,7 +13,7 @@ export const accessFields = {
     .transform((names) => [...new Set(names)].sort()),
 };
 
-/** A node's key reads all domains. */
+/** The scope nodes can add a node, whose key reads all domains. */
 export const NODES_OR_DOMAINS =
   "The scope nodes and a list of domains exclude each other: nodes serve all domains.";
 

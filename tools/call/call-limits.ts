@@ -55,7 +55,7 @@ export class CallLimits {
     if (scope === "destroy") refuseFor(this.#destructive.take(name), "removals that cannot be undone");
   }
 
-  /** Whether a refusal for a limit is the first that this principal got in a minute. */
+  /** Counts a refusal for a limit. @returns true if it is the first that this principal got in a minute */
   isNews({ name }: Principal): boolean {
     return this.#news.take(name) === 0;
   }

@@ -105,8 +105,8 @@ export class FairQueue {
   /** Whether a new task of this queue may start at once. */
   #isFirst(queue: Queue): boolean {
     if (queue.waiting.length > 0 || !this.#mayStart(queue)) return false;
-    const next = this.#next();
-    return next === undefined || queue.next < next.next;
+    const first = this.#queueInTurn();
+    return first === undefined || queue.next < first.next;
   }
 
   #mayStart({ running }: Queue): boolean {
@@ -133,11 +133,11 @@ export class FairQueue {
   /** Starts the task whose turn it is: now, while this turn of the event loop has time left, else in the next. */
   #turnSoon(): void {
     if (this.#isTurning) return;
-    const next = this.#next();
-    if (next === undefined) return;
+    const queue = this.#queueInTurn();
+    if (queue === undefined) return;
     if (this.#hasShare()) {
-      this.#start(next);
-      next.waiting.shift()?.();
+      this.#start(queue);
+      queue.waiting.shift()?.();
       return;
     }
     this.#isTurning = true;
@@ -158,7 +158,7 @@ export class FairQueue {
   }
 
   /** The queue whose turn it is. Forgets idle queues that are not ahead of the others. */
-  #next(): Queue | undefined {
+  #queueInTurn(): Queue | undefined {
     const lowest = this.#lowest();
     let first: Queue | undefined;
     for (const [key, queue] of this.#queues) {

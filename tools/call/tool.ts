@@ -19,7 +19,7 @@ export interface ToolContext {
   settings: Settings;
 }
 
-/** Settings of the server that results mention; undefined if not known. */
+/** Settings of the server that operations need; undefined if not known. */
 export interface Settings {
   /** The address by which nodes reach the server. */
   publicUrl?: string | undefined;
@@ -37,7 +37,7 @@ export interface Loss {
   id: string;
 }
 
-/** A result, or what waits for other machines to make it: called after the transaction has ended. */
+/** A result, or a function that makes it from other machines' answers. call() runs it after the transaction has ended. */
 export type Later<T> = T | (() => Promise<T>);
 
 /** A tool's parsed input, with all that call() must know before it runs the tool. */
@@ -86,7 +86,7 @@ interface Definition<Input extends z.ZodObject, Output extends z.ZodObject> {
   input: Input;
   output: Output;
   run(context: ToolContext, input: Omit<z.output<Input>, "password">): Promise<Later<z.input<Output>>>;
-  /** Only for tools that destroy. Its id need differ only between losses. */
+  /** Only for tools that destroy. Its id need differ only between losses: lossOf() adds caller and input. */
   loss?(context: ToolContext, input: Omit<z.output<Input>, "password">): Promise<Loss | undefined>;
 }
 

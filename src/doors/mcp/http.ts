@@ -21,7 +21,7 @@ import type { StepUp } from "./step-up.ts";
 /** Makes the MCP server for one request of this principal. */
 export type McpServerFactory = (principal: Principal, origin: Origin) => Server;
 
-/** A request's parts besides its header fields. */
+/** The caller and the body of a request, in the form that the SDK takes beside the request itself. */
 interface Message {
   authInfo: AuthInfo;
   parsedBody: unknown;
@@ -68,7 +68,7 @@ function refusedBatch(body: unknown, revision: string): ProtocolRefusal | undefi
   return body.length > MOST_MESSAGES ? longBatch : undefined;
 }
 
-/** Sets an Accept that the SDK answers: clients send any, or none, and read every answer. */
+/** Sets the Accept that the SDK requires. Clients send another or none, and read every answer. */
 function acceptingBoth(request: Request): Request {
   const accept = request.headers.get("accept") ?? "";
   if (/application\/json/.test(accept) && /text\/event-stream/.test(accept)) return request;
@@ -78,7 +78,7 @@ function acceptingBoth(request: Request): Request {
 }
 
 /** Turns the answer into a stream of one event, if the client accepts nothing else. */
-async function inFormFor({ headers }: FastifyRequest, answer: Response): Promise<Response> {
+async function inAcceptedForm({ headers }: FastifyRequest, answer: Response): Promise<Response> {
   const isJson = answer.headers.get("content-type")?.startsWith("application/json");
   if (headers.accept?.trim() !== "text/event-stream" || answer.status !== 200 || !isJson) return answer;
   const event = `event: message\ndata: ${await answer.text()}\n\n`;
@@ -89,12 +89,12 @@ async function inFormFor({ headers }: FastifyRequest, answer: Response): Promise
 export interface McpHttpParts {
   serverFor: McpServerFactory;
   hasCall: RequestLog["hasCall"];
-  /** Answers calls that lack a scope, for clients that can ask for more. */
+  /** Answers calls that lack a scope, for clients that can ask for more; undefined without OAuth. */
   answerForScope: StepUp | undefined;
   log: Log;
 }
 
-/** Mounts /mcp on a scope whose `authenticate` has set request.principal: a server of its own for each request. */
+/** Mounts /mcp on a Fastify scope whose hook has set request.principal. Each request gets an MCP server of its own. */
 export async function mountMcp(
   scope: FastifyInstance,
   { serverFor, hasCall, answerForScope, log }: McpHttpParts,
@@ -118,8 +118,9 @@ export async function mountMcp(
     const message = messageOf(request, origin);
     const answerAndNote = async (webRequest: Request) => {
       const response = await answers.answer(webRequest, message);
+      // A call has its outcome in the log already.
       if (!hasCall(request.id)) request.refused = await reasonOf(response);
-      return inFormFor(request, response);
+      return inAcceptedForm(request, response);
     };
     const errorHandler = (error: unknown) => notServed(request, error, log);
     await getRequestListener(answerAndNote, { errorHandler })(request.raw, reply.raw);
@@ -127,7 +128,7 @@ export async function mountMcp(
   for (const path of ["/mcp", "/mcp/"]) scope.post(path, serve);
 }
 
-/** Answers messages of every revision of the protocol by the SDK. */
+/** Lets the SDK answer messages, whatever their revision of the protocol. */
 class McpAnswers {
   readonly #handler: ReturnType<typeof createMcpHandler>;
   readonly #serverFor: (message: { authInfo?: AuthInfo }) => Server;

@@ -51,6 +51,7 @@ There are no ${setsAliases ? "" : "aliases, forwarding, catch-alls, "}autorespon
 Errors, notes and hints say what to do next. Tell the person what a note says, once. Never repeat a password or a sync key except to the person who needs it.`;
 }
 
+/** How the model learns that a change is live. */
 function liveOn(tools: readonly Tool[], domains: Principal["domains"]): string {
   if (domains !== undefined) return OF_SOME_DOMAINS;
   return tools.includes(listNodes) ? OF_ALL_DOMAINS : WITHOUT_NODES;

@@ -36,6 +36,7 @@ export function answerCalls(server: Server, callTool: CallTool): void {
   server.setRequestHandler("tools/call", async ({ params: { name, arguments: given = {} } }, context) => {
     const asked = { name, arguments: Object.hasOwn(given, NO_OBJECT) ? given[NO_OBJECT] : given };
     let result = await callTool(asked, context);
+    // Without an envelope, the revision is from before 2026-07-28: the client cannot be told to call again with answers.
     while (isInputRequiredResult(result) && context.mcpReq.envelope === undefined) {
       result = await callTool(asked, await withAnswers(result, context));
     }
@@ -43,13 +44,12 @@ export function answerCalls(server: Server, callTool: CallTool): void {
   });
 }
 
-/** The field in which arguments that are no object pass the SDK. Nobody else can know it. */
+/** The field that carries arguments which are no object past the SDK. No client can know its name. */
 const NO_OBJECT = randomUUID();
 
 /**
- * A message, or a batch, in the form that the SDK takes. Anything else it refuses before any
- * handler, in its validator's words: call() would then neither judge nor record `"arguments": "x"`. Hosts send null for
- * what they leave out.
+ * Puts a message, or a batch, into the form that the SDK takes. The SDK refuses any other form before a handler runs, in its
+ * validator's words; call() must refuse it, and record it. Hosts send null for fields that they leave out.
  */
 export function plainMessage(message: unknown): unknown {
   if (Array.isArray(message)) return message.map(plainMessage);
@@ -71,7 +71,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Asks in requests of the server's own, as before 2026-07-28, and returns the context for the call with the answers. */
+/** Asks the client by requests from the server. @returns the context for a second call, with the answers */
 async function withAnswers(
   { inputRequests = {}, requestState }: InputRequiredResult,
   context: ServerContext,
@@ -79,12 +79,11 @@ async function withAnswers(
   const { mcpReq } = context;
   const inputResponses: Record<string, unknown> = {};
   for (const [name, { method, params }] of Object.entries(inputRequests)) {
-    // A client that answers with an error has closed the question.
     const asked =
       params !== undefined && "url" in params ? { ...params, elicitationId: randomUUID() } : { ...params };
     inputResponses[name] = await mcpReq
       .send({ method, params: asked }, { timeout: TTL * 1000, signal: mcpReq.signal })
-      .catch(() => ({ action: "cancel" }));
+      .catch(() => ({ action: "cancel" })); // an error closes the question
   }
   return { ...context, mcpReq: { ...mcpReq, inputResponses, requestState: <T>() => requestState as T } };
 }
@@ -98,7 +97,7 @@ const Initialize = z.object({
 
 /**
  * The refusal of an `initialize` with wrong params; undefined for any other message. The doors ask before the SDK, whose
- * handler cannot be replaced and answers in its validator's words. It still does for what is wrong inside `capabilities`.
+ * handler cannot be replaced and answers in its validator's words, as it still does if something inside `capabilities` is wrong.
  */
 export function initializeRefusal(message: unknown): ProtocolError | undefined {
   const { method, params } = Object(message) as { method?: unknown; params?: unknown };

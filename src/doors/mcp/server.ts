@@ -110,7 +110,7 @@ export async function callTool(
   }
   const asked = { principal, tool, input: plainArguments(tool, params.arguments), origin: from };
   if (tool.effect === "destroy" && canAsk(context, server.getClientCapabilities())) {
-    const loss = await lossOf(runtime, asked).catch(refused);
+    const loss = await lossOf(runtime, asked).catch(expectedFailure);
     if (loss instanceof MailError) return refusal(loss);
     const answer = loss === undefined ? "confirmed" : await confirmations.confirm(loss, context);
     if (answer === "declined" || answer === "cancelled") {
@@ -118,6 +118,7 @@ export async function callTool(
     }
     if (answer !== "confirmed") return answer;
   }
+  // The client opens a result's link for the person, then calls again: that call gets the first one's result.
   const opens = "url" in tool.output.shape && canOpen(context, server.getClientCapabilities());
   const opened = opens ? await links.end(context) : undefined;
   if (opened !== undefined) return resultOf(opened);
@@ -131,7 +132,8 @@ function resultOf(result: Record<string, unknown>): CallToolResult {
   return { content: [{ type: "text", text: JSON.stringify(result) }], structuredContent: result };
 }
 
-function refused(error: unknown): MailError {
+/** @throws anything that is not a MailError */
+function expectedFailure(error: unknown): MailError {
   if (error instanceof MailError) return error;
   throw error;
 }

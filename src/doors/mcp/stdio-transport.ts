@@ -126,7 +126,7 @@ function messageIn(line: string | undefined): { message?: Message; refusal?: Ref
   }
 }
 
-/** The id of a request that is wrong in other ways. */
+/** The id under which to answer a wrong message. */
 function idOf(value: unknown): Refusal["id"] {
   const message = Object(value) as Record<string, unknown>;
   const { id, method } = message;

@@ -100,6 +100,7 @@ function ledgerFor(
 
 type Judged = Comparison & { verdict: Verdict };
 
+/** Writes the change, and the removals that the verdict lets through, into both files. */
 async function carryOut(replica: Replica, change: Change, judged: Judged): Promise<Applied> {
   const { db } = replica;
   const { header } = change;
@@ -229,7 +230,11 @@ function removeLost({ anew, withhold }: Verdict, going: string, { ledger, limit 
   ];
 }
 
-/** @param served number of counted mailboxes that were in service before */
+/**
+ * Writes the largest number served, the notes, and the state's data about itself.
+ *
+ * @param served number of counted mailboxes that were in service before
+ */
 function conclusion({ header, ledger, options }: Change, withheld: number, served: number): string[] {
   const { role, history, revision, digest, cursor, counts } = header;
   const since = new Date(options.now).toISOString();

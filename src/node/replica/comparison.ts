@@ -48,7 +48,7 @@ export interface Comparison extends Additions {
   sample: Changes;
 }
 
-/** True for the row of an alias of one domain; see schema.ts. */
+/** The SQL condition for a row of an alias of one domain; see schema.ts. */
 export const isAlias = (table: string): string =>
   `${table}.local >= '~' AND ${table}.local < '~~' AND ${table}.domain <> ''`;
 

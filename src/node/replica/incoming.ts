@@ -185,6 +185,7 @@ function placeOf(record: MailRecord | Removal): [domain: string, local: string] 
   return [domainOf(key), `${"alias" in record ? "~" : ""}${key.slice(0, key.indexOf("@"))}`];
 }
 
+/** The columns `leads` and `send_as` of a record: see schema.ts. */
 function leadsOf(record: MailRecord | Removal): [leads: string | null, sendAs: number | null] {
   if ("of" in record) return [JSON.stringify([record.of, domainToUnicode(record.domain_alias)]), null];
   if ("targets" in record) return [JSON.stringify(record.targets), record.send_as ? 1 : 0];

@@ -3,7 +3,7 @@ const sameKey = "m.domain = a.domain AND m.local = a.local";
 /** The login that Postfix allows to send: none if nobody can log in. */
 const login = "CASE WHEN m.password IS NULL THEN NULL ELSE m.login END";
 
-/** True for the row of an alias. */
+/** The SQL condition for a row of an alias, also of the one for every domain. */
 const isAlias = (row: string) => `${row}.local >= '~' AND ${row}.local < '~~'`;
 const isMailbox = "m.local < '~'";
 
@@ -17,7 +17,8 @@ const leads = `CASE WHEN m.kept IS NULL OR m.leads NOT IN ('[]', 'false') THEN
 
 const sameAlias = "m.domain = l.domain AND m.local = '~' || l.local";
 
-const noted = `UPDATE addresses.meta SET (ready, role, history, revision) =
+/** Copies the state's data about itself. */
+const copyMeta = `UPDATE addresses.meta SET (ready, role, history, revision) =
   (SELECT ready, role, history, revision FROM state.meta);`;
 
 const UPSERT_ALIAS = `ON CONFLICT (domain, local) DO UPDATE SET leads = excluded.leads, send_as = excluded.send_as
@@ -37,7 +38,7 @@ export const wholeProjection: readonly string[] = [
   `DELETE FROM addresses.alias AS l WHERE NOT EXISTS (SELECT 1 FROM state.mailbox m WHERE ${sameAlias});`,
   `INSERT INTO addresses.alias SELECT m.domain, substr(m.local, 2), ${leads}, m.send_as
     FROM state.mailbox m WHERE ${isAlias("m")} ${UPSERT_ALIAS}`,
-  noted,
+  copyMeta,
 ];
 
 /** The same, only for the domains and mailboxes in the answer. */
@@ -59,7 +60,7 @@ export const changedProjection: readonly string[] = [
   `INSERT INTO addresses.alias SELECT m.domain, substr(m.local, 2), ${leads}, m.send_as
     FROM temp.incoming i CROSS JOIN state.mailbox m ON m.domain = i.domain AND m.local = i.local
     WHERE ${isAlias("m")} ${UPSERT_ALIAS}`,
-  noted,
+  copyMeta,
 ];
 
 export function transaction(statements: readonly string[]): string {

@@ -195,7 +195,7 @@ export async function readState(replica: Replica): Promise<void> {
       FROM state.mailbox WHERE withheld IS NOT NULL;`)) ?? nothingWithheld;
 }
 
-/** Withheld mailboxes that somebody can still log in to. */
+/** The number of withheld mailboxes that somebody can still log in to. */
 export async function countLogins({ db }: Replica): Promise<number> {
   const logins = "SELECT count(*) FROM state.mailbox WHERE withheld IS NOT NULL AND password IS NOT NULL;";
   return (await db.value<number>(logins)) ?? 0;
@@ -280,18 +280,18 @@ async function judge(replica: Replica, found: ReadonlyMap<string, string>): Prom
     )) ?? [];
   const older = history === meta.history && revision > meta.revision;
   // The -wal outlives this program (persist_wal). If somebody has removed it, its changes are lost.
-  const unlogged = meta.ready === 1 && found.get(`${stateName}-wal`) === "";
-  if (noted !== inodes.get(stateName) || older || unlogged) {
+  const lostStateLog = meta.ready === 1 && found.get(`${stateName}-wal`) === "";
+  if (noted !== inodes.get(stateName) || older || lostStateLog) {
     replica.replaced = stateName;
     await db.run("UPDATE state.meta SET ready = 0;\nUPDATE addresses.meta SET ready = 0;");
     replica.meta = { ...meta, ready: 0 };
     return;
   }
-  const other = notedAddresses !== inodes.get(fileNames.addresses);
-  const cut = ready === 1 && found.get(`${fileNames.addresses}-wal`) === "";
-  if (other || cut) replica.replaced = fileNames.addresses;
-  const apart = revision !== meta.revision || history !== meta.history || ready !== meta.ready;
-  if (meta.ready === 1 && (apart || other || cut)) await db.run(transaction(wholeProjection));
+  const isReplaced = notedAddresses !== inodes.get(fileNames.addresses);
+  const lostLog = ready === 1 && found.get(`${fileNames.addresses}-wal`) === "";
+  if (isReplaced || lostLog) replica.replaced = fileNames.addresses;
+  const differs = revision !== meta.revision || history !== meta.history || ready !== meta.ready;
+  if (meta.ready === 1 && (differs || isReplaced || lostLog)) await db.run(transaction(wholeProjection));
 }
 
 /** Notes that the daemons have been told to open the present files. */

@@ -22,8 +22,8 @@ const noteTable =
 
 /**
  * The whole state of a node. `logins.db` on a mail node, for Dovecot's group; `node.db` on an mx, for nobody, and without
- * passwords. Each domain has a row for each form of its name: A-labels, and U-labels where these differ; and of each alias
- * of it.
+ * passwords. Each domain has a row for each form of its name, A-labels, and U-labels where these differ; and as many for each
+ * of its domain aliases.
  *
  * An alias is in the table of mailboxes, so that losses.ts counts it like one: `~info` is the alias info@, `~` the
  * catch-all, and `~` of the domain "" the alias of every domain. `~~` is the domain alias of this name.

@@ -79,7 +79,7 @@ export class Client {
       const acceptedAnew = this.#lastAccepted !== undefined && this.#lastAccepted !== (accepted ?? "");
       this.#lastAccepted = accepted ?? "";
       if (response.statusCode === 304 && position !== undefined) {
-        await readAway(response);
+        await readShort(response);
         return { taken: undefined, accepted, acceptedAnew };
       }
       expectStatus(response, [200]);
@@ -98,7 +98,7 @@ export class Client {
     const request = { method: "POST", path: paths.report, headers, body } as const;
     return this.#connection.exchange(request, async (response) => {
       expectStatus(response, [200, 202, 204]);
-      await readAway(response);
+      await readShort(response);
     });
   }
 
@@ -118,7 +118,7 @@ export class Client {
         );
       }
       expectStatus(response, [200]);
-      return readFreshKey(await readAway(response), key);
+      return readFreshKey(await readShort(response), key);
     });
   }
 
@@ -178,16 +178,16 @@ function acceptanceIn({ headers }: IncomingMessage): string | undefined {
   return typeof word === "string" && acceptedRevision(word) !== undefined ? word : undefined;
 }
 
-const MAX_IGNORED = 1 << 16;
+const MAX_SHORT = 1 << 16;
 
 /** Reads a short answer to its end. */
-async function readAway(response: IncomingMessage): Promise<string> {
+async function readShort(response: IncomingMessage): Promise<string> {
   const pieces: Buffer[] = [];
   let bytes = 0;
   for await (const piece of response) {
     pieces.push(piece as Buffer);
     bytes += (piece as Buffer).length;
-    if (bytes > MAX_IGNORED) break;
+    if (bytes > MAX_SHORT) break;
   }
   return Buffer.concat(pieces).toString();
 }

@@ -88,11 +88,11 @@ export class Connection {
     const begun = performance.now();
     const sent = this.#request(new URL(`.${path}`, server), { method, agent: this.#agent, headers });
     let response: IncomingMessage | undefined;
-    let passed: Error | undefined;
+    let stopped: Error | undefined;
     const stop = (error: Error): void => {
-      passed ??= error;
-      response?.destroy(passed);
-      sent.destroy(passed);
+      stopped ??= error;
+      response?.destroy(stopped);
+      sent.destroy(stopped);
     };
     const onAbort = (): void => stop(new TemporaryFailure("stopped"));
     signal?.addEventListener("abort", onAbort, { once: true });
@@ -106,9 +106,9 @@ export class Connection {
     } catch (error) {
       // The other end may close a kept connection just as it is used.
       const stale = sent.reusedSocket && performance.now() - begun < AT_ONCE;
-      if (mayRetry && passed === undefined && stale && systemCode(error) === "ECONNRESET")
+      if (mayRetry && stopped === undefined && stale && systemCode(error) === "ECONNRESET")
         return await this.exchange(request, read, false);
-      throw passed ?? asFault(error);
+      throw stopped ?? asFault(error);
     } finally {
       clearTimeout(timer);
       signal?.removeEventListener("abort", onAbort);

@@ -7,7 +7,7 @@ import type { Meta, Replica } from "../replica/replica.ts";
 import type { Session } from "../session.ts";
 import type { MapsAnswer, Position } from "./client.ts";
 
-/** The answer was refused; so was the whole state, or the server did not send it. */
+/** A refused answer. If it was a delta, the node asked for everything, and refused that too or did not get it. */
 export interface Refusal {
   refusal: RefusedAnswer | WrongAnswer;
   /** How long the server asks to wait, in milliseconds. */

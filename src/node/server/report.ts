@@ -39,7 +39,7 @@ interface Reported {
   withheld: Counts | undefined;
 }
 
-/** @returns true if the server received the report. If not, the next poll reports again. */
+/** Sends a report, and notes that the server has it. @returns false if it has not: the next poll then reports again */
 export async function report(session: Session, replica: Replica, outcome: Outcome): Promise<boolean> {
   const { machine, key } = session;
   const { meta, withheld } = replica;
