@@ -13,17 +13,20 @@ import {
 } from "./support.ts";
 
 const USERS = Number(process.env.USERS ?? 100_000);
+const ALIASES = Number(process.env.ALIASES ?? USERS / 5);
 const DOMAINS = 1_000;
 
-/** An import of many mailboxes with their hashes, and how long it keeps another process from writing. */
+/** An import of many mailboxes with their hashes and of aliases, each with three mailboxes as targets, and how long it keeps another process from writing. */
 await benchmark(async () => {
   const folder = temporaryFolder();
   const [database, file] = [join(folder, "m25-mail.db"), join(folder, "users.csv")];
-  const lines = Array.from(
-    { length: USERS },
-    (_, index) => `user${index}@domain${index % DOMAINS}.example,${someHash()},1024\n`,
-  );
-  writeFileSync(file, `email,hash,quota_mb\n${lines.join("")}`);
+  const user = (index: number) => `user${index % USERS}@domain${index % DOMAINS}.example`;
+  const lines = Array.from({ length: USERS }, (_, index) => `${user(index)},${someHash()},1024,\n`);
+  const aliases = Array.from({ length: ALIASES }, (_, index) => {
+    const targets = [1, 2, 3].map((step) => user(index + step * DOMAINS));
+    return `alias${index}@domain${index % DOMAINS}.example,,,${targets.join(" ")}\n`;
+  });
+  writeFileSync(file, `email,hash,quota_mb,targets\n${lines.join("")}${aliases.join("")}`);
   const store = openStore(database, { create: true });
   const rows: string[][] = [];
   for (const [what, ...flags] of [["plan", "--dry-run"], ["import"], ["again"]]) {
@@ -59,6 +62,6 @@ await benchmark(async () => {
     rows.push([String(what), seconds.toFixed(1), (quantile(waits, 1) / 1000).toFixed(2)]);
   }
   await store.close();
-  process.stdout.write(`${USERS} mailboxes in ${DOMAINS} domains, ${now()}\n`);
+  process.stdout.write(`${USERS} mailboxes and ${ALIASES} aliases in ${DOMAINS} domains, ${now()}\n`);
   printTable(["", "takes, s", "another writer waits at most, s"], rows);
 });

@@ -1,4 +1,5 @@
 import { type Kysely, type RawBuilder, sql } from "kysely";
+import { MOST_LEADING_TO_ALIAS } from "../../src/mail/alias-limits.ts";
 import { MailError } from "../../src/mail/error.ts";
 import { next, text } from "../../src/mail/text.ts";
 import { EVERYWHERE } from "../../src/sync/records.ts";
@@ -14,7 +15,7 @@ import {
   type StateTable,
 } from "../state.ts";
 import { replaceTarget } from "./follow.ts";
-import { type AliasGraph, aliasRecord, MOST_LEADING_TO_ALIAS } from "./graph.ts";
+import { type AliasGraph, aliasRecord } from "./graph.ts";
 import type { AddressParts, Alias, Target } from "./rows.ts";
 import { AliasView } from "./view.ts";
 
@@ -164,12 +165,53 @@ export class AliasTable {
     return new Set(rows.map(({ address }) => address));
   }
 
+  /** Those of these addresses that are aliases, with their targets, by address. */
+  async named(addresses: readonly AddressParts[]): Promise<Map<string, Alias>> {
+    const pairs = JSON.stringify(addresses.map(({ domain, localPart }) => [domain, localPart]));
+    const found = await this.#rows(
+      sql`(domains.name, aliases.local_part) IN (SELECT value ->> 0, value ->> 1 FROM json_each(${pairs}))`,
+      addresses.length,
+    );
+    return new Map(found.map((alias) => [alias.address, alias]));
+  }
+
+  /** All aliases but those with one of these addresses. */
+  except(addresses: readonly string[]): Promise<Alias[]> {
+    return this.#rows(
+      sql`aliases.local_part || '@' || domains.name NOT IN (SELECT value FROM json_each(${JSON.stringify(addresses)}))`,
+      Number.MAX_SAFE_INTEGER,
+    );
+  }
+
+  /** Those of these addresses, all in own domains, whose mail goes on to outside by an approval for their own mail. */
+  leadingOutside(addresses: readonly AddressParts[]): Promise<Set<string>> {
+    return this.#view.leadingOutside(addresses);
+  }
+
   /**
-   * Adds many aliases, none of which exists, to domains that are registered. Targets need not exist.
+   * Adds many aliases, none of which exists, to domains that are registered, and changes others. Targets need not exist, and must
+   * not lead back.
    *
    * @throws MailError invalid_input when one leads to too many addresses, or too many lead to one
    */
-  async addAll(aliases: readonly NewAlias[], at: string): Promise<void> {
+  async putAll(
+    { added, changed }: { added: readonly NewAlias[]; changed: readonly NewAlias[] },
+    at: string,
+  ): Promise<void> {
+    const ids = added.length === 0 ? [] : await this.#insertAll(added, at);
+    const ofDomains = await this.#domains.ids([...new Set(changed.map(({ domain }) => domain))]);
+    for (const { address, domain, localPart, sendAs, targets } of changed) {
+      const id = await this.#write({ domainId: ofDomains.get(domain) ?? 0, localPart, address, sendAs }, at);
+      await this.#setTargets(id, targets);
+      ids.push(id);
+    }
+    if (ids.length === 0) return;
+    await this.#graph.update(await this.#graph.leadingTo(ids), at);
+    await this.#graph.refuseCrowd(ids);
+  }
+
+  /** @returns the ids */
+  async #insertAll(aliases: readonly NewAlias[], at: string): Promise<number[]> {
     const ofDomains = await this.#domains.ids([...new Set(aliases.map(({ domain }) => domain))]);
     const differences = new Map<number, DomainDifference>();
     const all = noDifference();
@@ -199,9 +241,7 @@ export class AliasTable {
       WHERE aliases.domain_id = CAST(one.value ->> 0 AS bigint) AND aliases.local_part = one.value ->> 1`.execute(
       this.#db,
     );
-    const ids = rows.map(({ id }) => id);
-    await this.#graph.update(await this.#graph.leadingTo(ids), at);
-    await this.#graph.refuseCrowd(ids);
+    return rows.map(({ id }) => id);
   }
 
   /**

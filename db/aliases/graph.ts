@@ -1,14 +1,14 @@
+import { setImmediate } from "node:timers/promises";
 import { type Kysely, sql } from "kysely";
+import { crowded, MOST_LEADING, MOST_LEADING_TO_ALIAS } from "../../src/mail/alias-limits.ts";
 import { MailError } from "../../src/mail/error.ts";
 import { type AliasRecord, MOST_TARGETS } from "../../src/sync/records.ts";
 import { addToDomains, type DomainDifference } from "../domain-figures.ts";
 import type { Schema } from "../schema.ts";
 import { addDifference, noDifference, replacement, type StateTable } from "../state.ts";
 
-/** How many aliases may lead to one mailbox: a change of it publishes all of them. */
-export const MOST_LEADING = 1000;
-/** How many aliases may lead to another alias: a change of it computes anew where each of them leads. */
-export const MOST_LEADING_TO_ALIAS = 100;
+/** ms of work on aliases until other requests get their turn. */
+const BATCH = 10;
 
 /** A mailbox that came into service or left it. */
 export interface MailboxChange {
@@ -51,20 +51,21 @@ export class AliasGraph {
         reach.local_part || '@' || reach.domain AS address, CAST(changed.value ->> 2 AS bigint) AS active
       FROM json_each(${list}) AS changed CROSS JOIN alias_reach AS reach
       WHERE reach.domain = changed.value ->> 0 AND reach.local_part = changed.value ->> 1`.execute(this.#db);
-    if (rows.length === 0) return;
     const changesOf = Map.groupBy(rows, ({ id }) => id);
-    const served = await this.#served([...changesOf.keys()]);
-    const live = new Map(
-      served.map((row) => {
-        const targets = new Set<string>(JSON.parse(row.live));
-        for (const { address, active } of changesOf.get(row.id) ?? []) {
-          if (active === 1) targets.add(address);
-          else targets.delete(address);
-        }
-        return [row.id, [...targets].sort()];
-      }),
-    );
-    await this.#publish(served, live, at);
+    await inBatches([...changesOf.keys()], async (ids) => {
+      const served = await this.#served(ids);
+      const live = new Map(
+        served.map((row) => {
+          const targets = new Set<string>(JSON.parse(row.live));
+          for (const { address, active } of changesOf.get(row.id) ?? []) {
+            if (active === 1) targets.add(address);
+            else targets.delete(address);
+          }
+          return [row.id, [...targets].sort()];
+        }),
+      );
+      await this.#publish(served, live, at);
+    });
   }
 
   /** These aliases and all that lead to one of them. */
@@ -94,7 +95,10 @@ export class AliasGraph {
    * @throws MailError invalid_input when one leads to too many addresses
    */
   async update(ids: readonly number[], at: string): Promise<void> {
-    if (ids.length === 0) return;
+    await inBatches(ids, (some) => this.#updateSome(some, at));
+  }
+
+  async #updateSome(ids: readonly number[], at: string): Promise<void> {
     const list = JSON.stringify(ids);
     await sql`DELETE FROM alias_reach WHERE alias_id IN (SELECT CAST(value AS bigint) FROM json_each(${list}))`.execute(
       this.#db,
@@ -128,7 +132,7 @@ export class AliasGraph {
    */
   async refuseCrowd(ids: readonly number[]): Promise<void> {
     const { rows } = await sql<{ address: string; most: number }>`SELECT address, most FROM (
-        SELECT mine.local_part || '@' || mine.domain AS address, mine.domain, mine.local_part,
+        SELECT DISTINCT mine.local_part || '@' || mine.domain AS address, mine.domain, mine.local_part,
           CASE WHEN aliases.id IS NULL THEN ${sql.lit(MOST_LEADING)} ELSE ${sql.lit(MOST_LEADING_TO_ALIAS)} END AS most,
           -- An alias has a row for itself, too.
           CASE WHEN aliases.id IS NULL THEN ${sql.lit(MOST_LEADING)} ELSE ${sql.lit(MOST_LEADING_TO_ALIAS + 1)} END AS room
@@ -143,11 +147,7 @@ export class AliasGraph {
       LIMIT 1`.execute(this.#db);
     const [crowd] = rows;
     if (crowd === undefined) return;
-    throw new MailError(
-      "invalid_input",
-      `More than ${crowd.most} aliases would lead to ${this.#named(crowd.address, "an address elsewhere")}.`,
-      "Nothing was changed. Use one alias for many addresses, or a catch-all.",
-    );
+    throw crowded(this.#named(crowd.address, "an address elsewhere"), crowd.most);
   }
 
   #named(address: string, otherwise: string): string {
@@ -236,6 +236,24 @@ export class AliasGraph {
     await sql`UPDATE aliases SET live = changed.value ->> 1, revision = ${await this.#state.nextRevision()}
       FROM json_each(${JSON.stringify(changed.map(({ row, now }) => [row.id, now]))}) AS changed
       WHERE aliases.id = CAST(changed.value ->> 0 AS bigint)`.execute(this.#db);
+  }
+}
+
+/**
+ * Works on some aliases at a time, and lets other requests go on in between: 100 aliases that each lead to 1,000 addresses take
+ * about a second.
+ */
+async function inBatches(
+  ids: readonly number[],
+  work: (some: readonly number[]) => Promise<void>,
+): Promise<void> {
+  let size = 1;
+  for (let done = 0; done < ids.length; ) {
+    const began = performance.now();
+    await work(ids.slice(done, done + size));
+    done += size;
+    size = performance.now() - began < BATCH ? 2 * size : Math.max(1, Math.floor(size / 2));
+    if (done < ids.length) await setImmediate();
   }
 }
 

@@ -85,6 +85,103 @@ test("what the file says differently changes; what it leaves out stays", async (
   expect(users()).toEqual(["jan@example.nl 5 0", "piet@example.org 1024 1"]);
 });
 
+const ALIASES = `
+domains: [example.nl]
+domain_aliases: [{domain: further.nl, of: example.nl}]
+mailboxes:
+  - { email: jan@example.nl, password_hash: "${fakeHash("one")}" }
+aliases:
+  - { address: info@example.nl, targets: [sales@further.nl, boss@out.nl], send_as: true }
+  - { address: sales@example.nl, targets: [jan@example.nl, jan@example.nl] }
+  - { address: "@example.nl", targets: [jan@example.nl] }
+`;
+
+test("aliases and domain aliases are applied, and a target elsewhere waits until somebody approves it", async () => {
+  const { database, run, apply } = shop();
+  const listed = async () => JSON.parse((await run("call", "list-aliases", "--json")).stdout);
+  const lines = [
+    "added     example.nl",
+    "added     further.nl: of example.nl",
+    "added     jan@example.nl",
+    "added     info@example.nl: boss@out.nl waits for approval",
+    "added     sales@example.nl",
+    "added     @example.nl",
+    "Mailboxes: added 1",
+    "Aliases: added 3",
+    "1 target elsewhere gets no mail until you approve it: m25-mail alias list-waiting, or --approve-outside here",
+    "",
+  ];
+  expect((await apply(ALIASES, "--dry-run")).stdout).toBe(
+    [...lines.slice(0, -1), "Nothing was changed.", ""].join("\n"),
+  );
+  expect(await apply(ALIASES)).toEqual({ code: 0, stderr: "", stdout: lines.join("\n") });
+  const before = kept(rawDatabase(database));
+  expect(before).toEqual(recount(rawDatabase(database)));
+  expect((await apply(ALIASES)).stdout).toBe("Mailboxes: unchanged 1\nAliases: unchanged 3\n");
+  expect(kept(rawDatabase(database))).toEqual(before);
+  expect(await listed()).toMatchObject({
+    aliases: [{}, { live_targets: ["jan@example.nl"], pending_targets: ["boss@out.nl"], send_as: true }, {}],
+    domain_aliases: [{ domain: "further.nl", of: "example.nl" }],
+  });
+});
+
+test("aliases change to what the file says, keep what a person approved, and go with --prune", async () => {
+  const { database, run, apply } = shop();
+  const listed = async () => JSON.parse((await run("call", "list-aliases", "--json")).stdout);
+  await apply(ALIASES);
+  await run("alias", "approve", "info@example.nl", "--target", "boss@out.nl", "--yes");
+  expect((await apply(ALIASES)).stdout).toContain("Aliases: unchanged 3\n");
+  const other = ALIASES.replace("jan@example.nl, jan@example.nl", "piet@out.nl").replace(
+    ", send_as: true",
+    "",
+  );
+  expect((await apply(other, "--approve-outside")).stdout).toBe(
+    [
+      "changed   info@example.nl: may no longer send",
+      "changed   sales@example.nl: to piet@out.nl, no longer to jan@example.nl",
+      "Mailboxes: unchanged 1",
+      "Aliases: changed 2, unchanged 1",
+      "",
+    ].join("\n"),
+  );
+  expect(await listed()).toMatchObject({
+    aliases: [{}, { live_targets: ["boss@out.nl", "piet@out.nl"], send_as: false }, {}],
+  });
+
+  const less = "domains: [example.nl]\nmailboxes: [{email: jan@example.nl}]";
+  expect((await apply(less)).stdout).toBe("Mailboxes: unchanged 1\n");
+  const asked = await apply(less, "--prune");
+  expect(asked.stderr).toContain(
+    "This removes 4: further.nl, @example.nl, info@example.nl, sales@example.nl.",
+  );
+  expect((await apply(less, "--prune", "--yes")).stdout).toContain("Aliases: removed 3\n");
+  expect(await listed()).toMatchObject({ aliases: [], domain_aliases: [] });
+  expect(kept(rawDatabase(database))).toEqual(recount(rawDatabase(database)));
+});
+
+test("aliases of a file may change places, and may not lead back through one that the file lacks", async () => {
+  const { run, apply } = shop();
+  const file = (...aliases: string[]) =>
+    `domains: [a.nl]\nmailboxes: [{email: jan@a.nl, password_hash: "${fakeHash("one")}"}]\naliases: [${aliases.join(", ")}]`;
+  const to = (address: string, target: string) => `{address: ${address}@a.nl, targets: [${target}@a.nl]}`;
+  expect((await apply(file(to("one", "two"), to("two", "jan")))).code).toBe(0);
+  expect((await apply(file(to("two", "one"), to("one", "jan")))).stdout).toContain("Aliases: changed 2\n");
+  const back = await apply(file(to("one", "two")));
+  expect(back).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining("one@a.nl: it leads back to itself."),
+  });
+  const forwarded = "{address: jan@a.nl, targets: [jan@out.nl]}";
+  expect((await apply(file(forwarded), "--approve-outside")).code).toBe(0);
+  expect((await apply(file(to("new", "jan")))).stdout).toContain(
+    "added     new@a.nl: jan@a.nl waits for approval\n",
+  );
+  expect((await apply(file(to("two", "jan")), "--prune", "--yes")).code).toBe(0);
+  expect(JSON.parse((await run("call", "list-aliases", "--json")).stdout)).toMatchObject({
+    aliases: [{ address: "two@a.nl", targets: ["jan@a.nl"] }],
+  });
+});
+
 test("--prune takes out what the file leaves out, if somebody says yes", async () => {
   const { run, apply, users } = shop();
   await apply(FILE);
@@ -107,7 +204,7 @@ test("--prune takes out what the file leaves out, if somebody says yes", async (
   expect((await apply(less, "--prune")).stdout).toMatch(/\nMailboxes: unchanged 1\n$/);
 });
 
-test.each([
+test.each<[what: string, text: string, problem: RegExp]>([
   [
     "a new mailbox without a hash",
     "domains: [a.nl]\nmailboxes: [{email: x@a.nl}]",
@@ -141,6 +238,55 @@ test.each([
   ["another form", "mailboxes: c2VjcmV0", /mailboxes: it is missing, or of the wrong kind/],
   ["no YAML", "domains: [a.nl\nmailboxes: c2VjcmV0: {", /not valid YAML in line \d/],
   ["an unknown tag", "mailboxes: [{email: x@a.nl, password_hash: !crypt c2VjcmV0}]", /x@a.nl/],
+  ...(
+    [
+      [
+        "a target that does not exist",
+        "{address: x@example.nl, targets: [jna@example.nl]}",
+        /x@example.nl: jna@example.nl does not exist/,
+      ],
+      [
+        "a target that is no address",
+        "{address: x@example.nl, targets: [c2VjcmV0, jan@example.nl]}",
+        /not each of its targets is an address/,
+      ],
+      ["an alias without targets", "{address: x@example.nl, targets: []}", /x@example.nl: it has no targets/],
+      [
+        "a catch-all that may send",
+        "{address: '@example.nl', targets: [jan@example.nl], send_as: true}",
+        /nobody the right to send/,
+      ],
+      [
+        "an alias of another domain",
+        "{address: x@b.nl, targets: [jan@example.nl]}",
+        /x@b.nl: because of its domain/,
+      ],
+      [
+        "an alias that is no address",
+        "{address: c2VjcmV0, targets: [jan@example.nl]}",
+        /aliases, entry 1: its address is not valid/,
+      ],
+      [
+        "an alias without its targets' list",
+        "{address: x@example.nl}",
+        /aliases, entry 1: targets is missing/,
+      ],
+    ] as const
+  ).map(([what, alias, problem]): [string, string, RegExp] => [
+    what,
+    `domains: [example.nl]\naliases: [${alias}]`,
+    problem,
+  ]),
+  [
+    "a domain alias of a domain that is not listed",
+    "domains: [example.nl]\ndomain_aliases: [{domain: b.nl, of: a.nl}]",
+    /b.nl: because of its domain: it is not listed/,
+  ],
+  [
+    "a domain that is a domain alias, too",
+    "domains: [example.nl, b.nl]\ndomain_aliases: [{domain: b.nl, of: example.nl}]",
+    /b.nl: it is a domain with addresses of its own/,
+  ],
   ["a public provider's domain", "domains: [gmail.com]", /gmail.com: it is a public mail provider's/],
 ])("%s is refused, nothing is changed, and no password is repeated", async (_what, text, problem) => {
   const { database, run, apply } = shop();

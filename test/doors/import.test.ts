@@ -497,6 +497,18 @@ describe("aliases of", () => {
     expect(audited).not.toContain("thief");
   });
 
+  test("a list are refused whole if they are one long chain", async () => {
+    const { runtime, must, file } = database();
+    const path = join(file, "..", "list.csv");
+    const rows = Array.from({ length: 5000 }, (_, number) => `x${number}@a.nl,,x${number + 1}@a.nl\n`);
+    writeFileSync(path, `email,quota_mb,targets\n${rows.join("")}`);
+    for (const isDry of [true, false])
+      await expect(importFiles(runtime, [path], { from: "csv", isDry })).rejects.toThrow(
+        /More than 100 aliases would lead/,
+      );
+    expect(await must("list-domains")).toMatchObject({ total: 0 });
+  });
+
   test("a list are refused whole if too many lead to one mailbox", async () => {
     const { shell, must, file } = database();
     const path = join(file, "..", "list.csv");

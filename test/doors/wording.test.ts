@@ -175,7 +175,7 @@ const elsewhere: Readonly<Record<string, string>> = {
   "These targets have changed since they were shown.": "cli-call.test",
   "The links need the server's address from outside.": "import.test",
   "The links could not all be written to ": "import.test",
-  "Something else has changed domains or mailboxes since the plan was made.": "apply.test",
+  "Something else has changed domains, mailboxes or aliases since the plan was made.": "apply.test",
 };
 
 test("every refusal in the code is in a golden file", async () => {

@@ -214,12 +214,16 @@ export const usages: readonly Usage[] = [
   {
     name: "apply",
     takes: "FILE",
-    does: "makes domains and mailboxes as a YAML or JSON file says",
+    does: "makes domains, mailboxes and aliases as a YAML or JSON file says",
     flags: {
       "dry-run": { placeholder: "", help: "show the plan, and change nothing" },
       prune: {
         placeholder: "",
-        help: "soft-delete mailboxes that the file lacks, and remove empty domains that it lacks",
+        help: "soft-delete mailboxes that the file lacks, and remove aliases and empty domains that it lacks",
+      },
+      "approve-outside": {
+        placeholder: "",
+        help: "aliases may lead to addresses elsewhere; without it, those targets wait for approval",
       },
       yes: { placeholder: "", help: "prune without a question" },
       json,

@@ -1,9 +1,11 @@
 import * as z from "zod";
+import type { Tables } from "../../../db/store.ts";
 import { MailError } from "../../../src/mail/error.ts";
 import { operator, text } from "../../../src/mail/text.ts";
 import { defineTool } from "../../call/tool.ts";
-import { addPlanned, told } from "../import/import.ts";
-import { type ApplyInput, type ApplyPlan, applyFields, applyOutcomes, planApply } from "./plan.ts";
+import { addPlanned, plain, told } from "../import/import.ts";
+import { type ApplyInput, type ApplyPlan, applyFields, planApply } from "./plan.ts";
+import { applyOutcomes } from "./step.ts";
 
 const Step = z.object({ name: z.string(), outcome: z.enum(applyOutcomes), reason: z.string().optional() });
 
@@ -12,6 +14,11 @@ const shared = {
   output: z.object({
     domains: z.array(Step),
     mailboxes: z.array(Step).describe("In the order of the input, then those that are not in it."),
+    domain_aliases: z.array(Step),
+    aliases: z.array(Step).describe("In the order of the input, then those that are not in it."),
+    waiting_targets: z
+      .int()
+      .describe("Targets elsewhere, of aliases that are new or change, that wait for approval."),
     revision: z.int(),
   }),
 };
@@ -20,20 +27,20 @@ const shared = {
 export const planApplyTool = defineTool({
   endpoint: "plan-apply",
   title: "Plan an apply",
-  description: "Tells what an apply would do with each domain and mailbox.",
+  description: "Tells what an apply would do with each domain, mailbox and alias.",
   effect: "read",
   ...shared,
   async run({ tables }, input) {
-    return told(tables, await planApply(tables, input as ApplyInput));
+    return toldWhole(tables, await planApply(tables, input as ApplyInput));
   },
 });
 
 /** Reaches the wanted state in one transaction, or changes nothing. */
 export const apply = defineTool({
   endpoint: "apply",
-  title: "Apply a file of domains and mailboxes",
+  title: "Apply a file of domains, mailboxes and aliases",
   description:
-    "Makes domains and mailboxes as a file says. What the file does not name stays, unless prune is true.",
+    "Makes domains, mailboxes and aliases as a file says. What the file does not name stays, unless prune is true.",
   effect: "write",
   ...shared,
   async run({ tables, at }, input) {
@@ -41,28 +48,48 @@ export const apply = defineTool({
     if (plan_revision !== undefined && plan_revision !== (await tables.state.revision())) throw outdated();
     const plan = await planApply(tables, input as ApplyInput);
     refuseWithoutAll(plan);
-    const { domains, mailboxes } = plan;
+    const { domains, mailboxes, domainAliases, aliases } = plan;
+    for (const { removed } of aliases) if (removed !== undefined) await tables.aliases.remove(removed, at);
+    for (const { name, removed } of domainAliases)
+      if (removed !== undefined) await tables.domainAliases.remove(name, at);
     await addPlanned(tables, at, {
       domains: domains.filter(({ outcome }) => outcome === "added").map(({ name }) => name),
       users: mailboxes.flatMap(({ added }) => added ?? []),
     });
     for (const { changed } of mailboxes)
       if (changed !== undefined) await tables.users.update(changed.user, changed.change, at);
+    for (const { set } of domainAliases)
+      if (set !== undefined) await tables.domainAliases.set(set.name, await tables.domains.get(set.of), at);
+    const [added, changed] = (["added", "changed"] as const).map((key) =>
+      aliases.flatMap((one) => one[key] ?? []),
+    );
+    await tables.aliases.putAll({ added: added ?? [], changed: changed ?? [] }, at);
     for (const { removed } of domains) if (removed !== undefined) await tables.domains.remove(removed, at);
-    return told(tables, plan);
+    return toldWhole(tables, plan);
   },
 });
+
+async function toldWhole(tables: Tables, plan: ApplyPlan) {
+  return {
+    ...(await told(tables, plan)),
+    domain_aliases: plan.domainAliases.map(plain),
+    aliases: plan.aliases.map(plain),
+    waiting_targets: plan.aliases.reduce((sum, { waiting = 0 }) => sum + waiting, 0),
+  };
+}
 
 function outdated(): MailError {
   return new MailError(
     "busy",
-    "Something else has changed domains or mailboxes since the plan was made.",
+    "Something else has changed domains, mailboxes or aliases since the plan was made.",
     "Nothing was changed. Run it again, and look at the new plan.",
   );
 }
 
-function refuseWithoutAll({ domains, mailboxes }: ApplyPlan): void {
-  const refused = [...domains, ...mailboxes].filter(({ outcome }) => outcome === "refused");
+function refuseWithoutAll({ domains, mailboxes, domainAliases, aliases }: ApplyPlan): void {
+  const refused = [...domains, ...mailboxes, ...domainAliases, ...aliases].filter(
+    ({ outcome }) => outcome === "refused",
+  );
   const [first] = refused;
   if (first === undefined) return;
   const others = refused.length - 1;

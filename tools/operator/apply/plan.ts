@@ -5,8 +5,18 @@ import type { User } from "../../../db/users/rows.ts";
 import type { NewUser } from "../../../db/users/users.ts";
 import { DomainName, defaultQuotaMb, QuotaMb } from "../../../src/mail/schemas.ts";
 import { withPassword } from "../../call/login.ts";
+import { type AliasInput, aliasFields } from "../import/aliases.ts";
 import { type Planned, REGISTERED } from "../import/outcome.ts";
 import { ImportedMailbox, planDomains, planMailboxes, withoutRefusedHashes } from "../import/plan.ts";
+import {
+  type AliasStep,
+  type DomainAliasStep,
+  planAliasSteps,
+  removedAlias,
+  removedDomainAlias,
+  unnamedAliases,
+} from "./aliases.ts";
+import { refused, type Step } from "./step.ts";
 
 /** A mailbox that shall be there. Fields that are absent stay as they are. */
 const WantedMailbox = ImportedMailbox.extend({
@@ -15,32 +25,24 @@ const WantedMailbox = ImportedMailbox.extend({
 });
 
 export const applyFields = {
+  ...aliasFields,
   file: z.string().describe("Its name."),
   mailbox_count: z.int().describe("For the audit log, which has none of the mailboxes."),
   domains: z.array(DomainName),
   prune: z
     .boolean()
     .default(false)
-    .describe("Soft-deletes other mailboxes, and removes other empty domains."),
+    .describe("Soft-deletes other mailboxes, and removes other aliases, domain aliases and empty domains."),
   plan_revision: z.int().optional().describe("Refuse if this is no longer the revision."),
   mailboxes_with_passwords: z.array(WantedMailbox).meta({ writeOnly: true }),
 };
 
-export interface ApplyInput {
+export interface ApplyInput extends AliasInput {
   domains: readonly string[];
   prune: boolean;
   mailboxes_with_passwords: readonly z.output<typeof WantedMailbox>[];
 }
 export type WantedMailbox = z.input<typeof WantedMailbox>;
-
-export const applyOutcomes = ["added", "changed", "removed", "unchanged", "kept", "refused"] as const;
-
-/** What apply does with one domain or mailbox, and why. */
-export interface Step {
-  name: string;
-  outcome: (typeof applyOutcomes)[number];
-  reason?: string;
-}
 
 type UserChange = Partial<Pick<User, "passwordHash" | "heldHash" | "quotaMb" | "active">>;
 
@@ -57,6 +59,8 @@ interface DomainStep extends Step {
 export interface ApplyPlan {
   domains: DomainStep[];
   mailboxes: MailboxStep[];
+  domainAliases: DomainAliasStep[];
+  aliases: AliasStep[];
 }
 
 /** Plans how to reach the wanted state. It changes nothing. */
@@ -88,29 +92,37 @@ export async function planApply(tables: Tables, input: ApplyInput): Promise<Appl
     return mailbox.password === undefined ? refused(name, NO_HASH) : { name, outcome: "added", added: user };
   });
   const domains = [...listed.values()].map(domainStep);
-  if (!input.prune) return { domains, mailboxes };
+  const users = mailboxes.flatMap(({ added }) => added ?? []);
+  const present = { domains: listed, users };
+  if (!input.prune) return { domains, mailboxes, ...(await planAliasSteps(tables, input, present)) };
   const others = await tables.users.activeExcept(planned.map(({ name }) => name));
+  const prunedDomains = (await tables.domains.except(input.domains)).map(pruned);
+  const unnamed = await unnamedAliases(tables, input);
+  const gone = new Set([
+    ...prunedDomains.filter(({ removed }) => removed !== undefined).map(({ name }) => name),
+    ...unnamed.domainAliases.map(({ name }) => name),
+    ...unnamed.aliases.map(({ address }) => address),
+  ]);
+  const wantedAliases = await planAliasSteps(tables, input, { ...present, gone });
   return {
-    domains: [...domains, ...(await tables.domains.except(input.domains)).map(pruned)],
+    domains: [...domains, ...prunedDomains],
     mailboxes: [...mailboxes, ...others.map(softDeleted)],
+    domainAliases: [...wantedAliases.domainAliases, ...unnamed.domainAliases.map(removedDomainAlias)],
+    aliases: [...wantedAliases.aliases, ...unnamed.aliases.map(removedAlias)],
   };
 }
 
 const NO_HASH =
   "it is new and has no password_hash: give one, or create the mailbox first with m25-mail call add-user";
 
-function refused(name: string, reason = ""): Step {
-  return { name, outcome: "refused", reason };
-}
-
 function domainStep({ name, outcome, reason }: Planned): DomainStep {
   if (outcome === "taken") return { name, outcome: "added" };
   return reason === REGISTERED ? { name, outcome: "unchanged" } : refused(name, reason);
 }
 
+/** A domain that the input lacks. Its aliases and domain aliases go, because the input cannot have them either. */
 function pruned(domain: Domain): DomainStep {
-  const { name, userCount, inactiveUserCount, aliasCount, domainAliasCount } = domain;
-  if (aliasCount + domainAliasCount > 0) return { name, outcome: "kept", reason: "it has aliases" };
+  const { name, userCount, inactiveUserCount } = domain;
   if (userCount + inactiveUserCount === 0) return { name, outcome: "removed", removed: domain };
   const reason = "it has mailboxes, active or soft-deleted; m25-mail call remove-domain removes it for good";
   return { name, outcome: "kept", reason };

@@ -1,9 +1,10 @@
 import * as z from "zod";
 import type { NewAlias } from "../../../db/aliases/aliases.ts";
-import type { Target } from "../../../db/aliases/rows.ts";
+import type { Alias, Target } from "../../../db/aliases/rows.ts";
 import type { Tables } from "../../../db/store.ts";
 import type { NewUser } from "../../../db/users/users.ts";
 import { type Address, parseAliasAddress } from "../../../src/mail/address.ts";
+import { crowded, MOST_LEADING_TO_ALIAS } from "../../../src/mail/alias-limits.ts";
 import { DomainName } from "../../../src/mail/schemas.ts";
 import { addressOf, isPublic, leftOut, type Planned, PUBLIC, withoutDomain } from "./outcome.ts";
 
@@ -55,12 +56,16 @@ export interface PlannedAlias extends Planned {
   alias?: NewAlias;
   /** Targets elsewhere that will wait for approval. */
   waiting?: number;
+  /** Targets here that do not exist. */
+  dead?: readonly string[];
 }
 
+/** @param replaces true: those that exist may change */
 export async function planDomainAliases(
   tables: Tables,
   wanted: AliasInput["domain_aliases"],
   domains: ReadonlyMap<string, Planned>,
+  { replaces = false } = {},
 ): Promise<PlannedDomainAlias[]> {
   const names = wanted.map(({ name }) => name);
   const registered = new Set(await tables.domains.named(names, names.length));
@@ -70,7 +75,7 @@ export async function planDomainAliases(
   for (const { name, of, problem } of wanted) {
     const reason =
       problem ??
-      (existing.has(name) ? "it exists already, and does not change" : undefined) ??
+      (!replaces && existing.has(name) ? "it exists already, and does not change" : undefined) ??
       (registered.has(name) || domains.has(name) ? "it is a domain with addresses of its own" : undefined) ??
       (seen.has(name) ? "it occurs twice" : undefined) ??
       withoutDomain(domains.get(of)) ??
@@ -86,40 +91,55 @@ interface Present {
   domains: ReadonlyMap<string, Planned>;
   domainAliases: readonly PlannedDomainAlias[];
   users: readonly NewUser[];
+  /** Domains, domain aliases and aliases that will be gone, by name. */
+  gone?: ReadonlySet<string>;
 }
 
-/** Plans aliases, one by one. A target in a domain here that does not exist stays: it gets mail once somebody makes it. */
+/**
+ * Plans aliases, one by one. A target in a domain here that does not exist stays: it gets mail once somebody makes it.
+ *
+ * @param former aliases that may change, by address; without it, those that exist stay as they are
+ * @throws MailError invalid_input when too many lead to one
+ */
 export async function planAliases(
   tables: Tables,
   { all_aliases = [], approve_outside = false }: Partial<AliasInput>,
   present: Present,
+  former?: ReadonlyMap<string, Alias>,
 ): Promise<PlannedAlias[]> {
   const existing = await tables.aliases.existing(all_aliases.flatMap(({ address }) => address ?? []));
-  const all = all_aliases.flatMap(({ targets, waiting_targets }) => [...targets, ...waiting_targets]);
-  const own = await ownAddresses(
-    tables,
-    all.filter((target) => target !== undefined),
-    present,
-  );
+  const all = all_aliases
+    .flatMap(({ targets, waiting_targets }) => [...targets, ...waiting_targets])
+    .filter((target) => target !== undefined);
+  const own = await ownAddresses(tables, all, present);
   const approved = new Set(await tables.aliases.approvedDomains());
-  const standingOf = (target: Address): Target["standing"] => {
-    if (own.isOurs(target)) return "own";
-    return approve_outside || approved.has(target.domain) ? "approved" : "waiting";
+  const forwarded = approve_outside
+    ? new Set<string>()
+    : await tables.aliases.leadingOutside(all.filter(own.isOurs));
+  const standingOf = (target: Address, had: Target["standing"] = "waiting"): Target["standing"] => {
+    // A person approved that forward for the target's own mail, not for this alias's.
+    if (own.isOurs(target)) return had === "waiting" && forwarded.has(target.email) ? "waiting" : "own";
+    return approve_outside || had === "approved" || approved.has(target.domain) ? "approved" : "waiting";
   };
   const seen = new Set<string>();
   const planned = all_aliases.map((one): PlannedAlias => {
     if (one.address === undefined) return leftOut(one.place, "its address is not valid here");
     const { email, domain } = one.address;
     const reason =
-      (existing.has(email) ? "it exists already, and does not change" : undefined) ??
+      (former === undefined && existing.has(email) ? "it exists already, and does not change" : undefined) ??
       (seen.has(email) ? "it occurs twice" : undefined) ??
       withoutDomain(present.domains.get(domain)) ??
       one.problem;
     seen.add(email);
-    return reason === undefined ? planAlias(one.address, one, standingOf) : leftOut(email, reason);
+    if (reason !== undefined) return leftOut(email, reason);
+    const had = new Map(former?.get(email)?.targets.map((target) => [target.email, target.standing]));
+    return planAlias(one.address, one, (target) => standingOf(target, had.get(target.email)));
   });
   const names = new Set(planned.flatMap(({ alias }) => alias?.address ?? []));
-  return withoutCircles(planned, own.canonical).map((one) =>
+  const others = all.some((target) => own.isOtherAlias(target, names))
+    ? (await tables.aliases.except([...names])).filter(({ address }) => !present.gone?.has(address))
+    : [];
+  return withoutCircles(planned, others, own.canonical).map((one) =>
     explained(one, (target) => own.exists(target, names)),
   );
 }
@@ -139,7 +159,9 @@ function planAlias(
   judged.delete(email);
   const unusable = [...targets, ...waiting_targets].filter((target) => target === undefined).length;
   if (judged.size === 0) {
-    return leftOut(email, unusable > 0 ? "none of its targets is an address" : "it leads to itself alone");
+    const isEmpty = targets.length + waiting_targets.length === 0;
+    const itself = isEmpty ? "it has no targets" : "it leads to itself alone";
+    return leftOut(email, unusable > 0 ? "none of its targets is an address" : itself);
   }
   const sendAs = send_as && localPart !== "";
   return {
@@ -167,34 +189,40 @@ function explained(planned: PlannedAlias, exists: (target: Target) => boolean): 
     ...waiting.map(({ email }) => `${email} waits for approval`),
     ...dead.map(({ email }) => `${email} does not exist`),
   ];
-  return { ...planned, waiting: waiting.length, ...(reasons.length > 0 && { reason: reasons.join("; ") }) };
+  return {
+    ...planned,
+    waiting: waiting.length,
+    dead: dead.map(({ email }) => email),
+    ...(reasons.length > 0 && { reason: reasons.join("; ") }),
+  };
 }
 
-/** Leaves out aliases that lead back to themselves. */
+/**
+ * Leaves out aliases that lead back to themselves.
+ *
+ * @param others aliases that are there and stay
+ * @throws MailError invalid_input when too many lead to one: walks from each of them would take too long
+ */
 function withoutCircles(
   planned: readonly PlannedAlias[],
+  others: readonly Alias[],
   canonical: (target: Address | Target) => string,
 ): PlannedAlias[] {
-  const next = new Map(
-    planned.flatMap(({ alias }) =>
-      alias === undefined
-        ? []
-        : [
-            [
-              alias.address,
-              alias.targets.filter(({ standing }) => standing !== "waiting").map(canonical),
-            ] as const,
-          ],
-    ),
-  );
+  const all = [...planned.flatMap(({ alias }) => alias ?? []), ...others];
+  const leading = new Map<string, string[]>(all.map(({ address }) => [address, []]));
+  for (const { address, targets } of all) {
+    for (const target of targets)
+      if (target.standing !== "waiting") leading.get(canonical(target))?.push(address);
+  }
   const leadsBack = (start: string): boolean => {
     const seen = new Set<string>();
-    const open = [...(next.get(start) ?? [])];
+    const open = [...(leading.get(start) ?? [])];
     for (let address = open.pop(); address !== undefined; address = open.pop()) {
       if (address === start) return true;
       if (seen.has(address)) continue;
       seen.add(address);
-      open.push(...(next.get(address) ?? []));
+      if (seen.size > MOST_LEADING_TO_ALIAS) throw crowded(start, MOST_LEADING_TO_ALIAS);
+      open.push(...(leading.get(address) ?? []));
     }
     return false;
   };
@@ -207,11 +235,15 @@ function withoutCircles(
 async function ownAddresses(
   tables: Tables,
   targets: readonly Address[],
-  { domains, domainAliases, users }: Present,
+  { domains, domainAliases, users, gone }: Present,
 ) {
   const names = [...new Set(targets.map(({ domain }) => domain))];
-  const registered = new Set(await tables.domains.named(names, names.length));
-  const aliasesOf = await tables.domainAliases.named(names);
+  const isStaying = (name: string) => !(gone?.has(name) ?? false);
+  const registered = new Set((await tables.domains.named(names, names.length)).filter(isStaying));
+  const presentAliases = await tables.domainAliases.page(Number.MAX_SAFE_INTEGER, undefined);
+  const aliasesOf = new Map(
+    presentAliases.filter(({ name }) => isStaying(name)).map(({ name, of }) => [name, of]),
+  );
   for (const { name, of, outcome } of domainAliases) if (outcome === "taken") aliasesOf.set(name, of);
   const isDomain = (name: string) =>
     registered.has(name) || (domains.has(name) && withoutDomain(domains.get(name)) === undefined);
@@ -222,12 +254,16 @@ async function ownAddresses(
       : { domain: of, localPart, email: `${localPart}@${of}` };
   };
   const mailboxes = await tables.users.existing(targets.map(moved));
-  const aliases = await tables.aliases.existing(targets.map(moved));
+  const aliases = new Set([...(await tables.aliases.existing(targets.map(moved)))].filter(isStaying));
   const added = new Set(users.map(({ localPart, domain }) => `${localPart}@${domain}`));
   const canonical = (target: Address | Target) => moved(target).email;
   return {
     canonical,
     isOurs: ({ domain }: Address) => isDomain(domain) || aliasesOf.has(domain),
+    isOtherAlias: (target: Address, planned: ReadonlySet<string>) => {
+      const email = canonical(target);
+      return aliases.has(email) && !planned.has(email);
+    },
     exists: (target: Target, planned: ReadonlySet<string>) => {
       const email = canonical(target);
       return mailboxes.has(email) || aliases.has(email) || added.has(email) || planned.has(email);

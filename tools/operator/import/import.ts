@@ -49,8 +49,8 @@ export const importMailboxes = defineTool({
     });
     for (const { name, of, outcome } of plan.domainAliases)
       if (outcome === "taken") await tables.domainAliases.set(name, await tables.domains.get(of), at);
-    const aliases = plan.aliases.flatMap(({ alias }) => alias ?? []);
-    if (aliases.length > 0) await tables.aliases.addAll(aliases, at);
+    const added = plan.aliases.flatMap(({ alias }) => alias ?? []);
+    await tables.aliases.putAll({ added, changed: [] }, at);
     return toldWhole(tables, plan);
   },
 });
@@ -86,7 +86,7 @@ export async function told<Outcome extends string>(
   };
 }
 
-function plain<Outcome extends string>({ name, outcome, reason }: Told<Outcome>): Told<Outcome> {
+export function plain<Outcome extends string>({ name, outcome, reason }: Told<Outcome>): Told<Outcome> {
   return { name, outcome, ...(reason !== undefined && { reason }) };
 }
 

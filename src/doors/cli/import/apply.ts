@@ -1,7 +1,8 @@
 import { basename } from "node:path";
 import * as z from "zod";
 import type { Runtime } from "../../../../tools/call/call.ts";
-import type { Step, WantedMailbox } from "../../../../tools/operator/apply/plan.ts";
+import type { WantedMailbox } from "../../../../tools/operator/apply/plan.ts";
+import type { Step } from "../../../../tools/operator/apply/step.ts";
 import { operatorTools } from "../../../../tools/operator/index.ts";
 import { printable } from "../../../log/printable.ts";
 import { QuotaMb } from "../../../mail/schemas.ts";
@@ -13,6 +14,7 @@ import { confirm } from "../question.ts";
 import { resultOf } from "../run-tool.ts";
 import type { StoreCommand } from "../store-command.ts";
 import type { Usage } from "../usage.ts";
+import { waitingLine } from "./report.ts";
 import { readSource, type SourceFile, unreadable } from "./source.ts";
 
 const Wanted = z.strictObject({
@@ -27,16 +29,29 @@ const Wanted = z.strictObject({
       }),
     )
     .default([]),
+  aliases: z
+    .array(
+      z.strictObject({
+        address: z.string(),
+        targets: z.array(z.string()),
+        send_as: z.boolean().default(false),
+      }),
+    )
+    .default([]),
+  domain_aliases: z.array(z.strictObject({ domain: z.string(), of: z.string() })).default([]),
 });
 type Wanted = z.output<typeof Wanted>;
 
 interface Steps {
   domains: readonly Step[];
   mailboxes: readonly Step[];
+  domain_aliases: readonly Step[];
+  aliases: readonly Step[];
+  waiting_targets: number;
   revision: number;
 }
 
-/** Makes domains and mailboxes as a file says. */
+/** Makes domains, mailboxes and aliases as a file says. */
 export function applyCommand(usage: Usage, argv: readonly string[]): StoreCommand {
   const { values, positionals } = parseArguments(usage, argv);
   const [path = ""] = positionals;
@@ -45,7 +60,8 @@ export function applyCommand(usage: Usage, argv: readonly string[]): StoreComman
     values,
     async run(runtime) {
       const wanted = await wantedIn(readSource(path));
-      const input = { file: basename(path), ...inputOf(wanted), prune };
+      const approve_outside = values["approve-outside"] === true;
+      const input = { file: basename(path), ...inputOf(wanted), approve_outside, prune };
       const isDry = values["dry-run"] === true;
       let steps: Steps | undefined;
       if (isDry || prune) steps = await operate(runtime, "planApply", input);
@@ -92,10 +108,13 @@ async function wantedIn({ name, text }: SourceFile): Promise<Wanted> {
 }
 
 const FORM =
-  "It has a list `domains` of names, and a list `mailboxes` with email, password_hash, quota_mb and active.";
+  "It has a list `domains` of names, and lists `mailboxes` (email, password_hash, quota_mb, active), `aliases` (address, targets, send_as) and `domain_aliases` (domain, of).";
 
-function inputOf({ domains, mailboxes }: Wanted) {
+function inputOf({ domains, mailboxes, aliases, domain_aliases }: Wanted) {
   return {
+    domain_aliases: domain_aliases.map(({ domain, of }) => ({ name: domain, of })),
+    alias_count: aliases.length,
+    all_aliases: aliases.map((alias, at) => ({ ...alias, place: `aliases, entry ${at + 1}` })),
     domains,
     mailbox_count: mailboxes.length,
     mailboxes_with_passwords: mailboxes.map(
@@ -125,28 +144,39 @@ async function operate(
 }
 
 /** @throws UsageError if nobody can be asked, or the answer is not yes */
-async function confirmRemovals({ domains, mailboxes }: Steps): Promise<void> {
-  const removed = [...domains, ...mailboxes].filter(({ outcome }) => outcome === "removed");
+async function confirmRemovals(steps: Steps): Promise<void> {
+  const removed = allOf(steps).filter(({ outcome }) => outcome === "removed");
   if (removed.length === 0) return;
   const what = `This removes ${removed.length}: ${removed.map(({ name }) => name).join(", ")}.`;
   await confirm(`${what}\nMailboxes are soft-deleted. Go on?`, `${what} If that is meant, give --yes.`);
 }
 
-/** A line for each domain and mailbox that changes or cannot, then the numbers of mailboxes. */
+function allOf({ domains, mailboxes, domain_aliases, aliases }: Steps): Step[] {
+  return [...domains, ...domain_aliases, ...mailboxes, ...aliases];
+}
+
+/** A line for each domain, mailbox and alias that changes or cannot, then the numbers of mailboxes and aliases. */
 function reportOf(steps: Steps, { isDry, asJson }: { isDry: boolean; asJson: boolean }): string {
-  const { domains, mailboxes, revision } = steps;
+  const { mailboxes, aliases, waiting_targets, revision, ...others } = steps;
   if (asJson) {
-    return `${printable(JSON.stringify({ domains, mailboxes, ...(!isDry && { revision }) }))}\n`;
+    const result = { ...others, mailboxes, aliases, waiting_targets, ...(!isDry && { revision }) };
+    return `${printable(JSON.stringify(result))}\n`;
   }
-  const lines = [...domains, ...mailboxes]
+  const lines = allOf(steps)
     .filter(({ outcome }) => outcome !== "unchanged")
     .map(
       ({ name, outcome, reason }) =>
         `${outcome.padEnd(8)}  ${printable(name)}${reason === undefined ? "" : `: ${reason}`}`,
     );
-  const counts = Map.groupBy(mailboxes, ({ outcome }) => outcome);
-  const numbers = [...counts].map(([outcome, those]) => `${outcome} ${those.length}`).join(", ");
-  lines.push(`Mailboxes: ${numbers === "" ? "none" : numbers}`);
+  lines.push(`Mailboxes: ${numbersOf(mailboxes)}`);
+  if (aliases.length > 0) lines.push(`Aliases: ${numbersOf(aliases)}`);
+  if (waiting_targets > 0) lines.push(waitingLine(waiting_targets));
   if (isDry) lines.push("Nothing was changed.");
   return `${lines.join("\n")}\n`;
+}
+
+function numbersOf(steps: readonly Step[]): string {
+  const counts = Map.groupBy(steps, ({ outcome }) => outcome);
+  const numbers = [...counts].map(([outcome, those]) => `${outcome} ${those.length}`).join(", ");
+  return numbers === "" ? "none" : numbers;
 }

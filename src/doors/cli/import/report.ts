@@ -61,11 +61,14 @@ function summary({ mailboxes, aliases, waiting_targets }: Imported, isDry: boole
     const taken = aliases.filter(({ outcome }) => outcome === "taken").length;
     lines.push(`Aliases: taken ${taken}, left out ${aliases.length - taken}`);
   }
-  if (waiting_targets > 0) {
-    lines.push(
-      `${waiting_targets === 1 ? "1 target elsewhere gets no mail until you approve it" : `${waiting_targets} targets elsewhere get no mail until you approve them`}: m25-mail alias list-waiting, or import with --approve-outside`,
-    );
-  }
+  if (waiting_targets > 0) lines.push(waitingLine(waiting_targets));
   if (isDry) lines.push("Nothing was changed.");
   return `${lines.join("\n")}\n`;
+}
+
+/** What to do about targets elsewhere that wait. */
+export function waitingLine(count: number): string {
+  const what = count === 1 ? "1 target elsewhere gets no mail" : `${count} targets elsewhere get no mail`;
+  const them = count === 1 ? "it" : "them";
+  return `${what} until you approve ${them}: m25-mail alias list-waiting, or --approve-outside here`;
 }
