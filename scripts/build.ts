@@ -5,7 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build, type Plugin } from "esbuild";
 import packageJson from "../package.json" with { type: "json" };
+import { nodePackageFile } from "../src/program/node-package.ts";
 import { nodeBundle } from "./node-bundle.ts";
+import { nodePackage } from "./node-package.ts";
 
 rmSync("dist", { recursive: true, force: true });
 
@@ -42,9 +44,9 @@ const { metafile } = await build({
 });
 writeFileSync("dist/LICENSES.txt", bundledLicenses(Object.keys(metafile.inputs)));
 
-/** Builds the node's program. A lone ESM file must end in .mjs. */
+/** Builds the node's program, and beside it the code of setup and check. A lone ESM file must end in .mjs. */
 await build({
-  entryPoints: { "m25-mail-node": "src/node-main.ts" },
+  entryPoints: { "m25-mail-node": "src/node-main.ts", "m25-mail-node-setup": "src/node-setup-main.ts" },
   outdir: "dist",
   outExtension: { ".js": ".mjs" },
   ...nodeBundle,
@@ -54,6 +56,9 @@ await build({
 });
 
 for (const program of ["dist/m25-mail.js", "dist/m25-mail-node.mjs"]) chmodSync(program, 0o755);
+
+/** Packs the node's program for Debian. The server offers this file to new nodes. */
+writeFileSync(join("dist", nodePackageFile), nodePackage("dist"));
 
 /** Starts the program once to fill dist/compile-cache, which saves 50 ms a start, also for users who cannot write it. */
 const folder = mkdtempSync(join(tmpdir(), "m25-mail-build-"));

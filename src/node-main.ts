@@ -1,3 +1,4 @@
+import { serviceSettings, variablesIn } from "./command-line/environment-file.ts";
 import { main } from "./node/cli.ts";
 import { exitCodes, explain } from "./node/faults.ts";
 import { thisMachine } from "./node/machine.ts";
@@ -10,7 +11,12 @@ process.stdout.on("error", (error) => {
   unwritten ??= error;
 });
 
-process.exitCode = await main(process.argv.slice(2), process.env, thisMachine, stop.signal);
+process.exitCode = await main(
+  process.argv.slice(2),
+  { ...variablesIn(serviceSettings.node), ...process.env },
+  thisMachine,
+  stop.signal,
+);
 
 // Wait until the last output is written.
 await new Promise<void>((resolve) => process.stdout.write("", () => resolve()));

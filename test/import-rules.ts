@@ -10,6 +10,7 @@ export const mayImport: Record<string, readonly string[]> = {
   "src/sync/publisher.ts": ["src/mail", "src/sync", "db/store.ts"],
   "src/node": ["src/mail", "src/sync", "src/command-line"],
   "src/node-main.ts": ["src/mail", "src/sync", "src/command-line", "src/node"],
+  "src/node-setup-main.ts": ["src/mail", "src/sync", "src/command-line", "src/node"],
   "src/log": ["src/mail", "src/sync", "tools"],
   db: ["src/mail", "src/sync"],
   /** Only the types of db: another test checks that the bundled tools contain none of its code. */

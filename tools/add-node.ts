@@ -4,7 +4,7 @@ import { operator, text } from "../src/mail/text.ts";
 import { newCredential } from "./call/credential.ts";
 import { Timestamp, Words } from "./call/fields.ts";
 import { defineTool } from "./call/tool.ts";
-import { joinStep } from "./nodes/join-step.ts";
+import { installStep } from "./nodes/join-step.ts";
 
 export const addNode = defineTool({
   endpoint: "add-node",
@@ -29,7 +29,12 @@ export const addNode = defineTool({
   async run({ tables, at, settings }, { name, ip_address = null }) {
     const key = newCredential("syncKey");
     await tables.nodes.add({ name, ipAddress: ip_address, keyId: key.id, keyHash: key.hash }, at);
-    const step = text`${joinStep(settings)} The node exchanges it at once for a key of its own; this one then stops working.`;
-    return { name, ip_address, sync_key: key.text, created_at: at, next_step: step };
+    return {
+      name,
+      ip_address,
+      sync_key: key.text,
+      created_at: at,
+      next_step: text`The node exchanges this key at once for one of its own; this one then stops working. ${installStep(settings)}`,
+    };
   },
 });

@@ -4,8 +4,8 @@ import { dryRun } from "./commands/dry-run.ts";
 import { exportServed } from "./commands/export.ts";
 import { listOrphans } from "./commands/orphans.ts";
 import { showStatus } from "./commands/status.ts";
-import { type Command, isLoopback, readCommand } from "./config.ts";
-import { type ExitCode, exitCodeOf, exitCodes, explain } from "./faults.ts";
+import { type Command, isLoopback, readCommand, type SetupCommand } from "./config.ts";
+import { ConfigurationError, type ExitCode, exitCodeOf, exitCodes, explain, systemCode } from "./faults.ts";
 import { commandHelp, help } from "./help.ts";
 import type { Machine } from "./machine.ts";
 import { pollOnce } from "./poll.ts";
@@ -45,6 +45,9 @@ async function run(command: Command, machine: Machine, signal: AbortSignal): Pro
       return await exportServed(machine, command.config);
     case "orphans":
       return await listOrphans(machine, command.config);
+    case "setup":
+    case "check":
+      return await (await loadSetup()).run(command, signal);
     case "join":
     case "rotate": {
       warnOfClearText(machine, command.config.server);
@@ -53,6 +56,21 @@ async function run(command: Command, machine: Machine, signal: AbortSignal): Pro
     }
     default:
       return await pollServer(command, withTimes(machine), signal);
+  }
+}
+
+interface SetupBundle {
+  run(command: SetupCommand, signal: AbortSignal): Promise<ExitCode>;
+}
+
+/** The second bundle: a resident program does not need it. */
+async function loadSetup(): Promise<SetupBundle> {
+  const place = new URL("./m25-mail-node-setup.mjs", import.meta.url);
+  try {
+    return await import(place.href);
+  } catch (error) {
+    if (systemCode(error) !== "ERR_MODULE_NOT_FOUND") throw error;
+    throw new ConfigurationError(`${place.pathname} is missing: install the Debian package m25-mail-node`);
   }
 }
 

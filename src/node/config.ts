@@ -3,7 +3,15 @@ import { environmentName, type Flags, type FlagValues, parseFlags } from "../com
 import { UsageError } from "../command-line/usage-error.ts";
 import { DEFAULT_MAIL_ROOT } from "../mail/mailbox.ts";
 import { ConfigurationError } from "./faults.ts";
-import { type CommandName, commandNames, DEFAULT_POLICY_PORT, flags, type NodeFlag } from "./flags.ts";
+import {
+  type CommandName,
+  commandNames,
+  DEFAULT_KEY_FILE,
+  DEFAULT_OUT,
+  DEFAULT_POLICY_PORT,
+  flags,
+  type NodeFlag,
+} from "./flags.ts";
 import { DEFAULT_THRESHOLDS, type Thresholds } from "./replica/losses.ts";
 import { DEFAULT_SENDING_LIMITS, type SendingLimits } from "./sending/allowance.ts";
 
@@ -38,6 +46,23 @@ export interface StatusConfig {
   json: boolean;
 }
 
+export type CheckConfig = StatusConfig;
+
+export interface SetupConfig extends KeyConfig {
+  out: string;
+  insecureHttp: boolean;
+  /** undefined: the last setup's, or asked. */
+  hostName: string | undefined;
+  /** Set for an MX-only node. */
+  mailboxNode: string | undefined;
+  /** Folder of a certificate and its key. */
+  certificate: string | undefined;
+  certbot: boolean;
+  acmeServer: string | undefined;
+  selfSigned: boolean;
+  replace: boolean;
+}
+
 export interface OrphansConfig {
   out: string;
   mailRoot: string;
@@ -52,10 +77,14 @@ export type Command =
   | { name: "run"; config: Config }
   | { name: "join"; config: KeyConfig }
   | { name: "rotate"; config: KeyConfig }
+  | SetupCommand
   | { name: "accept"; config: { out: string } }
   | { name: "status"; config: StatusConfig }
   | { name: "export"; config: { out: string } }
   | { name: "orphans"; config: OrphansConfig };
+
+/** The commands whose code is in a bundle of its own. */
+export type SetupCommand = { name: "setup"; config: SetupConfig } | { name: "check"; config: CheckConfig };
 
 /**
  * @throws UsageError for a wrong command line
@@ -79,18 +108,21 @@ export function readCommand(
   switch (name) {
     case "accept":
     case "export":
-      return { name, config: { out: given.path("out") ?? "" } };
+      return { name, config: { out: outOf(given) } };
+    case "setup":
+      return { name, config: readSetupConfig(given) };
     case "orphans":
       return {
         name,
         config: {
-          out: given.path("out") ?? "",
+          out: outOf(given),
           mailRoot: mailRootOf(given),
           inactive: given.path("inactive"),
         },
       };
+    case "check":
     case "status":
-      return { name, config: { out: given.path("out") ?? "", json: given.is("json") } };
+      return { name, config: { out: outOf(given), json: given.is("json") } };
     case "join":
     case "rotate":
       return { name, config: readKeyConfig(given) };
@@ -144,8 +176,30 @@ function readFlags(
 function readKeyConfig({ text, path, is }: Given): KeyConfig {
   return {
     server: parseServer(text("server") ?? "", is("insecure-http")),
-    keyFile: path("key-file") ?? "",
+    keyFile: path("key-file") ?? DEFAULT_KEY_FILE,
     caFile: path("ca"),
+  };
+}
+
+function outOf({ path }: Given): string {
+  return path("out") ?? DEFAULT_OUT;
+}
+
+function readSetupConfig(given: Given): SetupConfig {
+  const { text, path, is } = given;
+  const ways = ["certbot", "certificate", "self-signed"].filter((flag) => text(flag) !== undefined);
+  if (ways.length > 1) throw new UsageError(`give one of --${ways.join(" and --")}`);
+  return {
+    ...readKeyConfig(given),
+    out: outOf(given),
+    insecureHttp: is("insecure-http"),
+    hostName: text("host-name"),
+    mailboxNode: text("mailbox-node"),
+    certificate: path("certificate"),
+    certbot: is("certbot"),
+    acmeServer: text("acme-server"),
+    selfSigned: is("self-signed"),
+    replace: is("replace"),
   };
 }
 
@@ -158,7 +212,7 @@ function readConfig(given: Given): Config {
   };
   return {
     ...readKeyConfig(given),
-    out: path("out") ?? "",
+    out: outOf(given),
     mailRoot: mailRootOf(given),
     dovecotConfig: path("dovecot-config"),
     postfixConfig: path("postfix-config"),

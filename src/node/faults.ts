@@ -8,6 +8,7 @@ export const exitCodes = {
   done: 0,
   usage: 2,
   refused: 65,
+  amiss: 69,
   output: 74,
   temporary: 75,
   notAccepted: 77,
@@ -19,6 +20,7 @@ export const exitMeanings: Readonly<Record<keyof typeof exitCodes, string>> = {
   usage: "wrong usage",
   refused:
     "the server's answer was refused, and the old state stays in service; or too many removals were withheld, and the rest was applied",
+  amiss: "check has found something that is not ok",
   output: "the output could not be written",
   temporary: "a temporary failure: run again",
   notAccepted: "the key or the address is not accepted",

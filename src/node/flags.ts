@@ -4,6 +4,8 @@ import { DEFAULT_THRESHOLDS } from "./replica/losses.ts";
 import { DEFAULT_SENDING_LIMITS } from "./sending/allowance.ts";
 
 export const commandNames = [
+  "setup",
+  "check",
   "once",
   "run",
   "join",
@@ -26,7 +28,12 @@ export interface NodeFlag extends Flag {
 export const DEFAULT_POLICY_PORT = 8626;
 
 const pollCommands = ["once", "run"] as const;
-const serverCommands = [...pollCommands, "join", "rotate"] as const;
+const serverCommands = [...pollCommands, "setup", "join", "rotate"] as const;
+const folderCommands = [...pollCommands, "setup", "check", "accept", "status", "export", "orphans"] as const;
+
+/** Where the package keeps the replica and the key. */
+export const DEFAULT_OUT = "/var/lib/m25-mail-node";
+export const DEFAULT_KEY_FILE = "/etc/m25-mail-node/key";
 
 export const flags: readonly NodeFlag[] = [
   {
@@ -40,15 +47,13 @@ export const flags: readonly NodeFlag[] = [
     name: "key-file",
     placeholder: "FILE",
     of: serverCommands,
-    required: true,
-    help: "file with this node's sync key, mode 0600",
+    help: `file with this node's sync key, mode 0600 (default ${DEFAULT_KEY_FILE})`,
   },
   {
     name: "out",
     placeholder: "DIR",
-    of: [...pollCommands, "accept", "status", "export", "orphans"],
-    required: true,
-    help: "folder of the replica that Dovecot and Postfix read",
+    of: folderCommands,
+    help: `folder of the replica that Dovecot and Postfix read (default ${DEFAULT_OUT})`,
   },
   {
     name: "mail-root",
@@ -128,5 +133,47 @@ export const flags: readonly NodeFlag[] = [
     of: ["orphans"],
     help: "the ids of soft-deleted mailboxes, whose folders are listed as such",
   },
-  { name: "json", placeholder: "", of: ["status"], help: "one JSON object in place of lines" },
+  { name: "json", placeholder: "", of: ["status", "check"], help: "one JSON object in place of lines" },
+  {
+    name: "host-name",
+    placeholder: "NAME",
+    of: ["setup"],
+    help: "this node's own name in DNS, such as mail.example.nl",
+  },
+  {
+    name: "certbot",
+    placeholder: "",
+    of: ["setup"],
+    help: "get a certificate from Let's Encrypt by certbot, and agree to its terms of service",
+  },
+  {
+    name: "acme-server",
+    placeholder: "URL",
+    of: ["setup"],
+    help: "… from another authority that speaks ACME",
+  },
+  {
+    name: "certificate",
+    placeholder: "DIR",
+    of: ["setup"],
+    help: "use fullchain.pem and privkey.pem in this folder",
+  },
+  {
+    name: "self-signed",
+    placeholder: "",
+    of: ["setup"],
+    help: "make a certificate that mail programs warn about",
+  },
+  {
+    name: "mailbox-node",
+    placeholder: "NAME",
+    of: ["setup"],
+    help: "make this an MX-only node, which hands mail to that one",
+  },
+  {
+    name: "replace",
+    placeholder: "",
+    of: ["setup"],
+    help: "replace configurations that somebody else wrote or changed; a copy stays",
+  },
 ];

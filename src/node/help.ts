@@ -3,42 +3,55 @@ import { exitCodes, exitMeanings } from "./faults.ts";
 import { type CommandName, flags, type NodeFlag } from "./flags.ts";
 
 const usage: Readonly<Record<CommandName, { flags: string; does: string; more: string }>> = {
+  setup: {
+    flags: "--server URL",
+    does: "makes this machine a node, or brings it up to date",
+    more:
+      "Asks for what it cannot find out: the sync key that m25_mail_add_node gave, and this node's name. Joins the server,\n" +
+      "writes the configurations of Postfix and Dovecot, starts everything, and checks it. May be run again at any time.\n" +
+      "Your own settings belong into /etc/postfix/local.cf, /etc/postfix/local-master.cf and /etc/dovecot/local.conf.",
+  },
+  check: {
+    flags: "[--json]",
+    does: "shows whether this node works, and what to do",
+    more: "Asks the daemons, the disk, the clock and DNS. Unknown is what this machine cannot find out.",
+  },
   join: {
-    flags: "--server URL --key-file FILE",
-    does: "the first step: exchanges the key on stdin",
+    flags: "--server URL",
+    does: "exchanges the key on stdin",
     more:
       "Asks for the key that m25_mail_add_node gave (or reads it from standard input), exchanges it at once for a fresh\n" +
       "one, writes that to the key file and uses it once. The pasted key is worth nothing from then on.",
   },
   once: {
-    flags: "--server URL --key-file FILE --out DIR",
+    flags: "--server URL",
     does: "polls once, for cron and systemd timers",
     more: "Repairs DIR if needed, asks the server, applies what is new, and reports to the server.",
   },
   run: {
-    flags: "--server URL --key-file FILE --out DIR",
+    flags: "--server URL",
     does: "stays: a change arrives within a second",
     more:
       "Waits at the server for news, until it is told to stop (SIGTERM). It logs faults and tries again;\n" +
       "it ends by itself only if its configuration cannot work.",
   },
   accept: {
-    flags: "--out DIR",
+    flags: "",
     does: "accepts the removals that are withheld now",
     more: "The next poll carries them out, with or without a server.",
   },
   status: {
-    flags: "--out DIR [--json]",
+    flags: "[--json]",
     does: "shows what is served, and the last poll",
     more: "Does not ask the server. The exit code is that of the last poll, or says what is wrong in DIR.",
   },
   export: {
-    flags: "--out DIR",
+    flags: "",
     does: "prints what is served, without hashes",
     more: "Prints a line for each domain, each alias with its targets, and each mailbox with its quota and its home.",
   },
   orphans: {
-    flags: "--out DIR --mail-root DIR [--inactive FILE]",
+    flags: "[--inactive FILE]",
     does: "lists mail folders that belong to nobody",
     more:
       "Lists the folders below --mail-root that no served mailbox owns. They include the folders of soft-deleted mailboxes, which\n" +
@@ -46,7 +59,7 @@ const usage: Readonly<Record<CommandName, { flags: string; does: string; more: s
       "they are listed as soft-deleted.",
   },
   rotate: {
-    flags: "--server URL --key-file FILE",
+    flags: "--server URL",
     does: "exchanges the key for a fresh one",
     more: "The old key ends as soon as the fresh one is used, which is at once.",
   },
@@ -58,12 +71,12 @@ ${Object.entries(exitMeanings)
   .join("\n")}
 `;
 
-const lines = (["join", "once", "run", "accept", "status", "export", "orphans", "rotate"] as const).map(
-  (name) => {
-    const { flags: words, does } = usage[name];
-    return `  m25-mail-node ${`${name.padEnd(7)} ${words}`.padEnd(47)} ${does}`;
-  },
-);
+const lines = (
+  ["setup", "check", "join", "once", "run", "accept", "status", "export", "orphans", "rotate"] as const
+).map((name) => {
+  const { flags: words, does } = usage[name];
+  return `  m25-mail-node ${`${name.padEnd(7)} ${words}`.padEnd(47)} ${does}`;
+});
 
 export const help = `m25-mail-node: brings the domains and mailboxes of an m25-mail server to this machine's Dovecot and Postfix
 
@@ -71,7 +84,7 @@ ${lines.join("\n")}
   m25-mail-node COMMAND --help                                 help and flags of one command
   m25-mail-node --help | --version
 
-Each flag may be given as an environment variable instead:
+Each flag may be given as an environment variable instead, also in /etc/m25-mail/node.env:
 
 ${describeFlags(flags)}
 
@@ -85,7 +98,7 @@ ${EXIT_CODES}`;
 export function commandHelp(name: CommandName): string {
   const { flags: words, does, more } = usage[name];
   const own = describeFlags(flags.filter(({ of }) => of.includes(name)));
-  return `m25-mail-node ${name} ${words}: ${does}\n\n${more}\n\n${own}\n\n${EXIT_CODES}`;
+  return `${`m25-mail-node ${name} ${words}`.trimEnd()}: ${does}\n\n${more}\n\n${own}\n\n${EXIT_CODES}`;
 }
 
 function describeFlags(described: readonly NodeFlag[]): string {

@@ -9,6 +9,7 @@ import { CallLimits } from "../../tools/call/call-limits.ts";
 import { PasswordHasher } from "../../tools/call/password-hash.ts";
 import { operator, type Principal } from "../../tools/call/principal.ts";
 import { offeredTools } from "../../tools/sets/index.ts";
+import { serviceSettings, variablesIn } from "../command-line/environment-file.ts";
 import type { FlagValues } from "../command-line/flags.ts";
 import { UsageError } from "../command-line/usage-error.ts";
 import { parseArguments } from "../doors/cli/arguments.ts";
@@ -25,6 +26,7 @@ import { jsonLog } from "../log/json-log.ts";
 import { type Log, logFailure, stderrLog } from "../log/log.ts";
 import { MailError } from "../mail/error.ts";
 import { type StoreConfig, serveConfig, stdioConfig, storeConfig } from "./config.ts";
+import { builtNodePackage } from "./node-package.ts";
 import { version } from "./version.ts";
 
 const log = stderrLog();
@@ -56,12 +58,17 @@ async function main(words: string[]): Promise<number> {
   }
 }
 
+/** At the shell the service's settings hold too: its database, and the address that links and new nodes need. */
+function shellVariables(): NodeJS.ProcessEnv {
+  return { ...variablesIn(serviceSettings.server), ...process.env };
+}
+
 async function databaseCommand(words: readonly string[]): Promise<number> {
   // Loaded only here: the operator's commands are half of the program, and would slow the start of stdio and serve.
   const { storeCommand } = await import("../doors/cli/commands.ts");
   const found = await storeCommand(words);
   if (found === undefined) throw await unknownCommand(words);
-  const config = storeConfig(found.values, process.env);
+  const config = storeConfig(found.values, shellVariables());
   const store = await openDatabase(config.db, { create: false, passwordFile: config["db-password-file"] });
   try {
     return await found.run(runtimeOf(store, config, await openLog(config)));
@@ -100,7 +107,11 @@ function runtimeOf(store: Runtime["store"], config: StoreConfig, log: Log): Runt
     now: () => new Date(),
     hashPassword: (password, principal) => hasher.hash(password, principal),
     reportFailure: (message, cause, request) => logFailure(log, message, cause, { request }),
-    settings: { publicUrl: config["public-url"], nameServer: config["name-server"] },
+    settings: {
+      publicUrl: config["public-url"],
+      nameServer: config["name-server"],
+      nodePackageSum: () => builtNodePackage()?.sum,
+    },
   };
 }
 
@@ -188,7 +199,7 @@ async function exportCommand(usage: Usage, argv: readonly string[]): Promise<num
 function databaseAndFile(usage: Usage, argv: readonly string[]) {
   const { values, positionals } = parseArguments(usage, argv);
   const [file = ""] = positionals;
-  const { db, "db-password-file": passwordFile } = storeConfig(values, process.env);
+  const { db, "db-password-file": passwordFile } = storeConfig(values, shellVariables());
   return { values, db, file, passwordFile };
 }
 

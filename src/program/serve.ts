@@ -23,6 +23,7 @@ import { Publisher } from "../sync/publisher.ts";
 import type { ServeConfig } from "./config.ts";
 import { provideFirstToken } from "./first-token.ts";
 import { Housekeeping } from "./housekeeping.ts";
+import { builtNodePackage } from "./node-package.ts";
 import { watchClock } from "./retention.ts";
 
 /** How long a stopping server waits for running requests, in ms. All waiting passwords need less. */
@@ -136,6 +137,7 @@ function limited(runtime: Runtime, config: ServeConfig): Runtime {
       what: "calls are under way",
     }),
     settings: {
+      nodePackageSum: () => builtNodePackage()?.sum,
       publicUrl: config["public-url"],
       purgeInactiveAfter: config["purge-inactive-after"],
       nameServer: config["name-server"],

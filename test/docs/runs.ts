@@ -2,10 +2,10 @@
 
 /** Run by test/mail/as-written.sweep.ts, in a fresh Debian 12 and 13. */
 export const mailboxNode = {
-  atServer: "docs/nodes.md#register-it",
-  toJoin: "docs/nodes.md#install-the-program",
-  dryRun: "docs/nodes.md#install-the-program 2",
-  setUp: "docs/nodes.md#set-up-postfix-and-dovecot",
+  atServer: "docs/nodes.md#set-up-a-node",
+  toJoin: "docs/nodes-by-hand.md#install-the-program",
+  dryRun: "docs/nodes-by-hand.md#install-the-program 2",
+  setUp: "docs/nodes-by-hand.md#set-up-postfix-and-dovecot",
   accept: "docs/nodes.md#removals-that-a-node-withholds 2",
   freshKey: "docs/nodes.md#when-a-key-is-lost-or-stolen",
   toJoinAgain: "docs/nodes.md#when-a-key-is-lost-or-stolen 2",
@@ -13,7 +13,7 @@ export const mailboxNode = {
 
 export const mxNode = {
   setRole: "docs/nodes.md#an-mx-only-node",
-  setUp: "docs/nodes.md#an-mx-only-node 2",
+  setUp: "docs/nodes-by-hand.md#an-mx-only-node-by-hand",
 } as const;
 
 /** Run by test/mail/aliases.sweep.ts, in a fresh Debian 12 and 13. */
@@ -61,6 +61,6 @@ export const runElsewhere: Readonly<Record<string, string>> = {
 /** Run by no test: the value says why. */
 export const notRun: Readonly<Record<string, string>> = {
   "docs/install.md#in-a-container": "needs a container engine",
-  "docs/nodes.md#get-a-certificate": "needs a public name",
+  "docs/nodes-by-hand.md#get-a-certificate": "needs a public name",
   "docs/internet.md#a-certificate-for-nginx": "needs a public name",
 };

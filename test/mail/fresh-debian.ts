@@ -24,8 +24,16 @@ export async function debianSource(suite: string): Promise<string | undefined> {
   return mirror && `deb [signed-by=${KEYRING}] ${mirror} ${suite} main`;
 }
 
-/** Returns a folder with a release, systemd and these packages, configured. It is made once and kept. */
-export async function debianFolder(suite: string, packages: readonly string[]): Promise<Folder> {
+/**
+ * Returns a folder with a release, systemd and these packages, configured. It is made once and kept.
+ *
+ * @param downloaded packages that apt can install there without a network
+ */
+export async function debianFolder(
+  suite: string,
+  packages: readonly string[],
+  downloaded: readonly string[] = [],
+): Promise<Folder> {
   const refused = (reason: string) => ({
     available: false as const,
     message: `${suite} is not tested: ${reason}\n`,
@@ -37,7 +45,10 @@ export async function debianFolder(suite: string, packages: readonly string[]): 
     return refused(
       "no leave to make namespaces, or no cgroups v2. In Docker: run the tests with --privileged.",
     );
-  const hash = createHash("sha256").update(packages.join()).digest("hex").slice(0, 8);
+  const hash = createHash("sha256")
+    .update([...packages, ...(downloaded.length > 0 ? ["and", ...downloaded] : [])].join())
+    .digest("hex")
+    .slice(0, 8);
   const path = join(CACHE, `${suite}-${hash}`);
   if (existsSync(path)) return { available: true, path };
   const source = await debianSource(suite);
@@ -46,12 +57,20 @@ export async function debianFolder(suite: string, packages: readonly string[]): 
   // Another run may make it too: the first to finish wins.
   const partial = `${path}.${process.pid}`;
   const options = ["--variant=minbase", '--aptopt=APT::Install-Recommends "true"'];
+  const download =
+    downloaded.length === 0
+      ? []
+      : [
+          "--skip=cleanup/apt",
+          `--customize-hook=chroot "$1" apt-get install -y --download-only ${downloaded.join(" ")}`,
+        ];
   const include = `--include=${["systemd-sysv", ...packages].join()}`;
   try {
     const { code, stderr } = await runFor(
       DOWNLOAD_SECONDS,
       "mmdebstrap",
       ...options,
+      ...download,
       include,
       suite,
       partial,

@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { variablesIn } from "../../src/command-line/environment-file.ts";
 import { main } from "../../src/node/cli.ts";
 import { readCommand } from "../../src/node/config.ts";
 import { stateOf } from "./answers.ts";
@@ -86,6 +87,30 @@ describe("the command line", () => {
     expect(readCommand(["run", "--policy-port=0"], env)).toMatchObject({ config: { sending: undefined } });
   });
 
+  it("on a node set up by the package, commands need no flags", () => {
+    const env = variablesIn(join(temporaryFolder(), "none"));
+    expect(env).toEqual({});
+    const out = "/var/lib/m25-mail-node";
+    expect(readCommand(["status"], env)).toEqual({ name: "status", config: { out, json: false } });
+    expect(readCommand(["accept"], env)).toEqual({ name: "accept", config: { out } });
+    const file = join(temporaryFolder(), "node.env");
+    writeFileSync(
+      file,
+      "# settings\nM25_MAIL_SERVER=https://mail-admin.example.nl\nM25_MAIL_OUT='/srv/out'\nPATH=/x\n#M25_MAIL_CA=/c\n",
+    );
+    expect(variablesIn(file)).toEqual({
+      M25_MAIL_SERVER: "https://mail-admin.example.nl",
+      M25_MAIL_OUT: "/srv/out",
+    });
+    expect(readCommand(["once"], variablesIn(file))).toMatchObject({
+      config: {
+        server: new URL("https://mail-admin.example.nl"),
+        keyFile: "/etc/m25-mail-node/key",
+        out: "/srv/out",
+      },
+    });
+  });
+
   it("without arguments, and for --help, it prints every flag with its variable on stdout", async () => {
     const node = nodeOf(await startServer(stateOf(1, [], [])));
     expect(await exitOf(node, [])).toBe(0);
@@ -115,19 +140,23 @@ describe("the command line", () => {
   ])("%s --help shows only that command", async (command, flag, other) => {
     const node = nodeOf({ url: new URL("http://127.0.0.1:1/") });
     expect(await exitOf(node, [command, "--help"])).toBe(0);
-    expect(node.printed[0]).toMatch(new RegExp(`^m25-mail-node ${command} --`));
+    expect(node.printed[0]).toMatch(new RegExp(`^m25-mail-node ${command} \\[?--`));
     expect(node.printed[0]).toContain(flag);
     expect(node.printed[0]).not.toContain(`  ${other}`);
   });
 
   it.each([
     [["twice", ...base.slice(1)], "there is no command"],
-    [base.slice(1), "give one of once, run, join"],
-    [["--dry-run"], "give one of once, run, join"],
+    [base.slice(1), "give one of setup, check, once, run, join"],
+    [["--dry-run"], "give one of setup, check, once, run, join"],
     [[...base, "more"], "one word too many"],
     [[...base, "--posrtfix"], "--posrtfix"],
     [base.slice(0, -1), "--out"],
-    [base.slice(0, -2), "--out (or M25_MAIL_OUT) is missing"],
+    [["once"], "--server (or M25_MAIL_SERVER) is missing"],
+    [
+      ["setup", ...at("https://s.example").slice(1, 3), "--certbot", "--self-signed"],
+      "give one of --certbot and --self-signed",
+    ],
     [[...base.slice(0, -1), ""], "--out is empty"],
     [[...base, "--dry-run=1"], "--dry-run"],
     [[...base, "--out", "/elsewhere"], "--out is given more than once"],

@@ -23,6 +23,8 @@ export interface ToolContext {
 export interface Settings {
   /** The address by which nodes reach the server. */
   publicUrl?: string | undefined;
+  /** The SHA-256 of the node's Debian package that the server offers; undefined if the build has not made one. */
+  nodePackageSum?: () => string | undefined;
   /** Days after which inactive mailboxes are removed for good. */
   purgeInactiveAfter?: number | undefined;
   /** The resolver that DNS checks ask, as ADDRESS or ADDRESS:PORT; undefined is the machine's own. */

@@ -66,7 +66,7 @@ const hintsByReason: Partial<Record<NodeReason, (seen: SeenNode) => Text>> = {
   domain_elsewhere: ({ report }) =>
     text`Postfix on the node refuses the mail of ${report?.count ?? "some"} served domains: another setting of its main.cf names them too and comes first, such as mydestination with the node's own host name. On the node, remove them from that setting (${node("status")} lists them) and reload Postfix; or give the host another name.`,
   maps_not_used: () =>
-    text`Postfix on the node does not use the node's maps, so it refuses the mail of their domains. On the node, install the main.cf that docs/nodes.md names, and reload Postfix.`,
+    text`Postfix on the node does not use the node's maps, so it refuses the mail of their domains. Its own main.cf comes back with ${node("setup")}, at the node's shell.`,
   folder_not_writable: ({ report }) =>
     text`The mail of ${report?.count ?? "some"} new mailboxes cannot be written to its folder. ${node("status")} on the node names the folder: give it to the user of all mail (chown vmail:vmail).`,
   digest_differs: () =>

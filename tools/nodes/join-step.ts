@@ -6,13 +6,37 @@ const UNKNOWN_URL = text`URL is the address at which nodes reach this server${by
   toOthers: ": ask the operator.",
 })}`;
 
+/** The path at which the server offers the node's Debian package. */
+export const NODE_PACKAGE = "/node/m25-mail-node.deb";
+
+/** Tells how to make a fresh machine a node, or how to give an installed node its key if there is no package. */
+export function installStep(settings: Settings): Text {
+  const sum = settings.nodePackageSum?.();
+  if (sum === undefined) return joinStep(settings);
+  const server = serverOf(settings);
+  const commands = [
+    "apt-get update",
+    "apt-get install -y wget ca-certificates",
+    `wget -nv -O m25-mail-node.deb ${server}${NODE_PACKAGE}`,
+    `echo '${sum}  m25-mail-node.deb' | sha256sum -c`,
+    "DEBIAN_FRONTEND=noninteractive apt-get install -y ./m25-mail-node.deb",
+    `m25-mail-node setup --server ${server}`,
+  ];
+  const unknown = settings.publicUrl === undefined ? text`${UNKNOWN_URL} ` : [];
+  return text`${unknown}On a fresh Debian 12 or 13, run this line as root, and paste the key when it asks: ${commands.join(" && ")}`;
+}
+
 /**
  * Tells how to give a node its key.
  *
  * @param first a command to run on the node before
  */
-export function joinStep({ publicUrl }: Settings, first = ""): Text {
-  const server = publicUrl === undefined ? "URL" : new URL(publicUrl).origin;
-  const unknown = publicUrl === undefined ? text` ${UNKNOWN_URL}` : [];
+export function joinStep(settings: Settings, first = ""): Text {
+  const server = serverOf(settings);
+  const unknown = settings.publicUrl === undefined ? text` ${UNKNOWN_URL}` : [];
   return text`Once m25-mail-node is installed on the node, run there as root: ${first}${node(`join --key-file /etc/m25-mail-node/key --server ${server}`)}.${unknown} Paste the key when it asks.`;
+}
+
+function serverOf({ publicUrl }: Settings): string {
+  return publicUrl === undefined ? "URL" : new URL(publicUrl).origin;
 }

@@ -13,6 +13,7 @@ import type { Publisher } from "../../sync/publisher.ts";
 import { type McpServerFactory, mountMcp } from "../mcp/http.ts";
 import { stepUp } from "../mcp/step-up.ts";
 import { mountMetrics } from "../metrics.ts";
+import { mountNodePackage } from "../node-package.ts";
 import { mountClosedLinks, mountOwnerPage } from "../owner/index.ts";
 import { mountPage } from "../page/index.ts";
 import type { PageParts } from "../page/routes.ts";
@@ -74,6 +75,7 @@ export async function httpServer(parts: HttpParts, settings: HttpSettings): Prom
   await app.register(async (scope) => {
     scope.addHook("onRequest", limitAddress);
     await mountHealth(scope, store, answerNotFound);
+    mountNodePackage(scope);
   });
   await app.register(async (scope) => {
     scope.addHook("onRequest", authenticate("mcp"));

@@ -181,7 +181,7 @@ function describeExit(status: Status, now: number): string {
       if (last_poll.reason === "domain_elsewhere")
         return "another setting of Postfix's main.cf names a served domain, so its mail is refused: remove it there, then postfix reload";
       if (last_poll.reason === "maps_not_used")
-        return "Postfix's main.cf does not use this node's maps, so mail is refused: see docs/nodes.md, then postfix reload";
+        return "Postfix's main.cf does not use this node's maps, so mail is refused: run m25-mail-node setup";
       return "the last poll failed, and the next one tries again; the old state stays in service";
   }
   if (last_poll === null) return "no poll yet: check that the program runs";

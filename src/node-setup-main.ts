@@ -1,0 +1,19 @@
+/** The second bundle: setup and check, which `m25-mail-node` loads. */
+import type { SetupCommand } from "./node/config.ts";
+import { type ExitCode, exitCodeOf, explain } from "./node/faults.ts";
+import { thisMachine } from "./node/machine.ts";
+import { checkNode } from "./node/setup/check.ts";
+import { thisHost } from "./node/setup/host.ts";
+import { setUp } from "./node/setup/setup.ts";
+
+/** Explains its own errors: the first bundle's classes are others. */
+export async function run(command: SetupCommand, signal: AbortSignal): Promise<ExitCode> {
+  try {
+    if (command.name === "check") return await checkNode(thisHost, command.config);
+    await setUp(thisHost, command.config, signal);
+    return await checkNode(thisHost, { out: command.config.out, json: false });
+  } catch (error) {
+    thisMachine.log(explain(error));
+    return exitCodeOf(error);
+  }
+}

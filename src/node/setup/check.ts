@@ -1,0 +1,180 @@
+import type { X509Certificate } from "node:crypto";
+import { statfs } from "node:fs/promises";
+import { withState } from "../commands/state.ts";
+import { readStatus } from "../commands/status.ts";
+import { isSilent, type Status } from "../commands/status-text.ts";
+import type { CheckConfig } from "../config.ts";
+import { type ExitCode, exitCodes } from "../faults.ts";
+import { runQuietly } from "../machine.ts";
+import { version } from "../version.ts";
+import { count } from "../words.ts";
+import { isSelfSigned, readCertificate } from "./certificate.ts";
+import type { Host } from "./host.ts";
+import { addressesOf, checkBlocklist, checkDns, checkReach } from "./outside.ts";
+import { imapFault, smtpFault, submissionFault } from "./ports.ts";
+import { type Finding, type Row, tableOf } from "./table.ts";
+
+const DAY = 86_400_000;
+/** certbot renews 30 days before the end. */
+const RENEWAL_IS_LATE = 14 * DAY;
+const MB = 1024 * 1024;
+/** Postfix refuses mail at 75 MB. */
+const LITTLE_ROOM = 500 * MB;
+const LONG_QUEUE = 500;
+const FOLDERS = ["/var/vmail", "/var/spool/postfix", "/var/lib/m25-mail-node"];
+
+/** Prints whether this node works, and what to do where it does not. */
+export async function checkNode(host: Host, { out, json }: CheckConfig): Promise<ExitCode> {
+  const rows = await rowsOf(host, out);
+  const isOk = rows.every(({ state }) => state !== "not_ok");
+  host.machine.print(json ? `${JSON.stringify({ ok: isOk, checks: rows })}\n` : tableOf(rows));
+  return isOk ? exitCodes.done : exitCodes.amiss;
+}
+
+async function rowsOf(host: Host, out: string): Promise<Row[]> {
+  const { machine } = host;
+  const status = await readStatus(machine, out, version);
+  const name = (await runQuietly(machine, ["postconf", "-h", "myhostname"])).stdout.trim();
+  const isMx = status.role === "mx";
+  const mailbox = await someMailbox(host, out, status);
+  const addresses = await addressesOf(name);
+  const ports = isMx ? [25] : [25, 143, 465, 587, 993];
+  const rows: Array<[check: string, finding: Finding | Promise<Finding>]> = [
+    ["services", checkServices(host, isMx)],
+    ["replica", checkReplica(status, machine.clock.now())],
+    [
+      "port 25",
+      checkPort(
+        smtpFault({ port: 25, tls: false }, name, mailbox),
+        "postfix",
+        mailbox === undefined ? "answers; there is no mailbox to try" : "takes mail for a mailbox",
+      ),
+    ],
+    ...(isMx ? [] : ownersPorts(name)),
+    [
+      "certificate",
+      readCertificate(host).then((found) => checkCertificate(found, name, machine.clock.now())),
+    ],
+    ["disk", checkDisk(host)],
+    ["queue", checkQueue(host)],
+    ["clock", checkClock(host)],
+    ["DNS", checkDns(name, addresses)],
+    ["from outside", checkReach(name, addresses, ports)],
+    ["blocklist", checkBlocklist(addresses)],
+  ];
+  return await Promise.all(rows.map(async ([check, finding]) => ({ check, ...(await finding) })));
+}
+
+function ownersPorts(name: string): Array<[string, Promise<Finding>]> {
+  return [
+    ...([465, 587] as const).map((port): [string, Promise<Finding>] => [
+      `port ${port}`,
+      checkPort(submissionFault({ port, tls: port === 465 }, name), "postfix", "offers a login inside TLS"),
+    ]),
+    ...([993, 143] as const).map((port): [string, Promise<Finding>] => [
+      `port ${port}`,
+      checkPort(
+        imapFault({ port, tls: port === 993 }),
+        "dovecot",
+        port === 993 ? "answers inside TLS" : "answers",
+      ),
+    ]),
+  ];
+}
+
+async function checkPort(trial: Promise<string | undefined>, unit: string, good: string): Promise<Finding> {
+  const fault = await trial;
+  if (fault === undefined) return { state: "ok", found: good };
+  return { state: "not_ok", found: fault, todo: `See: journalctl -u ${unit} -n 30` };
+}
+
+/** Any mailbox's address, to ask Postfix about. */
+async function someMailbox({ machine }: Host, out: string, { ready }: Status): Promise<string | undefined> {
+  if (!ready) return undefined;
+  return await withState(machine, out, "read", async ({ replica }) => {
+    const found: string[] = [];
+    await replica.db.run(
+      "SELECT local || '@' || domain FROM state.mailbox WHERE local < '~' AND withheld IS NULL LIMIT 1;",
+      (lines) => void found.push(...lines),
+    );
+    return found[0];
+  });
+}
+
+async function checkServices({ units }: Host, isMx: boolean): Promise<Finding> {
+  const wanted = ["m25-mail-node", "postfix", ...(isMx ? [] : ["dovecot"])];
+  const active = await Promise.all(wanted.map((unit) => units.isActive(unit)));
+  const stopped = wanted.filter((_, index) => active[index] === false);
+  // The timer is the other way to run the program.
+  if (stopped[0] === "m25-mail-node" && (await units.isActive("m25-mail-node-once.timer"))) stopped.shift();
+  if (stopped.length === 0) return { state: "ok", found: `${wanted.join(", ")} run` };
+  const first = stopped[0];
+  return {
+    state: "not_ok",
+    found: `${stopped.join(", ")} not running`,
+    todo: `See: journalctl -u ${first} -n 30`,
+  };
+}
+
+function checkReplica(status: Status, now: number): Finding {
+  const { serving, ready, last_poll: poll, exit_code } = status;
+  const todo = "See: m25-mail-node status, and journalctl -u m25-mail-node -n 30";
+  if (serving === null || !ready)
+    return { state: "not_ok", found: "nothing has come from the server yet", todo };
+  const served = `${count(serving.users, "mailbox")} in ${count(serving.domains, "domain")}`;
+  if (poll === null || isSilent(poll, now))
+    return { state: "not_ok", found: `${served}; no poll for long`, todo };
+  if (exit_code !== exitCodes.done)
+    return { state: "not_ok", found: `${served}; ${poll.reason ?? "the last poll failed"}`, todo };
+  return { state: "ok", found: `${served}, as the server has them` };
+}
+
+export function checkCertificate(found: X509Certificate | undefined, name: string, now: number): Finding {
+  if (found === undefined)
+    return { state: "not_ok", found: "there is none", todo: "Run: m25-mail-node setup --certbot" };
+  const left = Date.parse(found.validTo) - now;
+  const days = `${Math.floor(left / DAY)} days left`;
+  if (found.checkHost(name) === undefined)
+    return { state: "not_ok", found: `it is not for ${name}`, todo: "Run: m25-mail-node setup --certbot" };
+  if (left < RENEWAL_IS_LATE)
+    return {
+      state: "not_ok",
+      found: days,
+      todo: "Renew it: certbot renew; then: systemctl reload postfix dovecot",
+    };
+  return { state: "ok", found: isSelfSigned(found) ? `${days}; self-signed: mail programs warn` : days };
+}
+
+async function checkDisk(host: Host): Promise<Finding> {
+  const rooms = await Promise.all(
+    FOLDERS.map(async (folder) => {
+      const found = await statfs(host.at(folder)).catch(() => undefined);
+      return found && { folder, free: found.bavail * found.bsize };
+    }),
+  );
+  const [least] = rooms.filter((room) => room !== undefined).sort((one, other) => one.free - other.free);
+  if (least === undefined) return { state: "unknown", found: "its folders cannot be read" };
+  const found = `${Math.floor(least.free / MB)} MB free for ${least.folder}`;
+  if (least.free >= LITTLE_ROOM) return { state: "ok", found };
+  return { state: "not_ok", found, todo: "Make room: a full disk takes no mail." };
+}
+
+async function checkQueue({ machine }: Host): Promise<Finding> {
+  const { code, stdout } = await runQuietly(machine, ["postqueue", "-j"]);
+  if (code !== 0) return { state: "unknown", found: "postqueue does not answer" };
+  const mails = stdout.split("\n").filter((line) => line !== "").length;
+  const found = `${count(mails, "mail")} waiting`;
+  if (mails < LONG_QUEUE) return { state: "ok", found };
+  return { state: "not_ok", found, todo: "See why: postqueue -p" };
+}
+
+async function checkClock({ machine }: Host): Promise<Finding> {
+  const words = ["timedatectl", "show", "--property", "NTPSynchronized", "--value"];
+  const said = (await runQuietly(machine, words)).stdout.trim();
+  const isContainer =
+    (await runQuietly(machine, ["systemd-detect-virt", "--container", "--quiet"])).code === 0;
+  if (isContainer) return { state: "unknown", found: "a container has its host's clock" };
+  if (said === "yes") return { state: "ok", found: "set by NTP" };
+  if (said !== "no") return { state: "unknown", found: "timedatectl does not say" };
+  return { state: "not_ok", found: "not set by NTP", todo: "Run: apt-get install systemd-timesyncd" };
+}

@@ -1,0 +1,121 @@
+import type { ManagedFile } from "./file-plan.ts";
+
+/** The answers that the configurations depend on. */
+export interface Answers {
+  hostName: string;
+  server: string;
+  /** Set on an MX-only node: where it hands its mail. */
+  mailboxNode?: string | undefined;
+}
+
+/** The package's files by name, and the operator's own additions. */
+export interface Sources {
+  shipped: Readonly<Record<string, string>>;
+  /** Debian's master.cf, to which the services of a node are added. */
+  masterCf: string;
+  /** /etc/postfix/local.cf and local-master.cf; "" if there is none. */
+  localCf: string;
+  localMasterCf: string;
+  /** undefined without Dovecot. */
+  dovecot: "2.3" | "2.4" | undefined;
+}
+
+export const LOCAL_CF = "/etc/postfix/local.cf";
+export const LOCAL_MASTER_CF = "/etc/postfix/local-master.cf";
+
+const HEAD = (local: string) =>
+  `# Written by m25-mail-node setup. Put your own settings into ${local}, and run m25-mail-node setup again.\n`;
+
+/** All files of Postfix and Dovecot on a node of this role. */
+export function configurations(answers: Answers, sources: Sources): ManagedFile[] {
+  const { shipped, dovecot } = sources;
+  const isMx = answers.mailboxNode !== undefined;
+  const queries = Object.keys(shipped).filter((name) => /^m25-.*\.cf$/.test(name));
+  const files: ManagedFile[] = [
+    { path: "/etc/postfix/main.cf", text: mainCf(answers, sources) },
+    { path: "/etc/postfix/master.cf", text: masterCf(isMx, sources) },
+    ...queries.map((name) => ({ path: `/etc/postfix/${name}`, text: shipped[name] ?? "" })),
+  ];
+  if (isMx || dovecot === undefined) return files;
+  files.push({ path: "/etc/dovecot/dovecot.conf", text: shipped[`dovecot-${dovecot}.conf`] ?? "" });
+  const queriesOf23 = shipped["dovecot-2.3-sql.conf.ext"] ?? "";
+  if (dovecot === "2.3") files.push({ path: "/etc/dovecot/m25-sql.conf.ext", text: queriesOf23 });
+  return files;
+}
+
+function mainCf({ hostName, mailboxNode }: Answers, { shipped, localCf }: Sources): string {
+  const values = new Map([["myhostname", hostName]]);
+  if (mailboxNode !== undefined) values.set("mailbox_node", `[${mailboxNode}]:25`);
+  let text = shipped[mailboxNode === undefined ? "postfix-main.cf" : "postfix-mx.cf"] ?? "";
+  for (const [name, value] of values)
+    text = text.replace(new RegExp(`^${name} =.*$`, "m"), () => `${name} = ${value}`);
+  // Postfix warns about a setting that is there twice.
+  const own = new Set(settingsOf(localCf).keys());
+  return `${HEAD(LOCAL_CF)}${withoutSettings(text, own)}${added(LOCAL_CF, localCf)}`;
+}
+
+function masterCf(isMx: boolean, { shipped, masterCf: debians, localMasterCf }: Sources): string {
+  const services = isMx ? "" : (shipped["postfix-master.cf"] ?? "");
+  return `${HEAD(LOCAL_MASTER_CF)}${debians}${services}${added(LOCAL_MASTER_CF, localMasterCf)}`;
+}
+
+function added(path: string, text: string): string {
+  return text.trim() === "" ? "" : `\n# From ${path}:\n${text.trimEnd()}\n`;
+}
+
+/** The settings of a main.cf, with the white space of each value made one space. postconf(5). */
+export function settingsOf(text: string): Map<string, string> {
+  const found = new Map<string, string>();
+  let name: string | undefined;
+  for (const line of text.split("\n")) {
+    if (/^\s*(#|$)/.test(line)) continue;
+    const [, begun, value = ""] = /^([A-Za-z0-9_]+)\s*=\s*(.*)$/.exec(line) ?? [];
+    if (begun !== undefined) name = begun;
+    if (name === undefined) continue;
+    const so = begun === undefined ? `${found.get(name) ?? ""} ${line}` : value;
+    found.set(name, so.replaceAll(/\s+/g, " ").trim());
+  }
+  return found;
+}
+
+/** The text without these settings and their continued lines. */
+function withoutSettings(text: string, names: ReadonlySet<string>): string {
+  let isDropped = false;
+  const kept = text.split("\n").filter((line) => {
+    const [, name] = /^([A-Za-z0-9_]+)\s*=/.exec(line) ?? [];
+    if (name !== undefined) isDropped = names.has(name);
+    else if (!/^\s+\S/.test(line)) isDropped = false;
+    return !isDropped;
+  });
+  return kept.join("\n");
+}
+
+/** What Debian's installation of Postfix answers itself, beyond its template. Other values are somebody's. */
+const INSTALLED: Readonly<Record<string, RegExp>> = {
+  alias_database: /^hash:\/etc\/aliases$/,
+  alias_maps: /^hash:\/etc\/aliases$/,
+  inet_interfaces: /^(all|loopback-only)$/,
+  inet_protocols: /^(all|ipv4)$/,
+  mailbox_command: /^$/,
+  mailbox_size_limit: /^\d+$/,
+  mydestination: /./,
+  mydomain: /./,
+  myhostname: /./,
+  mynetworks: /^127\.0\.0\.0\/8( \[::ffff:127\.0\.0\.0\]\/104 \[::1\]\/128)?$/,
+  myorigin: /^\/etc\/mailname$/,
+  recipient_delimiter: /^\+?$/,
+  relayhost: /^$/,
+  smtpd_relay_restrictions: /^permit_mynetworks permit_sasl_authenticated defer_unauth_destination$/,
+};
+
+/**
+ * True for a main.cf that the installation of Debian's package wrote, and nobody has changed since.
+ *
+ * @param template the package's own, from which the installation makes it
+ */
+export function isDebiansMainCf(text: string, template: string): boolean {
+  const debians = settingsOf(template);
+  return [...settingsOf(text)].every(
+    ([name, value]) => debians.get(name) === value || INSTALLED[name]?.test(value) === true,
+  );
+}

@@ -1,0 +1,35 @@
+/** A file that setup keeps as it shall be. */
+export interface ManagedFile {
+  path: string;
+  text: string;
+}
+
+/** What is known of a managed file. */
+export interface FoundFile extends ManagedFile {
+  /** Its text now; undefined if there is none. */
+  now: string | undefined;
+  /** Its text when setup wrote it last; undefined if it never did. */
+  written: string | undefined;
+  /** True for a text that Debian's packages wrote. */
+  isDebians: boolean;
+}
+
+export interface PlannedFile extends ManagedFile {
+  do: "keep" | "create" | "update" | "replace" | "ask";
+  /** For `ask`: who has changed it, and the two texts to compare. */
+  because?: { what: "changed by hand" | "somebody else's"; from: string; to: string };
+}
+
+/**
+ * What to do with a file. `ask` is for what would be lost: a file that somebody else wrote, or changed by hand since setup
+ * wrote it. `replace` keeps a copy.
+ */
+export function planFile({ path, text, now, written, isDebians }: FoundFile): PlannedFile {
+  if (now === text) return { path, text, do: "keep" };
+  if (now === undefined) return { path, text, do: "create" };
+  if (now === written) return { path, text, do: "update" };
+  if (written !== undefined)
+    return { path, text, do: "ask", because: { what: "changed by hand", from: written, to: now } };
+  if (isDebians) return { path, text, do: "replace" };
+  return { path, text, do: "ask", because: { what: "somebody else's", from: now, to: text } };
+}

@@ -1,0 +1,150 @@
+import { mkdir, mkdtemp, open, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { systemCode } from "../faults.ts";
+import { runQuietly } from "../machine.ts";
+import { isDebiansMainCf } from "./configurations.ts";
+import type { FoundFile, ManagedFile, PlannedFile } from "./file-plan.ts";
+import type { Host } from "./host.ts";
+
+const MEMORY = "/var/lib/m25-mail-setup";
+
+/** @returns undefined if there is no such file */
+export async function readText(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if (systemCode(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+/** Replaces a file at once: it has either the old text or the new one. */
+export async function writeText(path: string, text: string, mode = 0o644): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  const staged = `${path}.m25-new`;
+  await rm(staged, { force: true });
+  try {
+    const file = await open(staged, "wx", mode);
+    try {
+      await file.chmod(mode);
+      await file.writeFile(text);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(staged, path);
+  } catch (error) {
+    await rm(staged, { force: true });
+    throw error;
+  }
+}
+
+/** What setup remembers of its last run. */
+export class Memory {
+  readonly #host: Host;
+
+  constructor(host: Host) {
+    this.#host = host;
+  }
+
+  async recall(name: string): Promise<string | undefined> {
+    return await readText(this.#host.at(`${MEMORY}/${name}`));
+  }
+
+  async note(name: string, text: string): Promise<void> {
+    const path = this.#host.at(`${MEMORY}/${name}`);
+    await mkdir(this.#host.at(MEMORY), { recursive: true, mode: 0o700 });
+    await writeText(path, text, 0o600);
+  }
+
+  /** Of a managed file: its text when setup wrote it last. */
+  async written(path: string): Promise<string | undefined> {
+    return await this.recall(`written${path}`);
+  }
+
+  async noteWritten({ path, text }: ManagedFile): Promise<void> {
+    if ((await this.written(path)) !== text) await this.note(`written${path}`, text);
+  }
+
+  /** The services that must be restarted for files that were written. */
+  async restarts(): Promise<Set<string>> {
+    return new Set(((await this.recall("restart")) ?? "").split("\n").filter((line) => line !== ""));
+  }
+
+  async noteRestarts(services: ReadonlySet<string>): Promise<void> {
+    await this.note("restart", [...services].join("\n"));
+  }
+}
+
+export async function findFile(host: Host, memory: Memory, file: ManagedFile): Promise<FoundFile> {
+  const now = await readText(host.at(file.path));
+  const isDebians = now !== undefined && (await isFromDebian(host, file.path, now));
+  return { ...file, now, written: await memory.written(file.path), isDebians };
+}
+
+/** The file of a package from which its installation made this one. */
+const originals: Readonly<Record<string, string>> = {
+  "/etc/postfix/master.cf": "/usr/share/postfix/master.cf.dist",
+  "/etc/dovecot/dovecot.conf": "/usr/share/dovecot/dovecot.conf",
+};
+
+async function isFromDebian(host: Host, path: string, text: string): Promise<boolean> {
+  if (path === "/etc/postfix/main.cf") {
+    const names = ["main.cf.debian", "main.cf.tls"].map((name) => host.at(`/usr/share/postfix/${name}`));
+    const parts = await Promise.all(names.map(readText));
+    return isDebiansMainCf(text, parts.join("\n"));
+  }
+  const original = originals[path];
+  if (original === undefined || (await readText(host.at(original))) !== text) return false;
+  return path !== "/etc/dovecot/dovecot.conf" || (await hasDebiansConfD(host));
+}
+
+/** Debian's dovecot.conf reads conf.d, where somebody's settings may be. */
+async function hasDebiansConfD(host: Host): Promise<boolean> {
+  const names = await readdir(host.at("/etc/dovecot/conf.d")).catch(() => []);
+  const same = await Promise.all(
+    names.map(async (name) => {
+      const [own, debians] = await Promise.all(
+        ["/etc/dovecot", "/usr/share/dovecot"].map((folder) => readText(host.at(`${folder}/conf.d/${name}`))),
+      );
+      return own === debians;
+    }),
+  );
+  return !same.includes(false);
+}
+
+/** Writes what is planned. What is replaced stays beside it as a copy. */
+export async function writePlanned(
+  host: Host,
+  memory: Memory,
+  planned: readonly PlannedFile[],
+): Promise<void> {
+  const time = new Date(host.machine.clock.now()).toISOString().replaceAll(/\D/g, "").slice(0, 14);
+  for (const file of planned) {
+    const path = host.at(file.path);
+    if (file.do !== "keep") {
+      const before = file.do === "update" ? undefined : await readText(path);
+      const copy = `${file.path}.before-${time}`;
+      if (before !== undefined) await writeText(host.at(copy), before);
+      await writeText(path, file.text);
+      host.machine.log(`${file.path}: written${before === undefined ? "" : `; what it was is in ${copy}`}`);
+    }
+    await memory.noteWritten(file);
+  }
+}
+
+/** Shows what differs, as `diff -u` does. */
+export async function difference(host: Host, path: string, from: string, to: string): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "m25-setup-"));
+  try {
+    await writeFile(join(folder, "from"), from);
+    await writeFile(join(folder, "to"), to);
+    const labels = ["--label", path, "--label", path];
+    return (
+      await runQuietly(host.machine, ["diff", "-u", ...labels, join(folder, "from"), join(folder, "to")])
+    ).stdout;
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}

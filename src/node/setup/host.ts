@@ -1,0 +1,64 @@
+import { join } from "node:path";
+import { createInterface } from "node:readline/promises";
+import { UsageError } from "../../command-line/usage-error.ts";
+import { ConfigurationError, onOneLine } from "../faults.ts";
+import { type Machine, runQuietly, thisMachine } from "../machine.ts";
+
+/** The machine that setup changes. Tests use a folder in place of its root, and units that do nothing. */
+export interface Host {
+  machine: Machine;
+  units: Units;
+  /** Where a file of the machine is. */
+  at(path: string): string;
+  /** Asks at the terminal; undefined without one. */
+  ask(question: string): Promise<string | undefined>;
+}
+
+/** systemd. */
+export interface Units {
+  isActive(unit: string): Promise<boolean>;
+  /** Starts a unit now and at each boot; restarts it if it runs and `again` is true. @throws ConfigurationError */
+  start(unit: string, again: boolean): Promise<void>;
+  /** Stops units now and for good; no error if one does not exist. */
+  stop(...units: string[]): Promise<void>;
+}
+
+/** A start may wait for another unit, and Dovecot makes parameters at its first. */
+const START_TIMEOUT = 120_000;
+
+const units: Units = {
+  isActive: async (unit) =>
+    (await runQuietly(thisMachine, ["systemctl", "is-active", "--quiet", unit])).code === 0,
+  async start(unit, again) {
+    for (const words of [["daemon-reload"], ["enable", unit], [again ? "restart" : "start", unit]]) {
+      const { code, stderr } = await runQuietly(thisMachine, ["systemctl", ...words], START_TIMEOUT);
+      if (code !== 0)
+        throw new ConfigurationError(
+          `systemctl ${words.join(" ")} failed: ${onOneLine(stderr)}. See: journalctl -u ${unit} -n 30`,
+        );
+    }
+  },
+  stop: async (...names) => {
+    for (const name of names)
+      await runQuietly(thisMachine, ["systemctl", "disable", "--now", name], START_TIMEOUT);
+  },
+};
+
+export const thisHost: Host = {
+  machine: thisMachine,
+  units,
+  at: (path) => join("/", path),
+  async ask(question) {
+    if (!process.stdin.isTTY) return undefined;
+    const lines = createInterface({ input: process.stdin, output: process.stderr });
+    try {
+      return await new Promise((resolve, reject) => {
+        lines.once("SIGINT", () => reject(new UsageError("Given up.")));
+        lines.once("close", () => resolve(""));
+        lines.question(question).then((line) => resolve(line.trim()), reject);
+      });
+    } finally {
+      lines.close();
+    }
+  },
+};

@@ -1,0 +1,104 @@
+/** What others see of this machine: its name in DNS, its ports, and lists of senders of spam. */
+import { Resolver } from "node:dns/promises";
+import { Networks } from "../../mail/network.ts";
+import { systemCode } from "../faults.ts";
+import { Dialogue } from "./ports.ts";
+import type { Finding } from "./table.ts";
+
+/** Two questions of three seconds each. */
+const LIMITS = { timeout: 3_000, tries: 2 };
+const BLOCKLIST = "zen.spamhaus.org";
+
+const inside = new Networks([
+  "127.0.0.0/8",
+  "10.0.0.0/8",
+  "172.16.0.0/12",
+  "192.168.0.0/16",
+  "::1",
+  "fc00::/7",
+  "fe80::/10",
+]);
+
+export type Addresses = readonly string[] | { unknown: string };
+
+/** The public addresses of a name; unknown if DNS does not answer. */
+export async function addressesOf(name: string): Promise<Addresses> {
+  const resolver = new Resolver(LIMITS);
+  const found = await Promise.all([ask(resolver.resolve4(name)), ask(resolver.resolve6(name))]);
+  const fault = found.find((one) => typeof one === "string");
+  const addresses = found.flatMap((one) => (Array.isArray(one) ? one : []));
+  return typeof fault === "string" && addresses.length === 0 ? { unknown: fault } : addresses;
+}
+
+/** @returns the records; none for a name without any; the fault if DNS does not answer */
+async function ask(question: Promise<string[]>): Promise<string[] | string> {
+  try {
+    return await question;
+  } catch (error) {
+    const code = systemCode(error);
+    return code === "ENOTFOUND" || code === "ENODATA" ? [] : `DNS does not answer (${code})`;
+  }
+}
+
+export async function checkDns(name: string, addresses: Addresses): Promise<Finding> {
+  if ("unknown" in addresses) return { state: "unknown", found: addresses.unknown };
+  const open = addresses.filter((address) => !inside.has(address));
+  const todo = `Make an A record (and AAAA, if it has IPv6) of ${name} with this machine's public address.`;
+  if (open.length === 0) return { state: "not_ok", found: `${name} has no public address in DNS`, todo };
+  const resolver = new Resolver(LIMITS);
+  for (const address of open) {
+    const names = await ask(resolver.reverse(address));
+    if (typeof names === "string") return { state: "unknown", found: `PTR of ${address}: ${names}` };
+    if (!names.some((one) => one.toLowerCase() === name))
+      return {
+        state: "not_ok",
+        found: `PTR of ${address} is ${names.join(", ") || "missing"}, not ${name}`,
+        todo: "Other servers refuse mail from such an address. Set the PTR record (reverse DNS) where you rent the address.",
+      };
+  }
+  return { state: "ok", found: `${name} is ${open.join(", ")}, and back` };
+}
+
+/** Tries the ports at the name's addresses, which a router may not allow from inside. */
+export async function checkReach(
+  name: string,
+  addresses: Addresses,
+  ports: readonly number[],
+): Promise<Finding> {
+  const open = "unknown" in addresses ? [] : addresses.filter((address) => !inside.has(address));
+  if (open.length === 0) return { state: "unknown", found: `no public address of ${name} is known` };
+  const closed: string[] = [];
+  for (const host of open)
+    for (const port of ports)
+      await Dialogue.open({ port, tls: false }, host).then(
+        (dialogue) => dialogue.close(),
+        () => closed.push(`${host} port ${port}`),
+      );
+  if (closed.length === 0) return { state: "ok", found: `ports ${ports.join(", ")} answer at ${name}` };
+  return {
+    state: "unknown",
+    found: `no answer from here: ${closed.join(", ")}`,
+    todo: "Try from another network. If they are closed there too, open them in the firewall, or forward them in the router.",
+  };
+}
+
+/** Lists answer 127.0.0.2 to 127.0.0.11 for an address on them, and 127.255.255.x to resolvers that they do not serve. */
+export async function checkBlocklist(addresses: Addresses): Promise<Finding> {
+  const open =
+    "unknown" in addresses ? [] : addresses.filter((one) => /^[\d.]+$/.test(one) && !inside.has(one));
+  if (open.length === 0) return { state: "unknown", found: "no public IPv4 address is known" };
+  const resolver = new Resolver(LIMITS);
+  for (const address of open) {
+    const answer = await ask(resolver.resolve4(`${address.split(".").reverse().join(".")}.${BLOCKLIST}`));
+    if (typeof answer === "string") return { state: "unknown", found: `${BLOCKLIST}: ${answer}` };
+    if (answer.some((one) => one.startsWith("127.255.255.")))
+      return { state: "unknown", found: `${BLOCKLIST} does not answer this machine's resolver` };
+    if (answer.length > 0)
+      return {
+        state: "not_ok",
+        found: `${address} is listed (${answer.join(", ")})`,
+        todo: "Many servers refuse its mail. Ask Spamhaus why and how to be removed: https://check.spamhaus.org/",
+      };
+  }
+  return { state: "ok", found: `${open.join(", ")} is not listed by ${BLOCKLIST}` };
+}

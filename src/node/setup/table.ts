@@ -1,0 +1,23 @@
+export interface Finding {
+  /** `unknown` where the machine cannot find out. */
+  state: "ok" | "not_ok" | "unknown";
+  found: string;
+  /** What to do, where something is to be done. */
+  todo?: string;
+}
+
+export interface Row extends Finding {
+  check: string;
+}
+
+const words = { ok: "ok", not_ok: "not ok", unknown: "unknown" };
+
+/** A line for each row, and below it what to do. */
+export function tableOf(rows: readonly Row[]): string {
+  return rows
+    .map(({ check, state, found, todo }) => {
+      const line = `${words[state].padEnd(8)} ${check.padEnd(13)} ${found}\n`;
+      return todo === undefined ? line : `${line}${" ".repeat(23)}${todo}\n`;
+    })
+    .join("");
+}

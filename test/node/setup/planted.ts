@@ -1,0 +1,115 @@
+/** Setup in a folder in place of a machine's root, with the real server and a real replica, and without systemd. */
+import { cpSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { test } from "vitest";
+import { readCommand, type SetupConfig } from "../../../src/node/config.ts";
+import { type Machine, thisMachine } from "../../../src/node/machine.ts";
+import { pollOnce } from "../../../src/node/poll.ts";
+import type { Host } from "../../../src/node/setup/host.ts";
+import { setUp } from "../../../src/node/setup/setup.ts";
+import type { TestServer } from "../../support/server.ts";
+import { temporaryFolder } from "../folder.ts";
+import { addNode, consoleWith, never } from "../joining.ts";
+
+const DEPLOY = join(import.meta.dirname, "../../../deploy");
+export const MAIN_CF = "/etc/postfix/main.cf";
+/** As Debian's installation writes it. */
+export const DEBIANS = `compatibility_level = 3.6
+myhostname = pi
+mydestination = $myhostname, pi, localhost.localdomain, , localhost
+relayhost =
+mynetworks = 127.0.0.0/8 [::ffff:127.0.0.0]/104 [::1]/128
+`;
+export const withTools =
+  (await thisMachine.find("sqlite3")) && (await thisMachine.find("openssl")) ? test : test.skip;
+
+interface Planted extends Host {
+  log: string[];
+  printed: string[];
+  /** What was started and, with `again`, restarted. */
+  started: string[];
+  read(path: string): string;
+  write(path: string, text: string): void;
+}
+
+/** A machine in a folder, just after the package was installed. */
+function plantedHost(key: string, config: SetupConfig): Planted {
+  const root = temporaryFolder();
+  const at = (path: string) => join(root, path);
+  const write = (path: string, text: string) => {
+    mkdirSync(dirname(at(path)), { recursive: true });
+    writeFileSync(at(path), text);
+  };
+  cpSync(DEPLOY, at("/usr/share/m25-mail-node"), { recursive: true });
+  write("/usr/share/postfix/main.cf.debian", "compatibility_level = 3.6\n");
+  write("/usr/share/postfix/master.cf.dist", "smtp inet n - y - - smtpd\n");
+  write("/etc/postfix/master.cf", "smtp inet n - y - - smtpd\n");
+  write(MAIN_CF, DEBIANS);
+  const { machine, log, printed } = consoleWith(key, { root: true, run: withoutDaemons });
+  const started: string[] = [];
+  const units: Host["units"] = {
+    isActive: async () => true,
+    async start(unit, again) {
+      started.push(again ? `${unit} again` : unit);
+      if (unit === "m25-mail-node") await pollOnce(machine, pollConfig(config), { version: "test" });
+    },
+    stop: async () => undefined,
+  };
+  const ask = async () => undefined;
+  return {
+    machine,
+    units,
+    at,
+    ask,
+    log,
+    printed,
+    started,
+    write,
+    read: (path) => readFileSync(at(path), "utf8"),
+  };
+}
+
+/** Runs OpenSSL, diff and sqlite3, and answers for programs that would change or read the test's machine. */
+const withoutDaemons: Machine["run"] = async (command, args, timeout) => {
+  const name = command.split("/").at(-1) ?? "";
+  if (["openssl", "diff", "sqlite3"].includes(name)) return await thisMachine.run(command, args, timeout);
+  return { code: 0, stdout: name === "dovecot" ? "2.3.19.1 (9b53102964)\n" : "", stderr: "" };
+};
+
+function pollConfig({ server, keyFile, out }: SetupConfig) {
+  return { server, keyFile, out, mailRoot: "/var/vmail" };
+}
+
+export function configFrom(argv: readonly string[]): SetupConfig {
+  const command = readCommand(argv, {});
+  if (command.name !== "setup") throw new Error("no setup");
+  return command.config;
+}
+
+export async function newNode(server: TestServer, name: string, ...flags: string[]) {
+  const folder = temporaryFolder();
+  const places = ["--key-file", join(folder, "key"), "--out", join(folder, "out")];
+  const argv = [
+    "setup",
+    "--server",
+    server.url,
+    "--host-name",
+    "mail.example.nl",
+    "--self-signed",
+    ...places,
+  ];
+  const configOf = (...more: string[]) => configFrom([...argv, ...flags, ...more]);
+  const host = plantedHost(await addNode(server, name), configOf());
+  const run = (...more: string[]) => setUp(host, configOf(...more), never);
+  return { host, run };
+}
+
+/** Each file's text, but for the certificate, which differs each time. */
+export function filesOf({ at }: Host): Record<string, string> {
+  const names = readdirSync(at("/etc"), { recursive: true, encoding: "utf8" }).filter(
+    (name) => !name.startsWith("ssl") && statSync(at(`/etc/${name}`)).isFile(),
+  );
+  return Object.fromEntries(
+    names.sort().map((name) => [name.replace(/\d{14}$/, "TIME"), readFileSync(at(`/etc/${name}`), "utf8")]),
+  );
+}
