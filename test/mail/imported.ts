@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished } from "vitest";
 import type { Planned } from "../../tools/operator/import/outcome.ts";
+import { accountsOf, hasJq } from "../docs/panel-accounts.ts";
 import { m25mail, serveProcess } from "../support/program.ts";
 import { temporaryFolder } from "../support/store.ts";
 import type { Dovecot } from "./dovecot.ts";
@@ -14,36 +15,53 @@ const SAMPLES = join(import.meta.dirname, "../samples/import");
 
 const NODE = join(import.meta.dirname, "../../dist/m25-mail-node.mjs");
 
-/** The arguments of `import` for each sample. */
-const imports: readonly (readonly string[])[] = [
-  ["dovecot-passwd-file/users", "--from", "passwd-file"],
-  ["postfixadmin/postfix.mysql.sql", "--from", "postfixadmin"],
-  ["mailcow/mailcow.mysql.sql", "--from", "mailcow"],
+type Source = readonly [from: string, ...files: string[]];
+
+const sample = (...files: string[]) => files.map((file) => join(SAMPLES, file));
+
+/** A dump of PostfixAdmin, by the kind of its database. */
+type Dump = "mysql" | "pgsql";
+
+/** The samples of each kind of source, and what the page's commands make of other panels' samples. */
+const sources = (dump: Dump): readonly Source[] => [
+  ["passwd-file", ...sample("dovecot-passwd-file/users")],
+  ["postfixadmin", ...sample(`postfixadmin/postfix.${dump}.sql`)],
+  ["mailcow", ...sample("mailcow/mailcow.mysql.sql")],
   [
-    "docker-mailserver/postfix-accounts.cf docker-mailserver/dovecot-quotas.cf",
-    "--from",
     "docker-mailserver",
+    ...sample("docker-mailserver/postfix-accounts.cf", "docker-mailserver/dovecot-quotas.cf"),
   ],
-  ["csv/plain-semicolon-hashes.csv", "--from", "csv"],
+  [
+    "csv",
+    ...sample("csv/plain-semicolon-hashes.csv"),
+    ...(["modoboa", "iredmail", "mailinabox", "cpanel"] as const).map(accountsOf),
+    ...(hasJq ? [accountsOf("mailu")] : []),
+  ],
 ];
 
 /** Hashes with the least and the most cost that is taken: a login takes up to seconds. */
-const edges = ["edges/users", "--from", "passwd-file"];
+const edges: Source = ["passwd-file", ...sample("edges/users")];
 
-/** The passwords behind the samples' hashes, by address. */
-const passwords: ReadonlyMap<string, string> = new Map(
-  ["passwords.tsv", "edges/passwords.tsv"].flatMap((file) =>
-    readFileSync(join(SAMPLES, file), "utf8")
-      .trimEnd()
-      .split("\n")
-      .map((line): [string, string] => {
-        const [address = "", , password = ""] = line.split("\t");
-        return [address, password];
-      }),
-  ),
-);
+/** People of a form of Mailu that the page does not name, and all of Mailu without jq, which its command needs. */
+const absent = ({ name }: { name: string }) => (hasJq ? name === "noor@kade.example" : /@kade/.test(name));
+
+interface Person {
+  readonly name: string;
+  readonly password: string;
+}
+
+/** The people behind the samples' hashes, with their passwords. */
+function peopleOf(file: string): Person[] {
+  const [, ...lines] = readFileSync(join(SAMPLES, file), "utf8").trimEnd().split("\n");
+  return lines.map((line) => {
+    const [name = "", , password = ""] = line.split("\t");
+    return { name, password };
+  });
+}
 
 export interface Imported {
+  /** Everybody whose password is known. */
+  people: readonly Person[];
   /** The outcome for each mailbox. */
   mailboxes: readonly Planned[];
   lab: MailLab;
@@ -58,13 +76,16 @@ export interface Imported {
  *
  * @param dovecot tries the costly hashes too, with this Dovecot
  * @param nodeFirst the node has reported this machine's Dovecot before the import
+ * @param dump the form in which PostfixAdmin's people come
  */
 export async function importSamples({
   dovecot,
   nodeFirst = false,
+  dump = "mysql",
 }: {
   dovecot?: Dovecot;
   nodeFirst?: boolean;
+  dump?: Dump;
 } = {}): Promise<Imported> {
   const folder = temporaryFolder();
   mkdirSync(join(folder, "server"));
@@ -80,16 +101,15 @@ export async function importSamples({
     void expect(await run(process.execPath, NODE, "once", ...flags, ...daemons)).toMatchObject({ code: 0 });
   if (nodeFirst) await poll();
   const mailboxes: Planned[] = [];
-  for (const [files = "", ...from] of dovecot === undefined ? imports : [...imports, edges]) {
-    const paths = files.split(" ").map((file) => join(SAMPLES, file));
-    const { code, stdout, stderr } = await shell(
-      "import",
-      ...paths,
-      ...from,
-      "--unlimited-as",
-      "500",
-      "--json",
-    );
+  const people = peopleOf("passwords.tsv").filter((person) => !absent(person));
+  const all = [...sources(dump)];
+  if (dovecot !== undefined) {
+    all.push(edges);
+    people.push(...peopleOf("edges/passwords.tsv"));
+  }
+  for (const [from, ...files] of all) {
+    const flags = ["--from", from, "--unlimited-as", "500", "--json"];
+    const { code, stdout, stderr } = await shell("import", ...files, ...flags);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     mailboxes.push(...JSON.parse(stdout).mailboxes);
   }
@@ -97,37 +117,43 @@ export async function importSamples({
   const lab = await startMailLab({ out, mailRoot, ...(dovecot && { dovecot }) });
   onTestFinished(() => lab.stop());
   const daemons = ["--dovecot-config", lab.dovecotConfig, "--postfix-config", lab.postfixConfigDir];
-  return { mailboxes, lab, shell, sync: () => poll(...daemons) };
+  return { people, mailboxes, lab, shell, sync: () => poll(...daemons) };
 }
 
 /**
  * Everybody whose mailbox was taken can log in with the password that was there, and nobody else can; a mailbox that was
- * inactive there once it is restored.
+ * inactive there once it is restored. All others are named as needing a new password.
  */
 export async function expectLogins(imported: Imported): Promise<void> {
-  const known = imported.mailboxes.filter(({ name }) => passwords.has(name));
-  expect(known.length).toBeGreaterThan(35);
-  const inactive = known.filter(({ reason }) => reason?.includes("inactive")).map(({ name }) => name);
-  expect(inactive).toEqual(["dirk@bakkerij.example", "sjaan@fiets.example"]);
-  const taken = known.filter(({ outcome }) => outcome === "taken").map(({ name }) => name);
-  const active = taken.filter((name) => !inactive.includes(name));
-  const names = known.map(({ name }) => name);
-  expect(await whoLogsIn(imported, names)).toEqual(active);
-  for (const address of active.slice(0, 3)) {
-    expect(await canLogin(imported.lab, { address, password: "wrong" })).toBe(false);
+  const { people } = imported;
+  const planned = new Map(imported.mailboxes.map((mailbox) => [mailbox.name, mailbox]));
+  expect(people.filter(({ name }) => !planned.has(name))).toEqual([]);
+  const isInactive = ({ name }: Person) => planned.get(name)?.reason?.includes("inactive") === true;
+  const inactive = people.filter(isInactive);
+  const inSamples = ["dirk@bakkerij", "mo@kade", "paul@laan", "sjaan@fiets", "tess@plein"].map(
+    (name) => `${name}.example`,
+  );
+  expect(inactive.map(({ name }) => name)).toEqual(inSamples.filter((name) => !absent({ name })));
+  const active = people.filter(
+    (person) => planned.get(person.name)?.outcome === "taken" && !inactive.includes(person),
+  );
+  expect(await whoLogsIn(imported, people)).toEqual(active);
+  const others = people.filter((person) => !active.includes(person) && !inactive.includes(person));
+  expect(others.filter(({ name }) => planned.get(name)?.outcome !== "new_password")).toEqual([]);
+  for (const { name } of active.slice(0, 3)) {
+    expect(await canLogin(imported.lab, { address: name, password: "wrong" })).toBe(false);
   }
 
-  for (const name of inactive) {
-    expect(await imported.shell("user", "restore", name)).toMatchObject({ code: 0 });
-  }
+  const restored = await Promise.all(inactive.map(({ name }) => imported.shell("user", "restore", name)));
+  expect(restored.filter(({ code }) => code !== 0)).toEqual([]);
   await imported.sync();
   expect(await whoLogsIn(imported, inactive)).toEqual(inactive);
 }
 
-/** The addresses that can log in with the password behind their hash. */
-async function whoLogsIn({ lab }: Imported, addresses: readonly string[]): Promise<string[]> {
+/** Those who can log in with the password behind their hash. */
+async function whoLogsIn({ lab }: Imported, people: readonly Person[]): Promise<Person[]> {
   const able = await Promise.all(
-    addresses.map((address) => canLogin(lab, { address, password: passwords.get(address) ?? "" })),
+    people.map(({ name, password }) => canLogin(lab, { address: name, password })),
   );
-  return addresses.filter((_, at) => able[at]);
+  return people.filter((_, at) => able[at]);
 }
