@@ -20,6 +20,7 @@ describe("one poll", () => {
         status: "applied",
         reason: null,
         count: null,
+        withheld: { domains: 0, users: 0, aliases: 0, domain_aliases: 0 },
         version: "dev",
       },
     ]);
