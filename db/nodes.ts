@@ -5,7 +5,6 @@ import type { Counts } from "../src/sync/answer.ts";
 import type { NodeRole } from "../src/sync/records.ts";
 import type { Report } from "../src/sync/report.ts";
 import { type View, viewOf } from "../src/sync/view.ts";
-import type { DkimKeyTable } from "./dkim-keys.ts";
 import type { EndedKeyTable } from "./ended-keys.ts";
 import type { Schema } from "./schema.ts";
 
@@ -64,12 +63,10 @@ interface HashedKey {
 export class NodeTable {
   readonly #db: Kysely<Schema>;
   readonly #endedKeys: EndedKeyTable;
-  readonly #dkimKeys: DkimKeyTable;
 
-  constructor(db: Kysely<Schema>, endedKeys: EndedKeyTable, dkimKeys: DkimKeyTable) {
+  constructor(db: Kysely<Schema>, endedKeys: EndedKeyTable) {
     this.#db = db;
     this.#endedKeys = endedKeys;
-    this.#dkimKeys = dkimKeys;
   }
 
   async all(): Promise<SeenNode[]> {
@@ -206,7 +203,7 @@ export class NodeTable {
   }
 
   /**
-   * Removes a node and ends its keys, those of DKIM too.
+   * Removes a node and ends its keys.
    *
    * @returns the removed node
    * @throws MailError node_not_found
@@ -215,7 +212,6 @@ export class NodeTable {
     const row = found(name, await this.#named(name));
     await this.#endedKeys.addUsed(row, at);
     await this.#endedKeys.addNext(row, at);
-    await this.#dkimKeys.endAll(row.id, at);
     await this.#db.deleteFrom("nodes").where("id", "=", row.id).execute();
     return toNode(row);
   }

@@ -5,7 +5,6 @@ export const paths = {
   maps: `${PREFIX}/maps`,
   report: `${PREFIX}/report`,
   key: `${PREFIX}/key`,
-  dkim: `${PREFIX}/dkim`,
 } as const;
 
 /**

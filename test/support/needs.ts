@@ -8,7 +8,6 @@ import { POSTGRESQL } from "./postgresql.ts";
 export const CHROMIUM = "/usr/bin/chromium";
 export const SLOWHTTPTEST = "/usr/bin/slowhttptest";
 export const POSTSRSD = "/usr/sbin/postsrsd";
-export const OPENDKIM = "/usr/sbin/opendkim";
 
 interface Need {
   /** The name in the line that lists what is skipped. */
@@ -34,12 +33,16 @@ export function otherNodes(): { path: string; version: string }[] {
   return [...found].map(([version, path]) => ({ path, version }));
 }
 
+/** Whether this is a git checkout with its earlier commits, from which an upgrade starts. */
+export function hasHistory(): boolean {
+  return runs("git", "-C", import.meta.dirname, "rev-parse", "--verify", "--quiet", "HEAD~20");
+}
+
 /** Needs of some tests. If one is missing, the tests are skipped and the first line of a run names it. */
 export const needs: readonly Need[] = [
   { name: "Postfix and Dovecot (as root)", of: "tests", met: () => mailDaemons().available },
   { name: "root", of: "tests", met: () => process.geteuid?.() === 0 },
   { name: "postsrsd", of: "tests", met: () => existsSync(POSTSRSD) },
-  { name: "opendkim", of: "tests", met: () => existsSync(OPENDKIM) },
   { name: "Chromium", of: "tests", met: () => existsSync(CHROMIUM) },
   { name: "nginx", of: "tests", met: () => existsSync("/usr/sbin/nginx") },
   { name: "Caddy", of: "tests", met: () => existsSync("/usr/bin/caddy") },
@@ -57,6 +60,7 @@ export const needs: readonly Need[] = [
     of: "sweeps",
     met: () => runs("unshare", "--mount", "mount", "-t", "cgroup2", "cgroup2", "/mnt"),
   },
+  { name: "the repository's earlier commits", of: "sweeps", met: hasHistory },
   { name: "iproute2", of: "sweeps", met: () => runs("ip", "-Version") },
   { name: "mmdebstrap", of: "sweeps", met: () => runs("mmdebstrap", "--version") },
 ];
