@@ -5,7 +5,7 @@ import { LOOPBACK_HOSTS } from "../../src/mail/network.ts";
 import { databaseOf } from "../location.ts";
 import { failure } from "./errors.ts";
 
-/** ms for a new connection, and for one to become free. */
+/** ms for a new connection. */
 const CONNECT_WITHIN = 5_000;
 /** ms after which an answer is not waited for any more: the connection may be cut without a word. */
 const ANSWER_WITHIN = 30_000;
@@ -59,7 +59,14 @@ export class Connections {
   /** @param session further settings of its sessions */
   pool(max: number, session: Record<string, string> = {}): pg.Pool {
     const options = sessionOptions({ ...SESSION, ...session });
-    const pool = new pg.Pool({ ...this.#config, options, max });
+    const config = { ...this.#config, options };
+    class Client extends pg.Client {
+      constructor() {
+        super(config);
+      }
+    }
+    // The limit on a new connection's time must not limit the wait for a turn, too.
+    const pool = new pg.Pool({ ...config, max, Client, connectionTimeoutMillis: 0 });
     pool.on("error", () => {}); // an idle connection broke: the next query makes another
     return pool;
   }

@@ -91,11 +91,12 @@ export function collect(child: ChildProcessWithoutNullStreams): {
   return { said, finished };
 }
 
+export interface Server extends Running {
+  url: string;
+}
+
 /** Starts `m25-mail serve` as a process of its own, on a port that the system chooses. */
-export async function serveProcess(
-  database: string,
-  args: readonly string[] = [],
-): Promise<Running & { url: string }> {
+export async function serveProcess(database: string, args: readonly string[] = []): Promise<Server> {
   const running = startM25mail(["serve", "--db", database, "--port", "0", ...args]);
   const [, url = ""] = await running.says(/serves (https?:\/\/\S+)/);
   return { ...running, url };

@@ -1,13 +1,17 @@
+import { existsSync } from "node:fs";
 import Database from "better-sqlite3";
-import { onTestFinished } from "vitest";
+import { onTestFinished, TestRunner } from "vitest";
 import type { StateReader, Store } from "../../db/store.ts";
 import { encodeEnd, encodeHeader, type MailState } from "../../src/sync/answer.ts";
 import { StateDigest } from "../../src/sync/digest.ts";
 import { AnswerReader } from "../../src/sync/reader.ts";
 import { wholeView } from "../../src/sync/view.ts";
+import { onPostgresql } from "./engine.ts";
 
-/** Opens a database without the program, to look at its tables. */
+/** Opens SQLite's file without the program, to look at its tables. On PostgreSQL the test ends as skipped. */
 export function rawDatabase(file: string): Database.Database {
+  if (onPostgresql && !existsSync(file))
+    TestRunner.getCurrentTest()?.context.skip("it looks into SQLite's file");
   const database = new Database(file);
   onTestFinished(() => void database.close());
   return database;

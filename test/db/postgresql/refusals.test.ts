@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { openDatabase } from "../../../db/open.ts";
+import type { MailError } from "../../../src/mail/error.ts";
 import { POSTGRESQL, testCluster } from "../../support/postgresql.ts";
 import { temporaryFolder } from "../../support/store.ts";
 
@@ -14,7 +15,8 @@ async function refusal(address: string, passwordFile?: string) {
     (store) => store.close().then(() => undefined),
     (thrown: unknown) => thrown,
   );
-  return error as { code: string; detail: string; hint: string };
+  const { code, message, hint } = error as MailError;
+  return { code, message, hint: String(hint) };
 }
 
 describe.skipIf(POSTGRESQL === undefined)("a database that cannot be used is refused in plain words", () => {
@@ -22,13 +24,13 @@ describe.skipIf(POSTGRESQL === undefined)("a database that cannot be used is ref
     const cluster = testCluster();
     const other = await cluster.database("other");
     await cluster.query("other", "CREATE TABLE public.invoices (id int)");
-    expect((await refusal(other)).detail).toContain("has tables of another program");
+    expect((await refusal(other)).message).toContain("has tables of another program");
     expect(await cluster.query("other", "SELECT 1 FROM pg_namespace WHERE nspname = 'm25_mail'")).toEqual([]);
 
     const newer = await cluster.database("newer");
     await (await open(newer)).close();
     await cluster.query("newer", "UPDATE schema_version SET version = 999");
-    expect((await refusal(newer)).detail).toMatch(
+    expect((await refusal(newer)).message).toMatch(
       /newer version of M25 Mail \(schema 999, this program knows \d+\)/,
     );
     expect(await cluster.query("newer", "SELECT version FROM schema_version")).toEqual([{ version: "999" }]);
@@ -54,9 +56,9 @@ describe.skipIf(POSTGRESQL === undefined)("a database that cannot be used is ref
     writeFileSync(file, "wrong-word\n");
     await expect.poll(() => refusal(asM25, file)).toMatchObject({ code: "unavailable" });
     const refused = await refusal(asM25, file);
-    expect(refused.detail).toContain("refuses the user or the password");
+    expect(refused.message).toContain("refuses the user or the password");
     expect(JSON.stringify(refused)).not.toContain("wrong-word");
-    expect((await refusal(asM25, join(folder, "none"))).detail).toContain("cannot be read");
+    expect((await refusal(asM25, join(folder, "none"))).message).toContain("cannot be read");
     writeFileSync(file, "right-word\n");
     const store = await open(asM25, file);
     expect(await store.read(({ state }) => state.revision())).toBe(0);
@@ -69,10 +71,10 @@ describe.skipIf(POSTGRESQL === undefined)("a database that cannot be used is ref
     await (await open(address)).close();
     execFileSync("touch", [join(cluster.folder, "data", "standby.signal")]);
     cluster.control("restart");
-    expect((await refusal(address)).detail).toContain("standby");
+    expect((await refusal(address)).message).toContain("standby");
     execFileSync("rm", [join(cluster.folder, "data", "standby.signal")]);
     cluster.control("stop");
-    expect((await refusal(address)).detail).toContain("cannot be reached");
+    expect((await refusal(address)).message).toContain("cannot be reached");
     cluster.control("start");
     await (await open(address)).close();
   });

@@ -2,26 +2,19 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { POSTGRESQL, testCluster } from "../../support/postgresql.ts";
-import { m25mail, startM25mail } from "../../support/program.ts";
+import { m25mail, serveProcess } from "../../support/program.ts";
 import { temporaryFolder } from "../../support/store.ts";
 import { SyncingNode } from "../../support/syncing-node.ts";
-
-/** `m25-mail serve` as it is shipped. Its folder has the first token. */
-async function serveOn(address: string, folder: string) {
-  const running = startM25mail(["serve", "--db", address, "--port", "0", "--folder", folder]);
-  const [, url = ""] = await running.says(/serves (https?:\/\/\S+)/);
-  return { ...running, url };
-}
 
 describe.skipIf(POSTGRESQL === undefined)("on PostgreSQL", () => {
   test("serve makes its tables, the operator's commands work beside it, and a node gets domain, mailbox and changes", async () => {
     const address = await testCluster().database("walk");
     const folder = temporaryFolder();
-    const server = await serveOn(address, folder);
+    const server = await serveProcess(address, ["--folder", folder]);
     expect(existsSync(join(folder, "first-token"))).toBe(true);
     const shell = (...args: string[]) => m25mail([...args, "--db", address], { input: "" });
     expect(await shell("call", "add-domain", "--domain", "example.nl")).toMatchObject({ code: 0 });
-    const added = await shell("node", "add", "pi");
+    const added = await shell("call", "add-node", "--name", "pi");
     expect(added).toMatchObject({ code: 0 });
     const node = new SyncingNode(server.url, /m25key_\S+/.exec(added.stdout)?.[0] ?? "");
     expect(await node.poll()).toMatchObject({ status: 200, kind: "snapshot" });

@@ -1,0 +1,114 @@
+import { describe, expect, onTestFinished, test } from "vitest";
+import { openDatabase } from "../../../db/open.ts";
+import { type Cluster, POSTGRESQL, testCluster } from "../../support/postgresql.ts";
+import { killed, type Server, serveProcess } from "../../support/program.ts";
+import { temporaryFolder, testRuntime } from "../../support/store.ts";
+import { SyncingNode } from "../../support/syncing-node.ts";
+
+interface World {
+  cluster: Cluster;
+  servers: [Server, Server];
+  /** The operator, beside the servers. */
+  must: ReturnType<typeof testRuntime>["must"];
+  token: string;
+}
+
+/** Two servers as they are shipped, on one database. */
+async function world(): Promise<World> {
+  const cluster = testCluster();
+  const address = await cluster.database("two");
+  const store = await openDatabase(address, { create: true });
+  onTestFinished(() => store.close());
+  const { must } = testRuntime(store);
+  const { token } = await must("create-token", { name: "all" });
+  const serve = () => serveProcess(address, ["--folder", temporaryFolder()]);
+  const servers: [Server, Server] = [await serve(), await serve()];
+  return { cluster, servers, must, token: String(token) };
+}
+
+async function api({ url }: Server, token: string, endpoint: string, body?: unknown): Promise<number> {
+  const response = await fetch(`${url}/api/${endpoint}`, {
+    method: body === undefined ? "GET" : "POST",
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+  });
+  await response.text();
+  return response.status;
+}
+
+const PASSWORD = "correct horse battery";
+
+describe.skipIf(POSTGRESQL === undefined)("two servers on one database", () => {
+  test("a revoked token, an ended key and a node's new role hold at both from the next request on", async () => {
+    const { servers, must } = await world();
+    const { token } = await must("create-token", { name: "short" });
+    const key = String((await must("add-node", { name: "pi" })).sync_key);
+    const both = async (ask: (server: Server) => Promise<number>) => Promise.all(servers.map(ask));
+    const list = (server: Server) => api(server, String(token), "list-domains");
+    const poll = async ({ url }: Server) => (await new SyncingNode(url, key).poll()).status;
+    expect(await both(list)).toEqual([200, 200]);
+    expect(await both(poll)).toEqual([200, 200]);
+    await must("revoke-token", { name: "short" });
+    expect(await both(list)).toEqual([401, 401]);
+    await must("add-domain", { domain: "example.nl" });
+    await must("add-user", { email: "jan@example.nl", password: PASSWORD });
+    const body = async ({ url }: Server) => (await new SyncingNode(url, key).poll()).body;
+    for (const text of await Promise.all(servers.map(body))) expect(text).toContain("BLF-CRYPT");
+    await must("set-node", { name: "pi", role: "mx" });
+    for (const text of await Promise.all(servers.map(body))) expect(text).not.toContain("BLF-CRYPT");
+    await must("remove-node", { name: "pi" });
+    expect(await both(poll)).toEqual([401, 401]);
+  });
+
+  test("a node that polls now here, now there keeps its history and gets each change once", async () => {
+    const { servers, must } = await world();
+    const key = String((await must("add-node", { name: "pi" })).sync_key);
+    const [here, there] = servers.map(({ url }) => new SyncingNode(url, key)) as [SyncingNode, SyncingNode];
+    await here.poll();
+    const history = here.state?.history;
+    for (let n = 0; n < 20; n += 1) {
+      await must("add-domain", { domain: `d${n}.nl` });
+      expect((await here.poll()).kind).toBe("delta");
+      there.state = here.state;
+      expect((await there.poll()).status).toBe(304);
+      here.state = there.state;
+    }
+    expect(here.state?.history).toBe(history);
+    expect(here.state?.domains.size).toBe(20);
+  });
+
+  test("a storm of changes at both, one of which is killed in it, leaves no gap, and nodes have the store's state", async () => {
+    const { cluster, servers, must, token } = await world();
+    const key = String((await must("add-node", { name: "pi" })).sync_key);
+    const nodes = servers.map(({ url }) => new SyncingNode(url, key)) as [SyncingNode, SyncingNode];
+    await Promise.all(nodes.map((node) => node.poll()));
+    const change = (server: Server, name: string) =>
+      api(server, token, "add-domain", { domain: name }).catch(() => 0);
+    const storm = async (name: string) =>
+      Promise.all(
+        servers.flatMap((server, place) =>
+          Array.from({ length: 20 }, (_, n) => change(server, `${name}${place}-${n}.nl`)),
+        ),
+      );
+    expect(new Set(await storm("whole"))).toEqual(new Set([200]));
+    const [survivor, victim] = servers;
+    const under = storm("killed");
+    await expect
+      .poll(() => cluster.query("two", "SELECT 1 FROM domains WHERE name LIKE 'killed%'"))
+      .not.toEqual([]);
+    await killed(victim.child);
+    const acknowledged = (await under).filter((status) => status === 200).length;
+    expect(await change(survivor, "after.nl")).toBe(200);
+    const [{ count, last, names } = {}] = await cluster.query(
+      "two",
+      "SELECT count(*)::int AS count, max(revision)::int AS last, (SELECT count(*)::int FROM domains) AS names FROM revisions",
+    );
+    expect(count).toBe(Number(last) + 1);
+    expect(Number(names)).toBe(last);
+    expect(Number(names)).toBeGreaterThanOrEqual(41 + acknowledged);
+    const [node] = nodes;
+    await node.poll();
+    expect(node.state?.domains.size).toBe(names);
+    expect(node.state?.digest).toBe((await node.everything()).digest);
+  });
+});
