@@ -155,6 +155,8 @@ export interface Store {
   onChange(listener: () => void): () => void;
   /** The version of the database's tables. */
   schema: number;
+  /** Sizes in bytes of the database and, beside it, of SQLite's write-ahead log. */
+  bytes(): Promise<{ database: number; wal?: number }>;
   /** The access token with this id, as committed now. */
   token(tokenId: string): Promise<Token | undefined>;
   /** Reads one state of all records for this view; with `since`, only the changes after it. */

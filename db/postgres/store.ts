@@ -54,6 +54,7 @@ function storeOn(connections: Connections): Store {
     polls,
     onChange: (listener) => watch.on(listener),
     schema: newest,
+    bytes: () => readBytes(polling),
     token: (tokenId) => readToken(polling, tokenId),
     readState: (view, since) => readState(connections, view, since),
     close() {
@@ -61,6 +62,13 @@ function storeOn(connections: Connections): Store {
       return closed;
     },
   };
+}
+
+async function readBytes(pool: pg.Pool) {
+  const { rows } = await translated(() =>
+    pool.query<{ database: number }>("SELECT pg_database_size(current_database()) AS database"),
+  );
+  return { database: rows[0]?.database ?? 0 };
 }
 
 const TOKEN = { name: "token", text: "SELECT * FROM tokens WHERE token_id = $1" };

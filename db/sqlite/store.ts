@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import type { Selectable } from "kysely";
 import type { Schema } from "../schema.ts";
 import type { Store } from "../store.ts";
@@ -47,6 +47,7 @@ export function openStore(path: string, { create }: { create: boolean }): Store 
     polls,
     onChange: (listener) => watch.on(listener),
     schema: migrations.length,
+    bytes: async () => ({ database: sizeOf(path), wal: sizeOf(`${path}-wal`) }),
     token: tokenReader(poller),
     readState: async (view, since) => translated(() => readState(path, view, since)),
     close() {
@@ -54,6 +55,10 @@ export function openStore(path: string, { create }: { create: boolean }): Store 
       return closed;
     },
   };
+}
+
+function sizeOf(file: string): number {
+  return statSync(file, { throwIfNoEntry: false })?.size ?? 0;
 }
 
 /** Reads an access token by the id in its text. It uses a prepared statement, because each request over HTTP asks. */

@@ -1,4 +1,3 @@
-import { statSync } from "node:fs";
 import { Counter, Gauge, Registry } from "prom-client";
 import type { EndedCall } from "../../tools/call/call.ts";
 import type { Figures } from "../../tools/operator/read-figures.ts";
@@ -11,7 +10,6 @@ import { paths } from "../sync/wire.ts";
 export class Metrics {
   /** Polls answered 304 since the last scrape: a plain number, because such a poll must cost next to nothing. */
   unchangedPolls = 0;
-  readonly #database: string;
   readonly #registry = new Registry();
   #hashing = 0;
 
@@ -41,10 +39,6 @@ export class Metrics {
   readonly #mailboxes = this.#gauge("mailboxes", "Mailboxes", ["state"]);
   readonly #bytes = this.#gauge("database_bytes", "Size of the database's files", ["file"]);
 
-  constructor(database: string) {
-    this.#database = database;
-  }
-
   request(route: string, status: number | "aborted"): void {
     this.#requests.inc({ route, status });
   }
@@ -67,13 +61,8 @@ export class Metrics {
     return this.#registry.contentType;
   }
 
-  /** The sizes of the database's files. */
-  databaseBytes(): { database: number; wal: number } {
-    return { database: sizeOf(this.#database), wal: sizeOf(`${this.#database}-wal`) };
-  }
-
   /** All metrics in Prometheus' text format. */
-  async text(figures: Figures, waitingPolls: number): Promise<string> {
+  async text(figures: Figures, waitingPolls: number, sizes: Record<string, number>): Promise<string> {
     this.#requests.inc({ route: paths.maps, status: 304 }, this.unchangedPolls);
     this.unchangedPolls = 0;
     this.#hashes.set(this.#hashing);
@@ -85,7 +74,7 @@ export class Metrics {
     this.#domains.set(figures.domains);
     this.#mailboxes.set({ state: "active" }, figures.active_users);
     this.#mailboxes.set({ state: "inactive" }, figures.inactive_users);
-    for (const [file, bytes] of Object.entries(this.databaseBytes())) this.#bytes.set({ file }, bytes);
+    for (const [file, bytes] of Object.entries(sizes)) this.#bytes.set({ file }, bytes);
     return this.#registry.metrics();
   }
 
@@ -96,8 +85,4 @@ export class Metrics {
   #gauge<Label extends string>(name: string, help: string, labelNames: Label[] = []): Gauge<Label> {
     return new Gauge({ name: `m25_mail_${name}`, help, labelNames, registers: [this.#registry] });
   }
-}
-
-function sizeOf(file: string): number {
-  return statSync(file, { throwIfNoEntry: false })?.size ?? 0;
 }

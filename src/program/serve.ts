@@ -65,7 +65,7 @@ export async function serve(
 ): Promise<RunningServer> {
   const { store } = bare;
   const isClockPlausible = await watchClock(store, () => bare.now(), log);
-  const metrics = new Metrics(config.db);
+  const metrics = new Metrics();
   const requestLog = new RequestLog(metrics, log);
   const unlimited = watched(bare, metrics, requestLog);
   await provideFirstToken(store, unlimited, config.folder, log);

@@ -52,6 +52,7 @@ function opening(opened: Promise<Store>): Store {
     get schema() {
       return known().schema;
     },
+    bytes: async () => (await opened).bytes(),
     token: async (id) => (await opened).token(id),
     readState: async (...given) => (await opened).readState(...given),
     close: async () => (await opened).close(),

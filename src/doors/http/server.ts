@@ -126,8 +126,8 @@ async function mountHealth(
 }
 
 function pagePartsOf(
-  { runtime, store, login, metrics, log }: HttpParts,
+  { runtime, store, login, log }: HttpParts,
   { publicUrl, isReadOnly, tls }: HttpSettings,
 ): PageParts {
-  return { runtime, store, login, metrics, log, publicUrl, isReadOnly, hasTls: tls !== undefined };
+  return { runtime, store, login, log, publicUrl, isReadOnly, hasTls: tls !== undefined };
 }

@@ -166,7 +166,7 @@ export class OperatorPage {
   }
 
   #viewOf(name: ViewName, request: FastifyRequest, secret: string, notice: string | undefined): View {
-    const { store, metrics, isReadOnly, runtime } = this.#parts;
+    const { store, isReadOnly, runtime } = this.#parts;
     const query = Object.entries(request.query as Record<string, unknown>).filter(
       (entry): entry is [string, string] => typeof entry[1] === "string",
     );
@@ -178,7 +178,6 @@ export class OperatorPage {
       query: Object.fromEntries(query),
       notice,
       store,
-      metrics,
       writeTrial: this.#writeTrial,
       isReadOnly,
       async ask<T extends Tool>(tool: T, input: Record<string, unknown> = {}) {

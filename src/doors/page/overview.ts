@@ -83,8 +83,8 @@ function figureList({ domains, active_users, inactive_users, nodes, revision }: 
   return html`<dl class="figures">${figures.map(([name, value]) => html`<div><dt>${name}</dt><dd>${number(value)}</dd></div>`)}</dl>`;
 }
 
-async function databaseSection({ store, metrics, writeTrial }: View): Promise<Html> {
-  const { database, wal } = metrics.databaseBytes();
+async function databaseSection({ store, writeTrial }: View): Promise<Html> {
+  const { database, wal } = await store.bytes();
   const failure = await writeTrial.outcome();
   const writes =
     failure === undefined
@@ -95,7 +95,7 @@ async function databaseSection({ store, metrics, writeTrial }: View): Promise<Ht
     "Database",
     html`<dl>
 <dt>Takes changes</dt><dd>${writes}</dd>
-<dt>Size</dt><dd>${bytes(database)}, and ${bytes(wal)} of its write-ahead log</dd>
+<dt>Size</dt><dd>${bytes(database)}${wal === undefined ? "" : `, and ${bytes(wal)} of its write-ahead log`}</dd>
 <dt>Schema</dt><dd>version ${store.schema}</dd>
 </dl>`,
   );

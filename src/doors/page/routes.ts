@@ -2,7 +2,6 @@ import type { Store } from "../../../db/store.ts";
 import type { Runtime } from "../../../tools/call/call.ts";
 import type { OperatorLogin } from "../../auth/operator-login.ts";
 import type { Log } from "../../log/log.ts";
-import type { Metrics } from "../../log/metrics.ts";
 
 /** The path of each view. */
 export const views = {
@@ -33,7 +32,6 @@ export interface PageParts {
   runtime: Runtime;
   store: Store;
   login: OperatorLogin;
-  metrics: Metrics;
   log: Log;
   /** True if the server offers reading operations only. */
   isReadOnly: boolean;

@@ -5,7 +5,7 @@ import type { PageParts, ViewName } from "./routes.ts";
 import type { WriteTrial } from "./write-trial.ts";
 
 /** The data and functions of a view for the signed-in operator. */
-export interface View extends Pick<PageParts, "isReadOnly" | "store" | "metrics"> {
+export interface View extends Pick<PageParts, "isReadOnly" | "store"> {
   name: ViewName;
   /** The relative path to `/`. A proxy may serve the server below a path. */
   root: "./" | "../";
