@@ -1,4 +1,5 @@
-import { isPostgresql } from "../../db/location.ts";
+import { copyDatabase } from "../../db/copy.ts";
+import { addressProblem, isPostgresql } from "../../db/location.ts";
 import { isNewFile, openDatabase } from "../../db/open.ts";
 import { backUp } from "../../db/sqlite/backup.ts";
 import { exportState } from "../../db/sqlite/export.ts";
@@ -53,6 +54,8 @@ async function main(words: string[]): Promise<number> {
       return restoreCommand(usage, argv);
     case "export":
       return exportCommand(usage, argv);
+    case "migrate":
+      return migrateCommand(usage, argv);
     default:
       return databaseCommand(words);
   }
@@ -181,6 +184,15 @@ async function restoreCommand(usage: Usage, argv: readonly string[]): Promise<nu
     { database: db, file, ...counts },
     `${db} has the content of ${file}, as a new history. Domains: ${domains}, mailboxes: ${mailboxes} (soft-deleted: ${softDeleted}), last change: ${changedAt ?? "none"}`,
   );
+}
+
+async function migrateCommand(usage: Usage, argv: readonly string[]): Promise<number> {
+  const { db, file: target, passwordFile } = databaseAndFile(usage, argv);
+  const problem = isPostgresql(target) ? addressProblem(target) : undefined;
+  if (problem !== undefined) throw new UsageError(`DATABASE ${problem}`);
+  const rows = await copyDatabase(db, target, passwordFile);
+  log.info(`${target} has all of ${db}: ${rows} rows. Start servers with --db ${target} only`);
+  return exitCodes.done;
 }
 
 async function exportCommand(usage: Usage, argv: readonly string[]): Promise<number> {

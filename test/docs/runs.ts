@@ -54,6 +54,8 @@ export const runElsewhere: Readonly<Record<string, string>> = {
   "CONTRIBUTING.md#start": "as in README",
   "docs/install.md#start-it-from-a-checkout": "as in README",
   "docs/install.md#run-the-tests": "as in README",
+  "docs/postgresql.md#move-an-existing-database":
+    "test/db/postgresql/copy.test.ts, with a cluster of its own",
   "docs/postgresql.md#use-it": "test/db/postgresql makes databases on a cluster of its own",
   "docs/install.md#from-the-npm-registry": "test/package/tarball.sweep.ts runs them with the tarball",
 };

@@ -145,6 +145,7 @@ const elsewhere: Readonly<Record<string, string>> = {
   "This PostgreSQL is a standby, which cannot be written.": "db/postgresql/refusals.test",
   " has tables of another program.": "db/postgresql/refusals.test",
   " has no tables of M25 Mail.": "db/postgresql/walk.test",
+  " is not empty.": "db/postgresql/copy.test",
   " cannot be read.": "db/postgresql/refusals.test",
   "The connection to the database broke while the change was committed.": "db/postgresql/fail-over.test",
   " is for SQLite's file.": "db/postgresql/walk.test",

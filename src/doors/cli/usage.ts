@@ -284,6 +284,11 @@ export const usages: readonly Usage[] = [
     does: "restores the database from a backup, even while in use",
     flags: { json },
   },
+  {
+    name: "migrate",
+    takes: "DATABASE",
+    does: "copies everything to a new file, or to the address of an empty PostgreSQL database; stop the server first",
+  },
 ];
 
 /** A command with its arguments, as typed after m25-mail. */

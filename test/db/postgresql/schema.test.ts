@@ -48,7 +48,7 @@ function sqliteSchema(file: string): { columns: Line[]; keys: Line[] } {
 }
 
 const COLUMNS = `SELECT table_name || '.' || column_name
-    || CASE WHEN data_type = 'bigint' THEN ' number' ELSE ' text' END
+    || CASE WHEN data_type IN ('bigint', 'integer') THEN ' number' ELSE ' text' END
     || CASE WHEN is_nullable = 'NO' THEN ' required' ELSE '' END AS line
   FROM information_schema.columns JOIN information_schema.tables USING (table_schema, table_name)
   WHERE table_schema = 'm25_mail' AND table_type = 'BASE TABLE' AND table_name <> 'schema_version'`;
