@@ -127,12 +127,12 @@ test("a field of the wrong type is refused in plain words with the right type", 
     [
       "add-user",
       { email: "jan@example.nl", password: "correct horse", quota_mb: "5 MiB" },
-      "quota_mb: this must be a whole number.",
+      "quota_mb: this must be a whole number of MiB, such as 2048 for 2 GiB.",
     ],
     [
       "add-user",
       { email: "jan@example.nl", password: "correct horse", quota_mb: 1.5 },
-      "quota_mb: this must be a whole number.",
+      "quota_mb: this must be a whole number of MiB, such as 2048 for 2 GiB.",
     ],
     ["add-domain", { domain: 5 }, "domain: this must be a text."],
     [
