@@ -26,7 +26,7 @@ function signalGroup({ child }: Running, signal: NodeJS.Signals): void {
 /** A checkout of its own: `npm start` builds, and other tests use the build in ours. */
 function otherCheckout(): string {
   const folder = temporaryFolder();
-  for (const part of ["package.json", "src", "db", "tools", "scripts"]) {
+  for (const part of ["package.json", "LICENSE", "src", "db", "tools", "scripts", "deploy"]) {
     cpSync(join(checkout, part), join(folder, part), { recursive: true });
   }
   symlinkSync(join(checkout, "node_modules"), join(folder, "node_modules"));
