@@ -20,6 +20,7 @@ export const copiedTables = [
   "domain_aliases",
   "approved_domains",
   "nodes",
+  "dkim_keys",
   "contacts",
   "refused_contacts",
   "ended_keys",

@@ -5,6 +5,7 @@ import type { Counts } from "../src/sync/answer.ts";
 import type { NodeRole } from "../src/sync/records.ts";
 import type { Report } from "../src/sync/report.ts";
 import { type View, viewOf } from "../src/sync/view.ts";
+import type { DkimKeyTable } from "./dkim-keys.ts";
 import type { EndedKeyTable } from "./ended-keys.ts";
 import type { Schema } from "./schema.ts";
 
@@ -63,10 +64,12 @@ interface HashedKey {
 export class NodeTable {
   readonly #db: Kysely<Schema>;
   readonly #endedKeys: EndedKeyTable;
+  readonly #dkimKeys: DkimKeyTable;
 
-  constructor(db: Kysely<Schema>, endedKeys: EndedKeyTable) {
+  constructor(db: Kysely<Schema>, endedKeys: EndedKeyTable, dkimKeys: DkimKeyTable) {
     this.#db = db;
     this.#endedKeys = endedKeys;
+    this.#dkimKeys = dkimKeys;
   }
 
   async all(): Promise<SeenNode[]> {
@@ -203,7 +206,7 @@ export class NodeTable {
   }
 
   /**
-   * Removes a node and ends its keys.
+   * Removes a node and ends its keys, those of DKIM too.
    *
    * @returns the removed node
    * @throws MailError node_not_found
@@ -212,6 +215,7 @@ export class NodeTable {
     const row = found(name, await this.#named(name));
     await this.#endedKeys.addUsed(row, at);
     await this.#endedKeys.addNext(row, at);
+    await this.#dkimKeys.endAll(row.id, at);
     await this.#db.deleteFrom("nodes").where("id", "=", row.id).execute();
     return toNode(row);
   }

@@ -126,6 +126,27 @@ export interface Schema {
     /** Major and minor version of its Dovecot, such as "2.3"; null if it has not told. */
     dovecot_version: string | null;
     reported_at: string | null;
+    /** Incremented when the server has something to say about one of its DKIM keys. */
+    dkim_version: Generated<number>;
+  };
+  dkim_keys: {
+    id: Generated<number>;
+    /** null once the node is removed. */
+    node_id: number | null;
+    domain: Fixed<string>;
+    selector: Fixed<string>;
+    /** As DKIM_KEY in src/mail/dkim-key.ts. */
+    public_key: Fixed<string>;
+    reported_at: Fixed<string>;
+    /** When the server has seen its record in DNS. */
+    seen_at: string | null;
+    /** When the node has stopped to sign with it. */
+    ended_at: string | null;
+    /** 1 once the operator wants another key in its place. */
+    is_replaced: Generated<number>;
+    version: number;
+    /** When DNS is asked next; null once it is seen. */
+    look_at: string | null;
   };
   contacts: { node_id: Fixed<number>; at: string; address: string | null };
   refused_contacts: { node_id: Fixed<number>; at: string; address: string | null };

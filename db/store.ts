@@ -3,6 +3,7 @@ import type { View } from "../src/sync/view.ts";
 import type { AliasTable } from "./aliases/aliases.ts";
 import type { DomainAliasTable } from "./aliases/domain-aliases.ts";
 import type { AuditTable } from "./audit.ts";
+import type { DkimKeyTable } from "./dkim-keys.ts";
 import type { DomainTable } from "./domains.ts";
 import type { EndedKeyTable } from "./ended-keys.ts";
 import type { GrantTable } from "./grants.ts";
@@ -26,6 +27,7 @@ export interface Tables {
   domainAliases: DomainAliasTable;
   nodes: NodeTable;
   endedKeys: EndedKeyTable;
+  dkimKeys: DkimKeyTable;
   tokens: TokenTable;
   oauth: OAuthTable;
   grants: GrantTable;

@@ -3,6 +3,7 @@ import { AliasTable } from "./aliases/aliases.ts";
 import { DomainAliasTable } from "./aliases/domain-aliases.ts";
 import { AliasGraph } from "./aliases/graph.ts";
 import { AuditTable } from "./audit.ts";
+import { DkimKeyTable } from "./dkim-keys.ts";
 import { DomainTable } from "./domains.ts";
 import { EndedKeyTable } from "./ended-keys.ts";
 import { GrantTable } from "./grants.ts";
@@ -23,6 +24,7 @@ export function tablesOf(db: Kysely<Schema>, within: ReadonlySet<string> | undef
   const graph = new AliasGraph(db, state, within);
   const domains = new DomainTable(db, state, graph, within);
   const endedKeys = new EndedKeyTable(db);
+  const dkimKeys = new DkimKeyTable(db, within);
   const oauth = new OAuthTable(db);
   return {
     state,
@@ -32,8 +34,9 @@ export function tablesOf(db: Kysely<Schema>, within: ReadonlySet<string> | undef
     passwordLinks: new PasswordLinkTable(db),
     aliases: new AliasTable(db, state, domains, graph),
     domainAliases: new DomainAliasTable(db, state, domains, graph),
-    nodes: new NodeTable(db, endedKeys),
+    nodes: new NodeTable(db, endedKeys, dkimKeys),
     endedKeys,
+    dkimKeys,
     tokens: new TokenTable(db),
     oauth,
     grants: new GrantTable(db, oauth),

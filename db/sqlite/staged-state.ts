@@ -9,6 +9,9 @@ import type { Connection } from "./connection.ts";
 /** Copied only into an empty table: a revoked token stays revoked, and a node keeps its current key. */
 const ACCESS = ["nodes", "tokens", "oauth", "operator", "approved_domains"] as const;
 
+const DKIM_COLUMNS =
+  "node_id, domain, selector, public_key, reported_at, seen_at, ended_at, is_replaced, version, look_at";
+
 /** ms of copying in one batch. Other writers wait that long. */
 const BATCH = 50;
 /** Rows per statement. */
@@ -184,7 +187,13 @@ export class StagedState {
   #restoreAccess(): void {
     for (const table of ACCESS) {
       const isEmpty = this.#connection.prepare(`SELECT count(*) FROM main.${table}`).pluck().get() === 0;
-      if (isEmpty) this.#connection.exec(`INSERT INTO main.${table} SELECT * FROM backup.${table}`);
+      if (!isEmpty) continue;
+      this.#connection.exec(`INSERT INTO main.${table} SELECT * FROM backup.${table}`);
+      // Other nodes report their keys again, because the history is new.
+      if (table === "nodes")
+        this.#connection.exec(
+          `INSERT INTO main.dkim_keys (${DKIM_COLUMNS}) SELECT ${DKIM_COLUMNS} FROM backup.dkim_keys`,
+        );
     }
   }
 }

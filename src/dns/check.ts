@@ -1,3 +1,4 @@
+import { type DomainKey, dkimRecord } from "./dkim-record.ts";
 import { dmarcRecord, mxRecord, optionalRecords, spfRecord } from "./domain-records.ts";
 import { hostRecords, type MailHost } from "./host-records.ts";
 import { Lookups } from "./lookups.ts";
@@ -11,11 +12,13 @@ const MOST_HOSTS = 10;
  * `unknown`; nothing is thrown. It takes 15 s at most.
  *
  * @param nameServer the resolver to ask, as ADDRESS or ADDRESS:PORT; undefined for the machine's own
+ * @param keys the DKIM keys with which its nodes sign, or will or did
  */
 export async function checkDns(
   domain: string,
   hosts: readonly MailHost[],
   nameServer: string | undefined,
+  keys: readonly DomainKey[] = [],
 ): Promise<DnsRecord[]> {
   const lookups = new Lookups(nameServer);
   try {
@@ -26,12 +29,13 @@ export async function checkDns(
     const checked = namedFirst.slice(0, MOST_HOSTS);
     const ofHosts = await Promise.all(checked.map((host) => hostRecords(lookups, host)));
     const addresses = ofHosts.map((one) => one.addresses);
-    const [spf, dmarc, optional] = await Promise.all([
+    const [spf, dkim, dmarc, optional] = await Promise.all([
       spfRecord(lookups, domain, addresses),
+      Promise.all(keys.map((key) => dkimRecord(lookups, domain, key))),
       dmarcRecord(lookups, domain),
       optionalRecords(lookups, domain, checked),
     ]);
-    return [mx, ...ofHosts.flatMap((one) => one.records), spf, dmarc, ...optional];
+    return [mx, ...ofHosts.flatMap((one) => one.records), spf, ...dkim, dmarc, ...optional];
   } finally {
     lookups.close();
   }
@@ -48,11 +52,14 @@ export function zoneText(domain: string, records: readonly DnsRecord[]): string 
         (state === "missing" || state === "wrong"),
     )
     .flatMap(({ name, type, expected }) =>
-      expected
-        .split("\n")
-        .map((content) => `${name}. ${type} ${type === "TXT" ? JSON.stringify(content) : content}`),
+      expected.split("\n").map((content) => `${name}. ${type} ${type === "TXT" ? quoted(content) : content}`),
     )
     .join("\n");
+}
+
+/** A text as a zone file has it: in pieces of 255 bytes at most (RFC 1035, section 3.3). */
+function quoted(text: string): string {
+  return (text.match(/.{1,255}/g) ?? []).map((piece) => JSON.stringify(piece)).join(" ");
 }
 
 function isOf(domain: string, name: string): boolean {

@@ -33,6 +33,8 @@ export interface Config {
   acceptLocally?: boolean;
   /** Limits beyond which removals are withheld. */
   thresholds?: Thresholds;
+  /** The folder of the DKIM keys; undefined where nobody signs. */
+  dkim?: string | undefined;
   /** Where Postfix asks whether a user may send, and how much is allowed; undefined where nobody is asked. */
   sending?: { port: number; limits: SendingLimits } | undefined;
 }
@@ -223,6 +225,7 @@ function readConfig(given: Given): Config {
       percent: readNumber(given, "max-loss-percent", DEFAULT_THRESHOLDS.percent, 100),
       users: readNumber(given, "max-loss-users", DEFAULT_THRESHOLDS.users, 1e9),
     },
+    dkim: dkimOf(given),
     sending: port === 0 ? undefined : { port, limits },
   };
 }
@@ -294,6 +297,14 @@ function mailRootOf({ text }: Given): string {
   }
   const root = resolve(given);
   return root === "/" ? "" : root;
+}
+
+/** Checks the folder's path, which opendkim's tables have: there `:` and white space separate, and `%` is expanded. */
+function dkimOf({ path }: Given): string | undefined {
+  const folder = path("dkim");
+  if (folder !== undefined && /[:%\s]/u.test(folder))
+    throw new ConfigurationError("--dkim must be a path without `:`, `%` and white space");
+  return folder;
 }
 
 /** A typed word for a message: short, on one line, and never a key. */

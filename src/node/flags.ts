@@ -110,6 +110,12 @@ export const flags: readonly NodeFlag[] = [
     help: "who may accept withheld removals: server (default: the server or this node) or local (this node only)",
   },
   {
+    name: "dkim",
+    placeholder: "DIR",
+    of: pollCommands,
+    help: "make a DKIM key for each domain in this folder, for opendkim; without it nobody signs",
+  },
+  {
     name: "policy-port",
     placeholder: "PORT",
     of: ["run"],

@@ -1,4 +1,5 @@
 import type { Config } from "./config.ts";
+import { keepKeys } from "./dkim/keep-keys.ts";
 import {
   type ExitCode,
   exitCodeOf,
@@ -98,6 +99,7 @@ export async function poll(
   const cut = result.unreachable === true && waited && (result.retryAfter ?? 0) < SOON;
   if (signal?.aborted === true || result.lockedOut === true || cut) return result;
   await notePoll(session, result);
+  if (result.news !== undefined && session.replica !== undefined) await keepKeys(session, session.replica);
   // Closing the connection drops the large temporary tables, so that later changes stay cheap.
   if (result.whole === true) await dropReplica(session);
   return result;

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Config } from "./config.ts";
 import { type Daemons, reloadDaemons } from "./daemons/look-up.ts";
 import { hostOf } from "./daemons/postfix.ts";
+import type { KeepingState } from "./dkim/keys.ts";
 import { ConfigurationError, explain, failureReason, systemCode, TemporaryFailure } from "./faults.ts";
 import { type Lock, lockFile } from "./lock.ts";
 import type { Machine } from "./machine.ts";
@@ -67,6 +68,8 @@ export interface Session {
   replica: Replica | undefined;
   /** Why Dovecot did not answer its last question; null if it did. */
   dovecot: string | null;
+  /** What keepKeys() remembers. */
+  keeping: KeepingState;
 }
 
 export interface RunOptions {
@@ -98,7 +101,7 @@ export async function openSession(machine: Machine, config: Config, options: Run
   const client = new Client({ server: config.server, ca, version, limits, signal });
   const hostName = await hostOf(logged, daemons.postfix);
   const place = { machine: logged, folder: config.out, sqlite, lock: lock.fd };
-  const none = { replica: undefined, dovecot: null };
+  const none = { replica: undefined, dovecot: null, keeping: {} };
   return { machine: logged, pollLog, config, version, hostName, key, client, daemons, place, lock, ...none };
 }
 

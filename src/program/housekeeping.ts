@@ -64,6 +64,7 @@ export class Housekeeping {
       if (isPlausible) {
         await inBatches(({ audit }) => audit.forget(now()));
         await inBatches(({ endedKeys }) => endedKeys.forget(now()));
+        await inBatches(({ dkimKeys }) => dkimKeys.forget(now()));
         await store.write(({ passwordLinks }) => passwordLinks.forget(now()));
       }
     } catch (error) {

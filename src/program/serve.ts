@@ -21,6 +21,7 @@ import { Metrics } from "../log/metrics.ts";
 import { Networks } from "../mail/network.ts";
 import { Publisher } from "../sync/publisher.ts";
 import type { ServeConfig } from "./config.ts";
+import { DkimLooks } from "./dkim-looks.ts";
 import { provideFirstToken } from "./first-token.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { builtNodePackage } from "./node-package.ts";
@@ -98,6 +99,7 @@ export async function serve(
   const auditDays = config["audit-retention"];
   if (auditDays !== undefined) await keepAudit(store, runtime, auditDays);
   const housekeeping = new Housekeeping(runtime, log, isClockPlausible, config["purge-inactive-after"]);
+  const dkimLooks = new DkimLooks(runtime, log);
   const drops = setInterval(() => void dropOldMaps(publisher, log), DROP_EVERY).unref();
   logAddresses(
     app.addresses().filter((address) => typeof address !== "string"),
@@ -114,6 +116,7 @@ export async function serve(
       await app.close();
       clearTimeout(hangUp);
       await tidied;
+      await dkimLooks.stop();
       oauth?.close();
       await lastSeen.close();
       await publisher.close();

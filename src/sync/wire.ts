@@ -5,6 +5,7 @@ export const paths = {
   maps: `${PREFIX}/maps`,
   report: `${PREFIX}/report`,
   key: `${PREFIX}/key`,
+  dkim: `${PREFIX}/dkim`,
 } as const;
 
 /**

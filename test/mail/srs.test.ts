@@ -1,10 +1,11 @@
 /** Sender rewriting of forwarded mail: the optional files of deploy/ with Debian's postsrsd, real Postfix, and a server elsewhere. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { appendFileSync, existsSync, writeFileSync } from "node:fs";
-import { connect, createServer, type Server } from "node:net";
+import { connect, type Server } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { POSTSRSD } from "../support/needs.ts";
+import { elsewhere, type Mail } from "./elsewhere.ts";
 import { type MailLab, mailDaemons, startMailLab } from "./lab.ts";
 import { arrives } from "./mailbox.ts";
 import { ANNA, JAN, STRANGER } from "./people.ts";
@@ -19,50 +20,6 @@ const GONE = "gone@partner.test";
 const FORWARD = { alias: "forward@example.nl", targets: [BOSS], send_as: true };
 const MOVED = { alias: "moved@example.nl", targets: [GONE], send_as: false };
 
-/** The envelope and text of a mail that has left. */
-interface Mail {
-  from: string;
-  to: string;
-  text: string;
-}
-
-/** All other mail servers of the world. It refuses gone@. */
-function elsewhere(received: Mail[]): Server {
-  return createServer((socket) => {
-    let [from, to, text] = ["", "", ""];
-    let inText = false;
-    let rest = "";
-    const say = (line: string) => void socket.write(`${line}\r\n`);
-    say("220 elsewhere ESMTP");
-    socket.on("error", () => socket.destroy());
-    socket.on("data", (piece) => {
-      const lines = (rest + piece.toString()).split("\r\n");
-      rest = lines.pop() ?? "";
-      for (const line of lines) {
-        if (inText) {
-          inText = line !== ".";
-          text += `${line}\n`;
-          if (inText) continue;
-          received.push({ from, to, text });
-          say("250 taken");
-        } else if (/^MAIL /i.test(line)) {
-          from = /<(.*?)>/.exec(line)?.[1] ?? "";
-          say("250 ok");
-        } else if (/^RCPT /i.test(line)) {
-          to = /<(.*?)>/.exec(line)?.[1] ?? "";
-          say(to === GONE ? "550 5.1.1 nobody here" : "250 ok");
-        } else if (/^DATA/i.test(line)) {
-          [inText, text] = [true, ""];
-          say("354 go on");
-        } else if (/^QUIT/i.test(line)) {
-          say("221 bye");
-          socket.end();
-        } else say("250 ok");
-      }
-    });
-  });
-}
-
 describe.skipIf(!mailDaemons().available || !existsSync(POSTSRSD))("forwarded mail with postsrsd", () => {
   const received: Mail[] = [];
   let node: TestNode;
@@ -72,7 +29,7 @@ describe.skipIf(!mailDaemons().available || !existsSync(POSTSRSD))("forwarded ma
 
   beforeAll(async () => {
     node = await TestNode.serving([JAN, ANNA], "mail", { aliases: [FORWARD, MOVED] });
-    outside = elsewhere(received).listen(0, "127.0.0.1");
+    outside = elsewhere(received, GONE).listen(0, "127.0.0.1");
     lab = await startMailLab({ out: node.out, mailRoot: node.mailRoot });
     await onFreePorts(["srs", "forward", "reverse"], async ({ srs, forward, reverse }) => {
       const etc = lab.postfixConfigDir;

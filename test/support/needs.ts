@@ -8,6 +8,7 @@ import { POSTGRESQL } from "./postgresql.ts";
 export const CHROMIUM = "/usr/bin/chromium";
 export const SLOWHTTPTEST = "/usr/bin/slowhttptest";
 export const POSTSRSD = "/usr/sbin/postsrsd";
+export const OPENDKIM = "/usr/sbin/opendkim";
 
 interface Need {
   /** The name in the line that lists what is skipped. */
@@ -43,6 +44,7 @@ export const needs: readonly Need[] = [
   { name: "Postfix and Dovecot (as root)", of: "tests", met: () => mailDaemons().available },
   { name: "root", of: "tests", met: () => process.geteuid?.() === 0 },
   { name: "postsrsd", of: "tests", met: () => existsSync(POSTSRSD) },
+  { name: "opendkim", of: "tests", met: () => existsSync(OPENDKIM) },
   { name: "Chromium", of: "tests", met: () => existsSync(CHROMIUM) },
   { name: "nginx", of: "tests", met: () => existsSync("/usr/sbin/nginx") },
   { name: "Caddy", of: "tests", met: () => existsSync("/usr/bin/caddy") },

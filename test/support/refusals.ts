@@ -75,6 +75,7 @@ const refused: ReadonlyArray<[endpoint: string, input: object, principal?: Princ
   ["rename-user", { email: jan, new_email: jan }],
   ["rename-user", { email: jan, new_email: piet }],
   ["purge-user", { email: jan }],
+  ["rotate-dkim", { domain: "example.nl" }],
   ["restore-user", { email: jan }],
   ["create-token", { name: "claude" }],
   ["create-token", { name: "new", expires: "2020-01-01" }],
@@ -216,6 +217,7 @@ export async function requestRefusals(): Promise<Array<[request: string, problem
     ["GET", "/sync/v1/maps", {}],
     ["GET", "/sync/v1/maps", elsewhere],
     ["POST", "/sync/v1/report", node, "{}"],
+    ["POST", "/sync/v1/dkim", node, "{}"],
     ["POST", "/sync/v1/key", node, "{}"],
   ];
   const found: Array<[string, Problem]> = [];

@@ -14,6 +14,7 @@ import { acceptRemovals, removeNode, rotateKey, setNode } from "./nodes/nodes.ts
 import { addOAuthClient, listOAuthClients, removeOAuthClient } from "./oauth/clients.ts";
 import { listGrants, revokeGrant } from "./oauth/grants.ts";
 import { readAudit } from "./read-audit.ts";
+import { rotateDkim } from "./rotate-dkim.ts";
 import { setOperatorPassword } from "./set-password.ts";
 import { createToken, listTokens, revokeToken } from "./tokens.ts";
 import { listInactive } from "./users/list-inactive.ts";
@@ -58,4 +59,5 @@ export const operatorTools = {
   listWaitingAliases,
   setApprovedDomains,
   setPostmaster,
+  rotateDkim,
 } satisfies Record<string, Tool>;

@@ -1,8 +1,9 @@
 import { withheld } from "../../sqlite/migrations/0024-withheld.ts"; // the same text
+import { dkimKeys } from "./dkim-keys.ts";
 import { START, start } from "./start.ts";
 
 /** Append-only, as SQLite's own: each number changes both engines' tables in the same way. */
-const later: readonly string[] = [withheld];
+const later: readonly string[] = [withheld, dkimKeys];
 
 /** The migrations that a database of this version has not run; all of them without one. */
 export function migrationsAfter(version: number | undefined): readonly string[] {

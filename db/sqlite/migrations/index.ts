@@ -22,6 +22,7 @@ import { appPasswords } from "./0021-app-passwords.ts";
 import { weakHashes } from "./0022-weak-hashes.ts";
 import { weakUsers } from "./0023-weak-users.ts";
 import { withheld } from "./0024-withheld.ts";
+import { dkimKeys } from "./0025-dkim-keys.ts";
 
 /** Append-only. A database of version n has run the first n of these; user_version stores n. */
 export const migrations: readonly string[] = [
@@ -49,4 +50,5 @@ export const migrations: readonly string[] = [
   weakHashes,
   weakUsers,
   withheld,
+  dkimKeys,
 ];

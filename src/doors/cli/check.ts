@@ -12,6 +12,14 @@ export async function checkCommand(usage: Usage, argv: readonly string[]): Promi
   return toolCommand(tool, { shown: showCheck })(usage, argv);
 }
 
+/** Says what happens after `m25-mail dkim rotate`. */
+export function showRotation(result: Record<string, unknown>): string {
+  const { domain, asked, keep_old_record_days: days } = result;
+  return `Within ten minutes ${asked === 1 ? "a node makes" : `${asked} nodes make`} another key for ${domain}.
+m25-mail check ${domain} then shows its record. The old key signs until the new record is in DNS.
+Keep the old record for ${days} days after that.`;
+}
+
 /** Shows a check of DNS to a person: a table, what is wrong below it, and the lines for the zone. */
 function showCheck(result: Record<string, unknown>): string {
   const { domain, ready, records, zone } = result as {

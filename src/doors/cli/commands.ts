@@ -6,7 +6,7 @@ import { approveCommand } from "./alias-approve.ts";
 import { optionalText } from "./arguments.ts";
 import { auditCommand } from "./audit.ts";
 import { callCommand } from "./call-command.ts";
-import { checkCommand } from "./check.ts";
+import { checkCommand, showRotation } from "./check.ts";
 import { applyCommand } from "./import/apply.ts";
 import { importCommand } from "./import/command.ts";
 import { showAcceptance, showNode, showNodes, showRemoval } from "./nodes.ts";
@@ -48,6 +48,7 @@ const commands: Readonly<
     shown: ({ email }) => `${email} is removed for good`,
   }),
   check: checkCommand,
+  "dkim rotate": toolCommand(operatorTools.rotateDkim, { shown: showRotation }),
   "alias list-waiting": toolCommand(operatorTools.listWaitingAliases),
   "alias approve": approveCommand,
   "alias refuse": toolCommand(operatorTools.refuseAlias),

@@ -149,6 +149,12 @@ export const usages: readonly Usage[] = [
     settings: "dns",
   },
   {
+    name: "dkim rotate",
+    takes: "DOMAIN",
+    does: "lets the nodes make another DKIM key for a domain",
+    flags: { json },
+  },
+  {
     name: "alias list-waiting",
     does: "lists aliases' targets outside that wait for approval",
     flags: { json },

@@ -4,6 +4,7 @@ import type { Log } from "../../log/log.ts";
 import { PREFIX, paths } from "../../sync/wire.ts";
 import type { AnswerNotFound } from "../http/not-found.ts";
 import { Comparisons } from "./comparisons.ts";
+import { exchangeDkim } from "./dkim.ts";
 import type { SyncDoor } from "./door.ts";
 import { EndedKeyUses } from "./ended-keys.ts";
 import { sendKey } from "./key.ts";
@@ -51,6 +52,7 @@ export async function mountSync(
   scope.post(paths.report, { onRequest: authenticate }, (request, reply) =>
     receiveReport(door, request, reply),
   );
+  scope.post(paths.dkim, { onRequest: authenticate }, (request, reply) => exchangeDkim(door, request, reply));
   scope.post(paths.key, { onRequest: authenticate }, (request, reply) => sendKey(door, request, reply));
   await scope.register(
     async (beside) => {

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import { acceptedRevision } from "../../sync/acceptance.ts";
+import { DKIM_CURSOR, type DkimAnswer, type DkimReport, dkimStates } from "../../sync/dkim.ts";
 import { RefusedAnswer } from "../../sync/reader.ts";
 import type { Report } from "../../sync/report.ts";
 import { ACCEPTANCE_HEADER, KEY_HEADER, paths } from "../../sync/wire.ts";
@@ -102,6 +103,23 @@ export class Client {
     });
   }
 
+  /** Reports DKIM keys, and asks which ones DNS has. @throws like fetchMaps */
+  reportDkim(key: string, report: DkimReport): Promise<DkimAnswer> {
+    const body = JSON.stringify(report);
+    const headers = {
+      Authorization: `Bearer ${key}`,
+      "Content-Type": "application/json",
+      "Content-Length": String(Buffer.byteLength(body)),
+    };
+    return this.#connection.exchange(
+      { method: "POST", path: paths.dkim, headers, body },
+      async (response) => {
+        expectStatus(response, [200]);
+        return readDkimAnswer(await readShort(response));
+      },
+    );
+  }
+
   /**
    * Asks for a new key. The present key stays valid until the new one is used, for a day at most.
    *
@@ -202,4 +220,21 @@ function readFreshKey(text: string, old: string): string {
   }
   if (typeof fresh === "string" && isKey(fresh) && fresh !== old) return fresh;
   throw new WrongAnswer("the server's answer holds no fresh key: is --server right?");
+}
+
+/** @throws WrongAnswer */
+function readDkimAnswer(text: string): DkimAnswer {
+  try {
+    const answer = JSON.parse(text) as DkimAnswer;
+    const states = Object.values(answer.keys);
+    if (
+      DKIM_CURSOR.test(answer.cursor) &&
+      typeof answer.more === "boolean" &&
+      states.every((state) => dkimStates.includes(state))
+    )
+      return answer;
+  } catch {
+    // Said below.
+  }
+  throw new WrongAnswer("the server's answer about DKIM keys is none: is it of an older version?");
 }

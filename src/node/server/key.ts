@@ -1,19 +1,13 @@
 import type { Stats } from "node:fs";
-import { chmod, lstat, mkdir, open, rename, rm } from "node:fs/promises";
+import { chmod, lstat, mkdir, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { UsageError } from "../../command-line/usage-error.ts";
 import type { KeyConfig } from "../config.ts";
+import { type Ownership, writeDurably } from "../durable-file.ts";
 import { ConfigurationError, explain, NotAccepted, systemCode } from "../faults.ts";
 import type { Machine } from "../machine.ts";
 import { Client } from "./client.ts";
 import { isKey, readAuthorities, readKey } from "./key-file.ts";
-
-/** Mode and owner of the new key file. */
-interface Ownership {
-  mode: number;
-  /** undefined for the process's own. */
-  owner?: { uid: number; gid: number };
-}
 
 const PRIVATE: Ownership = { mode: 0o600 };
 
@@ -88,7 +82,7 @@ export async function rotateKey(
   try {
     await exchange(
       client,
-      { keyFile, key, ownership, undo: () => write(keyFile, key, ownership) },
+      { keyFile, key, ownership, undo: () => writeDurably(keyFile, `${key}\n`, ownership) },
       machine.log,
     );
   } finally {
@@ -112,7 +106,7 @@ async function exchange(
   log: (line: string) => void,
 ): Promise<void> {
   const fresh = await client.exchangeKey(key);
-  await write(keyFile, fresh, ownership);
+  await writeDurably(keyFile, `${fresh}\n`, ownership);
   try {
     await client.proveKey(fresh);
   } catch (error) {
@@ -124,33 +118,6 @@ async function exchange(
       log(STARTED);
     }
     throw error;
-  }
-}
-
-/** Writes the file atomically and durably: it holds either the old key or the new one. */
-async function write(keyFile: string, key: string, { mode, owner }: Ownership): Promise<void> {
-  const staged = `${keyFile}.new`;
-  await rm(staged, { force: true });
-  try {
-    const file = await open(staged, "wx", 0o600);
-    try {
-      await file.writeFile(`${key}\n`);
-      if (owner !== undefined) await file.chown(owner.uid, owner.gid);
-      await file.chmod(mode);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(staged, keyFile);
-  } catch (error) {
-    await rm(staged, { force: true });
-    throw error;
-  }
-  const folder = await open(dirname(keyFile), "r");
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
   }
 }
 

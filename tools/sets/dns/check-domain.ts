@@ -7,11 +7,12 @@ import { MailError } from "../../../src/mail/error.ts";
 import { DomainName } from "../../../src/mail/schemas.ts";
 import { next, text } from "../../../src/mail/text.ts";
 import { defineTool } from "../../call/tool.ts";
+import { owningDomain } from "./owning-domain.ts";
 
 export const checkDomain = defineTool({
   endpoint: "check-domain",
   title: "Check a domain's DNS",
-  description: text`Compares a registered domain's DNS records with those that its mail needs, and gives the lines to paste into its zone. Use it when mail does not arrive or is refused elsewhere, and after ${next("add-domain")}. Changes nothing; takes up to 15 seconds. unknown means that DNS did not answer: check again later.`,
+  description: text`Compares the DNS records of a registered domain, or of a domain alias, with those that its mail needs, and gives the lines to paste into its zone. Use it when mail does not arrive or is refused elsewhere, and after ${next("add-domain")}. Changes nothing; takes up to 15 seconds. unknown means that DNS did not answer: check again later.`,
   effect: "read",
   input: z.strictObject({ domain: DomainName }),
   output: z.object({
@@ -32,16 +33,17 @@ export const checkDomain = defineTool({
       .string()
       .describe("Lines for the domain's zone that it lacks; a line of the same name and type goes."),
   }),
-  async run({ tables, settings }, { domain }) {
-    const { name } = await tables.domains.get(domain);
+  async run({ tables, settings, at }, { domain }) {
+    const { name } = await owningDomain(tables, domain);
     const hosts = mailHosts(name, await tables.nodes.all());
+    const keys = await tables.dkimKeys.of(domain, at);
     return async () => {
-      const records = await checkDns(name, hosts, settings.nameServer);
+      const records = await checkDns(domain, hosts, settings.nameServer, keys);
       return {
-        domain: name,
+        domain,
         ready: records.every(({ state, optional }) => state === "ok" || optional),
         records: records.map((record) => ({ ...record, found: [...record.found] })),
-        zone: zoneText(name, records),
+        zone: zoneText(domain, records),
       };
     };
   },
