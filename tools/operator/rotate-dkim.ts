@@ -4,7 +4,7 @@ import { MailError } from "../../src/mail/error.ts";
 import { DomainName } from "../../src/mail/schemas.ts";
 import { next, text } from "../../src/mail/text.ts";
 import { defineTool } from "../call/tool.ts";
-import { owningDomain } from "../sets/dns/owning-domain.ts";
+import { owningDomain } from "../sets/owning-domain.ts";
 
 export const rotateDkim = defineTool({
   endpoint: "rotate-dkim",

@@ -7,7 +7,7 @@ import { MailError } from "../../../src/mail/error.ts";
 import { DomainName } from "../../../src/mail/schemas.ts";
 import { next, text } from "../../../src/mail/text.ts";
 import { defineTool } from "../../call/tool.ts";
-import { owningDomain } from "./owning-domain.ts";
+import { owningDomain } from "../owning-domain.ts";
 
 export const checkDomain = defineTool({
   endpoint: "check-domain",

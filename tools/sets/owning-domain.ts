@@ -1,5 +1,5 @@
-import type { Domain } from "../../../db/domains.ts";
-import type { Tables } from "../../../db/store.ts";
+import type { Domain } from "../../db/domains.ts";
+import type { Tables } from "../../db/store.ts";
 
 /**
  * The registered domain of this name; for a domain alias, the domain that it is of.
