@@ -36,7 +36,7 @@ export function nodePackage(built: string): Buffer {
 }
 
 function placeOf(name: string): string {
-  const [, kind] = /\.(sysusers|tmpfiles)\.conf$/.exec(name) ?? [];
+  const [, kind] = /^m25-mail-node\.(sysusers|tmpfiles)\.conf$/.exec(name) ?? [];
   if (kind !== undefined) return `/usr/lib/${kind}.d/m25-mail-node.conf`;
   return /\.(service|timer)$/.test(name) ? `/usr/lib/systemd/system/${name}` : `${SHARE}/${name}`;
 }
