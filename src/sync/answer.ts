@@ -1,12 +1,4 @@
-import type {
-  AddressRecord,
-  AliasRecord,
-  DomainAliasRecord,
-  DomainRecord,
-  LiveAliasRecord,
-  NodeRole,
-  UserRecord,
-} from "./records.ts";
+import type { NodeRole } from "./records.ts";
 
 export const PROTOCOL = "m25-mail-sync-2";
 
@@ -32,19 +24,6 @@ export interface Header {
   counts: Counts;
   /** Opaque. Sent back as `since`, it gets later changes. */
   cursor: string;
-}
-
-/** The domains, active users and aliases that a node must serve, by their names. */
-export interface MailState {
-  role: NodeRole;
-  history: string;
-  revision: number;
-  digest: string;
-  cursor: string;
-  domains: ReadonlyMap<string, DomainRecord>;
-  users: ReadonlyMap<string, UserRecord | AddressRecord>;
-  aliases: ReadonlyMap<string, AliasRecord | LiveAliasRecord>;
-  domainAliases: ReadonlyMap<string, DomainAliasRecord>;
 }
 
 export function encodeHeader(header: Omit<Header, "protocol">): string {

@@ -33,10 +33,6 @@ export class StateDigest {
     return this.#accumulate(other.#bytes(), 1);
   }
 
-  removeDigest(other: StateDigest): this {
-    return this.#accumulate(other.#bytes(), -1);
-  }
-
   /** 64 lower-case hexadecimal digits. */
   toString(): string {
     return this.#bytes().toString("hex");

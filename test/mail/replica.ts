@@ -9,9 +9,9 @@ import { thisMachine } from "../../src/node/machine.ts";
 import { applyIncoming } from "../../src/node/replica/apply.ts";
 import { takeAnswer } from "../../src/node/replica/incoming.ts";
 import { closeReplica, noteInodes, openReplica } from "../../src/node/replica/replica.ts";
-import type { MailState } from "../../src/sync/answer.ts";
 import type { NodeRole } from "../../src/sync/records.ts";
 import { type Aliases, deltaOf, idOf, linesOf, stateOf } from "../node/answers.ts";
+import type { MailState } from "../support/answer-reader.ts";
 
 export interface TestUser {
   readonly address: string;

@@ -1,6 +1,6 @@
 /** A server's answers, made by hand. */
 import { hash as digestOf } from "node:crypto";
-import { encodeEnd, encodeHeader, type MailState } from "../../src/sync/answer.ts";
+import { encodeEnd, encodeHeader } from "../../src/sync/answer.ts";
 import { StateDigest } from "../../src/sync/digest.ts";
 import {
   type AddressRecord,
@@ -12,6 +12,7 @@ import {
   removalLine,
   type UserRecord,
 } from "../../src/sync/records.ts";
+import type { MailState } from "../support/answer-reader.ts";
 
 export const HISTORY = "0123456789abcdef".repeat(2);
 

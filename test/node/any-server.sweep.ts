@@ -3,8 +3,8 @@ import type { ServerResponse } from "node:http";
 import fc from "fast-check";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { Sqlite } from "../../src/node/replica/sqlite.ts";
-import type { MailState } from "../../src/sync/answer.ts";
 import type { UserRecord } from "../../src/sync/records.ts";
+import type { MailState } from "../support/answer-reader.ts";
 import { hash, stateOf, user } from "./answers.ts";
 import {
   type Answer,

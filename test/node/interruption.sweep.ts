@@ -1,7 +1,7 @@
 /** Kills sqlite3 at each statement of an update, and at moments inside its commit; no look-up gets a wrong answer. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
-import type { MailState } from "../../src/sync/answer.ts";
+import type { MailState } from "../support/answer-reader.ts";
 import { hash, stateOf, user } from "./answers.ts";
 import { served } from "./folder.ts";
 import { Life } from "./life.ts";

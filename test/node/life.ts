@@ -12,7 +12,7 @@ import {
   type Place,
   type Replica,
 } from "../../src/node/replica/replica.ts";
-import type { MailState } from "../../src/sync/answer.ts";
+import type { MailState } from "../support/answer-reader.ts";
 import { deltaOf, linesOf } from "./answers.ts";
 import { outFolder } from "./folder.ts";
 

@@ -7,8 +7,8 @@ import { type Daemons, type Findings, lookUpChanges } from "../../src/node/daemo
 import { hostOf } from "../../src/node/daemons/postfix.ts";
 import { type Machine, thisMachine } from "../../src/node/machine.ts";
 import type { Changes } from "../../src/node/replica/notes.ts";
-import type { MailState } from "../../src/sync/answer.ts";
 import { agePostfixFiles, shipped } from "../mail/shipped.ts";
+import type { MailState } from "../support/answer-reader.ts";
 import { idOf, stateOf, user } from "./answers.ts";
 import { temporaryFolder } from "./folder.ts";
 import { Life } from "./life.ts";

@@ -4,7 +4,7 @@ import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { main } from "../../src/node/cli.ts";
 import { lockFile } from "../../src/node/lock.ts";
 import { Sqlite } from "../../src/node/replica/sqlite.ts";
-import type { MailState } from "../../src/sync/answer.ts";
+import type { MailState } from "../support/answer-reader.ts";
 import { hash, stateOf, user } from "./answers.ts";
 import { expectedOf, maps, type Node, nodeOf, serves, startServer } from "./support.ts";
 

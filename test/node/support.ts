@@ -9,9 +9,10 @@ import { type Clock, type Machine, thisMachine } from "../../src/node/machine.ts
 import { type PollOptions, type PollResult, poll } from "../../src/node/poll.ts";
 import type { Client } from "../../src/node/server/client.ts";
 import { closeSession, openSession, type RunOptions } from "../../src/node/session.ts";
-import { type MailState, stateTag } from "../../src/sync/answer.ts";
+import { stateTag } from "../../src/sync/answer.ts";
 import type { UserRecord } from "../../src/sync/records.ts";
 import type { Report } from "../../src/sync/report.ts";
+import type { MailState } from "../support/answer-reader.ts";
 import { deltaOf, linesOf } from "./answers.ts";
 import { ask, temporaryFolder } from "./folder.ts";
 

@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import { main } from "../../src/node/cli.ts";
 import { dryRun } from "../../src/node/commands/dry-run.ts";
 import { acceptanceOf } from "../../src/sync/acceptance.ts";
-import type { MailState } from "../../src/sync/answer.ts";
 import type { UserRecord } from "../../src/sync/records.ts";
+import type { MailState } from "../support/answer-reader.ts";
 import { hash, stateOf, user } from "./answers.ts";
 import { daemons } from "./folder.ts";
 import {

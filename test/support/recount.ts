@@ -2,10 +2,10 @@ import { existsSync } from "node:fs";
 import Database from "better-sqlite3";
 import { onTestFinished, TestRunner } from "vitest";
 import type { StateReader, Store } from "../../db/store.ts";
-import { encodeEnd, encodeHeader, type MailState } from "../../src/sync/answer.ts";
+import { encodeEnd, encodeHeader } from "../../src/sync/answer.ts";
 import { StateDigest } from "../../src/sync/digest.ts";
-import { AnswerReader } from "../../src/sync/reader.ts";
 import { wholeView } from "../../src/sync/view.ts";
+import { AnswerReader, type MailState } from "./answer-reader.ts";
 import { onPostgresql } from "./engine.ts";
 
 /** Opens SQLite's file without the program, to look at its tables. On PostgreSQL the test ends as skipped. */

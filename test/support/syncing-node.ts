@@ -1,6 +1,6 @@
 import { expect } from "vitest";
-import type { Header, MailState } from "../../src/sync/answer.ts";
-import { AnswerReader } from "../../src/sync/reader.ts";
+import type { Header } from "../../src/sync/answer.ts";
+import { AnswerReader, type MailState } from "./answer-reader.ts";
 
 /** The answer to one poll. */
 export interface Polled {

@@ -3,9 +3,10 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { encodeEnd, encodeHeader, type Header } from "../../src/sync/answer.ts";
 import { StateDigest } from "../../src/sync/digest.ts";
-import { AnswerReader, refusalReasons } from "../../src/sync/reader.ts";
+import { refusalReasons } from "../../src/sync/reader.ts";
 import { canonicalLine, type MailRecord, removalLine } from "../../src/sync/records.ts";
 import { failureReasons, withheldReasons } from "../../src/sync/report.ts";
+import { AnswerReader } from "../support/answer-reader.ts";
 
 const page = readFileSync(join(import.meta.dirname, "../../docs/protocol.md"), "utf8");
 

@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { stateTag } from "../../src/sync/answer.ts";
-import { AnswerReader, RefusedAnswer, refusalReasons } from "../../src/sync/reader.ts";
+import { RefusedAnswer, refusalReasons } from "../../src/sync/reader.ts";
+import { AnswerReader } from "../support/answer-reader.ts";
 import { answerOf, HISTORY, SMALL, userRecord } from "../support/records.ts";
 
 const GOOD = answerOf(SMALL);
