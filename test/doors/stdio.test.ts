@@ -197,9 +197,29 @@ test("invalid messages do not fill the log, because nobody may be reading", asyn
   expect((await finished).stderr.split("\n")).toHaveLength(3);
 });
 
-test("an answer without a question is not logged as the server's fault", async () => {
+const notification = (envelope: object) => ({
+  jsonrpc: "2.0",
+  method: "notifications/initialized",
+  params: { _meta: envelope },
+});
+
+test.each<[what: string, message: object]>([
+  ["an answer without a question", { jsonrpc: "2.0", id: 7, result: {} }],
+  [
+    "a notification of an unknown revision",
+    notification({
+      "io.modelcontextprotocol/protocolVersion": "2099-01-01",
+      "io.modelcontextprotocol/clientInfo": { name: "test", version: "1" },
+      "io.modelcontextprotocol/clientCapabilities": {},
+    }),
+  ],
+  [
+    "a notification whose envelope is incomplete",
+    notification({ "io.modelcontextprotocol/protocolVersion": "2026-07-28" }),
+  ],
+])("%s is not logged as the server's fault", async (_what, message) => {
   const { send, answers, child, finished } = session(newDatabase());
-  send({ jsonrpc: "2.0", id: 7, result: {} });
+  send(message);
   send(initialize);
   await expect.poll(() => answers.length).toBe(1);
   child.stdin.end();

@@ -1,6 +1,9 @@
 import { ProtocolError, ProtocolErrorCode } from "@modelcontextprotocol/server";
 
-/** The start of the SDK's errors about messages that break the protocol. */
+/**
+ * The start of the SDK's errors about messages that break the protocol. They have no type and no code, so only their words
+ * tell them from the server's faults. `test/doors/stdio.test.ts` and `mcp.test.ts` send such messages to the real SDK.
+ */
 const REFUSED = /^(?:Rejected|Discarded a) /;
 
 /** Whether the client caused an error of the SDK; else the fault is the server's. */
