@@ -3,7 +3,7 @@ import type { Provider } from "oidc-provider";
 import type { Store } from "../../../db/store.ts";
 import { type Principal, scopes } from "../../../tools/call/principal.ts";
 import { RateLimit } from "../../../tools/call/rate-limit.ts";
-import { pageHeaders } from "../../doors/html/layout.ts";
+import { pageHeaders, sendPage } from "../../doors/html/layout.ts";
 import { type Log, logFailure } from "../../log/log.ts";
 import { subscriberOf } from "../../mail/network.ts";
 import type { OperatorLogin } from "../operator-login.ts";
@@ -131,10 +131,6 @@ function authorizationLimit() {
     const wait = authorizations.take(subscriberOf(request.clientAddress));
     if (wait === 0) return undefined;
     const page = errorPage("Too many requests from your address. Try again in a minute.");
-    return reply
-      .code(429)
-      .headers({ ...pageHeaders, "retry-after": wait })
-      .type("text/html; charset=utf-8")
-      .send(page);
+    return sendPage(reply.headers({ ...pageHeaders, "retry-after": wait }), page, 429);
   };
 }

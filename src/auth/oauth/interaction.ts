@@ -4,7 +4,7 @@ import type { Store, Tables } from "../../../db/store.ts";
 import { type Scope, scopes } from "../../../tools/call/principal.ts";
 import { isLoopback } from "../../../tools/operator/oauth/redirect-uri.ts";
 import { csrfToken, formIn, isFromPage, passwordIn, readForms } from "../../doors/html/forms.ts";
-import { pageHeaders } from "../../doors/html/layout.ts";
+import { pageHeaders, sendPage } from "../../doors/html/layout.ts";
 import type { Log } from "../../log/log.ts";
 import { loginRefusals, type OperatorLogin } from "../operator-login.ts";
 import { type Access, plainName } from "./authenticate.ts";
@@ -47,12 +47,12 @@ export async function mountInteraction(scope: FastifyInstance, parts: Interactio
   scope.addHook("onRequest", async (_request, reply) => void reply.headers(pageHeaders));
   scope.setErrorHandler((error, _request, reply) => {
     if (error instanceof errors.SessionNotFound) {
-      return show(reply, errorPage("This request has ended, or began in another browser."), 400);
+      return sendPage(reply, errorPage("This request has ended, or began in another browser."), 400);
     }
     const { statusCode = 500 } = error as FastifyError;
-    if (statusCode < 500) return show(reply, errorPage("The form could not be read."), statusCode);
+    if (statusCode < 500) return sendPage(reply, errorPage("The form could not be read."), statusCode);
     log.error("OAuth: a page could not be shown", error);
-    return show(reply, errorPage("Something went wrong inside M25 Mail."), 500);
+    return sendPage(reply, errorPage("Something went wrong inside M25 Mail."), 500);
   });
   readForms(scope);
   const page = new InteractionPage(parts);
@@ -70,8 +70,8 @@ class InteractionPage {
   async view(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const { login, store } = this.#parts;
     const asked = await this.#pending(request, reply);
-    if (!asked.isSignedIn) return show(reply, signInPage(asked, await login.hasPassword()));
-    return show(reply, consentPage(asked, await store.read(allDomains), firstChoice));
+    if (!asked.isSignedIn) return sendPage(reply, signInPage(asked, await login.hasPassword()));
+    return sendPage(reply, consentPage(asked, await store.read(allDomains), firstChoice));
   }
 
   async submit(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
@@ -79,7 +79,7 @@ class InteractionPage {
     const form = formIn(request);
     if (!isFromPage(request, form, asked.csrf)) {
       this.#parts.log.warn("OAuth: refused a form that did not come from the page");
-      return show(reply, errorPage("This form did not come from this server’s page."), 403);
+      return sendPage(reply, errorPage("This form did not come from this server’s page."), 403);
     }
     if (form.get("decision") === "deny") return this.#decide(request, reply, asked, DENIED);
     return asked.isSignedIn
@@ -119,7 +119,7 @@ class InteractionPage {
         log.warn("OAuth: wrong operator password", { address: request.clientAddress });
       }
       const { error, status } = loginRefusals[outcome];
-      return show(reply, signInPage(asked, await login.hasPassword(), error), status);
+      return sendPage(reply, signInPage(asked, await login.hasPassword(), error), status);
     }
     await provider.interactionResult(request.raw, reply.raw, { login: SIGNED_IN });
     return reply.redirect(asked.action, 303);
@@ -130,7 +130,8 @@ class InteractionPage {
     const domains = await store.read(allDomains);
     const chosen = choiceOf(form);
     const granted = judge(asked.scopes, domains, chosen);
-    if (typeof granted === "string") return show(reply, consentPage(asked, domains, chosen, granted), 400);
+    if (typeof granted === "string")
+      return sendPage(reply, consentPage(asked, domains, chosen, granted), 400);
     const grant = new provider.Grant({ accountId: OPERATOR, clientId: asked.clientId });
     grant.addResourceScope(resource, granted.scopes.join(" "));
     const access: Access = { type: "m25-mail", domains: granted.domains, client_name: asked.clientName };
@@ -172,7 +173,7 @@ class InteractionPage {
     result: InteractionResults,
   ) {
     const url = await this.#parts.provider.interactionResult(request.raw, reply.raw, result);
-    return show(reply, returnPage(url, asked.target));
+    return sendPage(reply, returnPage(url, asked.target));
   }
 }
 
@@ -186,10 +187,6 @@ async function allDomains(tables: Tables): Promise<string[]> {
     if (page.length === 0) return names;
     names.push(...page.map((domain) => domain.name));
   }
-}
-
-function show(reply: FastifyReply, page: string, status = 200): FastifyReply {
-  return reply.code(status).type("text/html; charset=utf-8").send(page);
 }
 
 function choiceOf(form: URLSearchParams): Choice {

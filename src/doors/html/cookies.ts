@@ -1,9 +1,15 @@
+import { randomBytes } from "node:crypto";
 import type { FastifyReply, FastifyRequest } from "fastify";
 
 /** `session` identifies a signed-in operator, `form` a browser that got the sign-in form; the owner's page has its own. */
 export type CookieName = "session" | "form" | "owner" | "owner-form";
 
 const VALUE = /^[A-Za-z0-9_-]{43}$/;
+
+/** 256 random bits, for a cookie. */
+export function newSecret(): string {
+  return randomBytes(32).toString("base64url");
+}
 
 /** The cookies of one request. Under HTTPS no other host and no plain HTTP can set or read them (RFC 6265bis 4.1.3). */
 export class Cookies {
@@ -25,6 +31,15 @@ export class Cookies {
       .filter((cookie) => cookie.startsWith(prefix))
       .map((cookie) => cookie.slice(prefix.length));
     return values.length === 1 && VALUE.test(values[0] ?? "") ? values[0] : undefined;
+  }
+
+  /** The cookie's value; a new secret, which it sets, if there is none. */
+  getOrSet(name: CookieName): string {
+    const known = this.get(name);
+    if (known !== undefined) return known;
+    const secret = newSecret();
+    this.set(name, secret);
+    return secret;
   }
 
   set(name: CookieName, value: string): void {

@@ -1,4 +1,4 @@
-import { createHmac, timingSafeEqual } from "node:crypto";
+import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { formOf } from "../http/bodies.ts";
 
@@ -32,6 +32,23 @@ export function csrfToken(key: string | Uint8Array, bearer: string): string {
 export function isFromPage({ headers }: FastifyRequest, form: URLSearchParams, token: string): boolean {
   const site = headers["sec-fetch-site"] ?? "same-origin"; // old browsers say nothing
   return site === "same-origin" && isEqual(form.get("csrf") ?? "", token);
+}
+
+/** The tokens in the forms of a page whose requests are logged. Their key ends with this process. */
+export class FormTokens {
+  readonly #key = randomBytes(32);
+
+  /** @param bearer as for csrfToken */
+  of(bearer: string): string {
+    return csrfToken(this.#key, bearer);
+  }
+
+  /** True for a form that a page of this server sent to this bearer. If it is not one, the request's log line says so. */
+  accept(request: FastifyRequest, form: URLSearchParams, bearer: string | undefined): boolean {
+    if (bearer !== undefined && isFromPage(request, form, this.of(bearer))) return true;
+    request.refused = "its form did not come from the page";
+    return false;
+  }
 }
 
 function isEqual(given: string, token: string): boolean {

@@ -1,4 +1,5 @@
 import { hash } from "node:crypto";
+import type { FastifyReply } from "fastify";
 import { Html, html } from "./html.ts";
 import { STYLE } from "./style.ts";
 
@@ -10,6 +11,10 @@ export const pageHeaders = {
   "referrer-policy": "same-origin", // no-referrer would make a form's Origin "null"
   "cache-control": "no-store",
 } as const;
+
+export function sendPage(reply: FastifyReply, page: string, status = 200): FastifyReply {
+  return reply.code(status).type("text/html; charset=utf-8").send(page);
+}
 
 /** A whole document around a body that has its own `main`. @param lang the language of its text */
 export function documentOf(title: string, body: Html, head?: Html, lang = "en"): string {
@@ -31,7 +36,7 @@ export function alarm(error: string | undefined): Html {
   return html`${error !== undefined && html`<p class="alarm" role="alert">${error}</p>`}`;
 }
 
-/** @param action the form's path; `csrf` comes from csrfToken */
+/** @param action the form's path; `csrf` is a token from forms.ts */
 export function form({ action, csrf }: { action: string; csrf: string }, content: Html): Html {
   return html`<form method="post" action="${action}">
 <input type="hidden" name="csrf" value="${csrf}">

@@ -1,4 +1,5 @@
-import { hash, randomBytes } from "node:crypto";
+import { hash } from "node:crypto";
+import { newSecret } from "./cookies.ts";
 
 const MINUTE = 60_000;
 
@@ -33,15 +34,10 @@ export interface Session {
   subject: string;
   began: number;
   seen: number;
-  /** Of the password at the sign-in: with another password, the session is over. */
+  /** It depends on the password at the sign-in: with another password, the session is over. */
   proof: string;
   /** The result of the last action, until it is shown. */
   notice?: string | undefined;
-}
-
-/** 256 random bits, for a cookie. */
-export function newSecret(): string {
-  return randomBytes(32).toString("base64url");
 }
 
 /** Sessions in this process's memory, by the SHA-256 of the cookie. The most recently used comes last. */

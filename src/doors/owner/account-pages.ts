@@ -5,7 +5,7 @@ import { alarm, form } from "../html/layout.ts";
 import { page, passwordFields } from "./pages.ts";
 import { type Language, languages } from "./words.ts";
 
-/** @param csrf from csrfToken */
+/** @param csrf a token from forms.ts */
 export function signInPage(language: Language, csrf: string, error?: string): string {
   const words = languages[language];
   const fields = html`<label class="field" for="username">${words.address}</label>

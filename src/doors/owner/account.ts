@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { call } from "../../../tools/call/call.ts";
 import { isLoginOn } from "../../../tools/call/login.ts";
@@ -9,14 +8,15 @@ import { changeOwnPassword } from "../../../tools/sets/people/owner/change-own-p
 import { isProof, type OwnMailbox, proofOf } from "../../../tools/sets/people/owner/own-mailbox.ts";
 import { type Address, parseAddress } from "../../mail/address.ts";
 import { MailError } from "../../mail/error.ts";
-import { csrfToken, formIn, isFromPage, passwordIn } from "../html/forms.ts";
+import { Cookies } from "../html/cookies.ts";
+import { FormTokens, formIn, passwordIn } from "../html/forms.ts";
+import { sendPage } from "../html/layout.ts";
+import { ownerLimits, type Session, Sessions } from "../html/sessions.ts";
+import { type Transport, transportOf } from "../html/transport.ts";
 import { statuses } from "../http/problem.ts";
-import { Cookies } from "../page/cookies.ts";
-import { newSecret, ownerLimits, type Session, Sessions } from "../page/sessions.ts";
-import { type Transport, transportOf } from "../page/transport.ts";
 import { accountPage, newAppPasswordPage, signInPage } from "./account-pages.ts";
-import { type OwnerParts, ownerOf, send } from "./owner-page.ts";
 import { donePage, failedPage } from "./pages.ts";
+import { type OwnerParts, ownerOf } from "./password-link-page.ts";
 import type { AccountAction } from "./routes.ts";
 import { type Language, languageOf, languages, type Words } from "./words.ts";
 
@@ -43,7 +43,7 @@ interface SignedIn {
 export class AccountPage {
   readonly #parts: OwnerParts;
   readonly #sessions = new Sessions(ownerLimits);
-  readonly #csrfKey = randomBytes(32);
+  readonly #tokens = new FormTokens();
 
   constructor(parts: OwnerParts) {
     this.#parts = parts;
@@ -59,10 +59,7 @@ export class AccountPage {
     const { owner, transport, cookies, words } = visit;
     if (transport === "plain") return fail(visit, words.plainSignIn, 403);
     const bearer = name === "sign-in" ? cookies.get("owner-form") : owner?.secret;
-    if (bearer === undefined || !isFromPage(request, visit.form, csrfToken(this.#csrfKey, bearer))) {
-      request.refused = "its form did not come from the page";
-      return fail(visit, words.foreignOrEnded, 403);
-    }
+    if (!this.#tokens.accept(request, visit.form, bearer)) return fail(visit, words.foreignOrEnded, 403);
     if (name === "sign-in") return this.#signIn(visit);
     if (owner === undefined) throw new Error("only the form for signing in has another bearer");
     if (name === "password") return this.#changePassword(visit, owner);
@@ -95,12 +92,8 @@ export class AccountPage {
   #askToSignIn(visit: Visit, error?: string, status?: number): FastifyReply {
     const { reply, language, words, transport, cookies } = visit;
     if (transport === "plain") return fail(visit, words.plainSignIn, 403);
-    let bearer = cookies.get("owner-form");
-    if (bearer === undefined) {
-      bearer = newSecret();
-      cookies.set("owner-form", bearer);
-    }
-    return send(reply, signInPage(language, csrfToken(this.#csrfKey, bearer), error), status);
+    const csrf = this.#tokens.of(cookies.getOrSet("owner-form"));
+    return sendPage(reply, signInPage(language, csrf, error), status);
   }
 
   /** @param error why the last action was refused */
@@ -113,8 +106,8 @@ export class AccountPage {
     const { notice } = session;
     session.notice = undefined;
     const { email, appPasswords } = user;
-    const csrf = csrfToken(this.#csrfKey, secret);
-    return send(reply, accountPage({ language, csrf, email, appPasswords, notice, error }), status);
+    const csrf = this.#tokens.of(secret);
+    return sendPage(reply, accountPage({ language, csrf, email, appPasswords, notice, error }), status);
   }
 
   async #signIn(visit: Visit): Promise<FastifyReply> {
@@ -149,7 +142,7 @@ export class AccountPage {
     const outcome = await this.#run(visit, owner, changeOwnPassword, { password });
     if ("error" in outcome) return this.#refuse(visit, owner, outcome.error, words.refused);
     this.#signOut(visit, owner);
-    return send(reply, donePage(language, words.changed));
+    return sendPage(reply, donePage(language, words.changed));
   }
 
   async #makeAppPassword(visit: Visit, owner: SignedIn): Promise<FastifyReply> {
@@ -157,7 +150,7 @@ export class AccountPage {
     const outcome = await this.#run(visit, owner, makeAppPassword, { name: form.get("name") });
     if ("error" in outcome) return this.#refuse(visit, owner, outcome.error, words.badName);
     const { name, app_password: password } = outcome.value;
-    return send(reply, newAppPasswordPage(language, { email: owner.user.email, name, password }));
+    return sendPage(reply, newAppPasswordPage(language, { email: owner.user.email, name, password }));
   }
 
   async #endAppPassword(visit: Visit, owner: SignedIn): Promise<FastifyReply> {
@@ -223,7 +216,7 @@ export class AccountPage {
 }
 
 function fail({ reply, language }: Visit, reason: string, status: number): FastifyReply {
-  return send(reply, failedPage(language, reason), status);
+  return sendPage(reply, failedPage(language, reason), status);
 }
 
 /**

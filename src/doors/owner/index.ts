@@ -1,6 +1,6 @@
 import type { FastifyError, FastifyInstance } from "fastify";
 import { readForms } from "../html/forms.ts";
-import type { OwnerParts } from "./owner-page.ts";
+import type { OwnerParts } from "./password-link-page.ts";
 import { ACCOUNT, accountActions } from "./routes.ts";
 
 /** Maximum bytes of a form. The page's own has a few hundred. */
@@ -43,23 +43,20 @@ export async function mountOwnerPage(scope: FastifyInstance, parts: OwnerParts):
 /** Mounts a page in plain words for links of a server without the set `people`: a browser that follows one must not get JSON. */
 export function mountClosedLinks(scope: FastifyInstance): void {
   scope.get(PATH, async (request, reply) => {
-    const [{ closedPage }, { languageOf }, { pageHeaders }] = await Promise.all([
+    const [{ closedPage }, { languageOf }, { pageHeaders, sendPage }] = await Promise.all([
       import("./pages.ts"),
       import("./words.ts"),
       import("../html/layout.ts"),
     ]);
     reply.headers({ ...pageHeaders, vary: "accept-language" });
-    return reply
-      .code(404)
-      .type("text/html; charset=utf-8")
-      .send(closedPage(languageOf(request)));
+    return sendPage(reply, closedPage(languageOf(request)), 404);
   });
 }
 
 async function load(parts: OwnerParts) {
-  const [{ OwnerPage }, { AccountPage }] = await Promise.all([
-    import("./owner-page.ts"),
+  const [{ PasswordLinkPage }, { AccountPage }] = await Promise.all([
+    import("./password-link-page.ts"),
     import("./account.ts"),
   ]);
-  return { links: new OwnerPage(parts), account: new AccountPage(parts) };
+  return { links: new PasswordLinkPage(parts), account: new AccountPage(parts) };
 }

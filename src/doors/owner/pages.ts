@@ -10,7 +10,7 @@ ${content}
   return documentOf(title, body, undefined, language);
 }
 
-/** A form for a link that works. `csrf` comes from csrfToken. */
+/** A form for a link that works. `csrf` is a token from forms.ts. */
 export interface LinkForm {
   language: Language;
   kind: "first" | "reset";

@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import type { FastifyError, FastifyReply, FastifyRequest } from "fastify";
 import { call } from "../../../tools/call/call.ts";
 import { operator } from "../../../tools/call/principal.ts";
@@ -9,13 +8,15 @@ import { revokeGrant } from "../../../tools/operator/oauth/grants.ts";
 import { loginRefusals } from "../../auth/operator-login.ts";
 import { MailError } from "../../mail/error.ts";
 import { atTheShell } from "../cli/wording.ts";
-import { csrfToken, formIn, isFromPage, passwordIn } from "../html/forms.ts";
+import { Cookies } from "../html/cookies.ts";
+import { FormTokens, formIn, passwordIn } from "../html/forms.ts";
 import type { Html } from "../html/html.ts";
-import { pageHeaders } from "../html/layout.ts";
+import { pageHeaders, sendPage } from "../html/layout.ts";
+import { operatorLimits, type Session, Sessions } from "../html/sessions.ts";
+import { type Transport, transportOf } from "../html/transport.ts";
 import { statuses } from "../http/problem.ts";
 import { accessPage, endGrantPage } from "./access.ts";
 import { changesPage } from "./changes.ts";
-import { Cookies } from "./cookies.ts";
 import { domainsPage } from "./domains.ts";
 import { foreign } from "./elements.ts";
 import { forwardPage, waitingForward } from "./forwards.ts";
@@ -23,10 +24,8 @@ import { nodesPage } from "./nodes.ts";
 import { overviewPage } from "./overview.ts";
 import { failurePage, signInPage, unencryptedPage } from "./plain-pages.ts";
 import type { ActionName, PageParts, ViewName } from "./routes.ts";
-import { newSecret, operatorLimits, type Session, Sessions } from "./sessions.ts";
-import { type Transport, transportOf } from "./transport.ts";
 import type { View } from "./view.ts";
-import { acceptPage, addresses, withheldBy, stateOf as withheldState } from "./withheld.ts";
+import { acceptPage, addresses, withheldBy, withheldState } from "./withheld.ts";
 import { onThePage } from "./wording.ts";
 import { WriteTrial } from "./write-trial.ts";
 
@@ -56,7 +55,7 @@ export class OperatorPage {
   readonly #parts: PageParts;
   readonly #sessions = new Sessions(operatorLimits);
   readonly #writeTrial: WriteTrial;
-  readonly #csrfKey = randomBytes(32);
+  readonly #tokens = new FormTokens();
   readonly #visits = new WeakMap<FastifyRequest, Visit>();
 
   constructor(parts: PageParts) {
@@ -89,18 +88,15 @@ export class OperatorPage {
     if (signedIn === undefined) return this.#askForPassword(request, reply);
     const { notice } = signedIn.session;
     signedIn.session.notice = undefined;
-    return show(reply, await pages[name](this.#viewOf(name, request, signedIn.secret, notice)));
+    return sendPage(reply, await pages[name](this.#viewOf(name, request, signedIn.secret, notice)));
   }
 
   async act(name: ActionName, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const { cookies, signedIn, transport } = this.#visit(request);
-    if (transport === "plain") return show(reply, unencryptedPage(), 403);
+    if (transport === "plain") return sendPage(reply, unencryptedPage(), 403);
     const bearer = name === "sign-in" ? cookies.get("form") : signedIn?.secret;
     const form = formIn(request);
-    if (bearer === undefined || !isFromPage(request, form, csrfToken(this.#csrfKey, bearer))) {
-      request.refused = "its form did not come from the page";
-      return fail(reply, request, NOT_OWN, 403);
-    }
+    if (!this.#tokens.accept(request, form, bearer)) return fail(reply, request, NOT_OWN, 403);
     if (name === "sign-in") return this.#signIn(request, reply, form);
     if (signedIn === undefined) throw new Error("only the form for signing in has another bearer");
     if (name === "sign-out") {
@@ -110,7 +106,7 @@ export class OperatorPage {
       if (this.#parts.isReadOnly) return fail(reply, request, READ_ONLY, 403);
       const view = this.#viewOf(name, request, signedIn.secret, undefined);
       const answer = await answers[name](view, form);
-      if (answer.changed !== undefined) return show(reply, answer.changed, 409);
+      if (answer.changed !== undefined) return sendPage(reply, answer.changed, 409);
       signedIn.session.notice = answer.notice;
     }
     return reply.redirect("../", 303);
@@ -136,14 +132,11 @@ export class OperatorPage {
     { error, status }: { error?: string; status?: number } = {},
   ) {
     const { cookies, transport } = this.#visit(request);
-    if (transport === "plain") return show(reply, unencryptedPage(), 403);
-    if (!(await this.#parts.login.hasPassword())) return show(reply, signInPage(rootOf(request), undefined));
-    let bearer = cookies.get("form");
-    if (bearer === undefined) {
-      bearer = newSecret();
-      cookies.set("form", bearer);
-    }
-    return show(reply, signInPage(rootOf(request), csrfToken(this.#csrfKey, bearer), error), status);
+    if (transport === "plain") return sendPage(reply, unencryptedPage(), 403);
+    if (!(await this.#parts.login.hasPassword()))
+      return sendPage(reply, signInPage(rootOf(request), undefined));
+    const csrf = this.#tokens.of(cookies.getOrSet("form"));
+    return sendPage(reply, signInPage(rootOf(request), csrf, error), status);
   }
 
   async #signIn(request: FastifyRequest, reply: FastifyReply, form: URLSearchParams): Promise<FastifyReply> {
@@ -173,7 +166,7 @@ export class OperatorPage {
     return {
       name,
       root: rootOf(request),
-      csrf: csrfToken(this.#csrfKey, secret),
+      csrf: this.#tokens.of(secret),
       now: this.#now(),
       query: Object.fromEntries(query),
       notice,
@@ -251,15 +244,11 @@ function rootOf({ routeOptions: { url } }: FastifyRequest): "./" | "../" {
   return url === "/" ? "./" : "../";
 }
 
-function show(reply: FastifyReply, page: string, status = 200): FastifyReply {
-  return reply.code(status).type("text/html; charset=utf-8").send(page);
-}
-
 function fail(
   reply: FastifyReply,
   request: FastifyRequest,
   { message, hint }: { message: string; hint: Html | string },
   status: number,
 ): FastifyReply {
-  return show(reply, failurePage(rootOf(request), message, hint), status);
+  return sendPage(reply, failurePage(rootOf(request), message, hint), status);
 }

@@ -32,7 +32,7 @@ ${rest > 0 && html`<p class="quiet">And ${number(rest)} more nodes: <code>m25-ma
 export async function acceptPage(view: View, name: string | undefined, seen?: string): Promise<string> {
   const node = await withheldBy(view, name);
   const content = html`<input type="hidden" name="name" value="${name}">
-<input type="hidden" name="count" value="${stateOf(node)}">
+<input type="hidden" name="count" value="${withheldState(node)}">
 <div class="actions"><button class="main">Remove ${addresses(node)}</button><a class="button" href="${view.root}">Cancel</a></div>`;
   const changed = seen !== undefined ? "This has changed since you were asked. Nothing was done." : undefined;
   return viewDocument(
@@ -68,7 +68,7 @@ export function addresses({ users, aliases, domain_aliases }: Withheld): string 
   return new Intl.ListFormat("en").format(kinds.filter((kind) => !kind.startsWith("0 ")));
 }
 
-/** What a form must repeat: the numbers that its question showed. */
-export function stateOf({ users, aliases, domain_aliases }: Withheld): string {
+/** The numbers that a question showed. Its form must repeat them. */
+export function withheldState({ users, aliases, domain_aliases }: Withheld): string {
   return [users, aliases, domain_aliases].join(" ");
 }
