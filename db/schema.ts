@@ -39,7 +39,7 @@ export interface Schema {
     mx_digest: string;
     revision: number;
     created_at: Fixed<string>;
-    /** Set for hidden domains: see hidden-domains.ts. */
+    /** Set for hidden domains: see domains/hidden-domains.ts. */
     erase_after: string | null;
   };
   users: {

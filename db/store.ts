@@ -1,19 +1,19 @@
 import type { Counts } from "../src/sync/answer.ts";
 import type { View } from "../src/sync/view.ts";
+import type { GrantTable } from "./access/grants.ts";
+import type { OAuthTable } from "./access/oauth.ts";
+import type { OperatorTable } from "./access/operator.ts";
+import type { PasswordLinkTable } from "./access/password-links.ts";
+import type { Token, TokenTable } from "./access/tokens.ts";
 import type { AliasTable } from "./aliases/aliases.ts";
 import type { DomainAliasTable } from "./aliases/domain-aliases.ts";
 import type { AuditTable } from "./audit.ts";
-import type { DkimKeyTable } from "./dkim-keys.ts";
-import type { DomainTable } from "./domains.ts";
-import type { EndedKeyTable } from "./ended-keys.ts";
-import type { GrantTable } from "./grants.ts";
-import type { HiddenDomains } from "./hidden-domains.ts";
-import type { NodeTable } from "./nodes.ts";
-import type { OAuthTable } from "./oauth.ts";
-import type { OperatorTable } from "./operator.ts";
-import type { PasswordLinkTable } from "./password-links.ts";
+import type { DomainTable } from "./domains/domains.ts";
+import type { HiddenDomains } from "./domains/hidden-domains.ts";
+import type { DkimKeyTable } from "./nodes/dkim-keys.ts";
+import type { EndedKeyTable } from "./nodes/ended-keys.ts";
+import type { NodeTable } from "./nodes/nodes.ts";
 import type { StateTable } from "./state.ts";
-import type { Token, TokenTable } from "./tokens.ts";
 import type { UserTable } from "./users/users.ts";
 
 /** The tables of one transaction. */
@@ -142,7 +142,7 @@ export interface Store {
    */
   writeInBatches(batch: (tables: Tables) => Promise<boolean>, stop?: AbortSignal): Promise<void>;
   /**
-   * Erases all hidden domains (hidden-domains.ts). An open store also does it by itself, within seconds.
+   * Erases all hidden domains (domains/hidden-domains.ts). An open store also does it by itself, within seconds.
    */
   eraseHidden(): Promise<void>;
   /** Records contacts soon, without waiting for the disk: a power cut may lose the last ones. */

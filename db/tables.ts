@@ -1,21 +1,21 @@
 import type { Kysely } from "kysely";
+import { GrantTable } from "./access/grants.ts";
+import { OAuthTable } from "./access/oauth.ts";
+import { OperatorTable } from "./access/operator.ts";
+import { PasswordLinkTable } from "./access/password-links.ts";
+import { TokenTable } from "./access/tokens.ts";
 import { AliasTable } from "./aliases/aliases.ts";
 import { DomainAliasTable } from "./aliases/domain-aliases.ts";
 import { AliasGraph } from "./aliases/graph.ts";
 import { AuditTable } from "./audit.ts";
-import { DkimKeyTable } from "./dkim-keys.ts";
-import { DomainTable } from "./domains.ts";
-import { EndedKeyTable } from "./ended-keys.ts";
-import { GrantTable } from "./grants.ts";
-import { HiddenDomains } from "./hidden-domains.ts";
-import { NodeTable } from "./nodes.ts";
-import { OAuthTable } from "./oauth.ts";
-import { OperatorTable } from "./operator.ts";
-import { PasswordLinkTable } from "./password-links.ts";
+import { DomainTable } from "./domains/domains.ts";
+import { HiddenDomains } from "./domains/hidden-domains.ts";
+import { DkimKeyTable } from "./nodes/dkim-keys.ts";
+import { EndedKeyTable } from "./nodes/ended-keys.ts";
+import { NodeTable } from "./nodes/nodes.ts";
 import type { Schema } from "./schema.ts";
 import { StateTable } from "./state.ts";
 import type { Tables } from "./store.ts";
-import { TokenTable } from "./tokens.ts";
 import { UserTable } from "./users/users.ts";
 
 /** The tables of one transaction, limited to the domains `within`. */

@@ -47,7 +47,7 @@ test.each([
   ["tools/planted.ts", "oidc-provider"],
   ["db/planted.ts", "oidc-provider"],
   ["src/auth/oauth/planted.ts", "bcrypt"],
-  ["src/auth/oauth/planted.ts", "../../../db/oauth.ts"],
+  ["src/auth/oauth/planted.ts", "../../../db/access/oauth.ts"],
 ])("the import rules refuse that %s imports %s", (file, specifier) => {
   expect(refusedImports(file, planted(specifier))).toEqual([`${file} imports ${specifier}`]);
 });

@@ -68,7 +68,7 @@ export const packages: Record<string, readonly string[]> = {
 
 /**
  * Returns the imports in a source text that the rules refuse, as `file imports module`.
- * @param file path from the project's root, as in `db/domains.ts`
+ * @param file path from the project's root, as in `db/audit.ts`
  */
 export function refusedImports(file: string, source: string): string[] {
   const imports = source.matchAll(/(?:\bfrom|\bimport)\s*\(?\s*"([^"\s]+)"/g);

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import type { Domain } from "../db/domains.ts";
+import type { Domain } from "../db/domains/domains.ts";
 import type { Tables } from "../db/store.ts";
 import type { User, UserPosition } from "../db/users/rows.ts";
 import { DomainName, SearchedAddress } from "../src/mail/schemas.ts";

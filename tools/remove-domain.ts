@@ -1,5 +1,5 @@
 import * as z from "zod";
-import type { Domain } from "../db/domains.ts";
+import type { Domain } from "../db/domains/domains.ts";
 import type { Tables } from "../db/store.ts";
 import { MailError } from "../src/mail/error.ts";
 import { DomainName } from "../src/mail/schemas.ts";

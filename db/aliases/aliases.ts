@@ -3,8 +3,8 @@ import { MOST_LEADING_TO_ALIAS } from "../../src/mail/alias-limits.ts";
 import { MailError } from "../../src/mail/error.ts";
 import { next, text } from "../../src/mail/text.ts";
 import { EVERYWHERE } from "../../src/sync/records.ts";
-import { addToDomains, type DomainDifference } from "../domain-figures.ts";
-import type { Domain, DomainTable } from "../domains.ts";
+import { addToDomains, type DomainDifference } from "../domains/domain-figures.ts";
+import type { Domain, DomainTable } from "../domains/domains.ts";
 import { atMost } from "../row-limit.ts";
 import type { Schema, TargetStanding } from "../schema.ts";
 import {

@@ -1,8 +1,8 @@
 import { type Kysely, sql } from "kysely";
 import { MailError } from "../../src/mail/error.ts";
 import { next, text } from "../../src/mail/text.ts";
-import { addToDomains } from "../domain-figures.ts";
-import type { Domain, DomainTable } from "../domains.ts";
+import { addToDomains } from "../domains/domain-figures.ts";
+import type { Domain, DomainTable } from "../domains/domains.ts";
 import { atMost } from "../row-limit.ts";
 import type { Schema } from "../schema.ts";
 import type { StateTable } from "../state.ts";

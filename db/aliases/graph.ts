@@ -3,7 +3,7 @@ import { type Kysely, sql } from "kysely";
 import { crowded, MOST_LEADING, MOST_LEADING_TO_ALIAS } from "../../src/mail/alias-limits.ts";
 import { MailError } from "../../src/mail/error.ts";
 import { type AliasRecord, MOST_TARGETS } from "../../src/sync/records.ts";
-import { addToDomains, type DomainDifference } from "../domain-figures.ts";
+import { addToDomains, type DomainDifference } from "../domains/domain-figures.ts";
 import type { Schema } from "../schema.ts";
 import { addDifference, noDifference, replacement, type StateTable } from "../state.ts";
 

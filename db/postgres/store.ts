@@ -1,8 +1,8 @@
 import type { Selectable } from "kysely";
 import type pg from "pg";
+import { toToken } from "../access/tokens.ts";
 import type { Schema } from "../schema.ts";
 import type { OpenOptions, Store } from "../store.ts";
-import { toToken } from "../tokens.ts";
 import { tableTransactions } from "../transactions.ts";
 import { ChangeWatch } from "./change-watch.ts";
 import { Connections } from "./connections.ts";

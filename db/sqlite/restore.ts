@@ -4,7 +4,7 @@ import { copyFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Kysely } from "kysely";
 import { MailError } from "../../src/mail/error.ts";
-import { HiddenDomains } from "../hidden-domains.ts";
+import { HiddenDomains } from "../domains/hidden-domains.ts";
 import type { Schema } from "../schema.ts";
 import { runInBatches } from "../transactions.ts";
 import { createNew, isInUse, refuseItself } from "./backup.ts";

@@ -26,7 +26,7 @@ const IS_STAGED = "name >= 'restored ' AND name < 'restored!'";
 const IS_KEPT = "erase_after > strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
 
 /**
- * Copies a backup's state into hidden domains (hidden-domains.ts), then replaces the current state in one short transaction.
+ * Copies a backup's state into hidden domains (domains/hidden-domains.ts), then replaces the current state in one short transaction.
  * Rows get new ids; a mailbox's home depends on its `mailbox` column only.
  */
 export class StagedState {

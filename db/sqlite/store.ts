@@ -1,8 +1,8 @@
 import { existsSync, statSync } from "node:fs";
 import type { Selectable } from "kysely";
+import { toToken } from "../access/tokens.ts";
 import type { Schema } from "../schema.ts";
 import type { Store } from "../store.ts";
-import { toToken } from "../tokens.ts";
 import { tableTransactions } from "../transactions.ts";
 import { ChangeWatch } from "./change-watch.ts";
 import { type Connection, createFile, migrate, noDatabase, openConnection } from "./connection.ts";

@@ -6,7 +6,7 @@ import { newMailboxId } from "../../src/mail/mailbox.ts";
 import { next, text } from "../../src/mail/text.ts";
 import type { UserRecord } from "../../src/sync/records.ts";
 import type { AliasGraph } from "../aliases/graph.ts";
-import type { Domain, DomainTable, UserDifference } from "../domains.ts";
+import type { Domain, DomainTable, UserDifference } from "../domains/domains.ts";
 import { atMost } from "../row-limit.ts";
 import type { Schema } from "../schema.ts";
 import { addDifference, differenceOf, noDifference, type StateTable } from "../state.ts";

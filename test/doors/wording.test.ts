@@ -1,7 +1,7 @@
 import { Tiktoken } from "js-tiktoken/lite";
 import o200k from "js-tiktoken/ranks/o200k_base";
 import { expect, test } from "vitest";
-import type { SeenNode } from "../../db/nodes.ts";
+import type { SeenNode } from "../../db/nodes/nodes.ts";
 import { usages } from "../../src/doors/cli/usage.ts";
 import { atTheShell } from "../../src/doors/cli/wording.ts";
 import { overRest } from "../../src/doors/http/wording.ts";

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import type { DkimKey } from "../../db/dkim-keys.ts";
+import type { DkimKey } from "../../db/nodes/dkim-keys.ts";
 import { lookForKeys } from "../../tools/sets/dns/look-for-keys.ts";
 import { NSD, ownAddress, startNameServer } from "../support/name-server.ts";
 import { temporaryFolder } from "./folder.ts";

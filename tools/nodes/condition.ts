@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { Contact, SeenNode } from "../../db/nodes.ts";
+import type { Contact, SeenNode } from "../../db/nodes/nodes.ts";
 import type { Tables } from "../../db/store.ts";
 import type { Text } from "../../src/mail/text.ts";
 import { type NodeReason, nodeHint } from "./hints.ts";

@@ -1,4 +1,4 @@
-import type { Contact, SeenNode } from "../../db/nodes.ts";
+import type { Contact, SeenNode } from "../../db/nodes/nodes.ts";
 import { byReader, joined, next, node, operator, type Text, text } from "../../src/mail/text.ts";
 
 /**

@@ -1,4 +1,4 @@
-import type { Domain } from "../../db/domains.ts";
+import type { Domain } from "../../db/domains/domains.ts";
 import type { Tables } from "../../db/store.ts";
 
 /**

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import type { MailNode } from "../../../db/nodes.ts";
+import type { MailNode } from "../../../db/nodes/nodes.ts";
 import { MailError } from "../../../src/mail/error.ts";
 import { DomainName, Network, NodeName } from "../../../src/mail/schemas.ts";
 import { field, operator, text } from "../../../src/mail/text.ts";

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import type { SeenNode } from "../../../db/nodes.ts";
+import type { SeenNode } from "../../../db/nodes/nodes.ts";
 import { checkDns, zoneText } from "../../../src/dns/check.ts";
 import type { MailHost } from "../../../src/dns/host-records.ts";
 import { recordStates } from "../../../src/dns/record.ts";

@@ -1,4 +1,4 @@
-import type { UnseenKey } from "../../../db/dkim-keys.ts";
+import type { UnseenKey } from "../../../db/nodes/dkim-keys.ts";
 import type { Store } from "../../../db/store.ts";
 import { isPublished } from "../../../src/dns/dkim-record.ts";
 

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import type { LinkKind, PasswordLink } from "../../../db/password-links.ts";
+import type { LinkKind, PasswordLink } from "../../../db/access/password-links.ts";
 import type { User } from "../../../db/users/rows.ts";
 import { MailError } from "../../../src/mail/error.ts";
 import { byReader, operator, text } from "../../../src/mail/text.ts";

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from "kysely";
-import { atMost } from "./row-limit.ts";
-import type { Schema } from "./schema.ts";
+import { atMost } from "../row-limit.ts";
+import type { Schema } from "../schema.ts";
 
 /** Maximum number of mailboxes that a removal erases itself. A domain with more is hidden. */
 export const ERASED_AT_ONCE = 500;

@@ -1,8 +1,8 @@
 import { type Kysely, sql } from "kysely";
-import { DKIM_DAYS, selectorOf } from "../src/mail/dkim-key.ts";
-import type { DkimState } from "../src/sync/dkim.ts";
-import { atMost } from "./row-limit.ts";
-import type { Schema } from "./schema.ts";
+import { DKIM_DAYS, selectorOf } from "../../src/mail/dkim-key.ts";
+import type { DkimState } from "../../src/sync/dkim.ts";
+import { atMost } from "../row-limit.ts";
+import type { Schema } from "../schema.ts";
 
 const DAY = 86_400_000;
 /** Rows to delete in one transaction. Other writers wait for it. */

@@ -1,7 +1,7 @@
 import type { Kysely, Selectable } from "kysely";
-import { MailError } from "../src/mail/error.ts";
-import { operator, text } from "../src/mail/text.ts";
-import type { Schema } from "./schema.ts";
+import { MailError } from "../../src/mail/error.ts";
+import { operator, text } from "../../src/mail/text.ts";
+import type { Schema } from "../schema.ts";
 
 export interface Token {
   id: number;

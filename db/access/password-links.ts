@@ -1,6 +1,6 @@
 import type { Kysely } from "kysely";
-import type { Schema } from "./schema.ts";
-import { type User, usersFirst } from "./users/rows.ts";
+import type { Schema } from "../schema.ts";
+import { type User, usersFirst } from "../users/rows.ts";
 
 /** `first` for somebody who has no password yet, `reset` for a new one. Only the page's words differ. */
 export type LinkKind = Schema["password_links"]["kind"];

@@ -1,7 +1,7 @@
 import { type Kysely, sql } from "kysely";
-import { StateDigest } from "../src/sync/digest.ts";
-import type { Schema } from "./schema.ts";
-import { type DigestDifference, noDifference } from "./state.ts";
+import { StateDigest } from "../../src/sync/digest.ts";
+import type { Schema } from "../schema.ts";
+import { type DigestDifference, noDifference } from "../state.ts";
 
 /** A change of a domain's records: numbers to add, and the addition to its digests. */
 export interface DomainDifference {

@@ -1,6 +1,6 @@
 import { type Kysely, type Selectable, sql } from "kysely";
-import { atMost } from "./row-limit.ts";
-import type { Schema } from "./schema.ts";
+import { atMost } from "../row-limit.ts";
+import type { Schema } from "../schema.ts";
 
 /** ms to remember an ended key: a copy of a key file may lie in a backup for months. */
 const KEPT_FOR = 365 * 86_400_000;

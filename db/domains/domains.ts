@@ -1,13 +1,13 @@
 import { type Kysely, type RawBuilder, type Selectable, sql } from "kysely";
-import { MailError } from "../src/mail/error.ts";
-import { next, text } from "../src/mail/text.ts";
-import { StateDigest } from "../src/sync/digest.ts";
-import type { AliasGraph } from "./aliases/graph.ts";
+import { MailError } from "../../src/mail/error.ts";
+import { next, text } from "../../src/mail/text.ts";
+import { StateDigest } from "../../src/sync/digest.ts";
+import type { AliasGraph } from "../aliases/graph.ts";
+import { atMost } from "../row-limit.ts";
+import type { Schema } from "../schema.ts";
+import { type DigestDifference, differenceOf, type StateTable, type Totals } from "../state.ts";
 import { addToDomains } from "./domain-figures.ts";
 import { ERASED_AT_ONCE, HiddenDomains } from "./hidden-domains.ts";
-import { atMost } from "./row-limit.ts";
-import type { Schema } from "./schema.ts";
-import { type DigestDifference, differenceOf, type StateTable, type Totals } from "./state.ts";
 
 export interface Domain {
   id: number;

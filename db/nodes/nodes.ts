@@ -1,13 +1,13 @@
 import { type Kysely, type Selectable, sql } from "kysely";
-import { MailError } from "../src/mail/error.ts";
-import { byReader, next, node as nodeCommand, operator, text } from "../src/mail/text.ts";
-import type { Counts } from "../src/sync/answer.ts";
-import type { NodeRole } from "../src/sync/records.ts";
-import type { Report } from "../src/sync/report.ts";
-import { type View, viewOf } from "../src/sync/view.ts";
+import { MailError } from "../../src/mail/error.ts";
+import { byReader, next, node as nodeCommand, operator, text } from "../../src/mail/text.ts";
+import type { Counts } from "../../src/sync/answer.ts";
+import type { NodeRole } from "../../src/sync/records.ts";
+import type { Report } from "../../src/sync/report.ts";
+import { type View, viewOf } from "../../src/sync/view.ts";
+import type { Schema } from "../schema.ts";
 import type { DkimKeyTable } from "./dkim-keys.ts";
 import type { EndedKeyTable } from "./ended-keys.ts";
-import type { Schema } from "./schema.ts";
 
 /** `addresses`: mailboxes, aliases and domain aliases; a domain stays only because of them. */
 export interface Withheld extends Counts {

@@ -1,7 +1,7 @@
 import { hash, randomBytes } from "node:crypto";
 import { type Kysely, sql } from "kysely";
-import { atMost } from "./row-limit.ts";
-import type { Schema } from "./schema.ts";
+import { atMost } from "../row-limit.ts";
+import type { Schema } from "../schema.ts";
 
 /** Maximum number of authorization requests that wait for the operator: anybody can begin one. */
 const MAX_REQUESTS = 1_000;

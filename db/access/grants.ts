@@ -1,8 +1,8 @@
 import { type Kysely, sql } from "kysely";
-import { MailError } from "../src/mail/error.ts";
-import { operator, text } from "../src/mail/text.ts";
+import { MailError } from "../../src/mail/error.ts";
+import { operator, text } from "../../src/mail/text.ts";
+import type { Schema } from "../schema.ts";
 import { type OAuthTable, type Payload, shortId } from "./oauth.ts";
-import type { Schema } from "./schema.ts";
 
 /** A client that the operator registered. */
 export interface OAuthClient {
