@@ -114,7 +114,7 @@ export interface PollView {
  * The hot path of the sync. It answers from memory while no process has committed anything since the last look.
  */
 export interface PollReader {
-  /** One look for all callers within one turn of the event loop, after the last of them. */
+  /** One look for all callers within one turn of the event loop: each sees what was committed before it was sent. */
   look(): Promise<PollView>;
   /** The version that the last look of this process saw; "" before the first. */
   latest(): string;

@@ -1,7 +1,7 @@
-import { setImmediate as nextTurn } from "node:timers/promises";
 import type pg from "pg";
 import type { View } from "../../src/sync/view.ts";
 import { type ChangedRows, changedRowsQuery, changeQueries, namesOf, sumOf } from "../served/lines.ts";
+import { onceATurn } from "../served/once-a-turn.ts";
 import {
   CachedPollView,
   type EndedKeyRow,
@@ -22,27 +22,23 @@ export class PostgresPollReader implements PollReader {
   #view: CachedPollView | undefined;
   /** PostgreSQL's snapshot at the last look: it changes with each commit. */
   #snapshot = "";
-  #nextLook: Promise<PollView> | undefined;
   /** The looks before the next one: their answers must not overtake each other. */
   #last: Promise<unknown> = Promise.resolve();
+  readonly look = onceATurn(() => this.#lookInOrder());
 
   constructor(pool: pg.Pool) {
     this.#pool = pool;
     this.#queries = new PoolQueries(pool);
   }
 
-  look(): Promise<PollView> {
-    this.#nextLook ??= nextTurn().then(() => {
-      this.#nextLook = undefined;
-      const look = this.#last.then(() => this.#lookNow());
-      this.#last = look.catch(() => {});
-      return look;
-    });
-    return this.#nextLook;
-  }
-
   latest(): string {
     return this.#view?.version ?? "";
+  }
+
+  #lookInOrder(): Promise<PollView> {
+    const look = this.#last.then(() => this.#lookNow());
+    this.#last = look.catch(() => {});
+    return look;
   }
 
   /** @throws MailError unavailable */

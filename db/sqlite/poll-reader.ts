@@ -1,6 +1,6 @@
-import { setImmediate as nextTurn } from "node:timers/promises";
 import type { View } from "../../src/sync/view.ts";
 import { type ChangedRows, changedRowsQuery, namesOf, sumOf } from "../served/lines.ts";
+import { onceATurn } from "../served/once-a-turn.ts";
 import {
   CachedPollView,
   type EndedKeyRow,
@@ -22,21 +22,12 @@ export class FilePollReader implements PollReader {
   readonly #queries: FileQueries;
   readonly #dataVersion;
   #view: CachedPollView | undefined;
-  #nextLook: Promise<PollView> | undefined;
+  /** A look takes file locks, a third of a poll's own work. */
+  readonly look = onceATurn(() => this.lookNow());
 
   constructor(connection: Connection) {
     this.#queries = new FileQueries(connection);
     this.#dataVersion = connection.prepare<[], number>("PRAGMA data_version").pluck();
-  }
-
-  // A look takes file locks, a third of a poll's own work. It happens after all requests of this turn have arrived,
-  // so that each poll sees everything that was committed before it was sent.
-  look(): Promise<PollView> {
-    this.#nextLook ??= nextTurn().then(() => {
-      this.#nextLook = undefined;
-      return this.lookNow();
-    });
-    return this.#nextLook;
   }
 
   /** @throws MailError unavailable */
