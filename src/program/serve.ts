@@ -21,9 +21,9 @@ import { Metrics } from "../log/metrics.ts";
 import { Networks } from "../mail/network.ts";
 import { Publisher } from "../sync/publisher.ts";
 import type { ServeConfig } from "./config.ts";
-import { DkimLooks } from "./dkim-looks.ts";
+import { startDkimLooks } from "./dkim-looks.ts";
 import { provideFirstToken } from "./first-token.ts";
-import { Housekeeping } from "./housekeeping.ts";
+import { startHousekeeping } from "./housekeeping.ts";
 import { builtNodePackage } from "./node-package.ts";
 import { watchClock } from "./retention.ts";
 
@@ -98,8 +98,8 @@ export async function serve(
   const url = await app.listen({ host: config.host, port: config.port });
   const auditDays = config["audit-retention"];
   if (auditDays !== undefined) await keepAudit(store, runtime, auditDays);
-  const housekeeping = new Housekeeping(runtime, log, isClockPlausible, config["purge-inactive-after"]);
-  const dkimLooks = new DkimLooks(runtime, log);
+  const housekeeping = startHousekeeping(runtime, log, isClockPlausible, config["purge-inactive-after"]);
+  const dkimLooks = startDkimLooks(runtime, log);
   const drops = setInterval(() => void dropOldMaps(publisher, log), DROP_EVERY).unref();
   logAddresses(
     app.addresses().filter((address) => typeof address !== "string"),

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { logTo } from "../../src/log/log.ts";
-import { Housekeeping } from "../../src/program/housekeeping.ts";
+import { startHousekeeping } from "../../src/program/housekeeping.ts";
 import { rawDatabase } from "../support/recount.ts";
 import { testStore } from "../support/store.ts";
 
@@ -60,7 +60,7 @@ test("keys that ended a year ago are forgotten in batches, younger ones are not"
   end(["young"], 363, null);
   expect(await store.write(({ endedKeys }) => endedKeys.forget(new Date(at)))).toBe(true);
   expect(known()).toBe(1501);
-  const housekeeping = new Housekeeping(
+  const housekeeping = startHousekeeping(
     { ...runtime, now: () => new Date(at) },
     logTo(() => {}),
     () => true,

@@ -20,8 +20,7 @@ import { createInterface } from "node:readline";
 import { authenticate } from "mailauth";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openStore } from "../../db/sqlite/store.ts";
-import { lookForKeys } from "../../tools/sets/dns/look-for-keys.ts";
-import { NSD, ownAddress, startNameServer } from "../support/name-server.ts";
+import { lookForDueKeys, NSD, ownAddress, startNameServer } from "../support/name-server.ts";
 import { OPENDKIM } from "../support/needs.ts";
 import { elsewhere, type Mail } from "./elsewhere.ts";
 import { type MailLab, mailDaemons, startMailLab } from "./lab.ts";
@@ -199,8 +198,7 @@ describe.skipIf(!available)("mail that users send", () => {
     await stopNameServer();
     stopNameServer = await startNameServer(nameServer, { ".": published.join("\n") });
     const store = openStore(database, { create: false });
-    const later = new Date(Date.now() + 86_400_000);
-    await lookForKeys(store, later, { nameServer, stop: AbortSignal.timeout(60_000) });
+    await lookForDueKeys(store, new Date(Date.now() + 86_400_000), nameServer);
     await store.close();
   }
 

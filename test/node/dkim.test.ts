@@ -3,8 +3,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync 
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { DkimKey } from "../../db/nodes/dkim-keys.ts";
-import { lookForKeys } from "../../tools/sets/dns/look-for-keys.ts";
-import { NSD, ownAddress, startNameServer } from "../support/name-server.ts";
+import { lookForDueKeys, NSD, ownAddress, startNameServer } from "../support/name-server.ts";
 import { temporaryFolder } from "./folder.ts";
 import { type RealServer, realServer } from "./real-server.ts";
 import type { Node } from "./support.ts";
@@ -48,7 +47,7 @@ async function signingNode(users: readonly string[] = ["jan@example.nl"]): Promi
       const nameServer = ownAddress();
       const stop = await startNameServer(nameServer, { "example.nl": zoneOf([...published.values()]) });
       now += 2 * 3_600_000;
-      await lookForKeys(store, new Date(now), { nameServer, stop: AbortSignal.timeout(60_000) });
+      await lookForDueKeys(store, new Date(now), nameServer);
       await stop();
     },
     signs: (domain = "example.nl") => signingSelector(folder, domain),
@@ -187,7 +186,7 @@ describe.skipIf(!existsSync(NSD))("with a name server", () => {
     for (const nameServer of [ownAddress(), undefined]) {
       pass(DAY);
       if (nameServer === undefined) await signing.publish();
-      else await lookForKeys(server.store, new Date(), { nameServer, stop: AbortSignal.timeout(60_000) });
+      else await lookForDueKeys(server.store, new Date(), nameServer);
       await poll(node);
       expect(signing.signs()).toBe(selector);
     }

@@ -4,6 +4,8 @@ import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Store } from "../../db/store.ts";
+import { lookForKeys } from "../../tools/sets/dns/look-for-keys.ts";
 
 export const NSD = "/usr/sbin/nsd";
 
@@ -90,4 +92,10 @@ export async function startNameServer(
   }
   await stop();
   throw new Error(`NSD does not answer for each zone: ${said}`);
+}
+
+/** Looks for the records of DKIM keys, as the running server does. */
+export async function lookForDueKeys(store: Store, now: Date, nameServer: string | undefined): Promise<void> {
+  const due = await store.read(({ dkimKeys }) => dkimKeys.unseen(now.toISOString(), 1000));
+  await lookForKeys(store, due, now, { nameServer, stop: AbortSignal.timeout(60_000) });
 }
