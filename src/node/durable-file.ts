@@ -10,7 +10,7 @@ export interface Ownership {
 
 /** Writes the file atomically and durably: it holds either the old text or the new one. */
 export async function writeDurably(path: string, text: string, { mode, owner }: Ownership): Promise<void> {
-  const staged = `${path}.new`;
+  const staged = `${path}.m25-new`;
   await rm(staged, { force: true });
   try {
     const file = await open(staged, "wx", 0o600);

@@ -1,6 +1,7 @@
-import { mkdir, mkdtemp, open, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { writeDurably } from "../durable-file.ts";
 import { systemCode } from "../faults.ts";
 import { runQuietly } from "../machine.ts";
 import { isDebiansMainCf } from "./configurations.ts";
@@ -19,25 +20,10 @@ export async function readText(path: string): Promise<string | undefined> {
   }
 }
 
-/** Replaces a file at once: it has either the old text or the new one. */
+/** Writes a file durably, and makes its folder. */
 export async function writeText(path: string, text: string, mode = 0o644): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
-  const staged = `${path}.m25-new`;
-  await rm(staged, { force: true });
-  try {
-    const file = await open(staged, "wx", mode);
-    try {
-      await file.chmod(mode);
-      await file.writeFile(text);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(staged, path);
-  } catch (error) {
-    await rm(staged, { force: true });
-    throw error;
-  }
+  await writeDurably(path, text, { mode });
 }
 
 /** What setup remembers of its last run. */
