@@ -1,4 +1,4 @@
-/** What an address may say after its question mark, as for PostgreSQL's own programs. A socket's folder is a host. */
+/** The parameters that an address may have, as for PostgreSQL's own programs. A socket's folder is a host. */
 const PARAMETERS = ["host", "port", "user", "sslrootcert"];
 
 /** True for the address of a PostgreSQL database, false for a file of SQLite. */

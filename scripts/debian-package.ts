@@ -10,10 +10,10 @@ export interface PackedFile {
   mode?: number;
 }
 
-/** What dpkg runs and knows of a package: `control`, `postinst` and the like, each with its text. */
+/** The files that dpkg reads and runs: `control`, `postinst` and the like, each with its text. */
 export type Control = Readonly<Record<string, string>>;
 
-/** Of all files: the build's own time would change the bytes. 2000-01-01. */
+/** The time of all files, 2000-01-01: the build's own time would change the bytes. */
 const MODIFIED = 946_684_800;
 const TAR_BLOCK = 512;
 const FOLDER = 0o755;

@@ -4,7 +4,7 @@ import { field, next, text } from "../../src/mail/text.ts";
 import type { Schema } from "../schema.ts";
 import type { AddressParts, Alias, Target } from "./rows.ts";
 
-/** What an alias leads to, in sorted addresses. */
+/** The addresses that an alias leads to, sorted. */
 export interface Resolved {
   /** Mailboxes and outside addresses that get its mail now. */
   live: string[];

@@ -52,7 +52,7 @@ const failures: ReadonlyArray<[pattern: RegExp, message: string, hint: string, t
   ],
 ];
 
-/** What pg says without a code, when a connection ends or does not come. */
+/** pg's messages without a code, when a connection ends or cannot be made. */
 const NO_CONNECTION =
   /^(Connection terminated|Query read timeout|timeout exceeded when trying to connect|timeout expired|Client (was closed|has encountered)|Cannot use a pool after)/;
 const NO_TLS = /^The server does not support SSL connections/;

@@ -44,7 +44,7 @@ export interface PollQueries {
   changes: PollView["changes"];
 }
 
-/** The state row of one look. What its methods read stays in memory until a look finds it changed. */
+/** The state row of one look. The rows that its methods read stay in memory until a look finds them changed. */
 export class CachedPollView implements PollView {
   readonly commit: number;
   readonly version: string;

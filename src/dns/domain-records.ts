@@ -181,7 +181,7 @@ interface Policy extends Wanted {
   version: string;
   /** The fault in its text; undefined without one. */
   fault(text: string): string | undefined;
-  /** What happens without it. */
+  /** The consequence of its absence. */
   without: string;
 }
 

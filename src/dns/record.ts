@@ -9,7 +9,7 @@ export type RecordState = (typeof recordStates)[number];
 export interface DnsRecord {
   name: string;
   type: string;
-  /** What should be there: a record's content, or words if several would do. */
+  /** The content that should be there, or words if several would do. */
   expected: string;
   found: readonly string[];
   state: RecordState;

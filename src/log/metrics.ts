@@ -48,7 +48,7 @@ export class Metrics {
   }
 
   /** Counts a hash as under way until it is done. */
-  async hashing<T>(hash: Promise<T>): Promise<T> {
+  async countHash<T>(hash: Promise<T>): Promise<T> {
     this.#hashing += 1;
     try {
       return await hash;

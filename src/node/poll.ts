@@ -27,7 +27,7 @@ import {
   replicaOf,
   type Session,
 } from "./session.ts";
-import { acceptHere, isSameService, logApplied, lookUp, take } from "./update.ts";
+import { acceptHere, applyAnswer, isSameService, logApplied, lookUp } from "./update.ts";
 import { count } from "./words.ts";
 
 export interface PollOptions {
@@ -162,7 +162,7 @@ async function round(session: Session, options: PollOptions): Promise<PollResult
   if ("refusal" in answer) return await refuse(session, replica, answer, notes);
   const whole = answer.taken?.header.kind === "snapshot";
   const before = replica.meta;
-  const applied = await take(session, replica, answer, notes);
+  const applied = await applyAnswer(session, replica, answer, notes);
   const withheld = replica.withheld.addresses;
   if (applied !== undefined) logApplied(machine, replica, applied);
   if (withheld > 0 && (!options.quiet || applied !== undefined)) {

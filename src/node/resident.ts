@@ -38,7 +38,7 @@ export async function runResident(
       if (config.sending !== undefined) await sending?.listen(config.sending.port);
       const asked = machine.clock.monotonic();
       // While keys are made, or the server has not heard of them, news must not be waited for.
-      if (session.keeping.isUnfinished === true) schedule = { ...schedule, wait: 0 };
+      if (session.keyRun.isUnfinished === true) schedule = { ...schedule, wait: 0 };
       const result = await poll(session, { greet, quiet: true, wait: schedule.wait }, signal);
       if (result.reported) greet = false;
       if (signal.aborted) break;

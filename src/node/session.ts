@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Config } from "./config.ts";
 import { type Daemons, reloadDaemons } from "./daemons/look-up.ts";
 import { hostOf } from "./daemons/postfix.ts";
-import type { KeepingState } from "./dkim/keys.ts";
+import type { KeyRun } from "./dkim/keys.ts";
 import { ConfigurationError, explain, failureReason, systemCode, TemporaryFailure } from "./faults.ts";
 import { type Lock, lockFile } from "./lock.ts";
 import type { Machine } from "./machine.ts";
@@ -68,8 +68,7 @@ export interface Session {
   replica: Replica | undefined;
   /** Why Dovecot did not answer its last question; null if it did. */
   dovecot: string | null;
-  /** What keepKeys() remembers. */
-  keeping: KeepingState;
+  keyRun: KeyRun;
 }
 
 export interface RunOptions {
@@ -101,7 +100,7 @@ export async function openSession(machine: Machine, config: Config, options: Run
   const client = new Client({ server: config.server, ca, version, limits, signal });
   const hostName = await hostOf(logged, daemons.postfix);
   const place = { machine: logged, folder: config.out, sqlite, lock: lock.fd };
-  const none = { replica: undefined, dovecot: null, keeping: {} };
+  const none = { replica: undefined, dovecot: null, keyRun: {} };
   return { machine: logged, pollLog, config, version, hostName, key, client, daemons, place, lock, ...none };
 }
 

@@ -36,7 +36,7 @@ export async function acceptHere(session: Session, replica: Replica): Promise<bo
 }
 
 /** Applies the server's answer, and removals that the server accepts. @returns the changes; undefined if there were none */
-export async function take(
+export async function applyAnswer(
   session: Session,
   replica: Replica,
   answer: MapsAnswer<Incoming>,

@@ -12,7 +12,7 @@ import { RequestLog } from "../doors/http/request-log.ts";
 import { type HttpSettings, httpServer } from "../doors/http/server.ts";
 import { Confirmations } from "../doors/mcp/confirmation.ts";
 import type { McpServerFactory } from "../doors/mcp/http.ts";
-import { LinkOpening } from "../doors/mcp/link-opening.ts";
+import { OpenedLinks } from "../doors/mcp/opened-links.ts";
 import { mcpServer } from "../doors/mcp/server.ts";
 import { ChangeSignal } from "../doors/sync/change-signal.ts";
 import type { ThrottleClocks } from "../doors/sync/wake-throttle.ts";
@@ -72,7 +72,7 @@ export async function serve(
   await provideFirstToken(store, unlimited, config.folder, log);
   const runtime = limited(unlimited, config);
   const offered = await offeredTools(config.tools, config["read-only"]);
-  const mcp = { runtime, tools: offered, confirmations: new Confirmations(), links: new LinkOpening() };
+  const mcp = { runtime, tools: offered, confirmations: new Confirmations(), links: new OpenedLinks() };
   const publisher = new Publisher(store, config.folder);
   const lastSeen = new LastSeen(store, log);
   const login = new OperatorLogin(store, config["hash-cost"]);
@@ -110,12 +110,12 @@ export async function serve(
     url,
     async close() {
       log.info("m25-mail stops: waiting nodes are sent away, and running requests have five seconds to end");
-      const tidied = housekeeping.stop();
+      const batchEnded = housekeeping.stop();
       clearInterval(drops);
       const hangUp = setTimeout(() => app.server.closeAllConnections(), STOP_GRACE);
       await app.close();
       clearTimeout(hangUp);
-      await tidied;
+      await batchEnded;
       await dkimLooks.stop();
       oauth?.close();
       await lastSeen.close();
@@ -203,7 +203,7 @@ function logAddresses(addresses: readonly AddressInfo[], config: ServeConfig, lo
 function watched(runtime: Runtime, metrics: Metrics, requestLog: RequestLog): Runtime {
   return {
     ...runtime,
-    hashPassword: (password, principal) => metrics.hashing(runtime.hashPassword(password, principal)),
+    hashPassword: (password, principal) => metrics.countHash(runtime.hashPassword(password, principal)),
     observe(call) {
       metrics.call(call);
       requestLog.callEnded(call);

@@ -3,7 +3,7 @@ import type { IncomingMessage } from "node:http";
 import type { Server } from "@modelcontextprotocol/server";
 import { openStore } from "../../db/sqlite/store.ts";
 import { Confirmations } from "../../src/doors/mcp/confirmation.ts";
-import { LinkOpening } from "../../src/doors/mcp/link-opening.ts";
+import { OpenedLinks } from "../../src/doors/mcp/opened-links.ts";
 import { advertisedTools, callTool, type McpParts, mcpServer } from "../../src/doors/mcp/server.ts";
 import { logFailure, stderrLog } from "../../src/log/log.ts";
 import { serveConfig } from "../../src/program/config.ts";
@@ -34,7 +34,7 @@ export async function conformanceServer(database: string): Promise<RunningServer
   });
   if (!made.ok) throw made.error;
   authoriseEveryRequest(String(made.value.token));
-  const parts = { runtime, tools, confirmations: new Confirmations(), links: new LinkOpening() };
+  const parts = { runtime, tools, confirmations: new Confirmations(), links: new OpenedLinks() };
   return serve(config, runtime, log, {
     mcpServerFor: (principal) => serverWithFixtures(parts, principal),
   });

@@ -120,7 +120,7 @@ function hostOf(domain: string) {
   return { name: `mail.${domain}`, receives: true, sends: true };
 }
 
-/** What a person reads about one record. */
+/** One record's state, as a person reads it. */
 function said(records: readonly DnsRecord[], type: string, name: string): string {
   const found = records.find((record) => record.type === type && record.name === name);
   if (found === undefined) return "nothing";

@@ -12,7 +12,7 @@ const CHECKOUT = join(DEPLOY, "..");
 /** The name in the pages and in the files of deploy/. */
 const NAME = "mail-admin.example.nl";
 
-/** What each setting of the unit forbids: commands that the service's user can run outside the service. */
+/** A command that each setting of the unit forbids, and that the service's user can run outside the service. */
 const forbidden = {
   ProtectHome: "cat /home/jan/letter",
   ProtectSystem: "touch /srv/open/file",
@@ -38,7 +38,7 @@ describe.each([
     if (!folder.available) return;
     machine = await startFreshDebian(folder.path);
     await machine.copyIn(DEPLOY, "opt/m25-mail/deploy");
-    // What `npm ci && npm run build` of the page would make: the machine has no way to npm's registry.
+    // In place of the page's `npm ci && npm run build`: the machine has no way to npm's registry.
     for (const made of ["dist", "node_modules"])
       await machine.mount(join(CHECKOUT, made), `opt/m25-mail/${made}`);
     const install = command(server.install).replace("npm ci && npm run build && ", "");

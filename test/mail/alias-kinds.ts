@@ -34,7 +34,7 @@ export const kinds: ReadonlyArray<[what: string, to: string, who: readonly Login
 
 export const refused = [DEAD, "dead+x@example.nl", "nobody@second.example", "nobody@alias.example"];
 
-/** Who may send as what: info@ and sales@ have send_as. */
+/** Users, the addresses that they send as, and the answers: info@ and sales@ have send_as. */
 export const senders: ReadonlyArray<[who: Login, from: string, code: 250 | 553]> = [
   [JAN, "info@example.nl", 250],
   [ANNA, "info@example.nl", 250],

@@ -1,4 +1,4 @@
-/** What `m25-mail-node check` finds out about real daemons with the configuration in deploy/. */
+/** `m25-mail-node check` beside real daemons with the configuration in deploy/. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { imapFault, smtpFault, submissionFault } from "../../src/node/setup/ports.ts";
 import { type MailLab, mailDaemons, startMailLab } from "./lab.ts";

@@ -208,7 +208,7 @@ describe.skipIf(!available)("mail that users send", () => {
       message: `From: <${header}>\nTo: <${BOSS}>\nSubject: from ${from}\n\nA  text\n.with a dot\n`,
     } satisfies Envelope);
 
-  /** What a receiver finds in the next mail that leaves: each signature's domain, selector and result. */
+  /** A receiver's findings about the next mail that leaves: each signature's domain, selector and result. */
   async function verified(action: () => ReturnType<typeof send>): Promise<unknown[]> {
     const before = received.length;
     expect((await action()).code).toBe(250);

@@ -151,7 +151,7 @@ test.each([false, true])(
       login: [`both@${name} ${hash("a")}`],
     });
     expect(answers()).toEqual(ofDomain("a.nl"));
-    // What others see after each step of the node.
+    // The answers after each step of the node.
     const seen: unknown[] = [];
     const { db } = life.replica;
     const run = db.run.bind(db);

@@ -39,7 +39,7 @@ export async function signInByKeyboard(page: Page, url: string): Promise<void> {
 
 const axeSource = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
-/** What axe finds on a page, each with the elements. */
+/** The faults that axe finds on a page, each with its elements. */
 export async function violations(page: Page): Promise<unknown[]> {
   await page.evaluate(axeSource);
   const found = await page.evaluate("axe.run()");

@@ -36,7 +36,7 @@ export interface Recount {
   inactiveUsers: number;
   aliases: number;
   domainAliases: number;
-  /** Of the records that belong to no domain. */
+  /** The figures of the records that belong to no domain. */
   shared: { count: number; digest: string; mxDigest: string };
   /** The figures by domain, as the domains' own columns should have them. */
   each: Record<string, Figures>;

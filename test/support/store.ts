@@ -79,7 +79,7 @@ export function fakeHash(password: string): string {
   return `{BLF-CRYPT}$2b$10$${text.padEnd(53, ".").slice(0, 53)}`;
 }
 
-/** What only the owner's pages run. */
+/** The operations that only the owner's pages run. */
 const ownerTools = [choosePassword, changeOwnPassword, makeAppPassword, endAppPassword];
 const tools = await allTools();
 

@@ -19,7 +19,7 @@ interface Findings {
   endedKeyUse: Contact | null;
 }
 
-/** What to do about a node; null if nothing is to be done. */
+/** The next step for a node; null if none is needed. */
 export function nodeHint(seen: SeenNode, condition: Findings): Text | null {
   const hints = [
     endedKeyHint(seen, condition),

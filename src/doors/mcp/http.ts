@@ -69,7 +69,7 @@ function refusedBatch(body: unknown, revision: string): ProtocolRefusal | undefi
 }
 
 /** Sets the Accept that the SDK requires. Clients send another or none, and read every answer. */
-function acceptingBoth(request: Request): Request {
+function withBothTypes(request: Request): Request {
   const accept = request.headers.get("accept") ?? "";
   if (/application\/json/.test(accept) && /text\/event-stream/.test(accept)) return request;
   const headers = new Headers(request.headers);
@@ -147,7 +147,7 @@ class McpAnswers {
   }
 
   async answer(received: Request, message: Message): Promise<Response> {
-    const request = acceptingBoth(received);
+    const request = withBothTypes(received);
     const { parsedBody } = message;
     const isLegacy =
       !request.headers.has("mcp-method") && // all requests since 2026-07-28 have it, so their bodies need no look

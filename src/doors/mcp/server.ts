@@ -21,7 +21,7 @@ import { wordedResult } from "../result.ts";
 import { inputSchema, outputSchema } from "../schema.ts";
 import { type Confirmations, canAsk, canOpen } from "./confirmation.ts";
 import { instructionsFor } from "./instructions.ts";
-import type { LinkOpening } from "./link-opening.ts";
+import type { OpenedLinks } from "./opened-links.ts";
 import { answerCalls, answerLists, type ToolRequest } from "./requests.ts";
 import { overMcp } from "./wording.ts";
 
@@ -31,7 +31,7 @@ export interface McpParts {
   /** The tools on offer. */
   tools: readonly Tool[];
   confirmations: Confirmations;
-  links: LinkOpening;
+  links: OpenedLinks;
 }
 
 /** One client's connection; over HTTP it lasts for a request. */

@@ -5,7 +5,7 @@ import { RateLimit } from "../../../tools/call/rate-limit.ts";
 import type { Tool } from "../../../tools/call/tool.ts";
 import type { Log } from "../../log/log.ts";
 import { Confirmations } from "./confirmation.ts";
-import { LinkOpening } from "./link-opening.ts";
+import { OpenedLinks } from "./opened-links.ts";
 import { isClientFault } from "./protocol-errors.ts";
 import { mcpServer } from "./server.ts";
 import { StdioTransport } from "./stdio-transport.ts";
@@ -24,7 +24,7 @@ export function serveMcpStdio(
   principal: Principal,
   log: Log,
 ): StdioConnection {
-  const parts = { runtime, tools, confirmations: new Confirmations(), links: new LinkOpening() };
+  const parts = { runtime, tools, confirmations: new Confirmations(), links: new OpenedLinks() };
   const { promise: closed, resolve } = Promise.withResolvers<void>();
   const warnings = new RateLimit(1);
   /** Logs one of each kind a minute: a client that never reads stderr would block the server once the pipe is full. */

@@ -47,7 +47,7 @@ ${database}`,
   );
 }
 
-/** What waits for the operator; empty if nothing does. */
+/** Decisions that wait for the operator; empty if none does. */
 function waitingSection(...lists: readonly Html[]): Html {
   if (lists.every(({ text }) => text === "")) return html``;
   return html`<section class="waiting" aria-labelledby="waiting">

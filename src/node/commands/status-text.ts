@@ -25,7 +25,7 @@ export interface Status {
   /** False while the daemons' look-ups fail: the files were replaced, and the server has not answered since. */
   ready: boolean;
   /**
-   * What is in service although the server no longer has it; since when, and the first and last revision of the removals.
+   * The addresses in service that the server no longer has, since when, and the first and last revision of their removals.
    * `logins` of them can still log in.
    */
   withheld: (Withheld & { logins: number; since: string }) | null;

@@ -20,7 +20,7 @@ export class KeyFolder {
   readonly book: KeyBook;
   readonly #path: string;
   readonly #access: Ownership;
-  /** What keys.json holds. */
+  /** The content of keys.json. */
   #written: string;
 
   private constructor(path: string, access: Ownership, book: KeyBook, written: string) {

@@ -7,8 +7,8 @@ import { count } from "../words.ts";
 import { KeyFolder } from "./folder.ts";
 import {
   addKey,
-  type KeepingState,
   type KeyBook,
+  type KeyRun,
   lackingKey,
   presentKeys,
   settleKeys,
@@ -31,30 +31,30 @@ const ASK_EVERY = 600_000;
  * and removes it when its mail is old. A fault is a warning only: polls go on, and the signer keeps what it has.
  */
 export async function keepKeys(session: Session, replica: Replica): Promise<void> {
-  const { config, machine, keeping } = session;
+  const { config, machine, keyRun } = session;
   if (config.dkim === undefined || replica.meta?.ready !== 1) return;
   const { role, history, domains, domain_aliases } = replica.meta;
   const served = `${role} ${history} ${domains} ${domain_aliases}`;
-  const isDue = !(machine.clock.monotonic() - (keeping.ranAt ?? -EVERY) < EVERY);
-  if (!isDue && served === keeping.served && keeping.isUnfinished !== true) return;
-  Object.assign(keeping, { ranAt: machine.clock.monotonic(), served });
+  const isDue = !(machine.clock.monotonic() - (keyRun.ranAt ?? -EVERY) < EVERY);
+  if (!isDue && served === keyRun.served && keyRun.isUnfinished !== true) return;
+  Object.assign(keyRun, { ranAt: machine.clock.monotonic(), served });
   try {
     await run(
       session,
       await KeyFolder.open(machine, config.dkim),
       role === "mx" ? [] : await servedNames(replica),
     );
-    keeping.warning = undefined;
+    keyRun.warning = undefined;
   } catch (error) {
-    keeping.isUnfinished = false;
+    keyRun.isUnfinished = false;
     const warning = `warning: DKIM: ${explain(error)}`;
-    if (warning !== keeping.warning) machine.log(warning);
-    keeping.warning = warning;
+    if (warning !== keyRun.warning) machine.log(warning);
+    keyRun.warning = warning;
   }
 }
 
 async function run(session: Session, folder: KeyFolder, served: readonly string[]): Promise<void> {
-  const { machine, keeping } = session;
+  const { machine, keyRun } = session;
   const names = new Set(served);
   const now = machine.clock.now();
   const end = machine.clock.monotonic() + BUDGET;
@@ -69,7 +69,7 @@ async function run(session: Session, folder: KeyFolder, served: readonly string[
   if (tables !== folder.book.tables && (await reloadSigner())) folder.book.tables = tables;
   await folder.save();
   for (const selector of removed) await folder.removeKey(selector);
-  keeping.isUnfinished = !isComplete || !isTold || ended > 0;
+  keyRun.isUnfinished = !isComplete || !isTold || ended > 0;
 }
 
 /** The served domains and domain aliases, in their A-label form. Domains that are withheld are served. */
@@ -104,13 +104,13 @@ async function makeKeys(
  * @throws like Client.reportDkim
  */
 async function tellServer(session: Session, folder: KeyFolder, isOver: () => boolean): Promise<boolean> {
-  const { machine, client, key, keeping } = session;
+  const { machine, client, key, keyRun } = session;
   const { book } = folder;
   const sent = new Set<string>();
   const untold = () =>
     Object.keys(book.domains).filter((name) => !book.domains[name]?.told && !sent.has(name));
   const before = signingDomains(book);
-  let more = untold().length > 0 || isQuestionDue(book, keeping, machine.clock.monotonic());
+  let more = untold().length > 0 || isQuestionDue(book, keyRun, machine.clock.monotonic());
   while (more && !isOver()) {
     const names = untold().slice(0, MOST_DKIM_DOMAINS);
     const keys: Record<string, string[]> = {};
@@ -120,7 +120,7 @@ async function tellServer(session: Session, folder: KeyFolder, isOver: () => boo
     takeAnswer(book, names, answer);
     if (answer.cursor !== "") for (const name of names) sent.add(name);
     more = answer.more || untold().length > 0;
-    keeping.askedAt = machine.clock.monotonic();
+    keyRun.askedAt = machine.clock.monotonic();
   }
   const begun = [...signingDomains(book)].filter((name) => !before.has(name));
   if (begun.length > 0)
@@ -128,7 +128,7 @@ async function tellServer(session: Session, folder: KeyFolder, isOver: () => boo
   return !more;
 }
 
-function isQuestionDue({ domains }: KeyBook, { askedAt }: KeepingState, now: number): boolean {
+function isQuestionDue({ domains }: KeyBook, { askedAt }: KeyRun, now: number): boolean {
   const isWaiting = Object.values(domains).some((domain) =>
     presentKeys(domain).some(({ state }) => state === "known"),
   );

@@ -10,7 +10,7 @@ export interface SigningKey {
   ended?: string;
 }
 
-/** What the node remembers of its keys. */
+/** The node's record of its keys, kept in keys.json. */
 export interface KeyBook {
   /** The server's position in its answers to this node. */
   cursor: string;
@@ -26,8 +26,8 @@ interface DomainKeys {
   told: boolean;
 }
 
-/** What a resident program remembers between its runs. Times in ms of the monotonic clock. */
-export interface KeepingState {
+/** A resident program's last run of keepKeys(). Times in ms of the monotonic clock. */
+export interface KeyRun {
   ranAt?: number;
   askedAt?: number;
   /** The domains of that run. */

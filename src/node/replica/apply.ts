@@ -106,7 +106,7 @@ async function carryOut(replica: Replica, change: Change, judged: Judged): Promi
   const { header } = change;
   const { verdict, loss, sample } = judged;
   await db.run([...setRecords(header), ...removeRenamed, ...markLost(change)].join("\n"));
-  const going = goingWhere(verdict, change.limit);
+  const going = removalCondition(verdict, change.limit);
   // A mailbox may be an alias too: an address is gone once it is neither.
   sample.users.removed = await db.run(
     `SELECT local || '@' || domain FROM (SELECT domain, local FROM temp.renamed
@@ -214,7 +214,7 @@ function markLost({ header: { kind, revision }, byName }: Change): string[] {
 }
 
 /** The condition for mailboxes that go now. */
-function goingWhere({ anew, withhold }: Verdict, limit: number): string {
+function removalCondition({ anew, withhold }: Verdict, limit: number): string {
   if (!withhold) return "withheld IS NOT NULL";
   return anew ? `withheld <= ${limit}` : "false";
 }

@@ -35,7 +35,7 @@ export interface Meta {
   mail_root: string;
 }
 
-/** What is in service although the server no longer has it: domains only for the addresses in them. */
+/** The addresses in service that the server no longer has, and the domains that stay because of them. */
 export interface Withheld extends Counts {
   /** Mailboxes, aliases and domain aliases. */
   addresses: number;
@@ -107,7 +107,7 @@ async function open(place: Place): Promise<Replica> {
     const name = await currentState(place, db);
     if (name !== undefined) await attachState(place, replica, name);
     await attachAddresses(place, replica);
-    await judge(replica, found);
+    await settleFiles(replica, found);
     await noteWalInodes(replica);
     return replica;
   } catch (error) {
@@ -271,7 +271,7 @@ export async function currentState(
  *
  * @param found the inodes before the files were opened
  */
-async function judge(replica: Replica, found: ReadonlyMap<string, string>): Promise<void> {
+async function settleFiles(replica: Replica, found: ReadonlyMap<string, string>): Promise<void> {
   const { db, meta, inodes, stateName } = replica;
   if (meta === undefined || stateName === undefined) return;
   const [noted = "", notedAddresses = "", revision = 0, history = "", ready = 0] =

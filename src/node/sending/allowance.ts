@@ -20,10 +20,10 @@ interface Period {
   limit: number;
 }
 
-/** Counts recipients by mailbox. What was used comes back evenly over the period. A restart forgets it. */
+/** Counts recipients by mailbox. Used ones come back evenly over the period. A restart forgets it. */
 export class Allowance {
   readonly #periods: readonly Period[];
-  /** What each mailbox has used of each period, at a time in ms. */
+  /** The recipients that each mailbox has used of each period, at a time in ms. */
   readonly #used = new Map<string, { amounts: number[]; at: number }>();
 
   constructor({ perHour, perDay }: SendingLimits) {

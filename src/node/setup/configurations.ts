@@ -90,7 +90,7 @@ function withoutSettings(text: string, names: ReadonlySet<string>): string {
   return kept.join("\n");
 }
 
-/** What Debian's installation of Postfix answers itself, beyond its template. Other values are somebody's. */
+/** Settings that Debian's installation of Postfix adds to its template. Another value is somebody's own. */
 const INSTALLED: Readonly<Record<string, RegExp>> = {
   alias_database: /^hash:\/etc\/aliases$/,
   alias_maps: /^hash:\/etc\/aliases$/,

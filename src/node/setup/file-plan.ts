@@ -4,7 +4,7 @@ export interface ManagedFile {
   text: string;
 }
 
-/** What is known of a managed file. */
+/** A managed file as it is on the machine. */
 export interface FoundFile extends ManagedFile {
   /** Its text now; undefined if there is none. */
   now: string | undefined;
@@ -21,7 +21,7 @@ export interface PlannedFile extends ManagedFile {
 }
 
 /**
- * What to do with a file. `ask` is for what would be lost: a file that somebody else wrote, or changed by hand since setup
+ * Plans what to do with a file. `ask`: it would be lost, because somebody else wrote it, or changed it by hand since setup
  * wrote it. `replace` keeps a copy.
  */
 export function planFile({ path, text, now, written, isDebians }: FoundFile): PlannedFile {

@@ -26,7 +26,7 @@ export async function writeText(path: string, text: string, mode = 0o644): Promi
   await writeDurably(path, text, { mode });
 }
 
-/** What setup remembers of its last run. */
+/** Setup's notes about its last run. */
 export class Memory {
   readonly #host: Host;
 
@@ -44,7 +44,7 @@ export class Memory {
     await writeText(path, text, 0o600);
   }
 
-  /** Of a managed file: its text when setup wrote it last. */
+  /** A managed file's text when setup wrote it last. */
   async written(path: string): Promise<string | undefined> {
     return await this.recall(`written${path}`);
   }
@@ -100,7 +100,7 @@ async function hasDebiansConfD(host: Host): Promise<boolean> {
   return !same.includes(false);
 }
 
-/** Writes what is planned. What is replaced stays beside it as a copy. */
+/** Writes the planned files. A copy of each replaced one stays beside it. */
 export async function writePlanned(
   host: Host,
   memory: Memory,

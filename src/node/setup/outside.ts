@@ -1,4 +1,4 @@
-/** What others see of this machine: its name in DNS, its ports, and lists of senders of spam. */
+/** Checks of this machine from outside: its name in DNS, its ports, and lists of senders of spam. */
 import { Resolver } from "node:dns/promises";
 import { Networks } from "../../mail/network.ts";
 import { systemCode } from "../faults.ts";

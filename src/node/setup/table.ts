@@ -2,7 +2,7 @@ export interface Finding {
   /** `unknown` where the machine cannot find out. */
   state: "ok" | "not_ok" | "unknown";
   found: string;
-  /** What to do, where something is to be done. */
+  /** The next step, if one is needed. */
   todo?: string;
 }
 

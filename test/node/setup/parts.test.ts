@@ -20,7 +20,7 @@ smtp_tls_CApath=/etc/ssl/certs
 smtp_tls_security_level=may
 smtp_tls_session_cache_database = btree:\${data_directory}/smtp_scache
 `;
-/** What the installation adds. */
+/** The template with the lines that the installation adds. */
 const DEBIANS = `${TEMPLATE}smtpd_relay_restrictions = permit_mynetworks permit_sasl_authenticated defer_unauth_destination
 myhostname = pi.example.nl
 alias_maps = hash:/etc/aliases

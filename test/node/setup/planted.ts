@@ -26,7 +26,7 @@ export const withTools =
 interface Planted extends Host {
   log: string[];
   printed: string[];
-  /** What was started and, with `again`, restarted. */
+  /** The units that were started and, with `again`, restarted. */
   started: string[];
   read(path: string): string;
   write(path: string, text: string): void;

@@ -1,6 +1,6 @@
 export const applyOutcomes = ["added", "changed", "removed", "unchanged", "kept", "refused"] as const;
 
-/** What apply does with one domain, mailbox or alias, and why. */
+/** The step of an apply for one domain, mailbox or alias, and its reason. */
 export interface Step {
   name: string;
   outcome: (typeof applyOutcomes)[number];

@@ -74,7 +74,7 @@ export async function addPlanned(
   if (users.length > 0) await tables.users.addAll(users, at);
 }
 
-/** What an import or an apply tells of its plan: without what is written. */
+/** The result of an import or an apply, from its plan: outcomes and reasons, without the records to write. */
 export async function told<Outcome extends string>(
   tables: Tables,
   { domains, mailboxes }: Record<"domains" | "mailboxes", readonly Told<Outcome>[]>,

@@ -152,11 +152,11 @@ export const removeNode = defineTool({
     const node = await tables.nodes.remove(name, at);
     const { view, ipAddress } = node;
     const domains = view.domains && [...view.domains];
-    return { name, role: view.role, domains, ip_address: ipAddress, set_again: limitingCommand(node) };
+    return { name, role: view.role, domains, ip_address: ipAddress, set_again: limitsCommand(node) };
   },
 });
 
-function limitingCommand({ name, view: { role, domains }, ipAddress }: MailNode): string | null {
+function limitsCommand({ name, view: { role, domains }, ipAddress }: MailNode): string | null {
   const flags = [
     role === "mail" ? "" : ` --role ${role}`,
     domains === null ? "" : ` --domains ${domains.join(",")}`,

@@ -43,7 +43,7 @@ export const listAliases = defineTool({
     const [afterDomain = "", localPart = ""] = cursor === undefined ? [] : decodeCursor(cursor, 2);
     const after = cursor === undefined ? undefined : { domain: domain ?? afterDomain, localPart };
     const found = await tables.aliases.page(limit + 1, { domain, target }, after);
-    const { page, nextCursor } = pageOf(found, Math.min(limit, fitting(found)), (alias) => [
+    const { page, nextCursor } = pageOf(found, Math.min(limit, pageLength(found)), (alias) => [
       alias.domain,
       alias.localPart,
     ]);
@@ -62,7 +62,7 @@ export const listAliases = defineTool({
 });
 
 /** How many of these aliases fit into a page, at least one. */
-function fitting(aliases: readonly Alias[]): number {
+function pageLength(aliases: readonly Alias[]): number {
   let addresses = 0;
   const beyond = aliases.findIndex(({ reach }) => {
     addresses += reach;

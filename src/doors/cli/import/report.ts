@@ -66,7 +66,7 @@ function summary({ mailboxes, aliases, waiting_targets }: Imported, isDry: boole
   return `${lines.join("\n")}\n`;
 }
 
-/** What to do about targets elsewhere that wait. */
+/** The next step for targets elsewhere that wait. */
 export function waitingLine(count: number): string {
   const what = count === 1 ? "1 target elsewhere gets no mail" : `${count} targets elsewhere get no mail`;
   const them = count === 1 ? "it" : "them";

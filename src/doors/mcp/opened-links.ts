@@ -15,7 +15,7 @@ type Result = Record<string, unknown>;
 const Answer = z.object({ action: z.string() });
 
 /** Has a client open a result's `url` for the person (URL-mode elicitation), so that the model never sees it. */
-export class LinkOpening {
+export class OpenedLinks {
   /** Signed with a key of this process: after a restart the call makes another link. */
   readonly #results = createRequestStateCodec<Result>({ key: randomBytes(32), ttlSeconds: TTL });
 
