@@ -1,37 +1,26 @@
 /** `m25-mail-node check` beside real daemons with the configuration in deploy/. */
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { imapFault, smtpFault, submissionFault } from "../../src/node/setup/ports.ts";
-import { type MailLab, mailDaemons, startMailLab } from "./lab.ts";
-import { JAN, USERS } from "./people.ts";
+import { deployedDaemons } from "./deployed.ts";
+import { mailDaemons } from "./lab.ts";
+import { JAN } from "./people.ts";
 import { until } from "./processes.ts";
-import { TestNode } from "./replica.ts";
 
 const NAME = "mail.example.nl";
 
 describe.skipIf(!mailDaemons().available)("the check of a node", () => {
-  let folders: TestNode;
-  let lab: MailLab;
+  const node = deployedDaemons({ tls: "shipped" });
 
-  beforeAll(async () => {
-    folders = await TestNode.serving(USERS);
-    lab = await startMailLab({ out: folders.out, mailRoot: folders.mailRoot, tls: "shipped" });
-  });
-
-  afterAll(async () => {
-    await lab?.stop();
-    await folders?.remove();
-  });
-
-  const smtp = (mailbox: string) => smtpFault({ port: lab.ports.smtp, tls: false }, NAME, mailbox);
+  const smtp = (mailbox: string) => smtpFault({ port: node.lab.ports.smtp, tls: false }, NAME, mailbox);
   const submission = (tls: boolean) =>
-    submissionFault({ port: lab.ports[tls ? "submissions" : "submission"], tls }, NAME);
+    submissionFault({ port: node.lab.ports[tls ? "submissions" : "submission"], tls }, NAME);
 
   test("finds nothing wrong with the shipped configuration", async () => {
     expect(await smtp(JAN.address)).toBeUndefined();
     expect(await submission(false)).toBeUndefined();
     expect(await submission(true)).toBeUndefined();
-    expect(await imapFault({ port: lab.ports.imap, tls: false })).toBeUndefined();
-    expect(await imapFault({ port: lab.ports.imaps, tls: true })).toBeUndefined();
+    expect(await imapFault({ port: node.lab.ports.imap, tls: false })).toBeUndefined();
+    expect(await imapFault({ port: node.lab.ports.imaps, tls: true })).toBeUndefined();
   });
 
   test("shows Postfix's answer for a mailbox that it does not take mail for", async () => {
@@ -39,11 +28,11 @@ describe.skipIf(!mailDaemons().available)("the check of a node", () => {
   });
 
   test("tells that nobody listens", async () => {
-    await lab.doveadm("stop");
+    await node.lab.doveadm("stop");
     await until(
       "IMAP is away",
-      async () => (await imapFault({ port: lab.ports.imap, tls: false })) !== undefined,
+      async () => (await imapFault({ port: node.lab.ports.imap, tls: false })) !== undefined,
     );
-    expect(await imapFault({ port: lab.ports.imaps, tls: true })).toMatch(/ECONNREFUSED/);
+    expect(await imapFault({ port: node.lab.ports.imaps, tls: true })).toMatch(/ECONNREFUSED/);
   });
 });

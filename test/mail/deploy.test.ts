@@ -1,9 +1,10 @@
 /** The configuration in deploy/ for a mailbox node, in the real daemons. Our own program makes the replica and does not run. */
 import { readFileSync, utimesSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { deployedDaemons } from "./deployed.ts";
 import { ImapClient } from "./imap.ts";
-import { type MailLab, mailDaemons, startMailLab } from "./lab.ts";
+import { mailDaemons, startMailLab } from "./lab.ts";
 import { arrives, expectPasswordInsideTlsOnly, expectRoomInTrashAlone, inbox } from "./mailbox.ts";
 import { ANNA, FULL, JAN, STRANGER, USERS } from "./people.ts";
 import { mustRun, until } from "./processes.ts";
@@ -17,29 +18,18 @@ if (!daemons.available) process.stderr.write(daemons.message);
 const jan = { user: JAN.address, password: JAN.password };
 
 describe.skipIf(!daemons.available)("a mailbox node with the shipped configuration", () => {
-  let folders: TestNode;
-  let lab: MailLab;
-
-  beforeAll(async () => {
-    folders = await TestNode.serving(USERS);
-    lab = await startMailLab(folders);
-  });
-
-  afterAll(async () => {
-    await lab?.stop();
-    await folders?.remove();
-  });
+  const node = deployedDaemons();
 
   test("a user logs in with the right password and any case of the address", async () => {
     for (const address of [JAN.address, "Jan@Example.NL"]) {
-      const client = await ImapClient.open({ port: lab.ports.imap });
+      const client = await ImapClient.open({ port: node.lab.ports.imap });
       await client.login(address, JAN.password);
       await client.logout();
     }
   });
 
   test("a wrong password and an unknown user get the same refusal", async () => {
-    const client = await ImapClient.open({ port: lab.ports.imap });
+    const client = await ImapClient.open({ port: node.lab.ports.imap });
     await expect(client.login(JAN.address, "wrong")).rejects.toThrow("NO [AUTHENTICATIONFAILED]");
     await expect(client.login("nobody@example.nl", JAN.password)).rejects.toThrow(
       "NO [AUTHENTICATIONFAILED]",
@@ -50,56 +40,59 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
   test("mail from outside arrives and can be read", async () => {
     const message = "Subject: hello\n\n.a line that begins with a dot\n";
     expect(
-      await sendMail({ port: lab.ports.smtp }, { from: STRANGER, to: JAN.address, message }),
+      await sendMail({ port: node.lab.ports.smtp }, { from: STRANGER, to: JAN.address, message }),
     ).toMatchObject({ code: 250 });
-    expect(await arrives(lab, JAN, "hello")).toContain("\r\n.a line that begins with a dot\r\n");
+    expect(await arrives(node.lab, JAN, "hello")).toContain("\r\n.a line that begins with a dot\r\n");
   });
 
   test("a mail with 15 MB of attachments arrives", async () => {
     const message = `Subject: large\n\n${`${"x".repeat(75)}\n`.repeat(200_000)}`;
     expect(
-      await sendMail({ port: lab.ports.smtp }, { from: STRANGER, to: ANNA.address, message }),
+      await sendMail({ port: node.lab.ports.smtp }, { from: STRANGER, to: ANNA.address, message }),
     ).toMatchObject({ code: 250 });
-    expect((await arrives(lab, ANNA, "large")).length).toBeGreaterThan(15_000_000);
+    expect((await arrives(node.lab, ANNA, "large")).length).toBeGreaterThan(15_000_000);
   });
 
   test("a sender that sends no HELO is refused", async () => {
-    const client = await SmtpClient.open({ port: lab.ports.smtp });
+    const client = await SmtpClient.open({ port: node.lab.ports.smtp });
     expect(words(await client.mailFrom(STRANGER))).toMatch(/^503 5\.5\.1 .*send HELO\/EHLO first$/);
     client.close();
   });
 
   test("a sender that does not wait for replies is refused", async () => {
-    const client = await SmtpClient.open({ port: lab.ports.smtp });
+    const client = await SmtpClient.open({ port: node.lab.ports.smtp });
     const reply = await client.command(`EHLO client.test\r\nMAIL FROM:<${STRANGER}>`);
     expect(words(reply)).toMatch(/^554 5\.5\.0 .*SMTP protocol synchronization$/);
     client.close();
   });
 
   test("a client in IDLE is told of new mail", async () => {
-    const client = await ImapClient.open({ port: lab.ports.imap });
+    const client = await ImapClient.open({ port: node.lab.ports.imap });
     await client.login(ANNA.address, ANNA.password);
     await client.select();
     await client.idle();
-    await sendMail({ port: lab.ports.smtp }, { from: STRANGER, to: ANNA.address });
+    await sendMail({ port: node.lab.ports.smtp }, { from: STRANGER, to: ANNA.address });
     expect(await client.next()).toMatch(/^\* \d+ EXISTS$/);
     await client.done();
     await client.logout();
   });
 
   test("mail to an unknown user of a hosted domain is refused with 550 during the connection", async () => {
-    const reply = await sendMail({ port: lab.ports.smtp }, { from: STRANGER, to: "nobody@example.nl" });
+    const reply = await sendMail({ port: node.lab.ports.smtp }, { from: STRANGER, to: "nobody@example.nl" });
     expect(words(reply)).toMatch(/^550 5\.1\.1 .*User unknown in virtual mailbox table$/);
   });
 
   test("mail to jan+lists arrives in the mailbox of jan", async () => {
     const message = "Subject: plus\n\ntext\n";
-    await sendMail({ port: lab.ports.smtp }, { from: STRANGER, to: "Jan+Lists@example.nl", message });
-    await arrives(lab, JAN, "plus");
+    await sendMail({ port: node.lab.ports.smtp }, { from: STRANGER, to: "Jan+Lists@example.nl", message });
+    await arrives(node.lab, JAN, "plus");
   });
 
   test("mail to jan+lists is refused while jan is unknown", async () => {
-    const reply = await sendMail({ port: lab.ports.smtp }, { from: STRANGER, to: "nobody+lists@example.nl" });
+    const reply = await sendMail(
+      { port: node.lab.ports.smtp },
+      { from: STRANGER, to: "nobody+lists@example.nl" },
+    );
     expect(reply.code).toBe(550);
   });
 
@@ -107,17 +100,17 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
     for (const from of [JAN.address, "JAN+shop@example.nl"]) {
       const message = `Subject: from ${from}\n\ntext\n`;
       const reply = await sendMail(
-        { port: lab.ports.submission },
+        { port: node.lab.ports.submission },
         { from, to: ANNA.address, login: jan, message },
       );
       expect(words(reply)).toMatch(/^250 /);
-      await arrives(lab, ANNA, `from ${from}`);
+      await arrives(node.lab, ANNA, `from ${from}`);
     }
   });
 
   test("a user sends to other domains", async () => {
     const reply = await sendMail(
-      { port: lab.ports.submission },
+      { port: node.lab.ports.submission },
       { from: JAN.address, to: STRANGER, login: jan },
     );
     expect(words(reply)).toMatch(/^250 /);
@@ -126,7 +119,10 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
   test.each([ANNA.address, "anna+shop@example.nl", "nobody@example.nl", STRANGER])(
     "a user cannot send as %s",
     async (from) => {
-      const reply = await sendMail({ port: lab.ports.submission }, { from, to: ANNA.address, login: jan });
+      const reply = await sendMail(
+        { port: node.lab.ports.submission },
+        { from, to: ANNA.address, login: jan },
+      );
       expect(words(reply)).toMatch(/^553 5\.7\.1 .*not owned by user jan@example\.nl#\d+$/);
     },
   );
@@ -134,7 +130,7 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
   test.each(["submission", "submissions"] as const)(
     "a user cannot send with an empty sender by %s",
     async (service) => {
-      const address = { port: lab.ports[service], tls: service === "submissions" };
+      const address = { port: node.lab.ports[service], tls: service === "submissions" };
       const reply = await sendMail(address, { from: "", to: ANNA.address, login: jan });
       expect(words(reply)).toMatch(
         /^554 5\.7\.1 <>: Sender address rejected: an empty sender is not for users$/,
@@ -144,14 +140,16 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
 
   test("a bounce from outside, which has no sender, arrives", async () => {
     const message = "Subject: bounce\n\ntext\n";
-    expect((await sendMail({ port: lab.ports.smtp }, { from: "", to: JAN.address, message })).code).toBe(250);
-    await arrives(lab, JAN, "bounce");
+    expect((await sendMail({ port: node.lab.ports.smtp }, { from: "", to: JAN.address, message })).code).toBe(
+      250,
+    );
+    await arrives(node.lab, JAN, "bounce");
   });
 
   test("a wrong password is refused at submission", async () => {
     const login = { user: JAN.address, password: "wrong" };
     const reply = await sendMail(
-      { port: lab.ports.submission },
+      { port: node.lab.ports.submission },
       { from: JAN.address, to: ANNA.address, login },
     );
     expect(reply.code).toBe(535);
@@ -160,26 +158,29 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
   test("nobody relays without a log-in, on any port", async () => {
     const relayed = (port: number, tls: boolean) =>
       sendMail({ port, tls }, { from: JAN.address, to: STRANGER });
-    expect(words(await relayed(lab.ports.smtp, false))).toMatch(/^554 5\.7\.1 .*Relay access denied$/);
-    expect(words(await relayed(lab.ports.submission, false))).toMatch(/^554 5\.7\.1 .*Access denied$/);
-    expect(words(await relayed(lab.ports.submissions, true))).toMatch(/^554 5\.7\.1 .*Access denied$/);
+    expect(words(await relayed(node.lab.ports.smtp, false))).toMatch(/^554 5\.7\.1 .*Relay access denied$/);
+    expect(words(await relayed(node.lab.ports.submission, false))).toMatch(/^554 5\.7\.1 .*Access denied$/);
+    expect(words(await relayed(node.lab.ports.submissions, true))).toMatch(/^554 5\.7\.1 .*Access denied$/);
   });
 
   test("nobody sends through submission without a log-in, not even to a local user", async () => {
-    const reply = await sendMail({ port: lab.ports.submission }, { from: JAN.address, to: ANNA.address });
+    const reply = await sendMail(
+      { port: node.lab.ports.submission },
+      { from: JAN.address, to: ANNA.address },
+    );
     expect(reply.code).toBe(554);
   });
 
   test("a mailbox reports its quota, and mail that would exceed it is refused with 552", async () => {
     const half = `Subject: half\n\n${"x".repeat(70)}\n`.concat(`${"x".repeat(70)}\n`.repeat(9_000));
     expect(
-      await sendMail({ port: lab.ports.smtp }, { from: STRANGER, to: FULL.address, message: half }),
+      await sendMail({ port: node.lab.ports.smtp }, { from: STRANGER, to: FULL.address, message: half }),
     ).toMatchObject({
       code: 250,
     });
-    await arrives(lab, FULL, "half");
+    await arrives(node.lab, FULL, "half");
 
-    const imap = await ImapClient.open({ port: lab.ports.imap });
+    const imap = await ImapClient.open({ port: node.lab.ports.imap });
     await imap.login(FULL.address, FULL.password);
     expect(await imap.quota()).toMatchObject({ limit: 1024 });
     expect((await imap.quota())?.used).toBeGreaterThan(600);
@@ -189,7 +190,7 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
       [half.length, FULL.address] as const,
       [half.length, "full+more@example.nl"] as const,
     ]) {
-      const client = await SmtpClient.open({ port: lab.ports.smtp });
+      const client = await SmtpClient.open({ port: node.lab.ports.smtp });
       await client.ehlo();
       await client.mailFrom(STRANGER, size);
       expect(words(await client.rcptTo(to))).toMatch(/^552 5\.2\.2 .*Mailbox is full$/);
@@ -198,10 +199,10 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
     }
   });
 
-  test("a full mailbox can move its mail to Trash by COPY", () => expectRoomInTrashAlone(lab, FULL));
+  test("a full mailbox can move its mail to Trash by COPY", () => expectRoomInTrashAlone(node.lab, FULL));
 
   test("a message larger than the mailbox's quota is refused with 552", async () => {
-    const client = await SmtpClient.open({ port: lab.ports.smtp });
+    const client = await SmtpClient.open({ port: node.lab.ports.smtp });
     await client.ehlo();
     await client.mailFrom(STRANGER, 2_000_000);
     expect((await client.rcptTo(FULL.address)).code).toBe(552);
@@ -210,35 +211,39 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
 
   test("mail for a mailbox that Dovecot does not know yet waits, and arrives later", async () => {
     const late = { address: "late@example.nl", password: "soon there" };
-    folders.addAddress(late.address);
+    node.folders.addAddress(late.address);
     const message = "Subject: early\n\ntext\n";
-    const reply = await sendMail({ port: lab.ports.smtp }, { from: STRANGER, to: late.address, message });
+    const reply = await sendMail(
+      { port: node.lab.ports.smtp },
+      { from: STRANGER, to: late.address, message },
+    );
     expect(reply.code).toBe(250);
     await until("the mail waits", async () =>
-      (await lab.queue()).some(
+      (await node.lab.queue()).some(
         ({ address, reason }) => address === late.address && reason.includes("not provisioned yet"),
       ),
     );
-    await folders.serve([...USERS, late]);
-    await lab.flushQueue();
-    await arrives(lab, late, "early");
+    await node.folders.serve([...USERS, late]);
+    await node.lab.flushQueue();
+    await arrives(node.lab, late, "early");
     // Postfix removes the mail from its queue a moment after Dovecot has it.
-    await until("the queue is empty", async () => (await lab.queue()).length === 0);
+    await until("the queue is empty", async () => (await node.lab.queue()).length === 0);
   });
 
   test("a sender is told after an hour that the mail is still waiting", async () => {
-    const setting = (...args: readonly string[]) => mustRun("postconf", "-c", lab.postfixConfigDir, ...args);
+    const setting = (...args: readonly string[]) =>
+      mustRun("postconf", "-c", node.lab.postfixConfigDir, ...args);
     expect((await setting("-xh", "delay_warning_time")).trim()).toBe("1h");
     // One second in place of the hour.
     await setting("-e", "delay_warning_time=1s");
-    utimesSync(join(lab.postfixConfigDir, "main.cf"), 1, 1);
-    await mustRun("postfix", "-c", lab.postfixConfigDir, "reload");
+    utimesSync(join(node.lab.postfixConfigDir, "main.cf"), 1, 1);
+    await mustRun("postfix", "-c", node.lab.postfixConfigDir, "reload");
     const typo = "jna@example.nl";
-    folders.addAddress(typo);
-    await sendMail({ port: lab.ports.submission }, { from: JAN.address, to: typo, login: jan });
+    node.folders.addAddress(typo);
+    await sendMail({ port: node.lab.ports.submission }, { from: JAN.address, to: typo, login: jan });
     const told = async () => {
-      await lab.flushQueue();
-      return (await inbox(lab, JAN)).some((mail) => /^Subject: Delayed Mail/m.test(mail));
+      await node.lab.flushQueue();
+      return (await inbox(node.lab, JAN)).some((mail) => /^Subject: Delayed Mail/m.test(mail));
     };
     await until("the sender is told", told);
   });
@@ -252,17 +257,17 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
       .replaceAll(" ", ",");
     const confined = ["setpriv", `--bounding-set=-all,${capabilities}`, "--no-new-privs", "env"] as const;
 
-    const client = await ImapClient.open({ port: lab.ports.imap });
+    const client = await ImapClient.open({ port: node.lab.ports.imap });
     await client.login(JAN.address, JAN.password);
     await client.select();
     await client.idle();
-    expect(await mustRun(...confined, "doveadm", "-c", lab.dovecotConfig, "who", "-1")).toContain(
+    expect(await mustRun(...confined, "doveadm", "-c", node.lab.dovecotConfig, "who", "-1")).toContain(
       JAN.address,
     );
-    await mustRun(...confined, "doveadm", "-c", lab.dovecotConfig, "kick", JAN.address);
+    await mustRun(...confined, "doveadm", "-c", node.lab.dovecotConfig, "kick", JAN.address);
     await client.closed();
 
-    const scratch = join(folders.out, "scratch");
+    const scratch = join(node.folders.out, "scratch");
     await mustRun(
       ...confined,
       "sh",
@@ -273,21 +278,10 @@ describe.skipIf(!daemons.available)("a mailbox node with the shipped configurati
 });
 
 describe.skipIf(!daemons.available)("passwords in the shipped configuration", () => {
-  let folders: TestNode;
-  let lab: MailLab;
-
-  beforeAll(async () => {
-    folders = await TestNode.serving(USERS);
-    lab = await startMailLab({ out: folders.out, mailRoot: folders.mailRoot, tls: "shipped" });
-  });
-
-  afterAll(async () => {
-    await lab?.stop();
-    await folders?.remove();
-  });
+  const node = deployedDaemons({ tls: "shipped" });
 
   test("port 25 never accepts a password, not even inside TLS", async () => {
-    const client = await SmtpClient.open({ port: lab.ports.smtp });
+    const client = await SmtpClient.open({ port: node.lab.ports.smtp });
     expect(offersAuth(await client.ehlo())).toBe(false);
     expect((await client.startTls()).code).toBe(220);
     expect(offersAuth(await client.ehlo())).toBe(false);
@@ -296,7 +290,7 @@ describe.skipIf(!daemons.available)("passwords in the shipped configuration", ()
   });
 
   test("port 587 accepts a password inside TLS only", async () => {
-    const client = await SmtpClient.open({ port: lab.ports.submission });
+    const client = await SmtpClient.open({ port: node.lab.ports.submission });
     expect(offersAuth(await client.ehlo())).toBe(false);
     expect(words(await client.authPlain(JAN.address, JAN.password))).toMatch(/^530 5\.7\.0 .*STARTTLS/);
     expect((await client.mailFrom(JAN.address)).code).toBe(530);
@@ -308,14 +302,18 @@ describe.skipIf(!daemons.available)("passwords in the shipped configuration", ()
   });
 
   test("port 465 accepts a password, since it is TLS from the first byte", async () => {
-    const address = { port: lab.ports.submissions, tls: true };
+    const address = { port: node.lab.ports.submissions, tls: true };
     expect((await sendMail(address, { from: JAN.address, to: ANNA.address, login: jan })).code).toBe(250);
   });
 
-  test("IMAP accepts a password inside TLS only", () => expectPasswordInsideTlsOnly(lab, JAN));
+  test("IMAP accepts a password inside TLS only", () => expectPasswordInsideTlsOnly(node.lab, JAN));
 
   test("the IMAPS port, TLS from the first byte, accepts a password", async () => {
-    const client = await ImapClient.open({ port: lab.ports.imaps, localAddress: "127.0.0.2", tls: true });
+    const client = await ImapClient.open({
+      port: node.lab.ports.imaps,
+      localAddress: "127.0.0.2",
+      tls: true,
+    });
     await client.login(JAN.address, JAN.password);
     await client.logout();
   });
