@@ -15,12 +15,14 @@ import {
   benchmark,
   cleanup,
   headersOf,
+  measuredServer,
   Program,
   print,
   printTable,
   quantile,
   seededDatabase,
   someHash,
+  waitingNodes,
 } from "./support.ts";
 
 const USERS = Number(process.env.USERS ?? 10_000);
@@ -38,11 +40,8 @@ await benchmark(async () => {
   const mailRoot = mkdtempSync(join(folder, "mail-"));
   const [key = "", ...others] = await addNodes(database, OTHERS + 1);
   writeFileSync(join(folder, "key"), `${key}\n`, { mode: 0o600 });
-  writeFileSync(join(folder, "keys"), others.join("\n"), { mode: 0o600 });
 
-  const server = new Program(["--max-semi-space-size=2", "bench/servers/product.ts", database], {
-    ipc: true,
-  });
+  const server = measuredServer(database, "--max-semi-space-size=2");
   const url = await server.url();
   const flags = ["--server", url, "--key-file", join(folder, "key"), "--out", out, "--mail-root", mailRoot];
   const program = "dist/m25-mail-node.mjs";
@@ -53,11 +52,7 @@ await benchmark(async () => {
   cleanup(lab.stop);
   const daemonFlags = ["--dovecot-config", lab.dovecotConfig, "--postfix-config", lab.postfixConfigDir];
   const node = new Program([program, "run", ...flags, ...daemonFlags]);
-  const answer = await fetch(`${url}/sync/v1/maps`, { headers: { authorization: `Bearer ${key}` } });
-  const cursor = /"cursor":"([^"]+)"/.exec(await answer.text())?.[1] ?? "";
-  const waiting = new Program(["bench/servers/waiting-nodes.ts", url, join(folder, "keys"), cursor], {
-    ipc: true,
-  });
+  const waiting = await waitingNodes(url, folder, others);
   // Other nodes are other machines: they only get the processor time that is left.
   setPriority(waiting.child.pid ?? 0, 19);
   await waiting.ask("follow");

@@ -1,7 +1,15 @@
 /** Changes one after another while a thousand nodes wait: answers, processor time, and the time of a change. */
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { addNodes, benchmark, median, Program, printTable, seededDatabase, someHash } from "./support.ts";
+import {
+  addNodes,
+  benchmark,
+  measuredServer,
+  median,
+  type Program,
+  printTable,
+  seededDatabase,
+  someHash,
+  waitingNodes,
+} from "./support.ts";
 
 const NODES = Number(process.env.NODES ?? 1_000);
 const CHANGES = Number(process.env.CHANGES ?? 500);
@@ -9,15 +17,8 @@ const CHANGES = Number(process.env.CHANGES ?? 500);
 await benchmark(async () => {
   const { folder, database } = await seededDatabase({ users: 10_000, domains: 100, passwordHash: someHash });
   const keys = await addNodes(database, NODES);
-  writeFileSync(join(folder, "keys"), keys.join("\n"), { mode: 0o600 });
-  const server = new Program(["bench/servers/product.ts", database], { ipc: true });
-  const url = await server.url();
-  const authorization = `Bearer ${keys[0]}`;
-  const answer = await fetch(`${url}/sync/v1/maps`, { headers: { authorization } });
-  const cursor = /"cursor":"([^"]+)"/.exec(await answer.text())?.[1] ?? "";
-  const nodes = new Program(["bench/servers/waiting-nodes.ts", url, join(folder, "keys"), cursor], {
-    ipc: true,
-  });
+  const server = measuredServer(database);
+  const nodes = await waitingNodes(await server.url(), folder, keys);
 
   const alone = await changes(server);
   await nodes.ask("follow");

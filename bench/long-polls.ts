@@ -1,8 +1,16 @@
 /** Ten thousand waiting nodes: their cost while nothing happens, and the time of one change to reach all. */
-import { readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import type { Woken } from "./servers/waiting-nodes.ts";
-import { addNodes, benchmark, Program, printTable, seededDatabase, someHash } from "./support.ts";
+import {
+  addNodes,
+  benchmark,
+  measuredServer,
+  type Program,
+  printTable,
+  seededDatabase,
+  someHash,
+  waitingNodes,
+} from "./support.ts";
 
 const NODES = Number(process.env.NODES ?? 10_000);
 const ROUNDS = Number(process.env.ROUNDS ?? 3);
@@ -14,13 +22,8 @@ const IDLE = 10;
 await benchmark(async () => {
   const { folder, database } = await seededDatabase({ users: 10_000, domains: 100, passwordHash: someHash });
   const keys = await addNodes(database, NODES);
-  writeFileSync(join(folder, "keys"), keys.join("\n"), { mode: 0o600 });
-  const server = new Program([...NODE_FLAGS, "bench/servers/product.ts", database], { ipc: true });
-  const url = await server.url();
-  const cursor = await currentCursor(url, keys[0] ?? "");
-  const nodes = new Program(["bench/servers/waiting-nodes.ts", url, join(folder, "keys"), cursor], {
-    ipc: true,
-  });
+  const server = measuredServer(database, ...NODE_FLAGS);
+  const nodes = await waitingNodes(await server.url(), folder, keys);
 
   const settledMemory = async () => {
     await settled(server);
@@ -88,9 +91,4 @@ async function settled(server: Program): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 100));
     quiet = server.cpuSeconds() - before > 0.01 ? 0 : quiet + 1;
   }
-}
-
-async function currentCursor(url: string, key: string): Promise<string> {
-  const answer = await fetch(`${url}/sync/v1/maps`, { headers: { authorization: `Bearer ${key}` } });
-  return /"cursor":"([^"]+)"/.exec(await answer.text())?.[1] ?? "";
 }

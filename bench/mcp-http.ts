@@ -3,15 +3,12 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { openStore } from "../db/sqlite/store.ts";
-import { call } from "../tools/call/call.ts";
-import { operator } from "../tools/call/principal.ts";
-import { operatorTools } from "../tools/operator/index.ts";
 import {
   benchmark,
+  createToken,
   median,
   Program,
   printTable,
-  runtimeOf,
   seededDatabase,
   serve,
   unlimited,
@@ -47,13 +44,7 @@ interface Load {
 await benchmark(async () => {
   const { folder, database } = await seededDatabase({ users: 100, domains: 10 });
   const store = openStore(database, { create: false });
-  const made = await call(runtimeOf(store), {
-    principal: operator("cli"),
-    tool: operatorTools.createToken,
-    input: { name: "bench" },
-  });
-  if (!made.ok) throw made.error;
-  const token = String(made.value.token);
+  const token = await createToken(store, "bench");
   await store.close();
 
   const servers = {

@@ -1,7 +1,15 @@
 import { join } from "node:path";
 import { seedDatabase } from "../db/sqlite/seed.ts";
 import type { Watch } from "./servers/product.ts";
-import { addNodes, benchmark, now, Program, printTable, someHash, temporaryFolder } from "./support.ts";
+import {
+  addNodes,
+  benchmark,
+  measuredServer,
+  now,
+  printTable,
+  someHash,
+  temporaryFolder,
+} from "./support.ts";
 import { poll } from "./wrk.ts";
 
 const USERS = Number(process.env.USERS ?? 1_000_000);
@@ -16,7 +24,7 @@ await benchmark(async () => {
   const database = join(folder, "m25-mail.db");
   await seedDatabase(database, { users: USERS, domains: DOMAINS, passwordHash: someHash, at: now() });
   const keys = await addNodes(database, 100);
-  const server = new Program(["bench/servers/product.ts", database], { ipc: true });
+  const server = measuredServer(database);
   const url = await server.url();
   const polling = { url, keys, seconds: SECONDS, connections: 16, pause: 40, folder };
 

@@ -6,8 +6,8 @@ import {
   addNodes,
   benchmark,
   cleanup,
+  measuredServer,
   median,
-  Program,
   printTable,
   seededDatabase,
   someHash,
@@ -29,7 +29,7 @@ await benchmark(async () => {
   cleanup(nsd.stop);
   const { database } = await seededDatabase({ users: USERS, domains: 1000, passwordHash: someHash });
   const [key = ""] = await addNodes(database, 1);
-  const server = new Program(["bench/servers/product.ts", database], { ipc: true });
+  const server = measuredServer(database);
   const url = await server.url();
   await readMaps(url, key, "br"); // the first read waits for the build
 

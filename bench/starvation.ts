@@ -12,6 +12,8 @@ import type { Overload } from "./servers/overload.ts";
 import {
   addNodes,
   benchmark,
+  createToken,
+  cursorIn,
   entryOf,
   median,
   Program,
@@ -28,7 +30,7 @@ const SECONDS = Number(process.env.SECONDS ?? 5);
 const USERS = Number(process.env.USERS ?? 100_000);
 /** Changes that a large delta brings. */
 const CHANGES = 3000;
-/** ms between two requests of one modest caller. */
+/** ms between two requests of one of the other callers. */
 const PAUSE = 5;
 /** ms after which a caller gives up. A refusal counts as much. */
 const PATIENCE = 30_000;
@@ -40,26 +42,26 @@ type Caller = (typeof callers)[number];
 
 await benchmark(async () => {
   const [earlier = "."] = process.argv.slice(2);
-  const { server, greed, token, key, url } = await start(resolve(earlier));
-  const greedFile = join(temporaryFolder(), "greed");
-  writeFileSync(greedFile, JSON.stringify(greed), { mode: 0o600 });
-  const greedy = new Program(["bench/servers/overload.ts", greedFile], { ipc: true });
-  await greedy.until(/ready: (yes)/);
+  const { server, overload, token, key, url } = await start(resolve(earlier));
+  const file = join(temporaryFolder(), "overload");
+  writeFileSync(file, JSON.stringify(overload), { mode: 0o600 });
+  const overloader = new Program(["bench/servers/overload.ts", file], { ipc: true });
+  await overloader.until(/ready: (yes)/);
 
-  const requests = modest(url, { token, key, email: greed.emails.at(-1) ?? "" });
+  const requests = otherRequests(url, { token, key, email: overload.emails.at(-1) ?? "" });
   const p99s = new Map<string, number[]>();
   const peaks = new Map<Way, number[]>();
   for (let round = -1; round < ROUNDS; round += 1) {
     for (const way of ways) {
       writeFileSync(`/proc/${server.child.pid}/clear_refs`, "5");
-      if (way !== "nothing") greedy.child.send(way);
+      if (way !== "nothing") overloader.child.send(way);
       const times = new Map<Caller, number[]>();
       for (const together of [callers.filter((caller) => caller !== "password"), ["password"] as const]) {
         const until = performance.now() + SECONDS * 1000;
         const measure = async (caller: Caller) => times.set(caller, await timesOf(requests[caller], until));
         await Promise.all(together.filter((caller) => !isLeftOut(way, caller)).map(measure));
       }
-      const answers = way === "nothing" ? {} : await greedy.ask<Record<string, number>>("stop");
+      const answers = way === "nothing" ? {} : await overloader.ask<Record<string, number>>("stop");
       if (round < 0) continue;
       note(peaks, way, peak(server));
       for (const [caller, its] of times) note(p99s, `${way} ${caller}`, quantile(its, 0.99));
@@ -87,7 +89,7 @@ function isLeftOut(way: Way, caller: Caller): boolean {
 }
 
 /** The other callers' requests. Each throws if it is refused. */
-function modest(
+function otherRequests(
   url: string,
   { token, key, email }: Record<"token" | "key" | "email", string>,
 ): Record<Caller, () => Promise<unknown>> {
@@ -133,10 +135,6 @@ function peak({ child }: Program): number {
   return Number(/^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${child.pid}/status`, "utf8"))?.[1]) / 1024;
 }
 
-function cursorIn(maps: string): string | undefined {
-  return /"cursor":"([^"]+)"/.exec(maps)?.[1];
-}
-
 /** Gives mailboxes another quota, so that the delta from before is large. */
 async function changeQuotas(database: string): Promise<void> {
   const store = openStore(database, { create: false });
@@ -160,18 +158,10 @@ async function changeQuotas(database: string): Promise<void> {
 
 async function start(folder: string) {
   const { database } = await seededDatabase({ users: USERS, domains: 10 });
-  const [key = "", greedyKey = ""] = await addNodes(database, 2);
+  const [key = "", overloadKey = ""] = await addNodes(database, 2);
   const store = openStore(database, { create: false });
-  const addToken = async (name: string) => {
-    const made = await call(runtimeOf(store), {
-      principal: operator("cli"),
-      tool: operatorTools.createToken,
-      input: { name },
-    });
-    if (!made.ok) throw made.error;
-    return String(made.value.token);
-  };
-  const [token, greedyToken] = [await addToken("modest"), await addToken("greedy")];
+  const token = await createToken(store, "other");
+  const overloadToken = await createToken(store, "overload");
   await store.close();
   const args = ["serve", "--port", "0", "--db", database, ...unlimited];
   const server = new Program([entryOf(folder), ...args]);
@@ -181,9 +171,9 @@ async function start(folder: string) {
   });
   const { users } = (await answer.json()) as { users: Array<{ email: string }> };
   const emails = users.map(({ email }) => email);
-  const maps = await fetch(`${url}/sync/v1/maps`, { headers: { authorization: `Bearer ${greedyKey}` } });
+  const maps = await fetch(`${url}/sync/v1/maps`, { headers: { authorization: `Bearer ${overloadKey}` } });
   const cursor = cursorIn(await maps.text()) ?? "";
   await changeQuotas(database);
-  const greed: Overload = { url, token: greedyToken, key: greedyKey, cursor, emails };
-  return { server, greed, token, key, url };
+  const overload: Overload = { url, token: overloadToken, key: overloadKey, cursor, emails };
+  return { server, overload, token, key, url };
 }

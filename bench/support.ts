@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -9,9 +9,11 @@ import { openStore } from "../db/sqlite/store.ts";
 import type { Store } from "../db/store.ts";
 import { stateTag } from "../src/sync/answer.ts";
 import { wholeView } from "../src/sync/view.ts";
-import type { Runtime } from "../tools/call/call.ts";
+import { call, type Runtime } from "../tools/call/call.ts";
 import { newCredential } from "../tools/call/credential.ts";
 import { PasswordHasher } from "../tools/call/password-hash.ts";
+import { operator } from "../tools/call/principal.ts";
+import { operatorTools } from "../tools/operator/index.ts";
 
 /** Clock ticks a second in /proc/PID/stat. */
 const TICKS = 100;
@@ -41,6 +43,25 @@ export const unlimited = ["--limit-requests", "999999999", "--limit-passwords", 
 /** `m25-mail serve` of this checkout on a free port. */
 export function serve(database: string, ...flags: readonly string[]): Program {
   return new Program([entryOf("."), "serve", "--port", "0", "--db", database, ...flags]);
+}
+
+/** The server of this checkout in a process that also reports its own delays. @param flags Node's own */
+export function measuredServer(database: string, ...flags: readonly string[]): Program {
+  return new Program([...flags, "bench/servers/product.ts", database], { ipc: true });
+}
+
+/** The nodes with these keys, which wait at the server, in one process. @param folder for the file with the keys */
+export async function waitingNodes(url: string, folder: string, keys: readonly string[]): Promise<Program> {
+  const file = join(folder, "keys");
+  writeFileSync(file, keys.join("\n"), { mode: 0o600 });
+  const maps = await fetch(`${url}/sync/v1/maps`, { headers: { authorization: `Bearer ${keys[0]}` } });
+  const cursor = cursorIn(await maps.text()) ?? "";
+  return new Program(["bench/servers/waiting-nodes.ts", url, file, cursor], { ipc: true });
+}
+
+/** The cursor in an answer with maps. */
+export function cursorIn(maps: string): string | undefined {
+  return /"cursor":"([^"]+)"/.exec(maps)?.[1];
 }
 
 /** Registers work for the end of the benchmark. */
@@ -139,6 +160,17 @@ export function firstToken(database: string): string {
 /** Headers of a call with the first token. */
 export function headersOf(database: string): { authorization: string; "content-type": string } {
   return { authorization: `Bearer ${firstToken(database)}`, "content-type": "application/json" };
+}
+
+/** Creates an access token with all scopes. */
+export async function createToken(store: Store, name: string): Promise<string> {
+  const made = await call(runtimeOf(store), {
+    principal: operator("cli"),
+    tool: operatorTools.createToken,
+    input: { name },
+  });
+  if (!made.ok) throw made.error;
+  return String(made.value.token);
 }
 
 /** Adds this many nodes. Returns their keys in order. */

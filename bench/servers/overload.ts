@@ -25,11 +25,11 @@ const PASSWORDS_AT_ONCE = 100;
 /** ms to wait after a refusal. */
 const PAUSE = 100;
 
-// A real one has its own machine; here it takes only what the server and the modest callers leave.
+// A real one has its own machine; here it takes only what the server and the other callers leave.
 setPriority(constants.priority.PRIORITY_LOW);
 
-const greed = JSON.parse(readFileSync(process.argv[2] ?? "", "utf8")) as Overload;
-const authorization = `Bearer ${greed.token}`;
+const overload = JSON.parse(readFileSync(process.argv[2] ?? "", "utf8")) as Overload;
+const authorization = `Bearer ${overload.token}`;
 
 let isStopped = false;
 /** Answers by their status. */
@@ -41,7 +41,11 @@ function count(status: string | number): void {
 
 async function post(path: string, body: unknown, fields: Record<string, string> = {}): Promise<void> {
   const headers = { authorization, "content-type": "application/json", ...fields };
-  const answer = await fetch(`${greed.url}${path}`, { method: "POST", headers, body: JSON.stringify(body) });
+  const answer = await fetch(`${overload.url}${path}`, {
+    method: "POST",
+    headers,
+    body: JSON.stringify(body),
+  });
   await answer.arrayBuffer();
   count(answer.status);
   if (answer.status !== 200) await pause(PAUSE);
@@ -60,7 +64,7 @@ async function lists(): Promise<void> {
 
 async function passwords(first: number): Promise<void> {
   for (let index = first; !isStopped; index += PASSWORDS_AT_ONCE) {
-    const email = greed.emails[index % greed.emails.length];
+    const email = overload.emails[index % overload.emails.length];
     await post("/api/update-password", { email, password: "a password of somebody" });
   }
 }
@@ -68,8 +72,8 @@ async function passwords(first: number): Promise<void> {
 /** Asks again and again for the same maps: all, or the changes since a cursor. */
 async function maps(query: string): Promise<void> {
   while (!isStopped) {
-    const headers = { authorization: `Bearer ${greed.key}`, "accept-encoding": "identity" };
-    const answer = await fetch(`${greed.url}/sync/v1/maps${query}`, { headers });
+    const headers = { authorization: `Bearer ${overload.key}`, "accept-encoding": "identity" };
+    const answer = await fetch(`${overload.url}/sync/v1/maps${query}`, { headers });
     await answer.arrayBuffer();
     count(answer.status);
     if (answer.status !== 200) await pause(PAUSE);
@@ -78,12 +82,12 @@ async function maps(query: string): Promise<void> {
 
 /** Sends the next polls ahead once all are answered, on a new connection if the last one has ended. */
 async function polls(): Promise<void> {
-  const { hostname, port } = new URL(greed.url);
-  const first = await fetch(`${greed.url}/sync/v1/maps`, {
-    headers: { authorization: `Bearer ${greed.key}` },
+  const { hostname, port } = new URL(overload.url);
+  const first = await fetch(`${overload.url}/sync/v1/maps`, {
+    headers: { authorization: `Bearer ${overload.key}` },
   });
   await first.arrayBuffer();
-  const poll = `GET /sync/v1/maps HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${greed.key}\r\nIf-None-Match: ${first.headers.get("etag")}\r\n\r\n`;
+  const poll = `GET /sync/v1/maps HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${overload.key}\r\nIf-None-Match: ${first.headers.get("etag")}\r\n\r\n`;
   while (!isStopped) {
     await new Promise<void>((resolve) => {
       const socket = connect(Number(port), hostname);
@@ -119,18 +123,18 @@ function begin(way: string): Promise<unknown> {
   if (way === "polls") return polls();
   if (way === "snapshots") return Promise.all(Array.from({ length: AT_ONCE }, () => maps("")));
   if (way === "deltas")
-    return Promise.all(Array.from({ length: AT_ONCE }, () => maps(`?since=${greed.cursor}`)));
+    return Promise.all(Array.from({ length: AT_ONCE }, () => maps(`?since=${overload.cursor}`)));
   return Promise.all(Array.from({ length: PASSWORDS_AT_ONCE }, (_, first) => passwords(first)));
 }
 
-let greedy: Promise<unknown> = Promise.resolve();
+let running: Promise<unknown> = Promise.resolve();
 process.on("message", async (message) => {
   if (message !== "stop") {
-    greedy = begin(String(message));
+    running = begin(String(message));
     return;
   }
   isStopped = true;
-  await greedy;
+  await running;
   process.send?.(answers);
 });
 process.stderr.write("ready: yes\n");
