@@ -1,6 +1,5 @@
 import * as z from "zod";
 import type { SeenNode } from "../../../db/nodes/nodes.ts";
-import { checkDns, zoneText } from "../../../src/dns/check.ts";
 import type { MailHost } from "../../../src/dns/host-records.ts";
 import { recordStates } from "../../../src/dns/record.ts";
 import { MailError } from "../../../src/mail/error.ts";
@@ -38,6 +37,8 @@ export const checkDomain = defineTool({
     const hosts = mailHosts(name, await tables.nodes.all());
     const keys = await tables.dkimKeys.of(domain, at);
     return async () => {
+      // Loaded when it is needed: mailauth is half of a command's start.
+      const { checkDns, zoneText } = await import("../../../src/dns/check.ts");
       const records = await checkDns(domain, hosts, settings.nameServer, keys);
       return {
         domain,
