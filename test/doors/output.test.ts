@@ -2,17 +2,20 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { openStore } from "../../db/sqlite/store.ts";
 import { ENTRY, m25mail } from "../support/program.ts";
-import { temporaryFolder, testRuntime } from "../support/store.ts";
+import { PASSWORD, temporaryFolder, testRuntime } from "../support/store.ts";
 
 const FULL = ["bash", "-c", 'exec "$@" >/dev/full', "bash", process.execPath, ENTRY] as const;
 const CLOSED = ["bash", "-c", 'exec "$@" >&-', "bash", process.execPath, ENTRY] as const;
 const HUNG_UP = ["bash", "-o", "pipefail", "-c", '"$@" | true', "bash", process.execPath, ENTRY] as const;
+
+const environment = { M25_MAIL_PUBLIC_URL: "https://mail-admin.example.nl" };
 
 async function database(): Promise<string> {
   const file = join(temporaryFolder(), "m25-mail.db");
   const store = openStore(file, { create: true });
   const { must } = testRuntime(store);
   await must("add-domain", { domain: "example.nl" });
+  await must("add-user", { email: "jan@example.nl", password: PASSWORD });
   await must("add-node", { name: "pi" });
   await store.close();
   return file;
@@ -22,12 +25,14 @@ test.each([
   ["token create shop", "m25-mail token revoke"],
   ["call add-node --name pi-2", "m25-mail node rotate-key"],
   ["node rotate-key pi", "m25-mail node rotate-key"],
+  ["call invite-user --email piet@example.nl", "m25-mail call create-password-link"],
+  ["call create-password-link --email jan@example.nl --kind reset", "m25-mail call create-password-link"],
 ])(
   "a secret that %s cannot print is reported as lost, with the command that ends it",
   async (command, advice) => {
     for (const shell of [FULL, CLOSED, HUNG_UP]) {
       const args = [...command.split(" "), "--db", await database()];
-      const { code, stderr } = await m25mail(args, { command: shell });
+      const { code, stderr } = await m25mail(args, { command: shell, environment });
       expect({ code, stderr }).toEqual({ code: 74, stderr: expect.stringContaining(advice) });
     }
   },

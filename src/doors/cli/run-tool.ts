@@ -16,6 +16,10 @@ const lostSecret: Readonly<Record<string, string>> = {
     "The node is registered, but nobody has its key. Make another key with m25-mail node rotate-key NAME, or remove the node with m25-mail node remove NAME.",
   "rotate-key":
     "The key was created, but nobody has it. m25-mail node rotate-key NAME makes another, and ends this one.",
+  "invite-user":
+    "The mailbox was created, but nobody has its link. m25-mail call create-password-link --email EMAIL --kind first makes another, and ends this one.",
+  "create-password-link":
+    "The link was created, but nobody has it. m25-mail call create-password-link makes another, and ends this one.",
 };
 
 interface Presentation {
