@@ -12,9 +12,10 @@ import {
   type UserRecord,
 } from "../src/sync/records.ts";
 import type { View } from "../src/sync/view.ts";
+import { atMost } from "./row-limit.ts";
 import type { Schema } from "./schema.ts";
 
-/** Revisions to delete in one transaction. Other writers wait for it. */
+/** Rows of a table to delete in one transaction. Other writers wait for it. */
 const FORGET_ROWS = 1000;
 
 /** Numbers of rows of each kind. Each change updates them; nothing counts rows. */
@@ -194,8 +195,9 @@ export class StateTable {
   }
 
   /**
-   * Deletes some of the revisions from before `time`, with their removals. A node that was away for longer gets a
-   * snapshot. It deletes by revision, not by each row's time, so that a clock that jumped cannot leave a gap.
+   * Deletes some of the revisions from before `time`, then some of the removals that no remembered revision needs: one
+   * revision may have any number. A node that was away for longer gets a snapshot. It deletes by revision, not by each
+   * row's time, so that a clock that jumped cannot leave a gap.
    *
    * @returns whether there is more to forget
    */
@@ -210,11 +212,11 @@ export class StateTable {
     // Delete from the oldest up to the first that is young enough, never the newest.
     const young = oldest.find((row) => row.at >= time || row.revision >= revision);
     const last = young === undefined ? oldest.at(-1)?.revision : young.revision - 1;
-    if (last === undefined) return false;
-    // Delete both in one transaction: a node at a remembered revision must get all removals since.
-    await this.#db.deleteFrom("revisions").where("revision", "<=", last).execute();
-    await this.#db.deleteFrom("removals").where("revision", "<=", last).execute();
-    return young === undefined;
+    if (last !== undefined) await this.#db.deleteFrom("revisions").where("revision", "<=", last).execute();
+    const { numAffectedRows } = await sql`DELETE FROM removals WHERE (kind, name) IN
+      (SELECT kind, name FROM removals WHERE revision < (SELECT min(revision) FROM revisions)
+        LIMIT ${atMost(FORGET_ROWS)})`.execute(this.#db);
+    return (oldest.length > 0 && young === undefined) || numAffectedRows === BigInt(FORGET_ROWS);
   }
 
   async #addDigests({ mail, mx }: DigestDifference, at: string): Promise<number> {

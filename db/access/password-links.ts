@@ -1,6 +1,10 @@
 import type { Kysely } from "kysely";
+import { atMost } from "../row-limit.ts";
 import type { Schema } from "../schema.ts";
 import { type User, usersFirst } from "../users/rows.ts";
+
+/** Links to delete in one transaction. Other writers wait for it. */
+const FORGET_ROWS = 1000;
 
 /** `first` for somebody who has no password yet, `reset` for a new one. Only the page's words differ. */
 export type LinkKind = Schema["password_links"]["kind"];
@@ -48,8 +52,21 @@ export class PasswordLinkTable {
     await this.#db.deleteFrom("password_links").where("user_id", "=", id).execute();
   }
 
-  /** Deletes the links that are past their end. */
-  async forget(now: Date): Promise<void> {
-    await this.#db.deleteFrom("password_links").where("expires_at", "<=", now.toISOString()).execute();
+  /**
+   * Deletes some of the links that are past their end.
+   *
+   * @returns whether there is more to forget
+   */
+  async forget(now: Date): Promise<boolean> {
+    const ended = this.#db
+      .selectFrom("password_links")
+      .select("user_id")
+      .where("expires_at", "<=", now.toISOString())
+      .limit(atMost(FORGET_ROWS));
+    const { numDeletedRows } = await this.#db
+      .deleteFrom("password_links")
+      .where("user_id", "in", ended)
+      .executeTakeFirstOrThrow();
+    return numDeletedRows === BigInt(FORGET_ROWS);
   }
 }

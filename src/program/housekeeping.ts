@@ -44,7 +44,7 @@ async function forgetOld(
     await inBatches(({ audit }) => audit.forget(now()));
     await inBatches(({ endedKeys }) => endedKeys.forget(now()));
     await inBatches(({ dkimKeys }) => dkimKeys.forget(now()));
-    await store.write(({ passwordLinks }) => passwordLinks.forget(now()));
+    await inBatches(({ passwordLinks }) => passwordLinks.forget(now()));
   } catch (error) {
     logFailure(log, "old removals, audit entries, keys and links could not be deleted", error);
   }

@@ -31,6 +31,20 @@ test("a removal is remembered with its revision until the address is served agai
   expect(removals(file)).toEqual([{ kind: "user", name: jan.email, revision: 5 }]);
 });
 
+test("removals that no delta needs any more are deleted in batches", async () => {
+  const { must, store, file } = testStore();
+  await must("add-domain", { domain: "example.nl" });
+  await must("add-domain", { domain: "example.org" });
+  const insert = rawDatabase(file).prepare("INSERT INTO removals VALUES ('user', ?, ?, '')");
+  for (let number = 0; number < 2500; number += 1) insert.run(`user${number}@example.nl`, 1);
+  insert.run("needed@example.nl", 2);
+  const left: number[] = [];
+  const forget = () => store.write(({ state }) => state.forgetBefore("9999"));
+  for (let goesOn = true; goesOn; left.push(removals(file).length)) goesOn = await forget();
+  expect(left).toEqual([1501, 501, 1]);
+  expect(removals(file)).toEqual([{ kind: "user", name: "needed@example.nl", revision: 2 }]);
+});
+
 test("a mailbox keeps its id through a soft delete, and an address gets a new id after a hard delete", async () => {
   const { must, file } = testStore();
   const database = rawDatabase(file);

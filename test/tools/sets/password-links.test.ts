@@ -95,6 +95,21 @@ test("a link is for its own mailbox and ends after a day", async () => {
   expect(links()).toBe(0);
 });
 
+test("links that have ended are deleted in batches", async () => {
+  const { must, store, file, now, links } = await withLinks();
+  await must("invite-user", jan);
+  const database = rawDatabase(file);
+  database.exec(`
+    WITH RECURSIVE numbers (n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM numbers WHERE n < 1500)
+    INSERT INTO users (id, domain_id, local_part, mailbox, password_hash, quota_mb, active, revision, created_at, updated_at)
+      SELECT n, domain_id, n, mailbox || n, password_hash, quota_mb, active, revision, created_at, updated_at
+      FROM users, numbers WHERE users.id = 1;
+    INSERT INTO password_links SELECT id, id, '', 'first', '2026-03-01' FROM users WHERE id > 1`);
+  const forget = () => store.write(({ passwordLinks }) => passwordLinks.forget(now));
+  expect([await forget(), links()]).toEqual([true, 500]);
+  expect([await forget(), links()]).toEqual([false, 1]);
+});
+
 test("a wrong token and another link's id are no way in", async () => {
   const { must, run, tokenOf } = await withLinks();
   const token = tokenOf(await must("invite-user", jan));
