@@ -54,6 +54,8 @@ export interface PlannedDomainAlias extends Planned {
 /** A planned alias; `alias` is absent if it is left out. */
 export interface PlannedAlias extends Planned {
   alias?: NewAlias;
+  /** True if it has these targets already: it is not judged anew. */
+  isStored?: true;
   /** Targets elsewhere that will wait for approval. */
   waiting?: number;
   /** Targets here that do not exist. */
@@ -132,7 +134,10 @@ export async function planAliases(
       one.problem;
     seen.add(email);
     if (reason !== undefined) return leftOut(email, reason);
-    const had = new Map(former?.get(email)?.targets.map((target) => [target.email, target.standing]));
+    const stored = former?.get(email);
+    if (stored !== undefined && isAsStored(one, stored, approve_outside))
+      return { name: email, outcome: "taken", alias: stored, isStored: true };
+    const had = new Map(stored?.targets.map((target) => [target.email, target.standing]));
     return planAlias(one.address, one, (target) => standingOf(target, had.get(target.email)));
   });
   const names = new Set(planned.flatMap(({ alias }) => alias?.address ?? []));
@@ -141,6 +146,24 @@ export async function planAliases(
     : [];
   return withoutCircles(planned, others, own.canonical).map((one) =>
     explained(one, (target) => own.exists(target, names)),
+  );
+}
+
+/** Whether a file says of an alias what is stored, even if another standing would be given to a new target. */
+function isAsStored(
+  { address, targets, waiting_targets, send_as }: AliasInput["all_aliases"][number],
+  stored: Alias,
+  approveOutside: boolean,
+): boolean {
+  const isWaiting = new Map(stored.targets.map(({ email, standing }) => [email, standing === "waiting"]));
+  const wanted = new Set(targets.map((target) => target?.email));
+  wanted.delete(address?.email);
+  return (
+    waiting_targets.length === 0 &&
+    stored.sendAs === send_as &&
+    wanted.size === isWaiting.size &&
+    [...wanted].every((email) => email !== undefined && isWaiting.has(email)) &&
+    !(approveOutside && [...isWaiting.values()].includes(true))
   );
 }
 
@@ -227,7 +250,9 @@ function withoutCircles(
     return false;
   };
   return planned.map((one) =>
-    one.alias !== undefined && leadsBack(one.name) ? leftOut(one.name, "it leads back to itself") : one,
+    one.alias !== undefined && one.isStored !== true && leadsBack(one.name)
+      ? leftOut(one.name, "it leads back to itself")
+      : one,
   );
 }
 
