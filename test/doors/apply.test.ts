@@ -1,6 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { databaseAt } from "../support/engine.ts";
 import { expectRefusal } from "../support/outcome.ts";
 import { m25mail } from "../support/program.ts";
 import { kept, rawDatabase, recount } from "../support/recount.ts";
@@ -19,7 +20,7 @@ mailboxes:
 function shop() {
   const { file: database } = testStore();
   const file = join(temporaryFolder(), "mail.yml");
-  const run = (...args: string[]) => m25mail([...args, "--db", database]);
+  const run = async (...args: string[]) => m25mail([...args, "--db", await databaseAt(database)]);
   const apply = (text: string, ...flags: string[]) => {
     writeFileSync(file, text);
     return run("apply", file, ...flags);

@@ -6,6 +6,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { importFiles } from "../../src/doors/cli/import/command.ts";
 import { NO_LOGIN } from "../../src/mail/stored-hash.ts";
 import type { Planned } from "../../tools/operator/import/outcome.ts";
+import { databaseAt } from "../support/engine.ts";
 import { m25mail } from "../support/program.ts";
 import { kept, rawDatabase, recount } from "../support/recount.ts";
 import { PASSWORD, temporaryFolder, testStore } from "../support/store.ts";
@@ -81,10 +82,16 @@ const sources: ReadonlyArray<
   ],
 ];
 
+const LINKS = { M25_MAIL_PUBLIC_URL: "https://mail.example" };
+
+/** Runs m25-mail on the database of this name. */
+const runOn = async (file: string, args: readonly string[], environment: Record<string, string> = {}) =>
+  m25mail([...args, "--db", await databaseAt(file)], { environment });
+
 /** A new database, and m25-mail on it. */
 function database() {
   const made = testStore();
-  const shell = (...args: string[]) => m25mail([...args, "--db", made.file]);
+  const shell = (...args: string[]) => runOn(made.file, args);
   const json = async (...args: string[]) => {
     const { code, stdout, stderr } = await shell(...args, "--json");
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
@@ -285,25 +292,24 @@ test("each active mailbox that needs a new password gets a link, in a new file t
   const links = join(temporaryFolder(), "links.csv");
   const flags = ["--from", "postfixadmin", "--unlimited-as", "500", "--links-to", links];
   const run = (publicUrl: Record<string, string>, ...more: string[]) => {
-    const args = ["import", ...sample("postfixadmin/postfix.mysql.sql"), ...flags, ...more, "--db", file];
-    return m25mail(args, { environment: publicUrl });
+    const args = ["import", ...sample("postfixadmin/postfix.mysql.sql"), ...flags, ...more];
+    return runOn(file, args, publicUrl);
   };
-  const known = { M25_MAIL_PUBLIC_URL: "https://mail.example" };
   const without = await run({});
   expect(without).toMatchObject({ code: 1, stdout: "", stderr: expect.stringMatching(/^no_public_url: /) });
   expect(existsSync(links)).toBe(false);
-  expect((await run(known, "--dry-run")).code).toBe(0);
+  expect((await run(LINKS, "--dry-run")).code).toBe(0);
   expect(existsSync(links)).toBe(false);
 
-  const done = await run(known);
+  const done = await run(LINKS);
   expect(done).toMatchObject({ code: 0, stderr: "" });
   expect(readFileSync(links, "utf8")).toMatch(
     /^email,url,expires_at\ncarla@bakkerij.example,https:\/\/mail.example\/password\/\S+,20\S+Z\n$/,
   );
   expect(statSync(links).mode & 0o777).toBe(0o600);
   const [, token = ""] = /\/password\/([^,]+)/.exec(readFileSync(links, "utf8")) ?? [];
-  expect(done.stdout + (await m25mail(["audit", "--db", file])).stdout).not.toContain(token);
-  const again = await run(known);
+  expect(done.stdout + (await runOn(file, ["audit"])).stdout).not.toContain(token);
+  const again = await run(LINKS);
   expect(again).toMatchObject({ code: 2, stdout: "", stderr: expect.stringContaining("exists already") });
 });
 
@@ -319,10 +325,7 @@ test.skipIf(process.getuid?.() !== 0)(
     const list = join(folder, "list.csv");
     const emails = Array.from({ length: 60 }, (_, number) => `u${number}@a.nl`);
     writeFileSync(list, `email,quota_mb\n${emails.map((email) => `${email},100\n`).join("")}`);
-    const run = (links: string) =>
-      m25mail(["import", list, "--from", "csv", "--links-to", links, "--db", file], {
-        environment: { M25_MAIL_PUBLIC_URL: "https://mail.example" },
-      });
+    const run = (links: string) => runOn(file, ["import", list, "--from", "csv", "--links-to", links], LINKS);
     const cut = join(disk, "links.csv");
     expect(await run(cut)).toMatchObject({
       code: 1,
@@ -346,10 +349,8 @@ test("a mailbox of an earlier import gets a link only while nobody has chosen it
   const list = join(folder, "list.csv");
   writeFileSync(list, "email,quota_mb\nnew@a.nl,100\nset@a.nl,100\nblocked@a.nl,100\ngone@a.nl,100\n");
   const run = async (links: string) => {
-    const { stdout } = await m25mail(
-      ["import", list, "--from", "csv", "--links-to", join(folder, links), "--json", "--db", file],
-      { environment: { M25_MAIL_PUBLIC_URL: "https://mail.example" } },
-    );
+    const flags = ["--from", "csv", "--links-to", join(folder, links), "--json"];
+    const { stdout } = await runOn(file, ["import", list, ...flags], LINKS);
     const emails = readFileSync(join(folder, links), "utf8").match(/^\S+@[^,]+/gm);
     return { mailboxes: JSON.parse(stdout).mailboxes as Planned[], emails };
   };
@@ -377,10 +378,8 @@ test("a mailbox whose login was off, or never had a password, needs a link after
   rawDatabase(from.file).prepare("UPDATE users SET password_hash = ? WHERE local_part = 'new'").run(NO_LOGIN);
   await from.must("set-user", { email: "off@a.nl", login: "off" });
   expect((await from.shell("export", list, "--with-hashes")).code).toBe(0);
-  const { stdout } = await m25mail(
-    ["import", list, "--from", "csv", "--links-to", links, "--json", "--db", to.file],
-    { environment: { M25_MAIL_PUBLIC_URL: "https://mail.example" } },
-  );
+  const flags = ["--from", "csv", "--links-to", links, "--json"];
+  const { stdout } = await runOn(to.file, ["import", list, ...flags], LINKS);
   const { mailboxes } = JSON.parse(stdout);
   expect(to.addressed(mailboxes, "taken")).toEqual(["jan@a.nl"]);
   expect(mailboxes.map(({ reason }: Planned) => reason)).toEqual([

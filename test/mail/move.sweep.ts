@@ -41,6 +41,8 @@ for (const [release, dovecot] of releases) {
         code: 450,
         lines: [expect.stringContaining("being moved")],
       });
+      // A user is curious before the first copy, and a mail program makes a folder that the old server has, too.
+      await keepFolder(lab, JAN, "Projects");
       await copier({ old, lab, dovecot, alone: ANNA })();
       expect(subjects(await inbox(lab, ANNA))).toEqual(["for anna"]);
       const copy = copier({ old, lab, dovecot });
@@ -85,7 +87,6 @@ const MASTER_PASSWORD = "read everything once";
 /** The page's script for the old server, with this lab's folder. */
 function masterUserAt({ dovecotConfig }: MailLab): string {
   return command(move.masterUser)
-    .replace("cat > ", "cat >> ") // the lab has settings in this file
     .replaceAll("/etc/dovecot", dirname(dovecotConfig))
     .replace("openssl passwd -6", `openssl passwd -6 '${MASTER_PASSWORD}'`)
     .replace("doveadm reload", `doveadm -c ${dovecotConfig} reload`);
@@ -141,6 +142,14 @@ async function keepFlagged(lab: MailLab, user: Login, mailbox: string): Promise<
   await client.command(`COPY 1:* ${mailbox}`);
   await client.select(mailbox);
   await client.command("STORE 1:* +FLAGS (\\Flagged)");
+  await client.logout();
+}
+
+async function keepFolder(lab: MailLab, user: Login, mailbox: string): Promise<void> {
+  const client = await signedIn(lab, user);
+  await client.command(`CREATE ${mailbox}`);
+  await client.select(mailbox);
+  await client.select();
   await client.logout();
 }
 
