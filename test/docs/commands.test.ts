@@ -29,6 +29,8 @@ const before: Readonly<Record<string, string>> = {
     m25-mail call set-alias --address boss@example.nl --targets boss@partner.example`,
   "docs/people.md": `m25-mail call add-domain --domain example.nl
     echo one good passphrase | m25-mail call add-user --email jan@example.nl`,
+  "docs/apply.md": `m25-mail call add-domain --domain example.nl
+    echo one good passphrase | m25-mail call add-user --email jan@example.nl`,
   "docs/move.md": `cp '${SAMPLES}/postfixadmin/postfix.mysql.sql' postfix.sql
     printf 'email,password\\njan@example.nl,one good passphrase\\nanna@example.nl,\\n' >accounts.csv`,
 };

@@ -34,6 +34,7 @@ export const move = {
   hold: "docs/move.md#1-prepare",
   masterUser: "docs/move.md#3-copy-the-mail",
   copyMail: "docs/move.md#3-copy-the-mail 2",
+  copyOpened: "docs/move.md#3-copy-the-mail 3",
   release: "docs/move.md#4-switch",
 } as const;
 
