@@ -27,6 +27,14 @@ export function flagUsage(name: string, { placeholder }: Flag): string {
   return `--${name} ${placeholder}`.trimEnd();
 }
 
+/** Lines of a help, with the columns below each other. */
+export function inColumns(rows: ReadonlyArray<readonly string[]>): string[] {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return rows.map((row) =>
+    `  ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ")}`.trimEnd(),
+  );
+}
+
 /** @throws UsageError for an unknown flag, a missing value, and a flag that is given twice */
 export function parseFlags(args: readonly string[], flags: Flags): Arguments {
   const types = Object.entries(flags).map(

@@ -26,6 +26,8 @@ export type Reference =
   | { operator: string }
   /** A command at a node's shell. */
   | { node: string }
+  /** Commands to paste as one line, at the end of a text. */
+  | { line: string }
   /** Words for the operator, at the shell and on the page at /; and for everybody else. */
   | { toOperator: Text; toOthers: Text };
 
@@ -75,6 +77,10 @@ export function node(command: string): Reference {
   return { node: command };
 }
 
+export function line(commands: string): Reference {
+  return { line: commands };
+}
+
 /** Texts one after the other, with spaces between them. */
 export function joined(texts: readonly Text[]): Text {
   return texts.flatMap((one, index) => (index === 0 ? one : [" ", ...one]));
@@ -95,5 +101,6 @@ export function plainly(reference: Reference): string {
   if ("field" in reference) return reference.field;
   if ("next" in reference) return reference.next;
   if ("toOthers" in reference) return worded(reference.toOthers, plainly);
+  if ("line" in reference) return ` ${reference.line}`;
   return "node" in reference ? `m25-mail-node ${reference.node}` : `m25-mail ${reference.operator}`;
 }

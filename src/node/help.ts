@@ -1,4 +1,4 @@
-import { environmentName, flagUsage } from "../command-line/flags.ts";
+import { environmentName, flagUsage, inColumns } from "../command-line/flags.ts";
 import { exitCodes, exitMeanings } from "./faults.ts";
 import { type CommandName, flags, type NodeFlag } from "./flags.ts";
 
@@ -7,8 +7,8 @@ const usage: Readonly<Record<CommandName, { flags: string; does: string; more: s
     flags: "--server URL",
     does: "makes this machine a node, or brings it up to date",
     more:
-      "Asks for what it cannot find out: the sync key that m25_mail_add_node gave, and this node's name. Joins the server,\n" +
-      "writes the configurations of Postfix and Dovecot, starts everything, and checks it. May be run again at any time.\n" +
+      "Asks for what it cannot find out: this node's name, the sync key that add-node gave at the server, and the certificate. Joins\n" +
+      "the server, writes the configurations of Postfix and Dovecot, starts everything, and checks it. May be run again at any time.\n" +
       "Your own settings belong into /etc/postfix/local.cf, /etc/postfix/local-master.cf and /etc/dovecot/local.conf.",
   },
   check: {
@@ -20,7 +20,7 @@ const usage: Readonly<Record<CommandName, { flags: string; does: string; more: s
     flags: "--server URL",
     does: "exchanges the key on stdin",
     more:
-      "Asks for the key that m25_mail_add_node gave (or reads it from standard input), exchanges it at once for a fresh\n" +
+      "Asks for the key that add-node gave at the server (or reads it from standard input), exchanges it at once for a fresh\n" +
       "one, writes that to the key file and uses it once. The pasted key is worth nothing from then on.",
   },
   once: {
@@ -81,7 +81,7 @@ const lines = (
 export const help = `m25-mail-node: brings the domains and mailboxes of an m25-mail server to this machine's Dovecot and Postfix
 
 ${lines.join("\n")}
-  m25-mail-node COMMAND --help                                 help and flags of one command
+  m25-mail-node COMMAND --help                                  help and flags of one command
   m25-mail-node --help | --version
 
 Each flag may be given as an environment variable instead, also in /etc/m25-mail/node.env:
@@ -102,10 +102,6 @@ export function commandHelp(name: CommandName): string {
 }
 
 function describeFlags(described: readonly NodeFlag[]): string {
-  return described
-    .map(
-      (flag) =>
-        `  ${flagUsage(flag.name, flag).padEnd(24)} ${environmentName(flag.name).padEnd(24)} ${flag.help}`,
-    )
-    .join("\n");
+  const rows = described.map((flag) => [flagUsage(flag.name, flag), environmentName(flag.name), flag.help]);
+  return inColumns(rows).join("\n");
 }

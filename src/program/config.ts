@@ -116,7 +116,7 @@ function definedOnly(values: Values): Values {
 }
 
 /** The packaged server's database if its folder exists, else a file in the user's own folder. */
-function defaultDatabase(environment: NodeJS.ProcessEnv): string {
+export function defaultDatabase(environment: NodeJS.ProcessEnv): string {
   const packaged = "/var/lib/m25-mail";
   if (existsSync(packaged)) return join(packaged, "m25-mail.db");
   return join(environment.XDG_DATA_HOME || join(homedir(), ".local", "share"), "m25-mail", "m25-mail.db");

@@ -32,6 +32,7 @@ export function refuseLeftover(database: string, folder: string): void {
  * database ever had a token, it creates none: the operator can, and may want none. It then only points to the file of
  * the first token, if that is still there: the start that wrote it may have failed afterwards.
  *
+ * @returns true if it has made the token: this is the database's first start
  * @throws MailError unavailable if the token cannot be written down, or the file exists already
  */
 export async function provideFirstToken(
@@ -39,12 +40,12 @@ export async function provideFirstToken(
   runtime: Runtime,
   folder: string,
   log: Log,
-): Promise<void> {
+): Promise<boolean> {
   const path = fileIn(folder);
   const told = () => log.info(`the first access token is in ${path}: read it, then delete the file`);
   if (await store.read((tables) => tables.tokens.wereThereEver())) {
     if (await isTokenOf(store, path)) told();
-    return;
+    return false;
   }
   const file = needsFile() ? openTokenFile(path) : undefined;
   const outcome = await call(runtime, {
@@ -59,11 +60,26 @@ export async function provideFirstToken(
   const token = String(outcome.value.token);
   if (file === undefined) {
     process.stderr.write(`\nThe first access token, shown only once:\n\n  ${token}\n\n`);
-    return;
+    return true;
   }
   writeFileSync(file, `${token}\n`);
   closeSync(file);
   told();
+  return true;
+}
+
+/**
+ * What to do after the first start, a line each.
+ *
+ * @param shell how the operator calls m25-mail
+ * @param db the flag that names the database; "" for the usual one
+ */
+export function firstSteps(url: string, shell: string, db: string): string[] {
+  return [
+    `next, a domain and a mailbox: ${shell} call add-domain --domain example.nl${db}, then ${shell} call add-user --email jan@example.nl${db}`,
+    `next, a node, which receives their mail: ${shell} call add-node --name pi-amsterdam${db}; see docs/nodes.md`,
+    `next, an assistant: see docs/assistants.md; or a browser: ${shell} operator set-password${db}, then open ${new URL("/", url)}`,
+  ];
 }
 
 /** True if the file has a valid token of this database; it may be revoked, or of another database in the same folder. */

@@ -26,7 +26,7 @@ import { callFields } from "../log/call-log.ts";
 import { jsonLog } from "../log/json-log.ts";
 import { type Log, logFailure, stderrLog } from "../log/log.ts";
 import { MailError } from "../mail/error.ts";
-import { type StoreConfig, serveConfig, stdioConfig, storeConfig } from "./config.ts";
+import { defaultDatabase, type StoreConfig, serveConfig, stdioConfig, storeConfig } from "./config.ts";
 import { builtNodePackage } from "./node-package.ts";
 import { version } from "./version.ts";
 
@@ -127,12 +127,17 @@ async function serveCommand(usage: Usage, argv: readonly string[]): Promise<numb
   const config = serveConfig(parseArguments(usage, argv).values, process.env);
   // Loaded only here: the HTTP stack takes longer to load than all the rest.
   const { serve } = await import("./serve.ts");
-  const { refuseLeftover } = await import("./first-token.ts");
+  const { firstSteps, refuseLeftover } = await import("./first-token.ts");
   const stop = stopSignal();
   const log = await openLog(config);
   if (isNewFile(config.db)) refuseLeftover(config.db, config.folder);
   const store = await openOrMake(config, log);
   const server = await serve(config, runtimeOf(store, config, log), log);
+  if (server.isFirstStart) {
+    const shell = process.env.npm_lifecycle_event === "start" ? "npx node dist/m25-mail.js" : "m25-mail";
+    const db = config.db === defaultDatabase(process.env) ? "" : ` --db ${config.db}`;
+    for (const step of firstSteps(config["public-url"] ?? server.url, shell, db)) log.info(step);
+  }
   await stop;
   await server.close();
   return endNow();

@@ -43,6 +43,8 @@ const loopback = new Networks(["127.0.0.0/8", "::1"]);
 /** A listening server; `url` is its address on this machine. */
 export interface RunningServer {
   url: string;
+  /** True if it has made the database's first token. */
+  isFirstStart: boolean;
   close(): Promise<void>;
 }
 
@@ -69,7 +71,7 @@ export async function serve(
   const metrics = new Metrics();
   const requestLog = new RequestLog(metrics, log);
   const unlimited = watched(bare, metrics, requestLog);
-  await provideFirstToken(store, unlimited, config.folder, log);
+  const isFirstStart = await provideFirstToken(store, unlimited, config.folder, log);
   const runtime = limited(unlimited, config);
   const offered = await offeredTools(config.tools, config["read-only"]);
   const mcp = { runtime, tools: offered, confirmations: new Confirmations(), links: new OpenedLinks() };
@@ -108,6 +110,7 @@ export async function serve(
   );
   return {
     url,
+    isFirstStart,
     async close() {
       log.info("m25-mail stops: waiting nodes are sent away, and running requests have five seconds to end");
       const batchEnded = housekeeping.stop();

@@ -61,11 +61,17 @@ export const runElsewhere: Readonly<Record<string, string>> = {
   "docs/dkim.md#set-it-up-on-a-node": "test/mail/dkim.test.ts installs the same files with paths of its own",
   "docs/dkim.md#replace-a-key": "test/mail/dkim.test.ts runs it with a key that signs",
   "docs/install.md#from-the-npm-registry": "test/package/tarball.sweep.ts runs them with the tarball",
+  "docs/operations.md#the-server":
+    "test/package/upgrade.sweep.ts puts this build in the place of an earlier one",
+  "docs/operations.md#the-server 2": "test/package/tarball.sweep.ts installs the tarball",
 };
 
 /** Run by no test: the value says why. */
 export const notRun: Readonly<Record<string, string>> = {
   "docs/install.md#in-a-container": "needs a container engine",
+  "docs/operations.md#the-server 3": "needs a container engine",
+  "docs/operations.md#a-node": "needs a node from the package and its server: tried by hand",
+  "docs/nodes.md#server-and-node-on-one-machine": "needs a public name",
   "docs/nodes-by-hand.md#get-a-certificate": "needs a public name",
   "docs/internet.md#a-certificate-for-nginx": "needs a public name",
 };

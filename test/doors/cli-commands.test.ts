@@ -78,7 +78,7 @@ test("node rotate-key prints the key alone on stdout, and on stderr how to bring
   const { stdout, stderr } = await run("node", "rotate-key", "pi");
   expect(stdout).toMatch(/^m25key_[0-9a-f]{16}_[0-9a-f]{64}\n$/);
   expect(stderr).toMatch(
-    /rm \/etc\/m25-mail-node\/key.*m25-mail-node join --key-file.*--server URL.*ends.*20\d\d-/,
+    /ends.*20\d\d-.*rm -f \/etc\/m25-mail-node\/key && m25-mail-node join\. .*\n\napt-get .* m25-mail-node setup --server URL\n$/s,
   );
   expect(stderr).not.toContain("m25key_");
   const json = await run("node", "rotate-key", "pi", "--json");

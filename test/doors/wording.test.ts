@@ -14,7 +14,7 @@ import { operator } from "../../tools/call/principal.ts";
 import { tools } from "../../tools/index.ts";
 import { nodeStatuses } from "../../tools/nodes/condition.ts";
 import { nodeHint, serverReasons } from "../../tools/nodes/hints.ts";
-import { installStep, joinStep } from "../../tools/nodes/join-step.ts";
+import { installStep, renewalStep } from "../../tools/nodes/join-step.ts";
 import { type NodeCounts, notLive } from "../../tools/nodes/liveness.ts";
 import {
   callRefusals,
@@ -92,11 +92,12 @@ function inWords({ code, detail, hint }: MailError, words: Door["words"]) {
 
 /** All that a door says about the tools, their results and its refusals. */
 async function textOf({ words, isOperators, own }: Door): Promise<string> {
+  const settings = { nodePackageSum: () => "5".repeat(64) };
   const said: Array<[what: string, ...lines: string[]]> = [
     ...tools.map(({ endpoint, description }): [string, string] => [endpoint, words(description)]),
     ...nodeHints().map(([situations, hint]): [string, string] => [`list-nodes: ${situations}`, words(hint)]),
-    ["add-node: next_step", words(installStep({ nodePackageSum: () => "5".repeat(64) }))],
-    ["rotate-key: next_step", words(joinStep({}))],
+    ["add-node: next_step", words(installStep(settings))],
+    ["rotate-key: next_step", words(renewalStep(settings, "2026-12-01T00:00:00.000Z"))],
     ...notes(words, isOperators),
   ];
   const ofCalls = (await callRefusals()).filter(([, , toOthers]) => !(isOperators && toOthers));

@@ -185,7 +185,7 @@ test("domains, nodes and changes are listed fifty a page, each once", async () =
   }
   const { body } = await browser.get("/");
   expect(body).toContain("All 120 domains");
-  expect(body).toContain("120 of 120 nodes have not caught up yet");
+  expect(body).toContain("120 of 120 nodes have not joined yet");
   expect(rows(body)).toBeLessThan(80);
   await addNode(server, "broken", { status: "failed", reason: "disk_full" });
   const failing = (await browser.get("/")).body.split("Nodes that fail")[1]?.split("Domains")[0];

@@ -37,7 +37,7 @@ function endedKeyHint({ name }: SeenNode, { endedKeyUse }: Findings): Text | nul
 function statusHint(seen: SeenNode, { status, reason, withheld }: Findings): Text | null {
   switch (status) {
     case "never":
-      return text`The node has not joined yet: on the node, do the next_step that came with its key. If the key is lost, make another at the server's shell: ${operator(`node rotate-key ${seen.name}`)}.`;
+      return text`The node has not joined yet: run there the line that came with its key. If the key is lost, make another at the server's shell: ${operator(`node rotate-key ${seen.name}`)}.`;
     case "stale":
       return text`Check on the node whether it runs and reaches the server: ${node("status")}.`;
     case "behind":

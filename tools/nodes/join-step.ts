@@ -1,4 +1,4 @@
-import { byReader, node, type Text, text } from "../../src/mail/text.ts";
+import { byReader, line, node, type Text, text } from "../../src/mail/text.ts";
 import type { Settings } from "../call/tool.ts";
 
 const UNKNOWN_URL = text`URL is the address at which nodes reach this server${byReader({
@@ -23,18 +23,19 @@ export function installStep(settings: Settings): Text {
     `m25-mail-node setup --server ${server}`,
   ];
   const unknown = settings.publicUrl === undefined ? text`${UNKNOWN_URL} ` : [];
-  return text`${unknown}On a fresh Debian 12 or 13, run this line as root, and paste the key when it asks: ${commands.join(" && ")}`;
+  return text`${unknown}On a fresh Debian 12 or 13, run this line as root, and paste the key when it asks:${line(commands.join(" && "))}`;
 }
 
-/**
- * Tells how to give a node its key.
- *
- * @param first a command to run on the node before
- */
-export function joinStep(settings: Settings, first = ""): Text {
+/** Tells how to give a node its renewed key. */
+export function renewalStep(settings: Settings, oldKeyEnd: string): Text {
+  return text`The old key ends when this one is first used, or at ${oldKeyEnd}. On a node that is set up, run as root, and paste the key when it asks: rm -f /etc/m25-mail-node/key && ${node("join")}. ${installStep(settings)}`;
+}
+
+/** Tells how to give an installed node its first key. */
+function joinStep(settings: Settings): Text {
   const server = serverOf(settings);
   const unknown = settings.publicUrl === undefined ? text` ${UNKNOWN_URL}` : [];
-  return text`Once m25-mail-node is installed on the node, run there as root: ${first}${node(`join --key-file /etc/m25-mail-node/key --server ${server}`)}.${unknown} Paste the key when it asks.`;
+  return text`Once m25-mail-node is installed on the node, run there as root: ${node(`join --key-file /etc/m25-mail-node/key --server ${server}`)}.${unknown} Paste the key when it asks.`;
 }
 
 function serverOf({ publicUrl }: Settings): string {

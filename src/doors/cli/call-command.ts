@@ -1,4 +1,5 @@
 import { addDomain, addPublicProvider } from "../../../tools/add-domain.ts";
+import { addNode } from "../../../tools/add-node.ts";
 import { setDomainAlias } from "../../../tools/sets/aliases/set-domain-alias.ts";
 import { allTools } from "../../../tools/sets/index.ts";
 import type { FlagValues } from "../../command-line/flags.ts";
@@ -29,6 +30,7 @@ export async function callCommand(
   const isForced = tool === addDomain && argv.includes("--public-provider");
   const command = toolCommand(isForced ? addPublicProvider : tool, {
     ...("url" in tool.output.shape && { shown: showLink }),
+    ...(tool === addNode && { shown: showNewNode }),
   });
   return command(usageOf(tool), argv);
 }
@@ -37,6 +39,11 @@ export async function callCommand(
 function showLink(result: Record<string, unknown>): string {
   process.stderr.write("The link opens only while m25-mail serve runs with --tools people.\n");
   return show(result);
+}
+
+/** Leaves the line to paste as it is. */
+function showNewNode({ next_step, ...result }: Record<string, unknown>): string {
+  return `${show(result)}\n\n${next_step}`;
 }
 
 function domainAlias({ domain, of }: FlagValues): Record<string, unknown> {

@@ -1,6 +1,6 @@
 import type { Tool } from "../../../tools/call/tool.ts";
 import { allTools } from "../../../tools/sets/index.ts";
-import { environmentName, type Flags, flagUsage } from "../../command-line/flags.ts";
+import { environmentName, type Flags, flagUsage, inColumns } from "../../command-line/flags.ts";
 import { type SettingUser, settingHelp, settingsOf } from "../../program/settings.ts";
 import { exitCodes, exitMeanings } from "./exit.ts";
 import { toolNamed, usageOf } from "./tool-usage.ts";
@@ -92,16 +92,17 @@ export function flagHelp({ flags, settings }: Usage): string {
 }
 
 function flagTable(flags: Flags = {}): string {
-  return Object.entries(flags)
-    .map(([name, flag]) => `  ${flagUsage(name, flag).padEnd(24)} ${flag.help}\n`)
+  const rows = Object.entries(flags).map(([name, flag]) => [flagUsage(name, flag), flag.help]);
+  return inColumns(rows)
+    .map((row) => `${row}\n`)
     .join("");
 }
 
 function settingTable(user: SettingUser = "database"): string {
-  return Object.entries(settingsOf(user))
-    .map(
-      ([name, setting]) =>
-        `  ${flagUsage(name, setting).padEnd(24)} ${environmentName(name).padEnd(24)} ${settingHelp(setting)}`,
-    )
-    .join("\n");
+  const rows = Object.entries(settingsOf(user)).map(([name, setting]) => [
+    flagUsage(name, setting),
+    environmentName(name),
+    settingHelp(setting),
+  ]);
+  return inColumns(rows).join("\n");
 }

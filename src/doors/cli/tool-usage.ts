@@ -46,7 +46,11 @@ function settingsFor({ input, output }: Tool): SettingUser {
   return "url" in output.shape || "next_step" in output.shape ? "link" : "database";
 }
 
-function flagOf([field, { description = "", writeOnly, type }]: [string, FieldSchema]): [string, Flag] {
+function flagOf([field, { description = "", writeOnly, type, enum: words }]: [string, FieldSchema]): [
+  string,
+  Flag,
+] {
   if (writeOnly) return ["password-file", { placeholder: "FILE", help: description }];
-  return [flagName(field), { placeholder: type === "boolean" ? "" : "VALUE", help: description }];
+  const value = words?.join("|") ?? "VALUE";
+  return [flagName(field), { placeholder: type === "boolean" ? "" : value, help: description }];
 }

@@ -11,6 +11,7 @@ export function atTheShell(said: Text, fields: Readonly<Record<string, string>> 
 
 function name(reference: Reference, fields: Readonly<Record<string, string>>): string {
   if ("field" in reference) return fields[reference.field] ?? `--${flagName(reference.field)}`;
+  if ("line" in reference) return `\n\n${reference.line}`;
   if (!("next" in reference)) return plainly(reference);
   if (reference.next === "list-nodes") return "m25-mail node list"; // shows more than the operation
   const given = Object.entries(reference.arguments ?? {}).map(

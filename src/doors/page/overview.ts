@@ -40,7 +40,7 @@ export async function overviewPage(view: View): Promise<string> {
     html`<h1>${verdict(figures)}</h1>
 ${waitingSection(withheldList(withheld, view), forwardList(forwards, view))}${figureList(figures)}
 ${section("nodes", nodes.title, nodes.content, all("nodes", "All nodes"))}
-${section("domains", "Domains", domainTable(domains.domains), all("domains", `All ${counted(domains.total, "domain")}`))}
+${section("domains", "Domains", domainTable(domains.domains), all("domains", domains.total > 1 ? `All ${counted(domains.total, "domain")}` : "All domains"))}
 ${section("changes", "Last changes (UTC)", changeTable(changes.entries), all("changes", "All changes"))}
 ${section("grants", "Programs that may sign in", grantTable(grants, view))}
 ${database}`,
@@ -60,13 +60,15 @@ function verdict(figures: Figures): string {
   const count = (...statuses: string[]) =>
     figures.nodes.reduce((sum, { status, count }) => sum + (statuses.includes(status) ? count : 0), 0);
   const bad = count("failing", "stale");
-  const late = count("behind", "never");
-  const total = bad + late + count("current");
+  const late = count("behind");
+  const never = count("never");
+  const total = bad + late + never + count("current");
   const among = (some: number, one: string, more: string) =>
     total === 1 ? `The node ${one}` : `${number(some)} of ${number(total)} nodes ${some === 1 ? one : more}`;
   if (total === 0) return "No node serves this mail yet";
   if (bad > 0) return among(bad, "needs attention", "need attention");
   if (late > 0) return among(late, "has not caught up yet", "have not caught up yet");
+  if (never > 0) return among(never, "has not joined yet", "have not joined yet");
   return total === 1
     ? "The node serves the newest state"
     : `All ${number(total)} nodes serve the newest state`;

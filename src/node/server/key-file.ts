@@ -9,8 +9,7 @@ import type { Machine } from "../machine.ts";
  * @throws ConfigurationError if there is no key; its message repeats nothing of the file
  */
 export async function readKey(machine: Machine, path: string): Promise<string> {
-  const missing =
-    "m25-mail-node join makes it, from the key that m25_mail_add_node gave for this node at the server";
+  const missing = "m25-mail-node join makes it, from the key that add-node gave for this node at the server";
   const key = (await readConfigured("the key file", path, missing)).trim();
   if (!isKey(key)) {
     throw new ConfigurationError(`the key file ${path} does not hold one sync key on one line`);

@@ -43,7 +43,9 @@ export async function joinServer(
   const ca = await readAuthorities(config.caFile);
   const pasted = (await machine.readSecret("Sync key (it is not shown): ")).trim();
   if (pasted === "") {
-    throw new UsageError("there is no key on standard input: paste the sync_key that m25_mail_add_node gave");
+    throw new UsageError(
+      "there is no key on standard input: paste the sync_key that add-node gave at the server",
+    );
   }
   if (!isKey(pasted))
     throw new UsageError("there is something else on standard input than one sync key on one line");

@@ -142,7 +142,8 @@ test("a new node's next step names the server's public address, or sends to the 
   expect(await plain("two")).toMatch(
     / -O m25-mail-node\.deb https:\/\/mail-admin\.example\.nl\/node\/.* --server https:\/\/mail-admin\.example\.nl$/,
   );
-  expect((await must("rotate-key", { name: "one" })).next_step).toContainEqual({
-    node: "join --key-file /etc/m25-mail-node/key --server https://mail-admin.example.nl",
-  });
+  const { next_step } = await must("rotate-key", { name: "one" });
+  expect(worded(next_step as Text, plainly)).toMatch(
+    /m25-mail-node join\. On a fresh Debian .* --server https:\/\/mail-admin\.example\.nl$/,
+  );
 });

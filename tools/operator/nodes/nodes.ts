@@ -6,7 +6,7 @@ import { field, operator, text } from "../../../src/mail/text.ts";
 import { newCredential } from "../../call/credential.ts";
 import { Timestamp, Words } from "../../call/fields.ts";
 import { defineTool } from "../../call/tool.ts";
-import { joinStep } from "../../nodes/join-step.ts";
+import { renewalStep } from "../../nodes/join-step.ts";
 import { keyEnd } from "../../nodes/key-rotation.ts";
 
 const TAKES_EFFECT = "at once on a node that waits for changes, else at its next poll";
@@ -74,8 +74,7 @@ export const rotateKey = defineTool({
   async run({ tables, at, settings }, { name }) {
     const key = newCredential("syncKey");
     const end = await tables.nodes.addOperatorsKey(name, key, keyEnd(new Date(at)), at);
-    const step = text`${joinStep(settings, "rm /etc/m25-mail-node/key, then ")} The old key ends then, or at ${end} at the latest.`;
-    return { name, sync_key: key.text, old_key_ends_at: end, next_step: step };
+    return { name, sync_key: key.text, old_key_ends_at: end, next_step: renewalStep(settings, end) };
   },
 });
 
