@@ -28,6 +28,24 @@ test("a new server makes its first token, writes it to a private file, and says 
   expect(stderr).not.toContain(token);
 });
 
+test("the first start says in three lines what to do next, with the database's flag; a later one does not", async () => {
+  const database = newDatabase();
+  const next = /next, .*/g;
+  const start = async () => {
+    const server = await serveProcess(database);
+    server.child.kill("SIGTERM");
+    return (await server.finished).stderr.match(next) ?? [];
+  };
+  const said = await start();
+  expect(said).toHaveLength(3);
+  expect(said[0]).toContain(
+    `m25-mail call add-domain --domain example.nl --db ${database}, then m25-mail call add-user`,
+  );
+  expect(said[1]).toContain("m25-mail call add-node");
+  expect(said[2]).toMatch(/m25-mail operator set-password .*, then open http:\/\/127\.0\.0\.1:\d+\/$/);
+  expect(await start()).toEqual([]);
+});
+
 test("a server that has a token makes no other", async () => {
   const database = newDatabase();
   const first = await serveProcess(database);
