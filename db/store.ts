@@ -7,6 +7,7 @@ import type { PasswordLinkTable } from "./access/password-links.ts";
 import type { Token, TokenTable } from "./access/tokens.ts";
 import type { AliasTable } from "./aliases/aliases.ts";
 import type { DomainAliasTable } from "./aliases/domain-aliases.ts";
+import type { ManyAliases } from "./aliases/many-aliases.ts";
 import type { AuditTable } from "./audit.ts";
 import type { DomainTable } from "./domains/domains.ts";
 import type { HiddenDomains } from "./domains/hidden-domains.ts";
@@ -24,6 +25,7 @@ export interface Tables {
   users: UserTable;
   passwordLinks: PasswordLinkTable;
   aliases: AliasTable;
+  manyAliases: ManyAliases;
   domainAliases: DomainAliasTable;
   nodes: NodeTable;
   endedKeys: EndedKeyTable;

@@ -7,6 +7,7 @@ import { TokenTable } from "./access/tokens.ts";
 import { AliasTable } from "./aliases/aliases.ts";
 import { DomainAliasTable } from "./aliases/domain-aliases.ts";
 import { AliasGraph } from "./aliases/graph.ts";
+import { ManyAliases } from "./aliases/many-aliases.ts";
 import { AuditTable } from "./audit.ts";
 import { DomainTable } from "./domains/domains.ts";
 import { HiddenDomains } from "./domains/hidden-domains.ts";
@@ -33,6 +34,7 @@ export function tablesOf(db: Kysely<Schema>, within: ReadonlySet<string> | undef
     users: new UserTable(db, state, domains, graph),
     passwordLinks: new PasswordLinkTable(db),
     aliases: new AliasTable(db, state, domains, graph),
+    manyAliases: new ManyAliases(db, state, domains, graph),
     domainAliases: new DomainAliasTable(db, state, domains, graph),
     nodes: new NodeTable(db, endedKeys, dkimKeys),
     endedKeys,

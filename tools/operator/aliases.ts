@@ -31,7 +31,7 @@ export const approveAlias = defineTool({
     const { alias, waiting } = await waitingFor(tables, address, targets);
     if (seen !== undefined && seen !== seenOf(await toldWaiting(tables, MOST_WAITING, { address, targets })))
       throw changed();
-    await tables.aliases.approve(alias, waiting, at);
+    await tables.aliases.approvals.approve(alias, waiting, at);
     const approved = waiting.map(({ email }) => email);
     return { address: alias.address, approved, ...(await liveness(context, alias.domain)) };
   },
@@ -56,7 +56,7 @@ export const refuseAlias = defineTool({
   async run(context, { address, target }) {
     const { tables, at } = context;
     const { alias, waiting } = await waitingFor(tables, address, target && [target]);
-    await tables.aliases.refuse(alias, waiting, at);
+    await tables.aliases.approvals.refuse(alias, waiting, at);
     const refused = waiting.map(({ email }) => email);
     const removed = refused.length === alias.targets.length;
     return { address: alias.address, refused, removed, ...(await liveness(context, alias.domain)) };
@@ -119,9 +119,9 @@ export const listWaitingAliases = defineTool({
 async function toldWaiting(
   { aliases }: Tables,
   limit: number,
-  only: Parameters<Tables["aliases"]["waiting"]>[1],
+  only: Parameters<Tables["aliases"]["approvals"]["waiting"]>[1],
 ) {
-  const waiting = await aliases.waiting(limit, only);
+  const waiting = await aliases.approvals.waiting(limit, only);
   return waiting.map(({ alias, target, through, from }) => ({
     alias,
     target,
@@ -153,9 +153,9 @@ export const setApprovedDomains = defineTool({
   input: z.strictObject({ add: DomainName.optional(), remove: DomainName.optional() }),
   output: z.object({ domains: z.array(z.string()) }),
   async run({ tables }, { add, remove }) {
-    if (add !== undefined) await tables.aliases.approveDomain(add);
-    if (remove !== undefined) await tables.aliases.disapproveDomain(remove);
-    return { domains: await tables.aliases.approvedDomains() };
+    if (add !== undefined) await tables.aliases.approvals.addDomain(add);
+    if (remove !== undefined) await tables.aliases.approvals.removeDomain(remove);
+    return { domains: await tables.aliases.approvals.domains() };
   },
 });
 

@@ -1,6 +1,5 @@
-import type { NewAlias } from "../../../db/aliases/aliases.ts";
 import type { DomainAlias } from "../../../db/aliases/domain-aliases.ts";
-import type { Alias } from "../../../db/aliases/rows.ts";
+import type { Alias, NewAlias } from "../../../db/aliases/rows.ts";
 import type { Tables } from "../../../db/store.ts";
 import {
   type AliasInput,
@@ -32,7 +31,7 @@ export async function unnamedAliases(tables: Tables, { all_aliases, domain_alias
   const names = new Set(domain_aliases.map(({ name }) => name));
   const domainAliases = await tables.domainAliases.page(Number.MAX_SAFE_INTEGER, undefined);
   return {
-    aliases: await tables.aliases.except(all_aliases.flatMap(({ address }) => address?.email ?? [])),
+    aliases: await tables.manyAliases.except(all_aliases.flatMap(({ address }) => address?.email ?? [])),
     domainAliases: domainAliases.filter(({ name }) => !names.has(name)),
   };
 }
@@ -42,7 +41,7 @@ export async function planAliasSteps(tables: Tables, input: AliasInput, present:
   const { all_aliases, domain_aliases } = input;
   const planned = await planDomainAliases(tables, domain_aliases, present.domains, { replaces: true });
   const existing = await tables.domainAliases.named(domain_aliases.map(({ name }) => name));
-  const former = await tables.aliases.named(all_aliases.flatMap(({ address }) => address ?? []));
+  const former = await tables.manyAliases.named(all_aliases.flatMap(({ address }) => address ?? []));
   const aliases = await planAliases(tables, input, { ...present, domainAliases: planned }, former);
   return {
     domainAliases: planned.map((one) => domainAliasStep(one, existing.get(one.name))),

@@ -1,9 +1,8 @@
 import * as z from "zod";
-import type { Tables } from "../../../db/store.ts";
 import { MailError } from "../../../src/mail/error.ts";
 import { operator, text } from "../../../src/mail/text.ts";
 import { defineTool } from "../../call/tool.ts";
-import { addPlanned, plain, told } from "../import/import.ts";
+import { addPlanned, resultOf } from "../import/import.ts";
 import { type ApplyInput, type ApplyPlan, applyFields, planApply } from "./plan.ts";
 import { applyOutcomes } from "./step.ts";
 
@@ -31,7 +30,7 @@ export const planApplyTool = defineTool({
   effect: "read",
   ...shared,
   async run({ tables }, input) {
-    return toldWhole(tables, await planApply(tables, input as ApplyInput));
+    return resultOf(tables, await planApply(tables, input as ApplyInput));
   },
 });
 
@@ -39,8 +38,7 @@ export const planApplyTool = defineTool({
 export const apply = defineTool({
   endpoint: "apply",
   title: "Apply a file of domains, mailboxes and aliases",
-  description:
-    "Makes domains, mailboxes and aliases as a file says. What the file does not name stays, unless prune is true.",
+  description: "Makes domains, mailboxes and aliases as a file says. Others stay, unless prune is true.",
   effect: "write",
   ...shared,
   async run({ tables, at }, input) {
@@ -63,20 +61,11 @@ export const apply = defineTool({
     const [added, changed] = (["added", "changed"] as const).map((key) =>
       aliases.flatMap((one) => one[key] ?? []),
     );
-    await tables.aliases.putAll({ added: added ?? [], changed: changed ?? [] }, at);
+    await tables.manyAliases.putAll({ added: added ?? [], changed: changed ?? [] }, at);
     for (const { removed } of domains) if (removed !== undefined) await tables.domains.remove(removed, at);
-    return toldWhole(tables, plan);
+    return resultOf(tables, plan);
   },
 });
-
-async function toldWhole(tables: Tables, plan: ApplyPlan) {
-  return {
-    ...(await told(tables, plan)),
-    domain_aliases: plan.domainAliases.map(plain),
-    aliases: plan.aliases.map(plain),
-    waiting_targets: plan.aliases.reduce((sum, { waiting = 0 }) => sum + waiting, 0),
-  };
-}
 
 function outdated(): MailError {
   return new MailError(

@@ -1,6 +1,5 @@
 import * as z from "zod";
-import type { NewAlias } from "../../../db/aliases/aliases.ts";
-import type { Alias, Target } from "../../../db/aliases/rows.ts";
+import type { Alias, NewAlias, Target } from "../../../db/aliases/rows.ts";
 import type { Tables } from "../../../db/store.ts";
 import type { NewUser } from "../../../db/users/users.ts";
 import { type Address, parseAliasAddress } from "../../../src/mail/address.ts";
@@ -109,12 +108,12 @@ export async function planAliases(
   present: Present,
   former?: ReadonlyMap<string, Alias>,
 ): Promise<PlannedAlias[]> {
-  const existing = await tables.aliases.existing(all_aliases.flatMap(({ address }) => address ?? []));
+  const existing = await tables.manyAliases.existing(all_aliases.flatMap(({ address }) => address ?? []));
   const all = all_aliases
     .flatMap(({ targets, waiting_targets }) => [...targets, ...waiting_targets])
     .filter((target) => target !== undefined);
   const own = await ownAddresses(tables, all, present);
-  const approved = new Set(await tables.aliases.approvedDomains());
+  const approved = new Set(await tables.aliases.approvals.domains());
   const forwarded = approve_outside
     ? new Set<string>()
     : await tables.aliases.leadingOutside(all.filter(own.isOurs));
@@ -142,7 +141,7 @@ export async function planAliases(
   });
   const names = new Set(planned.flatMap(({ alias }) => alias?.address ?? []));
   const others = all.some((target) => own.isOtherAlias(target, names))
-    ? (await tables.aliases.except([...names])).filter(({ address }) => !present.gone?.has(address))
+    ? (await tables.manyAliases.except([...names])).filter(({ address }) => !present.gone?.has(address))
     : [];
   return withoutCircles(planned, others, own.canonical).map((one) =>
     explained(one, (target) => own.exists(target, names)),
@@ -279,7 +278,7 @@ async function ownAddresses(
       : { domain: of, localPart, email: `${localPart}@${of}` };
   };
   const mailboxes = await tables.users.existing(targets.map(moved));
-  const aliases = new Set([...(await tables.aliases.existing(targets.map(moved)))].filter(isStaying));
+  const aliases = new Set([...(await tables.manyAliases.existing(targets.map(moved)))].filter(isStaying));
   const added = new Set(users.map(({ localPart, domain }) => `${localPart}@${domain}`));
   const canonical = (target: Address | Target) => moved(target).email;
   return {

@@ -3,7 +3,7 @@ import type { Tables } from "../../../db/store.ts";
 import type { NewUser } from "../../../db/users/users.ts";
 import { defineTool } from "../../call/tool.ts";
 import { outcomes } from "./outcome.ts";
-import { type ImportInput, type ImportPlan, importFields, planImport } from "./plan.ts";
+import { type ImportInput, importFields, planImport } from "./plan.ts";
 
 const Planned = z.object({ name: z.string(), outcome: z.enum(outcomes), reason: z.string().optional() });
 
@@ -27,7 +27,7 @@ export const planImportTool = defineTool({
   effect: "read",
   ...shared,
   async run({ tables }, input) {
-    return toldWhole(tables, await planImport(tables, input as ImportInput));
+    return resultOf(tables, await planImport(tables, input as ImportInput));
   },
 });
 
@@ -50,19 +50,10 @@ export const importMailboxes = defineTool({
     for (const { name, of, outcome } of plan.domainAliases)
       if (outcome === "taken") await tables.domainAliases.set(name, await tables.domains.get(of), at);
     const added = plan.aliases.flatMap(({ alias }) => alias ?? []);
-    await tables.aliases.putAll({ added, changed: [] }, at);
-    return toldWhole(tables, plan);
+    await tables.manyAliases.putAll({ added, changed: [] }, at);
+    return resultOf(tables, plan);
   },
 });
-
-async function toldWhole(tables: Tables, plan: ImportPlan) {
-  return {
-    ...(await told(tables, plan)),
-    domain_aliases: plan.domainAliases.map(plain),
-    aliases: plan.aliases.map(plain),
-    waiting_targets: plan.aliases.reduce((sum, { waiting = 0 }) => sum + waiting, 0),
-  };
-}
 
 /** Adds domains, then mailboxes, none of which exists. */
 export async function addPlanned(
@@ -74,24 +65,30 @@ export async function addPlanned(
   if (users.length > 0) await tables.users.addAll(users, at);
 }
 
-/** The result of an import or an apply, from its plan: outcomes and reasons, without the records to write. */
-export async function told<Outcome extends string>(
-  tables: Tables,
-  { domains, mailboxes }: Record<"domains" | "mailboxes", readonly Told<Outcome>[]>,
-) {
-  return {
-    domains: domains.map((one) => plain(one)),
-    mailboxes: mailboxes.map((one) => plain(one)),
-    revision: await tables.state.revision(),
-  };
-}
-
-export function plain<Outcome extends string>({ name, outcome, reason }: Told<Outcome>): Told<Outcome> {
-  return { name, outcome, ...(reason !== undefined && { reason }) };
-}
-
+/** The outcome for one domain, mailbox or alias. */
 interface Told<Outcome extends string> {
   name: string;
   outcome: Outcome;
   reason?: string;
+}
+
+interface Plan<Outcome extends string> {
+  domains: readonly Told<Outcome>[];
+  mailboxes: readonly Told<Outcome>[];
+  domainAliases: readonly Told<Outcome>[];
+  aliases: ReadonlyArray<Told<Outcome> & { waiting?: number }>;
+}
+
+/** The result of an import or an apply, from its plan: outcomes and reasons, without the records to write. */
+export async function resultOf<Outcome extends string>(tables: Tables, plan: Plan<Outcome>) {
+  const told = (all: readonly Told<Outcome>[]): Told<Outcome>[] =>
+    all.map(({ name, outcome, reason }) => ({ name, outcome, ...(reason !== undefined && { reason }) }));
+  return {
+    domains: told(plan.domains),
+    mailboxes: told(plan.mailboxes),
+    revision: await tables.state.revision(),
+    domain_aliases: told(plan.domainAliases),
+    aliases: told(plan.aliases),
+    waiting_targets: plan.aliases.reduce((sum, { waiting = 0 }) => sum + waiting, 0),
+  };
 }
