@@ -1,5 +1,5 @@
 import { type Kysely, sql } from "kysely";
-import { DKIM_DAYS, selectorOf } from "../../src/mail/dkim-key.ts";
+import { DKIM_DAYS, dkimSelector } from "../../src/mail/dkim-key.ts";
 import type { DkimState } from "../../src/sync/dkim.ts";
 import { atMost } from "../row-limit.ts";
 import type { Schema } from "../schema.ts";
@@ -40,7 +40,7 @@ export class DkimKeyTable {
   /** Replaces the node's keys of these domains. Keys that were seen stay for a while: their mail is on its way. */
   async report(node: number, keys: ReadonlyMap<string, readonly string[]>, at: string): Promise<void> {
     for (const [domain, publicKeys] of keys) {
-      const selectors = publicKeys.map(selectorOf);
+      const selectors = publicKeys.map(dkimSelector);
       const known = await this.#db
         .selectFrom("dkim_keys")
         .select(["selector", "ended_at"])

@@ -16,11 +16,11 @@ export type AppPasswordHashes = Readonly<Record<string, string>>;
 export function newAppPassword(): { text: string; selector: string; hash: string } {
   const letters = Array.from({ length: LENGTH }, () => LETTERS.charAt(randomInt(LETTERS.length))).join("");
   const text = letters.replace(/(.{4})(?!$)/g, "$1-");
-  return { text, selector: selectorOf(text), hash: saltedHash(text) };
+  return { text, selector: appPasswordSelector(text), hash: saltedHash(text) };
 }
 
 /** Names one of a mailbox's app passwords: the first 64 bits of its SHA-256, in hexadecimal. Dovecot computes the same. */
-export function selectorOf(password: string): string {
+export function appPasswordSelector(password: string): string {
   return hash("sha256", password).slice(0, 16);
 }
 

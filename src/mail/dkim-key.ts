@@ -10,6 +10,6 @@ export const DKIM_KEY = /^MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA[0-9A-Za-z
 export const DKIM_DAYS = 14;
 
 /** A key's selector is made from the key: two keys never share one. */
-export function selectorOf(publicKey: string): string {
+export function dkimSelector(publicKey: string): string {
   return `m25-${createHash("sha256").update(publicKey).digest("hex").slice(0, 12)}`;
 }

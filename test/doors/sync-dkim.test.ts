@@ -2,7 +2,7 @@
 import { generateKeyPairSync } from "node:crypto";
 import { existsSync } from "node:fs";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { selectorOf } from "../../src/mail/dkim-key.ts";
+import { dkimSelector } from "../../src/mail/dkim-key.ts";
 import { MOST_DKIM_DOMAINS } from "../../src/sync/dkim.ts";
 import { NSD, ownAddress, startNameServer } from "../support/name-server.ts";
 import { startServer } from "../support/server.ts";
@@ -46,13 +46,13 @@ test("a node's keys are acknowledged once, and then only what has changed is tol
   const { report, of } = await withNode();
   const [one, two] = [keyLike(1), keyLike(2)];
   const first = await report("", { "example.nl": [one] });
-  expect(first).toMatchObject({ status: 200, keys: { [selectorOf(one)]: "known" }, more: false });
+  expect(first).toMatchObject({ status: 200, keys: { [dkimSelector(one)]: "known" }, more: false });
   expect(await report(first.cursor)).toMatchObject({ cursor: first.cursor, keys: {} });
   const second = await report(first.cursor, { "other.example": [two] });
-  expect(second.keys).toEqual({ [selectorOf(two)]: "known" });
-  expect((await report("")).keys).toEqual({ [selectorOf(one)]: "known", [selectorOf(two)]: "known" });
+  expect(second.keys).toEqual({ [dkimSelector(two)]: "known" });
+  expect((await report("")).keys).toEqual({ [dkimSelector(one)]: "known", [dkimSelector(two)]: "known" });
   expect(await of("example.nl")).toMatchObject([
-    { selector: selectorOf(one), publicKey: one, isSeen: false },
+    { selector: dkimSelector(one), publicKey: one, isSeen: false },
   ]);
 });
 
@@ -63,7 +63,7 @@ test("a node brings keys only for domains and domain aliases that it serves, and
   const names = ["example.nl", "alias.example", "other.example", "foreign.example", "unknown.example"];
   const keys = Object.fromEntries(names.map((name, number) => [name, [keyLike(number)]]));
   expect(Object.keys((await report("", keys)).keys)).toEqual(
-    [0, 1].map((number) => selectorOf(keyLike(number))),
+    [0, 1].map((number) => dkimSelector(keyLike(number))),
   );
   for (const name of names.slice(2)) expect(await of(name)).toEqual([]);
   const mx = await join("mx", { role: "mx" });
@@ -139,11 +139,11 @@ describe.skipIf(!existsSync(NSD))("with a name server", () => {
     const text = `"v=DKIM1; p=${key.slice(0, 200)}" "${key.slice(200)}"`;
     const nameServer = ownAddress();
     onTestFinished(
-      await startNameServer(nameServer, { "example.nl": `${selectorOf(key)}._domainkey TXT ${text}` }),
+      await startNameServer(nameServer, { "example.nl": `${dkimSelector(key)}._domainkey TXT ${text}` }),
     );
     const { report, of } = await withNode({ "name-server": nameServer });
     const { cursor } = await report("", { "example.nl": [key] });
     await expect.poll(() => of("example.nl"), { timeout: 60_000 }).toMatchObject([{ isSeen: true }]);
-    expect((await report(cursor)).keys).toEqual({ [selectorOf(key)]: "seen" });
+    expect((await report(cursor)).keys).toEqual({ [dkimSelector(key)]: "seen" });
   });
 });

@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
 import fc from "fast-check";
-import { type AppPasswordHashes, selectorOf } from "../../src/mail/app-password.ts";
+import { type AppPasswordHashes, appPasswordSelector } from "../../src/mail/app-password.ts";
 import { encodeEnd, encodeHeader } from "../../src/sync/answer.ts";
 import { StateDigest } from "../../src/sync/digest.ts";
 import {
@@ -19,7 +19,7 @@ export const domainName = name.map((label) => `${label}.nl`);
 export function appPasswords(texts: readonly string[]): AppPasswordHashes {
   const hashes = texts.map((text) => {
     const salted = Buffer.concat([Buffer.from(hash("sha512", text), "hex"), Buffer.from("salt")]);
-    return [selectorOf(text), `{SSHA512}${salted.toString("base64")}`] as const;
+    return [appPasswordSelector(text), `{SSHA512}${salted.toString("base64")}`] as const;
   });
   return Object.fromEntries(hashes.sort(([one], [other]) => (one < other ? -1 : 1)));
 }

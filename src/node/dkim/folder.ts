@@ -2,7 +2,7 @@ import { createHash, createPrivateKey, createPublicKey, generateKeyPair } from "
 import { chmod, chown, lstat, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { selectorOf } from "../../mail/dkim-key.ts";
+import { dkimSelector } from "../../mail/dkim-key.ts";
 import { type Ownership, writeDurably } from "../durable-file.ts";
 import { ConfigurationError, systemCode } from "../faults.ts";
 import type { Machine } from "../machine.ts";
@@ -56,7 +56,7 @@ export class KeyFolder {
       publicKeyEncoding: { type: "spki", format: "der" },
       privateKeyEncoding: { type: "pkcs8", format: "pem" },
     });
-    const selector = selectorOf(publicKey.toString("base64"));
+    const selector = dkimSelector(publicKey.toString("base64"));
     await writeDurably(this.#keyFile(selector), privateKey, this.#access);
     return selector;
   }
@@ -78,7 +78,7 @@ export class KeyFolder {
     try {
       const spki = createPublicKey(createPrivateKey(pem)).export({ type: "spki", format: "der" });
       const text = spki.toString("base64");
-      return selectorOf(text) === selector ? text : undefined;
+      return dkimSelector(text) === selector ? text : undefined;
     } catch {
       return undefined;
     }

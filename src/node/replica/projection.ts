@@ -3,8 +3,8 @@ const sameKey = "m.domain = a.domain AND m.local = a.local";
 /** The login that Postfix allows to send: none if nobody can log in. */
 const login = "CASE WHEN m.password IS NULL THEN NULL ELSE m.login END";
 
-/** The SQL condition for a row of an alias, also of the one for every domain. */
-const isAlias = (row: string) => `${row}.local >= '~' AND ${row}.local < '~~'`;
+/** The SQL condition for a row of an alias, of one domain or of every domain. */
+const isAliasOrShared = (row: string) => `${row}.local >= '~' AND ${row}.local < '~~'`;
 const isMailbox = "m.local < '~'";
 
 /** An alias that leads nowhere any more still leads to its mailboxes that are withheld. An mx knows none of them by name. */
@@ -37,7 +37,7 @@ export const wholeProjection: readonly string[] = [
     ON CONFLICT (domain, local) DO UPDATE SET login = excluded.login;`,
   `DELETE FROM addresses.alias AS l WHERE NOT EXISTS (SELECT 1 FROM state.mailbox m WHERE ${sameAlias});`,
   `INSERT INTO addresses.alias SELECT m.domain, substr(m.local, 2), ${leads}, m.send_as
-    FROM state.mailbox m WHERE ${isAlias("m")} ${UPSERT_ALIAS}`,
+    FROM state.mailbox m WHERE ${isAliasOrShared("m")} ${UPSERT_ALIAS}`,
   copyMeta,
 ];
 
@@ -56,10 +56,10 @@ export const changedProjection: readonly string[] = [
     FROM temp.incoming i CROSS JOIN state.mailbox m ON m.domain = i.domain AND m.local = i.local WHERE ${isMailbox}
     ON CONFLICT (domain, local) DO UPDATE SET login = excluded.login WHERE login IS NOT excluded.login;`,
   `DELETE FROM addresses.alias AS l
-    WHERE (domain, local) IN (SELECT domain, substr(local, 2) FROM temp.incoming i WHERE ${isAlias("i")}) AND NOT EXISTS (SELECT 1 FROM state.mailbox m WHERE ${sameAlias});`,
+    WHERE (domain, local) IN (SELECT domain, substr(local, 2) FROM temp.incoming i WHERE ${isAliasOrShared("i")}) AND NOT EXISTS (SELECT 1 FROM state.mailbox m WHERE ${sameAlias});`,
   `INSERT INTO addresses.alias SELECT m.domain, substr(m.local, 2), ${leads}, m.send_as
     FROM temp.incoming i CROSS JOIN state.mailbox m ON m.domain = i.domain AND m.local = i.local
-    WHERE ${isAlias("m")} ${UPSERT_ALIAS}`,
+    WHERE ${isAliasOrShared("m")} ${UPSERT_ALIAS}`,
   copyMeta,
 ];
 
