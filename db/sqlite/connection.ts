@@ -38,7 +38,11 @@ function createFolder(path: string): void {
   chmodSync(path, 0o700);
 }
 
-/** True for a file with our database header (sqlite.org/fileformat2 1.3: the application id is at 68). */
+/**
+ * True for a file with our database header (sqlite.org/fileformat2 1.3: the application id is at 68). Not for a database that this
+ * process has open: closing any descriptor of a file ends all locks of the process on it (sqlite.org/howtocorrupt 2.2), and
+ * the next program that closes the file deletes its write-ahead log.
+ */
 export function isDatabaseFile(path: string): boolean {
   if (!statSync(path).isFile()) return false;
   const header = Buffer.alloc(100);
@@ -66,10 +70,14 @@ export function noDatabase(path: string): MailError {
  * Opens an existing file; throws the errors of SQLite and the file system. A file that is not ours stays untouched:
  * somebody may have named it by mistake.
  *
+ * @param isFirst false if this process has the file open already: it is ours then
  * @throws MailError unavailable: the file belongs to another program
  */
-export function openConnection(path: string, { readonly }: { readonly: boolean }): Connection {
-  const isOurs = isDatabaseFile(path);
+export function openConnection(
+  path: string,
+  { readonly, isFirst = true }: { readonly: boolean; isFirst?: boolean },
+): Connection {
+  const isOurs = !isFirst || isDatabaseFile(path);
   if (isOurs) closeToOthers(path);
   // SQLite waits for locks in this thread. Readers hardly ever wait; an open writer retries in retryWhileBusy() instead.
   const timeout = readonly ? 100 : OPEN_TIMEOUT;

@@ -49,7 +49,7 @@ type Caller = [id: number, address: string | null];
 type Statements = ReturnType<typeof open>;
 
 function open(path: string) {
-  const connection = openConnection(path, { readonly: false });
+  const connection = openConnection(path, { readonly: false, isFirst: false });
   connection.pragma("synchronous = NORMAL");
   connection.pragma("busy_timeout = 0"); // retryWhileBusy() waits instead and blocks nobody
   const prepare = (text: string) => connection.prepare<{ callers: string; at: string }>(text);

@@ -8,7 +8,7 @@ import { changedLines, StateQueries } from "./state-queries.ts";
 
 /** Opens its own connection: a reader that holds one state must not delay any other. */
 export function readState(path: string, view: View, since: number | undefined): StateReader {
-  const connection = openConnection(path, { readonly: true });
+  const connection = openConnection(path, { readonly: true, isFirst: false });
   try {
     connection.exec("BEGIN");
     const queries = new StateQueries(connection);

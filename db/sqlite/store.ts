@@ -90,5 +90,6 @@ function openConnections(path: string, create: boolean): [Connection, Connection
     writer.close();
     throw error;
   }
-  return [writer, openConnection(path, { readonly: true }), openConnection(path, { readonly: true })];
+  const another = () => openConnection(path, { readonly: true, isFirst: false });
+  return [writer, another(), another()];
 }

@@ -52,6 +52,16 @@ test("a change by one process is visible to another at once", async () => {
   await other.close();
 });
 
+test("another program that reads the file leaves the changes of a running server in it", async () => {
+  const { must, store, file } = testStore();
+  await must("add-domain", { domain: "example.nl" });
+  await (await store.readState(wholeView)).close();
+  const read = () => promisify(execFile)("sqlite3", [file, "SELECT group_concat(name) FROM domains"]);
+  expect((await read()).stdout).toBe("example.nl\n");
+  await must("add-domain", { domain: "example.org" });
+  expect((await read()).stdout).toBe("example.nl,example.org\n");
+});
+
 test("several programs can start at once on a new database", async () => {
   const file = join(temporaryFolder(), "new", "m25-mail.db");
   const all = await Promise.all(Array.from({ length: 4 }, () => m25mail(["stdio", "--db", file])));
