@@ -125,6 +125,21 @@ export class StateTable {
     return digests;
   }
 
+  /** Whether the state had this digest at a revision; true if that is forgotten. */
+  async had(revision: number, digest: string): Promise<boolean> {
+    const present = await this.#row();
+    if (revision > present.revision) return false;
+    const then =
+      revision === present.revision
+        ? present
+        : await this.#db
+            .selectFrom("revisions")
+            .select("digest")
+            .where("revision", "=", revision)
+            .executeTakeFirst();
+    return then === undefined || then.digest === digest;
+  }
+
   /** Time of the first change after `revision`; undefined without one, or when it is forgotten. */
   async changedAfter(revision: number): Promise<string | undefined> {
     const row = await this.#db

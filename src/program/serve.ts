@@ -14,6 +14,7 @@ import { Confirmations } from "../doors/mcp/confirmation.ts";
 import type { McpServerFactory } from "../doors/mcp/http.ts";
 import { OpenedLinks } from "../doors/mcp/opened-links.ts";
 import { mcpServer } from "../doors/mcp/server.ts";
+import { sharedKey } from "../doors/shared-key.ts";
 import { ChangeSignal } from "../doors/sync/change-signal.ts";
 import type { ThrottleClocks } from "../doors/sync/wake-throttle.ts";
 import { type Log, logFailure } from "../log/log.ts";
@@ -74,7 +75,12 @@ export async function serve(
   const isFirstStart = await provideFirstToken(store, unlimited, config.folder, log);
   const runtime = limited(unlimited, config);
   const offered = await offeredTools(config.tools, config["read-only"]);
-  const mcp = { runtime, tools: offered, confirmations: new Confirmations(), links: new OpenedLinks() };
+  const mcp = {
+    runtime,
+    tools: offered,
+    confirmations: new Confirmations(await sharedKey(store, "confirmation")),
+    links: new OpenedLinks(await sharedKey(store, "opened links")),
+  };
   const publisher = new Publisher(store, config.folder);
   const lastSeen = new LastSeen(store, log);
   const login = new OperatorLogin(store, config["hash-cost"]);

@@ -1,10 +1,12 @@
 import { generateKeyPairSync, randomUUID, sign } from "node:crypto";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { adapterFor } from "../../src/auth/oauth/adapter.ts";
 import { stderrLog } from "../../src/log/log.ts";
 import { callTool, connectHttp } from "../support/clients.ts";
 import {
   authorize,
+  Browser,
   begin,
   CHATGPT,
   CLAUDE_CODE,
@@ -24,7 +26,7 @@ import {
 } from "../support/oauth.ts";
 import { rawDatabase } from "../support/recount.ts";
 import { startServer } from "../support/server.ts";
-import { testStore } from "../support/store.ts";
+import { temporaryFolder, testStore } from "../support/store.ts";
 
 const HOUR = 3_600_000;
 
@@ -49,6 +51,28 @@ test("a client gets tokens for the scopes that the operator ticked, and calls to
   expect(refreshed.body.scope).toBe("read");
   const again = await connectHttp("1.x", server.url, refreshed.body.access_token);
   expect((await callTool(again, "list-domains")).structuredContent).toMatchObject({ total: 1 });
+});
+
+test("a sign-in may go on, and its code be exchanged, at another server on the same database", async () => {
+  const db = join(temporaryFolder(), "m25-mail.db");
+  const here = await startOAuthServer({ db });
+  const flags = { db, oauth: "true", "public-url": here.url };
+  const there = { ...here, url: (await startServer(flags, { fetch: here.standIn.fetch })).url };
+  const begun = await begin(here, claudeFlow);
+  const browserThere = new Browser(there.url, here.url);
+  for (const [name, value] of begun.browser.cookies) browserThere.cookies.set(name, value);
+  const consent = await signIn({ ...begun, browser: browserThere });
+  const back = await goBack(begun.browser, await choose(begun.browser, consent));
+  const { status, body } = await tokenRequest(there, {
+    grant_type: "authorization_code",
+    code: back.searchParams.get("code") ?? "",
+    code_verifier: begun.verifier,
+    redirect_uri: claudeFlow.redirectUri,
+    client_id: claudeFlow.clientId,
+  });
+  expect(status).toBe(200);
+  expect(await mcpStatus(here, body.access_token)).toBe(200);
+  expect((await refresh(there, body.refresh_token)).status).toBe(200);
 });
 
 test("a refresh can ask for fewer scopes than allowed, never for more", async () => {

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { subscribe } from "node:diagnostics_channel";
 import type { IncomingMessage } from "node:http";
 import type { Server } from "@modelcontextprotocol/server";
@@ -34,7 +35,12 @@ export async function conformanceServer(database: string): Promise<RunningServer
   });
   if (!made.ok) throw made.error;
   authoriseEveryRequest(String(made.value.token));
-  const parts = { runtime, tools, confirmations: new Confirmations(), links: new OpenedLinks() };
+  const parts = {
+    runtime,
+    tools,
+    confirmations: new Confirmations(randomBytes(32)),
+    links: new OpenedLinks(randomBytes(32)),
+  };
   return serve(config, runtime, log, {
     mcpServerFor: (principal) => serverWithFixtures(parts, principal),
   });

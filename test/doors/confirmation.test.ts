@@ -197,6 +197,16 @@ test("a confirmation works once, and a repeat for a new mailbox of that address 
   expect(await must("list-users", { domain: "example.nl" })).toMatchObject({ total: 1 });
 });
 
+test("a confirmation may come to another server on the same database than asked for it", async () => {
+  const db = join(temporaryFolder(), "m25-mail.db");
+  const [asking, other] = [await startServer({ db }), await startServer({ db })];
+  await populate(asking.store);
+  const { requestState } = await send(asking, REMOVE, hardDelete);
+  const confirmed = await send(other, REMOVE, hardDelete, { requestState, inputResponses: accepted });
+  expect(confirmed).toMatchObject({ resultType: "complete" });
+  expect(await testRuntime(asking.store).must("list-users", { domain: "example.nl" })).toMatchObject({ total: 0 });
+});
+
 test("a confirmation is valid for its principal, its tool and its input only", async () => {
   const { server, must, confirmation } = await withQuestion();
   await must("add-user", { email: "piet@example.nl", password: PASSWORD });

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { startServer, type TestServer } from "../support/server.ts";
 import { PASSWORD, testRuntime } from "../support/store.ts";
 import { SyncingNode } from "../support/syncing-node.ts";
@@ -40,6 +40,20 @@ test("an up-to-date node gets 304, and a node that is behind gets the changes on
     '{"end":2}',
   ]);
   expect(node.state).toEqual(await node.everything());
+});
+
+test("a look that is older than the node's state begins no new history", async () => {
+  const { server, shell, node } = await small();
+  const old = await server.store.polls.look();
+  await shell.must("add-domain", { domain: "later.nl" });
+  await node.poll();
+  const { history } = node.state ?? {};
+  // As at a server that has not heard yet of another one's change.
+  vi.spyOn(server.store.polls, "look").mockResolvedValueOnce(old);
+  const { status, kind } = await node.poll();
+  expect([status, kind]).toEqual([200, "snapshot"]);
+  expect(node.state?.history).toBe(history);
+  expect([...(node.state?.domains.keys() ?? [])].sort()).toEqual(["example.nl", "later.nl"]);
 });
 
 test("a mailbox that was added and removed between two polls causes no error", async () => {

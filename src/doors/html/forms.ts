@@ -34,9 +34,14 @@ export function isFromPage({ headers }: FastifyRequest, form: URLSearchParams, t
   return site === "same-origin" && isEqual(form.get("csrf") ?? "", token);
 }
 
-/** The tokens in the forms of a page whose requests are logged. Their key ends with this process. */
+/** The tokens in the forms of a page whose requests are logged. */
 export class FormTokens {
-  readonly #key = randomBytes(32);
+  readonly #key: Uint8Array;
+
+  /** @param key of all servers that may get the forms; by default it ends with this process */
+  constructor(key: Uint8Array = randomBytes(32)) {
+    this.#key = key;
+  }
 
   /** @param bearer as for csrfToken */
   of(bearer: string): string {

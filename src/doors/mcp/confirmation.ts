@@ -1,4 +1,4 @@
-import { createHmac, randomBytes } from "node:crypto";
+import { createHmac } from "node:crypto";
 import {
   CLIENT_CAPABILITIES_META_KEY,
   type ClientCapabilities,
@@ -40,9 +40,14 @@ type Confirmation = "confirmed" | "declined" | "cancelled" | InputRequiredResult
  * client that cannot ask makes the call unasked.
  */
 export class Confirmations {
-  readonly #key = randomBytes(32);
-  /** Signed with a key of this process: after a restart a question must be asked again. */
-  readonly #questions = createRequestStateCodec<string>({ key: randomBytes(32), ttlSeconds: TTL });
+  readonly #key: Uint8Array;
+  readonly #questions;
+
+  /** @param key signs the questions: an answer must come to a process with the same one */
+  constructor(key: Uint8Array) {
+    this.#key = key;
+    this.#questions = createRequestStateCodec<string>({ key, ttlSeconds: TTL });
+  }
 
   /** Whether exactly this loss was confirmed; else the question. */
   async confirm(loss: Loss, context: ServerContext): Promise<Confirmation> {
@@ -62,7 +67,7 @@ export class Confirmations {
 
   /** A loss in the form that the client keeps. It needs a key: a bare hash could be guessed. */
   #seal({ id }: Loss): string {
-    return createHmac("sha256", this.#key).update(id).digest("base64url");
+    return createHmac("sha256", this.#key).update(`loss ${id}`).digest("base64url");
   }
 
   /** The loss that the answer is for; undefined for an old or forged answer. */

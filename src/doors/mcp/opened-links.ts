@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import {
   createRequestStateCodec,
   type InputRequiredResult,
@@ -16,8 +15,12 @@ const Answer = z.object({ action: z.string() });
 
 /** Has a client open a result's `url` for the person (URL-mode elicitation), so that the model never sees it. */
 export class OpenedLinks {
-  /** Signed with a key of this process: after a restart the call makes another link. */
-  readonly #results = createRequestStateCodec<Result>({ key: randomBytes(32), ttlSeconds: TTL });
+  readonly #results;
+
+  /** @param key signs the results: an answer must come to a process with the same one */
+  constructor(key: Uint8Array) {
+    this.#results = createRequestStateCodec<Result>({ key, ttlSeconds: TTL });
+  }
 
   /** Asks the client to open the link. */
   async begin(result: Result): Promise<InputRequiredResult> {

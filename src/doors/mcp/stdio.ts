@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { serveStdio } from "@modelcontextprotocol/server/stdio";
 import type { Runtime } from "../../../tools/call/call.ts";
 import type { Principal } from "../../../tools/call/principal.ts";
@@ -24,7 +25,12 @@ export function serveMcpStdio(
   principal: Principal,
   log: Log,
 ): StdioConnection {
-  const parts = { runtime, tools, confirmations: new Confirmations(), links: new OpenedLinks() };
+  const parts = {
+    runtime,
+    tools,
+    confirmations: new Confirmations(randomBytes(32)),
+    links: new OpenedLinks(randomBytes(32)),
+  };
   const { promise: closed, resolve } = Promise.withResolvers<void>();
   const warnings = new RateLimit(1);
   /** Logs one of each kind a minute: a client that never reads stderr would block the server once the pipe is full. */

@@ -1,5 +1,6 @@
 import type { FastifyError, FastifyInstance } from "fastify";
 import { readForms } from "../html/forms.ts";
+import { sharedKey } from "../shared-key.ts";
 import type { OwnerParts } from "./password-link-page.ts";
 import { ACCOUNT, accountActions } from "./routes.ts";
 
@@ -14,9 +15,10 @@ const PATH = "/password/:token";
  * The first request loads its code.
  */
 export async function mountOwnerPage(scope: FastifyInstance, parts: OwnerParts): Promise<void> {
+  const linkKey = await sharedKey(parts.store, "form of a password link");
   let loaded: ReturnType<typeof load> | undefined;
   const page = () => {
-    loaded ??= load(parts);
+    loaded ??= load(parts, linkKey);
     return loaded;
   };
   scope.addHook("onRequest", async (_request, reply) => (await page()).links.begin(reply));
@@ -53,10 +55,10 @@ export function mountClosedLinks(scope: FastifyInstance): void {
   });
 }
 
-async function load(parts: OwnerParts) {
+async function load(parts: OwnerParts, linkKey: Uint8Array) {
   const [{ PasswordLinkPage }, { AccountPage }] = await Promise.all([
     import("./password-link-page.ts"),
     import("./account.ts"),
   ]);
-  return { links: new PasswordLinkPage(parts), account: new AccountPage(parts) };
+  return { links: new PasswordLinkPage(parts, linkKey), account: new AccountPage(parts) };
 }

@@ -29,10 +29,12 @@ export interface OwnerParts {
 /** The page of a password link, on which the owner of a mailbox chooses a password. */
 export class PasswordLinkPage {
   readonly #parts: OwnerParts;
-  readonly #tokens = new FormTokens();
+  readonly #tokens: FormTokens;
 
-  constructor(parts: OwnerParts) {
+  /** @param key of its forms, which may come to another server */
+  constructor(parts: OwnerParts, key: Uint8Array) {
     this.#parts = parts;
+    this.#tokens = new FormTokens(key);
   }
 
   begin(reply: FastifyReply): void {

@@ -14,7 +14,7 @@ export type Comparison =
   /** Its position is not known: it gets everything. */
   | { kind: "unknown" }
   /** It has a state that this database never had, or no longer has. */
-  | { kind: "beyond" };
+  | { kind: "beyond"; position: Position };
 
 /** Compares nodes' positions with the database's, once for all nodes at the same cursor. */
 export class Comparisons {
@@ -45,7 +45,7 @@ async function compare(cursor: string, polls: PollView, view: PollingNode["view"
   const state = await polls.state(view);
   const position = decodeCursor(cursor, polls.cursorKey);
   if (position === undefined || position.history !== state.history) return { kind: "unknown" };
-  if (await isBeyond(position, state, polls)) return { kind: "beyond" };
+  if (await isBeyond(position, state, polls)) return { kind: "beyond", position };
   if (position.view !== view.id) return { kind: "unknown" };
   if (position.revision === state.revision) return { kind: "current" };
   const remembered = (await polls.digestAt(position.revision)) !== undefined;

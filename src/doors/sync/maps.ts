@@ -1,11 +1,12 @@
 import { randomInt } from "node:crypto";
 import { Readable } from "node:stream";
 import type { FastifyReply, FastifyRequest } from "fastify";
-import type { PollingNode, StateSummary } from "../../../db/store.ts";
+import type { PollingNode } from "../../../db/store.ts";
 import { credentialId } from "../../../tools/call/credential.ts";
 import { bearerCredential } from "../../auth/bearer.ts";
 import { MailError } from "../../mail/error.ts";
 import { stateTag } from "../../sync/answer.ts";
+import type { Position } from "../../sync/cursor.ts";
 import type { Publication } from "../../sync/publisher.ts";
 import { ACCEPTANCE_HEADER, KEY_HEADER } from "../../sync/wire.ts";
 import type { SyncDoor } from "./door.ts";
@@ -65,7 +66,7 @@ async function answerPoll(
   if (wait > 0) await door.longPolls.during(node.id, waitForNews);
   if (comparison.kind === "beyond") {
     // Somebody has replaced the database with an older copy by hand.
-    await startHistory(door, request, await polls.state(node.view));
+    await startHistory(door, request, comparison.position);
     polls = await door.store.polls.look();
     node = await authenticateNode(door, polls, request); // drops the acceptances of the former history
     comparison = { kind: "unknown" };
@@ -89,12 +90,14 @@ function keyIdOf(request: FastifyRequest): string | undefined {
 async function startHistory(
   door: SyncDoor,
   request: FastifyRequest,
-  { history }: StateSummary,
+  { history, revision, digest }: Position,
 ): Promise<void> {
   const at = door.now().toISOString();
   await door.store.write(async (tables) => {
     // Many nodes notice this at once; one new history is enough.
     if ((await tables.state.history()) !== history) return;
+    // Another server may have made this state since the look.
+    if (await tables.state.had(revision, digest)) return;
     await tables.state.startHistory(at);
     await tables.audit.append({ ...byNode(request), at, tool: "start-history", arguments: {} });
   });
