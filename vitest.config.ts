@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { defineConfig } from "vitest/config";
-import { sqliteOnly } from "./test/support/sqlite-only.ts";
+import { ofNoEngine, sqliteOnly } from "./test/support/sqlite-only.ts";
 
 const MINUTE = 60_000;
 
@@ -35,7 +35,7 @@ export default defineConfig({
         test: {
           name: "postgresql",
           include: ["test/{auth,db,doors,sync,tools}/**/*.test.ts"],
-          exclude: sqliteOnly,
+          exclude: [...sqliteOnly, ...ofNoEngine],
           env: { M25_MAIL_TEST_ENGINE: "postgresql" },
           globalSetup: ["test/support/postgresql-run.ts"],
           testTimeout: 3 * MINUTE,

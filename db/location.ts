@@ -17,6 +17,8 @@ export function addressProblem(address: string): string | undefined {
     return "has a password. Leave it out, and give it in PGPASSWORD or in the file that M25_MAIL_DB_PASSWORD_FILE names";
   }
   if (databaseOf(url) === "") return "names no database, as in postgres://m25mail@db.example.net/m25mail";
+  const [hosts, ports] = ["host", "port"].map((name) => (url.searchParams.get(name) ?? "").split(",").length);
+  if (ports !== 1 && ports !== hosts) return "has neither one port for all hosts nor one for each";
   const unknown = [...url.searchParams.keys()].find((name) => !PARAMETERS.includes(name));
   return unknown && `has the parameter ${unknown}; it takes ${PARAMETERS.join(", ")}`;
 }

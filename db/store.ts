@@ -129,6 +129,22 @@ export interface OpenOptions {
   passwordFile?: string | undefined;
 }
 
+/** Connections that are in use, that are not, and callers that wait for one. */
+export type ConnectionCounts = Record<"busy" | "idle" | "waiting", number>;
+
+/** What a database tells of itself. Only PostgreSQL has the optional ones of connections, signals and fail-over. */
+export interface DatabaseFigures {
+  /** Sizes in bytes of the database and, beside it, of SQLite's write-ahead log. */
+  bytes: { database: number; wal?: number };
+  /** Rises with each fail-over. */
+  timeline?: number;
+  /** False if a fail-over may lose changes that were acknowledged. */
+  isSynchronous?: boolean;
+  connections?: Record<string, ConnectionCounts>;
+  /** Changes that waiting polls were told of: by a notification at once, or by a look, up to a second late. */
+  signals?: Record<"notification" | "look", number>;
+}
+
 /** The database. Every method throws MailError unavailable when the disk or the file fails. */
 export interface Store {
   /** Runs `fn` in one read transaction. With `within`, its tables know only those domains and their mailboxes. */
@@ -159,8 +175,8 @@ export interface Store {
   onChange(listener: () => void): () => void;
   /** The version of the database's tables. */
   schema: number;
-  /** Sizes in bytes of the database and, beside it, of SQLite's write-ahead log. */
-  bytes(): Promise<{ database: number; wal?: number }>;
+  engine: "sqlite" | "postgresql";
+  figures(): Promise<DatabaseFigures>;
   /** The access token with this id, as committed now. */
   token(tokenId: string): Promise<Token | undefined>;
   /** Reads one state of all records for this view; with `since`, only the changes after it. */

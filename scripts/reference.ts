@@ -204,7 +204,11 @@ async function metricsPage(): Promise<string> {
     active_users: 1,
     inactive_users: 0,
   };
-  const text = await metrics.text(figures, 0, { database: 0, wal: 0 });
+  const text = await metrics.text(figures, 0, {
+    bytes: { database: 0, wal: 0 },
+    connections: { polling: { busy: 0, idle: 0, waiting: 0 } },
+    signals: { notification: 0, look: 0 },
+  });
   const rows = [...text.matchAll(/^# HELP (\S+) (.*)\n# TYPE \S+ (\w+)\n(?:\S+?\{(.*)\} )?/gm)].map(
     ([, name, meaning = "", type = "", labels = ""]) => [
       `\`${name}\``,

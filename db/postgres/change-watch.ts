@@ -13,6 +13,8 @@ export class ChangeWatch {
   readonly #polls: PollReader;
   readonly #connections: Connections;
   readonly #listeners = new Set<() => void>();
+  /** Changes of which listeners were told, by what found them. */
+  readonly signals = { notification: 0, look: 0 };
   /** The version (PollView) that the listeners know. */
   #seen = "";
   #client: pg.Client | undefined;
@@ -52,7 +54,7 @@ export class ChangeWatch {
   /** The connection stays open for the next listener. */
   #tick(): void {
     this.#listen();
-    void this.#look();
+    void this.#look("look");
   }
 
   /** Does nothing while a connection listens or is made. */
@@ -60,14 +62,14 @@ export class ChangeWatch {
     this.#listening ??= this.#connections
       .open()
       .then(async (client) => {
-        client.on("notification", () => void this.#look());
+        client.on("notification", () => void this.#look("notification"));
         const end = new Promise<void>((resolve) =>
           client.once("end", resolve).once("error", () => resolve()),
         );
         this.#client = client;
         if (this.#isClosed) return client.end();
         await client.query(`LISTEN ${CHANNEL}`);
-        await this.#look(); // what was told before
+        await this.#look("look"); // what was told before
         await end;
         await client.end();
       })
@@ -77,7 +79,7 @@ export class ChangeWatch {
       });
   }
 
-  async #look(): Promise<void> {
+  async #look(by: keyof ChangeWatch["signals"]): Promise<void> {
     if (this.#listeners.size === 0) return;
     const now = await this.#polls.look().then(
       ({ version }) => version,
@@ -85,6 +87,7 @@ export class ChangeWatch {
     );
     if (now === this.#seen) return;
     this.#seen = now;
+    this.signals[by] += 1;
     for (const listener of [...this.#listeners]) listener();
   }
 }

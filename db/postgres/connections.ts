@@ -4,6 +4,9 @@ import { MailError } from "../../src/mail/error.ts";
 import { LOOPBACK_HOSTS } from "../../src/mail/network.ts";
 import { databaseOf } from "../location.ts";
 import { failure } from "./errors.ts";
+import { Hosts, hostsOf } from "./hosts.ts";
+import { Pool } from "./pool.ts";
+import { Primary } from "./primary.ts";
 
 /** ms for a new connection. */
 const CONNECT_WITHIN = 5_000;
@@ -28,20 +31,23 @@ const NUMERIC = 1700;
 /** How to connect to one database. */
 export class Connections {
   readonly #config: pg.ClientConfig;
+  readonly #hosts: Hosts;
+  readonly primary = new Primary();
 
   /** @throws MailError unavailable when sslrootcert cannot be read */
   constructor(address: string, passwordFile: string | undefined) {
     const url = new URL(address);
-    const host = url.searchParams.get("host") ?? decodeURIComponent(url.hostname);
+    const hosts = hostsOf(url);
     const user = url.searchParams.get("user") ?? decodeURIComponent(url.username);
-    const port = url.searchParams.get("port") ?? url.port;
+    this.#hosts = new Hosts(hosts);
     this.#config = {
-      host: host === "" ? "localhost" : host,
-      ...(port !== "" && { port: Number(port) }),
       ...(user !== "" && { user }),
       database: databaseOf(url),
       ...(passwordFile !== undefined && { password: () => passwordIn(passwordFile) }),
-      ssl: encryption(host, url.searchParams.get("sslrootcert")),
+      ssl: encryption(
+        hosts.every(({ host }) => isHere(host)),
+        url.searchParams.get("sslrootcert"),
+      ),
       application_name: "m25-mail",
       options: sessionOptions(SESSION),
       connectionTimeoutMillis: CONNECT_WITHIN,
@@ -57,34 +63,43 @@ export class Connections {
   }
 
   /** @param session further settings of its sessions */
-  pool(max: number, session: Record<string, string> = {}): pg.Pool {
+  pool(max: number, { session = {} }: { session?: Record<string, string> } = {}): Pool {
     const options = sessionOptions({ ...SESSION, ...session });
-    const config = { ...this.#config, options };
-    class Client extends pg.Client {
-      constructor() {
-        super(config);
-      }
-    }
-    // The limit on a new connection's time must not limit the wait for a turn, too.
-    const pool = new pg.Pool({ ...config, max, Client, connectionTimeoutMillis: 0 });
-    pool.on("error", () => {}); // an idle connection broke: the next query makes another
-    return pool;
+    const config = { ...this.#config, options, max };
+    return new Pool(this.#hosts, config, (client) => this.primary.admit(client));
   }
 
   /**
-   * A connection of its own.
+   * A connection of its own, to the primary.
    *
    * @throws MailError unavailable
    */
-  async open(settings: pg.ClientConfig = {}): Promise<pg.Client> {
-    const client = new pg.Client({ ...this.#config, ...settings });
-    client.on("error", () => {}); // the query under way reports it
-    try {
-      await client.connect();
-      return client;
-    } catch (error) {
-      throw failure(error) ?? error;
-    }
+  open(settings: pg.ClientConfig = {}): Promise<pg.Client> {
+    return this.connect((client) => this.primary.admit(client), settings);
+  }
+
+  /**
+   * A connection of its own, once it has passed `check`.
+   *
+   * @throws MailError unavailable; what `check` throws
+   */
+  async connect(
+    check: (client: pg.Client) => Promise<void>,
+    settings: pg.ClientConfig = {},
+  ): Promise<pg.Client> {
+    const attempt = async () => {
+      const client = new pg.Client({ ...this.#config, ...this.#hosts.now, ...settings });
+      client.on("error", () => {}); // the query under way reports it
+      try {
+        await client.connect();
+        await check(client);
+        return client;
+      } catch (error) {
+        await client.end().catch(() => {}); // the error says more
+        throw failure(error) ?? error;
+      }
+    };
+    return this.#hosts.try(attempt);
   }
 }
 
@@ -94,9 +109,12 @@ function sessionOptions(settings: Record<string, string | number>): string {
     .join(" ");
 }
 
+function isHere(host: string): boolean {
+  return host.startsWith("/") || LOOPBACK_HOSTS.has(host);
+}
+
 /** TLS with a verified certificate, except on this machine. */
-function encryption(host: string, rootCertificate: string | null): pg.ClientConfig["ssl"] {
-  const isHere = host === "" || host.startsWith("/") || LOOPBACK_HOSTS.has(host);
+function encryption(isHere: boolean, rootCertificate: string | null): pg.ClientConfig["ssl"] {
   if (rootCertificate === null) return isHere ? false : { rejectUnauthorized: true };
   try {
     return { rejectUnauthorized: true, ca: readFileSync(rootCertificate, "utf8") };

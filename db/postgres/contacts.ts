@@ -1,6 +1,6 @@
-import type pg from "pg";
 import type { Contacts } from "../store.ts";
 import { translated } from "./errors.ts";
+import type { Pool } from "./pool.ts";
 
 /** Rows per statement, about a millisecond: thousands of nodes may have called within a second. */
 const BATCH = 500;
@@ -19,7 +19,7 @@ const TOKENS = `UPDATE tokens SET last_used_at = $2 WHERE id IN (SELECT id FROM 
 
 /** Records contacts without waiting for PostgreSQL's disk: losing a contact time in a power cut does no harm. */
 export async function recordContacts(
-  pool: pg.Pool,
+  pool: Pool,
   { nodes, tokens, refused = new Map(), at }: Contacts,
 ): Promise<void> {
   const work = [
@@ -30,7 +30,7 @@ export async function recordContacts(
   await translated(async () => {
     for (const [text, callers] of work) {
       for (let first = 0; first < callers.length; first += BATCH) {
-        await pool.query(text, [JSON.stringify(callers.slice(first, first + BATCH)), at]);
+        await pool.query({ text, values: [JSON.stringify(callers.slice(first, first + BATCH)), at] });
       }
     }
   });

@@ -9,11 +9,10 @@ const PATIENT = { query_timeout: 0 };
 
 /** @throws MailError unavailable, as openPostgresql() */
 export async function readPostgresql(address: string, passwordFile: string | undefined): Promise<CopySource> {
-  const client = await new Connections(address, passwordFile).open(PATIENT);
-  await translated(async () => {
-    await prepare(client, address, false);
-    await client.query(`${READ}; SET LOCAL idle_in_transaction_session_timeout = 0`);
-  });
+  const client = await new Connections(address, passwordFile).connect(async (one) => {
+    await prepare(one, address, false);
+    await one.query(`${READ}; SET LOCAL idle_in_transaction_session_timeout = 0`);
+  }, PATIENT);
   return {
     async *rows(table) {
       await translated(() =>
@@ -36,20 +35,16 @@ function orderOf(table: string): string {
 
 /** @throws MailError unavailable, as openPostgresql(); invalid_input if it has any data */
 export async function fillPostgresql(address: string, passwordFile: string | undefined): Promise<CopyTarget> {
-  const client = await new Connections(address, passwordFile).open(PATIENT);
-  await translated(async () => {
-    await prepare(client, address, true);
-    await client.query(`${WRITE}; SET LOCAL idle_in_transaction_session_timeout = 0`);
-    const { rows } = await client.query<{ used: boolean }>(
+  const client = await new Connections(address, passwordFile).connect(async (one) => {
+    await prepare(one, address, true);
+    await one.query(`${WRITE}; SET LOCAL idle_in_transaction_session_timeout = 0`);
+    const { rows } = await one.query<{ used: boolean }>(
       `SELECT revision > 0 OR EXISTS (SELECT 1 FROM nodes) OR EXISTS (SELECT 1 FROM first_token)
          OR EXISTS (SELECT 1 FROM audit_log) AS used FROM state`,
     );
     if (rows[0]?.used !== false) throw notEmpty(address);
-    await client.query("DELETE FROM state; DELETE FROM revisions; DELETE FROM audit_retention");
-  }).catch(async (error: unknown) => {
-    await client.end();
-    throw error;
-  });
+    await one.query("DELETE FROM state; DELETE FROM revisions; DELETE FROM audit_retention");
+  }, PATIENT);
   return {
     async add(table, rows) {
       await translated(() =>

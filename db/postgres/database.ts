@@ -3,6 +3,7 @@ import type pg from "pg";
 import { MailError } from "../../src/mail/error.ts";
 import { SCHEMA } from "./connections.ts";
 import { migrationsAfter, newest } from "./migrations/index.ts";
+import { isStandby } from "./primary.ts";
 
 /** pg_current_snapshot() came with it. */
 const OLDEST = 13;
@@ -34,19 +35,20 @@ async function refuseServer(client: pg.Client): Promise<void> {
        pg_is_in_recovery() AS standby`,
   );
   const [{ version, number, standby } = { version: "", number: "0", standby: false }] = rows;
-  if (Number(number) < OLDEST * 10_000) {
-    throw new MailError(
-      "unavailable",
-      `PostgreSQL ${version} is too old: M25 Mail needs ${OLDEST} or later.`,
-      "Nothing was changed. Upgrade PostgreSQL, or name another server.",
-    );
-  }
-  if (!standby) return;
+  refuseOld(version, Number(number));
+  if (standby) throw isStandby();
+}
+
+/**
+ * @param number as 150004 for 15.4
+ * @throws MailError unavailable
+ */
+export function refuseOld(version: string, number: number): void {
+  if (number >= OLDEST * 10_000) return;
   throw new MailError(
     "unavailable",
-    "This PostgreSQL is a standby, which cannot be written.",
-    "Nothing was changed. Connect to the primary.",
-    { temporary: true },
+    `PostgreSQL ${version} is too old: M25 Mail needs ${OLDEST} or later.`,
+    "Nothing was changed. Upgrade PostgreSQL, or name another server.",
   );
 }
 

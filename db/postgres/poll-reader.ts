@@ -13,11 +13,12 @@ import {
 import { type DomainPart, type StateRow, summaryOf } from "../served/summary.ts";
 import type { PollReader, PollView, StateSummary } from "../store.ts";
 import { translated } from "./errors.ts";
-import { READ } from "./transactions.ts";
+import type { Pool } from "./pool.ts";
+import { READ, soon } from "./transactions.ts";
 
 /** Answers polls from the primary: one look a turn asks it, so that each poll sees all that was committed before it. */
 export class PostgresPollReader implements PollReader {
-  readonly #pool: pg.Pool;
+  readonly #pool: Pool;
   readonly #queries: PoolQueries;
   #view: CachedPollView | undefined;
   /** PostgreSQL's snapshot at the last look: it changes with each commit. */
@@ -26,7 +27,7 @@ export class PostgresPollReader implements PollReader {
   #last: Promise<unknown> = Promise.resolve();
   readonly look = onceATurn(() => this.#lookInOrder());
 
-  constructor(pool: pg.Pool) {
+  constructor(pool: Pool) {
     this.#pool = pool;
     this.#queries = new PoolQueries(pool);
   }
@@ -54,7 +55,10 @@ export class PostgresPollReader implements PollReader {
   }
 }
 
-const LOOK = { name: "look", text: "SELECT *, pg_current_snapshot()::text AS snapshot FROM state" };
+const LOOK = soon({
+  name: "look",
+  text: "SELECT *, pg_current_snapshot()::text AS snapshot FROM state",
+});
 
 /** The state row in each row, with one of the view's domains if there are any: one statement sees one state. */
 const SUMMARY = `SELECT state.*, domains.digest AS part_digest, domains.mx_digest AS part_mx_digest,
@@ -65,7 +69,9 @@ const SUMMARY = `SELECT state.*, domains.digest AS part_digest, domains.mx_diges
 type Prefixed<Row> = { [Column in keyof Row as `part_${Column & string}`]: Row[Column] };
 type SummaryRow = StateRow & Prefixed<{ [Column in keyof DomainPart]: DomainPart[Column] | null }>;
 
-type Queryable = Pick<pg.ClientBase, "query">;
+interface Queryable {
+  query<Row extends pg.QueryResultRow>(query: pg.QueryConfig): Promise<pg.QueryResult<Row>>;
+}
 
 /** The summary of one state, which one statement reads. */
 export async function readSummary(db: Queryable, view: View): Promise<StateSummary> {
@@ -98,15 +104,15 @@ function texts(role: View["role"]) {
   return changeQueries(role, { revision: "$1", names: "$2", limit: "$3" });
 }
 
-const NODE = { name: "node", text: nodeQuery("$1") };
+const NODE = soon({ name: "node", text: nodeQuery("$1") });
 const ENDED_KEY = { name: "ended-key", text: endedKeyQuery("$1") };
 const DIGEST_AT = { name: "digest-at", text: "SELECT digest FROM revisions WHERE revision = $1" };
 const CHANGED = { name: "changed", text: changedRowsQuery({ revision: "$1", limit: "$2" }) };
 
 class PoolQueries implements PollQueries {
-  readonly #pool: pg.Pool;
+  readonly #pool: Pool;
 
-  constructor(pool: pg.Pool) {
+  constructor(pool: Pool) {
     this.#pool = pool;
   }
 

@@ -1,5 +1,4 @@
 import type { Selectable } from "kysely";
-import type pg from "pg";
 import { toToken } from "../access/tokens.ts";
 import type { Schema } from "../schema.ts";
 import type { OpenOptions, Store } from "../store.ts";
@@ -11,8 +10,9 @@ import { prepare } from "./database.ts";
 import { translated } from "./errors.ts";
 import { newest } from "./migrations/index.ts";
 import { PostgresPollReader } from "./poll-reader.ts";
+import type { Pool } from "./pool.ts";
 import { readState } from "./state-reader.ts";
-import { PoolTransactions, READ, WRITE } from "./transactions.ts";
+import { PoolTransactions, READ, soon, WRITE } from "./transactions.ts";
 
 /** Connections of each kind. Writes take turns at the state's lock: the second waits there while the first is made durable. */
 const MOST = { writing: 2, reading: 4, polling: 4 };
@@ -24,37 +24,47 @@ const MOST = { writing: 2, reading: 4, polling: 4 };
  */
 export async function openPostgresql(address: string, { create, passwordFile }: OpenOptions): Promise<Store> {
   const connections = new Connections(address, passwordFile);
-  const client = await connections.open();
-  try {
-    await translated(() => prepare(client, address, create));
-  } finally {
-    await client.end();
-  }
+  const client = await connections.connect(async (one) => {
+    await prepare(one, address, create);
+    await connections.primary.admit(one);
+  });
+  await client.end();
   return storeOn(connections);
 }
 
 function storeOn(connections: Connections): Store {
-  const writing = new PoolTransactions(connections.pool(MOST.writing), WRITE);
-  const reading = new PoolTransactions(connections.pool(MOST.reading), READ);
-  const polling = connections.pool(MOST.polling);
-  const contacts = connections.pool(1, { synchronous_commit: "off" });
+  const pools = {
+    writing: connections.pool(MOST.writing),
+    reading: connections.pool(MOST.reading),
+    polling: connections.pool(MOST.polling),
+    contacts: connections.pool(1, { session: { synchronous_commit: "off" } }),
+  };
+  const { polling } = pools;
   const polls = new PostgresPollReader(polling);
   const watch = new ChangeWatch(polls, connections);
-  const transactions = tableTransactions(reading, writing);
+  const transactions = tableTransactions(
+    new PoolTransactions(pools.reading, READ),
+    new PoolTransactions(pools.writing, WRITE),
+  );
   let closed: Promise<void> | undefined;
   const closeAll = async () => {
     transactions.stop();
     await watch.close();
-    for (const part of [reading, writing]) await part.close();
-    for (const pool of [polling, contacts]) await pool.end();
+    for (const pool of Object.values(pools)) await pool.end();
   };
   return {
     ...transactions,
-    recordContacts: (seen) => recordContacts(contacts, seen),
+    recordContacts: (seen) => recordContacts(pools.contacts, seen),
     polls,
     onChange: (listener) => watch.on(listener),
     schema: newest,
-    bytes: () => readBytes(polling),
+    engine: "postgresql",
+    figures: async () => ({
+      ...(await readFigures(polling)),
+      timeline: connections.primary.timeline,
+      connections: Object.fromEntries(Object.entries(pools).map(([name, { counts }]) => [name, counts])),
+      signals: watch.signals,
+    }),
     token: (tokenId) => readToken(polling, tokenId),
     readState: (view, since) => readState(connections, view, since),
     close() {
@@ -64,16 +74,21 @@ function storeOn(connections: Connections): Store {
   };
 }
 
-async function readBytes(pool: pg.Pool) {
-  const { rows } = await translated(() =>
-    pool.query<{ database: number }>("SELECT pg_database_size(current_database()) AS database"),
-  );
-  return { database: rows[0]?.database ?? 0 };
+const FIGURES = {
+  text: `SELECT pg_database_size(current_database()) AS database,
+    current_setting('synchronous_standby_names') <> '' AND current_setting('synchronous_commit') NOT IN ('off', 'local')
+      AS synchronous`,
+};
+
+async function readFigures(pool: Pool) {
+  const { rows } = await translated(() => pool.query<{ database: number; synchronous: boolean }>(FIGURES));
+  const [{ database, synchronous } = { database: 0, synchronous: false }] = rows;
+  return { bytes: { database }, isSynchronous: synchronous };
 }
 
-const TOKEN = { name: "token", text: "SELECT * FROM tokens WHERE token_id = $1" };
+const TOKEN = soon({ name: "token", text: "SELECT * FROM tokens WHERE token_id = $1" });
 
-async function readToken(pool: pg.Pool, tokenId: string) {
+async function readToken(pool: Pool, tokenId: string) {
   const { rows } = await translated(() =>
     pool.query<Selectable<Schema["tokens"]>>({ ...TOKEN, values: [tokenId] }),
   );

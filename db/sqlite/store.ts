@@ -47,7 +47,8 @@ export function openStore(path: string, { create }: { create: boolean }): Store 
     polls,
     onChange: (listener) => watch.on(listener),
     schema: migrations.length,
-    bytes: async () => ({ database: sizeOf(path), wal: sizeOf(`${path}-wal`) }),
+    engine: "sqlite",
+    figures: async () => ({ bytes: { database: sizeOf(path), wal: sizeOf(`${path}-wal`) } }),
     token: tokenReader(poller),
     readState: async (view, since) => translated(() => readState(path, view, since)),
     close() {

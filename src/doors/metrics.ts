@@ -19,7 +19,7 @@ export function mountMetrics(
       origin: { request: request.id },
     });
     if (!outcome.ok) return sendProblem(reply, outcome.error);
-    const text = await metrics.text(outcome.value as Figures, waitingPolls(), await runtime.store.bytes());
+    const text = await metrics.text(outcome.value as Figures, waitingPolls(), await runtime.store.figures());
     return reply.type(metrics.contentType).send(text);
   });
 }

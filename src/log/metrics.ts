@@ -1,4 +1,5 @@
 import { Counter, Gauge, Registry } from "prom-client";
+import type { DatabaseFigures } from "../../db/store.ts";
 import type { EndedCall } from "../../tools/call/call.ts";
 import type { Figures } from "../../tools/operator/read-figures.ts";
 import { paths } from "../sync/wire.ts";
@@ -38,6 +39,20 @@ export class Metrics {
   readonly #domains = this.#gauge("domains", "Registered domains");
   readonly #mailboxes = this.#gauge("mailboxes", "Mailboxes", ["state"]);
   readonly #bytes = this.#gauge("database_bytes", "Size of the database's files", ["file"]);
+  readonly #timeline = this.#gauge(
+    "database_timeline",
+    "PostgreSQL's timeline, which each fail-over raises; 0 with SQLite",
+  );
+  readonly #connections = this.#gauge(
+    "database_connections",
+    "Connections to PostgreSQL, by pool, and callers that wait for one",
+    ["pool", "state"],
+  );
+  readonly #signals = this.#counter(
+    "change_signals_total",
+    "Changes that PostgreSQL told waiting nodes of: by a notification at once, or by a look, up to a second late",
+    ["by"],
+  );
 
   request(route: string, status: number | "aborted"): void {
     this.#requests.inc({ route, status });
@@ -62,7 +77,7 @@ export class Metrics {
   }
 
   /** All metrics in Prometheus' text format. */
-  async text(figures: Figures, waitingPolls: number, sizes: Record<string, number>): Promise<string> {
+  async text(figures: Figures, waitingPolls: number, database: DatabaseFigures): Promise<string> {
     this.#requests.inc({ route: paths.maps, status: 304 }, this.unchangedPolls);
     this.unchangedPolls = 0;
     this.#hashes.set(this.#hashing);
@@ -74,8 +89,18 @@ export class Metrics {
     this.#domains.set(figures.domains);
     this.#mailboxes.set({ state: "active" }, figures.active_users);
     this.#mailboxes.set({ state: "inactive" }, figures.inactive_users);
-    for (const [file, bytes] of Object.entries(sizes)) this.#bytes.set({ file }, bytes);
+    this.#database(database);
     return this.#registry.metrics();
+  }
+
+  #database({ bytes, timeline = 0, connections = {}, signals }: DatabaseFigures): void {
+    for (const [file, size] of Object.entries(bytes)) this.#bytes.set({ file }, size);
+    this.#timeline.set(timeline);
+    for (const [pool, counts] of Object.entries(connections)) {
+      for (const [state, count] of Object.entries(counts)) this.#connections.set({ pool, state }, count);
+    }
+    this.#signals.reset();
+    for (const [by, count] of Object.entries(signals ?? {})) this.#signals.inc({ by }, count);
   }
 
   #counter<Label extends string>(name: string, help: string, labelNames: Label[]): Counter<Label> {

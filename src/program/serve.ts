@@ -108,6 +108,7 @@ export async function serve(
   if (auditDays !== undefined) await keepAudit(store, runtime, auditDays);
   const housekeeping = startHousekeeping(runtime, log, isClockPlausible, config["purge-inactive-after"]);
   const dkimLooks = startDkimLooks(runtime, log);
+  await warnOfLoss(store, log);
   const drops = setInterval(() => void dropOldMaps(publisher, log), DROP_EVERY).unref();
   logAddresses(
     app.addresses().filter((address) => typeof address !== "string"),
@@ -188,6 +189,14 @@ async function dropOldMaps(publisher: Publisher, log: Log): Promise<void> {
   await publisher
     .dropOld()
     .catch((error: unknown) => logFailure(log, "old maps could not be dropped", error));
+}
+
+async function warnOfLoss(store: Store, log: Log): Promise<void> {
+  const { isSynchronous } = await store.figures();
+  if (isSynchronous !== false) return;
+  log.warn(
+    "a fail-over of PostgreSQL may lose the last changes: it has no synchronous standby (synchronous_standby_names)",
+  );
 }
 
 /** Logs where the server listens, and warns if others may read what is sent there. */

@@ -81,7 +81,7 @@ describe("the pages of docs/", () => {
   test("blocks of commands have the language sh, and other blocks their own", () => {
     const languages = pages.flatMap((page) => [...textOf(page).matchAll(/^```(\w*)\n.*?^```$/gms)]);
     const kinds = new Set(languages.map(([, language]) => language));
-    expect([...kinds].sort()).toEqual(["ini", "json", "sh", "text", "yaml"]);
+    expect([...kinds].sort()).toEqual(["caddyfile", "ini", "json", "sh", "text", "yaml"]);
   });
 });
 

@@ -57,6 +57,7 @@ export const runElsewhere: Readonly<Record<string, string>> = {
   "docs/install.md#run-the-tests": "as in README",
   "docs/postgresql.md#move-an-existing-database":
     "test/db/postgresql/copy.test.ts, with a cluster of its own",
+  "docs/postgresql.md#back-up-and-restore": "copy.test.ts restores such a dump, with a cluster of its own",
   "docs/postgresql.md#use-it": "test/db/postgresql makes databases on a cluster of its own",
   "docs/dkim.md#set-it-up-on-a-node": "test/mail/dkim.test.ts installs the same files with paths of its own",
   "docs/dkim.md#replace-a-key": "test/mail/dkim.test.ts runs it with a key that signs",

@@ -204,7 +204,9 @@ test("a confirmation may come to another server on the same database than asked 
   const { requestState } = await send(asking, REMOVE, hardDelete);
   const confirmed = await send(other, REMOVE, hardDelete, { requestState, inputResponses: accepted });
   expect(confirmed).toMatchObject({ resultType: "complete" });
-  expect(await testRuntime(asking.store).must("list-users", { domain: "example.nl" })).toMatchObject({ total: 0 });
+  expect(await testRuntime(asking.store).must("list-users", { domain: "example.nl" })).toMatchObject({
+    total: 0,
+  });
 });
 
 test("a confirmation is valid for its principal, its tool and its input only", async () => {

@@ -144,6 +144,7 @@ const elsewhere: Readonly<Record<string, string>> = {
   "This sync key has ended.": "ended-keys.test",
   " is too old: M25 Mail needs ": "another SQLite or PostgreSQL is needed",
   "This PostgreSQL is a standby, which cannot be written.": "db/postgresql/refusals.test",
+  "This PostgreSQL is a former primary: another one has been promoted since.": "db/postgresql/promotion.test",
   " has tables of another program.": "db/postgresql/refusals.test",
   " has no tables of M25 Mail.": "db/postgresql/walk.test",
   " is not empty.": "db/postgresql/copy.test",

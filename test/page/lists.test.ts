@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { WriteTrial } from "../../src/doors/page/write-trial.ts";
+import { WriteTrial } from "../../src/doors/write-trial.ts";
 import { field } from "../support/oauth.ts";
 import { addNode, signedInBrowser, startPageServer, withheld } from "../support/page.ts";
 import { rawDatabase } from "../support/recount.ts";

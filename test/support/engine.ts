@@ -9,11 +9,11 @@ export const onPostgresql = process.env.M25_MAIL_TEST_ENGINE === "postgresql";
 
 const made = new Map<string, Promise<string>>();
 
-/** The database of this name: a file there, or one of the run's PostgreSQL that is dropped when the test ends. */
+/** The database of this name: a file there, or one of the run's PostgreSQL. */
 export async function databaseAt(file: string): Promise<string> {
   if (!onPostgresql) return file;
   const name = `test_${createHash("sha256").update(file).digest("hex").slice(0, 20)}`;
-  const database = made.get(file) ?? runCluster().database(name);
+  const database = made.get(file) ?? runCluster().copy(name);
   made.set(file, database);
   return database;
 }
@@ -52,7 +52,8 @@ function opening(opened: Promise<Store>): Store {
     get schema() {
       return known().schema;
     },
-    bytes: async () => (await opened).bytes(),
+    engine: "postgresql",
+    figures: async () => (await opened).figures(),
     token: async (id) => (await opened).token(id),
     readState: async (...given) => (await opened).readState(...given),
     close: async () => (await opened).close(),

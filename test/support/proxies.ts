@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
+import { textOf } from "../docs/pages.ts";
 import { onFreePorts } from "../mail/ports.ts";
 import { until } from "../mail/processes.ts";
 import { shipped } from "../mail/shipped.ts";
@@ -26,6 +27,20 @@ export function isInstalled(kind: ProxyKind): boolean {
   return false;
 }
 
+/** Starts Caddy in front of two servers, with the lines that docs/postgresql.md adds to the shipped configuration. */
+export function startBalancer(upstreams: readonly [string, string]): Promise<ReverseProxy> {
+  const [, block = ""] = /^```caddyfile\n(.*?)^```$/ms.exec(textOf("docs/postgresql.md")) ?? [];
+  const [one, two] = upstreams.map((upstream) => new URL(upstream).host);
+  const lines = block.replace("192.0.2.11:8625 192.0.2.12:8625", `${one} ${two}`);
+  const { cert, key } = certificate();
+  const files = { cert, key, folder: temporaryFolder() };
+  return onFreePorts(["https"], async ({ https }) => {
+    const child = caddy(files, { "\treverse_proxy 127.0.0.1:8625 {\n": lines }, https);
+    await untilListening(child, https);
+    return { url: `https://localhost:${https}`, ca: readFileSync(cert) };
+  });
+}
+
 /**
  * Starts a proxy with the shipped configuration in front of the server at `upstream`, until the test ends.
  * Only the name, the certificate and the ports are replaced, and everything is on loopback.
@@ -36,7 +51,8 @@ export function startProxy(kind: ProxyKind, upstream: string): Promise<ReversePr
   const server = new URL(upstream).host;
   return onFreePorts(["https"], async ({ https }) => {
     const files = { cert, key, folder };
-    const child = kind === "nginx" ? nginx(files, server, https) : caddy(files, server, https);
+    const child =
+      kind === "nginx" ? nginx(files, server, https) : caddy(files, { "127.0.0.1:8625": server }, https);
     await untilListening(child, https);
     return { url: `https://localhost:${https}`, ca: readFileSync(cert) };
   });
@@ -72,12 +88,12 @@ http { access_log off; ${paths.join(" ")} include ${folder}/site.conf; }
   return start(proxies.nginx, ["-p", folder, "-c", join(folder, "nginx.conf")], {});
 }
 
-function caddy({ cert, key, folder }: Files, server: string, port: number): ChildProcess {
+function caddy({ cert, key, folder }: Files, upstream: Record<string, string>, port: number): ChildProcess {
   const file = join(folder, "Caddyfile");
   const site = shipped("Caddyfile", {
     "\tservers {": "\tadmin off\n\tskip_install_trust\n\tauto_https disable_redirects\n\tservers {",
     "mail-admin.example.nl {": `https://localhost:${port} {\n\tbind 127.0.0.1\n\ttls ${cert} ${key}`,
-    "127.0.0.1:8625": server,
+    ...upstream,
   });
   writeFileSync(file, site);
   const home = { HOME: folder, XDG_DATA_HOME: folder, XDG_CONFIG_HOME: folder };

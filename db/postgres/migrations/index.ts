@@ -1,9 +1,10 @@
 import { withheld } from "../../sqlite/migrations/0024-withheld.ts"; // the same text
 import { dkimKeys } from "./dkim-keys.ts";
 import { START, start } from "./start.ts";
+import { timeline } from "./timeline.ts";
 
 /** Append-only, as SQLite's own: each number changes both engines' tables in the same way. */
-const later: readonly string[] = [withheld, dkimKeys];
+const later: readonly string[] = [withheld, dkimKeys, timeline];
 
 /** The migrations that a database of this version has not run; all of them without one. */
 export function migrationsAfter(version: number | undefined): readonly string[] {

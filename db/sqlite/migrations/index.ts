@@ -23,6 +23,7 @@ import { weakHashes } from "./0022-weak-hashes.ts";
 import { weakUsers } from "./0023-weak-users.ts";
 import { withheld } from "./0024-withheld.ts";
 import { dkimKeys } from "./0025-dkim-keys.ts";
+import { timeline } from "./0026-timeline.ts";
 
 /** Append-only. A database of version n has run the first n of these; user_version stores n. */
 export const migrations: readonly string[] = [
@@ -51,4 +52,5 @@ export const migrations: readonly string[] = [
   weakUsers,
   withheld,
   dkimKeys,
+  timeline,
 ];

@@ -20,6 +20,7 @@ import type { PageParts } from "../page/routes.ts";
 import { mountRest } from "../rest.ts";
 import type { ChangeSignal } from "../sync/change-signal.ts";
 import { mountSync } from "../sync/index.ts";
+import { WriteTrial } from "../write-trial.ts";
 import { type AppSettings, createApp } from "./app.ts";
 import { callerChecks } from "./caller-checks.ts";
 import { type AnswerNotFound, noSuchPath, notFoundAnswer } from "./not-found.ts";
@@ -118,9 +119,10 @@ async function mountHealth(
   store: Store,
   answerNotFound: AnswerNotFound,
 ): Promise<void> {
+  const trial = new WriteTrial(store);
   scope.get("/healthz", { exposeHeadRoute: true }, async (_request, reply) => {
     await store.polls.look();
-    return reply.send({ status: "ok" });
+    return reply.send({ status: "ok", database: store.engine, writes: await trial.tookLast() });
   });
   await scope.register(async (beside) => answerNotFound(beside), { prefix: "/healthz" });
 }

@@ -15,6 +15,7 @@ import { pageHeaders, sendPage } from "../html/layout.ts";
 import { operatorLimits, type Session, Sessions } from "../html/sessions.ts";
 import { type Transport, transportOf } from "../html/transport.ts";
 import { statuses } from "../http/problem.ts";
+import { WriteTrial } from "../write-trial.ts";
 import { accessPage, endGrantPage } from "./access.ts";
 import { changesPage } from "./changes.ts";
 import { domainsPage } from "./domains.ts";
@@ -27,7 +28,6 @@ import type { ActionName, PageParts, ViewName } from "./routes.ts";
 import type { View } from "./view.ts";
 import { acceptPage, addresses, withheldBy, withheldState } from "./withheld.ts";
 import { onThePage } from "./wording.ts";
-import { WriteTrial } from "./write-trial.ts";
 
 /** A request's transport, cookies and session, found before it is answered. */
 interface Visit {

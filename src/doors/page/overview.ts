@@ -86,7 +86,7 @@ function figureList({ domains, active_users, inactive_users, nodes, revision }: 
 }
 
 async function databaseSection({ store, writeTrial }: View): Promise<Html> {
-  const { database, wal } = await store.bytes();
+  const { database, wal } = (await store.figures()).bytes;
   const failure = await writeTrial.outcome();
   const writes =
     failure === undefined

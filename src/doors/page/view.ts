@@ -1,8 +1,8 @@
 import type { Result, Tool } from "../../../tools/call/tool.ts";
 import { type Html, html } from "../html/html.ts";
 import { documentOf, form } from "../html/layout.ts";
+import type { WriteTrial } from "../write-trial.ts";
 import type { PageParts, ViewName } from "./routes.ts";
-import type { WriteTrial } from "./write-trial.ts";
 
 /** The data and functions of a view for the signed-in operator. */
 export interface View extends Pick<PageParts, "isReadOnly" | "store"> {

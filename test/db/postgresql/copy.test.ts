@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
@@ -64,6 +65,25 @@ describe.skipIf(POSTGRESQL === undefined)("migrate", () => {
     );
     for (const table of unchanged) expect(rows(back, table), table).toEqual(rows(file, table));
     expect(rows(back, "audit_log").length).toBe(rows(file, "audit_log").length + 1);
+  });
+
+  test("a dump of PostgreSQL's own is restored with everything, and goes on", async () => {
+    const cluster = testCluster();
+    const address = await cluster.database("dumped");
+    const folder = temporaryFolder();
+    expect(await m25mail(["migrate", "--db", await filledFile(folder), address])).toMatchObject({ code: 0 });
+    const original = await openDatabase(address, { create: false });
+    onTestFinished(() => original.close());
+    const dump = join(folder, "dump");
+    const restored = await cluster.database("restored");
+    const as = ["-h", cluster.folder, "-U", "postgres"];
+    execFileSync("pg_dump", [...as, "--format=custom", `--file=${dump}`, "dumped"]);
+    execFileSync("pg_restore", [...as, "--no-owner", "--dbname=restored", dump]);
+    const copy = await openDatabase(restored, { create: false });
+    onTestFinished(() => copy.close());
+    expect((await copy.polls.look()).version).toBe((await original.polls.look()).version);
+    await testRuntime(copy).must("add-domain", { domain: "later.nl" });
+    expect(await textOf(await copy.readState(wholeView))).toContain("later.nl");
   });
 
   test("leaves nothing behind when it fails", async () => {

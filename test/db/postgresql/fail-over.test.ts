@@ -43,6 +43,8 @@ describe.skipIf(POSTGRESQL === undefined)("a database whose connections break", 
       const server = await serveProcess(address, ["--folder", temporaryFolder()]);
       const node = new SyncingNode(server.url, key);
       await node.poll();
+      const health = async () => (await fetch(`${server.url}/healthz`)).json();
+      expect(await health()).toEqual({ status: "ok", database: "postgresql", writes: true });
       const waiting = node.poll({ prefer: "wait=120" });
       await expect
         .poll(() => cluster.query("cut", "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"))

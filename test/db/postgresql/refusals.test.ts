@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { openDatabase } from "../../../db/open.ts";
+import { refuseOld } from "../../../db/postgres/database.ts";
 import type { MailError } from "../../../src/mail/error.ts";
 import { POSTGRESQL, testCluster } from "../../support/postgresql.ts";
 import { temporaryFolder } from "../../support/store.ts";
@@ -18,6 +19,13 @@ async function refusal(address: string, passwordFile?: string) {
   const { code, message, hint } = error as MailError;
   return { code, message, hint: String(hint) };
 }
+
+test("PostgreSQL before 13 is too old", () => {
+  expect(() => refuseOld("12.22", 120_022)).toThrow(
+    "PostgreSQL 12.22 is too old: M25 Mail needs 13 or later.",
+  );
+  refuseOld("13.0", 130_000);
+});
 
 describe.skipIf(POSTGRESQL === undefined)("a database that cannot be used is refused in plain words", () => {
   test("another program's, one of a newer version, one without rights, none of that name; each stays as it was", async () => {

@@ -51,7 +51,7 @@ const COLUMNS = `SELECT table_name || '.' || column_name
     || CASE WHEN data_type IN ('bigint', 'integer') THEN ' number' ELSE ' text' END
     || CASE WHEN is_nullable = 'NO' THEN ' required' ELSE '' END AS line
   FROM information_schema.columns JOIN information_schema.tables USING (table_schema, table_name)
-  WHERE table_schema = 'm25_mail' AND table_type = 'BASE TABLE' AND table_name <> 'schema_version'`;
+  WHERE table_schema = 'm25_mail' AND table_type = 'BASE TABLE' AND table_name NOT IN ('schema_version', 'timeline')`;
 const KEYS = `SELECT relname || ': key ' || attname AS line FROM pg_constraint JOIN pg_class ON pg_class.oid = conrelid
     JOIN pg_attribute ON attrelid = conrelid AND attnum = ANY (conkey) WHERE contype = 'p' AND relnamespace = 'm25_mail'::regnamespace
   UNION ALL

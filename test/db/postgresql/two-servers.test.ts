@@ -1,7 +1,11 @@
 import { describe, expect, onTestFinished, test } from "vitest";
 import { openDatabase } from "../../../db/open.ts";
+import { stderrLog } from "../../../src/log/log.ts";
+import { purgeInactive } from "../../../src/program/retention.ts";
+import { http } from "../../support/http.ts";
 import { type Cluster, POSTGRESQL, testCluster } from "../../support/postgresql.ts";
 import { killed, type Server, serveProcess } from "../../support/program.ts";
+import { isInstalled, startBalancer } from "../../support/proxies.ts";
 import { temporaryFolder, testRuntime } from "../../support/store.ts";
 import { SyncingNode } from "../../support/syncing-node.ts";
 
@@ -14,14 +18,14 @@ interface World {
 }
 
 /** Two servers as they are shipped, on one database. */
-async function world(): Promise<World> {
+async function world(...flags: string[]): Promise<World> {
   const cluster = testCluster();
   const address = await cluster.database("two");
   const store = await openDatabase(address, { create: true });
   onTestFinished(() => store.close());
   const { must } = testRuntime(store);
   const { token } = await must("create-token", { name: "all" });
-  const serve = () => serveProcess(address, ["--folder", temporaryFolder()]);
+  const serve = () => serveProcess(address, ["--folder", temporaryFolder(), ...flags]);
   const servers: [Server, Server] = [await serve(), await serve()];
   return { cluster, servers, must, token: String(token) };
 }
@@ -60,6 +64,31 @@ describe.skipIf(POSTGRESQL === undefined)("two servers on one database", () => {
     expect(await both(poll)).toEqual([401, 401]);
   });
 
+  test("both purge at once, and each mailbox goes once, with one entry", async () => {
+    const address = await testCluster().database("purge");
+    const stores = [
+      await openDatabase(address, { create: true }),
+      await openDatabase(address, { create: true }),
+    ];
+    for (const store of stores) onTestFinished(() => store.close());
+    const [here, there] = stores.map((store) => ({ store, now: () => new Date() }));
+    if (here === undefined || there === undefined) throw new Error("there are two");
+    const past = testRuntime(here.store, { now: () => new Date(Date.now() - 60 * 86_400_000) });
+    await past.must("add-domain", { domain: "example.nl" });
+    const emails = Array.from({ length: 300 }, (_, n) => `u${n}@example.nl`);
+    for (const email of emails) {
+      await past.must("add-user", { email, password: PASSWORD });
+      await past.must("remove-user", { email });
+    }
+    const { signal } = new AbortController();
+    await Promise.all([here, there].map((server) => purgeInactive(server, stderrLog(), 30, signal)));
+    const entries = await here.store.read(({ audit }) =>
+      audit.page(2000, { principal: "retention" }, undefined),
+    );
+    expect(entries.map((entry) => entry.arguments.email).sort()).toEqual(emails.toSorted());
+    expect(await there.store.read(({ domains }) => domains.totals())).toMatchObject({ inactiveUsers: 0 });
+  });
+
   test("a node that polls now here, now there keeps its history and gets each change once", async () => {
     const { servers, must } = await world();
     const key = String((await must("add-node", { name: "pi" })).sync_key);
@@ -76,6 +105,27 @@ describe.skipIf(POSTGRESQL === undefined)("two servers on one database", () => {
     expect(here.state?.history).toBe(history);
     expect(here.state?.domains.size).toBe(20);
   });
+
+  test.skipIf(!isInstalled("caddy"))(
+    "behind Caddy as the page says, requests go to the other server when theirs is lost",
+    async () => {
+      const { servers, token } = await world("--trusted-proxies", "127.0.0.1");
+      const proxy = await startBalancer([servers[0].url, servers[1].url]);
+      const list = async () =>
+        (
+          await http(`${proxy.url}/api/list-domains`, {
+            headers: { authorization: `Bearer ${token}` },
+            ca: proxy.ca,
+          })
+        ).status;
+      expect(await list()).toBe(200);
+      const used = await Promise.race(
+        servers.map((server) => server.says(/list-domains/).then(() => server)),
+      );
+      await killed(used.child);
+      await expect.poll(list).toBe(200);
+    },
+  );
 
   test("a storm of changes at both, one of which is killed in it, leaves no gap, and nodes have the store's state", async () => {
     const { cluster, servers, must, token } = await world();

@@ -45,6 +45,8 @@ test.each([
   ["postgres://db.example.net", /--db names no database/],
   ["postgres://db.example.net/m25?sslmode=disable", /--db has the parameter sslmode/],
   ["postgres://m25@/m25", /--db is not an address/],
+  ["postgres://m25@db1:5433,db2:5433/m25", /--db is not an address/],
+  ["postgres:///m25?host=db1,db2&port=1,2,3", /--db has neither one port for all hosts nor one for each/],
 ])("the address %s is wrong usage, and is not repeated", async (address, words) => {
   for (const command of [
     ["serve", "--port", "0"],
