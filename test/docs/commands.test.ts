@@ -3,7 +3,17 @@
 import { expect, test } from "vitest";
 import { startM25mail } from "../support/program.ts";
 import { commandsIn, pages, ROOT } from "./pages.ts";
-import { forwards, mailboxNode, move, mxNode, notRun, panels, runElsewhere, server } from "./runs.ts";
+import {
+  forwards,
+  mailboxNode,
+  move,
+  mxNode,
+  notRun,
+  packagedNode,
+  panels,
+  runElsewhere,
+  server,
+} from "./runs.ts";
 import { shell } from "./shell.ts";
 
 const SAMPLES = `${ROOT}/test/samples/import`;
@@ -11,6 +21,7 @@ const SAMPLES = `${ROOT}/test/samples/import`;
 const elsewhere: readonly string[] = [
   ...Object.values(mailboxNode),
   ...Object.values(mxNode),
+  ...Object.values(packagedNode),
   ...Object.values(forwards),
   ...Object.values(server),
   ...Object.values(move),

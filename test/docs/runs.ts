@@ -16,6 +16,11 @@ export const mxNode = {
   setUp: "docs/nodes-by-hand.md#an-mx-only-node-by-hand",
 } as const;
 
+/** Run by test/mail/setup.sweep.ts, in a fresh Debian 12 and 13. */
+export const packagedNode = {
+  upgrade: "docs/operations.md#a-node",
+} as const;
+
 /** Run by test/mail/aliases.sweep.ts, in a fresh Debian 12 and 13. */
 export const forwards = {
   rewriteSenders: "docs/aliases.md#rewrite-the-sender-of-forwarded-mail",
@@ -71,7 +76,6 @@ export const runElsewhere: Readonly<Record<string, string>> = {
 export const notRun: Readonly<Record<string, string>> = {
   "docs/install.md#in-a-container": "needs a container engine",
   "docs/operations.md#the-server 3": "needs a container engine",
-  "docs/operations.md#a-node": "needs a node from the package and its server: tried by hand",
   "docs/nodes.md#server-and-node-on-one-machine": "needs a public name",
   "docs/nodes-by-hand.md#get-a-certificate": "needs a public name",
   "docs/internet.md#a-certificate-for-nginx": "needs a public name",

@@ -4,6 +4,8 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { nodePackageFile } from "../../src/program/node-package.ts";
+import { command } from "../docs/pages.ts";
+import { packagedNode } from "../docs/runs.ts";
 import { certificate } from "../support/certificate.ts";
 import { temporaryFolder } from "../support/store.ts";
 import { debianFolder, type FreshDebian, startFreshDebian } from "./fresh-debian.ts";
@@ -34,10 +36,9 @@ describe.each([
     async () => {
       if (!folder.available) return;
       const { server, machine } = await newMachine(folder.path);
-      const { sync_key: key = "", next_step = "" } = fields(
-        await server.sh("m25-mail call add-node --name pi"),
-      );
-      const line = /: (apt-get update .*)$/.exec(next_step)?.[1] ?? "";
+      const added = await server.sh("m25-mail call add-node --name pi");
+      const { sync_key: key = "" } = fields(added);
+      const [line = ""] = /^apt-get update .*$/m.exec(added) ?? [];
       const table = await machine.sh(`${line} --self-signed`, { input: `${key}\n` });
       expect(rowsOf(table)).toMatchObject({
         services: "ok",
@@ -63,10 +64,12 @@ describe.each([
       await receivesAndSends(machine);
 
       await machine.sh("echo 'message_size_limit = 1000000' >/etc/postfix/local.cf");
-      // As if the package had been upgraded.
+      // As if an earlier version of the package had been there.
       await machine.sh("sed -i 's/^biff = no/biff = yes/' /usr/share/m25-mail-node/postfix-main.cf");
       await machine.sh(setup);
       expect(await machine.sh("postconf -h message_size_limit biff")).toBe("1000000\nyes\n");
+      await machine.sh(command(packagedNode.upgrade));
+      expect(await machine.sh("postconf -h message_size_limit biff")).toBe("1000000\nno\n");
       expect(await machine.sh("postconf -n 2>&1 | grep -c 'overriding earlier entry' || true")).toBe("0\n");
 
       await machine.sh("echo 'mailbox_transport = virtual' >>/etc/postfix/main.cf");
