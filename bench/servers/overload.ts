@@ -18,7 +18,7 @@ export interface Overload {
 /** Connections that send batches, or ask for maps. */
 const AT_ONCE = 8;
 /** Messages of a batch. */
-const BATCH = Number(process.env.BATCH ?? 10);
+const BATCH = Number(process.env.BATCH ?? 4);
 /** Polls that are sent ahead on one connection. */
 const PIPELINE = 90_000;
 const PASSWORDS_AT_ONCE = 100;

@@ -50,8 +50,8 @@ const noBatches = {
   message: `Send one message at a time: as of the protocol's revision ${WITHOUT_BATCHES} there are no batches.`,
 };
 
-/** Messages in a batch, which older revisions have. */
-const MOST_MESSAGES = 10;
+/** Messages in a batch, which older revisions have. All their answers become JSON in one turn of the event loop. */
+const MOST_MESSAGES = 4;
 
 const longBatch = {
   code: ProtocolErrorCode.InvalidRequest,
