@@ -106,7 +106,7 @@ export class FairQueue {
   #isFirst(queue: Queue): boolean {
     if (queue.waiting.length > 0 || !this.#mayStart(queue)) return false;
     const first = this.#queueInTurn();
-    return first === undefined || queue.next < first.next;
+    return first === undefined || isBefore(queue.next, 1, first);
   }
 
   #mayStart({ running }: Queue): boolean {
@@ -164,10 +164,15 @@ export class FairQueue {
     for (const [key, queue] of this.#queues) {
       if (isIdle(queue) && (lowest === undefined || queue.next <= lowest)) this.#queues.delete(key);
       if (queue.waiting.length === 0 || !this.#mayStart(queue)) continue;
-      if (first === undefined || queue.next < first.next) first = queue;
+      if (first === undefined || isBefore(queue.next, queue.waiting.length, first)) first = queue;
     }
     return first;
   }
+}
+
+/** Of queues with the same number the shorter comes first: a key with a single task before one that asked for many. */
+function isBefore(next: number, waiting: number, other: Queue): boolean {
+  return next < other.next || (next === other.next && waiting < other.waiting.length);
 }
 
 function isIdle({ running, waiting }: Queue): boolean {

@@ -60,6 +60,24 @@ test("a newcomer comes right after another's running task, before the rest of th
   expect(begun).toEqual(["greedy", "modest", "greedy", "modest", "greedy", "modest"]);
 });
 
+test("a newcomer comes before the rest of a queue whose tasks end at once", async () => {
+  const turns = new FairQueue(BOUNDS);
+  const begun: string[] = [];
+  const ask = (key: string) =>
+    turns.run(key, async () => {
+      begun.push(key);
+      const until = performance.now() + 3; // longer than the share of a turn of the event loop
+      while (performance.now() < until);
+    });
+  const asked = Array.from({ length: 9 }, () => ask("greedy"));
+  await new Promise((resolve) => setImmediate(resolve));
+  const place = begun.length;
+  expect(place).toBeLessThan(9);
+  await ask("modest");
+  expect(begun.indexOf("modest")).toBe(place);
+  await Promise.all(asked);
+});
+
 test("many principals that repeat single requests leave a queue its turns", async () => {
   const turns = new FairQueue(ONE_AT_A_TIME);
   const begun: string[] = [];
