@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { afterEach, expect, test, vi } from "vitest";
-import { openStore } from "../../db/sqlite/store.ts";
+import { openTestStore } from "../support/engine.ts";
 import { openMaps } from "../support/open-maps.ts";
 import { rawDatabase } from "../support/recount.ts";
 import { startServer } from "../support/server.ts";
@@ -15,7 +15,7 @@ const daysAgo = (days: number) => new Date(noon.getTime() - days * DAY);
 /** A database with mailboxes that were soft-deleted 31 and 29 days ago, and an old active one. */
 async function withInactive(): Promise<string> {
   const database = join(temporaryFolder(), "m25-mail.db");
-  const store = openStore(database, { create: true });
+  const store = openTestStore(database);
   let now = daysAgo(100);
   const { must } = testRuntime(store, { now: () => now });
   await must("add-domain", { domain: "example.nl" });
@@ -97,7 +97,7 @@ test("a call of a node or a client proves the time too, even if nothing was chan
   for (const who of ["nodes", "tokens"] as const) {
     const db = await withInactive();
     await (await startServer({ db }, { now: () => daysAgo(29) })).close(); // it makes the first token
-    const store = openStore(db, { create: false });
+    const store = openTestStore(db, { create: false });
     await testRuntime(store, { now: () => daysAgo(29) }).must("add-node", { name: "pi" });
     const seen = who === "nodes" ? { nodes: new Map([[1, "192.0.2.1"]]) } : { tokens: new Set([1]) };
     const nobody = { nodes: new Map<number, string>(), tokens: new Set<number>() };

@@ -8,6 +8,12 @@ import { runCluster } from "./postgresql.ts";
 export const onPostgresql = process.env.M25_MAIL_TEST_ENGINE === "postgresql";
 
 const made = new Map<string, Promise<string>>();
+const files = new Map<string, string>();
+
+/** The name that databaseAt() knows a database by: a second server on it is given its address. */
+export function nameOf(database: string): string {
+  return files.get(database) ?? database;
+}
 
 /** The database of this name: a file there, or one of the run's PostgreSQL. */
 export async function databaseAt(file: string): Promise<string> {
@@ -15,6 +21,7 @@ export async function databaseAt(file: string): Promise<string> {
   const name = `test_${createHash("sha256").update(file).digest("hex").slice(0, 20)}`;
   const database = made.get(file) ?? runCluster().copy(name);
   made.set(file, database);
+  files.set(await database, file);
   return database;
 }
 

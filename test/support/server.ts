@@ -7,7 +7,7 @@ import { type Log, type LogFields, logFailure } from "../../src/log/log.ts";
 import { serveConfig } from "../../src/program/config.ts";
 import { type ServeOptions, serve } from "../../src/program/serve.ts";
 import { PasswordHasher } from "../../tools/call/password-hash.ts";
-import { databaseAt } from "./engine.ts";
+import { databaseAt, nameOf } from "./engine.ts";
 import { HASH_COST, temporaryFolder } from "./store.ts";
 
 export interface TestServer {
@@ -32,7 +32,7 @@ export async function startServer(
   flags: Record<string, string> = {},
   { now = () => new Date(), ...options }: ServeOptions & { now?: () => Date } = {},
 ): Promise<TestServer> {
-  const file = flags.db ?? join(temporaryFolder(), "m25-mail.db");
+  const file = nameOf(flags.db ?? join(temporaryFolder(), "m25-mail.db"));
   const database = await databaseAt(file);
   const log: string[] = [];
   const note = (message: string, fields?: LogFields) =>

@@ -1,0 +1,161 @@
+/** SQLite and PostgreSQL side by side, on the same data: changes, polls, pages, a snapshot; and a node's wake at another server. */
+import { copyDatabase } from "../db/copy.ts";
+import { openDatabase } from "../db/open.ts";
+import type { Store } from "../db/store.ts";
+import { wholeView } from "../src/sync/view.ts";
+import { Cluster } from "../test/support/postgresql.ts";
+import { addUser } from "../tools/add-user.ts";
+import { call } from "../tools/call/call.ts";
+import { operator } from "../tools/call/principal.ts";
+import {
+  addNodes,
+  benchmark,
+  cleanup,
+  median,
+  newestTag,
+  printTable,
+  quantile,
+  runtimeOf,
+  seededDatabase,
+  serve,
+  someHash,
+  temporaryFolder,
+} from "./support.ts";
+import { poll } from "./wrk.ts";
+
+const USERS = Number(process.env.USERS ?? 1_000_000);
+const SECONDS = Number(process.env.SECONDS ?? 5);
+const WAKES = Number(process.env.WAKES ?? 200);
+const DOMAINS = 10;
+
+let added = 0;
+
+await benchmark(async () => {
+  const { folder, database } = await seededDatabase({
+    users: USERS,
+    domains: DOMAINS,
+    passwordHash: someHash,
+  });
+  const keys = await addNodes(database, 100);
+  const cluster = Cluster.start("-c shared_buffers=512MB -c max_wal_size=4GB");
+  cleanup(() => cluster.remove());
+  await cluster.query("postgres", "CREATE DATABASE mail");
+  const address = cluster.address("mail");
+  await copyDatabase(database, address, undefined);
+  await cluster.query("mail", "VACUUM ANALYZE");
+  const databases = { SQLite: database, PostgreSQL: address };
+  const figures: Record<string, string[]> = {};
+  for (const [name, where] of Object.entries(databases)) {
+    const store = await openDatabase(where, { create: false });
+    figures[name] = [
+      (await changes(store, 1)).toFixed(0),
+      (await changes(store, 8)).toFixed(0),
+      (await pages(store)).toFixed(1),
+      ((await snapshot(store)) / 1000).toFixed(1),
+      (await polls(store, where, keys, folder)).toFixed(0),
+    ];
+    await store.close();
+  }
+  printTable(
+    ["", "add_user/s, 1 client", "8 clients", "page of 100, ms", "snapshot, s", "304 polls/s"],
+    Object.entries(figures).map(([name, cells]) => [name, ...cells]),
+  );
+  const wakes = await wake(address, String(keys[0]));
+  printTable(
+    ["a node's wake at the other server", "p50 ms", "p99 ms", "max ms"],
+    [["", ...[0.5, 0.99, 1].map((q) => quantile(wakes, q).toFixed(1))]],
+  );
+});
+
+/** Mailboxes added a second, with a hash that costs nothing. */
+async function changes(store: Store, clients: number): Promise<number> {
+  const runtime = { ...runtimeOf(store), hashPassword: async () => someHash() };
+  const names = await domainsOf(store);
+  const end = performance.now() + SECONDS * 1000;
+  let done = 0;
+  const client = async () => {
+    while (performance.now() < end) {
+      added += 1;
+      const input = { email: `new${added}@${names[added % DOMAINS]}`, password: "correct horse battery" };
+      const outcome = await call(runtime, { principal: operator("cli"), tool: addUser, input });
+      if (!outcome.ok) throw outcome.error;
+      done += 1;
+    }
+  };
+  await Promise.all(Array.from({ length: clients }, client));
+  return done / SECONDS;
+}
+
+/** The median ms of a page of 100 somewhere in all mailboxes. */
+async function pages(store: Store): Promise<number> {
+  const times: number[] = [];
+  const names = await domainsOf(store);
+  for (let page = 0; page < 50; page += 1) {
+    const after = { domain: names[page % DOMAINS] ?? "", localPart: `u${page}` };
+    const began = performance.now();
+    await store.read(({ users }) => users.page(100, undefined, after));
+    times.push(performance.now() - began);
+  }
+  return median(times);
+}
+
+/** ms to read all records. */
+async function snapshot(store: Store): Promise<number> {
+  const began = performance.now();
+  const reader = await store.readState(wholeView);
+  for await (const _ of reader.pages());
+  await reader.close();
+  return performance.now() - began;
+}
+
+/** Polls a second that are answered 304. */
+async function polls(store: Store, where: string, keys: readonly string[], folder: string): Promise<number> {
+  const server = serve(where, "--folder", temporaryFolder(), "--trusted-proxies", "127.0.0.1");
+  const load = { url: await server.url(), keys, etag: await newestTag(store), folder };
+  await poll({ ...load, seconds: 1 });
+  const rounds = [];
+  for (let round = 0; round < 3; round += 1) {
+    rounds.push((await poll({ ...load, seconds: SECONDS })).requestsPerSecond);
+  }
+  await server.end();
+  return median(rounds);
+}
+
+/** ms from a change's commit at one server until a node that waits at the other has its answer. */
+async function wake(address: string, key: string): Promise<number[]> {
+  const server = serve(address, "--folder", temporaryFolder());
+  const url = await server.url();
+  const store = await openDatabase(address, { create: false });
+  const runtime = { ...runtimeOf(store), hashPassword: async () => someHash() };
+  const headers = { authorization: `Bearer ${key}` };
+  const [domain] = await domainsOf(store);
+  let cursor = await cursorOf(await fetch(`${url}/sync/v1/maps`, { headers }));
+  const times: number[] = [];
+  for (let n = 0; n < WAKES; n += 1) {
+    const waiting = fetch(`${url}/sync/v1/maps?since=${cursor}`, {
+      headers: { ...headers, prefer: "wait=55" },
+    });
+    await new Promise((resolve) => setTimeout(resolve, 100)); // it waits by then
+    const email = `wake${n}@${domain}`;
+    const input = { email, password: "correct horse battery" };
+    const outcome = await call(runtime, { principal: operator("cli"), tool: addUser, input });
+    if (!outcome.ok) throw outcome.error;
+    const committed = performance.now();
+    const answer = await waiting;
+    times.push(performance.now() - committed);
+    cursor = await cursorOf(answer);
+  }
+  await store.close();
+  await server.end();
+  return times;
+}
+
+async function domainsOf(store: Store): Promise<string[]> {
+  const found = await store.read(({ domains }) => domains.page(DOMAINS));
+  return found.map(({ name }) => name);
+}
+
+async function cursorOf(answer: Response): Promise<string> {
+  const [line = ""] = (await answer.text()).split("\n");
+  return JSON.parse(line).cursor;
+}
