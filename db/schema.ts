@@ -125,6 +125,8 @@ export interface Schema {
     host: string | null;
     /** Major and minor version of its Dovecot, such as "2.3"; null if it has not told. */
     dovecot_version: string | null;
+    /** Report's `failed_checks`, with commas between them; null if the node has not told. */
+    failed_checks: string | null;
     reported_at: string | null;
     /** Incremented when the server has something to say about one of its DKIM keys. */
     dkim_version: Generated<number>;

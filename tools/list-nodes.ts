@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { text } from "../src/mail/text.ts";
+import { checkNames } from "../src/sync/report.ts";
 import { NextCursor, Timestamp, Words } from "./call/fields.ts";
 import { defineTool } from "./call/tool.ts";
 import { type JudgedNode, nodeStatuses } from "./nodes/condition.ts";
@@ -29,6 +30,10 @@ export const ListedNode = z.object({
     .describe(
       "Removed mailboxes and aliases that it keeps serving until the operator accepts; null if it has not said.",
     ),
+  failed_checks: z
+    .array(z.enum(checkNames))
+    .nullable()
+    .describe("The node's own checks that are not ok; null if it has not said."),
   ended_key_used_at: Timestamp.nullable().describe(
     "When a sync key of the node was used after it ended, a sign of theft; else null.",
   ),
@@ -71,6 +76,7 @@ export function toListed({ node, condition }: JudgedNode): z.input<typeof Listed
     reason: condition.reason,
     reason_count: condition.reasonCount,
     withheld: condition.withheld,
+    failed_checks: node.report?.failedChecks ?? null,
     ended_key_used_at: condition.endedKeyUse?.at ?? null,
     hint: condition.hint,
   };

@@ -3,7 +3,7 @@ import { MailError } from "../../src/mail/error.ts";
 import { byReader, next, node as nodeCommand, operator, text } from "../../src/mail/text.ts";
 import type { Counts } from "../../src/sync/answer.ts";
 import type { NodeRole } from "../../src/sync/records.ts";
-import type { Report } from "../../src/sync/report.ts";
+import { type CheckName, checkNames, type Report } from "../../src/sync/report.ts";
 import { type View, viewOf } from "../../src/sync/view.ts";
 import type { Schema } from "../schema.ts";
 import type { DkimKeyTable } from "./dkim-keys.ts";
@@ -37,6 +37,8 @@ export interface MailNode {
     host: string | null;
     /** Its Dovecot, such as "2.3"; null if it has not told. */
     dovecot: string | null;
+    /** Its own checks that are not ok; null if it has not told. */
+    failedChecks: CheckName[] | null;
     at: string;
   } | null;
 }
@@ -377,6 +379,7 @@ export class NodeTable {
         program_version: report.version,
         host: report.host ?? null,
         dovecot_version: report.dovecot ?? null,
+        failed_checks: report.failed_checks?.join() ?? null,
         reported_at: at,
       })
       .where("id", "=", id)
@@ -423,6 +426,10 @@ function partOf({ role, domains }: Pick<Selectable<Schema["nodes"]>, "role" | "d
   return `${role}${domains ?? ""}`;
 }
 
+function checksIn(text: string | null): CheckName[] | null {
+  return text === null ? null : checkNames.filter((name) => text.split(",").includes(name));
+}
+
 function toNode(row: Selectable<Schema["nodes"]>): MailNode {
   return {
     id: row.id,
@@ -444,6 +451,7 @@ function toNode(row: Selectable<Schema["nodes"]>): MailNode {
             version: row.program_version ?? "",
             host: row.host,
             dovecot: row.dovecot_version,
+            failedChecks: checksIn(row.failed_checks),
             at: row.reported_at,
           },
   };

@@ -184,7 +184,7 @@ async function round(session: Session, options: PollOptions): Promise<PollResult
   if (!changed && !options.quiet && withheld === 0)
     machine.log(`nothing has changed since revision ${replica.meta?.revision}`);
   const outcome = outcomeOf(withheld);
-  const due = changed || options.greet || reportIsDue(notes, session.key, machine.clock.now());
+  const due = changed || options.greet || (await reportIsDue(session, notes));
   const reported = due && (await report(session, replica, outcome));
   return { ...result, exitCode: withheld > 0 ? exitCodes.refused : exitCodes.done, reported, outcome };
 }

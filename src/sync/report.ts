@@ -32,6 +32,27 @@ export const reportReasons = [
   ...withheldReasons,
 ] as ReportReason[];
 
+/** The checks of `m25-mail-node check`. A report names those that are not ok. */
+export const checkNames = [
+  "services",
+  "replica",
+  "port_25",
+  "port_465",
+  "port_587",
+  "port_993",
+  "port_143",
+  "certificate",
+  "disk",
+  "queue",
+  "clock",
+  "dns",
+  "from_outside",
+  "mail_out",
+  "blocklist",
+] as const;
+
+export type CheckName = (typeof checkNames)[number];
+
 /** A full host name (RFC 1123, section 2.1) in lower case; names beyond ASCII are in their A-label form (RFC 5890). */
 export const HOST_NAME =
   /^(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
@@ -59,4 +80,6 @@ export interface Report {
   host?: string;
   /** Major and minor version of the installed Dovecot, such as "2.3"; absent where it does not tell. */
   dovecot?: string;
+  /** The node's own checks that are not ok; absent if it has not checked itself for a day. */
+  failed_checks?: CheckName[];
 }

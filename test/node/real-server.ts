@@ -17,6 +17,7 @@ export interface Listed {
   reason: string | null;
   reason_count: number | null;
   withheld: number | null;
+  failed_checks: string[] | null;
   hint: Text | null;
   last_sync_at: string | null;
 }

@@ -1,5 +1,6 @@
 import type { Contact, SeenNode } from "../../db/nodes/nodes.ts";
 import { byReader, joined, next, node, operator, type Text, text } from "../../src/mail/text.ts";
+import type { CheckName } from "../../src/sync/report.ts";
 
 /**
  * Reasons that the server finds. `digest_differs`: the node serves other records at the server's revision.
@@ -25,6 +26,7 @@ export function nodeHint(seen: SeenNode, condition: Findings): Text | null {
     endedKeyHint(seen, condition),
     statusHint(seen, condition),
     withheldHint(seen, condition),
+    checksHint(seen),
   ].filter((hint) => hint !== null);
   return hints.length === 0 ? null : joined(hints);
 }
@@ -58,6 +60,31 @@ function statusHint(seen: SeenNode, { status, reason, withheld }: Findings): Tex
 function withheldHint({ name }: SeenNode, { withheld }: Findings): Text | null {
   if (withheld === null || withheld === 0) return null;
   return text`Many mailboxes or aliases were removed at once, so until ${byReader({ toOperator: "you accept", toOthers: "an operator accepts" })} this the node still takes mail for ${withheld} of them, and for any that are removed later. A mailbox that somebody removed cannot log in any more; one that only a restore or a list of domains leaves out still can. If the removals are meant, ${byReader({ toOperator: "accept them", toOthers: "the operator accepts them" })} at the server's shell: ${operator(`node accept ${name}`)}; or at the node's, if it is set up for that: ${node("accept")}. If they are a mistake, bring the mailboxes back: ${operator("user restore EMAIL")}, or ${operator("restore FILE")}; or, if a list of domains is wrong, ${operator(`node set ${name} --domains LIST`)}.`;
+}
+
+/** Each check by its failure. */
+const failures: Readonly<Record<CheckName, string>> = {
+  services: "a service does not run",
+  replica: "it has no current state",
+  port_25: "it does not take mail on port 25",
+  port_465: "users cannot send on port 465",
+  port_587: "users cannot send on port 587",
+  port_993: "users cannot read on port 993",
+  port_143: "users cannot read on port 143",
+  certificate: "its certificate is missing, wrong or about to end",
+  disk: "its disk is almost full",
+  queue: "many mails wait in its queue",
+  clock: "nothing sets its clock",
+  dns: "its name in DNS is missing or wrong (A, AAAA or PTR)",
+  from_outside: "its ports cannot be reached",
+  mail_out: "it cannot reach port 25 of other servers",
+  blocklist: "a blocklist has its address",
+};
+
+function checksHint({ report }: SeenNode): Text | null {
+  const failed = report?.failedChecks ?? [];
+  if (failed.length === 0) return null;
+  return text`The node's own check found: ${failed.map((name) => failures[name]).join("; ")}. ${node("check")} on the node says what to do.`;
 }
 
 const hintsByReason: Partial<Record<NodeReason, (seen: SeenNode) => Text>> = {

@@ -24,6 +24,7 @@ import { weakUsers } from "./0023-weak-users.ts";
 import { withheld } from "./0024-withheld.ts";
 import { dkimKeys } from "./0025-dkim-keys.ts";
 import { timeline } from "./0026-timeline.ts";
+import { failedChecks } from "./0027-failed-checks.ts";
 
 /** Append-only. A database of version n has run the first n of these; user_version stores n. */
 export const migrations: readonly string[] = [
@@ -53,4 +54,5 @@ export const migrations: readonly string[] = [
   withheld,
   dkimKeys,
   timeline,
+  failedChecks,
 ];

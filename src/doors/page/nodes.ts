@@ -70,8 +70,10 @@ export function nodeTable(nodes: readonly NodeRow[], now: Date): Html {
   );
 }
 
-function reasonOf({ reason, reason_count }: Pick<NodeRow, "reason" | "reason_count">): string {
-  if (reason === null) return "";
-  const words = reason.replaceAll("_", " ");
-  return reason_count === null ? words : `${words} (${number(reason_count)})`;
+function reasonOf({ reason, reason_count, failed_checks }: Omit<NodeRow, "status">): string {
+  const words = reason?.replaceAll("_", " ");
+  const why = words === undefined || reason_count === null ? words : `${words} (${number(reason_count)})`;
+  const failed = (failed_checks ?? []).map((name) => name.replaceAll("_", " "));
+  const checks = failed.length === 0 ? undefined : `check: ${failed.join(", ")}`;
+  return [why, checks].filter((part) => part !== undefined).join("; ");
 }

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import * as z from "zod";
 import { MailError } from "../../mail/error.ts";
-import { HOST_NAME, type Report, reportReasons, reportStatuses } from "../../sync/report.ts";
+import { checkNames, HOST_NAME, type Report, reportReasons, reportStatuses } from "../../sync/report.ts";
 import type { SyncDoor } from "./door.ts";
 
 const Count = z.int().min(0);
@@ -24,6 +24,7 @@ const ReportBody: z.ZodType<Report> = z
       .string()
       .regex(/^\d{1,2}\.\d{1,2}$/)
       .optional(),
+    failed_checks: z.array(z.enum(checkNames)).max(checkNames.length).optional(),
   })
   .refine((report) => (report.status === "applied") === (report.reason === null));
 

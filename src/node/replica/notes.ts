@@ -1,3 +1,4 @@
+import type { CheckName } from "../../sync/report.ts";
 import type { Ledger } from "./losses.ts";
 import type { Replica } from "./replica.ts";
 import { literal } from "./sqlite.ts";
@@ -36,8 +37,8 @@ export interface Notes {
   /** Keys to look up before the server is told that they are in service. */
   unproved?: Changes;
   poll?: LastPoll;
-  /** When the server last received the report that this state is in service, and the public part of that time's key. */
-  reported?: { at: string; key: string | null };
+  /** When the server last received the report that this state is in service, the public part of that time's key, and the checks in it. */
+  reported?: { at: string; key: string | null; checks?: CheckName[] | undefined };
   /** On an mx that still has its former logins: the counted hours of their last use and last check. */
   former?: { used: number; asked: number };
 }

@@ -1,9 +1,10 @@
 import type { Counts } from "../../sync/answer.ts";
 import { StateDigest } from "../../sync/digest.ts";
 import type { RefusedAnswer } from "../../sync/reader.ts";
-import type { Report, ReportReason } from "../../sync/report.ts";
+import type { CheckName, Report, ReportReason } from "../../sync/report.ts";
 import { dovecotVersion } from "../daemons/dovecot.ts";
 import { explain, WrongAnswer } from "../faults.ts";
+import { failedChecks } from "../own-checks.ts";
 import { type Notes, writeNotes } from "../replica/notes.ts";
 import { type Meta, nothingWithheld, type Replica } from "../replica/replica.ts";
 import type { Session } from "../session.ts";
@@ -46,8 +47,13 @@ export async function report(session: Session, replica: Replica, outcome: Outcom
   if (!(await send(session, { meta, outcome, withheld }))) return false;
   const told = outcome.status === "applied" || outcome.status === "withheld";
   const at = new Date(machine.clock.now()).toISOString();
-  await writeNotes(replica, { reported: told ? { at, key: keyId(key) ?? null } : undefined });
+  const checks = await ownChecks(session);
+  await writeNotes(replica, { reported: told ? { at, key: keyId(key) ?? null, checks } : undefined });
   return true;
+}
+
+async function ownChecks({ machine, config }: Session): Promise<CheckName[] | undefined> {
+  return await failedChecks(config.out, machine.clock.now());
 }
 
 /** @returns true if the server received the report; a failure is only a warning */
@@ -56,7 +62,9 @@ export async function send(session: Session, reported: Reported): Promise<boolea
   try {
     // Asked each time: the resident program outlives an upgrade of Dovecot.
     const dovecot = daemons.dovecot && (await dovecotVersion(machine, daemons.dovecot));
-    await client.sendReport(key, { ...buildReport(reported, session), ...(dovecot && { dovecot }) });
+    const failed_checks = await ownChecks(session);
+    const found = { ...(dovecot && { dovecot }), ...(failed_checks && { failed_checks }) };
+    await client.sendReport(key, { ...buildReport(reported, session), ...found });
     return true;
   } catch (error) {
     machine.log(`warning: the server did not take the report: ${explain(error)}`);
@@ -88,9 +96,10 @@ function buildReport({ meta, outcome, withheld }: Reported, { version, hostName 
   };
 }
 
-/** True if the server may not know the state in service, as after the node was added again. */
-export function reportIsDue({ reported }: Notes, key: string, now: number): boolean {
-  if (reported === undefined || reported.key !== (keyId(key) ?? null)) return true;
-  const age = now - Date.parse(reported.at);
+/** True if the server may not know the state in service, as after the node was added again, or the node's own checks. */
+export async function reportIsDue(session: Session, { reported }: Notes): Promise<boolean> {
+  if (reported === undefined || reported.key !== (keyId(session.key) ?? null)) return true;
+  if (reported.checks?.join() !== (await ownChecks(session))?.join()) return true;
+  const age = session.machine.clock.now() - Date.parse(reported.at);
   return !(age >= 0 && age < REPORT_AGAIN);
 }
