@@ -68,7 +68,7 @@ Description: keeps domains and mailboxes of an M25 Mail server for Postfix and D
 `;
 }
 
-const UNITS = "m25-mail-node.service m25-mail-node-once.timer";
+const UNITS = "m25-mail-node.service m25-mail-node-once.timer m25-mail-node-check.timer";
 
 const POSTINST = `#!/bin/sh
 set -e

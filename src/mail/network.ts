@@ -54,6 +54,13 @@ function firstOf(address: string, prefix: number): string {
   return isIPv4 ? kept.join(".") : (plainAddress(kept.map((part) => part.toString(16)).join(":")) ?? "");
 }
 
+/** The name in DNS under which an address has its PTR record. */
+export function reverseName(address: string): string {
+  if (!address.includes(":")) return `${address.split(".").reverse().join(".")}.in-addr.arpa`;
+  const digits = groupsOf(address).map((group) => group.toString(16).padStart(4, "0"));
+  return `${[...digits.join("")].reverse().join(".")}.ip6.arpa`;
+}
+
 /** The range of one subscriber: an IPv4 address, or an IPv6 /64, whose addresses are all the subscriber's. */
 export function subscriberOf(address: string): string {
   return address.includes(":") ? prefixOf(address, 4) : address;

@@ -64,7 +64,7 @@ export const runElsewhere: Readonly<Record<string, string>> = {
     "test/db/postgresql/copy.test.ts, with a cluster of its own",
   "docs/postgresql.md#back-up-and-restore": "copy.test.ts restores such a dump, with a cluster of its own",
   "docs/postgresql.md#use-it": "test/db/postgresql makes databases on a cluster of its own",
-  "docs/dkim.md#set-it-up-on-a-node": "test/mail/dkim.test.ts installs the same files with paths of its own",
+  "docs/dkim.md#turn-it-on": "test/mail/dkim.test.ts installs the same files with paths of its own",
   "docs/dkim.md#replace-a-key": "test/mail/dkim.test.ts runs it with a key that signs",
   "docs/install.md#from-the-npm-registry": "test/package/tarball.sweep.ts runs them with the tarball",
   "docs/operations.md#the-server":

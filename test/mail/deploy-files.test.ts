@@ -89,6 +89,8 @@ describe.skipIf(!systemd)("the systemd units", () => {
     "m25-mail-node.service",
     "m25-mail-node-once.service",
     "m25-mail-node-once.timer",
+    "m25-mail-node-check.service",
+    "m25-mail-node-check.timer",
   ];
   const root = mkdtempSync(join(tmpdir(), "m25-units-"));
 

@@ -1,16 +1,18 @@
 import type { X509Certificate } from "node:crypto";
 import { statfs } from "node:fs/promises";
+import type { CheckName } from "../../sync/report.ts";
 import { withState } from "../commands/state.ts";
 import { readStatus } from "../commands/status.ts";
 import { isSilent, type Status } from "../commands/status-text.ts";
 import type { CheckConfig } from "../config.ts";
-import { type ExitCode, exitCodes } from "../faults.ts";
+import { type ExitCode, exitCodes, explain } from "../faults.ts";
 import { runQuietly } from "../machine.ts";
+import { noteChecks } from "../own-checks.ts";
 import { version } from "../version.ts";
 import { count } from "../words.ts";
 import { isSelfSigned, readCertificate } from "./certificate.ts";
 import type { Host } from "./host.ts";
-import { addressesOf, checkBlocklist, checkDns, checkReach } from "./outside.ts";
+import { addressesOf, checkBlocklist, checkDns, checkMailOut, checkReach } from "./outside.ts";
 import { imapFault, smtpFault, submissionFault } from "./ports.ts";
 import { type Finding, type Row, tableOf } from "./table.ts";
 
@@ -23,27 +25,33 @@ const LITTLE_ROOM = 500 * MB;
 const LONG_QUEUE = 500;
 const FOLDERS = ["/var/vmail", "/var/spool/postfix", "/var/lib/m25-mail-node"];
 
-/** Prints whether this node works, and what to do where it does not. */
+/** Prints whether this node works, and what to do where it does not; the node's next report to the server says it too. */
 export async function checkNode(host: Host, { out, json }: CheckConfig): Promise<ExitCode> {
   const rows = await rowsOf(host, out);
   const isOk = rows.every(({ state }) => state !== "not_ok");
   host.machine.print(json ? `${JSON.stringify({ ok: isOk, checks: rows })}\n` : tableOf(rows));
+  const failed = rows.filter(({ state }) => state === "not_ok").map(({ check }) => check);
+  // Only root may write there, and a full disk is among what is checked.
+  if (host.machine.root)
+    await noteChecks(out, failed, host.machine.clock.now()).catch((error) =>
+      host.machine.log(explain(error)),
+    );
   return isOk ? exitCodes.done : exitCodes.amiss;
 }
 
 async function rowsOf(host: Host, out: string): Promise<Row[]> {
   const { machine } = host;
   const status = await readStatus(machine, out, version);
-  const name = (await runQuietly(machine, ["postconf", "-h", "myhostname"])).stdout.trim();
+  const name = await settingOf(host, "myhostname");
   const isMx = status.role === "mx";
   const mailbox = await someMailbox(host, out, status);
-  const addresses = await addressesOf(name);
+  const addresses = await addressesOf(host.resolver, name);
   const ports = isMx ? [25] : [25, 143, 465, 587, 993];
-  const rows: Array<[check: string, finding: Finding | Promise<Finding>]> = [
-    ["services", checkServices(host, isMx)],
+  const rows: Array<[check: CheckName, finding: Finding | Promise<Finding>]> = [
+    ["services", checkServices(host, { isMx, signs: (await settingOf(host, "mua_milters")) !== "" })],
     ["replica", checkReplica(status, machine.clock.now())],
     [
-      "port 25",
+      "port_25",
       checkPort(
         smtpFault({ port: 25, tls: false }, name, mailbox),
         "postfix",
@@ -58,21 +66,22 @@ async function rowsOf(host: Host, out: string): Promise<Row[]> {
     ["disk", checkDisk(host)],
     ["queue", checkQueue(host)],
     ["clock", checkClock(host)],
-    ["DNS", checkDns(name, addresses)],
-    ["from outside", checkReach(name, addresses, ports)],
-    ["blocklist", checkBlocklist(addresses)],
+    ["dns", checkDns(host.resolver, name, addresses)],
+    ["from_outside", checkReach(name, addresses, ports)],
+    ["mail_out", checkMailOut(host.resolver)],
+    ["blocklist", checkBlocklist(host.resolver, addresses)],
   ];
   return await Promise.all(rows.map(async ([check, finding]) => ({ check, ...(await finding) })));
 }
 
-function ownersPorts(name: string): Array<[string, Promise<Finding>]> {
+function ownersPorts(name: string): Array<[CheckName, Promise<Finding>]> {
   return [
-    ...([465, 587] as const).map((port): [string, Promise<Finding>] => [
-      `port ${port}`,
+    ...([465, 587] as const).map((port): [CheckName, Promise<Finding>] => [
+      `port_${port}`,
       checkPort(submissionFault({ port, tls: port === 465 }, name), "postfix", "offers a login inside TLS"),
     ]),
-    ...([993, 143] as const).map((port): [string, Promise<Finding>] => [
-      `port ${port}`,
+    ...([993, 143] as const).map((port): [CheckName, Promise<Finding>] => [
+      `port_${port}`,
       checkPort(
         imapFault({ port, tls: port === 993 }),
         "dovecot",
@@ -101,8 +110,16 @@ async function someMailbox({ machine }: Host, out: string, { ready }: Status): P
   });
 }
 
-async function checkServices({ units }: Host, isMx: boolean): Promise<Finding> {
-  const wanted = ["m25-mail-node", "postfix", ...(isMx ? [] : ["dovecot"])];
+/** A setting of Postfix; "" if it is empty, or unknown to Postfix. */
+async function settingOf({ machine }: Host, name: string): Promise<string> {
+  return (await runQuietly(machine, ["postconf", "-h", name])).stdout.trim();
+}
+
+export async function checkServices(
+  { units }: Host,
+  { isMx, signs }: { isMx: boolean; signs: boolean },
+): Promise<Finding> {
+  const wanted = ["m25-mail-node", "postfix", ...(isMx ? [] : ["dovecot"]), ...(signs ? ["opendkim"] : [])];
   const active = await Promise.all(wanted.map((unit) => units.isActive(unit)));
   const stopped = wanted.filter((_, index) => active[index] === false);
   // The timer is the other way to run the program.
@@ -153,13 +170,17 @@ async function checkDisk(host: Host): Promise<Finding> {
     }),
   );
   const [least] = rooms.filter((room) => room !== undefined).sort((one, other) => one.free - other.free);
-  if (least === undefined) return { state: "unknown", found: "its folders cannot be read" };
-  const found = `${Math.floor(least.free / MB)} MB free for ${least.folder}`;
-  if (least.free >= LITTLE_ROOM) return { state: "ok", found };
+  return least === undefined ? { state: "unknown", found: "its folders cannot be read" } : checkRoom(least);
+}
+
+/** @param free bytes */
+export function checkRoom({ folder, free }: { folder: string; free: number }): Finding {
+  const found = `${Math.floor(free / MB)} MB free for ${folder}`;
+  if (free >= LITTLE_ROOM) return { state: "ok", found };
   return { state: "not_ok", found, todo: "Make room: a full disk takes no mail." };
 }
 
-async function checkQueue({ machine }: Host): Promise<Finding> {
+export async function checkQueue({ machine }: Host): Promise<Finding> {
   const { code, stdout } = await runQuietly(machine, ["postqueue", "-j"]);
   if (code !== 0) return { state: "unknown", found: "postqueue does not answer" };
   const mails = stdout.split("\n").filter((line) => line !== "").length;
@@ -168,7 +189,7 @@ async function checkQueue({ machine }: Host): Promise<Finding> {
   return { state: "not_ok", found, todo: "See why: postqueue -p" };
 }
 
-async function checkClock({ machine }: Host): Promise<Finding> {
+export async function checkClock({ machine }: Host): Promise<Finding> {
   const words = ["timedatectl", "show", "--property", "NTPSynchronized", "--value"];
   const said = (await runQuietly(machine, words)).stdout.trim();
   const isContainer =

@@ -18,15 +18,22 @@ export interface Sources {
   localMasterCf: string;
   /** undefined without Dovecot. */
   dovecot: "2.3" | "2.4" | undefined;
+  /** True if opendkim signs what users send. */
+  signs: boolean;
+  /** The ports of sshd, where nftables is in use. */
+  firewall: readonly number[] | undefined;
 }
 
 export const LOCAL_CF = "/etc/postfix/local.cf";
+export const NFTABLES_CONF = "/etc/nftables.conf";
 export const LOCAL_MASTER_CF = "/etc/postfix/local-master.cf";
+/** In tmpfiles.d: makes the folder of opendkim's socket. */
+export const SIGNERS_FOLDER = "m25-mail-dkim.conf";
 
 const HEAD = (local: string) =>
   `# Written by m25-mail-node setup. Put your own settings into ${local}, and run m25-mail-node setup again.\n`;
 
-/** All files of Postfix and Dovecot on a node of this role. */
+/** All files of the daemons on a node of this role. */
 export function configurations(answers: Answers, sources: Sources): ManagedFile[] {
   const { shipped, dovecot } = sources;
   const isMx = answers.mailboxNode !== undefined;
@@ -36,27 +43,42 @@ export function configurations(answers: Answers, sources: Sources): ManagedFile[
     { path: "/etc/postfix/master.cf", text: masterCf(isMx, sources) },
     ...queries.map((name) => ({ path: `/etc/postfix/${name}`, text: shipped[name] ?? "" })),
   ];
+  if (sources.firewall !== undefined)
+    files.push({ path: NFTABLES_CONF, text: firewall(sources.firewall, isMx, sources), isOptional: true });
   if (isMx || dovecot === undefined) return files;
   files.push({ path: "/etc/dovecot/dovecot.conf", text: shipped[`dovecot-${dovecot}.conf`] ?? "" });
   const queriesOf23 = shipped["dovecot-2.3-sql.conf.ext"] ?? "";
   if (dovecot === "2.3") files.push({ path: "/etc/dovecot/m25-sql.conf.ext", text: queriesOf23 });
-  return files;
+  if (!sources.signs) return files;
+  return [
+    ...files,
+    { path: "/etc/opendkim.conf", text: shipped["opendkim.conf"] ?? "" },
+    { path: `/etc/tmpfiles.d/${SIGNERS_FOLDER}`, text: shipped["m25-mail-dkim.tmpfiles.conf"] ?? "" },
+  ];
 }
 
-function mainCf({ hostName, mailboxNode }: Answers, { shipped, localCf }: Sources): string {
+function mainCf({ hostName, mailboxNode }: Answers, { shipped, localCf, signs }: Sources): string {
   const values = new Map([["myhostname", hostName]]);
   if (mailboxNode !== undefined) values.set("mailbox_node", `[${mailboxNode}]:25`);
   let text = shipped[mailboxNode === undefined ? "postfix-main.cf" : "postfix-mx.cf"] ?? "";
   for (const [name, value] of values)
     text = text.replace(new RegExp(`^${name} =.*$`, "m"), () => `${name} = ${value}`);
-  // Postfix warns about a setting that is there twice.
-  const own = new Set(settingsOf(localCf).keys());
-  return `${HEAD(LOCAL_CF)}${withoutSettings(text, own)}${added(LOCAL_CF, localCf)}`;
+  if (signs && mailboxNode === undefined) text = withLater(text, shipped["postfix-dkim-main.cf"] ?? "");
+  return `${HEAD(LOCAL_CF)}${withLater(text, added(LOCAL_CF, localCf))}`;
 }
 
 function masterCf(isMx: boolean, { shipped, masterCf: debians, localMasterCf }: Sources): string {
   const services = isMx ? "" : (shipped["postfix-master.cf"] ?? "");
   return `${HEAD(LOCAL_MASTER_CF)}${debians}${services}${added(LOCAL_MASTER_CF, localMasterCf)}`;
+}
+
+/** An MX-only node has no ports for users. */
+function firewall(ssh: readonly number[], isMx: boolean, { shipped }: Sources): string {
+  const text = (shipped["nftables.conf"] ?? "").replace(
+    /^define ssh = .*$/m,
+    `define ssh = { ${ssh.join(", ")} }`,
+  );
+  return isMx ? text.replace(/^define open = .*$/m, "define open = { 25, 80, 443 }") : text;
 }
 
 function added(path: string, text: string): string {
@@ -76,6 +98,11 @@ export function settingsOf(text: string): Map<string, string> {
     found.set(name, so.replaceAll(/\s+/g, " ").trim());
   }
   return found;
+}
+
+/** A main.cf with further settings, which replace those of the same name: Postfix warns about one that is there twice. */
+function withLater(text: string, later: string): string {
+  return `${withoutSettings(text, new Set(settingsOf(later).keys()))}${later}`;
 }
 
 /** The text without these settings and their continued lines. */

@@ -2,6 +2,8 @@
 export interface ManagedFile {
   path: string;
   text: string;
+  /** The node works without it: somebody else's stays, without a question. */
+  isOptional?: boolean;
 }
 
 /** A managed file as it is on the machine. */
@@ -15,7 +17,8 @@ export interface FoundFile extends ManagedFile {
 }
 
 export interface PlannedFile extends ManagedFile {
-  do: "keep" | "create" | "update" | "replace" | "ask";
+  /** `keep`: it is as it shall be. `leave`: it is somebody else's. */
+  do: "keep" | "leave" | "create" | "update" | "replace" | "ask";
   /** For `ask`: who has changed it, and the two texts to compare. */
   because?: { what: "changed by hand" | "somebody else's"; from: string; to: string };
 }
@@ -24,12 +27,13 @@ export interface PlannedFile extends ManagedFile {
  * Plans what to do with a file. `ask`: it would be lost, because somebody else wrote it, or changed it by hand since setup
  * wrote it. `replace` keeps a copy.
  */
-export function planFile({ path, text, now, written, isDebians }: FoundFile): PlannedFile {
+export function planFile({ path, text, now, written, isDebians, isOptional }: FoundFile): PlannedFile {
   if (now === text) return { path, text, do: "keep" };
   if (now === undefined) return { path, text, do: "create" };
   if (now === written) return { path, text, do: "update" };
   if (written !== undefined)
     return { path, text, do: "ask", because: { what: "changed by hand", from: written, to: now } };
   if (isDebians) return { path, text, do: "replace" };
+  if (isOptional === true) return { path, text, do: "leave" };
   return { path, text, do: "ask", because: { what: "somebody else's", from: now, to: text } };
 }

@@ -1,4 +1,5 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { link, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { writeDurably } from "../durable-file.ts";
@@ -75,12 +76,27 @@ const originals: Readonly<Record<string, string>> = {
   "/etc/dovecot/dovecot.conf": "/usr/share/dovecot/dovecot.conf",
 };
 
+/** Files that come with a package. */
+const conffiles: Readonly<Record<string, string>> = {
+  "/etc/opendkim.conf": "opendkim",
+  "/etc/nftables.conf": "nftables",
+};
+
+/** True for a file of a package that nobody has changed: dpkg has the sum of each. */
+async function isConffile({ machine }: Host, owner: string, { path, text }: ManagedFile): Promise<boolean> {
+  const { stdout } = await runQuietly(machine, ["dpkg-query", "--status", owner]);
+  const sum = createHash("md5").update(text).digest("hex");
+  return stdout.split("\n").some((line) => line.trim() === `${path} ${sum}`);
+}
+
 async function isFromDebian(host: Host, path: string, text: string): Promise<boolean> {
   if (path === "/etc/postfix/main.cf") {
     const names = ["main.cf.debian", "main.cf.tls"].map((name) => host.at(`/usr/share/postfix/${name}`));
     const parts = await Promise.all(names.map(readText));
     return isDebiansMainCf(text, parts.join("\n"));
   }
+  const owner = conffiles[path];
+  if (owner !== undefined) return await isConffile(host, owner, { path, text });
   const original = originals[path];
   if (original === undefined || (await readText(host.at(original))) !== text) return false;
   return path !== "/etc/dovecot/dovecot.conf" || (await hasDebiansConfD(host));
@@ -109,15 +125,24 @@ export async function writePlanned(
   const time = new Date(host.machine.clock.now()).toISOString().replaceAll(/\D/g, "").slice(0, 14);
   for (const file of planned) {
     const path = host.at(file.path);
+    if (file.do === "leave") {
+      host.machine.log(`${file.path} is yours, and stays: see that the ports of mail are open there`);
+      continue;
+    }
     if (file.do !== "keep") {
-      const before = file.do === "update" ? undefined : await readText(path);
       const copy = `${file.path}.before-${time}`;
-      if (before !== undefined) await writeText(host.at(copy), before);
+      if (file.do === "replace") await keepCopy(path, host.at(copy));
       await writeText(path, file.text);
-      host.machine.log(`${file.path}: written${before === undefined ? "" : `; what it was is in ${copy}`}`);
+      host.machine.log(`${file.path}: written${file.do === "replace" ? `; what it was is in ${copy}` : ""}`);
     }
     await memory.noteWritten(file);
   }
+}
+
+/** A second name of the file, which stays when another file takes the first. */
+async function keepCopy(path: string, copy: string): Promise<void> {
+  await rm(copy, { force: true });
+  await link(path, copy);
 }
 
 /** Shows what differs, as `diff -u` does. */

@@ -1,3 +1,4 @@
+import { Resolver } from "node:dns/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { UsageError } from "../../command-line/usage-error.ts";
@@ -8,6 +9,7 @@ import { type Machine, runQuietly, thisMachine } from "../machine.ts";
 export interface Host {
   machine: Machine;
   units: Units;
+  resolver: Resolver;
   /** Where a file of the machine is. */
   at(path: string): string;
   /** Asks at the terminal; undefined without one. */
@@ -19,6 +21,8 @@ export interface Units {
   isActive(unit: string): Promise<boolean>;
   /** Starts a unit now and at each boot; restarts it if it runs and `again` is true. @throws ConfigurationError */
   start(unit: string, again: boolean): Promise<void>;
+  /** Restarts a unit, if it runs. */
+  restartRunning(unit: string): Promise<void>;
   /** Stops units now and for good; no error if one does not exist. */
   stop(...units: string[]): Promise<void>;
 }
@@ -38,6 +42,9 @@ const units: Units = {
         );
     }
   },
+  restartRunning: async (unit) => {
+    await runQuietly(thisMachine, ["systemctl", "try-restart", unit], START_TIMEOUT);
+  },
   stop: async (...names) => {
     for (const name of names)
       await runQuietly(thisMachine, ["systemctl", "disable", "--now", name], START_TIMEOUT);
@@ -47,6 +54,8 @@ const units: Units = {
 export const thisHost: Host = {
   machine: thisMachine,
   units,
+  // Two questions of three seconds each.
+  resolver: new Resolver({ timeout: 3_000, tries: 2 }),
   at: (path) => join("/", path),
   async ask(question) {
     if (!process.stdin.isTTY) return undefined;

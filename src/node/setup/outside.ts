@@ -1,13 +1,13 @@
 /** Checks of this machine from outside: its name in DNS, its ports, and lists of senders of spam. */
-import { Resolver } from "node:dns/promises";
-import { Networks } from "../../mail/network.ts";
+import type { Resolver } from "node:dns/promises";
+import { Networks, reverseName } from "../../mail/network.ts";
 import { systemCode } from "../faults.ts";
 import { Dialogue } from "./ports.ts";
 import type { Finding } from "./table.ts";
 
-/** Two questions of three seconds each. */
-const LIMITS = { timeout: 3_000, tries: 2 };
 const BLOCKLIST = "zen.spamhaus.org";
+/** Domains that surely take mail. */
+const LARGE = ["gmail.com", "outlook.com"];
 
 const inside = new Networks([
   "127.0.0.0/8",
@@ -22,8 +22,7 @@ const inside = new Networks([
 export type Addresses = readonly string[] | { unknown: string };
 
 /** The public addresses of a name; unknown if DNS does not answer. */
-export async function addressesOf(name: string): Promise<Addresses> {
-  const resolver = new Resolver(LIMITS);
+export async function addressesOf(resolver: Resolver, name: string): Promise<Addresses> {
   const found = await Promise.all([ask(resolver.resolve4(name)), ask(resolver.resolve6(name))]);
   const fault = found.find((one) => typeof one === "string");
   const addresses = found.flatMap((one) => (Array.isArray(one) ? one : []));
@@ -40,14 +39,13 @@ async function ask(question: Promise<string[]>): Promise<string[] | string> {
   }
 }
 
-export async function checkDns(name: string, addresses: Addresses): Promise<Finding> {
+export async function checkDns(resolver: Resolver, name: string, addresses: Addresses): Promise<Finding> {
   if ("unknown" in addresses) return { state: "unknown", found: addresses.unknown };
   const open = addresses.filter((address) => !inside.has(address));
   const todo = `Make an A record (and AAAA, if it has IPv6) of ${name} with this machine's public address.`;
   if (open.length === 0) return { state: "not_ok", found: `${name} has no public address in DNS`, todo };
-  const resolver = new Resolver(LIMITS);
   for (const address of open) {
-    const names = await ask(resolver.reverse(address));
+    const names = await ask(resolver.resolvePtr(reverseName(address)));
     if (typeof names === "string") return { state: "unknown", found: `PTR of ${address}: ${names}` };
     if (!names.some((one) => one.toLowerCase() === name))
       return {
@@ -82,12 +80,40 @@ export async function checkReach(
   };
 }
 
+/** Tries port 25 of large servers: many providers close it until somebody asks them to open it. */
+export async function checkMailOut(resolver: Resolver): Promise<Finding> {
+  const answers = await Promise.all(LARGE.map((domain) => mailServerOf(resolver, domain)));
+  const servers = answers.filter((one) => one !== undefined);
+  if (servers.length === 0) return { state: "unknown", found: "DNS names no server to try" };
+  const tried = await Promise.all(
+    servers.map((host) =>
+      Dialogue.open({ port: 25, tls: false }, host).then(
+        (dialogue) => {
+          dialogue.close();
+          return true;
+        },
+        () => false,
+      ),
+    ),
+  );
+  if (tried.includes(true)) return { state: "ok", found: "port 25 of other servers answers" };
+  return {
+    state: "not_ok",
+    found: `port 25 of ${servers.join(" and ")} does not answer: mail to others waits`,
+    todo: "Many providers close port 25: ask yours to open it.",
+  };
+}
+
+async function mailServerOf(resolver: Resolver, domain: string): Promise<string | undefined> {
+  const found = await resolver.resolveMx(domain).catch(() => []);
+  return found.sort((one, other) => one.priority - other.priority)[0]?.exchange;
+}
+
 /** Lists answer 127.0.0.2 to 127.0.0.11 for an address on them, and 127.255.255.x to resolvers that they do not serve. */
-export async function checkBlocklist(addresses: Addresses): Promise<Finding> {
+export async function checkBlocklist(resolver: Resolver, addresses: Addresses): Promise<Finding> {
   const open =
     "unknown" in addresses ? [] : addresses.filter((one) => /^[\d.]+$/.test(one) && !inside.has(one));
   if (open.length === 0) return { state: "unknown", found: "no public IPv4 address is known" };
-  const resolver = new Resolver(LIMITS);
   for (const address of open) {
     const answer = await ask(resolver.resolve4(`${address.split(".").reverse().join(".")}.${BLOCKLIST}`));
     if (typeof answer === "string") return { state: "unknown", found: `${BLOCKLIST}: ${answer}` };

@@ -2,19 +2,30 @@ import { readdir } from "node:fs/promises";
 import { readStatus } from "../commands/status.ts";
 import type { SetupConfig } from "../config.ts";
 import { dovecotVersion } from "../daemons/dovecot.ts";
+import { KeyFolder } from "../dkim/folder.ts";
 import { ConfigurationError, onOneLine } from "../faults.ts";
 import { runQuietly } from "../machine.ts";
 import { joinServer } from "../server/key.ts";
 import { version } from "../version.ts";
 import { findAnswers } from "./answers.ts";
 import { provideCertificate, readCertificate } from "./certificate.ts";
-import { type Answers, configurations, LOCAL_CF, LOCAL_MASTER_CF, type Sources } from "./configurations.ts";
+import {
+  type Answers,
+  configurations,
+  LOCAL_CF,
+  LOCAL_MASTER_CF,
+  SIGNERS_FOLDER,
+  type Sources,
+} from "./configurations.ts";
+import { planEnvironment, setIn } from "./environment.ts";
 import { type PlannedFile, planFile } from "./file-plan.ts";
 import { difference, findFile, Memory, readText, writePlanned, writeText } from "./files.ts";
 import type { Host } from "./host.ts";
 
 const SHARE = "/usr/share/m25-mail-node";
 const NODE_ENV = "/etc/m25-mail/node.env";
+/** Where opendkim.conf reads the tables. */
+const DKIM = "/var/lib/m25-mail-node/dkim";
 /** Files of the manual way, which would be used in place of the package's. */
 const BY_HAND = ["/usr/local/bin/m25-mail-node", "/etc/systemd/system/m25-mail-node.service"];
 /** How long setup waits for the first state. It comes within a second of the start, or the server does not answer. */
@@ -36,19 +47,38 @@ export async function setUp(host: Host, config: SetupConfig, signal: AbortSignal
   const planned = await planFiles(host, memory, { answers, sources, replace: config.replace });
   await memory.note("answers", `${JSON.stringify(answers)}\n`);
   if ((await readText(config.keyFile)) === undefined) await joinServer(config, { machine, version, signal });
-  await writeEnvironment(host, config);
+  const restarts = await memory.restarts();
+  const signs = sources.signs && answers.mailboxNode === undefined;
+  const environment = planEnvironment(await readText(host.at(NODE_ENV)), config, signs ? DKIM : undefined);
+  if (environment.do === "add") restarts.add("m25-mail-node");
+  await memory.noteRestarts(restarts);
+  if (environment.do !== "keep") await writeText(host.at(NODE_ENV), environment.text, 0o600);
   await provideCertificate(host, config, answers.hostName);
   const certificate = (await readCertificate(host))?.fingerprint256 ?? "";
-  const restarts = await memory.restarts();
   if ((await memory.recall("certificate")) !== certificate)
     for (const service of ["postfix", "dovecot"]) restarts.add(service);
-  for (const { path } of planned.filter((file) => file.do !== "keep"))
-    restarts.add(path.startsWith("/etc/dovecot/") ? "dovecot" : "postfix");
+  for (const { path } of planned.filter((file) => !["keep", "leave"].includes(file.do)))
+    restarts.add(serviceOf(path));
   await memory.noteRestarts(restarts);
   await writePlanned(host, memory, planned);
-  await start(host, { restarts, isMx: answers.mailboxNode !== undefined, out: config.out, signal });
+  const isMx = answers.mailboxNode !== undefined;
+  await start(host, { restarts, isMx, signs, out: config.out, signal });
   await memory.note("certificate", certificate);
   await memory.noteRestarts(new Set());
+}
+
+/** The services whose files setup writes, by the beginnings of their paths. */
+const services: ReadonlyArray<readonly [path: string, service: string]> = [
+  ["/etc/postfix/", "postfix"],
+  ["/etc/dovecot/", "dovecot"],
+  ["/etc/opendkim.conf", "opendkim"],
+  ["/etc/tmpfiles.d/", "opendkim"],
+  ["/etc/nftables.conf", "nftables"],
+];
+
+/** The service that reads a file only when it starts. */
+function serviceOf(path: string): string {
+  return services.find(([beginning]) => path.startsWith(beginning))?.[1] ?? "postfix";
 }
 
 async function readSources(host: Host): Promise<Sources> {
@@ -65,7 +95,26 @@ async function readSources(host: Host): Promise<Sources> {
   const [localCf = "", localMasterCf = ""] = await Promise.all(
     [LOCAL_CF, LOCAL_MASTER_CF].map((path) => readText(host.at(path))),
   );
-  return { shipped, masterCf, localCf, localMasterCf, dovecot: await findDovecot(host) };
+  const [dovecot, signs, firewall] = await Promise.all([
+    findDovecot(host),
+    mayUseSigner(host),
+    findFirewall(host),
+  ]);
+  return { shipped, masterCf, localCf, localMasterCf, dovecot, signs, firewall };
+}
+
+/** Debian installs nftables and leaves it off: rules are for a machine whose operator has turned it on. */
+async function findFirewall({ machine, units }: Host): Promise<number[] | undefined> {
+  if ((await machine.find("nft")) === undefined || !(await units.isActive("nftables"))) return undefined;
+  const { stdout } = await runQuietly(machine, ["sshd", "-T"]);
+  const ports = [...stdout.matchAll(/^port (\d+)$/gm)].map(([, port]) => Number(port));
+  return ports.length === 0 ? [22] : ports;
+}
+
+/** False without opendkim, or if the operator has set another folder of keys, or none. */
+async function mayUseSigner(host: Host): Promise<boolean> {
+  if ((await host.machine.find("opendkim")) === undefined) return false;
+  return [undefined, DKIM].includes(setIn(await readText(host.at(NODE_ENV)), "M25_MAIL_DKIM"));
 }
 
 async function findDovecot({ machine }: Host): Promise<Sources["dovecot"]> {
@@ -81,7 +130,7 @@ async function refuseLeftovers(host: Host, { server }: Answers): Promise<void> {
         `${path} is from an installation by hand, and would be used in place of the package's. Remove ${BY_HAND.join(" and ")}, ` +
           "and run setup again",
       );
-  const set = /^M25_MAIL_SERVER=["']?([^"'\n]*)/m.exec((await readText(host.at(NODE_ENV))) ?? "")?.[1];
+  const set = setIn(await readText(host.at(NODE_ENV)), "M25_MAIL_SERVER");
   if (set !== undefined && new URL(set).origin !== server)
     throw new ConfigurationError(
       `this node belongs to ${set}: --server is another. To move it, change M25_MAIL_SERVER in ${NODE_ENV}, remove the key file, ` +
@@ -117,32 +166,21 @@ async function planFiles(
   return planned.map((file) => (file.do === "ask" ? { ...file, do: "replace" } : file));
 }
 
-/** Makes node.env. If it is there already, it is the operator's. */
-async function writeEnvironment(host: Host, { server, caFile, insecureHttp }: SetupConfig): Promise<void> {
-  if ((await readText(host.at(NODE_ENV))) !== undefined) return;
-  const lines = [
-    "# `m25-mail-node run --help` lists all settings. The sync key is not here but in /etc/m25-mail-node/key.",
-    `M25_MAIL_SERVER=${server.origin}`,
-    ...(caFile === undefined ? [] : [`M25_MAIL_CA=${caFile}`]),
-    ...(insecureHttp ? ["M25_MAIL_INSECURE_HTTP=1"] : []),
-  ];
-  await writeText(host.at(NODE_ENV), `${lines.join("\n")}\n`, 0o600);
-}
-
 interface Start {
   restarts: ReadonlySet<string>;
   isMx: boolean;
+  signs: boolean;
   out: string;
   signal: AbortSignal;
 }
 
 /** The node first: its files must be there when Postfix and Dovecot are asked. Postfix makes the folder of Dovecot's sockets. */
-async function start(host: Host, { restarts, isMx, out, signal }: Start): Promise<void> {
+async function start(host: Host, { restarts, isMx, signs, out, signal }: Start): Promise<void> {
   const { machine, units } = host;
   await makeAliases(host);
   await mustAccept(host, ["postfix", "check"]);
   if (!isMx) await mustAccept(host, ["doveconf", "-n"]);
-  await units.start("m25-mail-node", false);
+  await units.start("m25-mail-node", restarts.has("m25-mail-node"));
   const until = machine.clock.monotonic() + FIRST_STATE;
   while (
     !(await readStatus(machine, out, version)).ready &&
@@ -150,9 +188,28 @@ async function start(host: Host, { restarts, isMx, out, signal }: Start): Promis
     !signal.aborted
   )
     await machine.clock.sleep(250, signal);
+  await startFirewall(host, restarts);
+  if (signs) await startSigner(host, restarts.has("opendkim"));
   await units.start("postfix", restarts.has("postfix"));
   if (isMx) await units.stop("dovecot");
   else await units.start("dovecot", restarts.has("dovecot"));
+  await units.start("m25-mail-node-check.timer", false);
+}
+
+/** fail2ban's own table is gone once nftables has started anew. */
+async function startFirewall({ units }: Host, restarts: ReadonlySet<string>): Promise<void> {
+  if (!restarts.has("nftables")) return;
+  await units.start("nftables", true);
+  await units.restartRunning("fail2ban");
+}
+
+async function startSigner(host: Host, again: boolean): Promise<void> {
+  await mustAccept(host, ["systemd-tmpfiles", "--create", SIGNERS_FOLDER]);
+  // opendkim does not start without its tables, and the server may be away.
+  const folder = host.at(DKIM);
+  if ((await readText(`${folder}/SigningTable`)) === undefined)
+    await (await KeyFolder.open(host.machine, folder)).writeTables();
+  await host.units.start("opendkim", again);
 }
 
 async function makeAliases(host: Host): Promise<void> {

@@ -1,3 +1,5 @@
+import type { CheckName } from "../../sync/report.ts";
+
 export interface Finding {
   /** `unknown` where the machine cannot find out. */
   state: "ok" | "not_ok" | "unknown";
@@ -7,7 +9,7 @@ export interface Finding {
 }
 
 export interface Row extends Finding {
-  check: string;
+  check: CheckName;
 }
 
 const words = { ok: "ok", not_ok: "not ok", unknown: "unknown" };
@@ -16,7 +18,8 @@ const words = { ok: "ok", not_ok: "not ok", unknown: "unknown" };
 export function tableOf(rows: readonly Row[]): string {
   return rows
     .map(({ check, state, found, todo }) => {
-      const line = `${words[state].padEnd(8)} ${check.padEnd(13)} ${found}\n`;
+      const name = check === "dns" ? "DNS" : check.replaceAll("_", " ");
+      const line = `${words[state].padEnd(8)} ${name.padEnd(13)} ${found}\n`;
       return todo === undefined ? line : `${line}${" ".repeat(23)}${todo}\n`;
     })
     .join("");

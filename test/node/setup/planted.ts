@@ -1,4 +1,6 @@
 /** Setup in a folder in place of a machine's root, with the real server and a real replica, and without systemd. */
+
+import { Resolver } from "node:dns/promises";
 import { cpSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "vitest";
@@ -23,13 +25,29 @@ mynetworks = 127.0.0.0/8 [::ffff:127.0.0.0]/104 [::1]/128
 export const withTools =
   (await thisMachine.find("sqlite3")) && (await thisMachine.find("openssl")) ? test : test.skip;
 
+const optional = ["opendkim", "nft"];
+
 interface Planted extends Host {
   log: string[];
   printed: string[];
   /** The units that were started and, with `again`, restarted. */
   started: string[];
+  /** Of the programs that a node may have: those that this one has. */
+  installed: Set<string>;
   read(path: string): string;
   write(path: string, text: string): void;
+}
+
+/** Time passes while the program sleeps, ten times as fast: it waits for half a minute at a server that is away. */
+function quickClock(): Machine["clock"] {
+  let slept = 0;
+  return {
+    now: () => Date.now() + slept,
+    monotonic: () => performance.now() + slept,
+    sleep: async (milliseconds) => {
+      slept += 10 * milliseconds;
+    },
+  };
 }
 
 /** A machine in a folder, just after the package was installed. */
@@ -45,25 +63,34 @@ function plantedHost(key: string, config: SetupConfig): Planted {
   write("/usr/share/postfix/master.cf.dist", "smtp inet n - y - - smtpd\n");
   write("/etc/postfix/master.cf", "smtp inet n - y - - smtpd\n");
   write(MAIN_CF, DEBIANS);
-  const { machine, log, printed } = consoleWith(key, { root: true, run: withoutDaemons });
+  const installed = new Set<string>();
+  const find: Machine["find"] = async (program) => {
+    if (optional.includes(program)) return installed.has(program) ? `/usr/sbin/${program}` : undefined;
+    return await thisMachine.find(program);
+  };
+  const parts = { root: true, run: withoutDaemons, find, clock: quickClock(), group: async () => process.getgid?.() };
+  const { machine, log, printed } = consoleWith(key, parts);
   const started: string[] = [];
   const units: Host["units"] = {
     isActive: async () => true,
     async start(unit, again) {
       started.push(again ? `${unit} again` : unit);
-      if (unit === "m25-mail-node") await pollOnce(machine, pollConfig(config), { version: "test" });
+      if (unit === "m25-mail-node") await poll(machine, config);
     },
+    restartRunning: async (unit) => void started.push(`${unit} again`),
     stop: async () => undefined,
   };
   const ask = async () => undefined;
   return {
     machine,
     units,
+    resolver: new Resolver(),
     at,
     ask,
     log,
     printed,
     started,
+    installed,
     write,
     read: (path) => readFileSync(at(path), "utf8"),
   };
@@ -76,8 +103,10 @@ const withoutDaemons: Machine["run"] = async (command, args, timeout) => {
   return { code: 0, stdout: name === "dovecot" ? "2.3.19.1 (9b53102964)\n" : "", stderr: "" };
 };
 
-function pollConfig({ server, keyFile, out }: SetupConfig) {
-  return { server, keyFile, out, mailRoot: "/var/vmail" };
+/** One poll in place of the service. */
+async function poll(machine: Machine, { server, keyFile, out }: SetupConfig): Promise<void> {
+  const config = { server, keyFile, out, mailRoot: "/var/vmail" };
+  await pollOnce(machine, config, { version: "test" });
 }
 
 export function configFrom(argv: readonly string[]): SetupConfig {

@@ -2,8 +2,10 @@ import { existsSync } from "node:fs";
 import { expect, test } from "vitest";
 import { setUp } from "../../../src/node/setup/setup.ts";
 import { startServer } from "../../support/server.ts";
-import { never } from "../joining.ts";
+import { never, standBefore } from "../joining.ts";
 import { configFrom, DEBIANS, filesOf, MAIN_CF, newNode, withTools } from "./planted.ts";
+
+const TIMER = "m25-mail-node-check.timer";
 
 withTools("a fresh machine becomes a node, and a second setup changes nothing", async () => {
   const server = await startServer();
@@ -12,14 +14,14 @@ withTools("a fresh machine becomes a node, and a second setup changes nothing", 
   expect(host.read(MAIN_CF)).toMatch(/^myhostname = mail\.example\.nl$/m);
   expect(host.read("/etc/postfix/master.cf")).toMatch(/^smtp inet .*^submissions inet /ms);
   expect(host.read("/etc/m25-mail/node.env")).toContain(`M25_MAIL_SERVER=${server.url}`);
-  expect(host.started).toEqual(["m25-mail-node", "postfix again", "dovecot again"]);
+  expect(host.started).toEqual(["m25-mail-node", "postfix again", "dovecot again", TIMER]);
   const before = filesOf(host);
   const certificate = host.read("/etc/ssl/m25-mail/fullchain.pem");
   host.started.length = 0;
   await run();
   expect(filesOf(host)).toEqual(before);
   expect(host.read("/etc/ssl/m25-mail/fullchain.pem")).toBe(certificate);
-  expect(host.started).toEqual(["m25-mail-node", "postfix", "dovecot"]);
+  expect(host.started).toEqual(["m25-mail-node", "postfix", "dovecot", TIMER]);
 });
 
 withTools("local settings survive each setup, and an upgrade's files come with them", async () => {
@@ -38,7 +40,7 @@ withTools("local settings survive each setup, and an upgrade's files come with t
   await run();
   expect(host.read(MAIN_CF)).toMatch(/^biff = yes$/m);
   expect(host.read(MAIN_CF)).toMatch(/^message_size_limit = 1000$/m);
-  expect(host.started).toEqual(["m25-mail-node", "postfix again", "dovecot"]);
+  expect(host.started).toEqual(["m25-mail-node", "postfix again", "dovecot", TIMER]);
 });
 
 withTools(
@@ -68,6 +70,53 @@ withTools("somebody else's Postfix is shown, and nothing is changed, not even th
   expect(host.started).toEqual([]);
 });
 
+withTools("opendkim and nftables are set up where they are installed, and never else", async (context) => {
+  context.skip(process.geteuid?.() !== 0, "only root can give keys to opendkim");
+  const server = await startServer();
+  const { host, run } = await newNode(server, "pi");
+  await run();
+  const paths = ["/etc/opendkim.conf", "/etc/nftables.conf"];
+  expect(paths.filter((path) => existsSync(host.at(path)))).toEqual([]);
+  expect(host.read(MAIN_CF)).toMatch(/^mua_milters =$/m);
+
+  for (const program of ["opendkim", "nft"]) host.installed.add(program);
+  host.started.length = 0;
+  await run();
+  expect(paths.filter((path) => existsSync(host.at(path)))).toEqual(paths);
+  expect(host.read(MAIN_CF).match(/^mua_milters = .*/gm)).toEqual([
+    expect.stringContaining("unix:opendkim/opendkim.sock"),
+  ]);
+  expect(host.read("/etc/m25-mail/node.env")).toMatch(/^M25_MAIL_DKIM=\/var\/lib\/m25-mail-node\/dkim$/m);
+  expect(host.read("/var/lib/m25-mail-node/dkim/SigningTable")).toBe("");
+  expect(host.started).toEqual([
+    "m25-mail-node again",
+    ...["nftables", "fail2ban", "opendkim", "postfix"].map((service) => `${service} again`),
+    "dovecot",
+    TIMER,
+  ]);
+  const before = filesOf(host);
+  await run();
+  expect(filesOf(host)).toEqual(before);
+});
+
+withTools(
+  "somebody's own firewall stays, and signing that the operator has turned off stays off",
+  async () => {
+    const server = await startServer();
+    const { host, run } = await newNode(server, "pi");
+    for (const program of ["opendkim", "nft"]) host.installed.add(program);
+    host.write("/etc/nftables.conf", "table ip mine {}\n");
+    host.write("/etc/m25-mail/node.env", "# mine\nM25_MAIL_DKIM=");
+    await run();
+    expect(host.read("/etc/nftables.conf")).toBe("table ip mine {}\n");
+    expect(host.log.join("\n")).toContain("/etc/nftables.conf is yours, and stays");
+    expect(host.read("/etc/m25-mail/node.env")).toBe(
+      `# mine\nM25_MAIL_DKIM=\nM25_MAIL_SERVER=${server.url}\n`,
+    );
+    expect(existsSync(host.at("/etc/opendkim.conf"))).toBe(false);
+  },
+);
+
 withTools("an MX-only node gets no Dovecot and no submission, and remembers what it is", async () => {
   const server = await startServer();
   const { host, run } = await newNode(server, "mx2");
@@ -84,4 +133,20 @@ test("without a name or a way to a certificate, setup says which flag is missing
   const given = configFrom(["setup", "--server", server.url]);
   await expect(setUp(host, given, never)).rejects.toThrow("--host-name is missing");
   await expect(setUp(host, { ...given, hostName: "mail" }, never)).rejects.toThrow("must be a name in DNS");
+});
+
+withTools("a server that is away holds up only the joining; the next setup goes on", async () => {
+  const server = await startServer();
+  let isAway = (_route: string) => true;
+  const front = await standBefore(server, async (route) => (isAway(route) ? "hang up" : undefined));
+  const { host, run } = await newNode({ ...server, url: front.url }, "pi");
+  await expect(run()).rejects.toThrow();
+  expect(host.read(MAIN_CF)).toBe(DEBIANS);
+  expect(host.started).toEqual([]);
+  isAway = () => host.started.includes("m25-mail-node"); // once it has joined
+  await run();
+  expect(host.started).toEqual(["m25-mail-node", "postfix again", "dovecot again", TIMER]);
+  isAway = () => false;
+  await run();
+  expect(host.started.slice(4)).toEqual(["m25-mail-node", "postfix", "dovecot", TIMER]);
 });
