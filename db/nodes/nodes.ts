@@ -1,9 +1,10 @@
 import { type Kysely, type Selectable, sql } from "kysely";
 import { MailError } from "../../src/mail/error.ts";
+import { type CheckName, checkNames } from "../../src/mail/node-checks.ts";
 import { byReader, next, node as nodeCommand, operator, text } from "../../src/mail/text.ts";
 import type { Counts } from "../../src/sync/answer.ts";
 import type { NodeRole } from "../../src/sync/records.ts";
-import { type CheckName, checkNames, type Report } from "../../src/sync/report.ts";
+import type { Report } from "../../src/sync/report.ts";
 import { type View, viewOf } from "../../src/sync/view.ts";
 import type { Schema } from "../schema.ts";
 import type { DkimKeyTable } from "./dkim-keys.ts";

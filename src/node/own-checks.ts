@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type CheckName, checkNames } from "../sync/report.ts";
+import { type CheckName, checkNames } from "../mail/node-checks.ts";
 import { writeDurably } from "./durable-file.ts";
 
 /** A timer checks each hour: results older than this tell nothing. ms. */

@@ -1,3 +1,4 @@
+import type { CheckName } from "../mail/node-checks.ts";
 import type { Counts } from "./answer.ts";
 import { type RefusalReason, refusalReasons } from "./reader.ts";
 
@@ -31,27 +32,6 @@ export const reportReasons = [
   ...failureReasons,
   ...withheldReasons,
 ] as ReportReason[];
-
-/** The checks of `m25-mail-node check`. A report names those that are not ok. */
-export const checkNames = [
-  "services",
-  "replica",
-  "port_25",
-  "port_465",
-  "port_587",
-  "port_993",
-  "port_143",
-  "certificate",
-  "disk",
-  "queue",
-  "clock",
-  "dns",
-  "from_outside",
-  "mail_out",
-  "blocklist",
-] as const;
-
-export type CheckName = (typeof checkNames)[number];
 
 /** A full host name (RFC 1123, section 2.1) in lower case; names beyond ASCII are in their A-label form (RFC 5890). */
 export const HOST_NAME =

@@ -1,7 +1,8 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import * as z from "zod";
 import { MailError } from "../../mail/error.ts";
-import { checkNames, HOST_NAME, type Report, reportReasons, reportStatuses } from "../../sync/report.ts";
+import { checkNames } from "../../mail/node-checks.ts";
+import { HOST_NAME, type Report, reportReasons, reportStatuses } from "../../sync/report.ts";
 import type { SyncDoor } from "./door.ts";
 
 const Count = z.int().min(0);

@@ -1,4 +1,4 @@
-import type { CheckName } from "../../sync/report.ts";
+import type { CheckName } from "../../mail/node-checks.ts";
 import type { Ledger } from "./losses.ts";
 import type { Replica } from "./replica.ts";
 import { literal } from "./sqlite.ts";

@@ -1,6 +1,6 @@
 import type { X509Certificate } from "node:crypto";
 import { statfs } from "node:fs/promises";
-import type { CheckName } from "../../sync/report.ts";
+import type { CheckName } from "../../mail/node-checks.ts";
 import { withState } from "../commands/state.ts";
 import { readStatus } from "../commands/status.ts";
 import { isSilent, type Status } from "../commands/status-text.ts";

@@ -1,4 +1,4 @@
-import type { CheckName } from "../../sync/report.ts";
+import type { CheckName } from "../../mail/node-checks.ts";
 
 export interface Finding {
   /** `unknown` where the machine cannot find out. */
