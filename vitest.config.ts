@@ -8,14 +8,14 @@ const MINUTE = 60_000;
 export default defineConfig({
   test: {
     globalSetup: ["test/support/built.ts", "test/support/leftovers.ts"],
-    hookTimeout: 3 * MINUTE,
+    hookTimeout: 10 * MINUTE,
     // The node's program compares its maps with main.cf, which most tests' machines lack.
     env: {
       M25_MAIL_POSTFIX_CONFIG: join(import.meta.dirname, "test/support/postfix"),
       // Resident nodes of several tests cannot share a port.
       M25_MAIL_POLICY_PORT: "0",
     },
-    expect: { poll: { timeout: MINUTE, interval: 20 } },
+    expect: { poll: { timeout: 3 * MINUTE, interval: 20 } },
     restoreMocks: true,
     projects: [
       {
@@ -23,7 +23,7 @@ export default defineConfig({
         test: {
           name: "tests",
           include: ["test/**/*.test.ts"],
-          testTimeout: 3 * MINUTE,
+          testTimeout: 10 * MINUTE,
           // Many tests wait for daemons and time limits rather than for a core.
           maxWorkers: 4,
           // A worker's files share their modules: to import them anew took a fifth of the run's processor time.
@@ -38,7 +38,7 @@ export default defineConfig({
           exclude: [...sqliteOnly, ...ofNoEngine],
           env: { M25_MAIL_TEST_ENGINE: "postgresql" },
           globalSetup: ["test/support/postgresql-run.ts"],
-          testTimeout: 3 * MINUTE,
+          testTimeout: 10 * MINUTE,
           maxWorkers: 4,
           isolate: false,
         },

@@ -1,6 +1,6 @@
 import * as z from "zod";
-import { text } from "../src/mail/text.ts";
 import { checkNames } from "../src/mail/node-checks.ts";
+import { text } from "../src/mail/text.ts";
 import { NextCursor, Timestamp, Words } from "./call/fields.ts";
 import { defineTool } from "./call/tool.ts";
 import { type JudgedNode, nodeStatuses } from "./nodes/condition.ts";

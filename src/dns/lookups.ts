@@ -1,5 +1,6 @@
 import { Resolver } from "node:dns/promises";
 import { isIP } from "node:net";
+import { reverseName } from "../mail/network.ts";
 
 /** Questions of one check at most; further ones fail. */
 const MOST_QUESTIONS = 150;
@@ -137,7 +138,8 @@ export class Lookups {
 }
 
 async function question(resolver: Resolver, name: string, type: string): Promise<unknown[]> {
-  if (type === "PTR" && isIP(name) !== 0) return await resolver.reverse(name);
+  // reverse() would report a silent name server as a missing record.
+  if (type === "PTR" && isIP(name) !== 0) return await resolver.resolvePtr(reverseName(name));
   return (await resolver.resolve(name, type)) as unknown[];
 }
 

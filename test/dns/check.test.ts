@@ -209,6 +209,12 @@ describe.skipIf(!existsSync(NSD))("a domain's DNS", () => {
     expect(stillWrong).toEqual([]);
   });
 
+  test("with an address whose name the name server refuses to tell", async () => {
+    const domain = "silent.example";
+    const server = await nameServer({ [domain]: lines(right) });
+    expect(said(await checkDns(domain, [hostOf(domain)], server), "PTR", "192.0.2.25")).toMatch(/^unknown/);
+  });
+
   test("with an address that has another name, or none", async () => {
     const domain = "other.example";
     const pointer = "25.2.0.192.in-addr.arpa. PTR host-25.provider.example.";

@@ -1,6 +1,6 @@
 import type { Contact, SeenNode } from "../../db/nodes/nodes.ts";
-import { byReader, joined, next, node, operator, type Text, text } from "../../src/mail/text.ts";
 import type { CheckName } from "../../src/mail/node-checks.ts";
+import { byReader, joined, next, node, operator, type Text, text } from "../../src/mail/text.ts";
 
 /**
  * Reasons that the server finds. `digest_differs`: the node serves other records at the server's revision.

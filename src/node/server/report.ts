@@ -1,7 +1,7 @@
+import type { CheckName } from "../../mail/node-checks.ts";
 import type { Counts } from "../../sync/answer.ts";
 import { StateDigest } from "../../sync/digest.ts";
 import type { RefusedAnswer } from "../../sync/reader.ts";
-import type { CheckName } from "../../mail/node-checks.ts";
 import type { Report, ReportReason } from "../../sync/report.ts";
 import { dovecotVersion } from "../daemons/dovecot.ts";
 import { explain, WrongAnswer } from "../faults.ts";

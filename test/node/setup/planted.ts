@@ -68,7 +68,13 @@ function plantedHost(key: string, config: SetupConfig): Planted {
     if (optional.includes(program)) return installed.has(program) ? `/usr/sbin/${program}` : undefined;
     return await thisMachine.find(program);
   };
-  const parts = { root: true, run: withoutDaemons, find, clock: quickClock(), group: async () => process.getgid?.() };
+  const parts = {
+    root: true,
+    run: withoutDaemons,
+    find,
+    clock: quickClock(),
+    group: async () => process.getgid?.(),
+  };
   const { machine, log, printed } = consoleWith(key, parts);
   const started: string[] = [];
   const units: Host["units"] = {
