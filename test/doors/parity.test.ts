@@ -100,6 +100,8 @@ function comparable(outcome: Outcome): Outcome {
   const text = JSON.stringify(outcome)
     .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "TIME")
     .replace(/m25key_\w+/g, "KEY")
+    // At the shell, a line to paste stands alone.
+    .replace(/when it asks:(?:\\n)+/, "when it asks: ")
     // Each door's own name for the next tool.
     .replace(
       /m25_mail_(?:add|list)_nodes?\b|(?:GET|POST) \/api\/(?:add|list)-nodes?\b|m25-mail call add-node\b|m25-mail node list\b/g,
