@@ -73,7 +73,7 @@ describe("output", () => {
     const { signal } = new AbortController();
     await main(["status", "--out", node.config.out], {}, node.machine, signal);
     await main(["export", "--out", node.config.out], {}, node.machine, signal);
-    expect(node.printed.join("")).toContain("serves      1 domain, 1 user, 2 aliases\n");
+    expect(node.printed.join("")).toContain("serves      1 domain, 1 mailbox, 2 aliases\n");
     expect(node.printed.join("")).toContain(
       "alias postmaster@ and abuse@ of every domain to jan@example.nl\n",
     );

@@ -42,7 +42,7 @@ describe("status", () => {
     expect(text.replace(/^m25-mail-node .*\n/, "").replaceAll(node.config.out, "OUT")).toBe(
       [
         "folder      OUT",
-        "serves      1 domain, 20 users",
+        "serves      1 domain, 20 mailboxes",
         `revision    7 of history ${HISTORY.slice(0, 8)}`,
         "since       2030-03-17T17:46:40.000Z (1 minute ago)",
         "withheld    nothing",
@@ -123,7 +123,7 @@ describe("status", () => {
     await node.poll({ quiet: true });
     const after = await statusOf(node);
     expect(after.code).toBe(0);
-    expect(after.text).toContain("serves      1 domain, 3 users\n");
+    expect(after.text).toContain("serves      1 domain, 3 mailboxes\n");
     expect(after.text).toContain("withheld    nothing\n");
     expect(after.text).toContain("in short    all was well at the last poll\n");
     expect(after.text).not.toContain("accepted");

@@ -107,7 +107,7 @@ function describeCounts({ serving, role }: Status): string {
   const { domains = 0, users = 0, aliases = 0 } = serving ?? {};
   const counts = [
     count(domains, "domain"),
-    count(users, "user"),
+    count(users, "mailbox"),
     ...(aliases > 0 ? [count(aliases, "alias")] : []),
   ];
   return `${counts.join(", ")}${role === "mx" ? ", as an mx that relays" : ""}`;
