@@ -283,11 +283,11 @@ export const usages: readonly Usage[] = [
   },
   { name: "oauth grants list", does: "lists what OAuth clients may do", flags: { json } },
   { name: "oauth grants revoke", takes: "ID", does: "ends a grant at once", flags: { json } },
-  { name: "backup", takes: "FILE", does: "copies the database, even while in use", flags: { json } },
+  { name: "backup", takes: "FILE", does: "copies an SQLite database, even while in use", flags: { json } },
   {
     name: "restore",
     takes: "FILE",
-    does: "restores the database from a backup, even while in use",
+    does: "restores an SQLite database from a backup, even while in use",
     flags: { json },
   },
   {
