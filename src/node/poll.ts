@@ -143,8 +143,8 @@ async function failed(session: Session, fault: SqliteError): Promise<PollResult>
   const outcome: Outcome = { status: "failed", reason: failureReason(fault) };
   if (fault.result === sqliteCodes.corrupt || fault.result === sqliteCodes.notADatabase)
     await setDamagedAside(place).catch((error) => machine.log(explain(error)));
-  const reported = await send(session, { meta, outcome, withheld });
-  return { exitCode: exitCodeOf(fault), reported, outcome };
+  const sent = await send(session, { meta, outcome, withheld });
+  return { exitCode: exitCodeOf(fault), reported: sent !== undefined, outcome };
 }
 
 /** Carries out what was accepted here, asks the server, applies its answer, looks the changes up, and reports. */

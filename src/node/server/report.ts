@@ -45,11 +45,12 @@ interface Reported {
 export async function report(session: Session, replica: Replica, outcome: Outcome): Promise<boolean> {
   const { machine, key } = session;
   const { meta, withheld } = replica;
-  if (!(await send(session, { meta, outcome, withheld }))) return false;
+  const sent = await send(session, { meta, outcome, withheld });
+  if (sent === undefined) return false;
   const told = outcome.status === "applied" || outcome.status === "withheld";
   const at = new Date(machine.clock.now()).toISOString();
-  const checks = await ownChecks(session);
-  await writeNotes(replica, { reported: told ? { at, key: keyId(key) ?? null, checks } : undefined });
+  const reported = { at, key: keyId(key) ?? null, checks: sent.failed_checks };
+  await writeNotes(replica, { reported: told ? reported : undefined });
   return true;
 }
 
@@ -57,19 +58,20 @@ async function ownChecks({ machine, config }: Session): Promise<CheckName[] | un
   return await failedChecks(config.out, machine.clock.now());
 }
 
-/** @returns true if the server received the report; a failure is only a warning */
-export async function send(session: Session, reported: Reported): Promise<boolean> {
+/** @returns the report that the server received; a failure is only a warning */
+export async function send(session: Session, reported: Reported): Promise<Report | undefined> {
   const { machine, client, key, daemons } = session;
   try {
     // Asked each time: the resident program outlives an upgrade of Dovecot.
     const dovecot = daemons.dovecot && (await dovecotVersion(machine, daemons.dovecot));
     const failed_checks = await ownChecks(session);
     const found = { ...(dovecot && { dovecot }), ...(failed_checks && { failed_checks }) };
-    await client.sendReport(key, { ...buildReport(reported, session), ...found });
-    return true;
+    const sent = { ...buildReport(reported, session), ...found };
+    await client.sendReport(key, sent);
+    return sent;
   } catch (error) {
     machine.log(`warning: the server did not take the report: ${explain(error)}`);
-    return false;
+    return undefined;
   }
 }
 
