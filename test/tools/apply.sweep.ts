@@ -1,7 +1,7 @@
 /** Applies what random histories have left in a database: to itself, where nothing may change, and to another one. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { mailCall } from "../support/mail-model.ts";
+import { callOf, mailCall } from "../support/mail-model.ts";
 import { kept, rawDatabase, recount } from "../support/recount.ts";
 import { PASSWORD, type TestStore, testStore } from "../support/store.ts";
 
@@ -80,24 +80,24 @@ async function withoutRefused(shop: Shop, input: Input): Promise<Input> {
 const email = fc
   .tuple(fc.constantFrom("jan", "piet", "info", "sales"), fc.constantFrom("a.nl", "b.nl"))
   .map((parts) => parts.join("@"));
-const of = (weight: number, endpoint: string, input: Record<string, fc.Arbitrary<unknown>>) => ({
-  weight,
-  arbitrary: fc.record({ endpoint: fc.constant(endpoint), input: fc.record(input) }),
-});
 const calls = fc.array(
   fc.oneof(
     { weight: 10, arbitrary: mailCall },
-    of(12, "set-alias", {
+    callOf(12, "set-alias", {
       address: fc.oneof(email, fc.constantFrom("@a.nl", "@b.nl")),
       targets: fc.uniqueArray(fc.oneof(email, fc.constantFrom("x@out.nl", "y@far.nl", "jan@d.nl")), {
         minLength: 1,
         maxLength: 3,
       }),
     }),
-    of(2, "set-alias", { address: email, targets: email.map((one) => [one]), send_as: fc.constant(true) }),
-    of(2, "approve-alias", { address: email, targets: fc.constant(["y@far.nl"]) }),
-    of(2, "remove-alias", { address: email }),
-    of(2, "set-domain-alias", {
+    callOf(2, "set-alias", {
+      address: email,
+      targets: email.map((one) => [one]),
+      send_as: fc.constant(true),
+    }),
+    callOf(2, "approve-alias", { address: email, targets: fc.constant(["y@far.nl"]) }),
+    callOf(2, "remove-alias", { address: email }),
+    callOf(2, "set-domain-alias", {
       domain: fc.constantFrom("d.nl", "e.nl"),
       of: fc.constantFrom("a.nl", "b.nl"),
     }),
