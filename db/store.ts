@@ -132,7 +132,7 @@ export interface OpenOptions {
 /** Connections that are in use, that are not, and callers that wait for one. */
 export type ConnectionCounts = Record<"busy" | "idle" | "waiting", number>;
 
-/** What a database tells of itself. Only PostgreSQL has the optional ones of connections, signals and fail-over. */
+/** Figures of a database. Only PostgreSQL has the optional ones, of connections, signals and fail-over. */
 export interface DatabaseFigures {
   /** Sizes in bytes of the database and, beside it, of SQLite's write-ahead log. */
   bytes: { database: number; wal?: number };
