@@ -6,6 +6,7 @@ import { type AliasRecord, MOST_TARGETS } from "../../src/sync/records.ts";
 import { addToDomains, type DomainDifference } from "../domains/domain-figures.ts";
 import type { Schema } from "../schema.ts";
 import { addDifference, noDifference, replacement, type StateTable } from "../state.ts";
+import { andWithin } from "../within.ts";
 
 /** ms of work on aliases until other requests get their turn. */
 const BATCH = 10;
@@ -127,6 +128,9 @@ export class AliasGraph {
   }
 
   /**
+   * Only the caller's domains count, both as the addresses to which aliases lead and as the aliases' own: a refusal would tell
+   * a token for some domains what leads to others, and an address of another domain must look like any outside.
+   *
    * @param ids aliases that have changed
    * @throws MailError invalid_input when too many aliases lead to an address to which one leads, itself included
    */
@@ -138,16 +142,15 @@ export class AliasGraph {
           CASE WHEN aliases.id IS NULL THEN ${sql.lit(MOST_LEADING)} ELSE ${sql.lit(MOST_LEADING_TO_ALIAS + 1)} END AS room
         FROM alias_reach AS mine JOIN domains ON domains.name = mine.domain
           LEFT JOIN aliases ON aliases.domain_id = domains.id AND aliases.local_part = mine.local_part
-        WHERE mine.alias_id IN (SELECT CAST(value AS bigint) FROM json_each(${JSON.stringify(ids)}))) AS mine
-      WHERE (SELECT count(*) FROM (SELECT 1 FROM alias_reach AS other
-        WHERE other.domain = mine.domain AND other.local_part = mine.local_part AND other.alias_id NOT IN (SELECT hidden.id
-          FROM domains CROSS JOIN aliases AS hidden
-          WHERE domains.erase_after IS NOT NULL AND hidden.domain_id = domains.id)
+        WHERE mine.alias_id IN (SELECT CAST(value AS bigint) FROM json_each(${JSON.stringify(ids)}))${andWithin(this.#within)}) AS mine
+      WHERE (SELECT count(*) FROM (SELECT 1 FROM alias_reach AS other JOIN aliases AS source ON source.id = other.alias_id
+          LEFT JOIN domains ON domains.id = source.domain_id
+        WHERE other.domain = mine.domain AND other.local_part = mine.local_part
+          AND domains.erase_after IS NULL${andWithin(this.#within)}
         LIMIT ${MOST_LEADING + 1}) AS those) > mine.room
       LIMIT 1`.execute(this.#db);
     const [crowd] = rows;
-    if (crowd === undefined) return;
-    throw crowded(this.#named(crowd.address, "an address elsewhere"), crowd.most);
+    if (crowd !== undefined) throw crowded(crowd.address, crowd.most);
   }
 
   #named(address: string, otherwise: string): string {

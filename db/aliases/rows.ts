@@ -2,6 +2,7 @@ import { type Kysely, type RawBuilder, sql } from "kysely";
 import type { Address } from "../../src/mail/address.ts";
 import { atMost } from "../row-limit.ts";
 import type { Schema, TargetStanding } from "../schema.ts";
+import { andWithin } from "../within.ts";
 import { aliasRecord } from "./graph.ts";
 
 /** An alias with its targets. The address of a catch-all has no local part: @example.nl. */
@@ -84,10 +85,8 @@ export class AliasRows {
   }
 
   /** The condition that keeps to the caller's domains. */
-  andWithin(domain = sql`domains.name`): RawBuilder<unknown> {
-    const within = this.#within;
-    if (within === undefined) return sql``;
-    return sql` AND ${domain} IN (SELECT value FROM json_each(${JSON.stringify([...within])}))`;
+  andWithin(domain?: RawBuilder<unknown>): RawBuilder<unknown> {
+    return andWithin(this.#within, domain);
   }
 }
 

@@ -1,4 +1,4 @@
-import { type Kysely, type RawBuilder, type Selectable, sql } from "kysely";
+import { type Kysely, type Selectable, sql } from "kysely";
 import { MailError } from "../../src/mail/error.ts";
 import { next, text } from "../../src/mail/text.ts";
 import { StateDigest } from "../../src/sync/digest.ts";
@@ -6,6 +6,7 @@ import type { AliasGraph } from "../aliases/graph.ts";
 import { atMost } from "../row-limit.ts";
 import type { Schema } from "../schema.ts";
 import { type DigestDifference, differenceOf, type StateTable, type Totals } from "../state.ts";
+import { andWithin } from "../within.ts";
 import { addToDomains } from "./domain-figures.ts";
 import { ERASED_AT_ONCE, HiddenDomains } from "./hidden-domains.ts";
 
@@ -83,7 +84,7 @@ export class DomainTable {
   /** At most `limit` domains by name, starting after `after`. */
   async page(limit: number, after = ""): Promise<Domain[]> {
     const { rows } = await sql<DomainRow>`SELECT * FROM domains
-      WHERE name > ${after} AND erase_after IS NULL${this.#andWithin()} ORDER BY name LIMIT ${atMost(limit)}`.execute(
+      WHERE name > ${after} AND erase_after IS NULL${andWithin(this.within, sql`name`)} ORDER BY name LIMIT ${atMost(limit)}`.execute(
       this.#db,
     );
     return rows.map(toDomain);
@@ -92,7 +93,7 @@ export class DomainTable {
   /** The registered ones among these names, at most `limit`. */
   async named(names: readonly string[], limit: number): Promise<string[]> {
     const { rows } = await sql<{ name: string }>`SELECT name FROM domains
-      WHERE name IN (SELECT value FROM json_each(${JSON.stringify(names)}))${this.#andWithin()}
+      WHERE name IN (SELECT value FROM json_each(${JSON.stringify(names)}))${andWithin(this.within, sql`name`)}
       ORDER BY name LIMIT ${atMost(limit)}`.execute(this.#db);
     return rows.map(({ name }) => name);
   }
@@ -100,7 +101,7 @@ export class DomainTable {
   /** All domains but these. */
   async except(names: readonly string[]): Promise<Domain[]> {
     const { rows } = await sql<DomainRow>`SELECT * FROM domains WHERE erase_after IS NULL
-      AND name NOT IN (SELECT value FROM json_each(${JSON.stringify(names)}))${this.#andWithin()} ORDER BY name`.execute(
+      AND name NOT IN (SELECT value FROM json_each(${JSON.stringify(names)}))${andWithin(this.within, sql`name`)} ORDER BY name`.execute(
       this.#db,
     );
     return rows.map(toDomain);
@@ -112,7 +113,7 @@ export class DomainTable {
       ? sql<Totals>`SELECT domain_count AS domains, user_count AS users,
           inactive_user_count AS "inactiveUsers" FROM state`
       : sql<Totals>`SELECT count(*) AS domains, coalesce(sum(user_count), 0) AS users,
-          coalesce(sum(inactive_user_count), 0) AS "inactiveUsers" FROM domains WHERE true${this.#andWithin()}`
+          coalesce(sum(inactive_user_count), 0) AS "inactiveUsers" FROM domains WHERE true${andWithin(this.within, sql`name`)}`
     ).execute(this.#db);
     const [totals] = rows;
     if (totals === undefined) throw new Error("the state row is missing");
@@ -221,7 +222,7 @@ export class DomainTable {
   /** The ids of registered domains by their names. */
   async ids(names: readonly string[]): Promise<Map<string, number>> {
     const { rows } = await sql<{ id: number; name: string }>`SELECT id, name FROM domains
-      WHERE name IN (SELECT value FROM json_each(${JSON.stringify(names)}))${this.#andWithin()}`.execute(
+      WHERE name IN (SELECT value FROM json_each(${JSON.stringify(names)}))${andWithin(this.within, sql`name`)}`.execute(
       this.#db,
     );
     return new Map(rows.map(({ id, name }) => [name, id]));
@@ -233,11 +234,6 @@ export class DomainTable {
     const sum = (key: "users" | "inactiveUsers") =>
       [...differences.values()].reduce((total, difference) => total + difference[key], 0);
     await this.#state.addTotals({ domains: 0, users: sum("users"), inactiveUsers: sum("inactiveUsers") });
-  }
-
-  #andWithin(): RawBuilder<unknown> {
-    if (this.within === undefined) return sql``;
-    return sql` AND name IN (SELECT value FROM json_each(${JSON.stringify([...this.within])}))`;
   }
 }
 
