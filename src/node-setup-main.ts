@@ -1,6 +1,6 @@
 /** The second bundle: setup and check, which `m25-mail-node` loads. */
 import type { SetupCommand } from "./node/config.ts";
-import { type ExitCode, exitCodeOf, explain } from "./node/faults.ts";
+import { type ExitCode, exitCodeOf, exitCodes, explain } from "./node/faults.ts";
 import { thisMachine } from "./node/machine.ts";
 import { checkNode } from "./node/setup/check.ts";
 import { thisHost } from "./node/setup/host.ts";
@@ -13,7 +13,12 @@ export async function run(command: SetupCommand, signal: AbortSignal): Promise<E
     await setUp(thisHost, command.config, signal);
     return await checkNode(thisHost, { out: command.config.out, json: false });
   } catch (error) {
-    thisMachine.log(explain(error));
-    return exitCodeOf(error);
+    if (!signal.aborted) {
+      thisMachine.log(explain(error));
+      return exitCodeOf(error);
+    }
+    // Ctrl-C also ends the command that setup has started, whose failure tells nothing.
+    thisMachine.log(`Given up. The next m25-mail-node ${command.name} goes on.`);
+    return exitCodes.temporary;
   }
 }

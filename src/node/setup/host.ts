@@ -27,6 +27,24 @@ export interface Units {
   stop(...units: string[]): Promise<void>;
 }
 
+/** The same machine until Ctrl-C: then the next step of setup throws. */
+export function interruptible(host: Host, signal: AbortSignal): Host {
+  return {
+    ...host,
+    at(path) {
+      signal.throwIfAborted();
+      return host.at(path);
+    },
+    units: {
+      ...host.units,
+      async start(unit, again) {
+        signal.throwIfAborted();
+        await host.units.start(unit, again);
+      },
+    },
+  };
+}
+
 /** A start may wait for another unit, and Dovecot makes parameters at its first. */
 const START_TIMEOUT = 120_000;
 

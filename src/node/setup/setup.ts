@@ -20,7 +20,7 @@ import {
 import { planEnvironment, setIn } from "./environment.ts";
 import { type PlannedFile, planFile } from "./file-plan.ts";
 import { difference, findFile, Memory, readText, writePlanned, writeText } from "./files.ts";
-import type { Host } from "./host.ts";
+import { type Host, interruptible } from "./host.ts";
 
 const SHARE = "/usr/share/m25-mail-node";
 const NODE_ENV = "/etc/m25-mail/node.env";
@@ -37,7 +37,8 @@ const FIRST_STATE = 30_000;
  *
  * @throws UsageError, ConfigurationError, and what joinServer throws
  */
-export async function setUp(host: Host, config: SetupConfig, signal: AbortSignal): Promise<void> {
+export async function setUp(given: Host, config: SetupConfig, signal: AbortSignal): Promise<void> {
+  const host = interruptible(given, signal);
   const { machine } = host;
   if (!machine.root) throw new ConfigurationError("setup changes this machine's services: run it as root");
   const memory = new Memory(host);

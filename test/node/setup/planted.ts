@@ -2,6 +2,8 @@
 
 import { Resolver } from "node:dns/promises";
 import { cpSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import fs from "node:fs/promises";
+import { syncBuiltinESMExports } from "node:module";
 import { dirname, join } from "node:path";
 import { test } from "vitest";
 import { readCommand, type SetupConfig } from "../../../src/node/config.ts";
@@ -25,17 +27,86 @@ mynetworks = 127.0.0.0/8 [::ffff:127.0.0.0]/104 [::1]/128
 export const withTools =
   (await thisMachine.find("sqlite3")) && (await thisMachine.find("openssl")) ? test : test.skip;
 
-const optional = ["opendkim", "nft"];
+/** Programs that a node may have. */
+export const OPTIONAL = ["opendkim", "nft"];
 
 interface Planted extends Host {
   log: string[];
   printed: string[];
   /** The units that were started and, with `again`, restarted. */
   started: string[];
+  /** Set by a test to stop the machine. */
+  power: Power;
   /** Of the programs that a node may have: those that this one has. */
   installed: Set<string>;
   read(path: string): string;
   write(path: string, text: string): void;
+}
+
+/** Counts the steps of a machine: each file that takes its place, each command, each start of a service. */
+export class Power {
+  #left = Number.POSITIVE_INFINITY;
+  #keyboard: AbortController | undefined;
+
+  /** From the nth step on nothing works, as after a kill: neither the step nor what would clean up. */
+  endAt(step: number): void {
+    this.#left = step - 1;
+  }
+
+  /** Ctrl-C in the nth step, which still works. */
+  interruptAt(step: number): AbortSignal {
+    this.#left = step - 1;
+    this.#keyboard = new AbortController();
+    return this.#keyboard.signal;
+  }
+
+  /** Everything works again. */
+  restore(): void {
+    this.#left = Number.POSITIVE_INFINITY;
+    this.#keyboard = undefined;
+  }
+
+  step(): void {
+    this.#left -= 1;
+    if (this.#left < 0) this.#keyboard?.abort();
+    this.check();
+  }
+
+  check(): void {
+    if (this.#left < 0 && this.#keyboard === undefined) throw new Error("the machine is off");
+  }
+
+  /** Runs setup with the files under this power. @returns whether it was done in spite of the step */
+  async during(action: () => Promise<unknown>): Promise<boolean> {
+    const { rename, symlink, link, rm } = fs;
+    fs.rename = async (from, to) => {
+      this.step();
+      await rename(from, to);
+    };
+    fs.symlink = async (...names) => {
+      this.step();
+      await symlink(...names);
+    };
+    fs.link = async (from, to) => {
+      this.step();
+      await link(from, to);
+    };
+    fs.rm = async (...names) => {
+      this.check();
+      await rm(...names);
+    };
+    syncBuiltinESMExports();
+    try {
+      await action();
+      return true;
+    } catch (error) {
+      if (this.#left >= 0) throw error;
+      return false;
+    } finally {
+      Object.assign(fs, { rename, symlink, link, rm });
+      syncBuiltinESMExports();
+    }
+  }
 }
 
 /** Time passes while the program sleeps, ten times as fast: it waits for half a minute at a server that is away. */
@@ -63,23 +134,23 @@ function plantedHost(key: string, config: SetupConfig): Planted {
   write("/usr/share/postfix/master.cf.dist", "smtp inet n - y - - smtpd\n");
   write("/etc/postfix/master.cf", "smtp inet n - y - - smtpd\n");
   write(MAIN_CF, DEBIANS);
+  const power = new Power();
+  const run: Machine["run"] = async (...command) => {
+    power.step();
+    return await withoutDaemons(...command);
+  };
   const installed = new Set<string>();
   const find: Machine["find"] = async (program) => {
-    if (optional.includes(program)) return installed.has(program) ? `/usr/sbin/${program}` : undefined;
+    if (OPTIONAL.includes(program)) return installed.has(program) ? `/usr/sbin/${program}` : undefined;
     return await thisMachine.find(program);
   };
-  const parts = {
-    root: true,
-    run: withoutDaemons,
-    find,
-    clock: quickClock(),
-    group: async () => process.getgid?.(),
-  };
+  const parts = { root: true, run, find, clock: quickClock(), group: async () => process.getgid?.() };
   const { machine, log, printed } = consoleWith(key, parts);
   const started: string[] = [];
   const units: Host["units"] = {
     isActive: async () => true,
     async start(unit, again) {
+      power.step();
       started.push(again ? `${unit} again` : unit);
       if (unit === "m25-mail-node") await poll(machine, config);
     },
@@ -96,6 +167,7 @@ function plantedHost(key: string, config: SetupConfig): Planted {
     log,
     printed,
     started,
+    power,
     installed,
     write,
     read: (path) => readFileSync(at(path), "utf8"),
@@ -109,10 +181,10 @@ const withoutDaemons: Machine["run"] = async (command, args, timeout) => {
   return { code: 0, stdout: name === "dovecot" ? "2.3.19.1 (9b53102964)\n" : "", stderr: "" };
 };
 
-/** One poll in place of the service. */
+/** One poll in place of the service, which is a program of its own: the power of setup is not its. */
 async function poll(machine: Machine, { server, keyFile, out }: SetupConfig): Promise<void> {
   const config = { server, keyFile, out, mailRoot: "/var/vmail" };
-  await pollOnce(machine, config, { version: "test" });
+  await pollOnce({ ...machine, run: withoutDaemons }, config, { version: "test" });
 }
 
 export function configFrom(argv: readonly string[]): SetupConfig {
@@ -136,7 +208,7 @@ export async function newNode(server: TestServer, name: string, ...flags: string
   const configOf = (...more: string[]) => configFrom([...argv, ...flags, ...more]);
   const host = plantedHost(await addNode(server, name), configOf());
   const run = (...more: string[]) => setUp(host, configOf(...more), never);
-  return { host, run };
+  return { host, run, runUntil: (signal: AbortSignal) => setUp(host, configOf(), signal) };
 }
 
 /** Each file's text, but for the certificate, which differs each time. */
