@@ -58,7 +58,7 @@ Installed-Size: ${Math.ceil(bytes.reduce((sum, one) => sum + one) / 1024)}
 Depends: nodejs (>= 18), sqlite3, openssl, ca-certificates, systemd,
  postfix (>= 3.7), postfix-lmdb, postfix-sqlite,
  dovecot-core (>= 1:2.3), dovecot-imapd, dovecot-lmtpd, dovecot-sqlite
-Recommends: certbot
+Recommends: certbot, opendkim
 Section: mail
 Priority: optional
 Homepage: ${packageJson.homepage}
