@@ -97,12 +97,14 @@ export function served(out: string): { addresses: string[]; logins: string[]; do
 
 /** The served aliases of a mail node and its domain aliases, as the server's records have them, by name. */
 export function servedAliases(out: string): unknown[] {
-  const rows = ask(
-    join(out, "addresses.db"),
-    `SELECT json_object('alias', local || '@' || domain, 'targets', json(leads),
-        'send_as', json(iif(send_as, 'true', 'false'))) FROM alias ORDER BY local || '@' || domain;
-      SELECT json_object('domain_alias', key, 'of', name) FROM domain WHERE alias = key ORDER BY key`,
-  );
-  if (rows === "fails") throw new Error("addresses.db fails");
-  return rows.map((row) => JSON.parse(row));
+  const rows = (statement: string): unknown[] => {
+    const found = ask(join(out, "addresses.db"), statement);
+    if (found === "fails") throw new Error("addresses.db fails");
+    return found.map((row) => JSON.parse(row));
+  };
+  return [
+    ...rows(`SELECT json_object('alias', local || '@' || domain, 'targets', json(leads),
+      'send_as', json(iif(send_as, 'true', 'false'))) FROM alias ORDER BY local || '@' || domain`),
+    ...rows("SELECT json_object('domain_alias', key, 'of', name) FROM domain WHERE alias = key ORDER BY key"),
+  ];
 }
