@@ -96,6 +96,24 @@ test("a refusal is shown even if it cannot be recorded", async () => {
   expect(bugs).toHaveLength(1);
 });
 
+test("old entries are deleted a thousand at a time, and none that is young enough", async () => {
+  const { store, must, file } = testStore({ now: () => new Date("2026-03-01T12:00:00Z") });
+  await must("add-domain", { domain: "example.nl" });
+  rawDatabase(
+    file,
+  ).exec(`WITH RECURSIVE number(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM number WHERE n < 2500)
+    INSERT INTO audit_log (at, principal, door, tool, arguments, outcome, revision)
+    SELECT '2026-01-01T12:00:00.000Z', 'claude', 'mcp', 'add-user', '{}', 'done', 1 FROM number`);
+  const forget = () => store.write(({ audit }) => audit.forget(new Date("2026-03-01T12:00:00Z")));
+  expect(await forget()).toBe(false);
+  await store.write(({ audit }) => audit.setRetention(30));
+  const left = () => rawDatabase(file).prepare("SELECT count(*) FROM audit_log").pluck().get();
+  const seen = [];
+  for (let more = true; more; seen.push(left())) more = await forget();
+  expect(seen).toEqual([1501, 501, 1]);
+  expect(await entries(must)).toMatchObject([{ tool: "add-domain" }]);
+});
+
 test("entries about a domain stay after the domain is removed", async () => {
   const { must } = testStore();
   await must("add-domain", { domain: "example.nl" });
