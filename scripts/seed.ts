@@ -4,6 +4,7 @@ import { UsageError } from "../src/command-line/usage-error.ts";
 import { parseArguments } from "../src/doors/cli/arguments.ts";
 import { exitCodes } from "../src/doors/cli/exit.ts";
 import { flagHelp } from "../src/doors/cli/help.ts";
+import { showProgress } from "../src/doors/cli/output.ts";
 import { showRefusal } from "../src/doors/cli/run-tool.ts";
 import type { Usage } from "../src/doors/cli/usage.ts";
 import { MailError } from "../src/mail/error.ts";
@@ -37,7 +38,15 @@ async function seed(argv: string[]): Promise<number> {
   if (users > 0 && domains === 0) throw new UsageError("--domains must be 1 or more where there are users.");
   const password = randomBytes(12).toString("base64url");
   const passwordHash = await new PasswordHasher(config["hash-cost"]).hash(password);
-  await seedDatabase(config.db, { users, domains, passwordHash, at: new Date().toISOString() });
+  const progress = (made: number) => showProgress(`${made} of ${users} mailboxes are made`);
+  const made = seedDatabase(config.db, {
+    users,
+    domains,
+    passwordHash,
+    at: new Date().toISOString(),
+    progress,
+  });
+  await made.finally(() => showProgress(""));
   process.stderr.write(
     `${config.db} has ${users} mailboxes in ${domains} domains.\nThe password of each is ${password}\n`,
   );

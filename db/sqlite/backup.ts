@@ -11,8 +11,14 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import { MailError } from "../../src/mail/error.ts";
-import { isDatabaseFile, noDatabase, openConnection } from "./connection.ts";
+import { type Connection, isDatabaseFile, noDatabase, openConnection } from "./connection.ts";
 import { translated, unavailable } from "./errors.ts";
+
+/** Called between batches of pages. */
+export type Progress = (copied: number, all: number) => void;
+
+/** Pages per batch: 4 MB of 4 KB pages, which take some milliseconds. */
+const PAGES = 1000;
 
 /**
  * Writes a consistent copy of the database to `file`, 0600, while others read and write it. It replaces `file` only if
@@ -21,7 +27,7 @@ import { translated, unavailable } from "./errors.ts";
  * @returns true if it replaced a backup
  * @throws MailError unavailable, also without a database; invalid_input when `file` is the database, in use, or not a backup
  */
-export async function backUp(database: string, file: string): Promise<boolean> {
+export async function backUp(database: string, file: string, progress?: Progress): Promise<boolean> {
   if (!existsSync(database)) throw noDatabase(database);
   refuseItself(database, file);
   const replaces = existsSync(file);
@@ -34,20 +40,42 @@ export async function backUp(database: string, file: string): Promise<boolean> {
     );
   }
   const connection = translated(() => openConnection(database, { readonly: true }), database);
+  try {
+    await writeCopy(connection, file, progress);
+    return replaces;
+  } finally {
+    connection.close();
+  }
+}
+
+/**
+ * Writes a copy of a connection's database to `file`, 0600, in place of what is there. A kill leaves `file.….tmp`.
+ *
+ * @throws MailError unavailable
+ */
+export async function writeCopy(
+  connection: Connection,
+  file: string,
+  progress: Progress = () => {},
+): Promise<void> {
   const unfinished = `${file}.${randomBytes(8).toString("hex")}.tmp`;
   try {
     createNew(unfinished);
     // Pin one state. Otherwise the copy would restart at every commit of another process, about one a second.
     connection.exec("BEGIN");
-    connection.prepare("SELECT 1 FROM state").get();
-    await connection.backup(unfinished);
+    connection.prepare("SELECT 1 FROM main.state").get();
+    await connection.backup(unfinished, {
+      progress: ({ totalPages, remainingPages }) => {
+        progress(totalPages - remainingPages, totalPages);
+        return PAGES;
+      },
+    });
     chmodSync(unfinished, 0o600);
     renameSync(unfinished, file);
-    return replaces;
   } catch (error) {
     throw unavailable(error, file) ?? error;
   } finally {
-    connection.close();
+    if (connection.inTransaction) connection.exec("COMMIT");
     if (existsSync(unfinished)) rmSync(unfinished);
   }
 }

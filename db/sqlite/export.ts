@@ -14,6 +14,13 @@ export interface ExportResult {
   aliases: number;
 }
 
+interface ExportOptions {
+  withHashes: boolean;
+  at: string;
+  /** Called after each page of mailboxes. */
+  progress?: (mailboxes: number) => void;
+}
+
 /**
  * Writes all domains, mailboxes and aliases to a new file, 0600, as the CSV that `m25-mail import --from csv` reads. It is one state
  * of the database, and the audit log says so.
@@ -23,11 +30,13 @@ export interface ExportResult {
 export async function exportState(
   store: Store,
   file: string,
-  { withHashes, at }: { withHashes: boolean; at: string },
+  { withHashes, at, progress = () => {} }: ExportOptions,
 ): Promise<ExportResult> {
   const descriptor = openNew(file);
   try {
-    const exported = await store.read((tables) => writeRows(tables, writerOf(descriptor, file), withHashes));
+    const exported = await store.read((tables) =>
+      writeRows(tables, writerOf(descriptor, file), { withHashes, progress }),
+    );
     fsyncSync(descriptor);
     await store.write((tables) =>
       tables.audit.append({
@@ -83,7 +92,11 @@ function writerOf(descriptor: number, file: string): Writer {
   };
 }
 
-async function writeRows(tables: Tables, write: Writer, withHashes: boolean): Promise<ExportResult> {
+async function writeRows(
+  tables: Tables,
+  write: Writer,
+  { withHashes, progress }: Required<Omit<ExportOptions, "at">>,
+): Promise<ExportResult> {
   const hash = withHashes ? "," : "";
   write([`email,${withHashes ? "hash," : ""}quota_mb,active,targets,waiting_targets,send_as`]);
   const exported = { domains: 0, mailboxes: 0, aliases: 0 };
@@ -104,6 +117,7 @@ async function writeRows(tables: Tables, write: Writer, withHashes: boolean): Pr
       ),
     );
     exported.mailboxes += page.length;
+    progress(exported.mailboxes);
     last = page.at(-1);
   }
   for (const { name, of } of await tables.domainAliases.page(Number.MAX_SAFE_INTEGER, undefined))

@@ -7,15 +7,15 @@ import { MailError } from "../../src/mail/error.ts";
 import { HiddenDomains } from "../domains/hidden-domains.ts";
 import type { Schema } from "../schema.ts";
 import { runInBatches } from "../transactions.ts";
-import { createNew, isInUse, refuseItself } from "./backup.ts";
+import { createNew, isInUse, refuseItself, writeCopy } from "./backup.ts";
 import { type Connection, isDatabaseFile, migrate, noDatabase, openConnection } from "./connection.ts";
 import { isDamage, translated, unavailable } from "./errors.ts";
 import { lockRestore } from "./restore-lock.ts";
 import { StagedState } from "./staged-state.ts";
 import { FileTransactions } from "./transactions.ts";
 
-/** The content of the database after a restore. */
-export interface RestoreResult {
+/** How much a database has. */
+export interface Content {
   domains: number;
   /** Number of mailboxes, soft-deleted ones included. */
   mailboxes: number;
@@ -24,16 +24,36 @@ export interface RestoreResult {
   changedAt: string | null;
 }
 
+/** What a restore would do. */
+export interface RestorePlan {
+  now: Content;
+  restored: Content;
+  /** The domains that only the database has. */
+  goingDomains: string[];
+  /** Number of mailboxes that only the database has, soft-deleted ones included. */
+  goingMailboxes: number;
+}
+
+export interface RestoreResult extends Content {
+  /** The file with the former content; null if there was none. */
+  former: string | null;
+}
+
 export interface RestoreOptions {
+  /** Called before anything is changed; if it throws, nothing is. */
+  approve?: (plan: RestorePlan) => Promise<void>;
   /** Stops the restore. Before the change-over nothing is changed; after it, a server does the erasing. */
   stop?: AbortSignal;
   /** Called between batches; `copied` equals `all` while the replaced state is erased. */
   progress?: (copied: number, all: number) => void;
 }
 
+/** A file beside the database with what it had before a restore. */
+const FORMER = ".before-";
+
 /**
  * Restores a backup into the database, which may be in use: invisible batches first, then one short transaction that
- * begins a new history. Nodes and tokens come from the backup only if the database has none; the audit log stays.
+ * begins a new history. The former content stays in a file beside the database. Nodes and tokens come from the backup only if the database has none; the audit log stays.
  * Resolves when the replaced state is erased.
  *
  * @throws MailError unavailable: no such file, damaged, of another program, of a newer version, stopped; busy: another
@@ -54,7 +74,7 @@ export async function restore(
     await copyTo(copy, file);
     checkCopy(copy, file);
     const connection = translated(() => connect(database, copy), database);
-    return await replaceState(connection, file, options);
+    return await replaceState(connection, { path, file }, options);
   } finally {
     removeCopies(path);
     unlock();
@@ -96,20 +116,24 @@ function refuseFile(database: string, file: string): void {
 function removeCopies(path: string): void {
   const folder = dirname(path);
   for (const name of readdirSync(folder)) {
-    const isCopy =
-      name.startsWith(`${basename(path)}.restore-`) && /\.restore-[0-9a-f]{16}(-wal|-shm)?$/.test(name);
-    if (isCopy) rmSync(join(folder, name), { force: true });
+    const isCopy = /^\.(restore-[0-9a-f]{16}(-wal|-shm)?|before-\w+\.[0-9a-f]{16}\.tmp)$/;
+    if (name.startsWith(basename(path)) && isCopy.test(name.slice(basename(path).length)))
+      rmSync(join(folder, name), { force: true });
   }
 }
 
 async function replaceState(
   connection: Connection,
-  file: string,
-  { stop, progress = () => {} }: RestoreOptions,
+  { path, file }: { path: string; file: string },
+  { approve, stop, progress = () => {} }: RestoreOptions,
 ): Promise<RestoreResult> {
   const transactions = new FileTransactions(connection, "IMMEDIATE");
   const staged = new StagedState(connection);
-  const restored = contentOf(connection);
+  const restored = contentOf(connection, "backup");
+  const former = await prepare(connection, path, approve).catch(async (error) => {
+    await transactions.close();
+    throw error;
+  });
   const goesOn = () => {
     progress(staged.copied, restored.mailboxes);
     return stop?.aborted !== true;
@@ -136,7 +160,21 @@ async function replaceState(
   } finally {
     await transactions.close();
   }
-  return restored;
+  return { ...restored, former };
+}
+
+/** Asks for approval, and copies what would be lost. @returns the copy; null if there is nothing to lose */
+async function prepare(
+  connection: Connection,
+  path: string,
+  approve: RestoreOptions["approve"],
+): Promise<string | null> {
+  const plan = planOf(connection);
+  await approve?.(plan);
+  if (plan.now.domains === 0) return null;
+  const file = `${path}${FORMER}${new Date().toISOString().replaceAll(/\W/g, "")}`;
+  await writeCopy(connection, file);
+  return file;
 }
 
 const erase = (db: Kysely<Schema>) => new HiddenDomains(db).erase();
@@ -155,13 +193,29 @@ function connect(database: string, copy: string): Connection {
   }
 }
 
-function contentOf(connection: Connection): RestoreResult {
+function planOf(connection: Connection): RestorePlan {
+  const only = (rows: (schema: string) => string) => `${rows("main")} EXCEPT ${rows("backup")}`;
+  const domains = connection.prepare<[], string>(`${only(domainsOf)} ORDER BY name`);
+  const mailboxes = connection.prepare<[], number>(`SELECT count(*) FROM (${only(mailboxesOf)})`);
+  return {
+    now: contentOf(connection, "main"),
+    restored: contentOf(connection, "backup"),
+    goingDomains: domains.pluck().all(),
+    goingMailboxes: mailboxes.pluck().get() ?? 0,
+  };
+}
+
+const domainsOf = (schema: string) => `SELECT name FROM ${schema}.domains WHERE erase_after IS NULL`;
+const mailboxesOf = (schema: string) =>
+  `SELECT name, local_part FROM ${schema}.users JOIN ${schema}.domains ON domains.id = domain_id WHERE erase_after IS NULL`;
+
+function contentOf(connection: Connection, schema: "main" | "backup"): Content {
   const content = connection
-    .prepare<[], RestoreResult>(
+    .prepare<[], Content>(
       `SELECT domain_count AS domains, user_count + inactive_user_count AS mailboxes,
          inactive_user_count AS softDeleted,
-         (SELECT at FROM backup.revisions WHERE revision > 0 ORDER BY revision DESC LIMIT 1) AS changedAt
-       FROM backup.state`,
+         (SELECT at FROM ${schema}.revisions WHERE revision > 0 ORDER BY revision DESC LIMIT 1) AS changedAt
+       FROM ${schema}.state`,
     )
     .get();
   if (content === undefined) throw new Error("the state row is missing");

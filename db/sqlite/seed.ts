@@ -19,6 +19,8 @@ export interface Seed {
   /** The stored hash: one for all users, or one for each. */
   passwordHash: string | (() => string);
   at: string;
+  /** Called after each batch of mailboxes. */
+  progress?: (users: number) => void;
 }
 
 /**
@@ -108,7 +110,7 @@ function addDomains(connection: Connection, seed: Seed): SeedDomain[] {
 }
 
 function addUsers(connection: Connection, seed: Seed, domains: readonly SeedDomain[]): void {
-  const { users, passwordHash, at } = seed;
+  const { users, passwordHash, at, progress } = seed;
   const add = connection.prepare(
     `INSERT INTO users (domain_id, local_part, mailbox, password_hash, quota_mb, active, revision, created_at, updated_at)
      SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, ${DEFAULT_QUOTA_MB}, 1, :revision + key, :at, :at
@@ -137,6 +139,7 @@ function addUsers(connection: Connection, seed: Seed, domains: readonly SeedDoma
       rows.push([domain.id, localPart, mailbox, password]);
     }
     add.run({ rows: JSON.stringify(rows), revision: seed.domains + first + 1, at });
+    progress?.(first + rows.length);
   }
 }
 

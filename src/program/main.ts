@@ -3,7 +3,7 @@ import { addressProblem, isPostgresql } from "../../db/location.ts";
 import { isNewFile, openDatabase } from "../../db/open.ts";
 import { backUp } from "../../db/sqlite/backup.ts";
 import { exportState } from "../../db/sqlite/export.ts";
-import { restore } from "../../db/sqlite/restore.ts";
+import { type RestorePlan, restore } from "../../db/sqlite/restore.ts";
 import { toolsFor } from "../../tools/call/authorise.ts";
 import type { Runtime } from "../../tools/call/call.ts";
 import { CallLimits } from "../../tools/call/call-limits.ts";
@@ -17,6 +17,7 @@ import { parseArguments } from "../doors/cli/arguments.ts";
 import { exitCodeOf, exitCodes } from "../doors/cli/exit.ts";
 import { commandHelp, help, helpAtHand } from "../doors/cli/help.ts";
 import { OutputFailure, showProgress, writeOut } from "../doors/cli/output.ts";
+import { confirmRestore } from "../doors/cli/restore-plan.ts";
 import { showRefusal } from "../doors/cli/run-tool.ts";
 import { presentation } from "../doors/cli/show.ts";
 import { toolNamed } from "../doors/cli/tool-usage.ts";
@@ -170,7 +171,9 @@ async function stdioCommand(usage: Usage, argv: readonly string[]): Promise<numb
 
 async function backupCommand(usage: Usage, argv: readonly string[]): Promise<number> {
   const { values, db, file } = databaseFileAndFile(usage, argv);
-  const replaced = await backUp(db, file);
+  const progress = (copied: number, all: number) =>
+    showProgress(`${Math.floor((100 * copied) / Math.max(all, 1))}% is copied`);
+  const replaced = await backUp(db, file, progress).finally(() => showProgress(""));
   const words = `${db} is copied to ${file}${replaced ? ", in place of the older backup there" : ""}`;
   return printResult(values, { database: db, file, replaced }, words);
 }
@@ -178,34 +181,41 @@ async function backupCommand(usage: Usage, argv: readonly string[]): Promise<num
 async function restoreCommand(usage: Usage, argv: readonly string[]): Promise<number> {
   const { values, db, file } = databaseFileAndFile(usage, argv);
   const stop = new AbortController();
-  void stopSignal().then(() => stop.abort());
-  const options = { stop: stop.signal, progress: showRestored };
-  const { domains, mailboxes, softDeleted, changedAt } = await restore(db, file, options).finally(() =>
-    showProgress(""),
-  );
-  const counts = { domains, mailboxes, soft_deleted: softDeleted, changed_at: changedAt ?? null };
+  const approve = async (plan: RestorePlan) => {
+    if (values.yes !== true && plan.now.domains > 0) await confirmRestore(plan, file);
+    void stopSignal().then(() => stop.abort()); // at the question, Ctrl-C is a no
+  };
+  const options = { approve, stop: stop.signal, progress: showRestored };
+  const restored = await restore(db, file, options).finally(() => showProgress(""));
+  const { domains, mailboxes, softDeleted, changedAt, former } = restored;
+  const counts = { domains, mailboxes, soft_deleted: softDeleted, changed_at: changedAt };
+  const back =
+    former === null
+      ? ""
+      : `\nIts former content is in ${former}; to have that back: m25-mail restore ${former}`;
   return printResult(
     values,
-    { database: db, file, ...counts },
-    `${db} has the content of ${file}, as a new history. Domains: ${domains}, mailboxes: ${mailboxes} (soft-deleted: ${softDeleted}), last change: ${changedAt ?? "none"}`,
+    { database: db, file, ...counts, former },
+    `${db} has the content of ${file}, as a new history. Domains: ${domains}, mailboxes: ${mailboxes} (soft-deleted: ${softDeleted}), last change: ${changedAt ?? "none"}${back}`,
   );
 }
 
 async function migrateCommand(usage: Usage, argv: readonly string[]): Promise<number> {
-  const { db, file: target, passwordFile } = databaseAndFile(usage, argv);
+  const { values, db, file: target, passwordFile } = databaseAndFile(usage, argv);
   const problem = isPostgresql(target) ? addressProblem(target) : undefined;
   if (problem !== undefined) throw new UsageError(`DATABASE ${problem}`);
   const rows = await copyDatabase(db, target, passwordFile);
-  log.info(`${target} has all of ${db}: ${rows} rows. Start servers with --db ${target} only`);
-  return exitCodes.done;
+  const words = `${target} has all of ${db}: ${rows} rows. Start servers with --db ${target} only`;
+  return printResult(values, { database: db, target, rows }, words);
 }
 
 async function exportCommand(usage: Usage, argv: readonly string[]): Promise<number> {
   const { values, db, file, passwordFile } = databaseAndFile(usage, argv);
   const store = await openDatabase(db, { create: false, passwordFile });
   try {
-    const options = { withHashes: values["with-hashes"] === true, at: new Date().toISOString() };
-    const { domains, mailboxes } = await exportState(store, file, options);
+    const progress = (count: number) => showProgress(`${count} mailboxes are exported`);
+    const options = { withHashes: values["with-hashes"] === true, at: new Date().toISOString(), progress };
+    const { domains, mailboxes } = await exportState(store, file, options).finally(() => showProgress(""));
     const words = `${file} has the domains (${domains}) and mailboxes (${mailboxes}) of ${db}`;
     return await printResult(values, { database: db, file, domains, mailboxes }, words);
   } finally {

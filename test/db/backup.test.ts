@@ -202,7 +202,7 @@ test("a restore says how many domains and mailboxes are back, and when they last
   const backup = join(temporaryFolder(), "backup");
   const restored = async () => {
     await backUp(made.file, backup);
-    const { code, stdout } = await m25mail(["restore", backup, "--db", testStore().file]);
+    const { code, stdout } = await m25mail(["restore", backup, "--yes", "--db", testStore().file]);
     expect([code, stdout.trimEnd().split("\n").length]).toEqual([0, 1]);
     return stdout;
   };
@@ -270,7 +270,7 @@ test.each([
   await must("add-domain", { domain: "example.nl" });
   const before = await stateOf(store);
   const backup = await path();
-  const refused = await m25mail(["restore", backup, "--db", file]);
+  const refused = await m25mail(["restore", backup, "--yes", "--db", file]);
   expect(refused).toMatchObject({ code: 1, stdout: "" });
   const [message = "", hint = ""] = refused.stderr.split("\n");
   expect(message).toMatch(words);

@@ -1,7 +1,8 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync, statfsSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
+import { backUp } from "../../db/sqlite/backup.ts";
 import { openStore } from "../../db/sqlite/store.ts";
 import { m25mail } from "../support/program.ts";
 import { kept, rawDatabase, recount } from "../support/recount.ts";
@@ -80,6 +81,33 @@ test.skipIf(!root)(
     expect(refused.stderr).toMatch(
       /^\S+ warn a refusal could not be written to the audit log: .*full.* request=\S+\ndomain_not_found: /,
     );
+  },
+);
+
+test.skipIf(!root)(
+  "on a disk without room for the former content a restore changes nothing (needs root)",
+  async () => {
+    const disk = smallDisk("8m");
+    const file = join(disk.folder, "m25-mail.db");
+    const backup = join(temporaryFolder(), "backup");
+    const store = openStore(file, { create: true });
+    const { must } = testRuntime(store);
+    await must("add-domain", { domain: "example.nl" });
+    await backUp(file, backup);
+    await must("add-domain", { domain: "mistake.nl" });
+    await store.close();
+    const before = kept(rawDatabase(file));
+    const free = () => statfsSync(disk.folder).bavail * 4096;
+    // Room for the backup's copy, and for half of another.
+    const size = statSync(backup).size;
+    writeFileSync(join(disk.folder, "ballast"), Buffer.alloc(free() - 1.5 * size));
+    const refused = await m25mail(["restore", backup, "--yes", "--db", file]);
+    expect(refused).toMatchObject({ code: 75, stdout: "", stderr: expect.stringMatching(/full/) });
+    expect(kept(rawDatabase(file))).toEqual(before);
+    expect(readdirSync(disk.folder).filter((name) => /before|restore/.test(name))).toEqual([]);
+    disk.free();
+    expect(await m25mail(["restore", backup, "--yes", "--db", file])).toMatchObject({ code: 0 });
+    expect(readdirSync(disk.folder).filter((name) => /before/.test(name))).toHaveLength(1);
   },
 );
 

@@ -1,4 +1,4 @@
-import { readdirSync } from "node:fs";
+import { readdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type Database from "better-sqlite3";
 import { expect, test } from "vitest";
@@ -41,6 +41,10 @@ type World = Awaited<ReturnType<typeof world>>;
 
 test.each<[step: string, reached: (world: World) => boolean]>([
   ["it copies the backup", ({ file }) => besides(file).some((name) => /[0-9a-f]{16}$/.test(name))],
+  [
+    "it copies the former content",
+    ({ file }) => readdirSync(dirname(file)).some((name) => /\.before-\w+\..*\.tmp$/.test(name)),
+  ],
   ["it stages domains", ({ database }) => count(database, "domains WHERE name LIKE 'restored %'") > 0],
   ["it has staged some mailboxes", ({ database }) => users(database) > USERS],
   ["it has staged half of the mailboxes", ({ database }) => users(database) > 1.5 * USERS],
@@ -53,7 +57,7 @@ test.each<[step: string, reached: (world: World) => boolean]>([
 ])("a restore killed when %s leaves the whole old state or the whole new one", async (_, reached) => {
   const all = await world();
   const { file, backup, database, inBackup, before, first } = all;
-  const restoring = startM25mail(["restore", backup, "--db", file]);
+  const restoring = startM25mail(["restore", backup, "--yes", "--db", file]);
   await expect.poll(() => reached(all), { interval: 1 }).toBe(true);
   restoring.child.kill("SIGKILL");
   await restoring.finished;
@@ -67,7 +71,7 @@ test.each<[step: string, reached: (world: World) => boolean]>([
   await backUp(file, copy);
   const elsewhere = join(temporaryFolder(), "m25-mail.db");
   await openStore(elsewhere, { create: true }).close();
-  expect((await m25mail(["restore", copy, "--db", elsewhere])).code).toBe(0);
+  expect((await m25mail(["restore", copy, "--yes", "--db", elsewhere])).code).toBe(0);
   const found = rawDatabase(elsewhere);
   expect(kept(found)).toEqual(kept(database));
   expect([count(found, "domains"), users(found)]).toEqual([Object.keys(kept(database).each).length, USERS]);
@@ -85,15 +89,17 @@ test.each<[step: string, reached: (world: World) => boolean]>([
 test("the next restore removes what a killed one left in the database and beside it", async () => {
   const { file, backup, database, inBackup } = await world();
   for (let time = 0; time < 2; time += 1) {
-    const restoring = startM25mail(["restore", backup, "--db", file]);
+    const restoring = startM25mail(["restore", backup, "--yes", "--db", file]);
     await expect.poll(() => users(database) > 1.5 * USERS, { interval: 1 }).toBe(true);
     restoring.child.kill("SIGKILL");
     await restoring.finished;
+    writeFileSync(`${file}.before-20260301T120000000Z.0123456789abcdef.tmp`, "a copy that was cut off");
     expect(besides(file).length).toBeGreaterThan(1);
     expect(users(database)).toBeLessThanOrEqual(2 * USERS);
   }
-  expect((await m25mail(["restore", backup, "--db", file])).code).toBe(0);
+  expect((await m25mail(["restore", backup, "--yes", "--db", file])).code).toBe(0);
   expect(besides(file)).toEqual([]);
+  expect(readdirSync(dirname(file)).filter((name) => name.endsWith(".tmp"))).toEqual([]);
   expect(kept(database)).toEqual(inBackup);
   expect(kept(database)).toEqual(recount(database));
   expect([users(database), count(database, "domains")]).toEqual([USERS, 20]);

@@ -1,13 +1,14 @@
 import type { ChildProcess } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { stripVTControlCharacters } from "node:util";
 import type Database from "better-sqlite3";
 import { expect, onTestFinished, test } from "vitest";
 import { backUp } from "../../db/sqlite/backup.ts";
 import { restore } from "../../db/sqlite/restore.ts";
 import { seedDatabase } from "../../db/sqlite/seed.ts";
 import { openStore } from "../../db/sqlite/store.ts";
-import { m25mail, serveProcess, startM25mail } from "../support/program.ts";
+import { atTerminal, m25mail, serveProcess, startM25mail } from "../support/program.ts";
 import { kept, rawDatabase, recount, servedState } from "../support/recount.ts";
 import { startServer } from "../support/server.ts";
 import { fakeHash, PASSWORD, temporaryFolder, testRuntime, testStore } from "../support/store.ts";
@@ -58,7 +59,7 @@ test("calls continue during a restore of tens of thousands of mailboxes and see 
     expect(answer.status).toBe(200);
     return (await answer.json()) as { total: number };
   };
-  const restoring = startM25mail(["restore", backup, "--db", file]);
+  const restoring = startM25mail(["restore", backup, "--yes", "--db", file]);
   const ended = restoring.finished.then(() => true);
   await expect.poll(() => isStaging(database), { interval: 1 }).toBe(true);
   const goOn = halt(restoring.child, database);
@@ -74,7 +75,7 @@ test("calls continue during a restore of tens of thousands of mailboxes and see 
     during += 1;
     // All earlier domains are there, and none of the staged ones.
     expect(total).toBe(domains + 1 + 2 * turn);
-    second ??= m25mail(["restore", backup, "--db", file]);
+    second ??= m25mail(["restore", backup, "--yes", "--db", file]);
     if (during === 3) goOn();
   }
   expect((await restoring.finished).code).toBe(0);
@@ -168,11 +169,65 @@ test("a backup of another database is restored as it is, with its passwords, hom
   });
 });
 
+test("a restore shows what would go, and asks; only a yes restores, and the former content can come back", async () => {
+  const { file, backup, shell, database } = await changedSinceBackup(20);
+  await shell.must("add-user", { email: "jan@mistake.nl", password: PASSWORD });
+  const before = kept(database);
+  const files = () => readdirSync(dirname(file)).sort();
+  const there = files();
+  const shown = [/^content +domains +mailboxes +last_change$/m, /^now +21 +21 /m, /^in .* +20 +20 /m];
+  const going = [/^Domains that go: mistake\.nl$/m, /^Mailboxes that go: 1$/m];
+
+  const unasked = await m25mail(["restore", backup, "--db", file]);
+  expect(unasked).toMatchObject({ code: 2, stdout: "" });
+  for (const words of [...shown, ...going, /--yes/]) expect(unasked.stderr).toMatch(words);
+
+  const asked = async (answer: string) => {
+    const { child, finished } = atTerminal(["restore", backup, "--db", file]);
+    let said = "";
+    for await (const text of child.stdout) {
+      said += text;
+      if (String(text).includes("[y/N]")) child.stdin.write(answer);
+    }
+    return { ...(await finished), said: stripVTControlCharacters(said).replaceAll("\r", "") };
+  };
+  for (const answer of ["n\n", "\n", "\x03"]) {
+    const { code, said } = await asked(answer);
+    expect(code).toBe(2);
+    // The path is long: the table becomes blocks.
+    const blocks = [/^content +now\ndomains +21\nmailboxes +21\n/m, /^content +in .*\ndomains +20\n/m];
+    for (const words of [...blocks, ...going, /Nothing was changed\./]) expect(said).toMatch(words);
+    expect(kept(database)).toEqual(before);
+    expect(files()).toEqual(there);
+  }
+  const { code, said } = await asked("y\n");
+  expect([code, said]).toEqual([0, expect.stringMatching(/former content is in (\S+);.*restore \1/)]);
+  expect(kept(database)).not.toEqual(before);
+  const [former = ""] = files().filter((name) => name.includes(".before-"));
+  const copy = join(dirname(file), former);
+  expect(statSync(copy).mode & 0o777).toBe(0o600);
+  expect(await m25mail(["restore", copy, "--yes", "--json", "--db", file])).toMatchObject({
+    code: 0,
+    stderr: "",
+  });
+  expect(kept(database)).toEqual(before);
+  expect(files().filter((name) => name.includes(".before-"))).toHaveLength(2);
+});
+
+test("a restore into an empty database asks nothing, and keeps no copy of it", async () => {
+  const { backup, database } = await changedSinceBackup(20);
+  const empty = testStore();
+  const { code, stdout } = await m25mail(["restore", backup, "--db", empty.file]);
+  expect([code, stdout]).toEqual([0, expect.not.stringContaining("former")]);
+  expect(besides(empty.file).filter((name) => name.includes("before"))).toEqual([]);
+  expect(count(rawDatabase(empty.file), "users")).toBe(count(database, "users"));
+});
+
 test("Ctrl-C ends a restore between two batches and changes nothing", async () => {
   const { file, backup, store, database } = await changedSinceBackup(20_000);
   const before = kept(database);
   const served = await servedState(store);
-  const restoring = startM25mail(["restore", backup, "--db", file]);
+  const restoring = startM25mail(["restore", backup, "--yes", "--db", file]);
   await expect.poll(() => isStaging(database)).toBe(true);
   restoring.child.kill("SIGINT");
   expect(await restoring.finished).toEqual({

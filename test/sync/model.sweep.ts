@@ -311,7 +311,7 @@ const restoreCopy = fc.nat(5).map((which) =>
     if (copy === undefined) return;
     // In a process of its own: in this one it would block the server, which must end the transaction that it
     // waits for.
-    expect(await m25mail(["restore", copy.file, "--db", world.database])).toMatchObject({ code: 0 });
+    expect(await m25mail(["restore", copy.file, "--yes", "--db", world.database])).toMatchObject({ code: 0 });
     wanted.mail = structuredClone(copy.wanted.mail);
     world.line.given = [];
   }),

@@ -5,7 +5,7 @@ import { isRepaired, textOf } from "../utf8.ts";
 
 /**
  * Reads a password from a file, a prompt or one line of standard input, without its line end; never from the
- * command line.
+ * command line. At the prompt it is typed twice.
  *
  * @throws UsageError
  */
@@ -17,6 +17,9 @@ export async function readPassword(file: string | undefined): Promise<string> {
   }
   const typed = await promptSecret("Password: ");
   if (isRepaired(typed)) throw new UsageError("The password is not valid UTF-8.");
+  if (typed !== (await promptSecret("The same again: "))) {
+    throw new UsageError("The two passwords differ. Nothing was changed.");
+  }
   return typed;
 }
 

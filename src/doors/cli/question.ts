@@ -1,4 +1,4 @@
-import { firstInputLine } from "../../command-line/secret-input.ts";
+import { createInterface } from "node:readline";
 import { UsageError } from "../../command-line/usage-error.ts";
 
 /**
@@ -9,7 +9,14 @@ import { UsageError } from "../../command-line/usage-error.ts";
  */
 export async function confirm(question: string, otherwise: string): Promise<void> {
   if (!process.stdin.isTTY) throw new UsageError(otherwise);
-  process.stderr.write(`${question} [y/N] `);
-  const answer = (await firstInputLine()).toString("utf8").trim();
-  if (!/^y(es)?$/i.test(answer)) throw new UsageError("Nothing was changed.");
+  const lines = createInterface({ input: process.stdin, output: process.stderr, terminal: true });
+  try {
+    const answer = await new Promise<string>((resolve) => {
+      for (const event of ["SIGINT", "close"]) lines.once(event, () => resolve(""));
+      lines.question(`${question} [y/N] `, resolve);
+    });
+    if (!/^y(es)?$/i.test(answer.trim())) throw new UsageError("Nothing was changed.");
+  } finally {
+    lines.close();
+  }
 }

@@ -2,6 +2,7 @@ import { call, type Runtime } from "../../../tools/call/call.ts";
 import { operator } from "../../../tools/call/principal.ts";
 import type { Tool } from "../../../tools/call/tool.ts";
 import { removeDomain } from "../../../tools/remove-domain.ts";
+import { styled, terminalOf } from "../../command-line/terminal.ts";
 import type { MailError } from "../../mail/error.ts";
 import { wordedResult } from "../result.ts";
 import { exitCodeOf, exitCodes } from "./exit.ts";
@@ -73,6 +74,7 @@ async function show({ endpoint }: Tool, text: string): Promise<number> {
 /** Shows a refusal on stderr, in the words of the command line, and returns its exit code. */
 export function showRefusal(error: MailError, words: Readonly<Record<string, string>> = {}): number {
   const { code, detail, hint } = error;
-  process.stderr.write(`${code}: ${atTheShell(detail, words)}\n${atTheShell(hint, words)}\n`);
+  const said = styled(code, "red", terminalOf(process.stderr));
+  process.stderr.write(`${said}: ${atTheShell(detail, words)}\n${atTheShell(hint, words)}\n`);
   return exitCodeOf(error);
 }

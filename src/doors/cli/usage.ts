@@ -287,13 +287,14 @@ export const usages: readonly Usage[] = [
   {
     name: "restore",
     takes: "FILE",
-    does: "restores an SQLite database from a backup, even while in use",
-    flags: { json },
+    does: "shows what a backup would change, asks, and restores an SQLite database, even while in use",
+    flags: { yes: { placeholder: "", help: "restore without a question" }, json },
   },
   {
     name: "migrate",
     takes: "DATABASE",
     does: "copies everything to a new file, or to the address of an empty PostgreSQL database; stop the server first",
+    flags: { json },
   },
 ];
 

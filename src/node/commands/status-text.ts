@@ -1,3 +1,4 @@
+import { relative } from "../../command-line/terminal.ts";
 import type { NodeRole } from "../../sync/records.ts";
 import { type ExitCode, exitCodes } from "../faults.ts";
 import type { LastPoll } from "../replica/notes.ts";
@@ -63,7 +64,7 @@ export function describeStatus(status: Status, now: number): string {
     lines.push(
       ["serves", describeCounts(status)],
       ["revision", `${serving.revision} of history ${serving.history.slice(0, 8)}`],
-      ["since", `${serving.since} (${ago(serving.since, now)})`],
+      ["since", `${serving.since} (${relative(serving.since, now)})`],
     );
   } else if (unreadable.length === 0) {
     lines.push(["serves", "nothing: no poll has applied anything yet"]);
@@ -87,7 +88,7 @@ export function describeStatus(status: Status, now: number): string {
   if (last_poll !== null) {
     const since = isSilent(last_poll, now) ? "; no poll since" : "";
     const answer = describeAnswer(last_poll);
-    lines.push(["last poll", `${last_poll.at} (${ago(last_poll.at, now)}): ${answer}${since}`]);
+    lines.push(["last poll", `${last_poll.at} (${relative(last_poll.at, now)}): ${answer}${since}`]);
     // After an acceptance, the record still tells the problem that it solves.
     const settled = status.accepted && last_poll.reason === "removals_withheld";
     if (last_poll.reason !== null && !settled) lines.push(["reason", describeReason(last_poll)]);
@@ -117,7 +118,7 @@ function describeWithheld({ withheld, accepted, out }: Status, now: number): str
   if (withheld === null) return "nothing";
   const { addresses, logins, since } = withheld;
   const who =
-    `${count(addresses, "address")} that the server no longer has, since ${since} (${ago(since, now)}); ` +
+    `${count(addresses, "address")} that the server no longer has, since ${since} (${relative(since, now)}); ` +
     `${logins === 0 ? "none" : logins} of them can log in`;
   return accepted
     ? `${who}; accepted: they are removed with ${NEXT_POLL}`
@@ -137,7 +138,7 @@ function describeReason({ reason, count: number }: LastPoll): string {
 
 function describeReport({ reported_at }: Status, now: number): string {
   if (reported_at === null) return "not yet: the server does not know that this state is in service";
-  return `to the server at ${reported_at} (${ago(reported_at, now)}): this state is in service`;
+  return `to the server at ${reported_at} (${relative(reported_at, now)}): this state is in service`;
 }
 
 const TWO_HISTORIES =
@@ -188,18 +189,4 @@ function describeExit(status: Status, now: number): string {
   return isSilent(last_poll, now)
     ? "no poll for over 6 minutes: check that the program runs"
     : "something is wrong, and the next poll repairs it";
-}
-
-const UNITS: readonly [name: string, milliseconds: number][] = [
-  ["day", 86_400_000],
-  ["hour", 3_600_000],
-  ["minute", 60_000],
-  ["second", 1000],
-];
-
-/** After a clock was set back, a past time may lie in the future: then it is "just now". */
-function ago(at: string, now: number): string {
-  const age = now - Date.parse(at);
-  const unit = UNITS.find(([, milliseconds]) => age >= milliseconds);
-  return unit === undefined ? "just now" : `${count(Math.floor(age / unit[1]), unit[0])} ago`;
 }

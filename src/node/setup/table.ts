@@ -1,3 +1,4 @@
+import { styled, terminalOf } from "../../command-line/terminal.ts";
 import type { CheckName } from "../../mail/node-checks.ts";
 
 export interface Finding {
@@ -13,13 +14,16 @@ export interface Row extends Finding {
 }
 
 const words = { ok: "ok", not_ok: "not ok", unknown: "unknown" };
+const colours = { ok: "green", not_ok: "red", unknown: "yellow" } as const;
 
 /** A line for each row, and below it what to do. */
 export function tableOf(rows: readonly Row[]): string {
+  const terminal = terminalOf(process.stdout);
   return rows
     .map(({ check, state, found, todo }) => {
       const name = check === "dns" ? "DNS" : check.replaceAll("_", " ");
-      const line = `${words[state].padEnd(8)} ${name.padEnd(13)} ${found}\n`;
+      const said = styled(words[state].padEnd(8), colours[state], terminal);
+      const line = `${said} ${name.padEnd(13)} ${found}\n`;
       return todo === undefined ? line : `${line}${" ".repeat(23)}${todo}\n`;
     })
     .join("");

@@ -75,7 +75,7 @@ test("a password that is chosen by a link ends the app passwords", async () => {
 
 test.each([
   ["the owner's own new password", "change-own-password", { password: `${PASSWORD}!` }],
-  ["a new quota", "set-quota", { quota_mb: 7 }],
+  ["a new quota", "set-user", { quota_mb: 7 }],
   ["a new address", "rename-user", { new_email: "johan@example.nl" }],
 ])("%s keeps the app passwords", async (_what, endpoint, input) => {
   const { make, asJan, must, stored, database } = await withJan();
@@ -145,7 +145,7 @@ test("a restored backup brings its app passwords back", async () => {
   const copy = join(temporaryFolder(), "copy");
   await backUp(file, copy);
   await must("update-password", { ...jan, password: `${PASSWORD}!` });
-  expect(await m25mail(["restore", copy, "--db", file])).toMatchObject({ code: 0 });
+  expect(await m25mail(["restore", copy, "--yes", "--db", file])).toMatchObject({ code: 0 });
   const present =
     "SELECT app_passwords FROM users JOIN domains ON domains.id = domain_id WHERE name = 'example.nl'";
   expect(JSON.parse(String(database.prepare(present).pluck().get()))).toEqual(before);

@@ -107,7 +107,11 @@ export async function importFiles(
   const ready = mailboxes.some(({ password }) => "plain" in password)
     ? await hashed(runtime, mailboxes, await plan())
     : mailboxes.map(planned);
-  return { ...(await operate(runtime, "importMailboxes", inputWith(ready))), leftOut };
+  showProgress(`importing ${ready.length} mailboxes`);
+  const imported = await operate(runtime, "importMailboxes", inputWith(ready)).finally(() =>
+    showProgress(""),
+  );
+  return { ...imported, leftOut };
 }
 
 /** @throws MailError a refusal of the tool */
