@@ -33,14 +33,14 @@ await benchmark(async () => {
 /** Changes one of 10,000 mailboxes, with a checkout's own code. Returns what reads this change. */
 async function prepare(checkout: string): Promise<() => Promise<unknown>> {
   const own = (file: string) => import(join(checkout, file));
-  const [{ seedDatabase }, { openStore }, { wholeView }, { call }, { operator }, { operatorTools }] =
+  const [{ seedDatabase }, { openStore }, { wholeView }, { call }, { operator }, { setUser }] =
     await Promise.all([
       own("db/sqlite/seed.ts"),
       own("db/sqlite/store.ts"),
       own("src/sync/view.ts"),
       own("tools/call/call.ts"),
       own("tools/call/principal.ts"),
-      own("tools/operator/index.ts"),
+      own("tools/sets/people/set-user.ts"),
     ]);
   const database = join(temporaryFolder(), "m25-mail.db");
   const passwordHash = `{BLF-CRYPT}$2b$10$${"a".repeat(53)}`;
@@ -52,7 +52,7 @@ async function prepare(checkout: string): Promise<() => Promise<unknown>> {
   const [user] = await store.read(({ users }: Pick<Tables, "users">) => users.page(1, undefined, undefined));
   const input = { email: user.email, quota_mb: 77 };
   const principal = operator("cli");
-  const outcome = await call(runtimeOf(store), { principal, tool: operatorTools.setQuota, input });
+  const outcome = await call(runtimeOf(store), { principal, tool: setUser, input });
   if (!outcome.ok) throw outcome.error;
   const polls = await look();
   return async () => polls.changes(wholeView, revision, 1_000);

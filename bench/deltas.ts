@@ -11,8 +11,8 @@ import type { Store } from "../db/store.ts";
 import { wholeView } from "../src/sync/view.ts";
 import { call } from "../tools/call/call.ts";
 import { operator } from "../tools/call/principal.ts";
-import { operatorTools } from "../tools/operator/index.ts";
 import { setAlias } from "../tools/sets/aliases/set-alias.ts";
+import { setUser } from "../tools/sets/people/set-user.ts";
 import {
   addNodes,
   benchmark,
@@ -32,7 +32,7 @@ const READS = 2_000;
 
 const changes = {
   mailbox: {
-    tool: operatorTools.setQuota,
+    tool: setUser,
     input: (email: string) => ({ email, quota_mb: 77 }),
   },
   alias: {

@@ -7,7 +7,7 @@ import { call } from "../tools/call/call.ts";
 import { operator } from "../tools/call/principal.ts";
 import type { Tool } from "../tools/call/tool.ts";
 import { listUsers } from "../tools/list-users.ts";
-import { operatorTools } from "../tools/operator/index.ts";
+import { setUser } from "../tools/sets/people/set-user.ts";
 import type { Overload } from "./servers/overload.ts";
 import {
   addNodes,
@@ -149,7 +149,7 @@ async function changeQuotas(database: string): Promise<void> {
     const page = await run(listUsers, { limit: 1000, cursor });
     cursor = page.next_cursor;
     for (const { email } of page.users as Array<{ email: string }>) {
-      await run(operatorTools.setQuota, { email, quota_mb: 2048 });
+      await run(setUser, { email, quota_mb: 2048 });
       changed += 1;
     }
   }

@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import packageJson from "../package.json" with { type: "json" };
+import { completion } from "../src/node/help.ts";
 import { debianPackage, type PackedFile } from "./debian-package.ts";
 
 const DEPLOY = "deploy";
@@ -27,6 +28,7 @@ export function nodePackage(built: string): Buffer {
       content: readFileSync(join(built, "m25-mail-node-setup.mjs")),
     },
     { path: "/usr/bin/m25-mail-node", content: { link: "../lib/m25-mail-node/m25-mail-node.mjs" } },
+    { path: "/usr/share/bash-completion/completions/m25-mail-node", content: completion },
     { path: "/usr/share/doc/m25-mail-node/copyright", content: readFileSync("LICENSE") },
     ...readdirSync(DEPLOY)
       .filter((name) => !NOT_FOR_NODES.test(name))

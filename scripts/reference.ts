@@ -132,7 +132,7 @@ async function commandLinePage(): Promise<string> {
     table(["command", "flag", "meaning"], flagRows(usages)),
     "## Flags of `m25-mail call`",
     "A password is asked for at the terminal, or read from `--password-file FILE` or standard input.",
-    table(["command", "flag", "meaning"], flagRows((await allTools()).map(usageOf))),
+    table(["command", "flag", "meaning"], flagRows((await allTools()).map((tool) => usageOf(tool)))),
   );
 }
 

@@ -58,6 +58,6 @@ export async function refusePublicProvider(domain: string): Promise<void> {
   throw new MailError(
     "forbidden",
     `${domain} is the domain of a public mail provider: mail to all its addresses from mailboxes here would stay here.`,
-    text`Nothing was changed. ${byReader({ toOperator: "If the domain is yours or a customer's", toOthers: "Register a domain that the person owns. If this one is theirs, the operator registers it" })}: ${operator(`call add-domain --domain ${domain} --public-provider`)}.`,
+    text`Nothing was changed. ${byReader({ toOperator: "If the domain is yours or a customer's", toOthers: "Register a domain that the person owns. If this one is theirs, the operator registers it" })}: ${operator(`domain add ${domain} --public-provider`)}.`,
   );
 }

@@ -30,7 +30,7 @@ export const addUser = defineTool({
   run: (context, { email, quota_mb }) => newMailbox(context, email, quota_mb),
 });
 
-const CHANGE_IT = text`Nothing was changed. To change its password use ${next("update-password")}; ${byReader({ toOperator: text`its quota: ${operator("user set-quota EMAIL MIB")}`, toOthers: text`the operator changes its quota (${operator("user set-quota")})` })}. Never remove and re-create it for that.`;
+const CHANGE_IT = text`Nothing was changed. To change its password use ${next("update-password")}; ${byReader({ toOperator: text`its quota: ${operator("user set EMAIL --quota-mb MIB")}`, toOthers: text`the operator changes its quota (${operator("user set")})` })}. Never remove and re-create it for that.`;
 
 /**
  * Creates a mailbox, or brings a soft-deleted one back, with the context's password.

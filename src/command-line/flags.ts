@@ -1,4 +1,5 @@
 import { type ParseArgsConfig, parseArgs } from "node:util";
+import { nearest } from "./nearest.ts";
 import { UsageError } from "./usage-error.ts";
 
 /** A flag of a command. */
@@ -49,6 +50,14 @@ export function parseFlags(args: readonly string[], flags: Flags): Arguments {
 }
 
 function parse(args: string[], options: NonNullable<ParseArgsConfig["options"]>) {
+  const { tokens } = parseArgs({ args, options, allowPositionals: true, strict: false, tokens: true });
+  const unknown = tokens.find((token) => token.kind === "option" && !Object.hasOwn(options, token.name));
+  if (unknown?.kind === "option") {
+    const near = nearest(unknown.name, Object.keys(options));
+    throw new UsageError(
+      `There is no flag ${unknown.rawName}${near === undefined ? "." : `: did you mean --${near}?`}`,
+    );
+  }
   try {
     return parseArgs({ args, options, allowPositionals: true, strict: true, tokens: true });
   } catch (error) {

@@ -6,7 +6,7 @@ import { listOrphans } from "./commands/orphans.ts";
 import { showStatus } from "./commands/status.ts";
 import { type Command, isLoopback, readCommand, type SetupCommand } from "./config.ts";
 import { ConfigurationError, type ExitCode, exitCodeOf, exitCodes, explain, systemCode } from "./faults.ts";
-import { commandHelp, help } from "./help.ts";
+import { commandHelp, completion, help } from "./help.ts";
 import type { Machine } from "./machine.ts";
 import { pollOnce } from "./poll.ts";
 import { runResident } from "./resident.ts";
@@ -36,6 +36,9 @@ async function run(command: Command, machine: Machine, signal: AbortSignal): Pro
       return exitCodes.done;
     case "version":
       machine.print(`m25-mail-node ${version}\n`);
+      return exitCodes.done;
+    case "completion":
+      machine.print(completion);
       return exitCodes.done;
     case "accept":
       return await acceptRemovals(machine, command.config);

@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { environmentName, type Flags, type FlagValues, parseFlags } from "../command-line/flags.ts";
+import { nearest } from "../command-line/nearest.ts";
 import { UsageError } from "../command-line/usage-error.ts";
 import { DEFAULT_MAIL_ROOT } from "../mail/mailbox.ts";
 import { ConfigurationError } from "./faults.ts";
@@ -83,7 +84,8 @@ export type Command =
   | { name: "accept"; config: { out: string } }
   | { name: "status"; config: StatusConfig }
   | { name: "export"; config: { out: string } }
-  | { name: "orphans"; config: OrphansConfig };
+  | { name: "orphans"; config: OrphansConfig }
+  | { name: "completion" };
 
 /** The commands whose code is in a bundle of its own. */
 export type SetupCommand = { name: "setup"; config: SetupConfig } | { name: "check"; config: CheckConfig };
@@ -103,11 +105,17 @@ export function readCommand(
   if (name === undefined && argv.length === 0) return { name: "help" };
   if (!isCommandName(name)) {
     const say = `give one of ${commandNames.join(", ")}`;
-    throw new UsageError(name === undefined ? say : `there is no command ${show(name)}: ${say}`);
+    if (name === undefined) throw new UsageError(say);
+    const near = nearest(name, commandNames);
+    throw new UsageError(
+      `there is no command ${show(name)}: ${near === undefined ? say : `did you mean ${near}?`}`,
+    );
   }
   if (others.length > 0) throw new UsageError(`${show(others[0] ?? "")} is one word too many`);
   const given = readFlags(name, values, env);
   switch (name) {
+    case "completion":
+      return { name };
     case "accept":
     case "export":
       return { name, config: { out: outOf(given) } };

@@ -14,6 +14,7 @@ export const commandNames = [
   "status",
   "export",
   "orphans",
+  "completion",
 ] as const;
 
 export type CommandName = (typeof commandNames)[number];

@@ -1,6 +1,7 @@
+import { completionScript } from "../command-line/completion.ts";
 import { environmentName, flagUsage, inColumns } from "../command-line/flags.ts";
 import { exitCodes, exitMeanings } from "./faults.ts";
-import { type CommandName, flags, type NodeFlag } from "./flags.ts";
+import { type CommandName, commandNames, flags, type NodeFlag } from "./flags.ts";
 
 const usage: Readonly<Record<CommandName, { flags: string; does: string; more: string }>> = {
   setup: {
@@ -58,6 +59,11 @@ const usage: Readonly<Record<CommandName, { flags: string; does: string; more: s
       "are needed to restore these. With --inactive, a file with what m25-mail user list-inactive prints at the server,\n" +
       "they are listed as soft-deleted.",
   },
+  completion: {
+    flags: "",
+    does: "prints the completion for bash",
+    more: "For this shell: source <(m25-mail-node completion). The package m25-mail-node installs it for all.",
+  },
   rotate: {
     flags: "--server URL",
     does: "exchanges the key for a fresh one",
@@ -72,10 +78,22 @@ ${Object.entries(exitMeanings)
 `;
 
 const lines = (
-  ["setup", "check", "join", "once", "run", "accept", "status", "export", "orphans", "rotate"] as const
+  [
+    "setup",
+    "check",
+    "join",
+    "once",
+    "run",
+    "accept",
+    "status",
+    "export",
+    "orphans",
+    "rotate",
+    "completion",
+  ] as const
 ).map((name) => {
   const { flags: words, does } = usage[name];
-  return `  m25-mail-node ${`${name.padEnd(7)} ${words}`.padEnd(47)} ${does}`;
+  return `  m25-mail-node ${`${name.padEnd(10)} ${words}`.trimEnd().padEnd(47)} ${does}`;
 });
 
 export const help = `m25-mail-node: brings the domains and mailboxes of an m25-mail server to this machine's Dovecot and Postfix
@@ -93,6 +111,15 @@ password. An mx has node.db in place of logins.db; no daemon reads it. Each has 
 remove or replace one of these files while the daemons run.
 
 ${EXIT_CODES}`;
+
+/** The completion of `m25-mail-node` for bash. */
+export const completion = completionScript(
+  "m25-mail-node",
+  commandNames.map((name) => ({
+    name,
+    flags: [...flags.filter(({ of }) => of.includes(name)).map((flag) => `--${flag.name}`), "--help"],
+  })),
+);
 
 /** The help of one command. */
 export function commandHelp(name: CommandName): string {

@@ -76,8 +76,8 @@ export async function provideFirstToken(
  */
 export function firstSteps(url: string, shell: string, db: string): string[] {
   return [
-    `next, a domain and a mailbox: ${shell} call add-domain --domain example.nl${db}, then ${shell} call add-user --email jan@example.nl${db}`,
-    `next, a node, which receives their mail: ${shell} call add-node --name pi-amsterdam${db}; see docs/nodes.md`,
+    `next, a domain and a mailbox: ${shell} domain add example.nl${db}, then ${shell} user add jan@example.nl${db}`,
+    `next, a node, which receives their mail: ${shell} node add pi-amsterdam${db}; see docs/nodes.md`,
     `next, an assistant: see docs/assistants.md; or a browser: ${shell} operator set-password${db}, then open ${new URL("/", url)}`,
   ];
 }

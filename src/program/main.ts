@@ -20,7 +20,7 @@ import { OutputFailure, showProgress, writeOut } from "../doors/cli/output.ts";
 import { confirmRestore } from "../doors/cli/restore-plan.ts";
 import { showRefusal } from "../doors/cli/run-tool.ts";
 import { presentation } from "../doors/cli/show.ts";
-import { toolNamed } from "../doors/cli/tool-usage.ts";
+import { unknownCommand } from "../doors/cli/unknown.ts";
 import { type Usage, usageFor } from "../doors/cli/usage.ts";
 import { isRepaired } from "../doors/utf8.ts";
 import { callFields } from "../log/call-log.ts";
@@ -45,6 +45,8 @@ async function main(words: string[]): Promise<number> {
   if (argv.includes("--help")) return print(await commandHelp(words));
   const usage = usageFor(words);
   switch (usage?.name) {
+    case "completion":
+      return print(await (await import("../doors/cli/completion.ts")).completion());
     case "serve":
       return serveCommand(usage, argv);
     case "stdio":
@@ -71,7 +73,7 @@ async function databaseCommand(words: readonly string[]): Promise<number> {
   // Loaded only here: the operator's commands are half of the program, and would slow the start of stdio and serve.
   const { storeCommand } = await import("../doors/cli/commands.ts");
   const found = await storeCommand(words);
-  if (found === undefined) throw await unknownCommand(words);
+  if (found === undefined) throw unknownCommand(words);
   const config = storeConfig(found.values, shellVariables());
   const store = await openDatabase(config.db, { create: false, passwordFile: config["db-password-file"] });
   try {
@@ -79,18 +81,6 @@ async function databaseCommand(words: readonly string[]): Promise<number> {
   } finally {
     await store.close();
   }
-}
-
-async function unknownCommand([command = "", second = ""]: readonly string[]): Promise<UsageError> {
-  if (command.startsWith("-")) {
-    return new UsageError("Flags come after the command: m25-mail COMMAND --db FILE.");
-  }
-  if ((await toolNamed(command)) !== undefined) {
-    return new UsageError(
-      `There is no command ${command}. To run the operation of that name: m25-mail call ${command} …`,
-    );
-  }
-  return new UsageError(`There is no command ${`${command} ${second}`.trim()}.`);
 }
 
 /** Opens a server's database, or creates it. */

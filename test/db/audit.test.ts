@@ -135,7 +135,7 @@ test.each([
   ["remove-user", { email: "jan@example.nl" }],
   ["remove-user", { email: "jan@example.nl", hard_delete: true }],
   ["update-password", { email: "jan@example.nl", password: "another password" }],
-  ["set-quota", { email: "jan@example.nl", quota_mb: 7 }],
+  ["set-user", { email: "jan@example.nl", quota_mb: 7 }],
   ["restore-user", { email: "piet@example.nl" }],
   ["rename-user", { email: "jan@example.nl", new_email: "kees@empty.nl" }],
   ["add-node", { name: "new-node" }],

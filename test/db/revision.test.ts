@@ -28,7 +28,7 @@ test.each([
   ["a mailbox is soft-deleted", "remove-user", jan],
   ["a mailbox is hard-deleted", "remove-user", { ...jan, hard_delete: true }],
   ["a password changes", "update-password", { ...jan, password: "another password" }],
-  ["a quota changes", "set-quota", { ...jan, quota_mb: 7 }],
+  ["a quota changes", "set-user", { ...jan, quota_mb: 7 }],
   ["a mailbox is renamed", "rename-user", { ...jan, new_email: "kees@empty.nl" }],
 ])("the revision rises by one when %s, and the poll's answer changes", async (_what, endpoint, input) => {
   const { must, store } = await populated();
@@ -46,7 +46,7 @@ test.each([
     "remove-user",
     { ...piet, hard_delete: true },
   ],
-  ["a quota is set to what it was", "set-quota", { ...jan, quota_mb: 1024 }],
+  ["a quota is set to what it was", "set-user", { ...jan, quota_mb: 1024 }],
   ["a node is added", "add-node", { name: "new-node" }],
   ["a node is removed", "remove-node", { name: "old-node" }],
   ["a token is created", "create-token", { name: "new-token" }],

@@ -195,7 +195,7 @@ test("--prune takes out what the file leaves out, if somebody says yes", async (
   expect((await apply(less, "--prune", "--yes")).stdout).toBe(
     [
       "removed   empty.nl",
-      "kept      example.org: it has mailboxes, active or soft-deleted; m25-mail call remove-domain removes it for good",
+      "kept      example.org: it has mailboxes, active or soft-deleted; m25-mail domain remove removes it for good",
       "removed   piet@example.org: soft-deleted",
       "Mailboxes: unchanged 1, removed 1",
       "",

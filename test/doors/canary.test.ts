@@ -74,7 +74,7 @@ function cliDoor(database: string): Door {
     const args = ["call", endpoint, "--db", database, ...flags];
     const { stdout, stderr } = await m25mail(args, { input: `${password ?? ""}\n` });
     // The name of an unknown flag is the caller's own text, and is shown to say what is wrong.
-    return stdout + stderr.replace(`Unknown option '--${CANARY}'`, "");
+    return stdout + stderr.replace(`no flag --${CANARY}`, "");
   };
 }
 

@@ -23,7 +23,7 @@ test("a refusal goes to stderr with its hint, exits with 1, and leaves stdout em
   const { run } = await shell();
   const refused = await run(["call", "add-domain", "--domain", "example.nl", "--json"]);
   expect(refused).toMatchObject({ code: 1, stdout: "" });
-  expect(refused.stderr).toMatch(/^domain_exists: .*\n.*m25-mail call add-user/);
+  expect(refused.stderr).toMatch(/^domain_exists: .*\n.*m25-mail user add EMAIL/);
 });
 
 test("a refusal uses the shell's names for operations, fields and arguments", async () => {
@@ -35,9 +35,11 @@ test("a refusal uses the shell's names for operations, fields and arguments", as
   );
   await run(addJan, "correct horse\n");
   const full = await run(["call", "remove-domain", "--domain", "example.nl"]);
-  expect(full.stderr).toContain("m25-mail call list-users --domain example.nl. Only if they are to go too,");
-  const quota = await run(["user", "set-quota", "jan@example.nl", "0"]);
-  expect(quota.stderr).toMatch(/^invalid_input: MIB: .*\nThis call takes EMAIL, MIB\.\n$/);
+  expect(full.stderr).toContain("m25-mail user list --domain example.nl. Only if they are to go too,");
+  const quota = await run(["user", "set", "jan@example.nl", "--quota-mb", "0"]);
+  expect(quota.stderr).toMatch(
+    /^invalid_input: --quota-mb: .*\nThis call takes EMAIL, --quota-mb, --login\.\n$/,
+  );
   const scopes = await run(["token", "create", "x", "--scopes", "read,wriet"]);
   expect(scopes.stderr).toMatch(/^invalid_input: --scopes, number 2: this must be one of: read, /);
   const ip = await run(["node", "set", "pi", "--ip", "300.1.1.1"]);
@@ -46,8 +48,13 @@ test("a refusal uses the shell's names for operations, fields and arguments", as
 
 test.each([
   [["call"], /ENDPOINT/, "call --help"],
-  [["call", "add-domains"], /There is no endpoint add-domains.*add-domain/s, "call --help"],
-  [["call", "add-domain", "--domian", "example.nl"], /--domian/, "call add-domain --help"],
+  [["call", "add-domains"], /There is no endpoint add-domains: did you mean add-domain\?/, "call --help"],
+  [["call", "frobnicate"], /There is no endpoint frobnicate\. The endpoints: add-domain, /, "call --help"],
+  [
+    ["call", "add-domain", "--domian", "example.nl"],
+    /no flag --domian: did you mean --domain\?/,
+    "call add-domain --help",
+  ],
   [["call", "add-domain", "example.nl"], /too many arguments/, "call add-domain --help"],
   [["call", "add-domain", "--domain"], /--domain/, "call add-domain --help"],
   [
@@ -57,15 +64,25 @@ test.each([
   ],
   [["call", "list-users", "--password-file", "x"], /--password-file/, "call list-users --help"],
   [["call", "set-domain-alias", "--domain", "b.nl"], /--of is missing/, "call set-domain-alias --help"],
-  [["frobnicate"], /There is no command frobnicate/, "--help"],
-  [["add-domain", "--domain", "b.nl"], /m25-mail call add-domain …/, "call add-domain --help"],
+  [["frobnicate"], /There is no command frobnicate\./, "--help"],
+  [["bakup", "copy.db"], /There is no command bakup copy\.db: did you mean m25-mail backup\?/, "--help"],
+  [["user", "ad"], /There is no command user ad: did you mean m25-mail user add\?/, "user --help"],
+  [["usr", "list", "--json"], /did you mean m25-mail user list\?/, "--help"],
+  [["add-domain", "b.nl"], /did you mean m25-mail domain add\?/, "call add-domain --help"],
+  [["add-domian", "b.nl"], /did you mean m25-mail domain add\?/, "--help"],
+  [["--versoin"], /There is no flag --versoin: did you mean --version\?/, "--help"],
+  [
+    ["user", "add", "jan@example.nl", "--passwrod-file=x"],
+    /--passwrod-file: did you mean --password-file\?/,
+    "user add --help",
+  ],
   [["--json", "call", "list-domains"], /Flags come after the command/, "--help"],
   [["serve", "--nonsense"], /--nonsense/, "serve --help"],
   [["backup"], /FILE is missing/, "backup --help"],
   [["token", "frobnicate"], /m25-mail token needs one of: create, list, revoke/, "token --help"],
   [["token", "create"], /NAME is missing/, "token create --help"],
   [["oauth", "client", "add", "x"], /--redirect-uri is missing/, "oauth client add --help"],
-  [["user", "set-quota", "jan@example.nl"], /MIB is missing/, "user set-quota --help"],
+  [["user", "set"], /EMAIL is missing/, "user set --help"],
   [["token", "create", "x", "--expires", "soon"], /90d/, "token create --help"],
 ])("%j is wrong usage, exits with 2 and names the matching help", async (args, words, help) => {
   const { run } = await shell();

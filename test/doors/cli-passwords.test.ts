@@ -3,6 +3,7 @@ import { join } from "node:path";
 import bcrypt from "bcrypt";
 import { expect, test } from "vitest";
 import { shell } from "../support/cli.ts";
+import { atTerminal } from "../support/program.ts";
 import { rawDatabase } from "../support/recount.ts";
 
 async function opens(database: string, password: string): Promise<boolean> {
@@ -22,6 +23,28 @@ test.each([
   const { run, database } = await shell();
   expect(await run(addJan, input)).toMatchObject({ code: 0, stderr: "" });
   expect(await opens(database, password)).toBe(true);
+});
+
+test("at a terminal a password is typed twice, and not shown", async () => {
+  const { run, database } = await shell();
+  await run(addJan, "correct horse\n");
+  const typed = async (...passwords: string[]) => {
+    const { child, finished } = atTerminal(["user", "passwd", "jan@example.nl", "--db", database]);
+    let said = "";
+    for await (const text of child.stdout) {
+      said += text;
+      if (/: $/.test(String(text))) child.stdin.write(`${passwords.shift()}\n`);
+    }
+    expect(said).not.toMatch(/battery|staple/);
+    return { ...(await finished), said };
+  };
+  expect(await typed("battery staple", "battery stable")).toMatchObject({
+    code: 2,
+    said: expect.stringContaining("The two passwords differ. Nothing was changed."),
+  });
+  expect(await opens(database, "correct horse")).toBe(true);
+  expect(await typed("battery staple", "battery staple")).toMatchObject({ code: 0 });
+  expect(await opens(database, "battery staple")).toBe(true);
 });
 
 test("a password is read from a file, without its line end", async () => {

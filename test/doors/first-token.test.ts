@@ -38,10 +38,8 @@ test("the first start says in three lines what to do next, with the database's f
   };
   const said = await start();
   expect(said).toHaveLength(3);
-  expect(said[0]).toContain(
-    `m25-mail call add-domain --domain example.nl --db ${database}, then m25-mail call add-user`,
-  );
-  expect(said[1]).toContain("m25-mail call add-node");
+  expect(said[0]).toContain(`m25-mail domain add example.nl --db ${database}, then m25-mail user add`);
+  expect(said[1]).toContain("m25-mail node add");
   expect(said[2]).toMatch(/m25-mail operator set-password .*, then open http:\/\/127\.0\.0\.1:\d+\/$/);
   expect(await start()).toEqual([]);
 });

@@ -277,7 +277,7 @@ test("a client limited to some domains is told so at once and sees no tool for a
   };
   expect(all.instructions).toContain("m25_mail_list_nodes");
   for (const { instructions } of [greeting, all]) {
-    expect(instructions).toMatch(/user set-quota.*never remove and re-create/);
+    expect(instructions).toMatch(/user set,.*never remove and re-create/);
     expect(instructions).toMatch(/Ask the person before hard_delete: true and m25_mail_remove_domain/);
     // Claude Code cuts off what follows.
     expect(instructions.length).toBeLessThanOrEqual(2048);

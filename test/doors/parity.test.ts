@@ -104,7 +104,7 @@ function comparable(outcome: Outcome): Outcome {
     .replace(/when it asks:(?:\\n)+/, "when it asks: ")
     // Each door's own name for the next tool.
     .replace(
-      /m25_mail_(?:add|list)_nodes?\b|(?:GET|POST) \/api\/(?:add|list)-nodes?\b|m25-mail call add-node\b|m25-mail node list\b/g,
+      /m25_mail_(?:add|list)_nodes?\b|(?:GET|POST) \/api\/(?:add|list)-nodes?\b|m25-mail node add NAME|m25-mail node list\b/g,
       "TOOL",
     );
   // The operator reads where the URL comes from, others whom to ask.

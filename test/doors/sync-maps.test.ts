@@ -221,7 +221,7 @@ test.skipIf(process.platform !== "linux")(
         socket.on("error", () => {});
       });
     for (let round = 0; round < 30; round += 1) {
-      await shell.must("set-quota", { email: `${"x".repeat(50)}0@example.nl`, quota_mb: round + 1 });
+      await shell.must("set-user", { email: `${"x".repeat(50)}0@example.nl`, quota_mb: round + 1 });
       await Promise.all([hangUp("br", round % 6), hangUp("identity", round % 6), hangUp("identity", 0)]);
     }
     await expect.poll(() => openMaps().length).toBe(2);

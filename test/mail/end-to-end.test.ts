@@ -249,7 +249,7 @@ describe.skipIf(!daemons.available)("from an assistant's sentence to a working m
     await open.select();
     await open.idle();
     const database = join(folder, "server", "m25-mail.db");
-    const changed = ["user", "set-quota", small.email, "3", "--db", database];
+    const changed = ["user", "set", small.email, "--quota-mb", "3", "--db", database];
     expect(await run(process.execPath, join(dist, "m25-mail.js"), ...changed)).toMatchObject({ code: 0 });
     expect(await sync()).toMatchObject({ code: 0 });
     await open.closed();

@@ -150,7 +150,8 @@ describe("the command line", () => {
     [base.slice(1), "give one of setup, check, once, run, join"],
     [["--dry-run"], "give one of setup, check, once, run, join"],
     [[...base, "more"], "one word too many"],
-    [[...base, "--posrtfix"], "--posrtfix"],
+    [[...base, "--posrtfix-config=x"], "There is no flag --posrtfix-config: did you mean --postfix-config?"],
+    [["statsu"], 'there is no command "statsu": did you mean status?'],
     [base.slice(0, -1), "--out"],
     [["once"], "--server (or M25_MAIL_SERVER) is missing"],
     [

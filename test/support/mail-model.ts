@@ -132,7 +132,7 @@ export const mailCall: fc.Arbitrary<Call> = fc.oneof(
   callOf(3, "remove-user", { email, hard_delete: fc.boolean() }),
   callOf(2, "restore-user", { email }),
   callOf(2, "update-password", { email, password }),
-  callOf(2, "set-quota", { email, quota_mb }),
+  callOf(2, "set-user", { email, quota_mb }),
   callOf(3, "rename-user", { email, new_email: email }),
   callOf(3, "make-app-password", { email, name }),
   callOf(1, "end-app-password", { email, name }),

@@ -49,19 +49,19 @@ test("a mailbox is shown with its home, its login and the aliases that lead to i
 
 test("a quota is changed, unless it is already the same", async () => {
   const { must } = await withJan();
-  const changed = await must("set-quota", { ...jan, quota_mb: 5 });
-  expect(changed).toEqual({ ...jan, quota_mb: 5, revision: 3, note: expect.any(Array) });
-  toolOf("set-quota").output.strict().parse(changed);
-  expect(await must("set-quota", { ...jan, quota_mb: 5 })).toMatchObject({ revision: 3 });
+  const changed = await must("set-user", { ...jan, quota_mb: 5 });
+  expect(changed).toEqual({ ...jan, quota_mb: 5, login: "on", revision: 3, note: expect.any(Array) });
+  toolOf("set-user").output.strict().parse(changed);
+  expect(await must("set-user", { ...jan, quota_mb: 5 })).toMatchObject({ revision: 3 });
   expect(await must("list-users")).toMatchObject({ users: [{ quota_mb: 5 }] });
 });
 
 test("a quota of zero, and a quota for an inactive or unknown mailbox, are refused", async () => {
   const { must, run } = await withJan();
-  expectRefusal(await run("set-quota", { ...jan, quota_mb: 0 }), "invalid_input");
-  expectRefusal(await run("set-quota", { email: "piet@example.nl", quota_mb: 5 }), "user_not_found");
+  expectRefusal(await run("set-user", { ...jan, quota_mb: 0 }), "invalid_input");
+  expectRefusal(await run("set-user", { email: "piet@example.nl", quota_mb: 5 }), "user_not_found");
   await must("remove-user", jan);
-  expectRefusal(await run("set-quota", { ...jan, quota_mb: 5 }), "user_inactive", ["add-user"]);
+  expectRefusal(await run("set-user", { ...jan, quota_mb: 5 }), "user_inactive", ["add-user"]);
 });
 
 test("a restored mailbox has its old password", async () => {
@@ -79,7 +79,7 @@ test("a restored mailbox has its old password", async () => {
 test("a renamed mailbox keeps its folder, password, quota and age, in another domain too", async () => {
   const { must, file } = await withJan();
   await must("add-domain", { domain: "example.org" });
-  await must("set-quota", { ...jan, quota_mb: 5 });
+  await must("set-user", { ...jan, quota_mb: 5 });
   const row = () =>
     rawDatabase(file).prepare("SELECT mailbox, password_hash, quota_mb, created_at FROM users").get();
   const before = row();

@@ -22,13 +22,11 @@ import { listWeak } from "./users/list-weak.ts";
 import { purgeUser } from "./users/purge-user.ts";
 import { renameUser } from "./users/rename-user.ts";
 import { restoreUser } from "./users/restore-user.ts";
-import { setQuota } from "./users/set-quota.ts";
 import { showUser } from "./users/show-user.ts";
 
 /** The operator's own operations, for the shell and the page. call() runs them; no other door offers them. */
 export const operatorTools = {
   showUser,
-  setQuota,
   renameUser,
   restoreUser,
   listNodeDetails,

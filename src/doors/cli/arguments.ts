@@ -1,7 +1,7 @@
 import { type Arguments, parseFlags } from "../../command-line/flags.ts";
 import { UsageError } from "../../command-line/usage-error.ts";
 import { settingsOf } from "../../program/settings.ts";
-import type { Usage } from "./usage.ts";
+import { positionalNames, type Usage } from "./usage.ts";
 
 /**
  * Reads the arguments of one command, which follow its name.
@@ -24,10 +24,6 @@ export function parseArguments(usage: Usage, argv: readonly string[]): Arguments
     throw new UsageError(missing === undefined ? "There are too many arguments." : `${missing} is missing.`);
   }
   return parsed;
-}
-
-export function positionalNames({ takes }: Usage): readonly string[] {
-  return takes?.split(" ") ?? [];
 }
 
 /** The value of a flag that takes one, if it was given. */

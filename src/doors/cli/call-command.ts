@@ -1,8 +1,10 @@
 import { addDomain, addPublicProvider } from "../../../tools/add-domain.ts";
 import { addNode } from "../../../tools/add-node.ts";
+import type { Tool } from "../../../tools/call/tool.ts";
 import { setDomainAlias } from "../../../tools/sets/aliases/set-domain-alias.ts";
 import { allTools } from "../../../tools/sets/index.ts";
 import type { FlagValues } from "../../command-line/flags.ts";
+import { nearest } from "../../command-line/nearest.ts";
 import { UsageError } from "../../command-line/usage-error.ts";
 import { show } from "./show.ts";
 import type { StoreCommand } from "./store-command.ts";
@@ -22,17 +24,30 @@ export async function callCommand(
   if (name === "" || name.startsWith("-")) throw new UsageError("call needs an ENDPOINT.");
   const tool = await toolNamed(name);
   if (tool === undefined) {
+    const known = (await allTools()).map(({ endpoint }) => endpoint);
+    const near = nearest(name, known);
     throw new UsageError(
-      `There is no endpoint ${name}. The endpoints: ${(await allTools()).map((known) => known.endpoint).join(", ")}.`,
+      near === undefined
+        ? `There is no endpoint ${name}. The endpoints: ${known.join(", ")}.`
+        : `There is no endpoint ${name}: did you mean ${near}?`,
     );
   }
-  if (tool === setDomainAlias) return toolCommand(tool, { input: domainAlias })(usageOf(tool), argv);
+  return operationCommand(tool, usageOf(tool), argv);
+}
+
+/**
+ * A command that runs one operation.
+ *
+ * @throws UsageError
+ */
+export function operationCommand(tool: Tool, usage: Usage, argv: readonly string[]): StoreCommand {
+  if (tool === setDomainAlias) return toolCommand(tool, { input: domainAlias })(usage, argv);
   const isForced = tool === addDomain && argv.includes("--public-provider");
   const command = toolCommand(isForced ? addPublicProvider : tool, {
     ...("url" in tool.output.shape && { shown: showLink }),
     ...(tool === addNode && { shown: showNewNode }),
   });
-  return command(usageOf(tool), argv);
+  return command(usage, argv);
 }
 
 /** This process does not know with which sets the server runs. */

@@ -5,7 +5,7 @@ import { UsageError } from "../../command-line/usage-error.ts";
 import { approveCommand } from "./alias-approve.ts";
 import { optionalText } from "./arguments.ts";
 import { auditCommand } from "./audit.ts";
-import { callCommand } from "./call-command.ts";
+import { callCommand, operationCommand } from "./call-command.ts";
 import { checkCommand, showRotation } from "./check.ts";
 import { applyCommand } from "./import/apply.ts";
 import { importCommand } from "./import/command.ts";
@@ -13,7 +13,8 @@ import { showAcceptance, showNode, showNodes, showRemoval } from "./nodes.ts";
 import { show } from "./show.ts";
 import type { StoreCommand } from "./store-command.ts";
 import { toolCommand } from "./tool-command.ts";
-import { type Usage, usageFor, verbsOf } from "./usage.ts";
+import { toolNamed, usageOf } from "./tool-usage.ts";
+import { type Usage, usageFor } from "./usage.ts";
 
 /** The commands on the database, by their names in usage.ts. */
 const commands: Readonly<
@@ -39,7 +40,6 @@ const commands: Readonly<
   "node accept": acceptCommand,
   "node remove": toolCommand(operatorTools.removeNode, { shown: showRemoval }),
   "user show": toolCommand(operatorTools.showUser),
-  "user set-quota": toolCommand(operatorTools.setQuota),
   "user rename": toolCommand(operatorTools.renameUser),
   "user list-inactive": toolCommand(operatorTools.listInactive),
   "user list-weak": toolCommand(operatorTools.listWeak),
@@ -79,13 +79,12 @@ const commands: Readonly<
  */
 export async function storeCommand(words: readonly string[]): Promise<StoreCommand | undefined> {
   const usage = usageFor(words);
-  const command = commands[usage?.name ?? ""];
-  if (usage !== undefined && command !== undefined) {
-    return command(usage, words.slice(usage.name.split(" ").length));
-  }
-  const [first = ""] = words;
-  if (verbsOf(first) === "") return undefined;
-  throw new UsageError(`m25-mail ${first} needs one of: ${verbsOf(first)}.`);
+  if (usage === undefined) return undefined;
+  const argv = words.slice(usage.name.split(" ").length);
+  const tool = await toolNamed(usage.runs);
+  return tool === undefined
+    ? commands[usage.name]?.(usage, argv)
+    : operationCommand(tool, usageOf(tool, usage), argv);
 }
 
 function tokenLimits({ scopes, domains, expires }: FlagValues): Record<string, unknown> {

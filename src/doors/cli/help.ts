@@ -3,7 +3,7 @@ import { allTools } from "../../../tools/sets/index.ts";
 import { environmentName, type Flags, flagUsage, inColumns } from "../../command-line/flags.ts";
 import { type SettingUser, settingHelp, settingsOf } from "../../program/settings.ts";
 import { exitCodes, exitMeanings } from "./exit.ts";
-import { toolNamed, usageOf } from "./tool-usage.ts";
+import { toolNamed, usageOf, withFields } from "./tool-usage.ts";
 import { callOf, type Usage, usageFor, usages } from "./usage.ts";
 import { atTheShell } from "./wording.ts";
 
@@ -52,10 +52,10 @@ export async function commandHelp(argv: readonly string[]): Promise<string> {
   const flag = argv.findIndex((word) => word.startsWith("-"));
   const words = `${argv.slice(0, flag < 0 ? undefined : flag).join(" ")} `;
   const meant = usages.filter(({ name }) => `${name} `.startsWith(words) || words.startsWith(`${name} `));
-  const [first] = meant;
-  if (first === undefined) return help();
+  if (meant.length === 0) return help();
   const endpoints = command === "call" ? `${await endpointTable()}\n\n` : "";
-  return `${meant.map(usageHelp).join("\n")}\n${endpoints}${settingTable(first.settings)}\n`;
+  const full = await Promise.all(meant.map(withFields));
+  return `${full.map(usageHelp).join("\n")}\n${endpoints}${settingTable(full[0]?.settings)}\n`;
 }
 
 /**

@@ -1,12 +1,12 @@
 import type { Tool } from "../../../tools/call/tool.ts";
 import type { FlagValues } from "../../command-line/flags.ts";
 import { inputFromText } from "../input.ts";
-import { optionalText, parseArguments, positionalNames } from "./arguments.ts";
+import { optionalText, parseArguments } from "./arguments.ts";
 import { readPassword } from "./password.ts";
 import { runTool } from "./run-tool.ts";
 import { presentation, show } from "./show.ts";
 import type { StoreCommand } from "./store-command.ts";
-import type { Usage } from "./usage.ts";
+import { positionalNames, type Usage } from "./usage.ts";
 import { flagName } from "./wording.ts";
 
 interface ToolCommand {

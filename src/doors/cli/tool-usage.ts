@@ -5,7 +5,7 @@ import { allTools } from "../../../tools/sets/index.ts";
 import type { Flag } from "../../command-line/flags.ts";
 import type { SettingUser } from "../../program/settings.ts";
 import { type FieldSchema, inputSchema } from "../schema.ts";
-import { json, type Usage } from "./usage.ts";
+import { json, positionalNames, type Usage } from "./usage.ts";
 import { flagName } from "./wording.ts";
 
 /** A flag that only the shell has. */
@@ -25,13 +25,26 @@ export async function toolNamed(word: string | undefined): Promise<Tool | undefi
   return (await allTools()).find((tool) => tool.endpoint === word || mcpName(tool) === word);
 }
 
-/** An operation's usage at the shell, with its fields as flags. */
-export function usageOf(tool: Tool): Usage {
+/** A command with all its flags, also those of the operation that it runs. */
+export async function withFields(usage: Usage): Promise<Usage> {
+  const tool = await toolNamed(usage.runs);
+  return tool === undefined ? usage : usageOf(tool, usage);
+}
+
+/**
+ * An operation's usage at the shell, with its fields as flags.
+ *
+ * @param named the command that runs it; without one, `call` does
+ */
+export function usageOf(
+  tool: Tool,
+  named: Pick<Usage, "name" | "takes" | "does"> = { name: `call ${tool.endpoint}`, does: tool.title },
+): Usage {
+  const fields = Object.entries(inputSchema(tool).properties).slice(positionalNames(named).length);
   return {
-    name: `call ${tool.endpoint}`,
-    does: tool.title,
+    ...named,
     flags: {
-      ...Object.fromEntries(Object.entries(inputSchema(tool).properties).map(flagOf)),
+      ...Object.fromEntries(fields.map(flagOf)),
       ...(tool === addDomain && { "public-provider": publicProvider }),
       ...(tool === setDomainAlias && { of: ofDomain }),
       json,

@@ -1,4 +1,5 @@
 import type { Flags } from "../../command-line/flags.ts";
+import type { Endpoint } from "../../mail/text.ts";
 import type { SettingUser } from "../../program/settings.ts";
 
 /** A command's syntax, for its help and for reading its arguments. */
@@ -8,6 +9,8 @@ export interface Usage {
   /** The names of its arguments, in their order. */
   takes?: string;
   does: string;
+  /** The operation that it runs. The command takes its first fields as arguments, and the others as flags. */
+  runs?: Endpoint;
   /** Its own flags, besides settings. */
   flags?: Flags;
   /** The settings that it takes as flags; by default those of commands on the database. */
@@ -24,34 +27,133 @@ export const passwordFlags = {
 export const usages: readonly Usage[] = [
   { name: "serve", does: "runs the server: MCP, REST and nodes over HTTP", settings: "serve" },
   { name: "stdio", does: "runs MCP over standard input and output", settings: "stdio" },
+  { name: "domain add", takes: "DOMAIN", does: "registers a domain", runs: "add-domain", flags: { json } },
   {
-    name: "call",
-    takes: "ENDPOINT [--field value …]",
-    does: "runs one operation",
+    name: "domain remove",
+    takes: "DOMAIN",
+    does: "removes a domain for good, with its soft-deleted mailboxes",
+    runs: "remove-domain",
+    flags: { json },
+  },
+  { name: "domain list", does: "lists domains", runs: "list-domains", flags: { json } },
+  {
+    name: "user add",
+    takes: "EMAIL",
+    does: "creates a mailbox, and asks for its password",
+    runs: "add-user",
     flags: { json },
   },
   {
-    name: "token create",
-    takes: "NAME",
-    does: "creates an access token for HTTP, shown only once",
+    name: "user remove",
+    takes: "EMAIL",
+    does: "soft-deletes a mailbox; with --hard-delete for good",
+    runs: "remove-user",
+    flags: { json },
+  },
+  { name: "user list", does: "lists mailboxes", runs: "list-users", flags: { json } },
+  {
+    name: "user passwd",
+    takes: "EMAIL",
+    does: "changes a mailbox's password",
+    runs: "update-password",
+    flags: { json },
+  },
+  {
+    name: "user set",
+    takes: "EMAIL",
+    does: "changes a mailbox's quota, or turns its login off or on",
+    runs: "set-user",
+    flags: { json },
+  },
+  {
+    name: "user show",
+    takes: "EMAIL",
+    does: "shows a mailbox with its home on the nodes and the aliases that lead to it",
+    flags: { json },
+  },
+  {
+    name: "user rename",
+    takes: "OLD NEW",
+    does: "gives a mailbox another address; its mail, password and quota stay, and aliases follow",
     flags: {
-      scopes: {
-        placeholder: "LIST",
-        help: "read, write, destroy, nodes; default: all, with --domains all but nodes",
-      },
-      domains: {
-        placeholder: "LIST",
-        help: "the only domains that it sees and changes, registered or not yet",
-      },
-      expires: {
-        placeholder: "END",
-        help: "days or hours from now, such as 90d or 12h, or the last day, such as 2027-01-31",
-      },
+      "keep-alias": { placeholder: "", help: "the old address becomes an alias that leads to the new one" },
       json,
     },
   },
-  { name: "token list", does: "lists access tokens with scopes and expiry", flags: { json } },
-  { name: "token revoke", takes: "NAME", does: "ends an access token at once", flags: { json } },
+  {
+    name: "user list-inactive",
+    does: "lists soft-deleted mailboxes with their ids, for m25-mail-node orphans",
+    flags: { json },
+  },
+  {
+    name: "user list-weak",
+    does: "lists mailboxes with a password hash that Dovecot 2.4 refuses",
+    flags: { json },
+  },
+  {
+    name: "user restore",
+    takes: "EMAIL",
+    does: "restores a soft-deleted mailbox with its old password",
+    flags: { json },
+  },
+  {
+    name: "user purge",
+    takes: "EMAIL",
+    does: "removes a soft-deleted mailbox for good",
+    flags: { json },
+  },
+  {
+    name: "alias set",
+    takes: "ADDRESS TARGETS",
+    does: "makes an alias or replaces its targets, which commas separate",
+    runs: "set-alias",
+    flags: { json },
+  },
+  { name: "alias remove", takes: "ADDRESS", does: "removes an alias", runs: "remove-alias", flags: { json } },
+  { name: "alias list", does: "lists aliases and domain aliases", runs: "list-aliases", flags: { json } },
+  {
+    name: "alias list-waiting",
+    does: "lists aliases' targets outside that wait for approval",
+    flags: { json },
+  },
+  {
+    name: "alias approve",
+    takes: "ADDRESS",
+    does: "shows an alias's targets outside that wait, asks, and approves them",
+    flags: {
+      target: { placeholder: "EMAIL,…", help: "only these; by default all that wait" },
+      yes: { placeholder: "", help: "approve --target without a question" },
+      json,
+    },
+  },
+  {
+    name: "alias refuse",
+    takes: "ADDRESS",
+    does: "removes an alias's targets that wait for approval",
+    flags: { target: { placeholder: "EMAIL", help: "only this one; by default all that wait" }, json },
+  },
+  {
+    name: "alias approved-domains",
+    does: "lists or changes the domains elsewhere that need no approval",
+    flags: {
+      add: { placeholder: "DOMAIN", help: "approve targets in this domain that are set from now on" },
+      remove: { placeholder: "DOMAIN", help: "ask for approval again; approved targets stay approved" },
+      json,
+    },
+  },
+  {
+    name: "alias postmaster",
+    takes: "[ADDRESS]",
+    does: "sets or shows who gets postmaster@ and abuse@ of every domain; none ends it",
+    flags: { json },
+  },
+  {
+    name: "node add",
+    takes: "NAME",
+    does: "registers a node, and shows its key and the line that sets it up",
+    runs: "add-node",
+    flags: { json },
+  },
   {
     name: "node list",
     does: "lists nodes with status, role, domains, revision and address",
@@ -99,48 +201,33 @@ export const usages: readonly Usage[] = [
     flags: { json },
   },
   {
-    name: "user show",
-    takes: "EMAIL",
-    does: "shows a mailbox with its home on the nodes and the aliases that lead to it",
+    name: "call",
+    takes: "ENDPOINT [--field value …]",
+    does: "runs one operation by its name, for scripts",
     flags: { json },
   },
   {
-    name: "user set-quota",
-    takes: "EMAIL MIB",
-    does: "changes a mailbox's size limit",
-    flags: { json },
-  },
-  {
-    name: "user rename",
-    takes: "OLD NEW",
-    does: "gives a mailbox another address; its mail, password and quota stay, and aliases follow",
+    name: "token create",
+    takes: "NAME",
+    does: "creates an access token for HTTP, shown only once",
     flags: {
-      "keep-alias": { placeholder: "", help: "the old address becomes an alias that leads to the new one" },
+      scopes: {
+        placeholder: "LIST",
+        help: "read, write, destroy, nodes; default: all, with --domains all but nodes",
+      },
+      domains: {
+        placeholder: "LIST",
+        help: "the only domains that it sees and changes, registered or not yet",
+      },
+      expires: {
+        placeholder: "END",
+        help: "days or hours from now, such as 90d or 12h, or the last day, such as 2027-01-31",
+      },
       json,
     },
   },
-  {
-    name: "user list-inactive",
-    does: "lists soft-deleted mailboxes with their ids, for m25-mail-node orphans",
-    flags: { json },
-  },
-  {
-    name: "user list-weak",
-    does: "lists mailboxes with a password hash that Dovecot 2.4 refuses",
-    flags: { json },
-  },
-  {
-    name: "user restore",
-    takes: "EMAIL",
-    does: "restores a soft-deleted mailbox with its old password",
-    flags: { json },
-  },
-  {
-    name: "user purge",
-    takes: "EMAIL",
-    does: "removes a soft-deleted mailbox for good",
-    flags: { json },
-  },
+  { name: "token list", does: "lists access tokens with scopes and expiry", flags: { json } },
+  { name: "token revoke", takes: "NAME", does: "ends an access token at once", flags: { json } },
   {
     name: "check",
     takes: "DOMAIN",
@@ -152,42 +239,6 @@ export const usages: readonly Usage[] = [
     name: "dkim rotate",
     takes: "DOMAIN",
     does: "lets the nodes make another DKIM key for a domain",
-    flags: { json },
-  },
-  {
-    name: "alias list-waiting",
-    does: "lists aliases' targets outside that wait for approval",
-    flags: { json },
-  },
-  {
-    name: "alias approve",
-    takes: "ADDRESS",
-    does: "shows an alias's targets outside that wait, asks, and approves them",
-    flags: {
-      target: { placeholder: "EMAIL,…", help: "only these; by default all that wait" },
-      yes: { placeholder: "", help: "approve --target without a question" },
-      json,
-    },
-  },
-  {
-    name: "alias refuse",
-    takes: "ADDRESS",
-    does: "removes an alias's targets that wait for approval",
-    flags: { target: { placeholder: "EMAIL", help: "only this one; by default all that wait" }, json },
-  },
-  {
-    name: "alias approved-domains",
-    does: "lists or changes the domains elsewhere that need no approval",
-    flags: {
-      add: { placeholder: "DOMAIN", help: "approve targets in this domain that are set from now on" },
-      remove: { placeholder: "DOMAIN", help: "ask for approval again; approved targets stay approved" },
-      json,
-    },
-  },
-  {
-    name: "alias postmaster",
-    takes: "[ADDRESS]",
-    does: "sets or shows who gets postmaster@ and abuse@ of every domain; none ends it",
     flags: { json },
   },
   {
@@ -296,7 +347,13 @@ export const usages: readonly Usage[] = [
     does: "copies everything to a new file, or to the address of an empty PostgreSQL database; stop the server first",
     flags: { json },
   },
+  { name: "completion", does: "prints the completion for bash: source <(m25-mail completion)" },
 ];
+
+/** The names of a command's arguments. */
+export function positionalNames({ takes }: Pick<Usage, "takes">): readonly string[] {
+  return takes?.split(" ") ?? [];
+}
 
 /** A command with its arguments, as typed after m25-mail. */
 export function callOf({ name, takes }: Usage): string {
@@ -309,8 +366,8 @@ export function usageFor(words: readonly string[]): Usage | undefined {
   return usages.find(({ name }) => line.startsWith(`${name} `));
 }
 
-/** The words that may follow this one, as a list for a person; "" for a word that begins no such command. */
-export function verbsOf(word: string): string {
+/** The words that may follow this one; none for a word that begins no such command. */
+export function verbsOf(word: string): string[] {
   const names = usages.map(({ name }) => name).filter((name) => name.startsWith(`${word} `));
-  return names.map((name) => name.slice(word.length + 1)).join(", ");
+  return names.map((name) => name.slice(word.length + 1));
 }

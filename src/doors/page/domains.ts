@@ -27,5 +27,5 @@ const columns: Column<DomainRow>[] = [
 
 export function domainTable(domains: readonly DomainRow[]): Html {
   if (domains.length > 0) return table("domains", columns, domains);
-  return html`<p class="quiet">No domains. At the server’s shell: <code>m25-mail call add-domain --domain DOMAIN</code></p>`;
+  return html`<p class="quiet">No domains. At the server’s shell: <code>m25-mail domain add DOMAIN</code></p>`;
 }

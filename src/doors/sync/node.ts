@@ -30,7 +30,7 @@ export async function authenticateNode(
     throw new MailError(
       "unauthorized",
       "This is not a valid sync key.",
-      text`Register the node (${operator("call add-node --name NAME")}) and put its sync key into the node's key file.`,
+      text`Register the node (${operator("node add NAME")}) and put its sync key into the node's key file.`,
     );
   }
   if (node.ipAddress !== null && !new Networks([node.ipAddress]).has(request.clientAddress)) {

@@ -27,7 +27,7 @@ const changes: ReadonlyArray<[endpoint: string, input: object]> = [
   ["update-password", { ...jan, password: PASSWORD }],
   ["remove-user", jan],
   ["restore-user", jan],
-  ["set-quota", { ...jan, quota_mb: 5 }],
+  ["set-user", { ...jan, quota_mb: 5 }],
   ["rename-user", { ...jan, new_email: "piet@example.nl" }],
   ["remove-domain", { domain: "new.nl" }],
 ];

@@ -113,7 +113,7 @@ export async function planApply(tables: Tables, input: ApplyInput): Promise<Appl
 }
 
 const NO_HASH =
-  "it is new and has no password_hash: give one, or create the mailbox first with m25-mail call add-user";
+  "it is new and has no password_hash: give one, or create the mailbox first with m25-mail user add";
 
 function domainStep({ name, outcome, reason }: Planned): DomainStep {
   if (outcome === "taken") return { name, outcome: "added" };
@@ -124,7 +124,7 @@ function domainStep({ name, outcome, reason }: Planned): DomainStep {
 function pruned(domain: Domain): DomainStep {
   const { name, userCount, inactiveUserCount } = domain;
   if (userCount + inactiveUserCount === 0) return { name, outcome: "removed", removed: domain };
-  const reason = "it has mailboxes, active or soft-deleted; m25-mail call remove-domain removes it for good";
+  const reason = "it has mailboxes, active or soft-deleted; m25-mail domain remove removes it for good";
   return { name, outcome: "kept", reason };
 }
 

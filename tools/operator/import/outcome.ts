@@ -14,8 +14,7 @@ export interface Planned {
 
 /** This reason does not keep a domain's mailboxes out. */
 export const REGISTERED = "it exists here already; new addresses in it still come";
-export const PUBLIC =
-  "it is a public mail provider's; m25-mail call add-domain --public-provider registers it";
+export const PUBLIC = "it is a public mail provider's; m25-mail domain add --public-provider registers it";
 
 /** The reason to leave out a domain's addresses; undefined for a domain that is or will be registered. */
 export function withoutDomain(domain: Planned | undefined): string | undefined {

@@ -99,7 +99,7 @@ async function wantedIn({ name, text }: SourceFile): Promise<Wanted> {
   const entry = typeof at === "number" ? `, entry ${at + 1}` : "";
   if (issue?.code === "unrecognized_keys") {
     const hint = issue.keys.includes("password")
-      ? "A password in clear text is not taken: give password_hash, or create the mailbox with m25-mail call add-user."
+      ? "A password in clear text is not taken: give password_hash, or create the mailbox with m25-mail user add."
       : FORM;
     throw unreadable(`${place}${entry}`, "there is an unknown field.", hint);
   }

@@ -54,7 +54,7 @@ function summary({ mailboxes, aliases, waiting_targets }: Imported, isDry: boole
   const lines = [`Mailboxes: ${numbers.join(", ")}`];
   if (count("new_password") > 0) {
     lines.push(
-      "Mail arrives in a mailbox that needs a new password, but nobody can log in: m25-mail call update-password --email EMAIL",
+      "Mail arrives in a mailbox that needs a new password, but nobody can log in: m25-mail user passwd EMAIL",
     );
   }
   if (aliases.length > 0) {
