@@ -45,14 +45,14 @@ test("each command reports that its output cannot be written, whether it reads o
     --version
     call list-domains
     call list-domains --json
-    call add-domain --domain example.org
+    domain add example.org
     token list
     token revoke shop
     node list
     node set pi --role mx
     node accept pi
     user show jan@example.nl
-    user set-quota jan@example.nl 2048
+    user set jan@example.nl --quota-mb 2048
     user list-inactive
     user list-weak
     alias list-waiting
