@@ -16,16 +16,14 @@ import { translated } from "./errors.ts";
 import type { Pool } from "./pool.ts";
 import { READ, soon } from "./transactions.ts";
 
-/** Answers polls from the primary: one look a turn asks it, so that each poll sees all that was committed before it. */
+/** Answers polls from the primary: a look that begins after a poll asks it, so that each poll sees all that was committed before. */
 export class PostgresPollReader implements PollReader {
   readonly #pool: Pool;
   readonly #queries: PoolQueries;
   #view: CachedPollView | undefined;
   /** PostgreSQL's snapshot at the last look: it changes with each commit. */
   #snapshot = "";
-  /** The looks before the next one: their answers must not overtake each other. */
-  #last: Promise<unknown> = Promise.resolve();
-  readonly look = onceATurn(() => this.#lookInOrder());
+  readonly look = onceATurn(() => this.#lookNow());
 
   constructor(pool: Pool) {
     this.#pool = pool;
@@ -34,12 +32,6 @@ export class PostgresPollReader implements PollReader {
 
   latest(): string {
     return this.#view?.version ?? "";
-  }
-
-  #lookInOrder(): Promise<PollView> {
-    const look = this.#last.then(() => this.#lookNow());
-    this.#last = look.catch(() => {});
-    return look;
   }
 
   /** @throws MailError unavailable */
