@@ -2,6 +2,7 @@ import { type Kysely, sql } from "kysely";
 import type { ErrorCode } from "../src/mail/error.ts";
 import type { Schema } from "./schema.ts";
 import type { StateTable } from "./state.ts";
+import { together } from "./together.ts";
 
 /** Refusals to keep for each principal and hour: a loop of refused calls must not fill the disk. */
 const REFUSALS_AN_HOUR = 200;
@@ -67,7 +68,7 @@ export class AuditTable {
         revision,
       }),
     );
-    await this.#db.insertInto("audit_log").values(rows).execute();
+    await together(this.#db.insertInto("audit_log").values(rows).execute(), this.#state.save());
   }
 
   /** Appends a refused call, unless the principal has reached the limit of this hour. */

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { type Kysely, sql } from "kysely";
+import { type Kysely, type Selectable, sql, type Updateable } from "kysely";
 import { StateDigest } from "../src/sync/digest.ts";
 import {
   type AliasRecord,
@@ -14,6 +14,7 @@ import {
 import type { View } from "../src/sync/view.ts";
 import { atMost } from "./row-limit.ts";
 import type { Schema } from "./schema.ts";
+import { together } from "./together.ts";
 
 /** Rows of a table to delete in one transaction. Other writers wait for it. */
 const FORGET_ROWS = 1000;
@@ -30,6 +31,8 @@ export interface ServedChange {
   before?: ServedRecord | undefined;
   after?: ServedRecord | undefined;
   at: string;
+  /** That of both records, if it is known. */
+  difference?: DigestDifference;
 }
 
 export type ServedRecord = DomainRecord | UserRecord | AliasRecord | DomainAliasRecord;
@@ -76,20 +79,35 @@ export function differenceOf(records: readonly ServedRecord[]): DigestDifference
   return difference;
 }
 
+/** The one row of the table. */
+export type StateRow = Selectable<Schema["state"]>;
+
 /**
- * Revision and digest of the state that nodes must reach. One instance belongs to one transaction, whose
- * changes share one new revision.
+ * Revision and digest of the state that nodes must reach. One instance belongs to one transaction, whose changes share one new
+ * revision. They stay in memory until save(), so that the row is read and written once.
  */
 export class StateTable {
   readonly #db: Kysely<Schema>;
-  #bumped: number | undefined;
+  #read: Promise<StateRow> | undefined;
+  #unsaved: Updateable<Schema["state"]> = {};
+  #hasNextRevision = false;
+  /** The time to record with the digest of this revision. */
+  #unsavedAt: string | undefined;
 
-  constructor(db: Kysely<Schema>) {
+  /** @param row the state as the transaction found it, if it is known */
+  constructor(db: Kysely<Schema>, row?: StateRow) {
     this.#db = db;
+    this.#read = row && Promise.resolve({ ...row });
   }
 
   async revision(): Promise<number> {
-    return this.#bumped ?? (await this.#row()).revision;
+    return (await this.#row()).revision;
+  }
+
+  /** The numbers of domains and mailboxes. */
+  async totals(): Promise<Totals> {
+    const row = await this.#row();
+    return { domains: row.domain_count, users: row.user_count, inactiveUsers: row.inactive_user_count };
   }
 
   /** The id of this database's history. A node that reports another one has applied another state. */
@@ -142,6 +160,7 @@ export class StateTable {
 
   /** Time of the first change after `revision`; undefined without one, or when it is forgotten. */
   async changedAfter(revision: number): Promise<string | undefined> {
+    await this.save();
     const row = await this.#db
       .selectFrom("revisions")
       .select("at")
@@ -154,20 +173,19 @@ export class StateTable {
 
   /** The revision of this transaction's changes. The first call raises the database's revision. */
   async nextRevision(): Promise<number> {
-    if (this.#bumped === undefined) {
-      const row = await this.#db
-        .updateTable("state")
-        .set({ revision: sql`revision + 1` })
-        .returning("revision")
-        .executeTakeFirstOrThrow();
-      this.#bumped = row.revision;
-    }
-    return this.#bumped;
+    const row = await this.#row();
+    if (!this.#hasNextRevision) this.#set(row, { revision: row.revision + 1 });
+    this.#hasNextRevision = true;
+    return row.revision;
   }
 
   /** Updates revision, digests and removals for a change of the served records. */
-  async change({ before, after, at }: ServedChange): Promise<DigestDifference> {
-    const difference = replacement(before, after);
+  async change({
+    before,
+    after,
+    at,
+    difference = replacement(before, after),
+  }: ServedChange): Promise<DigestDifference> {
     const revision = await this.#addDigests(difference, at);
     if (after !== undefined && before === undefined) await this.#forgetRemoval(after);
     if (before !== undefined && after === undefined) {
@@ -201,12 +219,12 @@ export class StateTable {
    */
   async startHistory(at: string): Promise<void> {
     const history = randomBytes(16).toString("hex");
-    await this.#db.updateTable("state").set({ history }).execute();
+    const row = await this.#row();
+    this.#set(row, { history });
     // Acceptances belong to the former history.
     await this.#db.updateTable("nodes").set({ accepted_revision: null }).execute();
-    const { revision, digest } = await this.#row();
-    await this.#db.deleteFrom("revisions").where("revision", "=", revision).execute();
-    await this.#logRevision(revision, digest, at);
+    await this.#db.deleteFrom("revisions").where("revision", "=", row.revision).execute();
+    this.#unsavedAt = at;
   }
 
   /**
@@ -237,15 +255,26 @@ export class StateTable {
   async #addDigests({ mail, mx }: DigestDifference, at: string): Promise<number> {
     const revision = await this.nextRevision();
     const row = await this.#row();
-    const digest = StateDigest.fromHex(row.digest).addDigest(mail).toString();
-    const mx_digest = StateDigest.fromHex(row.mx_digest).addDigest(mx).toString();
-    await this.#db.updateTable("state").set({ digest, mx_digest }).execute();
-    await this.#logRevision(revision, digest, at);
+    this.#set(row, {
+      digest: StateDigest.fromHex(row.digest).addDigest(mail).toString(),
+      mx_digest: StateDigest.fromHex(row.mx_digest).addDigest(mx).toString(),
+    });
+    this.#unsavedAt = at;
     return revision;
   }
 
+  /** Writes the changes since the last save(). A transaction ends with it. */
+  async save(): Promise<void> {
+    const [changes, at] = [this.#unsaved, this.#unsavedAt];
+    [this.#unsaved, this.#unsavedAt] = [{}, undefined];
+    if (Object.keys(changes).length === 0) return;
+    const update = this.#db.updateTable("state").set(changes).execute();
+    if (at === undefined) await update;
+    else await together(update, this.#logRevision(await this.#row(), at));
+  }
+
   /** Records the digest at a revision: a cursor of this revision must have it. */
-  async #logRevision(revision: number, digest: string, at: string): Promise<void> {
+  async #logRevision({ revision, digest }: StateRow, at: string): Promise<void> {
     await this.#db
       .insertInto("revisions")
       .values({ revision, digest, at })
@@ -259,37 +288,30 @@ export class StateTable {
   }
 
   async addTotals(difference: Totals): Promise<void> {
-    await this.#db
-      .updateTable("state")
-      .set({
-        domain_count: sql`domain_count + ${difference.domains}`,
-        user_count: sql`user_count + ${difference.users}`,
-        inactive_user_count: sql`inactive_user_count + ${difference.inactiveUsers}`,
-      })
-      .execute();
+    const row = await this.#row();
+    this.#set(row, {
+      domain_count: row.domain_count + difference.domains,
+      user_count: row.user_count + difference.users,
+      inactive_user_count: row.inactive_user_count + difference.inactiveUsers,
+    });
   }
 
   async addAliases(aliases: number, domainAliases: number): Promise<void> {
-    await this.#db
-      .updateTable("state")
-      .set({
-        alias_count: sql`alias_count + ${aliases}`,
-        domain_alias_count: sql`domain_alias_count + ${domainAliases}`,
-      })
-      .execute();
+    const row = await this.#row();
+    this.#set(row, {
+      alias_count: row.alias_count + aliases,
+      domain_alias_count: row.domain_alias_count + domainAliases,
+    });
   }
 
   /** Adds to the digests of the records that belong to no domain. */
   async addShared(records: number, { mail, mx }: DigestDifference): Promise<void> {
     const row = await this.#row();
-    await this.#db
-      .updateTable("state")
-      .set({
-        shared_digest: StateDigest.fromHex(row.shared_digest).addDigest(mail).toString(),
-        shared_mx_digest: StateDigest.fromHex(row.shared_mx_digest).addDigest(mx).toString(),
-        shared_count: sql`shared_count + ${records}`,
-      })
-      .execute();
+    this.#set(row, {
+      shared_digest: StateDigest.fromHex(row.shared_digest).addDigest(mail).toString(),
+      shared_mx_digest: StateDigest.fromHex(row.shared_mx_digest).addDigest(mx).toString(),
+      shared_count: row.shared_count + records,
+    });
   }
 
   async #forgetRemoval(record: ServedRecord): Promise<void> {
@@ -297,8 +319,16 @@ export class StateTable {
     await this.#db.deleteFrom("removals").where("kind", "=", kind).where("name", "=", name).execute();
   }
 
-  #row() {
-    return this.#db.selectFrom("state").selectAll().executeTakeFirstOrThrow();
+  /** The row as this transaction has changed it. */
+  #row(): Promise<StateRow> {
+    this.#read ??= this.#db.selectFrom("state").selectAll().executeTakeFirstOrThrow();
+    return this.#read;
+  }
+
+  /** @param row that of #row() */
+  #set(row: StateRow, changes: Partial<StateRow>): void {
+    Object.assign(row, changes);
+    Object.assign(this.#unsaved, changes);
   }
 }
 

@@ -15,13 +15,17 @@ import { DkimKeyTable } from "./nodes/dkim-keys.ts";
 import { EndedKeyTable } from "./nodes/ended-keys.ts";
 import { NodeTable } from "./nodes/nodes.ts";
 import type { Schema } from "./schema.ts";
-import { StateTable } from "./state.ts";
+import { type StateRow, StateTable } from "./state.ts";
 import type { Tables } from "./store.ts";
 import { UserTable } from "./users/users.ts";
 
 /** The tables of one transaction, limited to the domains `within`. */
-export function tablesOf(db: Kysely<Schema>, within: ReadonlySet<string> | undefined): Tables {
-  const state = new StateTable(db);
+export function tablesOf(
+  db: Kysely<Schema>,
+  within: ReadonlySet<string> | undefined,
+  row: StateRow | undefined,
+): Tables {
+  const state = new StateTable(db, row);
   const graph = new AliasGraph(db, state, within);
   const domains = new DomainTable(db, state, graph, within);
   const endedKeys = new EndedKeyTable(db);

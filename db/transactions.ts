@@ -2,6 +2,7 @@ import { setTimeout } from "node:timers/promises";
 import type { Kysely } from "kysely";
 import { MailError } from "../src/mail/error.ts";
 import type { Schema } from "./schema.ts";
+import type { StateRow } from "./state.ts";
 import type { Store, Tables } from "./store.ts";
 import { tablesOf } from "./tables.ts";
 
@@ -12,14 +13,18 @@ const ERASE_EVERY = 5_000;
 
 /** Transactions of one kind, on an engine's connections. */
 export interface Transactions {
-  /** Runs `fn` in its own transaction. Rejects with MailError unavailable when the database fails. */
-  run<T>(fn: (db: Kysely<Schema>) => Promise<T>): Promise<T>;
+  /**
+   * Runs `fn` in its own transaction. Rejects with MailError unavailable when the database fails.
+   *
+   * @param fn gets the state's row if the engine has read it already
+   */
+  run<T>(fn: (db: Kysely<Schema>, state?: StateRow) => Promise<T>): Promise<T>;
 }
 
 /** Repeats `batch`, each time in its own transaction, until it or `goesOn` returns false. */
 export async function runInBatches(
   transactions: Transactions,
-  batch: (db: Kysely<Schema>) => Promise<boolean>,
+  batch: (db: Kysely<Schema>, state?: StateRow) => Promise<boolean>,
   goesOn: () => boolean,
 ): Promise<void> {
   while (goesOn()) {
@@ -28,6 +33,16 @@ export async function runInBatches(
     // Rest as long as the batch took: other processes try SQLite's lock every 10 ms and would hardly ever get it.
     await setTimeout(Math.max(SHORTEST_REST, performance.now() - began));
   }
+}
+
+/** Runs `fn` on the tables of a transaction, and saves what they have changed. */
+function onTables<T>(fn: (tables: Tables) => Promise<T>, within?: ReadonlySet<string>) {
+  return async (db: Kysely<Schema>, state?: StateRow): Promise<T> => {
+    const tables = tablesOf(db, within, state);
+    const result = await fn(tables);
+    await tables.state.save();
+    return result;
+  };
 }
 
 type TableTransactions = Pick<Store, "read" | "write" | "writeInBatches" | "eraseHidden"> & {
@@ -42,13 +57,9 @@ export function tableTransactions(reading: Transactions, writing: Transactions):
     transactions: Transactions,
     fn: (tables: Tables) => Promise<T>,
     within?: ReadonlySet<string>,
-  ) => (stopped ? Promise.reject(stopping()) : transactions.run((db) => fn(tablesOf(db, within))));
+  ) => (stopped ? Promise.reject(stopping()) : transactions.run(onTables(fn, within)));
   const writeInBatches: Store["writeInBatches"] = (batch, stop) =>
-    runInBatches(
-      writing,
-      (db) => batch(tablesOf(db, undefined)),
-      () => !stopped && stop?.aborted !== true,
-    );
+    runInBatches(writing, onTables(batch), () => !stopped && stop?.aborted !== true);
   let erasing: Promise<void> | undefined;
   const eraseHidden = () => {
     erasing ??= run(reading, ({ hidden }) => hidden.due())

@@ -30,6 +30,8 @@ export const addUser = defineTool({
   run: (context, { email, quota_mb }) => newMailbox(context, email, quota_mb),
 });
 
+const REGISTER_IT = text`It may be a typo: compare with ${next("list-domains")}${byReader({ toOperator: "", toOthers: ", and ask the person" })}. Register it with ${next("add-domain")} only if ${byReader({ toOperator: "you mean", toOthers: "the person means" })} this domain.`;
+
 const CHANGE_IT = text`Nothing was changed. To change its password use ${next("update-password")}; ${byReader({ toOperator: text`its quota: ${operator("user set EMAIL --quota-mb MIB")}`, toOthers: text`the operator changes its quota (${operator("user set")})` })}. Never remove and re-create it for that.`;
 
 /**
@@ -45,11 +47,10 @@ export async function newMailbox(
   existsHint: Text = CHANGE_IT,
 ) {
   const { tables, at, passwordHash } = context;
-  const domain = await tables.domains.get(
-    address.domain,
-    text`It may be a typo: compare with ${next("list-domains")}${byReader({ toOperator: "", toOthers: ", and ask the person" })}. Register it with ${next("add-domain")} only if ${byReader({ toOperator: "you mean", toOthers: "the person means" })} this domain.`,
-  );
-  const existing = await tables.users.find(address);
+  const [domain, existing] = await Promise.all([
+    tables.domains.get(address.domain, REGISTER_IT),
+    tables.users.find(address),
+  ]);
   if (existing?.active) {
     throw new MailError("user_exists", `The mailbox ${address.email} exists already.`, existsHint);
   }

@@ -18,6 +18,14 @@ export interface MailboxChange {
   active: boolean;
 }
 
+/** An alias that leads to a mailbox that changes. */
+export interface LeadingAlias {
+  id: number;
+  /** The mailbox. */
+  address: string;
+  active: number;
+}
+
 interface ServedRow {
   id: number;
   domain_id: number | null;
@@ -45,14 +53,24 @@ export class AliasGraph {
 
   /** Publishes the aliases that lead to these mailboxes. */
   async mailboxesChanged(changes: readonly MailboxChange[], at: string): Promise<void> {
+    await this.publishLeading(await this.leadingToMailboxes(changes), at);
+  }
+
+  /** The aliases that lead to these mailboxes, as publishLeading() takes them. */
+  async leadingToMailboxes(changes: readonly MailboxChange[]): Promise<LeadingAlias[]> {
+    if (changes.length === 0) return [];
     const list = JSON.stringify(
       changes.map(({ domain, localPart, active }) => [domain, localPart, active ? 1 : 0]),
     );
-    const { rows } = await sql<{ id: number; address: string; active: number }>`SELECT reach.alias_id AS id,
+    const { rows } = await sql<LeadingAlias>`SELECT reach.alias_id AS id,
         reach.local_part || '@' || reach.domain AS address, CAST(changed.value ->> 2 AS bigint) AS active
       FROM json_each(${list}) AS changed CROSS JOIN alias_reach AS reach
       WHERE reach.domain = changed.value ->> 0 AND reach.local_part = changed.value ->> 1`.execute(this.#db);
-    const changesOf = Map.groupBy(rows, ({ id }) => id);
+    return rows;
+  }
+
+  async publishLeading(aliases: readonly LeadingAlias[], at: string): Promise<void> {
+    const changesOf = Map.groupBy(aliases, ({ id }) => id);
     await inBatches([...changesOf.keys()], async (ids) => {
       const served = await this.#served(ids);
       const live = new Map(

@@ -90,6 +90,17 @@ export class DomainTable {
     return rows.map(toDomain);
   }
 
+  /** At most `limit` domains with mailboxes, and their number, by name, starting after `after`. */
+  async withUsers(limit: number, after = ""): Promise<Array<{ name: string; users: number }>> {
+    const { rows } = await sql<{
+      name: string;
+      users: number;
+    }>`SELECT name, user_count + inactive_user_count AS users
+      FROM domains WHERE name > ${after} AND user_count + inactive_user_count > 0 AND erase_after IS NULL${andWithin(this.within, sql`name`)}
+      ORDER BY name LIMIT ${atMost(limit)}`.execute(this.#db);
+    return rows;
+  }
+
   /** The registered ones among these names, at most `limit`. */
   async named(names: readonly string[], limit: number): Promise<string[]> {
     const { rows } = await sql<{ name: string }>`SELECT name FROM domains
@@ -109,15 +120,12 @@ export class DomainTable {
 
   /** The numbers of domains and mailboxes. */
   async totals(): Promise<Totals> {
-    const { rows } = await (this.within === undefined
-      ? sql<Totals>`SELECT domain_count AS domains, user_count AS users,
-          inactive_user_count AS "inactiveUsers" FROM state`
-      : sql<Totals>`SELECT count(*) AS domains, coalesce(sum(user_count), 0) AS users,
-          coalesce(sum(inactive_user_count), 0) AS "inactiveUsers" FROM domains WHERE true${andWithin(this.within, sql`name`)}`
-    ).execute(this.#db);
-    const [totals] = rows;
-    if (totals === undefined) throw new Error("the state row is missing");
-    return totals;
+    if (this.within === undefined) return this.#state.totals();
+    const { rows } = await sql<Totals>`SELECT count(*) AS domains, coalesce(sum(user_count), 0) AS users,
+      coalesce(sum(inactive_user_count), 0) AS "inactiveUsers" FROM domains WHERE true${andWithin(this.within, sql`name`)}`.execute(
+      this.#db,
+    );
+    return rows[0] ?? { domains: 0, users: 0, inactiveUsers: 0 };
   }
 
   /** @throws MailError domain_exists; forbidden for a domain outside of `within`, registered or not */

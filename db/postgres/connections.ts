@@ -65,7 +65,7 @@ export class Connections {
   /** @param session further settings of its sessions */
   pool(max: number, { session = {} }: { session?: Record<string, string> } = {}): Pool {
     const options = sessionOptions({ ...SESSION, ...session });
-    const config = { ...this.#config, options, max };
+    const config = { ...this.#config, options, max, pipeline: true };
     return new Pool(this.#hosts, config, (client) => this.primary.admit(client));
   }
 

@@ -9,7 +9,8 @@ import type { AliasGraph } from "../aliases/graph.ts";
 import type { Domain, DomainTable, UserDifference } from "../domains/domains.ts";
 import { atMost } from "../row-limit.ts";
 import type { Schema } from "../schema.ts";
-import { addDifference, differenceOf, noDifference, type StateTable } from "../state.ts";
+import { addDifference, differenceOf, noDifference, replacement, type StateTable } from "../state.ts";
+import { together } from "../together.ts";
 import { toUser, type User, type UserPosition, type UserRow, usersByDomain, usersFirst } from "./rows.ts";
 import { UserSearch } from "./search.ts";
 
@@ -64,14 +65,50 @@ export class UserTable {
 
   /** At most `limit` users in order of domain, then local part. */
   async page(limit: number, domain: string | undefined, after: UserPosition | undefined): Promise<User[]> {
-    let query = this.#rows().orderBy("domains.name").orderBy("users.local_part").limit(atMost(limit));
-    if (domain !== undefined) query = query.where("domains.name", "=", domain);
-    if (after !== undefined) {
-      // One bound for each domain, so that one statement enters the index on users at the right places.
-      const bound = sql<string>`CASE WHEN domains.name = ${after.domain} THEN ${after.localPart} ELSE '' END`;
-      query = query.where("domains.name", ">=", after.domain).where("users.local_part", ">", bound);
+    const begun = domain ?? after?.domain;
+    const localPart = after?.domain === begun ? after?.localPart : undefined;
+    const users = begun === undefined ? [] : await this.#ofDomain(begun, limit, localPart);
+    if (domain !== undefined || users.length === limit) return users;
+    return [...users, ...(await this.#ofNextDomains(limit - users.length, begun))];
+  }
+
+  /** Domain by domain, as PostgreSQL would sort the whole of a domain for an order over domains. */
+  async #ofNextDomains(limit: number, after: string | undefined): Promise<User[]> {
+    const whole: string[] = [];
+    let room = limit;
+    for (const { name, users } of await this.#domains.withUsers(limit, after)) {
+      if (users > room) return [...(await this.#ofDomains(whole)), ...(await this.#ofDomain(name, room))];
+      whole.push(name);
+      room -= users;
     }
-    return (await query.execute()).map(toUser);
+    return this.#ofDomains(whole);
+  }
+
+  async #ofDomain(name: string, limit: number, after = ""): Promise<User[]> {
+    if (!this.#domains.covers(name)) return [];
+    // Not a join: PostgreSQL would sort its rows.
+    const domain = this.#db
+      .selectFrom("domains")
+      .select("id")
+      .where("name", "=", name)
+      .where("erase_after", "is", null);
+    const rows = this.#db
+      .selectFrom("users")
+      .selectAll()
+      .where("domain_id", "=", domain)
+      .where("local_part", ">", after)
+      .orderBy("local_part")
+      .limit(atMost(limit));
+    return (await rows.execute()).map((row) => toUser({ ...row, domain: name }));
+  }
+
+  async #ofDomains(names: readonly string[]): Promise<User[]> {
+    if (names.length === 0) return [];
+    const rows = this.#rows()
+      .where("domains.name", "in", sql<string>`(SELECT value FROM json_each(${JSON.stringify(names)}))`)
+      .orderBy("domains.name")
+      .orderBy("users.local_part");
+    return (await rows.execute()).map(toUser);
   }
 
   /** Mailboxes by the start of their address; with a domain, only that one's. */
@@ -129,8 +166,8 @@ export class UserTable {
       createdAt: at,
       updatedAt: at,
     };
-    const revision = await this.#changed(domain.id, undefined, user, at);
-    const { id } = await this.#db
+    const revision = await this.#state.nextRevision();
+    const insert = this.#db
       .insertInto("users")
       .values({
         domain_id: user.domainId,
@@ -143,8 +180,11 @@ export class UserTable {
         created_at: at,
         updated_at: at,
       })
-      .returning("id")
-      .executeTakeFirstOrThrow();
+      .returning("id");
+    const [{ id }] = await together(
+      insert.executeTakeFirstOrThrow(),
+      this.#changed(domain.id, undefined, user, at),
+    );
     return { id, ...user };
   }
 
@@ -297,16 +337,20 @@ export class UserTable {
   ): Promise<number> {
     const served = { before: servedRecord(before), after: servedRecord(after) };
     const touchesNodes = served.before !== undefined || served.after !== undefined;
-    const digests = touchesNodes ? await this.#state.change({ ...served, at }) : noDifference();
-    await this.#domains.userChanged(domainId, {
-      users: count(after, true) - count(before, true),
-      inactiveUsers: count(after, false) - count(before, false),
-      digests,
-    });
     const known = before ?? after;
     const active = after?.active === true;
-    if (known !== undefined && (before?.active === true) !== active)
-      await this.#graph.mailboxesChanged([{ ...known, active }], at);
+    const isInService = known !== undefined && (before?.active === true) !== active;
+    const difference = replacement(served.before, served.after);
+    const [leading] = await together(
+      this.#graph.leadingToMailboxes(isInService ? [{ ...known, active }] : []),
+      this.#domains.userChanged(domainId, {
+        users: count(after, true) - count(before, true),
+        inactiveUsers: count(after, false) - count(before, false),
+        digests: difference,
+      }),
+      touchesNodes ? this.#state.change({ ...served, at, difference }) : Promise.resolve(),
+    );
+    await this.#graph.publishLeading(leading, at);
     return this.#state.revision();
   }
 

@@ -18,8 +18,9 @@ async function world() {
 describe.skipIf(POSTGRESQL === undefined)("a database whose connections break", () => {
   test("a change whose commit is cut off says that it may have been done, and the next one is done", async () => {
     const { cluster, store, must } = await world();
-    const refused = store.write(async ({ domains }) => {
+    const refused = store.write(async ({ domains, state }) => {
       await domains.add("cut.nl", "2026-03-01T12:00:00.000Z");
+      await state.save();
       await cluster.query("cut", CUT);
     });
     await expect(refused).rejects.toMatchObject({
