@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import type pg from "pg";
 import { MailError } from "../../src/mail/error.ts";
 import { SCHEMA } from "./connections.ts";
+import { pooler } from "./errors.ts";
 import { migrationsAfter, newest } from "./migrations/index.ts";
 import { isStandby } from "./primary.ts";
 
@@ -11,7 +12,7 @@ const OLDEST = 13;
 /**
  * Makes the tables, or migrates those of an older version. Servers that start at once do it one after the other.
  *
- * @throws MailError unavailable: PostgreSQL too old; a standby; another program's database; no tables, and none wanted; tables of
+ * @throws MailError unavailable: PostgreSQL too old; a pooler; a standby; another program's database; no tables, and none wanted; tables of
  *   a newer version
  */
 export async function prepare(client: pg.Client, address: string, create: boolean): Promise<void> {
@@ -30,12 +31,13 @@ export async function prepare(client: pg.Client, address: string, create: boolea
 }
 
 async function refuseServer(client: pg.Client): Promise<void> {
-  const { rows } = await client.query<{ version: string; number: string; standby: boolean }>(
+  const { rows } = await client.query<{ version: string; number: string; standby: boolean; path: string }>(
     `SELECT current_setting('server_version') AS version, current_setting('server_version_num') AS number,
-       pg_is_in_recovery() AS standby`,
+       pg_is_in_recovery() AS standby, current_setting('search_path') AS path`,
   );
-  const [{ version, number, standby } = { version: "", number: "0", standby: false }] = rows;
+  const [{ version, number, standby, path } = { version: "", number: "0", standby: false, path: "" }] = rows;
   refuseOld(version, Number(number));
+  if (path !== SCHEMA) throw pooler();
   if (standby) throw isStandby();
 }
 

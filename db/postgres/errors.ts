@@ -1,5 +1,10 @@
 import { MailError } from "../../src/mail/error.ts";
 
+const POOLER = [
+  "A pooler such as PgBouncer stands in front of PostgreSQL.",
+  "Nothing was changed. Name PostgreSQL itself in the database's address: M25 Mail needs connections that keep their settings, and has pools of its own.",
+] as const;
+
 /** Expected failures of PostgreSQL, by its SQLSTATE (appendix A of its manual), the system's errno, or Node's TLS code. */
 const failures: ReadonlyArray<[pattern: RegExp, message: string, hint: string, temporary: boolean]> = [
   [
@@ -13,6 +18,12 @@ const failures: ReadonlyArray<[pattern: RegExp, message: string, hint: string, t
     "The database is locked by another server's change.",
     "Nothing was changed. Try again in a few seconds.",
     true,
+  ],
+  [
+    // PgBouncer's, for settings that it does not know.
+    /^08P01$/,
+    ...POOLER,
+    false,
   ],
   [
     /^28P01$|^28000$/,
@@ -64,6 +75,11 @@ export function failure(error: unknown): MailError | undefined {
   const [, message, hint, temporary] = failures.find(([pattern]) => pattern.test(code)) ?? [];
   if (message === undefined || hint === undefined) return undefined;
   return new MailError("unavailable", message, hint, { temporary: temporary === true });
+}
+
+/** The refusal of connections that lose their settings. */
+export function pooler(): MailError {
+  return new MailError("unavailable", ...POOLER);
 }
 
 /** Runs `fn`, and converts failures of the database to a MailError. */

@@ -8,12 +8,16 @@ import { POSTGRESQL } from "./postgresql.ts";
 export const CHROMIUM = "/usr/bin/chromium";
 export const SLOWHTTPTEST = "/usr/bin/slowhttptest";
 export const POSTSRSD = "/usr/sbin/postsrsd";
+export const PGBOUNCER = "/usr/sbin/pgbouncer";
 export const OPENDKIM = "/usr/sbin/opendkim";
+
+/** postgresql: those of the tests that another engine can change, on PostgreSQL. */
+export type Suite = "tests" | "postgresql" | "sweeps";
 
 interface Need {
   /** The name in the line that lists what is skipped. */
   readonly name: string;
-  readonly of: "tests" | "sweeps";
+  readonly of: Suite;
   readonly met: () => boolean;
 }
 
@@ -50,6 +54,7 @@ export const needs: readonly Need[] = [
   { name: "Caddy", of: "tests", met: () => existsSync("/usr/bin/caddy") },
   { name: "NSD", of: "tests", met: () => existsSync(NSD) },
   { name: "PostgreSQL", of: "tests", met: () => POSTGRESQL !== undefined },
+  { name: "PgBouncer", of: "tests", met: () => existsSync(PGBOUNCER) },
   { name: "OpenSSL", of: "tests", met: () => runs("openssl", "version") },
   { name: "a second Node (18, 20 or 22)", of: "tests", met: () => otherNodes().length > 0 },
   { name: "jq", of: "tests", met: () => runs("jq", "--version") },
