@@ -1,4 +1,3 @@
-import Database from "better-sqlite3";
 import { expect, onTestFinished, test, vi } from "vitest";
 import {
   authorize,
@@ -16,6 +15,7 @@ import {
   tokensFor,
 } from "../support/oauth.ts";
 import { m25mail } from "../support/program.ts";
+import { rawDatabase } from "../support/recount.ts";
 
 /** Runs `meanwhile` right after the server's next write, before the request continues. */
 function afterNextWrite(server: OAuthServer, meanwhile: () => Promise<unknown>): void {
@@ -164,7 +164,7 @@ test("an access token is void once its grant has ended, even before it expires",
   const { access_token } = await tokensFor(server);
   expect(await mcpStatus(server, access_token)).toBe(200);
   const [grant] = await server.store.read((tables) => tables.grants.all(new Date().toISOString()));
-  const database = new Database(server.database);
+  const database = rawDatabase(server.database);
   expect(database.prepare("DELETE FROM oauth WHERE kind = 'Grant' AND id = ?").run(grant?.key).changes).toBe(
     1,
   );
@@ -224,7 +224,7 @@ test("one address begins thirty requests a minute, and they close no page that t
   }
   expect(statuses.slice(0, 30)).toEqual(Array(30).fill(303));
   expect(statuses.slice(35)).toEqual(Array(5).fill(429));
-  const database = new Database(server.database, { readonly: true });
+  const database = rawDatabase(server.database);
   const waiting = database.prepare(
     "SELECT subscriber, count(*) FROM oauth WHERE subscriber IS NOT NULL GROUP BY 1",
   );

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { openStore } from "../../db/sqlite/store.ts";
 import type { Text } from "../../src/mail/text.ts";
 import { newCredential } from "../../tools/call/credential.ts";
+import { onPostgresql, openTestStore } from "../support/engine.ts";
 import { startServer } from "../support/server.ts";
 import { testRuntime } from "../support/store.ts";
 
@@ -131,31 +131,35 @@ test("the use of an ended key is logged once an hour, and is once in the audit l
   expect((await entries()).length).toBe(1);
 });
 
-test("unknown keys, wrong secrets and a repeat of an ended key are recorded nowhere", async () => {
-  const { first, second, poll, later, listed, alarms, store, written, must } = await rotated();
-  const tokens = async () => (await must("list-tokens")).tokens;
-  const commit = async () => {
-    await written();
-    return (await store.polls.look()).commit;
-  };
-  later(GRACE);
-  await poll(second);
-  // The contact and the token's use are written later, one after the other.
-  await expect.poll(listed).toMatchObject({ status: "behind" });
-  await expect.poll(tokens).toMatchObject([{ last_used_at: expect.any(String) }]);
-  const quietly = await commit();
-  const ids = [first, second].map((key) => key.split("_")[1]);
-  for (const id of [...ids, "0123456789abcdef"]) {
-    expect(await poll(newCredential("syncKey").text.replace(/_[0-9a-f]+_/, `_${id}_`))).toBe(401);
-  }
-  expect(await commit()).toBe(quietly);
-  expect(alarms()).toEqual([]);
-  await poll(first);
-  const loudly = await commit();
-  expect(loudly).not.toBe(quietly);
-  for (let time = 0; time < 3; time += 1) expect(await poll(first)).toBe(401);
-  expect(await commit()).toBe(loudly);
-});
+// PostgreSQL counts the commits of all databases.
+test.skipIf(onPostgresql)(
+  "unknown keys, wrong secrets and a repeat of an ended key are recorded nowhere",
+  async () => {
+    const { first, second, poll, later, listed, alarms, store, written, must } = await rotated();
+    const tokens = async () => (await must("list-tokens")).tokens;
+    const commit = async () => {
+      await written();
+      return (await store.polls.look()).commit;
+    };
+    later(GRACE);
+    await poll(second);
+    // The contact and the token's use are written later, one after the other.
+    await expect.poll(listed).toMatchObject({ status: "behind" });
+    await expect.poll(tokens).toMatchObject([{ last_used_at: expect.any(String) }]);
+    const quietly = await commit();
+    const ids = [first, second].map((key) => key.split("_")[1]);
+    for (const id of [...ids, "0123456789abcdef"]) {
+      expect(await poll(newCredential("syncKey").text.replace(/_[0-9a-f]+_/, `_${id}_`))).toBe(401);
+    }
+    expect(await commit()).toBe(quietly);
+    expect(alarms()).toEqual([]);
+    await poll(first);
+    const loudly = await commit();
+    expect(loudly).not.toBe(quietly);
+    for (let time = 0; time < 3; time += 1) expect(await poll(first)).toBe(401);
+    expect(await commit()).toBe(loudly);
+  },
+);
 
 test("the first use of an operator's new key clears the notice, and no earlier key brings it back", async () => {
   const { first, second, poll, rotate, later, listed, alarms, written } = await rotated();
@@ -220,7 +224,7 @@ test("a server that stops still writes its latest contacts and uses of ended key
   later(GRACE);
   await poll(first, "203.0.113.7");
   await close();
-  const store = openStore(database, { create: false });
+  const store = openTestStore(database, { create: false });
   const [node] = await store.read(({ nodes }) => nodes.all());
   expect(node?.endedKeyUse).toEqual({ at: "2026-03-01T12:10:00.000Z", address: "203.0.113.7" });
   await store.close();

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { callTool, connectHttp } from "../support/clients.ts";
+import { onPostgresql } from "../support/engine.ts";
 import { http } from "../support/http.ts";
 import { m25mail, startM25mail } from "../support/program.ts";
 import { startServer, type TestServer } from "../support/server.ts";
@@ -68,7 +69,7 @@ test("requests, calls, nodes and the database are counted", async () => {
     'mailboxes{state="inactive"}': 1,
     password_hashes: 0,
     polls_waiting: 0,
-    'database_bytes{file="wal"}': expect.any(Number),
+    [`database_bytes{file="${onPostgresql ? "database" : "wal"}"}`]: expect.any(Number),
   });
   await node.poll();
   expect(await scrape(server)).toMatchObject({
@@ -77,7 +78,7 @@ test("requests, calls, nodes and the database are counted", async () => {
 });
 
 test("the metrics show waiting nodes and passwords being hashed", async () => {
-  const server = await startServer();
+  const server = await startServer({ "hash-cost": "12" });
   await server.api("add-domain", { domain: "example.nl" });
   const node = new SyncingNode(
     server.url,

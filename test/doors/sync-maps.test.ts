@@ -4,8 +4,8 @@ import { dirname } from "node:path";
 import { promisify } from "node:util";
 import { brotliDecompress } from "node:zlib";
 import { expect, test } from "vitest";
-import { openStore } from "../../db/sqlite/store.ts";
 import { AnswerReader, type MailState } from "../support/answer-reader.ts";
+import { nameOf, openTestStore } from "../support/engine.ts";
 import { http } from "../support/http.ts";
 import { openMaps } from "../support/open-maps.ts";
 import { startServer, type TestServer } from "../support/server.ts";
@@ -106,11 +106,11 @@ test("the same revision with another content has another tag", async () => {
   }
 });
 
-test("a change by another process in the same file is served at the next poll", async () => {
+test("a change by another process in the same database is served at the next poll", async () => {
   const server = await startServer();
   const poll = await nodeOf(server);
   const etag = (await poll()).headers.get("etag") ?? "";
-  const beside = openStore(server.database, { create: false });
+  const beside = openTestStore(server.database, { create: false });
   await testRuntime(beside).must("add-domain", { domain: "example.nl" });
   const answer = await poll({ "if-none-match": etag });
   expect(read(await answer.text()).domains.has("example.nl")).toBe(true);
@@ -226,7 +226,7 @@ test.skipIf(process.platform !== "linux")(
     }
     await expect.poll(() => openMaps().length).toBe(2);
     // The files with hashes have no name, so nobody can open them.
-    const names = readdirSync(dirname(server.database));
+    const names = readdirSync(dirname(nameOf(server.database)));
     expect(names.filter((name) => !/^(m25-mail\.db(-wal|-shm)?|first-token)$/.test(name))).toEqual([]);
     await server.close();
     await expect.poll(openMaps).toEqual([]); // the last disconnection may be recent

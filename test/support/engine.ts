@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { openDatabase } from "../../db/open.ts";
 import { openStore } from "../../db/sqlite/store.ts";
 import type { Store } from "../../db/store.ts";
@@ -15,11 +14,10 @@ export function nameOf(database: string): string {
   return files.get(database) ?? database;
 }
 
-/** The database of this name: a file there, or one of the run's PostgreSQL. */
+/** The database of this name, or with this address: a file there, or one of the run's PostgreSQL. */
 export async function databaseAt(file: string): Promise<string> {
-  if (!onPostgresql) return file;
-  const name = `test_${createHash("sha256").update(file).digest("hex").slice(0, 20)}`;
-  const database = made.get(file) ?? runCluster().copy(name);
+  if (!onPostgresql || files.has(file)) return file;
+  const database = made.get(file) ?? runCluster().lend();
   made.set(file, database);
   files.set(await database, file);
   return database;

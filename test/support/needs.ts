@@ -11,13 +11,10 @@ export const POSTSRSD = "/usr/sbin/postsrsd";
 export const PGBOUNCER = "/usr/sbin/pgbouncer";
 export const OPENDKIM = "/usr/sbin/opendkim";
 
-/** postgresql: those of the tests that another engine can change, on PostgreSQL. */
-export type Suite = "tests" | "postgresql" | "sweeps";
-
 interface Need {
   /** The name in the line that lists what is skipped. */
   readonly name: string;
-  readonly of: Suite;
+  readonly of: "tests" | "sweeps";
   readonly met: () => boolean;
 }
 

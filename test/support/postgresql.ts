@@ -1,4 +1,5 @@
 import { execFileSync } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { chownSync, existsSync, globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,11 +12,41 @@ export const POSTGRESQL: string | undefined = globSync("/usr/lib/postgresql/*/bi
 /** Where a run's cluster is, for the tests' own processes: see postgresql-run.ts. */
 export const RUN_FOLDER = "M25_MAIL_TEST_POSTGRESQL";
 
-/** The database that copy() copies: postgresql-run.ts makes it. */
+/** The database that new ones of a run copy: postgresql-run.ts makes it. */
 export const TEMPLATE = "template_m25_mail";
 
-/** Tests need no data that survives the machine. */
-const UNSAFE = "-c fsync=off";
+/** Tests need no data that survives the machine. A new process costs much on some machines, and autovacuum starts many. */
+const UNSAFE = "-c fsync=off -c full_page_writes=off -c autovacuum=off";
+
+/** A run's cluster has no standby, and tests kill nothing there. */
+export const OF_A_RUN = `${UNSAFE} -c synchronous_commit=off -c wal_level=minimal -c max_wal_senders=0 -c max_wal_size=4GB`;
+
+/** Makes the tables as a first start leaves them, in less time than a new copy of them would take. */
+const CLEAR = `CREATE FUNCTION public.clear() RETURNS void LANGUAGE plpgsql SET session_replication_role = replica AS $$
+DECLARE one record; random text := md5(gen_random_uuid()::text);
+BEGIN
+  FOR one IN SELECT oid::regclass AS name, pg_relation_size(oid) AS bytes FROM pg_class
+    WHERE relkind = 'r' AND relnamespace = 'm25_mail'::regnamespace AND relname NOT IN ('schema_version', 'state', 'timeline')
+      AND pg_relation_size(oid) > 0
+  LOOP
+    IF one.bytes > 100000 THEN EXECUTE format('TRUNCATE %s CASCADE', one.name);
+    ELSE EXECUTE format('DELETE FROM %s', one.name); END IF;
+  END LOOP;
+  PERFORM setval(format('%I.%I', schemaname, sequencename), 1, false) FROM pg_sequences WHERE last_value IS NOT NULL;
+  INSERT INTO m25_mail.revisions SELECT * FROM public.first_revisions;
+  INSERT INTO m25_mail.audit_retention SELECT * FROM public.first_audit_retention;
+  DELETE FROM m25_mail.state;
+  INSERT INTO m25_mail.state SELECT * FROM public.first_state;
+  UPDATE m25_mail.state SET history = random, cursor_key = random || random;
+END $$`;
+const FIRST_ROWS = ["state", "revisions", "audit_retention"].map(
+  (table) => `CREATE TABLE public.first_${table} AS TABLE m25_mail.${table}`,
+);
+/** What makes a new database one that clear() can clear. */
+export const CLEARABLE = [...FIRST_ROWS, CLEAR].join(";");
+
+/** Databases of a run that this process has, while no test uses them; each with a connection of the superuser. */
+const free: Array<{ name: string; pool: pg.Pool }> = [];
 
 /** A private PostgreSQL, which only its folder's socket reaches. */
 export class Cluster {
@@ -31,15 +62,15 @@ export class Cluster {
   }
 
   /** Makes an empty cluster and starts it. Nothing of it need survive the machine. */
-  static start(settings = UNSAFE): Cluster {
-    const cluster = Cluster.#inNewFolder(settings);
+  static start(settings = UNSAFE, parent = tmpdir()): Cluster {
+    const cluster = Cluster.#inNewFolder(settings, parent);
     cluster.#program("initdb", "--auth=trust", "--username=postgres", "--locale=C.UTF-8", "--no-sync");
     cluster.control("start");
     return cluster;
   }
 
-  static #inNewFolder(settings: string): Cluster {
-    const folder = mkdtempSync(join(tmpdir(), "pg-"));
+  static #inNewFolder(settings: string, parent = tmpdir()): Cluster {
+    const folder = mkdtempSync(join(parent, "pg-"));
     const [user] = asPostgres();
     if (user !== undefined) chownSync(folder, user, -1);
     return new Cluster(folder, settings);
@@ -49,9 +80,15 @@ export class Cluster {
   standby(): Cluster {
     const standby = Cluster.#inNewFolder(this.#settings);
     onTestFinished(() => standby.remove());
-    standby.#program("pg_basebackup", "-R", "-h", this.folder, "-U", "postgres", "--checkpoint=fast");
-    standby.control("start");
+    standby.follow(this);
     return standby;
+  }
+
+  /** Makes it a standby of `primary`, with a new copy of it. It must have stopped. */
+  follow(primary: Cluster): void {
+    rmSync(join(this.folder, "data"), { recursive: true, force: true });
+    this.#program("pg_basebackup", "-R", "-h", primary.folder, "-U", "postgres", "--checkpoint=fast");
+    this.control("start");
   }
 
   /** Makes a standby the primary. */
@@ -96,22 +133,37 @@ export class Cluster {
     return this.address(name);
   }
 
-  /** Makes a database with the template's tables, as a first start leaves it. It goes with the cluster. */
-  async copy(name: string): Promise<string> {
-    await this.query("postgres", `CREATE DATABASE "${name}" TEMPLATE "${TEMPLATE}"`);
-    const random = "md5(gen_random_uuid()::text)";
-    await this.query(name, `UPDATE state SET history = ${random}, cursor_key = ${random} || ${random}`);
+  /** Lends a database with tables as a first start leaves them, until the test ends. It goes with the cluster. */
+  async lend(): Promise<string> {
+    const lent = Promise.resolve(free.pop() ?? this.#copy());
+    onTestFinished(async () => {
+      const one = await lent;
+      await one.pool.query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+      );
+      free.push(one);
+    });
+    const { name, pool } = await lent;
+    await pool.query("SELECT public.clear()");
     return this.address(name);
+  }
+
+  async #copy() {
+    const name = `test_${randomUUID()}`;
+    await this.query("postgres", `CREATE DATABASE "${name}" TEMPLATE "${TEMPLATE}" STRATEGY file_copy`);
+    const pool = new pg.Pool({
+      ...this.#connection(name),
+      max: 1,
+      idleTimeoutMillis: 0,
+      allowExitOnIdle: true,
+    });
+    pool.on("error", () => {}); // the cluster ends first
+    return { name, pool };
   }
 
   /** Runs statements as the superuser, in M25 Mail's schema if the database has it. */
   async query(database: string, text: string): Promise<Array<Record<string, unknown>>> {
-    const client = new pg.Client({
-      host: this.folder,
-      user: "postgres",
-      database,
-      options: "-c search_path=m25_mail,public",
-    });
+    const client = new pg.Client(this.#connection(database));
     await client.connect();
     try {
       const result = await client.query(text);
@@ -119,6 +171,10 @@ export class Cluster {
     } finally {
       await client.end();
     }
+  }
+
+  #connection(database: string): pg.ClientConfig {
+    return { host: this.folder, user: "postgres", database, options: "-c search_path=m25_mail,public" };
   }
 
   #program(name: string, ...args: string[]): void {
