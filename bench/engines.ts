@@ -27,6 +27,8 @@ const USERS = Number(process.env.USERS ?? 1_000_000);
 const SECONDS = Number(process.env.SECONDS ?? 5);
 const WAKES = Number(process.env.WAKES ?? 200);
 const DOMAINS = 10;
+/** ms, longer than the rest of src/doors/sync/wake-throttle.ts after an answer. */
+const REST = 400;
 
 let added = 0;
 
@@ -135,7 +137,7 @@ async function wake(address: string, key: string): Promise<number[]> {
     const waiting = fetch(`${url}/sync/v1/maps?since=${cursor}`, {
       headers: { ...headers, prefer: "wait=55" },
     });
-    await new Promise((resolve) => setTimeout(resolve, 100)); // it waits by then
+    await new Promise((resolve) => setTimeout(resolve, REST)); // it waits by then, and changes in a row are over
     const email = `wake${n}@${domain}`;
     const input = { email, password: "correct horse battery" };
     const outcome = await call(runtime, { principal: operator("cli"), tool: addUser, input });
