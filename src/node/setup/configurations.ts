@@ -22,10 +22,13 @@ export interface Sources {
   signs: boolean;
   /** The ports of sshd, where nftables is in use. */
   firewall: readonly number[] | undefined;
+  /** True if fail2ban locks addresses out, with nftables. */
+  locks: boolean;
 }
 
 export const LOCAL_CF = "/etc/postfix/local.cf";
 export const NFTABLES_CONF = "/etc/nftables.conf";
+const JAILS = "/etc/fail2ban/jail.d/m25-mail.conf";
 export const LOCAL_MASTER_CF = "/etc/postfix/local-master.cf";
 /** In tmpfiles.d: makes the folder of opendkim's socket. */
 export const SIGNERS_FOLDER = "m25-mail-dkim.conf";
@@ -47,6 +50,7 @@ export function configurations(answers: Answers, sources: Sources): ManagedFile[
     files.push({ path: NFTABLES_CONF, text: firewall(sources.firewall, isMx, sources), isOptional: true });
   if (isMx || dovecot === undefined) return files;
   files.push({ path: "/etc/dovecot/dovecot.conf", text: shipped[`dovecot-${dovecot}.conf`] ?? "" });
+  if (sources.locks) files.push({ path: JAILS, text: shipped["fail2ban-m25-mail.conf"] ?? "" });
   const queriesOf23 = shipped["dovecot-2.3-sql.conf.ext"] ?? "";
   if (dovecot === "2.3") files.push({ path: "/etc/dovecot/m25-sql.conf.ext", text: queriesOf23 });
   if (!sources.signs) return files;

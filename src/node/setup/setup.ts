@@ -75,6 +75,7 @@ const services: ReadonlyArray<readonly [path: string, service: string]> = [
   ["/etc/opendkim.conf", "opendkim"],
   ["/etc/tmpfiles.d/", "opendkim"],
   ["/etc/nftables.conf", "nftables"],
+  ["/etc/fail2ban/", "fail2ban"],
 ];
 
 /** The service that reads a file only when it starts. */
@@ -96,12 +97,13 @@ async function readSources(host: Host): Promise<Sources> {
   const [localCf = "", localMasterCf = ""] = await Promise.all(
     [LOCAL_CF, LOCAL_MASTER_CF].map((path) => readText(host.at(path))),
   );
-  const [dovecot, signs, firewall] = await Promise.all([
+  const [dovecot, signs, firewall, locks] = await Promise.all([
     findDovecot(host),
     mayUseSigner(host),
     findFirewall(host),
+    hasFail2ban(host),
   ]);
-  return { shipped, masterCf, localCf, localMasterCf, dovecot, signs, firewall };
+  return { shipped, masterCf, localCf, localMasterCf, dovecot, signs, firewall, locks };
 }
 
 /** Debian installs nftables and leaves it off: rules are for a machine whose operator has turned it on. */
@@ -110,6 +112,12 @@ async function findFirewall({ machine, units }: Host): Promise<number[] | undefi
   const { stdout } = await runQuietly(machine, ["sshd", "-T"]);
   const ports = [...stdout.matchAll(/^port (\d+)$/gm)].map(([, port]) => Number(port));
   return ports.length === 0 ? [22] : ports;
+}
+
+/** The jails lock addresses out with nftables. */
+async function hasFail2ban({ machine }: Host): Promise<boolean> {
+  const programs = await Promise.all(["fail2ban-server", "nft"].map((name) => machine.find(name)));
+  return !programs.includes(undefined);
 }
 
 /** False without opendkim, or if the operator has set another folder of keys, or none. */
@@ -199,9 +207,9 @@ async function start(host: Host, { restarts, isMx, signs, out, signal }: Start):
 
 /** fail2ban's own table is gone once nftables has started anew. */
 async function startFirewall({ units }: Host, restarts: ReadonlySet<string>): Promise<void> {
-  if (!restarts.has("nftables")) return;
-  await units.start("nftables", true);
-  await units.restartRunning("fail2ban");
+  if (restarts.has("nftables")) await units.start("nftables", true);
+  if (restarts.has("fail2ban")) await units.start("fail2ban", true);
+  else if (restarts.has("nftables")) await units.restartRunning("fail2ban");
 }
 
 async function startSigner(host: Host, again: boolean): Promise<void> {

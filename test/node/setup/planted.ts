@@ -28,7 +28,7 @@ export const withTools =
   (await thisMachine.find("sqlite3")) && (await thisMachine.find("openssl")) ? test : test.skip;
 
 /** Programs that a node may have. */
-export const OPTIONAL = ["opendkim", "nft"];
+export const OPTIONAL = ["opendkim", "nft", "fail2ban-server"];
 
 interface Planted extends Host {
   log: string[];

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { setUp } from "../../../src/node/setup/setup.ts";
 import { startServer } from "../../support/server.ts";
 import { never, standBefore } from "../joining.ts";
-import { configFrom, DEBIANS, filesOf, MAIN_CF, newNode, withTools } from "./planted.ts";
+import { configFrom, DEBIANS, filesOf, MAIN_CF, newNode, OPTIONAL, withTools } from "./planted.ts";
 
 const TIMER = "m25-mail-node-check.timer";
 
@@ -70,34 +70,37 @@ withTools("somebody else's Postfix is shown, and nothing is changed, not even th
   expect(host.started).toEqual([]);
 });
 
-withTools("opendkim and nftables are set up where they are installed, and never else", async (context) => {
-  context.skip(process.geteuid?.() !== 0, "only root can give keys to opendkim");
-  const server = await startServer();
-  const { host, run } = await newNode(server, "pi");
-  await run();
-  const paths = ["/etc/opendkim.conf", "/etc/nftables.conf"];
-  expect(paths.filter((path) => existsSync(host.at(path)))).toEqual([]);
-  expect(host.read(MAIN_CF)).toMatch(/^mua_milters =$/m);
+withTools(
+  "programs that a node may have are set up where they are installed, and never else",
+  async (context) => {
+    context.skip(process.geteuid?.() !== 0, "only root can give keys to opendkim");
+    const server = await startServer();
+    const { host, run } = await newNode(server, "pi");
+    await run();
+    const paths = ["/etc/opendkim.conf", "/etc/nftables.conf", "/etc/fail2ban/jail.d/m25-mail.conf"];
+    expect(paths.filter((path) => existsSync(host.at(path)))).toEqual([]);
+    expect(host.read(MAIN_CF)).toMatch(/^mua_milters =$/m);
 
-  for (const program of ["opendkim", "nft"]) host.installed.add(program);
-  host.started.length = 0;
-  await run();
-  expect(paths.filter((path) => existsSync(host.at(path)))).toEqual(paths);
-  expect(host.read(MAIN_CF).match(/^mua_milters = .*/gm)).toEqual([
-    expect.stringContaining("unix:opendkim/opendkim.sock"),
-  ]);
-  expect(host.read("/etc/m25-mail/node.env")).toMatch(/^M25_MAIL_DKIM=\/var\/lib\/m25-mail-node\/dkim$/m);
-  expect(host.read("/var/lib/m25-mail-node/dkim/SigningTable")).toBe("");
-  expect(host.started).toEqual([
-    "m25-mail-node again",
-    ...["nftables", "fail2ban", "opendkim", "postfix"].map((service) => `${service} again`),
-    "dovecot",
-    TIMER,
-  ]);
-  const before = filesOf(host);
-  await run();
-  expect(filesOf(host)).toEqual(before);
-});
+    for (const program of OPTIONAL) host.installed.add(program);
+    host.started.length = 0;
+    await run();
+    expect(paths.filter((path) => existsSync(host.at(path)))).toEqual(paths);
+    expect(host.read(MAIN_CF).match(/^mua_milters = .*/gm)).toEqual([
+      expect.stringContaining("unix:opendkim/opendkim.sock"),
+    ]);
+    expect(host.read("/etc/m25-mail/node.env")).toMatch(/^M25_MAIL_DKIM=\/var\/lib\/m25-mail-node\/dkim$/m);
+    expect(host.read("/var/lib/m25-mail-node/dkim/SigningTable")).toBe("");
+    expect(host.started).toEqual([
+      "m25-mail-node again",
+      ...["nftables", "fail2ban", "opendkim", "postfix"].map((service) => `${service} again`),
+      "dovecot",
+      TIMER,
+    ]);
+    const before = filesOf(host);
+    await run();
+    expect(filesOf(host)).toEqual(before);
+  },
+);
 
 withTools(
   "somebody's own firewall stays, and signing that the operator has turned off stays off",
