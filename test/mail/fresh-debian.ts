@@ -85,6 +85,15 @@ export async function debianFolder(
   }
 }
 
+/** What to type once a text is on the screen. */
+export type Answer = readonly [text: string, typed: string];
+
+/** What was on the screen, and the exit code. */
+export interface Shown {
+  readonly code: number;
+  readonly said: string;
+}
+
 export interface FreshDebian {
   /** The writable root, visible with `enter` only. Changes vanish with the machine. */
   readonly root: string;
@@ -92,6 +101,8 @@ export interface FreshDebian {
   readonly onNetwork: readonly [string, ...string[]];
   /** Runs a shell script with -ex in the machine as root. Throws its output unless it exits with 0. */
   sh(script: string, options?: { folder?: string; input?: string }): Promise<string>;
+  /** Runs a shell script at a terminal as root, with an answer to each text in turn. */
+  atTerminal(script: string, answers: readonly Answer[]): Promise<Shown>;
   /** Copies a file or folder of this machine to a path there. */
   copyIn(from: string, to: string): Promise<void>;
   /** Shows a folder of this machine, read-only, at a path there that it makes. */
@@ -185,6 +196,8 @@ export async function startFreshDebian(
       const { stdout: units } = await run(...enter, "sh", "-c", FAILURES);
       throw new Error(`exit ${finished.code}:\n${finished.said}${units}`);
     },
+    atTerminal: (script, answers) =>
+      conversation([...enter, "script", "--quiet", "--return", "--command", script, "/dev/null"], answers),
     copyIn: async (from, to) => {
       await mustRun(...into, "--mount", "sh", "-ec", COPY, "sh", from, join(root, to));
     },
@@ -193,6 +206,27 @@ export async function startFreshDebian(
     },
     stop,
   };
+}
+
+async function conversation(
+  [program, ...args]: readonly [string, ...string[]],
+  answers: readonly Answer[],
+): Promise<Shown> {
+  const child = spawn(program, args, { stdio: ["pipe", "pipe", "inherit"] });
+  let [said, seen] = ["", 0];
+  const left = [...answers];
+  child.stdin.on("error", () => {}); // it may end before it has read everything
+  child.stdout.on("data", (piece) => {
+    said += piece;
+    for (let [next] = left; next !== undefined && said.includes(next[0], seen); [next] = left) {
+      seen = said.indexOf(next[0], seen) + next[0].length;
+      left.shift();
+      child.stdin.write(next[1]);
+    }
+  });
+  const [code] = await once(child, "close");
+  if (left.length > 0) throw new Error(`"${left[0]?.[0]}" was never shown:\n${said}`);
+  return { code, said };
 }
 
 async function withInput(input: string, [program, ...args]: readonly [string, ...string[]]) {

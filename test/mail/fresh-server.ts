@@ -17,7 +17,11 @@ export function isCurrent(server: { sh(script: string): Promise<string> }): Prom
 }
 
 /** Starts this checkout's server in the machine's network by its public name. `sh` is a shell beside it. */
-export async function startServer(machine: FreshDebian, { cert, key }: { cert: string; key: string }) {
+export async function startServer(
+  machine: FreshDebian,
+  { cert, key }: { cert: string; key: string },
+  flags: readonly string[] = [],
+) {
   const folder = temporaryFolder();
   mkdirSync(join(folder, "bin"));
   symlinkSync(join(DEPLOY, "m25-mail"), join(folder, "bin/m25-mail"));
@@ -25,7 +29,7 @@ export async function startServer(machine: FreshDebian, { cert, key }: { cert: s
   const address = ["--port", "443", "--public-url", `https://${SERVER}`];
   const database = join(folder, "m25-mail.db");
   const running = startM25mail(
-    [...args, ...address, "--db", database, "--tls-cert", cert, "--tls-key", key],
+    [...args, ...address, "--db", database, "--tls-cert", cert, "--tls-key", key, ...flags],
     { command: [command] },
   );
   await running.says(/serves https/);
@@ -36,7 +40,8 @@ export async function startServer(machine: FreshDebian, { cert, key }: { cert: s
   ];
   return {
     folder,
-    sh: (script: string) => mustRun("env", "-C", folder, ...environment, "sh", "-ec", script),
+    sh: (script: string) =>
+      mustRun(...machine.onNetwork, "env", "-C", folder, ...environment, "sh", "-ec", script),
   };
 }
 

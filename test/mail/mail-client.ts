@@ -8,6 +8,9 @@ import { type Finished, run, until } from "./processes.ts";
 
 /** curl's result for accepted mail. */
 export const TAKEN = { code: 0, stderr: "" };
+/** curl's exit codes. */
+export const NO_CONNECTION = 7;
+export const LOGIN_DENIED = 67;
 
 interface Mail {
   readonly from: string;
@@ -54,6 +57,9 @@ export function mailClient({ onNetwork }: FreshDebian, name: string, cert: strin
       return curl(...envelope, ...credentials, `${scheme}://${name}:${port}/client.test`);
     },
     has,
+    /** Logs in from this address. @returns curl's exit code */
+    tryPassword: async ({ address, password }: Login, url: string, from: string): Promise<number> =>
+      (await curl("--interface", from, "--max-time", "30", "--user", `${address}:${password}`, url)).code,
     arrives: (user: Login, subject: string): Promise<void> =>
       until(`"${subject}" in the mailbox of ${user.address}`, () => has(user, subject)),
   };

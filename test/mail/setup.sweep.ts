@@ -2,20 +2,33 @@
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { authenticate } from "mailauth";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { nodePackageFile } from "../../src/program/node-package.ts";
 import { command } from "../docs/pages.ts";
 import { packagedNode } from "../docs/runs.ts";
 import { certificate } from "../support/certificate.ts";
 import { temporaryFolder } from "../support/store.ts";
-import { debianFolder, type FreshDebian, startFreshDebian } from "./fresh-debian.ts";
+import { type Answer, debianFolder, type FreshDebian, type Shown, startFreshDebian } from "./fresh-debian.ts";
+import { ADDRESS, NAME_SERVER, startAuthority, startDns } from "./fresh-network.ts";
 import { fields, isCurrent, SERVER, startServer } from "./fresh-server.ts";
-import { mailClient, TAKEN } from "./mail-client.ts";
+import { LOGIN_DENIED, mailClient, NO_CONNECTION, TAKEN } from "./mail-client.ts";
 import { ANNA, JAN, STRANGER } from "./people.ts";
+import { mustRun, until } from "./processes.ts";
 import { DEPLOY } from "./shipped.ts";
 
 const NODE = "mail.example.nl";
+const BOSS = "boss@partner.test";
+const GUESSER = "127.0.0.66";
+const CTRL_C = "\x03";
 const setup = "m25-mail-node setup";
+/** All that setup asks. */
+const QUESTIONS = [`[${NODE}]: `, "Sync key (it is not shown): ", "[y/N] "] as const;
+const RECORDS = `${NODE}. A ${ADDRESS}
+${ADDRESS.split(".").reverse().join(".")}.in-addr.arpa. PTR ${NODE}.
+example.nl. MX 10 ${NODE}.
+gmail.com. MX 10 ${NODE}.
+`;
 
 const built = join(DEPLOY, "../dist", nodePackageFile);
 /** The packages that apt has to fetch for the node's. */
@@ -24,23 +37,33 @@ const needed = execFileSync("dpkg-deb", ["--field", built, "Depends", "Recommend
   .split(/[,\s]+/)
   .filter((name) => name !== "");
 
+type Machine = Awaited<ReturnType<typeof newMachine>>;
+
 describe.each([
-  { name: "Debian 12", suite: "bookworm" },
-  { name: "Debian 13", suite: "trixie" },
-])("the line for a new node on $name", async ({ suite }) => {
-  const folder = await debianFolder(suite, ["ca-certificates", "wget"], needed);
+  { name: "Debian 12", suite: "bookworm", faults: false },
+  { name: "Debian 13", suite: "trixie", faults: true },
+])("the line for a new node on $name", async ({ suite, faults }) => {
+  const folder = await debianFolder(
+    suite,
+    ["ca-certificates", "wget", "pebble"],
+    [...needed, "fail2ban", "nftables"],
+  );
   if (!folder.available) process.stderr.write(folder.message);
 
   test.skipIf(!folder.available)(
-    "makes a node that works, stays as it is the second time, and keeps local settings over an upgrade",
+    `makes a node that works${faults ? ", also after faults and Ctrl-C" : ""}, stays as it is the second time, and keeps local settings over an upgrade`,
     async () => {
       if (!folder.available) return;
-      const { server, machine } = await newMachine(folder.path);
+      const made = await newMachine(folder.path);
+      const { server, machine, dns } = made;
       const added = await server.sh("m25-mail call add-node --name pi");
       const { sync_key: key = "" } = fields(added);
       const [line = ""] = /^apt-get update .*$/m.exec(added) ?? [];
-      const table = await machine.sh(`${line} --self-signed`, { input: `${key}\n` });
-      expect(rowsOf(table)).toMatchObject({
+      const acme = `--acme-server ${await startAuthority(machine)}`;
+      const first = faults
+        ? await stopsAndGoesOn(made, { line, key, acme })
+        : await answersQuestions(made, { line, key, acme });
+      expect(rowsOf(first.said), first.said).toEqual({
         services: "ok",
         replica: "ok",
         "port 25": "ok",
@@ -49,11 +72,19 @@ describe.each([
         "port 143": "ok",
         "port 993": "ok",
         certificate: "ok",
-        DNS: "unknown",
-        blocklist: "unknown",
+        disk: "ok",
+        queue: "ok",
+        clock: "unknown",
+        DNS: "ok",
+        "from outside": "ok",
+        "mail out": "ok",
+        blocklist: "ok",
       });
+      expect(first.code).toBe(0);
       await isCurrent(server);
       await receivesAndSends(machine);
+      const record = await dkimRecord(server);
+      await dns.serve(`${RECORDS}${record}`);
 
       const before = await stateOf(machine);
       await machine.sh(setup);
@@ -64,13 +95,14 @@ describe.each([
       await receivesAndSends(machine);
 
       await machine.sh("echo 'message_size_limit = 1000000' >/etc/postfix/local.cf");
-      // As if an earlier version of the package had been there.
-      await machine.sh("sed -i 's/^biff = no/biff = yes/' /usr/share/m25-mail-node/postfix-main.cf");
+      await installEarlier(machine);
       await machine.sh(setup);
       expect(await machine.sh("postconf -h message_size_limit biff")).toBe("1000000\nyes\n");
       await machine.sh(command(packagedNode.upgrade));
       expect(await machine.sh("postconf -h message_size_limit biff")).toBe("1000000\nno\n");
       expect(await machine.sh("postconf -n 2>&1 | grep -c 'overriding earlier entry' || true")).toBe("0\n");
+      await isCurrent(server);
+      await receivesAndSends(machine);
 
       await machine.sh("echo 'mailbox_transport = virtual' >>/etc/postfix/main.cf");
       const refused = await machine.sh(`${setup} || echo "exit $?"`);
@@ -80,6 +112,11 @@ describe.each([
       await machine.sh(`${setup} --replace`);
       expect(await machine.sh("postconf -h mailbox_transport")).toBe("\n");
       expect(await machine.sh("cat /etc/postfix/main.cf.before-*")).toContain("mailbox_transport = virtual");
+
+      await renewsItsCertificate(machine);
+      await signs(machine, record);
+      // Its Dovecot is newer than fail2ban's filter.
+      if (suite === "trixie") await locksOut(machine);
     },
   );
 });
@@ -89,7 +126,9 @@ async function newMachine(base: string) {
   const ca = certificate(SERVER);
   const machine = await startFreshDebian(base, { NODE_EXTRA_CA_CERTS: "/etc/server-ca.pem" });
   onTestFinished(machine.stop);
-  const server = await startServer(machine, ca);
+  const dns = await startDns(machine);
+  onTestFinished(dns.stop);
+  const server = await startServer(machine, ca, ["--name-server", NAME_SERVER]);
   await server.sh("m25-mail call add-domain --domain example.nl");
   for (const { address, password } of [JAN, ANNA]) {
     writeFileSync(join(server.folder, "password"), password);
@@ -100,13 +139,58 @@ async function newMachine(base: string) {
   await machine.sh(
     `update-ca-certificates; hostname ${NODE}; printf '127.0.0.1 %s\\n' ${NODE} ${SERVER} >>/etc/hosts`,
   );
-  return { server, machine };
+  return { server, machine, dns };
+}
+
+interface Pasted {
+  line: string;
+  key: string;
+  /** The flag with the address of the authority. */
+  acme: string;
+}
+
+/** The whole line, with three answers at the terminal. */
+async function answersQuestions({ machine, dns }: Machine, { line, key, acme }: Pasted): Promise<Shown> {
+  await dns.serve(RECORDS);
+  const [name, asked, certificate] = QUESTIONS;
+  return await machine.atTerminal(`${line} ${acme}`, [
+    [name, "\r"],
+    [asked, `${key}\r`],
+    [certificate, "y\r"],
+  ]);
+}
+
+/** Ctrl-C at each question and in the middle, and a name that is not in DNS yet: setup says so, and the next one goes on. */
+async function stopsAndGoesOn({ machine, dns }: Machine, { line, key, acme }: Pasted): Promise<Shown> {
+  const [again = ""] = /m25-mail-node setup .*/.exec(line) ?? [];
+  const [name, asked, certificate] = QUESTIONS;
+  const stopped = async (script: string, ...answers: Answer[]) =>
+    expect((await machine.atTerminal(script, answers)).said).toContain("Given up.");
+  await stopped(line, [name, CTRL_C]);
+  await stopped(again, [name, "\r"], [asked, CTRL_C]);
+  // An answer is asked for once, and the key is exchanged at once.
+  await stopped(again, [asked, `${key}\r`], [certificate, CTRL_C]);
+
+  const withCertificate = `${again} --certbot ${acme}`;
+  const refused = await machine.atTerminal(withCertificate, []);
+  expect(refused).toMatchObject({
+    code: 78,
+    said: expect.stringContaining("Does the name lead to this machine"),
+  });
+  await dns.serve(RECORDS);
+  await stopped(withCertificate, ["certbot asks", CTRL_C]);
+  await stopped(withCertificate, ["main.cf: written", CTRL_C]);
+  return await machine.atTerminal(withCertificate, []);
+}
+
+async function clientOf(machine: FreshDebian) {
+  const cert = join(temporaryFolder(), "cert.pem");
+  writeFileSync(cert, await machine.sh("cat /etc/ssl/m25-mail/fullchain.pem"));
+  return mailClient(machine, NODE, cert);
 }
 
 async function receivesAndSends(machine: FreshDebian): Promise<void> {
-  const cert = join(temporaryFolder(), "cert.pem");
-  writeFileSync(cert, await machine.sh("cat /etc/ssl/m25-mail/fullchain.pem"));
-  const mail = mailClient(machine, NODE, cert);
+  const mail = await clientOf(machine);
   const subject = `mail ${Math.random()}`;
   expect(await mail.send("smtp", 25, { from: STRANGER, to: JAN.address, subject })).toMatchObject(TAKEN);
   await mail.arrives(JAN, subject);
@@ -114,6 +198,100 @@ async function receivesAndSends(machine: FreshDebian): Promise<void> {
   const message = { from: JAN.address, to: ANNA.address, subject: sent, login: JAN };
   expect(await mail.send("smtps", 465, message)).toMatchObject(TAKEN);
   await mail.arrives(ANNA, sent);
+}
+
+/** Installs an earlier version of the package, which has another setting of Postfix. */
+async function installEarlier(machine: FreshDebian): Promise<void> {
+  const folder = temporaryFolder();
+  const [unpacked, earlier] = [join(folder, "unpacked"), join(folder, "earlier.deb")];
+  await mustRun("dpkg-deb", "--raw-extract", built, unpacked);
+  const share = join(unpacked, "usr/share/m25-mail-node");
+  await mustRun("sed", "-i", "s/^biff = no/biff = yes/", join(share, "postfix-main.cf"));
+  await mustRun("sed", "-i", "s/^Version: .*/&~earlier/", join(unpacked, "DEBIAN/control"));
+  await mustRun("dpkg-deb", "--root-owner-group", "--build", unpacked, earlier);
+  await machine.copyIn(earlier, "root/earlier.deb");
+  await machine.sh("DEBIAN_FRONTEND=noninteractive apt-get install -y --allow-downgrades ./earlier.deb");
+}
+
+/** Both daemons show the new certificate after certbot's own renewal. */
+async function renewsItsCertificate(machine: FreshDebian): Promise<void> {
+  const shown = (port: number) =>
+    machine.sh(
+      `openssl s_client -connect 127.0.0.1:${port} </dev/null 2>/dev/null | openssl x509 -noout -serial || true`,
+    );
+  const ports = [465, 993];
+  const before = await Promise.all(ports.map(shown));
+  expect(before[0]).toBe(before[1]);
+  await machine.sh("certbot renew --force-renewal --no-random-sleep-on-renew");
+  for (const port of ports)
+    await until(`${port} has it`, async () => !["", before[0]].includes(await shown(port)));
+}
+
+/** The record that the node's key needs in DNS, once the node has reported the key. */
+async function dkimRecord(server: Machine["server"]): Promise<string> {
+  let record: string | undefined;
+  await until("the server shows the record", async () => {
+    const checked = await server.sh(`m25-mail check example.nl --name-server ${NAME_SERVER} || true`);
+    record = /^\S+\._domainkey\.\S+ TXT .*$/m.exec(checked)?.[0];
+    return record !== undefined;
+  });
+  return record ?? "";
+}
+
+/** What a user sends to another server is signed, and another verifier passes it. */
+async function signs(machine: FreshDebian, record: string): Promise<void> {
+  await machine.sh(`echo 'transport_maps = inline:{partner.test=smtp:[127.0.0.1]:2525}' >>/etc/postfix/local.cf
+    ${setup}; mkdir -m 777 /var/sink
+    systemd-run --unit=sink smtp-sink -u postfix -d /var/sink/mail. 127.0.0.1:2525 10`);
+  const table = "/var/lib/m25-mail-node/dkim/SigningTable";
+  // The server looks for the record once a minute.
+  await until("the node signs", async () => (await machine.sh(`cat ${table}`)) !== "", 300);
+  const mail = await clientOf(machine);
+  const message = { from: JAN.address, to: BOSS, subject: "signed", login: JAN };
+  expect(await mail.send("smtps", 465, message)).toMatchObject(TAKEN);
+  await until("the mail leaves", async () =>
+    /^mail\.\S+\n$/.test(await machine.sh("ls /var/sink; postqueue -j")),
+  );
+  const text = await machine.sh("cat /var/sink/mail.*");
+  const key = [...record.matchAll(/"([^"]*)"/g)].map(([, part = ""]) => part);
+  const found = await authenticate(Buffer.from(text.replaceAll(/\r?\n/g, "\r\n")), {
+    ip: ADDRESS,
+    helo: NODE,
+    mta: "mx.partner.test",
+    sender: JAN.address,
+    resolver: async (name, type) => {
+      if (type === "TXT" && record.startsWith(`${name}.`)) return [key];
+      throw Object.assign(new Error(name), { code: "ENOTFOUND" });
+    },
+  });
+  expect(found.dkim.results).toMatchObject([{ signingDomain: "example.nl", status: { result: "pass" } }]);
+}
+
+/** fail2ban, installed later, locks out an address that guesses passwords, and no other. */
+async function locksOut(machine: FreshDebian): Promise<void> {
+  await machine.sh(`DEBIAN_FRONTEND=noninteractive apt-get install -y fail2ban nftables
+    printf '[DEFAULT]\nignoreself = false\n' >/etc/fail2ban/jail.d/m25-mail.local
+    ${setup}`);
+  const mail = await clientOf(machine);
+  const banned = async (jail: string) =>
+    (await machine.sh(`fail2ban-client get ${jail} banip || true`)).includes(GUESSER);
+  for (const [jail, scheme, port] of [
+    ["m25-mail-send", "smtps", 465],
+    ["m25-mail-read", "imaps", 993],
+  ] as const) {
+    await until(
+      `${jail} runs`,
+      async () => (await machine.sh(`fail2ban-client status ${jail} || true`)) !== "",
+    );
+    const guess = () =>
+      mail.tryPassword({ ...JAN, password: "a guess" }, `${scheme}://${NODE}:${port}`, GUESSER);
+    // The last one may get no answer any more.
+    expect(await Promise.all(Array.from({ length: 10 }, guess))).toContain(LOGIN_DENIED);
+    await until(`${jail} has it`, () => banned(jail));
+    await until("it is locked out", async () => (await guess()) === NO_CONNECTION);
+    await machine.sh(`fail2ban-client unban ${GUESSER}`);
+  }
+  await receivesAndSends(machine);
 }
 
 /** The state of each check by its name. */
@@ -125,5 +303,5 @@ function rowsOf(table: string): Record<string, string> {
 /** The configuration's sums, and since when each daemon runs. */
 async function stateOf(machine: FreshDebian): Promise<string> {
   return await machine.sh(`find /etc /var/lib/m25-mail-setup -type f -exec sha256sum {} + | sort
-    systemctl show --property ActiveEnterTimestamp m25-mail-node postfix dovecot`);
+    systemctl show --property ActiveEnterTimestamp m25-mail-node postfix dovecot opendkim`);
 }
