@@ -1,0 +1,102 @@
+import { describe, expect, onTestFinished, test } from "vitest";
+import { openDatabase } from "../../../db/open.ts";
+import { POSTGRESQL, testCluster } from "../../support/postgresql.ts";
+import { serveProcess } from "../../support/program.ts";
+import { temporaryFolder, testRuntime } from "../../support/store.ts";
+import { SyncingNode } from "../../support/syncing-node.ts";
+
+/** ROUNDS=100 for a night. */
+const ROUNDS = Number(process.env.ROUNDS ?? 3);
+
+/** Changes that each server acknowledges between two promotions. */
+const CHANGES = 20;
+
+/** A client of one server, which adds domains until `isOver`, each until it is there. */
+function client(url: string, token: string, name: string, isOver: () => boolean) {
+  const acknowledged: string[] = [];
+  const add = async (domain: string) => {
+    const answer = await fetch(`${url}/api/add-domain`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+      body: JSON.stringify({ domain }),
+    });
+    await answer.text();
+    return answer.status;
+  };
+  const storm = async () => {
+    for (let n = 0; !isOver(); n += 1) {
+      const domain = `${name}${n}.nl`;
+      // One that may have been done is there already.
+      await expect.poll(() => add(domain)).toSatisfy((status) => status === 200 || status === 409);
+      acknowledged.push(domain);
+    }
+  };
+  return { acknowledged, ended: storm() };
+}
+
+/** A node that polls, and waits, until `isOver`. */
+async function follow(node: SyncingNode, isOver: () => boolean): Promise<void> {
+  while (!isOver()) await node.poll({ prefer: "wait=2" });
+}
+
+describe.skipIf(POSTGRESQL === undefined)(
+  "two servers and two PostgreSQL, each of them in turn the primary",
+  () => {
+    test("lose no acknowledged change, whenever the primary is killed, and nodes end with the database's state", async () => {
+      let [primary, standby] = [testCluster(), undefined as ReturnType<typeof testCluster> | undefined];
+      await primary.query("postgres", "CREATE DATABASE mail");
+      await primary.query("postgres", "ALTER SYSTEM SET synchronous_standby_names = '*'"); // copies have it, too
+      await primary.query("postgres", "SELECT pg_reload_conf()");
+      standby = primary.standby();
+      const address = `postgres:///mail?host=${primary.folder},${standby.folder}&user=postgres`;
+      const store = await openDatabase(address, { create: true });
+      onTestFinished(() => store.close());
+      const { must } = testRuntime(store);
+      const key = String((await must("add-node", { name: "pi" })).sync_key);
+      const serve = () => serveProcess(address, ["--folder", temporaryFolder()]);
+      const servers = [await serve(), await serve()];
+      let isOver = false;
+      // Each has a limit of its own on calls.
+      const tokens = ["a", "b", "c", "d"].map(async (name) => [
+        name,
+        (await must("create-token", { name })).token,
+      ]);
+      const storms = (await Promise.all(tokens)).map(([name, token], place) =>
+        client(servers[place % 2]?.url ?? "", String(token), String(name), () => isOver),
+      );
+      const nodes = servers.map(({ url }) => new SyncingNode(url, key));
+      const followed = nodes.map((node) => follow(node, () => isOver));
+      const more = async () => {
+        const before = storms.map(({ acknowledged }) => acknowledged.length + CHANGES);
+        await expect
+          .poll(() => storms.every(({ acknowledged }, place) => acknowledged.length > Number(before[place])))
+          .toBe(true);
+      };
+      for (let round = 0; round < ROUNDS; round += 1) {
+        await more();
+        await primary.kill();
+        standby.promote();
+        primary.follow(standby);
+        [primary, standby] = [standby, primary];
+      }
+      await more();
+      isOver = true;
+      await Promise.all([...storms.map(({ ended }) => ended), ...followed]);
+      const acknowledged = storms.flatMap((storm) => storm.acknowledged);
+      const found = await store.read(({ domains }) => domains.named(acknowledged, acknowledged.length));
+      expect(found.length).toBe(acknowledged.length);
+      const [{ count, span } = {}] = await primary.query(
+        "mail",
+        "SELECT count(*)::int AS count, (max(revision) - min(revision) + 1)::int AS span FROM revisions",
+      );
+      expect(count).toBe(span);
+      expect(await store.figures()).toMatchObject({ timeline: 1 + ROUNDS, isSynchronous: true });
+      for (const node of nodes) {
+        await node.poll();
+        expect(node.state?.digest).toBe((await node.everything()).digest);
+        expect(acknowledged.filter((domain) => node.state?.domains.has(domain) !== true)).toEqual([]);
+      }
+      process.stdout.write(`${ROUNDS} promotions, ${acknowledged.length} changes acknowledged\n`);
+    });
+  },
+);
