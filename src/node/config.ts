@@ -71,6 +71,8 @@ export interface OrphansConfig {
   mailRoot: string;
   /** A file with the ids of soft-deleted mailboxes. */
   inactive: string | undefined;
+  /** True for one JSON object for each folder instead of a line. */
+  json: boolean;
 }
 
 export type Command =
@@ -81,7 +83,7 @@ export type Command =
   | { name: "join"; config: KeyConfig }
   | { name: "rotate"; config: KeyConfig }
   | SetupCommand
-  | { name: "accept"; config: { out: string } }
+  | { name: "accept"; config: StatusConfig }
   | { name: "status"; config: StatusConfig }
   | { name: "export"; config: { out: string } }
   | { name: "orphans"; config: OrphansConfig }
@@ -116,7 +118,6 @@ export function readCommand(
   switch (name) {
     case "completion":
       return { name };
-    case "accept":
     case "export":
       return { name, config: { out: outOf(given) } };
     case "setup":
@@ -128,8 +129,10 @@ export function readCommand(
           out: outOf(given),
           mailRoot: mailRootOf(given),
           inactive: given.path("inactive"),
+          json: given.is("json"),
         },
       };
+    case "accept":
     case "check":
     case "status":
       return { name, config: { out: outOf(given), json: given.is("json") } };

@@ -140,7 +140,12 @@ export const flags: readonly NodeFlag[] = [
     of: ["orphans"],
     help: "the ids of soft-deleted mailboxes, whose folders are listed as such",
   },
-  { name: "json", placeholder: "", of: ["status", "check"], help: "one JSON object in place of lines" },
+  {
+    name: "json",
+    placeholder: "",
+    of: ["status", "check", "accept", "orphans"],
+    help: "JSON in place of lines: one object, or of orphans one for each folder",
+  },
   {
     name: "host-name",
     placeholder: "NAME",

@@ -37,7 +37,7 @@ const usage: Readonly<Record<CommandName, { flags: string; does: string; more: s
       "it ends by itself only if its configuration cannot work.",
   },
   accept: {
-    flags: "",
+    flags: "[--json]",
     does: "accepts the removals that are withheld now",
     more: "The next poll carries them out, with or without a server.",
   },

@@ -62,6 +62,31 @@ it("orphans lists the folders without a mailbox, and marks those of soft-deleted
   });
 });
 
+it("accept and orphans answer programs in JSON", async () => {
+  const people = Array.from({ length: 10 }, (_, index) => user(`u${index}@example.nl`));
+  const server = await startServer(stateOf(1, ["example.nl"], people));
+  const node = nodeOf(server);
+  const { out } = node.config;
+  expect((await node.poll()).exitCode).toBe(0);
+  expect((await run(node, "accept", "--json", "--out", out)).text).toBe('{"accepted":0}\n');
+  server.serves = stateOf(2, ["example.nl"], people.slice(8));
+  expect((await node.poll()).exitCode).toBe(65);
+  expect((await run(node, "accept", "--json", "--out", out)).text).toBe('{"accepted":8}\n');
+
+  const root = join(temporaryFolder(), "vmail");
+  mkdirSync(join(root, "fe/lost+found"), { recursive: true });
+  expect((await run(node, "orphans", "--json", "--out", out, "--mail-root", root)).text).toBe(
+    `{"kind":"orphan","folder":"${root}/fe/lost+found"}\n`,
+  );
+});
+
+it("a first poll of many mailboxes says how far it is", async () => {
+  const people = Array.from({ length: 10_001 }, (_, index) => user(`u${index}@example.nl`));
+  const node = nodeOf(await startServer(stateOf(1, ["example.nl"], people)));
+  expect((await node.poll()).exitCode).toBe(0);
+  expect(node.log.filter((line) => /^received 1\d{4} records so far$/.test(line))).toHaveLength(1);
+});
+
 it("both commands refuse a folder without a state", async () => {
   const node = nodeOf({ url: new URL("http://127.0.0.1:1/") });
   mkdirSync(node.config.out);

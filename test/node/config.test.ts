@@ -92,7 +92,7 @@ describe("the command line", () => {
     expect(env).toEqual({});
     const out = "/var/lib/m25-mail-node";
     expect(readCommand(["status"], env)).toEqual({ name: "status", config: { out, json: false } });
-    expect(readCommand(["accept"], env)).toEqual({ name: "accept", config: { out } });
+    expect(readCommand(["accept"], env)).toEqual({ name: "accept", config: { out, json: false } });
     const file = join(temporaryFolder(), "node.env");
     writeFileSync(
       file,
@@ -189,7 +189,7 @@ describe("the command line", () => {
       M25_MAIL_DRY_RUN: "maybe",
       M25_MAIL_JSON: "1",
     };
-    expect(readCommand(["accept"], env)).toEqual({ name: "accept", config: { out: "/o" } });
+    expect(readCommand(["accept"], env)).toEqual({ name: "accept", config: { out: "/o", json: true } });
     expect(readCommand(["status"], env)).toEqual({ name: "status", config: { out: "/o", json: true } });
   });
 

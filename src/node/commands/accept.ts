@@ -1,3 +1,4 @@
+import type { StatusConfig } from "../config.ts";
 import { ConfigurationError, type ExitCode, exitCodes } from "../faults.ts";
 import type { Machine } from "../machine.ts";
 import { writeNotes } from "../replica/notes.ts";
@@ -13,16 +14,17 @@ export const NEXT_POLL =
  *
  * @throws ConfigurationError if there is no state
  */
-export async function acceptRemovals(machine: Machine, { out }: { out: string }): Promise<ExitCode> {
+export async function acceptRemovals(machine: Machine, { out, json }: StatusConfig): Promise<ExitCode> {
   return await withState(machine, out, "write", async ({ replica, meta }) => {
     if (meta === undefined) throw new ConfigurationError(`--out ${out} has no node's state`);
     const { addresses: withheld, last } = replica.withheld;
     if (withheld === 0) {
-      machine.print("nothing is withheld\n");
+      machine.print(json ? `${JSON.stringify({ accepted: 0 })}\n` : "nothing is withheld\n");
       return exitCodes.done;
     }
     await writeNotes(replica, { accepted: { history: meta.history, revision: last } });
-    machine.print(`accepted: ${count(withheld, "address")} to be removed with ${NEXT_POLL}\n`);
+    const words = `accepted: ${count(withheld, "address")} to be removed with ${NEXT_POLL}`;
+    machine.print(`${json ? JSON.stringify({ accepted: withheld }) : words}\n`);
     return exitCodes.done;
   });
 }

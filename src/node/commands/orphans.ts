@@ -1,5 +1,6 @@
 import { readdir, readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
+import type { OrphansConfig } from "../config.ts";
 import { ConfigurationError, type ExitCode, exitCodes, systemCode } from "../faults.ts";
 import type { Machine } from "../machine.ts";
 import { literal } from "../replica/sqlite.ts";
@@ -16,7 +17,7 @@ const BATCH = 1000;
  */
 export async function listOrphans(
   machine: Machine,
-  { out, mailRoot, inactive }: { out: string; mailRoot: string; inactive: string | undefined },
+  { out, mailRoot, inactive, json }: OrphansConfig,
 ): Promise<ExitCode> {
   const soft = inactive === undefined ? new Set<string>() : await readIds(inactive);
   return await withState(machine, out, "read", async ({ replica, meta }) => {
@@ -32,7 +33,8 @@ export async function listOrphans(
       (paths) => {
         for (const path of paths) {
           const kind = soft.has(basename(path)) ? "soft-deleted" : "orphan";
-          machine.print(`${kind} ${join(mailRoot, path)}\n`);
+          const folder = join(mailRoot, path);
+          machine.print(`${json ? JSON.stringify({ kind, folder }) : `${kind} ${folder}`}\n`);
         }
       },
     );

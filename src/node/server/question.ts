@@ -14,6 +14,21 @@ export interface Refusal {
   retryAfter?: number | undefined;
 }
 
+/** Records between two lines of progress. A change has fewer; the whole state of many mailboxes takes a while. */
+const TOLD_EVERY = 10_000;
+
+async function* withProgress(pieces: AsyncIterable<string[]>, log: (line: string) => void) {
+  let received = 0;
+  let next = TOLD_EVERY;
+  for await (const lines of pieces) {
+    yield lines;
+    received += lines.length;
+    if (received < next) continue;
+    log(`received ${received} records so far`);
+    next = received + TOLD_EVERY;
+  }
+}
+
 /**
  * Asks for changes, and takes them into the temporary tables; if the node refuses them, asks for everything.
  *
@@ -25,7 +40,7 @@ export async function askServer(
   { wait, notes }: { wait: number; notes: Notes },
 ): Promise<MapsAnswer<Incoming> | Refusal> {
   const read = async (lines: AsyncIterable<string[]>): Promise<Incoming> => {
-    const incoming = await takeAnswer(replica, lines);
+    const incoming = await takeAnswer(replica, withProgress(lines, machine.log));
     refuseReturn(incoming, replica, notes);
     return incoming;
   };
