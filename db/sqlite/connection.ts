@@ -106,9 +106,13 @@ function closeToOthers(path: string): void {
 
 /** A new file, or one whose header was not written before a crash, does not have our header yet. */
 function refuseForeign(connection: Connection, path: string): void {
-  const application = Number(connection.pragma("application_id", { simple: true }));
-  const tables = connection.prepare("SELECT count(*) FROM sqlite_schema").pluck().get();
-  if (application === APPLICATION_ID || tables === 0) return;
+  // In one transaction: between two reads, another process may make its tables in a new file.
+  const isForeign = connection.transaction(() => {
+    const application = Number(connection.pragma("application_id", { simple: true }));
+    const tables = connection.prepare("SELECT count(*) FROM sqlite_schema").pluck().get();
+    return application !== APPLICATION_ID && tables !== 0;
+  });
+  if (!isForeign.deferred()) return;
   throw new MailError(
     "unavailable",
     `${path} is a database of another program.`,
