@@ -40,9 +40,9 @@ test("in a pipe nothing is relative or coloured", () => {
 /** Runs a command at a real terminal. */
 async function atTerminal(words: readonly string[], environment: Record<string, string>): Promise<string> {
   const line = [process.execPath, ENTRY, ...words].map((word) => `'${word}'`).join(" ");
-  const child = spawn("script", ["-qec", line, "/dev/null"], {
-    env: environmentOf({ TERM: "xterm", ...environment }),
-  });
+  // Where CI is set, Node shows no colours.
+  const { CI: _, ...env } = environmentOf({ TERM: "xterm", ...environment });
+  const child = spawn("script", ["-qec", line, "/dev/null"], { env });
   const { finished } = collect(child);
   child.stdin.end();
   return (await finished).stdout;
