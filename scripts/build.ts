@@ -23,7 +23,7 @@ import { nodePackage } from "./node-package.ts";
 const NEXT = "dist-next";
 /** The files of a build, for the build after the next. */
 const LIST = "build.json";
-/** What people start. They go last into dist: the other files' names have a hash, or are read by these only. */
+/** The files that people start. They go last into dist: the other files' names have a hash, or are read by these only. */
 const PROGRAMS = ["m25-mail-node-setup.mjs", "m25-mail-node.mjs", "m25-mail.js"];
 
 rmSync(NEXT, { recursive: true, force: true });

@@ -2,6 +2,7 @@ import { type Kysely, type RawBuilder, sql } from "kysely";
 import { MailError } from "../../src/mail/error.ts";
 import { field, next, text } from "../../src/mail/text.ts";
 import type { Schema } from "../schema.ts";
+import { andWithin, listOf } from "../within.ts";
 import type { AddressParts, Alias, Target } from "./rows.ts";
 
 /** The addresses that an alias leads to, sorted. */
@@ -148,21 +149,18 @@ export class AliasView {
   }
 
   #visible(): RawBuilder<unknown> {
-    const covered = this.#within === undefined ? sql`` : sql` AND name IN ${this.#names()}`;
+    const covered = andWithin(this.#within, sql`name`);
     return sql`visible AS NOT MATERIALIZED (SELECT id, name FROM domains WHERE erase_after IS NULL${covered}),
       visible_alias AS NOT MATERIALIZED (SELECT name, domain_id FROM domain_aliases WHERE true${covered})`;
   }
 
   /** The condition that `lead` is at an address outside that gets mail. */
   #isOutside(): RawBuilder<unknown> {
-    const isForeign = this.#within === undefined ? sql`false` : sql`lead.domain NOT IN ${this.#names()}`;
+    const isForeign =
+      this.#within === undefined ? sql`false` : sql`lead.domain NOT IN ${listOf(this.#within)}`;
     return sql`((lead.standing = 'approved' OR ${isForeign})
       AND NOT EXISTS (SELECT 1 FROM visible WHERE visible.name = lead.domain)
       AND NOT EXISTS (SELECT 1 FROM visible_alias WHERE visible_alias.name = lead.domain))`;
-  }
-
-  #names(): RawBuilder<unknown> {
-    return sql`(SELECT value FROM json_each(${JSON.stringify([...(this.#within ?? [])])}))`;
   }
 }
 

@@ -6,7 +6,7 @@ import type { AliasGraph } from "../aliases/graph.ts";
 import { atMost } from "../row-limit.ts";
 import type { Schema } from "../schema.ts";
 import { type DigestDifference, differenceOf, type StateTable, type Totals } from "../state.ts";
-import { andWithin } from "../within.ts";
+import { andWithin, listOf } from "../within.ts";
 import { addToDomains } from "./domain-figures.ts";
 import { ERASED_AT_ONCE, HiddenDomains } from "./hidden-domains.ts";
 
@@ -84,7 +84,7 @@ export class DomainTable {
   /** At most `limit` domains by name, starting after `after`. */
   async page(limit: number, after = ""): Promise<Domain[]> {
     const { rows } = await sql<DomainRow>`SELECT * FROM domains
-      WHERE name > ${after} AND erase_after IS NULL${andWithin(this.within, sql`name`)} ORDER BY name LIMIT ${atMost(limit)}`.execute(
+      WHERE name > ${after} AND erase_after IS NULL${andWithin(this.within)} ORDER BY name LIMIT ${atMost(limit)}`.execute(
       this.#db,
     );
     return rows.map(toDomain);
@@ -96,7 +96,7 @@ export class DomainTable {
       name: string;
       users: number;
     }>`SELECT name, user_count + inactive_user_count AS users
-      FROM domains WHERE name > ${after} AND user_count + inactive_user_count > 0 AND erase_after IS NULL${andWithin(this.within, sql`name`)}
+      FROM domains WHERE name > ${after} AND user_count + inactive_user_count > 0 AND erase_after IS NULL${andWithin(this.within)}
       ORDER BY name LIMIT ${atMost(limit)}`.execute(this.#db);
     return rows;
   }
@@ -104,7 +104,7 @@ export class DomainTable {
   /** The registered ones among these names, at most `limit`. */
   async named(names: readonly string[], limit: number): Promise<string[]> {
     const { rows } = await sql<{ name: string }>`SELECT name FROM domains
-      WHERE name IN (SELECT value FROM json_each(${JSON.stringify(names)}))${andWithin(this.within, sql`name`)}
+      WHERE name IN ${listOf(names)}${andWithin(this.within)}
       ORDER BY name LIMIT ${atMost(limit)}`.execute(this.#db);
     return rows.map(({ name }) => name);
   }
@@ -112,9 +112,7 @@ export class DomainTable {
   /** All domains but these. */
   async except(names: readonly string[]): Promise<Domain[]> {
     const { rows } = await sql<DomainRow>`SELECT * FROM domains WHERE erase_after IS NULL
-      AND name NOT IN (SELECT value FROM json_each(${JSON.stringify(names)}))${andWithin(this.within, sql`name`)} ORDER BY name`.execute(
-      this.#db,
-    );
+      AND name NOT IN ${listOf(names)}${andWithin(this.within)} ORDER BY name`.execute(this.#db);
     return rows.map(toDomain);
   }
 
@@ -122,7 +120,7 @@ export class DomainTable {
   async totals(): Promise<Totals> {
     if (this.within === undefined) return this.#state.totals();
     const { rows } = await sql<Totals>`SELECT count(*) AS domains, coalesce(sum(user_count), 0) AS users,
-      coalesce(sum(inactive_user_count), 0) AS "inactiveUsers" FROM domains WHERE true${andWithin(this.within, sql`name`)}`.execute(
+      coalesce(sum(inactive_user_count), 0) AS "inactiveUsers" FROM domains WHERE true${andWithin(this.within)}`.execute(
       this.#db,
     );
     return rows[0] ?? { domains: 0, users: 0, inactiveUsers: 0 };
@@ -217,7 +215,7 @@ export class DomainTable {
   /** @throws MailError domain_exists */
   async #refuseDomainAliases(names: readonly string[]): Promise<void> {
     const { rows } = await sql<{ name: string }>`SELECT name FROM domain_aliases
-      WHERE name IN (SELECT value FROM json_each(${JSON.stringify(names)})) LIMIT 1`.execute(this.#db);
+      WHERE name IN ${listOf(names)} LIMIT 1`.execute(this.#db);
     const [found] = rows;
     if (found === undefined) return;
     throw new MailError(
@@ -230,9 +228,7 @@ export class DomainTable {
   /** The ids of registered domains by their names. */
   async ids(names: readonly string[]): Promise<Map<string, number>> {
     const { rows } = await sql<{ id: number; name: string }>`SELECT id, name FROM domains
-      WHERE name IN (SELECT value FROM json_each(${JSON.stringify(names)}))${andWithin(this.within, sql`name`)}`.execute(
-      this.#db,
-    );
+      WHERE name IN ${listOf(names)}${andWithin(this.within)}`.execute(this.#db);
     return new Map(rows.map(({ id, name }) => [name, id]));
   }
 

@@ -24,7 +24,7 @@ export interface Content {
   changedAt: string | null;
 }
 
-/** What a restore would do. */
+/** The effect of a restore, to be approved. */
 export interface RestorePlan {
   now: Content;
   restored: Content;

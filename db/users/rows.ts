@@ -1,5 +1,6 @@
-import { type Kysely, type Selectable, sql } from "kysely";
+import type { Kysely, Selectable } from "kysely";
 import type { Schema } from "../schema.ts";
+import { listOf } from "../within.ts";
 
 /** A password of one program of a mailbox's owner. */
 export interface AppPassword {
@@ -45,13 +46,7 @@ export function usersByDomain(db: Kysely<Schema>, within: ReadonlySet<string> | 
     .crossJoin("users")
     .whereRef("users.domain_id", "=", "domains.id")
     .where("domains.erase_after", "is", null);
-  return within === undefined
-    ? rows
-    : rows.where(
-        "domains.name",
-        "in",
-        sql<string>`(SELECT value FROM json_each(${JSON.stringify([...within])}))`,
-      );
+  return within === undefined ? rows : rows.where("domains.name", "in", listOf(within));
 }
 
 /** Mailboxes of all domains, in the other order of the tables: for queries by an index on users. */

@@ -11,6 +11,7 @@ import { atMost } from "../row-limit.ts";
 import type { Schema } from "../schema.ts";
 import { addDifference, differenceOf, noDifference, replacement, type StateTable } from "../state.ts";
 import { together } from "../together.ts";
+import { listOf } from "../within.ts";
 import { toUser, type User, type UserPosition, type UserRow, usersByDomain, usersFirst } from "./rows.ts";
 import { UserSearch } from "./search.ts";
 
@@ -105,7 +106,7 @@ export class UserTable {
   async #ofDomains(names: readonly string[]): Promise<User[]> {
     if (names.length === 0) return [];
     const rows = this.#rows()
-      .where("domains.name", "in", sql<string>`(SELECT value FROM json_each(${JSON.stringify(names)}))`)
+      .where("domains.name", "in", listOf(names))
       .orderBy("domains.name")
       .orderBy("users.local_part");
     return (await rows.execute()).map(toUser);

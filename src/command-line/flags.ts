@@ -50,19 +50,22 @@ export function parseFlags(args: readonly string[], flags: Flags): Arguments {
 }
 
 function parse(args: string[], options: NonNullable<ParseArgsConfig["options"]>) {
-  const { tokens } = parseArgs({ args, options, allowPositionals: true, strict: false, tokens: true });
-  const unknown = tokens.find((token) => token.kind === "option" && !Object.hasOwn(options, token.name));
-  if (unknown?.kind === "option") {
-    const near = nearest(unknown.name, Object.keys(options));
-    throw new UsageError(
-      `There is no flag ${unknown.rawName}${near === undefined ? "." : `: did you mean --${near}?`}`,
-    );
-  }
   try {
     return parseArgs({ args, options, allowPositionals: true, strict: true, tokens: true });
   } catch (error) {
+    refuseUnknown(args, options);
     // The first sentence names the error; the rest is advice that fits few of our commands.
     const [reason = ""] = error instanceof Error ? error.message.split(/\.\s/, 1) : [];
     throw new UsageError(`${reason}.`);
   }
+}
+
+function refuseUnknown(args: string[], options: NonNullable<ParseArgsConfig["options"]>): void {
+  const { tokens } = parseArgs({ args, options, allowPositionals: true, strict: false, tokens: true });
+  const unknown = tokens.find((token) => token.kind === "option" && !Object.hasOwn(options, token.name));
+  if (unknown?.kind !== "option") return;
+  const near = nearest(unknown.name, Object.keys(options));
+  throw new UsageError(
+    `There is no flag ${unknown.rawName}${near === undefined ? "." : `: did you mean --${near}?`}`,
+  );
 }

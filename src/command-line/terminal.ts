@@ -1,4 +1,4 @@
-/** What a terminal can show. */
+/** The abilities of a terminal. */
 export interface Terminal {
   columns: number;
   hasColours: boolean;

@@ -1,9 +1,9 @@
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { show } from "../../src/doors/cli/show.ts";
 import { shell } from "../support/cli.ts";
-import { collect, ENTRY, environmentOf } from "../support/program.ts";
+import { atTerminal, environmentOf } from "../support/program.ts";
 
 const root = join(import.meta.dirname, "../..");
 const ago = (ms: number) => new Date(Date.now() - ms).toISOString();
@@ -37,13 +37,9 @@ test("in a pipe nothing is relative or coloured", () => {
   );
 });
 
-/** Runs a command at a real terminal. */
-async function atTerminal(words: readonly string[], environment: Record<string, string>): Promise<string> {
-  const line = [process.execPath, ENTRY, ...words].map((word) => `'${word}'`).join(" ");
-  // Where CI is set, Node shows no colours.
-  const { CI: _, ...env } = environmentOf({ TERM: "xterm", ...environment });
-  const child = spawn("script", ["-qec", line, "/dev/null"], { env });
-  const { finished } = collect(child);
+/** The text that a command shows at a real terminal. Where CI is set, Node shows no colours. */
+async function shown(words: readonly string[], environment: Record<string, string>): Promise<string> {
+  const { child, finished } = atTerminal(words, { TERM: "xterm", CI: undefined, ...environment });
   child.stdin.end();
   return (await finished).stdout;
 }
@@ -51,13 +47,13 @@ async function atTerminal(words: readonly string[], environment: Record<string, 
 test("a real terminal gets colours, and none with NO_COLOR", async () => {
   const { database } = await shell();
   const words = ["domain", "list", "--db", database];
-  const coloured = await atTerminal(words, {});
+  const coloured = await shown(words, {});
   expect(coloured).toContain("\x1b[1mdomain\x1b[0m");
   expect(coloured).toMatch(/^example\.nl .*(ago|just now)/m);
-  expect(await atTerminal(words, { NO_COLOR: "1" })).toMatch(/^domain +user_count/);
+  expect(await shown(words, { NO_COLOR: "1" })).toMatch(/^domain +user_count/);
 });
 
-/** What bash completes for the last of these words. */
+/** The words that bash offers for the last of these words. */
 function completed(program: string, file: string, ...words: string[]): string[] {
   const script = `source <("$1" "$2" completion); shift 2; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _${program.replace(/-/g, "_")}; printf '%s\\n' "\${COMPREPLY[@]}"`;
   const args = [

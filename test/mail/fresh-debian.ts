@@ -85,10 +85,10 @@ export async function debianFolder(
   }
 }
 
-/** What to type once a text is on the screen. */
+/** A text, and the keys to type once it is on the screen. */
 export type Answer = readonly [text: string, typed: string];
 
-/** What was on the screen, and the exit code. */
+/** The text that was on the screen, and the exit code. */
 export interface Shown {
   readonly code: number;
   readonly said: string;

@@ -1,4 +1,4 @@
-/** What a fresh Debian finds beyond itself: a name server, and an authority for certificates. */
+/** The network beyond a fresh Debian: a name server, and an authority for certificates. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";

@@ -238,7 +238,7 @@ async function dkimRecord(server: Machine["server"]): Promise<string> {
   return record ?? "";
 }
 
-/** What a user sends to another server is signed, and another verifier passes it. */
+/** A mail from a user to another server is signed, and another verifier passes it. */
 async function signs(machine: FreshDebian, record: string): Promise<void> {
   await machine.sh(`echo 'transport_maps = inline:{partner.test=smtp:[127.0.0.1]:2525}' >>/etc/postfix/local.cf
     ${setup}; mkdir -m 777 /var/sink

@@ -42,7 +42,7 @@ END $$`;
 const FIRST_ROWS = ["state", "revisions", "audit_retention"].map(
   (table) => `CREATE TABLE public.first_${table} AS TABLE m25_mail.${table}`,
 );
-/** What makes a new database one that clear() can clear. */
+/** Makes a new database one that clear() can clear. */
 export const CLEARABLE = [...FIRST_ROWS, CLEAR].join(";");
 
 /** Databases of a run that this process has, while no test uses them; each with a connection of the superuser. */

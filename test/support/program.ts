@@ -15,17 +15,16 @@ export interface Finished {
 interface Options {
   /** All of standard input, which is then closed. */
   input?: string;
-  environment?: Record<string, string>;
+  environment?: Record<string, string | undefined>;
   /** Another program to start, for a command line that leads to ours. */
   command?: readonly [string, ...string[]];
 }
 
-/** Returns this process's environment without our settings. */
-export function environmentOf(extra: Record<string, string> = {}): Record<string, string> {
-  const kept = Object.entries(process.env).filter(
-    (entry): entry is [string, string] => entry[1] !== undefined && !entry[0].startsWith("M25_MAIL_"),
-  );
-  return { ...Object.fromEntries(kept), ...extra };
+/** Returns this process's environment without our settings, and with these; undefined leaves a variable out. */
+export function environmentOf(extra: Record<string, string | undefined> = {}): Record<string, string> {
+  const kept = Object.entries(process.env).filter(([name]) => !name.startsWith("M25_MAIL_"));
+  const all = Object.entries({ ...Object.fromEntries(kept), ...extra });
+  return Object.fromEntries(all.filter((entry): entry is [string, string] => entry[1] !== undefined));
 }
 
 /** Runs `m25-mail` with these arguments until it ends. */
@@ -36,9 +35,9 @@ export async function m25mail(args: readonly string[], options: Options = {}): P
 }
 
 /** Starts `m25-mail` at a terminal of its own, which shows stdout and stderr. Answers are its standard input. */
-export function atTerminal(args: readonly string[]): Running {
+export function atTerminal(args: readonly string[], environment: Options["environment"] = {}): Running {
   const line = [process.execPath, ENTRY, ...args].map((word) => `'${word}'`).join(" ");
-  return startM25mail(["-qec", line, "/dev/null"], { command: ["script"] });
+  return startM25mail(["-qec", line, "/dev/null"], { command: ["script"], environment });
 }
 
 /** Kills a program and waits for its end: one that is killed may still write in a folder that is removed next. */
