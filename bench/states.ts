@@ -1,5 +1,5 @@
 /** Whole states of any size, and a node's replica that takes them. */
-import { thisMachine } from "../src/node/machine.ts";
+import { thisMachine } from "../src/machine/machine.ts";
 import { applyIncoming } from "../src/node/replica/apply.ts";
 import { takeAnswer } from "../src/node/replica/incoming.ts";
 import { DEFAULT_THRESHOLDS } from "../src/node/replica/losses.ts";

@@ -1,7 +1,7 @@
 import { serviceSettings, variablesIn } from "./command-line/environment-file.ts";
+import { thisMachine } from "./machine/machine.ts";
 import { main } from "./node/cli.ts";
 import { exitCodes, explain } from "./node/faults.ts";
-import { thisMachine } from "./node/machine.ts";
 
 const stop = new AbortController();
 for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => stop.abort());

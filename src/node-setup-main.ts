@@ -1,9 +1,10 @@
 /** The second bundle: setup and check, which `m25-mail-node` loads. */
+
+import { thisHost } from "./machine/host.ts";
+import { thisMachine } from "./machine/machine.ts";
 import type { SetupCommand } from "./node/config.ts";
 import { type ExitCode, exitCodeOf, exitCodes, explain } from "./node/faults.ts";
-import { thisMachine } from "./node/machine.ts";
 import { checkNode } from "./node/setup/check.ts";
-import { thisHost } from "./node/setup/host.ts";
 import { setUp } from "./node/setup/setup.ts";
 
 /** Explains its own errors: the first bundle's classes are others. */

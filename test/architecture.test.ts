@@ -23,6 +23,7 @@ test.each([
   ["src/sync/planted.ts", "../../db/store.ts"],
   ["src/sync/planted.ts", "../node/poll.ts"],
   ["src/sync/publisher.ts", "../../db/sqlite/store.ts"],
+  ["src/machine/planted.ts", "../node/poll.ts"],
   ["src/node/planted.ts", "../../db/store.ts"],
   ["src/node/planted.ts", "../../tools/call.ts"],
   ["src/node/planted.ts", "../doors/rest.ts"],
@@ -103,7 +104,9 @@ test("the bundle of the doors contains no database code", async () => {
 test("the node's program contains the vocabulary, the protocol and itself, and no package", async () => {
   const modules = await modulesOf("src/node-main.ts");
   expect(
-    modules.filter((path) => !/^src\/(mail|sync|command-line|node)\/|^src\/node-main\.ts$/.test(path)),
+    modules.filter(
+      (path) => !/^src\/(mail|sync|command-line|machine|node)\/|^src\/node-main\.ts$/.test(path),
+    ),
   ).toEqual([]);
 });
 

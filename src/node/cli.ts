@@ -1,13 +1,14 @@
 import { UsageError } from "../command-line/usage-error.ts";
+import { ConfigurationError, systemCode } from "../machine/faults.ts";
+import type { Machine } from "../machine/machine.ts";
 import { acceptRemovals } from "./commands/accept.ts";
 import { dryRun } from "./commands/dry-run.ts";
 import { exportServed } from "./commands/export.ts";
 import { listOrphans } from "./commands/orphans.ts";
 import { showStatus } from "./commands/status.ts";
 import { type Command, isLoopback, readCommand, type SetupCommand } from "./config.ts";
-import { ConfigurationError, type ExitCode, exitCodeOf, exitCodes, explain, systemCode } from "./faults.ts";
+import { type ExitCode, exitCodeOf, exitCodes, explain } from "./faults.ts";
 import { commandHelp, completion, help } from "./help.ts";
-import type { Machine } from "./machine.ts";
 import { pollOnce } from "./poll.ts";
 import { runResident } from "./resident.ts";
 import { joinServer, rotateKey } from "./server/key.ts";

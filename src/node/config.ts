@@ -2,8 +2,9 @@ import { resolve } from "node:path";
 import { environmentName, type Flags, type FlagValues, parseFlags } from "../command-line/flags.ts";
 import { nearest } from "../command-line/nearest.ts";
 import { UsageError } from "../command-line/usage-error.ts";
+import type { CertificateWishes } from "../machine/certificate.ts";
+import { ConfigurationError } from "../machine/faults.ts";
 import { DEFAULT_MAIL_ROOT } from "../mail/mailbox.ts";
-import { ConfigurationError } from "./faults.ts";
 import {
   type CommandName,
   commandNames,
@@ -51,18 +52,13 @@ export interface StatusConfig {
 
 export type CheckConfig = StatusConfig;
 
-export interface SetupConfig extends KeyConfig {
+export interface SetupConfig extends KeyConfig, CertificateWishes {
   out: string;
   insecureHttp: boolean;
   /** undefined: the last setup's, or asked. */
   hostName: string | undefined;
   /** Set for an MX-only node. */
   mailboxNode: string | undefined;
-  /** Folder of a certificate and its key. */
-  certificate: string | undefined;
-  certbot: boolean;
-  acmeServer: string | undefined;
-  selfSigned: boolean;
   replace: boolean;
 }
 

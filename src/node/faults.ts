@@ -1,4 +1,5 @@
 import { UsageError } from "../command-line/usage-error.ts";
+import { ConfigurationError, onOneLine, plainWords, systemCode } from "../machine/faults.ts";
 import { RefusedAnswer } from "../sync/reader.ts";
 import type { FailureReason } from "../sync/report.ts";
 import { SqliteError, sqliteCodes } from "./replica/sqlite.ts";
@@ -28,11 +29,6 @@ export const exitMeanings: Readonly<Record<keyof typeof exitCodes, string>> = {
 };
 
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
-
-/** A problem that a person must solve first: a file, a flag, a missing program. */
-export class ConfigurationError extends Error {
-  override readonly name = "ConfigurationError";
-}
 
 /** A failure that may pass. `retryAfter` is the server's wish, in milliseconds. */
 export class TemporaryFailure extends Error {
@@ -85,35 +81,8 @@ export function exitCodeOf(error: unknown): ExitCode {
   return failureReason(error) === "not_permitted" ? exitCodes.configuration : exitCodes.temporary;
 }
 
-const systemWords: Record<string, string> = {
-  ENOSPC: "the disk is full",
-  EDQUOT: "the disk quota is used up",
-  EACCES: "not permitted",
-  EPERM: "not permitted",
-  EROFS: "the file system is read-only",
-  ENOENT: "there is no such file or folder",
-  ENOTDIR: "that is not a folder",
-  EEXIST: "something else has that name",
-};
-
 /** Explains an error in one plain line, without a stack or the content of files. */
 export function explain(error: unknown): string {
   if (error instanceof SqliteError) return `the replica cannot be used: ${onOneLine(error.message)}`;
-  const code = systemCode(error);
-  const words = code === undefined ? undefined : systemWords[code];
-  const path = (error as { path?: unknown } | null)?.path;
-  if (words !== undefined && typeof path === "string") return `${path}: ${words} (${code})`;
-  const message = error instanceof Error ? error.message : String(error);
-  return words === undefined ? message : `${words}: ${message}`;
-}
-
-export function systemCode(error: unknown): string | undefined {
-  const code = (error as { code?: unknown } | null | undefined)?.code;
-  return typeof code === "string" ? code : undefined;
-}
-
-/** A command's output on one line, without control characters. */
-export function onOneLine(text: string): string {
-  const line = text.replace(/[\p{Cc}\s]+/gu, " ").trim();
-  return line.length > 300 ? `${line.slice(0, 300)}…` : line;
+  return plainWords(error);
 }

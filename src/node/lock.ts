@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { type FileHandle, open } from "node:fs/promises";
-import { systemCode } from "./faults.ts";
+import { systemCode } from "../machine/faults.ts";
 
 export interface Lock {
   fd: number;

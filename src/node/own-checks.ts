@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { writeDurably } from "../machine/durable-file.ts";
 import { type CheckName, checkNames } from "../mail/node-checks.ts";
-import { writeDurably } from "./durable-file.ts";
 
 /** A timer checks each hour: results older than this tell nothing. ms. */
 const VALID = 86_400_000;

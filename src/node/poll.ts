@@ -1,3 +1,4 @@
+import type { Machine } from "../machine/machine.ts";
 import type { Config } from "./config.ts";
 import { keepKeys } from "./dkim/keep-keys.ts";
 import {
@@ -11,7 +12,6 @@ import {
   Unreachable,
 } from "./faults.ts";
 import { clearFormerRole } from "./former-role.ts";
-import type { Machine } from "./machine.ts";
 import { type LastPoll, type Notes, readNotes, writeNotes } from "./replica/notes.ts";
 import { type Replica, setDamagedAside } from "./replica/replica.ts";
 import { SqliteError, sqliteCodes } from "./replica/sqlite.ts";

@@ -1,7 +1,7 @@
+import type { Machine } from "../machine/machine.ts";
 import type { Config } from "./config.ts";
 import { type ExitCode, exitCodes } from "./faults.ts";
 import type { Lock } from "./lock.ts";
-import type { Machine } from "./machine.ts";
 import { poll } from "./poll.ts";
 import { FIRST, nextSchedule, type Schedule, type TimedPoll } from "./schedule.ts";
 import { PolicyServer } from "./sending/policy-server.ts";

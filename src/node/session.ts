@@ -1,12 +1,13 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
+import { ConfigurationError, systemCode } from "../machine/faults.ts";
+import type { Machine } from "../machine/machine.ts";
 import type { Config } from "./config.ts";
 import { type Daemons, reloadDaemons } from "./daemons/look-up.ts";
 import { hostOf } from "./daemons/postfix.ts";
 import type { KeyRun } from "./dkim/keys.ts";
-import { ConfigurationError, explain, failureReason, systemCode, TemporaryFailure } from "./faults.ts";
+import { explain, failureReason, TemporaryFailure } from "./faults.ts";
 import { type Lock, lockFile } from "./lock.ts";
-import type { Machine } from "./machine.ts";
 import { fileNames } from "./replica/files.ts";
 import {
   closeReplica,

@@ -1,7 +1,7 @@
+import type { Machine } from "../machine/machine.ts";
 import { acceptedRevision } from "../sync/acceptance.ts";
 import { endSessions } from "./daemons/dovecot.ts";
 import { lookUpChanges } from "./daemons/look-up.ts";
-import type { Machine } from "./machine.ts";
 import { type Applied, applyIncoming } from "./replica/apply.ts";
 import { type ApplyOptions, countEnded, endedAmong } from "./replica/comparison.ts";
 import type { Incoming } from "./replica/incoming.ts";

@@ -1,6 +1,6 @@
 /** The limits of a mailbox, in the real Postfix with the shipped configuration. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type Machine, thisMachine } from "../../src/node/machine.ts";
+import { type Machine, thisMachine } from "../../src/machine/machine.ts";
 import { PolicyServer } from "../../src/node/sending/policy-server.ts";
 import { type MailLab, mailDaemons, startMailLab } from "./lab.ts";
 import { ANNA, JAN, STRANGER, USERS } from "./people.ts";

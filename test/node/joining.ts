@@ -5,8 +5,8 @@ import { createServer, type RequestListener } from "node:http";
 import { syncBuiltinESMExports } from "node:module";
 import type { AddressInfo } from "node:net";
 import { expect, onTestFinished } from "vitest";
+import { type Machine, thisMachine } from "../../src/machine/machine.ts";
 import { main } from "../../src/node/cli.ts";
-import { type Machine, thisMachine } from "../../src/node/machine.ts";
 import type { TestServer } from "../support/server.ts";
 
 export const never = new AbortController().signal;

@@ -2,7 +2,7 @@
 import { randomInt } from "node:crypto";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { thisMachine } from "../../src/node/machine.ts";
+import { thisMachine } from "../../src/machine/machine.ts";
 import { hash, stateOf, user } from "./answers.ts";
 import { argumentsOf, bundle, start } from "./bundled.ts";
 import { ask, temporaryFolder } from "./folder.ts";

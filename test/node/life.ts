@@ -1,6 +1,6 @@
 /** A node's replica that takes one state after another, without a server. */
 import { onTestFinished } from "vitest";
-import { thisMachine } from "../../src/node/machine.ts";
+import { thisMachine } from "../../src/machine/machine.ts";
 import { type Applied, applyIncoming } from "../../src/node/replica/apply.ts";
 import type { ApplyOptions } from "../../src/node/replica/comparison.ts";
 import { takeAnswer } from "../../src/node/replica/incoming.ts";

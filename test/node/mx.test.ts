@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import type { Machine } from "../../src/node/machine.ts";
+import type { Machine } from "../../src/machine/machine.ts";
 import { homeOf, stateOf, user } from "./answers.ts";
 import { daemons, served } from "./folder.ts";
 import { nodeOf, quickClock, startServer } from "./support.ts";

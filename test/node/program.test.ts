@@ -11,7 +11,7 @@ import {
 import { builtinModules } from "node:module";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { thisMachine } from "../../src/node/machine.ts";
+import { thisMachine } from "../../src/machine/machine.ts";
 import { otherNodes } from "../support/needs.ts";
 import { hash, stateOf, user } from "./answers.ts";
 import { argumentsOf, bundle, bundledVersion, start } from "./bundled.ts";

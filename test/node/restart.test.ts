@@ -1,8 +1,8 @@
 /** The resident program and the real server, with restarts and faults between them. */
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { thisMachine } from "../../src/machine/machine.ts";
 import { main } from "../../src/node/cli.ts";
-import { thisMachine } from "../../src/node/machine.ts";
 import { startServer } from "../support/server.ts";
 import { passOn, realServer, runResident } from "./real-server.ts";
 import { type Node, usersIn } from "./support.ts";

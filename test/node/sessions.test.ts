@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { type Machine, thisMachine } from "../../src/node/machine.ts";
+import { type Machine, thisMachine } from "../../src/machine/machine.ts";
 import { appPasswords } from "../support/records.ts";
 import { hash, stateOf, user } from "./answers.ts";
 import { ask, served } from "./folder.ts";

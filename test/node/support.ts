@@ -3,9 +3,9 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
+import { type Clock, type Machine, thisMachine } from "../../src/machine/machine.ts";
 import type { Config } from "../../src/node/config.ts";
 import { exitCodeOf, explain } from "../../src/node/faults.ts";
-import { type Clock, type Machine, thisMachine } from "../../src/node/machine.ts";
 import { type PollOptions, type PollResult, poll } from "../../src/node/poll.ts";
 import type { Client } from "../../src/node/server/client.ts";
 import { closeSession, openSession, type RunOptions } from "../../src/node/session.ts";

@@ -1,6 +1,7 @@
+import { ConfigurationError } from "../../machine/faults.ts";
+import type { Machine } from "../../machine/machine.ts";
 import type { StatusConfig } from "../config.ts";
-import { ConfigurationError, type ExitCode, exitCodes } from "../faults.ts";
-import type { Machine } from "../machine.ts";
+import { type ExitCode, exitCodes } from "../faults.ts";
 import { writeNotes } from "../replica/notes.ts";
 import { count } from "../words.ts";
 import { withState } from "./state.ts";

@@ -1,9 +1,9 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Machine } from "../../machine/machine.ts";
 import type { Config } from "../config.ts";
 import { type ExitCode, exitCodes } from "../faults.ts";
-import type { Machine } from "../machine.ts";
 import { applyIncoming } from "../replica/apply.ts";
 import { fileNames, inodesOf } from "../replica/files.ts";
 import { takeAnswer } from "../replica/incoming.ts";

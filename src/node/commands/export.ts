@@ -1,5 +1,6 @@
-import { ConfigurationError, type ExitCode, exitCodes } from "../faults.ts";
-import type { Machine } from "../machine.ts";
+import { ConfigurationError } from "../../machine/faults.ts";
+import type { Machine } from "../../machine/machine.ts";
+import { type ExitCode, exitCodes } from "../faults.ts";
 import { aliasName } from "../replica/comparison.ts";
 import { withState } from "./state.ts";
 

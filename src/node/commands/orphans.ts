@@ -1,8 +1,9 @@
 import { readdir, readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { ConfigurationError, systemCode } from "../../machine/faults.ts";
+import type { Machine } from "../../machine/machine.ts";
 import type { OrphansConfig } from "../config.ts";
-import { ConfigurationError, type ExitCode, exitCodes, systemCode } from "../faults.ts";
-import type { Machine } from "../machine.ts";
+import { type ExitCode, exitCodes } from "../faults.ts";
 import { literal } from "../replica/sqlite.ts";
 import { withState } from "./state.ts";
 

@@ -1,4 +1,4 @@
-import type { Machine } from "../machine.ts";
+import type { Machine } from "../../machine/machine.ts";
 import { fileNames, inodesOf } from "../replica/files.ts";
 import { type Notes, readNotes } from "../replica/notes.ts";
 import {

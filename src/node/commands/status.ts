@@ -1,8 +1,8 @@
 import { open, rm } from "node:fs/promises";
 import { join } from "node:path";
+import type { Machine } from "../../machine/machine.ts";
 import type { StatusConfig } from "../config.ts";
 import { type ExitCode, exitCodeOf, exitCodes, explain } from "../faults.ts";
-import type { Machine } from "../machine.ts";
 import { fileNames, inodesOf } from "../replica/files.ts";
 import { countLogins } from "../replica/replica.ts";
 import { type Found, withState } from "./state.ts";

@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
-import { onOneLine } from "../faults.ts";
-import { type Machine, runQuietly } from "../machine.ts";
+import { onOneLine } from "../../machine/faults.ts";
+import { type Machine, runQuietly } from "../../machine/machine.ts";
 import { count } from "../words.ts";
 
 /** doveadm with its leading arguments. */

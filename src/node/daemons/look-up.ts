@@ -1,7 +1,7 @@
 import { basename } from "node:path";
+import type { Machine } from "../../machine/machine.ts";
 import { MAILBOX_ID } from "../../mail/mailbox.ts";
 import type { FailureReason } from "../../sync/report.ts";
-import type { Machine } from "../machine.ts";
 import type { Changes } from "../replica/notes.ts";
 import type { Replica } from "../replica/replica.ts";
 import { literal } from "../replica/sqlite.ts";

@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
+import { onOneLine } from "../../machine/faults.ts";
+import { type Machine, runQuietly } from "../../machine/machine.ts";
 import type { NodeRole } from "../../sync/records.ts";
 import { HOST_NAME } from "../../sync/report.ts";
-import { onOneLine } from "../faults.ts";
-import { type Machine, runQuietly } from "../machine.ts";
 
 /** The paths of Postfix's commands, and the folder of the main.cf in use; undefined for Postfix's own. */
 export interface Postfix {

@@ -2,10 +2,10 @@ import { createHash, createPrivateKey, createPublicKey, generateKeyPair } from "
 import { chmod, chown, lstat, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { type Ownership, writeDurably } from "../../machine/durable-file.ts";
+import { ConfigurationError, systemCode } from "../../machine/faults.ts";
+import type { Machine } from "../../machine/machine.ts";
 import { dkimSelector } from "../../mail/dkim-key.ts";
-import { type Ownership, writeDurably } from "../durable-file.ts";
-import { ConfigurationError, systemCode } from "../faults.ts";
-import type { Machine } from "../machine.ts";
 import { makeFolder } from "../server/key.ts";
 import { dropKeys, emptyBook, type KeyBook, presentKeys, signingKey } from "./keys.ts";
 

@@ -1,6 +1,6 @@
+import type { Machine } from "../../machine/machine.ts";
 import { type DkimReport, MOST_DKIM_DOMAINS } from "../../sync/dkim.ts";
 import { explain } from "../faults.ts";
-import type { Machine } from "../machine.ts";
 import type { Replica } from "../replica/replica.ts";
 import type { Session } from "../session.ts";
 import { count } from "../words.ts";

@@ -1,8 +1,8 @@
 import { chmod, chown, lstat, open, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { ConfigurationError, systemCode } from "../../machine/faults.ts";
+import type { Machine } from "../../machine/machine.ts";
 import type { NodeRole } from "../../sync/records.ts";
-import { ConfigurationError, systemCode } from "../faults.ts";
-import type { Machine } from "../machine.ts";
 
 /** The files in DIR: those that daemons read, and node.db, which only this program reads. */
 export const fileNames = {

@@ -1,7 +1,7 @@
+import { ConfigurationError } from "../../machine/faults.ts";
+import type { Machine } from "../../machine/machine.ts";
 import type { Counts } from "../../sync/answer.ts";
 import type { NodeRole } from "../../sync/records.ts";
-import { ConfigurationError } from "../faults.ts";
-import type { Machine } from "../machine.ts";
 import { fileNames, inodesOf, prepareFile, setAside, stateFile } from "./files.ts";
 import { transaction, wholeProjection } from "./projection.ts";
 import {

@@ -1,6 +1,6 @@
 import { createServer, type Server, type Socket } from "node:net";
+import type { Machine } from "../../machine/machine.ts";
 import { explain } from "../faults.ts";
-import type { Machine } from "../machine.ts";
 import { Allowance, type SendingLimits, type Verdict } from "./allowance.ts";
 
 /** Bytes of one request at most; Postfix's have 1 kB. */

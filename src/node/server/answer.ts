@@ -1,8 +1,8 @@
 import type { IncomingMessage } from "node:http";
 import { pipeline, type Readable, Transform } from "node:stream";
 import { createBrotliDecompress, createGunzip } from "node:zlib";
+import { systemCode } from "../../machine/faults.ts";
 import { RefusedAnswer } from "../../sync/reader.ts";
-import { systemCode } from "../faults.ts";
 
 /** Longer than any record: an address has at most 254 characters, a hash a few hundred. */
 const MAX_LINE = 4096;

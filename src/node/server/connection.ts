@@ -5,15 +5,9 @@ import {
   request as requestHttp,
 } from "node:http";
 import { Agent as HttpsAgent, request as requestHttps } from "node:https";
+import { ConfigurationError, systemCode } from "../../machine/faults.ts";
 import { RefusedAnswer } from "../../sync/reader.ts";
-import {
-  ConfigurationError,
-  NotAccepted,
-  systemCode,
-  TemporaryFailure,
-  Unreachable,
-  WrongAnswer,
-} from "../faults.ts";
+import { NotAccepted, TemporaryFailure, Unreachable, WrongAnswer } from "../faults.ts";
 
 /** Limits of a connection. Times in milliseconds. */
 export interface Limits {

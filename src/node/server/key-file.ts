@@ -1,7 +1,8 @@
 import { X509Certificate } from "node:crypto";
 import { lstat, readFile } from "node:fs/promises";
-import { ConfigurationError, explain, systemCode } from "../faults.ts";
-import type { Machine } from "../machine.ts";
+import { ConfigurationError, systemCode } from "../../machine/faults.ts";
+import type { Machine } from "../../machine/machine.ts";
+import { explain } from "../faults.ts";
 
 /**
  * The sync key: the file's one line.

@@ -2,10 +2,11 @@ import type { Stats } from "node:fs";
 import { chmod, lstat, mkdir, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { UsageError } from "../../command-line/usage-error.ts";
+import { type Ownership, writeDurably } from "../../machine/durable-file.ts";
+import { ConfigurationError, systemCode } from "../../machine/faults.ts";
+import type { Machine } from "../../machine/machine.ts";
 import type { KeyConfig } from "../config.ts";
-import { type Ownership, writeDurably } from "../durable-file.ts";
-import { ConfigurationError, explain, NotAccepted, systemCode } from "../faults.ts";
-import type { Machine } from "../machine.ts";
+import { explain, NotAccepted } from "../faults.ts";
 import { Client } from "./client.ts";
 import { isKey, readAuthorities, readKey } from "./key-file.ts";
 

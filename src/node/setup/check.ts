@@ -1,28 +1,31 @@
-import type { X509Certificate } from "node:crypto";
 import { statfs } from "node:fs/promises";
+import { checkCertificate, readCertificate } from "../../machine/certificate.ts";
+import type { Host } from "../../machine/host.ts";
+import { runQuietly } from "../../machine/machine.ts";
+import { addressesOf } from "../../machine/public-name.ts";
+import { type Finding, type Row, tableOf } from "../../machine/table.ts";
 import type { CheckName } from "../../mail/node-checks.ts";
 import { withState } from "../commands/state.ts";
 import { readStatus } from "../commands/status.ts";
 import { isSilent, type Status } from "../commands/status-text.ts";
 import type { CheckConfig } from "../config.ts";
 import { type ExitCode, exitCodes, explain } from "../faults.ts";
-import { runQuietly } from "../machine.ts";
 import { noteChecks } from "../own-checks.ts";
 import { version } from "../version.ts";
 import { count } from "../words.ts";
-import { isSelfSigned, readCertificate } from "./certificate.ts";
-import type { Host } from "./host.ts";
-import { addressesOf, checkBlocklist, checkDns, checkMailOut, checkReach } from "./outside.ts";
+import { CERTIFICATE_FOLDER } from "./configurations.ts";
+import { checkBlocklist, checkDns, checkMailOut, checkReach } from "./outside.ts";
 import { imapFault, smtpFault, submissionFault } from "./ports.ts";
-import { type Finding, type Row, tableOf } from "./table.ts";
 
-const DAY = 86_400_000;
-/** certbot renews 30 days before the end. */
-const RENEWAL_IS_LATE = 14 * DAY;
 const MB = 1024 * 1024;
 /** Postfix refuses mail at 75 MB. */
 const LITTLE_ROOM = 500 * MB;
 const LONG_QUEUE = 500;
+const CERTIFICATE_ADVICE = {
+  missing: "Run: m25-mail-node setup --certbot",
+  late: "Renew it: certbot renew; then: systemctl reload postfix dovecot",
+  selfSigned: "mail programs warn",
+};
 const FOLDERS = ["/var/vmail", "/var/spool/postfix", "/var/lib/m25-mail-node"];
 
 /** Prints whether this node works, and what to do where it does not; the node's next report to the server says it too. */
@@ -39,7 +42,7 @@ export async function checkNode(host: Host, { out, json }: CheckConfig): Promise
   return isOk ? exitCodes.done : exitCodes.amiss;
 }
 
-async function rowsOf(host: Host, out: string): Promise<Row[]> {
+async function rowsOf(host: Host, out: string): Promise<Array<Row & { check: CheckName }>> {
   const { machine } = host;
   const status = await readStatus(machine, out, version);
   const name = await settingOf(host, "myhostname");
@@ -61,7 +64,9 @@ async function rowsOf(host: Host, out: string): Promise<Row[]> {
     ...(isMx ? [] : ownersPorts(name)),
     [
       "certificate",
-      readCertificate(host).then((found) => checkCertificate(found, name, machine.clock.now())),
+      readCertificate(host, CERTIFICATE_FOLDER).then((found) =>
+        checkCertificate(found, name, machine.clock.now(), CERTIFICATE_ADVICE),
+      ),
     ],
     ["disk", checkDisk(host)],
     ["queue", checkQueue(host)],
@@ -144,22 +149,6 @@ function checkReplica(status: Status, now: number): Finding {
   if (exit_code !== exitCodes.done)
     return { state: "not_ok", found: `${served}; ${poll.reason ?? "the last poll failed"}`, todo };
   return { state: "ok", found: `${served}, as the server has them` };
-}
-
-export function checkCertificate(found: X509Certificate | undefined, name: string, now: number): Finding {
-  if (found === undefined)
-    return { state: "not_ok", found: "there is none", todo: "Run: m25-mail-node setup --certbot" };
-  const left = Date.parse(found.validTo) - now;
-  const days = `${Math.floor(left / DAY)} days left`;
-  if (found.checkHost(name) === undefined)
-    return { state: "not_ok", found: `it is not for ${name}`, todo: "Run: m25-mail-node setup --certbot" };
-  if (left < RENEWAL_IS_LATE)
-    return {
-      state: "not_ok",
-      found: days,
-      todo: "Renew it: certbot renew; then: systemctl reload postfix dovecot",
-    };
-  return { state: "ok", found: isSelfSigned(found) ? `${days}; self-signed: mail programs warn` : days };
 }
 
 async function checkDisk(host: Host): Promise<Finding> {

@@ -1,4 +1,4 @@
-import type { ManagedFile } from "./file-plan.ts";
+import type { ManagedFile } from "../../machine/file-plan.ts";
 
 /** The answers that the configurations depend on. */
 export interface Answers {
@@ -26,6 +26,8 @@ export interface Sources {
   locks: boolean;
 }
 
+/** The certificate of both daemons. */
+export const CERTIFICATE_FOLDER = "/etc/ssl/m25-mail";
 export const LOCAL_CF = "/etc/postfix/local.cf";
 export const NFTABLES_CONF = "/etc/nftables.conf";
 const JAILS = "/etc/fail2ban/jail.d/m25-mail.conf";
@@ -47,7 +49,11 @@ export function configurations(answers: Answers, sources: Sources): ManagedFile[
     ...queries.map((name) => ({ path: `/etc/postfix/${name}`, text: shipped[name] ?? "" })),
   ];
   if (sources.firewall !== undefined)
-    files.push({ path: NFTABLES_CONF, text: firewall(sources.firewall, isMx, sources), isOptional: true });
+    files.push({
+      path: NFTABLES_CONF,
+      text: firewall(sources.firewall, isMx, sources),
+      ifLeft: "see that the ports of mail are open there",
+    });
   if (isMx || dovecot === undefined) return files;
   files.push({ path: "/etc/dovecot/dovecot.conf", text: shipped[`dovecot-${dovecot}.conf`] ?? "" });
   if (sources.locks) files.push({ path: JAILS, text: shipped["fail2ban-m25-mail.conf"] ?? "" });

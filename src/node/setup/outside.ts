@@ -1,51 +1,21 @@
 /** Checks of this machine from outside: its name in DNS, its ports, and lists of senders of spam. */
 import type { Resolver } from "node:dns/promises";
-import { Networks, reverseName } from "../../mail/network.ts";
-import { systemCode } from "../faults.ts";
+import { type Addresses, askDns, publicOf } from "../../machine/public-name.ts";
+import type { Finding } from "../../machine/table.ts";
+import { reverseName } from "../../mail/network.ts";
 import { Dialogue } from "./ports.ts";
-import type { Finding } from "./table.ts";
 
 const BLOCKLIST = "zen.spamhaus.org";
 /** Domains that surely take mail. */
 const LARGE = ["gmail.com", "outlook.com"];
 
-const inside = new Networks([
-  "127.0.0.0/8",
-  "10.0.0.0/8",
-  "172.16.0.0/12",
-  "192.168.0.0/16",
-  "::1",
-  "fc00::/7",
-  "fe80::/10",
-]);
-
-export type Addresses = readonly string[] | { unknown: string };
-
-/** The public addresses of a name; unknown if DNS does not answer. */
-export async function addressesOf(resolver: Resolver, name: string): Promise<Addresses> {
-  const found = await Promise.all([ask(resolver.resolve4(name)), ask(resolver.resolve6(name))]);
-  const fault = found.find((one) => typeof one === "string");
-  const addresses = found.flatMap((one) => (Array.isArray(one) ? one : []));
-  return typeof fault === "string" && addresses.length === 0 ? { unknown: fault } : addresses;
-}
-
-/** @returns the records; none for a name without any; the fault if DNS does not answer */
-async function ask(question: Promise<string[]>): Promise<string[] | string> {
-  try {
-    return await question;
-  } catch (error) {
-    const code = systemCode(error);
-    return code === "ENOTFOUND" || code === "ENODATA" ? [] : `DNS does not answer (${code})`;
-  }
-}
-
 export async function checkDns(resolver: Resolver, name: string, addresses: Addresses): Promise<Finding> {
   if ("unknown" in addresses) return { state: "unknown", found: addresses.unknown };
-  const open = addresses.filter((address) => !inside.has(address));
+  const open = publicOf(addresses);
   const todo = `Make an A record (and AAAA, if it has IPv6) of ${name} with this machine's public address.`;
   if (open.length === 0) return { state: "not_ok", found: `${name} has no public address in DNS`, todo };
   for (const address of open) {
-    const names = await ask(resolver.resolvePtr(reverseName(address)));
+    const names = await askDns(resolver.resolvePtr(reverseName(address)));
     if (typeof names === "string") return { state: "unknown", found: `PTR of ${address}: ${names}` };
     if (!names.some((one) => one.toLowerCase() === name))
       return {
@@ -63,7 +33,7 @@ export async function checkReach(
   addresses: Addresses,
   ports: readonly number[],
 ): Promise<Finding> {
-  const open = "unknown" in addresses ? [] : addresses.filter((address) => !inside.has(address));
+  const open = publicOf(addresses);
   if (open.length === 0) return { state: "unknown", found: `no public address of ${name} is known` };
   const closed: string[] = [];
   for (const host of open)
@@ -111,11 +81,10 @@ async function mailServerOf(resolver: Resolver, domain: string): Promise<string 
 
 /** Lists answer 127.0.0.2 to 127.0.0.11 for an address on them, and 127.255.255.x to resolvers that they do not serve. */
 export async function checkBlocklist(resolver: Resolver, addresses: Addresses): Promise<Finding> {
-  const open =
-    "unknown" in addresses ? [] : addresses.filter((one) => /^[\d.]+$/.test(one) && !inside.has(one));
+  const open = publicOf(addresses).filter((one) => /^[\d.]+$/.test(one));
   if (open.length === 0) return { state: "unknown", found: "no public IPv4 address is known" };
   for (const address of open) {
-    const answer = await ask(resolver.resolve4(`${address.split(".").reverse().join(".")}.${BLOCKLIST}`));
+    const answer = await askDns(resolver.resolve4(`${address.split(".").reverse().join(".")}.${BLOCKLIST}`));
     if (typeof answer === "string") return { state: "unknown", found: `${BLOCKLIST}: ${answer}` };
     if (answer.some((one) => one.startsWith("127.255.255.")))
       return { state: "unknown", found: `${BLOCKLIST} does not answer this machine's resolver` };

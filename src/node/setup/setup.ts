@@ -1,29 +1,34 @@
 import { readdir } from "node:fs/promises";
+import { provideCertificate, readCertificate } from "../../machine/certificate.ts";
+import { planEnvironment, setIn } from "../../machine/environment.ts";
+import { ConfigurationError, onOneLine } from "../../machine/faults.ts";
+import type { PlannedFile } from "../../machine/file-plan.ts";
+import { findFile, Memory, planFiles, readText, writePlanned, writeText } from "../../machine/files.ts";
+import { type Host, interruptible } from "../../machine/host.ts";
+import { runQuietly } from "../../machine/machine.ts";
 import { readStatus } from "../commands/status.ts";
 import type { SetupConfig } from "../config.ts";
 import { dovecotVersion } from "../daemons/dovecot.ts";
 import { KeyFolder } from "../dkim/folder.ts";
-import { ConfigurationError, onOneLine } from "../faults.ts";
-import { runQuietly } from "../machine.ts";
 import { joinServer } from "../server/key.ts";
 import { version } from "../version.ts";
 import { findAnswers } from "./answers.ts";
-import { provideCertificate, readCertificate } from "./certificate.ts";
 import {
   type Answers,
+  CERTIFICATE_FOLDER,
   configurations,
   LOCAL_CF,
   LOCAL_MASTER_CF,
   SIGNERS_FOLDER,
   type Sources,
 } from "./configurations.ts";
-import { planEnvironment, setIn } from "./environment.ts";
-import { type PlannedFile, planFile } from "./file-plan.ts";
-import { difference, findFile, Memory, readText, writePlanned, writeText } from "./files.ts";
-import { type Host, interruptible } from "./host.ts";
+import { isFromDebian } from "./debians.ts";
 
+const MEMORY = "/var/lib/m25-mail-setup";
 const SHARE = "/usr/share/m25-mail-node";
 const NODE_ENV = "/etc/m25-mail/node.env";
+const NODE_ENV_HEAD =
+  "# `m25-mail-node run --help` lists all settings. The sync key is not here but in /etc/m25-mail-node/key.\n";
 /** Where opendkim.conf reads the tables. */
 const DKIM = "/var/lib/m25-mail-node/dkim";
 /** Files of the manual way, which would be used in place of the package's. */
@@ -41,27 +46,36 @@ export async function setUp(given: Host, config: SetupConfig, signal: AbortSigna
   const host = interruptible(given, signal);
   const { machine } = host;
   if (!machine.root) throw new ConfigurationError("setup changes this machine's services: run it as root");
-  const memory = new Memory(host);
+  const memory = new Memory(host, MEMORY);
   const sources = await readSources(host);
   const answers = await findAnswers(host, memory, config);
   await refuseLeftovers(host, answers);
-  const planned = await planFiles(host, memory, { answers, sources, replace: config.replace });
+  const files = await planNodesFiles(host, memory, { answers, sources, replace: config.replace });
   await memory.note("answers", `${JSON.stringify(answers)}\n`);
   if ((await readText(config.keyFile)) === undefined) await joinServer(config, { machine, version, signal });
   const restarts = await memory.restarts();
   const signs = sources.signs && answers.mailboxNode === undefined;
-  const environment = planEnvironment(await readText(host.at(NODE_ENV)), config, signs ? DKIM : undefined);
+  const environment = planEnvironment(await readText(host.at(NODE_ENV)), NODE_ENV_HEAD, [
+    ["M25_MAIL_SERVER", config.server.origin],
+    ["M25_MAIL_CA", config.caFile],
+    ["M25_MAIL_INSECURE_HTTP", config.insecureHttp ? "1" : undefined],
+    ["M25_MAIL_DKIM", signs ? DKIM : undefined],
+  ]);
   if (environment.do === "add") restarts.add("m25-mail-node");
   await memory.noteRestarts(restarts);
   if (environment.do !== "keep") await writeText(host.at(NODE_ENV), environment.text, 0o600);
-  await provideCertificate(host, config, answers.hostName);
-  const certificate = (await readCertificate(host))?.fingerprint256 ?? "";
+  await provideCertificate(host, config, {
+    name: answers.hostName,
+    folder: CERTIFICATE_FOLDER,
+    reload: "systemctl try-reload-or-restart postfix dovecot",
+  });
+  const certificate = (await readCertificate(host, CERTIFICATE_FOLDER))?.fingerprint256 ?? "";
   if ((await memory.recall("certificate")) !== certificate)
     for (const service of ["postfix", "dovecot"]) restarts.add(service);
-  for (const { path } of planned.filter((file) => !["keep", "leave"].includes(file.do)))
+  for (const { path } of files.filter((file) => !["keep", "leave"].includes(file.do)))
     restarts.add(serviceOf(path));
   await memory.noteRestarts(restarts);
-  await writePlanned(host, memory, planned);
+  await writePlanned(host, memory, files);
   const isMx = answers.mailboxNode !== undefined;
   await start(host, { restarts, isMx, signs, out: config.out, signal });
   await memory.note("certificate", certificate);
@@ -147,8 +161,7 @@ async function refuseLeftovers(host: Host, { server }: Answers): Promise<void> {
     );
 }
 
-/** @throws ConfigurationError if a file would be lost, after it has shown the difference */
-async function planFiles(
+async function planNodesFiles(
   host: Host,
   memory: Memory,
   { answers, sources, replace }: { answers: Answers; sources: Sources; replace: boolean },
@@ -157,22 +170,11 @@ async function planFiles(
     throw new ConfigurationError(
       "there is no Dovecot 2.3 or 2.4 (Debian: apt-get install dovecot-imapd dovecot-lmtpd)",
     );
+  const debians = (path: string, text: string) => isFromDebian(host, path, text);
   const files = configurations(answers, sources);
-  const planned = await Promise.all(files.map(async (file) => planFile(await findFile(host, memory, file))));
-  const asked = planned.filter((file) => file.do === "ask");
-  for (const { path, because } of asked) {
-    if (because === undefined) continue;
-    host.machine.print(
-      `${path} is ${because.what}:\n${await difference(host, path, because.from, because.to)}\n`,
-    );
-  }
-  if (asked.length > 0 && !replace)
-    throw new ConfigurationError(
-      `${asked.map(({ path }) => path).join(", ")}: setup would overwrite what is shown above, and has changed nothing. ` +
-        `Put your own settings into ${LOCAL_CF}, ${LOCAL_MASTER_CF} or /etc/dovecot/local.conf, ` +
-        "then run it again with --replace: a copy of each file stays",
-    );
-  return planned.map((file) => (file.do === "ask" ? { ...file, do: "replace" } : file));
+  const found = await Promise.all(files.map((file) => findFile(host, memory, file, debians)));
+  const advice = `Put your own settings into ${LOCAL_CF}, ${LOCAL_MASTER_CF} or /etc/dovecot/local.conf`;
+  return await planFiles(host, found, { replace, advice });
 }
 
 interface Start {

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
-import { type Machine, thisMachine } from "../../../src/node/machine.ts";
+import { type Machine, thisMachine } from "../../../src/machine/machine.ts";
 import { PolicyServer } from "../../../src/node/sending/policy-server.ts";
 
 async function started(limits = { perHour: 2, perDay: 0 }) {

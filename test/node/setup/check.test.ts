@@ -1,10 +1,11 @@
 import { Resolver } from "node:dns/promises";
 import { existsSync } from "node:fs";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { type Machine, thisMachine } from "../../../src/node/machine.ts";
+import { type Host, thisHost } from "../../../src/machine/host.ts";
+import { type Machine, thisMachine } from "../../../src/machine/machine.ts";
+import { addressesOf } from "../../../src/machine/public-name.ts";
 import { checkClock, checkQueue, checkRoom, checkServices } from "../../../src/node/setup/check.ts";
-import { type Host, thisHost } from "../../../src/node/setup/host.ts";
-import { addressesOf, checkBlocklist, checkDns, checkMailOut } from "../../../src/node/setup/outside.ts";
+import { checkBlocklist, checkDns, checkMailOut } from "../../../src/node/setup/outside.ts";
 import { NSD, ownAddress, startNameServer } from "../../support/name-server.ts";
 
 const NAME = "mail.example.nl";

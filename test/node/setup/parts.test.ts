@@ -1,9 +1,9 @@
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { checkCertificate } from "../../../src/node/setup/check.ts";
+import { checkCertificate } from "../../../src/machine/certificate.ts";
+import { planFile } from "../../../src/machine/file-plan.ts";
 import { isDebiansMainCf, settingsOf } from "../../../src/node/setup/configurations.ts";
-import { planFile } from "../../../src/node/setup/file-plan.ts";
 import { certificate } from "../../support/certificate.ts";
 
 /** Debian 12's, with what is added if ssl-cert is installed. */
@@ -70,11 +70,13 @@ test("a certificate is ok only for the node's name, and while its renewal is not
   const found = new X509Certificate(readFileSync(certificate("mail.example.nl").cert));
   const end = Date.parse(found.validTo);
   const DAY = 86_400_000;
-  expect(checkCertificate(found, "mail.example.nl", end - 15.5 * DAY)).toMatchObject({
+  const check = (one: X509Certificate | undefined, name: string, now: number) =>
+    checkCertificate(one, name, now, { missing: "get one", late: "renew it", selfSigned: "warned" });
+  expect(check(found, "mail.example.nl", end - 15.5 * DAY)).toMatchObject({
     state: "ok",
     found: expect.stringMatching(/^15 days left/),
   });
-  expect(checkCertificate(found, "mail.example.nl", end - 13 * DAY)).toMatchObject({ state: "not_ok" });
-  expect(checkCertificate(found, "mx2.example.nl", end - 15 * DAY)).toMatchObject({ state: "not_ok" });
-  expect(checkCertificate(undefined, "mail.example.nl", end)).toMatchObject({ state: "not_ok" });
+  expect(check(found, "mail.example.nl", end - 13 * DAY)).toMatchObject({ state: "not_ok" });
+  expect(check(found, "mx2.example.nl", end - 15 * DAY)).toMatchObject({ state: "not_ok" });
+  expect(check(undefined, "mail.example.nl", end)).toMatchObject({ state: "not_ok" });
 });

@@ -1,15 +1,12 @@
 import { createHash } from "node:crypto";
-import { link, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { link, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { writeDurably } from "../durable-file.ts";
-import { systemCode } from "../faults.ts";
-import { runQuietly } from "../machine.ts";
-import { isDebiansMainCf } from "./configurations.ts";
-import type { FoundFile, ManagedFile, PlannedFile } from "./file-plan.ts";
+import { writeDurably } from "./durable-file.ts";
+import { ConfigurationError, systemCode } from "./faults.ts";
+import { type FoundFile, type ManagedFile, type PlannedFile, planFile } from "./file-plan.ts";
 import type { Host } from "./host.ts";
-
-const MEMORY = "/var/lib/m25-mail-setup";
+import { runQuietly } from "./machine.ts";
 
 /** @returns undefined if there is no such file */
 export async function readText(path: string): Promise<string | undefined> {
@@ -30,18 +27,20 @@ export async function writeText(path: string, text: string, mode = 0o644): Promi
 /** Setup's notes about its last run. */
 export class Memory {
   readonly #host: Host;
+  readonly #folder: string;
 
-  constructor(host: Host) {
+  constructor(host: Host, folder: string) {
     this.#host = host;
+    this.#folder = folder;
   }
 
   async recall(name: string): Promise<string | undefined> {
-    return await readText(this.#host.at(`${MEMORY}/${name}`));
+    return await readText(this.#host.at(`${this.#folder}/${name}`));
   }
 
   async note(name: string, text: string): Promise<void> {
-    const path = this.#host.at(`${MEMORY}/${name}`);
-    await mkdir(this.#host.at(MEMORY), { recursive: true, mode: 0o700 });
+    const path = this.#host.at(`${this.#folder}/${name}`);
+    await mkdir(this.#host.at(this.#folder), { recursive: true, mode: 0o700 });
     await writeText(path, text, 0o600);
   }
 
@@ -64,56 +63,59 @@ export class Memory {
   }
 }
 
-export async function findFile(host: Host, memory: Memory, file: ManagedFile): Promise<FoundFile> {
+/** @param isDebians true for a file that Debian's packages wrote, and nobody has changed */
+export async function findFile(
+  host: Host,
+  memory: Memory,
+  file: ManagedFile,
+  isDebians: (path: string, text: string) => Promise<boolean>,
+): Promise<FoundFile> {
   const now = await readText(host.at(file.path));
-  const isDebians = now !== undefined && (await isFromDebian(host, file.path, now));
-  return { ...file, now, written: await memory.written(file.path), isDebians };
+  return {
+    ...file,
+    now,
+    written: await memory.written(file.path),
+    isDebians: now !== undefined && (await isDebians(file.path, now)),
+  };
 }
 
-/** The file of a package from which its installation made this one. */
-const originals: Readonly<Record<string, string>> = {
-  "/etc/postfix/master.cf": "/usr/share/postfix/master.cf.dist",
-  "/etc/dovecot/dovecot.conf": "/usr/share/dovecot/dovecot.conf",
-};
-
-/** Files that come with a package. */
-const conffiles: Readonly<Record<string, string>> = {
-  "/etc/opendkim.conf": "opendkim",
-  "/etc/nftables.conf": "nftables",
-};
-
-/** True for a file of a package that nobody has changed: dpkg has the sum of each. */
-async function isConffile({ machine }: Host, owner: string, { path, text }: ManagedFile): Promise<boolean> {
+/** True for a file of this package that nobody has changed: dpkg has the sum of each. */
+export async function isConffile(
+  { machine }: Host,
+  owner: string,
+  path: string,
+  text: string,
+): Promise<boolean> {
   const { stdout } = await runQuietly(machine, ["dpkg-query", "--status", owner]);
   const sum = createHash("md5").update(text).digest("hex");
   return stdout.split("\n").some((line) => line.trim() === `${path} ${sum}`);
 }
 
-async function isFromDebian(host: Host, path: string, text: string): Promise<boolean> {
-  if (path === "/etc/postfix/main.cf") {
-    const names = ["main.cf.debian", "main.cf.tls"].map((name) => host.at(`/usr/share/postfix/${name}`));
-    const parts = await Promise.all(names.map(readText));
-    return isDebiansMainCf(text, parts.join("\n"));
+/**
+ * Plans what to do with each file.
+ *
+ * @param advice what to do instead of a change by hand
+ * @throws ConfigurationError if a file would be lost, after it has shown the difference
+ */
+export async function planFiles(
+  host: Host,
+  found: readonly FoundFile[],
+  { replace, advice }: { replace: boolean; advice: string },
+): Promise<PlannedFile[]> {
+  const planned = found.map(planFile);
+  const asked = planned.filter((file) => file.do === "ask");
+  for (const { path, because } of asked) {
+    if (because === undefined) continue;
+    host.machine.print(
+      `${path} is ${because.what}:\n${await difference(host, path, because.from, because.to)}\n`,
+    );
   }
-  const owner = conffiles[path];
-  if (owner !== undefined) return await isConffile(host, owner, { path, text });
-  const original = originals[path];
-  if (original === undefined || (await readText(host.at(original))) !== text) return false;
-  return path !== "/etc/dovecot/dovecot.conf" || (await hasDebiansConfD(host));
-}
-
-/** Debian's dovecot.conf reads conf.d, where somebody's settings may be. */
-async function hasDebiansConfD(host: Host): Promise<boolean> {
-  const names = await readdir(host.at("/etc/dovecot/conf.d")).catch(() => []);
-  const same = await Promise.all(
-    names.map(async (name) => {
-      const [own, debians] = await Promise.all(
-        ["/etc/dovecot", "/usr/share/dovecot"].map((folder) => readText(host.at(`${folder}/conf.d/${name}`))),
-      );
-      return own === debians;
-    }),
-  );
-  return !same.includes(false);
+  if (asked.length > 0 && !replace)
+    throw new ConfigurationError(
+      `${asked.map(({ path }) => path).join(", ")}: setup would overwrite what is shown above, and has changed nothing. ` +
+        `${advice}, then run it again with --replace: a copy of each file stays`,
+    );
+  return planned.map((file) => (file.do === "ask" ? { ...file, do: "replace" } : file));
 }
 
 /** Writes the planned files. A copy of each replaced one stays beside it. */
@@ -126,7 +128,7 @@ export async function writePlanned(
   for (const file of planned) {
     const path = host.at(file.path);
     if (file.do === "leave") {
-      host.machine.log(`${file.path} is yours, and stays: see that the ports of mail are open there`);
+      host.machine.log(`${file.path} is yours, and stays: ${file.ifLeft}`);
       continue;
     }
     if (file.do !== "keep") {
@@ -146,7 +148,7 @@ async function keepCopy(path: string, copy: string): Promise<void> {
 }
 
 /** Shows what differs, as `diff -u` does. */
-export async function difference(host: Host, path: string, from: string, to: string): Promise<string> {
+async function difference(host: Host, path: string, from: string, to: string): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "m25-setup-"));
   try {
     await writeFile(join(folder, "from"), from);

@@ -1,9 +1,9 @@
 import { Resolver } from "node:dns/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline/promises";
-import { UsageError } from "../../command-line/usage-error.ts";
-import { ConfigurationError, onOneLine } from "../faults.ts";
-import { type Machine, runQuietly, thisMachine } from "../machine.ts";
+import { UsageError } from "../command-line/usage-error.ts";
+import { ConfigurationError, onOneLine } from "./faults.ts";
+import { type Machine, runQuietly, thisMachine } from "./machine.ts";
 
 /** The machine that setup changes. Tests use a folder in place of its root, and units that do nothing. */
 export interface Host {

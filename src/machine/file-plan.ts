@@ -2,8 +2,8 @@
 export interface ManagedFile {
   path: string;
   text: string;
-  /** The node works without it: somebody else's stays, without a question. */
-  isOptional?: boolean;
+  /** The program works without it: somebody else's stays, and setup says what to see to. */
+  ifLeft?: string;
 }
 
 /** A managed file as it is on the machine. */
@@ -27,13 +27,13 @@ export interface PlannedFile extends ManagedFile {
  * Plans what to do with a file. `ask`: it would be lost, because somebody else wrote it, or changed it by hand since setup
  * wrote it. `replace` keeps a copy.
  */
-export function planFile({ path, text, now, written, isDebians, isOptional }: FoundFile): PlannedFile {
+export function planFile({ path, text, now, written, isDebians, ifLeft }: FoundFile): PlannedFile {
   if (now === text) return { path, text, do: "keep" };
   if (now === undefined) return { path, text, do: "create" };
   if (now === written) return { path, text, do: "update" };
   if (written !== undefined)
     return { path, text, do: "ask", because: { what: "changed by hand", from: written, to: now } };
   if (isDebians) return { path, text, do: "replace" };
-  if (isOptional === true) return { path, text, do: "leave" };
+  if (ifLeft !== undefined) return { path, text, do: "leave", ifLeft };
   return { path, text, do: "ask", because: { what: "somebody else's", from: now, to: text } };
 }

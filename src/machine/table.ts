@@ -1,5 +1,4 @@
-import { styled, terminalOf } from "../../command-line/terminal.ts";
-import type { CheckName } from "../../mail/node-checks.ts";
+import { styled, terminalOf } from "../command-line/terminal.ts";
 
 export interface Finding {
   /** `unknown` where the machine cannot find out. */
@@ -9,8 +8,9 @@ export interface Finding {
   todo?: string;
 }
 
+/** A finding and what was checked. */
 export interface Row extends Finding {
-  check: CheckName;
+  check: string;
 }
 
 const words = { ok: "ok", not_ok: "not ok", unknown: "unknown" };
