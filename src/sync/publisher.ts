@@ -44,14 +44,18 @@ export class Publisher {
 
   /**
    * Returns the maps of the state that `polls` shows, or of a later one: all records, or the changes after revision
-   * `since`. Small deltas are not compressed.
+   * `since`. It is all records, too, when a new history has begun since that look: it may lack these changes. Small deltas
+   * are not compressed.
    */
   async publish(polls: PollView, view: View, encoding: Encoding, since?: number): Promise<Publication> {
     const state = await polls.state(view);
     const delta = since === undefined ? undefined : await this.#smallDelta(polls, view, state, since);
     if (delta !== undefined) return delta;
     // Many changes, few of them for this limited node: reading its whole part is less work.
-    const from = view.domains === null ? since : undefined;
+    return this.#fromFiles(state, view, encoding, view.domains === null ? since : undefined);
+  }
+
+  async #fromFiles(state: StateSummary, view: View, encoding: Encoding, from?: number): Promise<Publication> {
     const key = `${view.id} ${from ?? ""}`;
     for (;;) {
       const ready = this.#files.get(key);
@@ -71,6 +75,8 @@ export class Publisher {
       this.#lastBuild = building.catch(() => {});
       this.#building.set(key, building);
       const built = await building;
+      const isOfAnother = from !== undefined && built.header.history !== state.history;
+      if (isOfAnother) return this.#fromFiles(state, view, encoding);
       if (this.#files.get(key) === built) return this.#read(key, built, encoding);
     }
   }
@@ -106,7 +112,7 @@ export class Publisher {
     const known = this.#deltas.get(key);
     if (known !== undefined) return known;
     const deltas = this.#deltas;
-    const reading = readDelta(polls, view, since);
+    const reading = readDelta(polls, view, state, since);
     deltas.set(key, reading);
     reading.catch(() => deltas.delete(key));
     return reading;
@@ -142,10 +148,16 @@ export class Publisher {
   }
 }
 
-async function readDelta(polls: PollView, view: View, since: number): Promise<Publication | undefined> {
+async function readDelta(
+  polls: PollView,
+  view: View,
+  { history }: StateSummary,
+  since: number,
+): Promise<Publication | undefined> {
   const changes = await polls.changes(view, since, SMALL_DELTA);
   if (changes === undefined) return undefined;
   const { summary, lines } = changes;
+  if (summary.history !== history) return undefined;
   const header = encodeHeader(headerOf("delta", view, summary, polls.cursorKey));
   const body = Buffer.from(`${header}\n${lines.join("")}${encodeEnd(lines.length)}\n`);
   const etag = stateTag(summary);

@@ -56,6 +56,25 @@ test("a look that is older than the node's state begins no new history", async (
   expect([...(node.state?.domains.keys() ?? [])].sort()).toEqual(["example.nl", "later.nl"]);
 });
 
+test.each([
+  ["few", 1],
+  ["many", 2_100],
+])(
+  "a node that lacks %s changes gets everything when a new history begins after the look",
+  async (_, changes) => {
+    const { server, shell, node } = await small();
+    for (let number = 0; number < changes; number += 1) {
+      await shell.must("add-user", { email: `user${number}@example.nl`, password: PASSWORD });
+    }
+    const old = await server.store.polls.look();
+    await server.store.write(({ state }) => state.startHistory(new Date().toISOString()));
+    const later = await node.everything();
+    vi.spyOn(server.store.polls, "look").mockResolvedValueOnce(old);
+    expect((await node.poll()).kind).toBe("snapshot");
+    expect(node.state).toEqual(later);
+  },
+);
+
 test("a mailbox that was added and removed between two polls causes no error", async () => {
   const { shell, node } = await small();
   await shell.must("add-user", { email: "brief@example.nl", password: PASSWORD });
