@@ -39,29 +39,55 @@ async function world() {
 
 type World = Awaited<ReturnType<typeof world>>;
 
-test.each<[step: string, reached: (world: World) => boolean]>([
-  ["it copies the backup", ({ file }) => besides(file).some((name) => /[0-9a-f]{16}$/.test(name))],
-  [
-    "it copies the former content",
-    ({ file }) => readdirSync(dirname(file)).some((name) => /\.before-\w+\..*\.tmp$/.test(name)),
-  ],
-  ["it stages domains", ({ database }) => count(database, "domains WHERE name LIKE 'restored %'") > 0],
-  ["it has staged some mailboxes", ({ database }) => users(database) > USERS],
-  ["it has staged half of the mailboxes", ({ database }) => users(database) > 1.5 * USERS],
-  ["it is about to change over", ({ database }) => users(database) > 1.99 * USERS],
-  ["it has changed over", ({ database, first }) => history(database) !== first],
-  [
-    "it has erased half of the former mailboxes",
-    ({ database, first }) => history(database) !== first && users(database) < 1.5 * USERS,
-  ],
-])("a restore killed when %s leaves the whole old state or the whole new one", async (_, reached) => {
-  const all = await world();
-  const { file, backup, database, inBackup, before, first } = all;
+/** Restores the backup, and kills it where a trigger holds it inside a transaction. */
+async function killedAt({ backup, database, file }: World, event: string): Promise<void> {
+  // A statement without end.
+  database.exec(`CREATE TRIGGER hold ${event} BEGIN
+    SELECT count(*) FROM (WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers) SELECT n FROM numbers);
+  END`);
+  database.pragma("busy_timeout = 0");
   const restoring = startM25mail(["restore", backup, "--yes", "--db", file]);
-  await expect.poll(() => reached(all), { interval: 1 }).toBe(true);
+  let busyFor = 0;
+  await expect
+    .poll(
+      () => {
+        busyFor = isLocked(database) ? busyFor + 1 : 0;
+        return busyFor;
+      },
+      { interval: 100 },
+    )
+    .toBeGreaterThan(10);
   restoring.child.kill("SIGKILL");
   await restoring.finished;
-  const isNew = history(database) !== first;
+  database.exec("DROP TRIGGER hold");
+}
+
+/** Whether another process is in a write transaction. */
+function isLocked(database: Database.Database): boolean {
+  try {
+    database.exec("BEGIN IMMEDIATE; ROLLBACK");
+    return false;
+  } catch {
+    return true;
+  }
+}
+
+const staged = (part: number) => `AFTER INSERT ON users WHEN NEW.id > ${(1 + part) * USERS}`;
+
+test.each([
+  ["stages domains", "AFTER INSERT ON domains WHEN NEW.name LIKE 'restored %5'", false],
+  ["has staged some mailboxes", staged(0.1), false],
+  ["has staged half of the mailboxes", staged(0.5), false],
+  ["has staged nearly all mailboxes", staged(0.99), false],
+  ["begins to change over", "BEFORE UPDATE ON domains WHEN OLD.erase_after IS NULL", false],
+  ["is about to have changed over", "AFTER INSERT ON audit_log", false],
+  ["has changed over", "BEFORE DELETE ON users", true],
+  ["has erased half of the former mailboxes", `BEFORE DELETE ON users WHEN OLD.id = ${USERS / 2}`, true],
+])("a restore killed when it %s leaves the whole old state or the whole new one", async (_, event, isNew) => {
+  const all = await world();
+  const { file, database, inBackup, before, first } = all;
+  await killedAt(all, event);
+  expect(history(database) !== first).toBe(isNew);
   expect(kept(database)).toEqual(isNew ? inBackup : before);
   expect(kept(database)).toEqual(recount(database));
   expect(database.pragma("integrity_check", { simple: true })).toBe("ok");
@@ -87,12 +113,10 @@ test.each<[step: string, reached: (world: World) => boolean]>([
 });
 
 test("the next restore removes what a killed one left in the database and beside it", async () => {
-  const { file, backup, database, inBackup } = await world();
+  const all = await world();
+  const { file, backup, database, inBackup } = all;
   for (let time = 0; time < 2; time += 1) {
-    const restoring = startM25mail(["restore", backup, "--yes", "--db", file]);
-    await expect.poll(() => users(database) > 1.5 * USERS, { interval: 1 }).toBe(true);
-    restoring.child.kill("SIGKILL");
-    await restoring.finished;
+    await killedAt(all, staged(0.9));
     writeFileSync(`${file}.before-20260301T120000000Z.0123456789abcdef.tmp`, "a copy that was cut off");
     expect(besides(file).length).toBeGreaterThan(1);
     expect(users(database)).toBeLessThanOrEqual(2 * USERS);
