@@ -41,6 +41,8 @@ export interface Schema {
     created_at: Fixed<string>;
     /** Set for hidden domains: see domains/hidden-domains.ts. */
     erase_after: string | null;
+    /** What its mailboxes may send, as JSON (src/mail/sending-limit.ts); null for the nodes' own limits. */
+    sending_limit: Generated<string | null>;
   };
   users: {
     id: Generated<number>;
@@ -53,6 +55,8 @@ export interface Schema {
     quota_mb: number;
     /** JSON array of the mailbox's AppPassword; null without any. */
     app_passwords: Generated<string | null>;
+    /** As its domain's; null for that one. */
+    sending_limit: Generated<string | null>;
     active: number;
     revision: number;
     created_at: Fixed<string>;

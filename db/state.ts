@@ -333,6 +333,7 @@ export class StateTable {
 }
 
 function mxRecord(record: ServedRecord): MailRecord {
+  if ("domain" in record) return { domain: record.domain };
   if ("user" in record) return { user: record.user };
   return "alias" in record ? { alias: record.alias, live: record.targets.length > 0 } : record;
 }

@@ -29,13 +29,13 @@ export const removeDomain = defineTool({
     };
   },
   async loss({ tables }, { domain }) {
-    const { inactiveUserCount, addedIn } = await removable(tables, domain);
+    const { inactiveUserCount, revision } = await removable(tables, domain);
     const nodes = await tables.nodes.serving(domain);
     return {
       question:
         `Remove the domain ${domain} for good? It has no active mailboxes; ${inactive(inactiveUserCount)} ` +
         `${nodes === 1 ? "1 node stops" : `${nodes} nodes stop`} accepting mail for it.`,
-      id: [addedIn, inactiveUserCount, nodes].join(" "),
+      id: [revision, inactiveUserCount, nodes].join(" "),
     };
   },
 });

@@ -1,7 +1,9 @@
 import { type Kysely, type Selectable, sql } from "kysely";
 import { MailError } from "../../src/mail/error.ts";
+import { type SendingLimit, sendingLimitText } from "../../src/mail/sending-limit.ts";
 import { next, text } from "../../src/mail/text.ts";
 import { StateDigest } from "../../src/sync/digest.ts";
+import type { DomainRecord } from "../../src/sync/records.ts";
 import type { AliasGraph } from "../aliases/graph.ts";
 import { atMost } from "../row-limit.ts";
 import type { Schema } from "../schema.ts";
@@ -18,8 +20,10 @@ export interface Domain {
   aliasCount: number;
   domainAliasCount: number;
   createdAt: string;
-  /** The revision that added it. A domain of the same name that is added later has another. */
-  addedIn: number;
+  /** What its mailboxes may send; null for the nodes' own limits. */
+  sendingLimit: SendingLimit | null;
+  /** That of its last change. A domain of the same name that is added later has another. */
+  revision: number;
 }
 
 /** A change of a domain's mailboxes. */
@@ -167,7 +171,7 @@ export class DomainTable {
    * hidden together with the domain and erased in batches later.
    */
   async remove(domain: Domain, at: string): Promise<void> {
-    await this.#state.change({ before: { domain: domain.name }, at });
+    await this.#state.change({ before: servedRecord(domain), at });
     if (domain.inactiveUserCount > ERASED_AT_ONCE) {
       await this.#hidden.hide(domain.id);
     } else {
@@ -176,6 +180,25 @@ export class DomainTable {
     }
     await this.#state.addTotals({ domains: -1, users: 0, inactiveUsers: -domain.inactiveUserCount });
     await this.#graph.update(await this.#graph.leadingInto([domain.name]), at);
+  }
+
+  /** Changes what the domain's mailboxes may send; null for the nodes' own limits. */
+  async setSendingLimit(domain: Domain, sendingLimit: SendingLimit | null, at: string): Promise<void> {
+    const next = { ...domain, sendingLimit };
+    const digests = await this.#state.change({
+      before: servedRecord(domain),
+      after: servedRecord(next),
+      at,
+    });
+    await this.userChanged(domain.id, { users: 0, inactiveUsers: 0, digests });
+    await this.#db
+      .updateTable("domains")
+      .set({
+        sending_limit: sendingLimit && sendingLimitText(sendingLimit),
+        revision: await this.#state.nextRevision(),
+      })
+      .where("id", "=", domain.id)
+      .execute();
   }
 
   /** Updates the domain's counts and digest for a change of one of its mailboxes. */
@@ -241,6 +264,10 @@ export class DomainTable {
   }
 }
 
+function servedRecord({ name, sendingLimit }: Domain): DomainRecord {
+  return { domain: name, ...(sendingLimit !== null && { sending_limit: sendingLimit }) };
+}
+
 function toDomain(row: DomainRow): Domain {
   return {
     id: row.id,
@@ -250,6 +277,7 @@ function toDomain(row: DomainRow): Domain {
     aliasCount: row.alias_count,
     domainAliasCount: row.domain_alias_count,
     createdAt: row.created_at,
-    addedIn: row.revision,
+    sendingLimit: row.sending_limit === null ? null : JSON.parse(row.sending_limit),
+    revision: row.revision,
   };
 }

@@ -2,13 +2,17 @@ import type { NodeRole } from "../../src/sync/records.ts";
 import type { View } from "../../src/sync/view.ts";
 
 /** The database builds the lines, so that a million rows never become a million objects. The text equals canonicalLine's. */
-export const DOMAIN_LINE = `'{"domain":"' || name || '"}\n'`;
+const limitOf = (table: string) => `coalesce(',"sending_limit":' || ${table}.sending_limit, '')`;
+export const DOMAIN_LINES: Record<NodeRole, string> = {
+  mail: `'{"domain":"' || name || '"' || ${limitOf("domains")} || '}\n'`,
+  mx: `'{"domain":"' || name || '"}\n'`,
+};
 const APP_PASSWORDS = `CASE WHEN app_passwords IS NULL THEN '' ELSE ',"app_passwords":{' || (SELECT string_agg(
     '"' || (value ->> 'selector') || '":"' || (value ->> 'hash') || '"', ',') FROM json_each(app_passwords)) ||
     '}' END`;
 export const USER_LINES: Record<NodeRole, string> = {
   mail: `'{"user":"' || local_part || '@' || name || '","password":"' || password_hash ||
-    '","quota_mb":' || quota_mb || ',"mailbox":"' || mailbox || '"' || ${APP_PASSWORDS} || '}\n'`,
+    '","quota_mb":' || quota_mb || ',"mailbox":"' || mailbox || '"' || ${APP_PASSWORDS} || ${limitOf("users")} || '}\n'`,
   mx: `'{"user":"' || local_part || '@' || name || '"}\n'`,
 };
 export const ALIAS_LINES: Record<NodeRole, string> = {
@@ -74,7 +78,7 @@ export function changeQueries(
   const texts: Array<[ChangedTable, string]> = [
     [
       "domains",
-      `SELECT ${DOMAIN_LINE} AS line FROM domains
+      `SELECT ${DOMAIN_LINES[role]} AS line FROM domains
      WHERE revision > ${revision} AND erase_after IS NULL AND ${ofView("name")} LIMIT ${limit}`,
     ],
     [

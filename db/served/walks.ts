@@ -1,5 +1,5 @@
 import type { View } from "../../src/sync/view.ts";
-import { ALIAS_LINES, DOMAIN_ALIAS_LINE, DOMAIN_LINE, USER_LINES } from "./lines.ts";
+import { ALIAS_LINES, DOMAIN_ALIAS_LINE, DOMAIN_LINES, USER_LINES } from "./lines.ts";
 
 /** Rows that one page of a snapshot reads. */
 export const PAGE_ROWS = 1000;
@@ -19,7 +19,7 @@ const ALIASES_OF_ONE = "domains JOIN aliases ON domains.id = aliases.domain_id";
 
 /** The walks through the whole state in row order, or domain by domain. */
 export function* walksOf({ role, domains }: View): Generator<Walk> {
-  const domainLines = { line: served(DOMAIN_LINE), from: "domains" };
+  const domainLines = { line: served(DOMAIN_LINES[role]), from: "domains" };
   const userLines = {
     line: served(USER_LINES[role], "active = 1"),
     from: "users JOIN domains ON domains.id = users.domain_id",

@@ -46,9 +46,9 @@ export class StagedState {
       "domains",
       `INSERT INTO main.domains
          (name, user_count, inactive_user_count, alias_count, domain_alias_count, digest, mx_digest, revision,
-          created_at, erase_after)
+          created_at, erase_after, sending_limit)
        SELECT ${NAME} || id, user_count, inactive_user_count, alias_count, domain_alias_count, digest, mx_digest,
-         revision, created_at, ${KEPT}
+         revision, created_at, ${KEPT}, sending_limit
        FROM backup.domains WHERE erase_after IS NULL AND id > @last AND id <= @upTo ORDER BY id`,
     );
     // Revision 0: no delta reads these rows. Deltas of the new history begin at a higher revision.
@@ -57,9 +57,9 @@ export class StagedState {
       "users",
       `INSERT INTO main.users
          (domain_id, local_part, mailbox, password_hash, held_hash, quota_mb, app_passwords, active, revision, created_at,
-          updated_at)
+          updated_at, sending_limit)
        SELECT staged.id, user.local_part, user.mailbox, user.password_hash, user.held_hash, user.quota_mb,
-         user.app_passwords, user.active, 0, user.created_at, user.updated_at
+         user.app_passwords, user.active, 0, user.created_at, user.updated_at, user.sending_limit
        FROM backup.users AS user CROSS JOIN main.domains AS staged
        WHERE staged.name = ${NAME} || user.domain_id AND user.id > @last AND user.id <= @upTo ORDER BY user.id`,
     );

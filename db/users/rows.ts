@@ -1,4 +1,5 @@
 import type { Kysely, Selectable } from "kysely";
+import type { SendingLimit } from "../../src/mail/sending-limit.ts";
 import type { Schema } from "../schema.ts";
 import { listOf } from "../within.ts";
 
@@ -25,6 +26,8 @@ export interface User {
   quotaMb: number;
   /** Sorted by selector. */
   appPasswords: readonly AppPassword[];
+  /** null for its domain's. */
+  sendingLimit: SendingLimit | null;
   active: boolean;
   createdAt: string;
   updatedAt: string;
@@ -73,6 +76,7 @@ export function toUser(row: UserRow): User {
     heldHash: row.held_hash,
     quotaMb: row.quota_mb,
     appPasswords: row.app_passwords === null ? [] : JSON.parse(row.app_passwords),
+    sendingLimit: row.sending_limit === null ? null : JSON.parse(row.sending_limit),
     active: row.active === 1,
     createdAt: row.created_at,
     updatedAt: row.updated_at,

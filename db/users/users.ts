@@ -3,6 +3,7 @@ import type { Address } from "../../src/mail/address.ts";
 import type { AddressStart } from "../../src/mail/address-start.ts";
 import { MailError } from "../../src/mail/error.ts";
 import { newMailboxId } from "../../src/mail/mailbox.ts";
+import { sendingLimitText } from "../../src/mail/sending-limit.ts";
 import { next, text } from "../../src/mail/text.ts";
 import type { UserRecord } from "../../src/sync/records.ts";
 import type { AliasGraph } from "../aliases/graph.ts";
@@ -163,6 +164,7 @@ export class UserTable {
       ...values,
       heldHash: null,
       appPasswords: [],
+      sendingLimit: null,
       active: true,
       createdAt: at,
       updatedAt: at,
@@ -235,6 +237,7 @@ export class UserTable {
       email: `${user.localPart}@${user.domain}`,
       mailbox: newMailboxId(),
       appPasswords: [],
+      sendingLimit: null,
     }));
     const differences = new Map<number, UserDifference>();
     const all = noDifference();
@@ -274,7 +277,9 @@ export class UserTable {
    */
   async update(
     user: User,
-    change: Partial<Pick<User, "passwordHash" | "heldHash" | "quotaMb" | "appPasswords" | "active">>,
+    change: Partial<
+      Pick<User, "passwordHash" | "heldHash" | "quotaMb" | "appPasswords" | "sendingLimit" | "active">
+    >,
     at: string,
   ): Promise<User> {
     const endsAccess = (["passwordHash", "heldHash", "active"] as const).some(
@@ -289,6 +294,7 @@ export class UserTable {
         held_hash: next.heldHash,
         quota_mb: next.quotaMb,
         app_passwords: next.appPasswords.length === 0 ? null : JSON.stringify(next.appPasswords),
+        sending_limit: next.sendingLimit && sendingLimitText(next.sendingLimit),
         active: next.active ? 1 : 0,
         revision,
         updated_at: at,
@@ -362,12 +368,20 @@ export class UserTable {
 
 type ServedUser = Pick<
   User,
-  "email" | "localPart" | "domain" | "passwordHash" | "quotaMb" | "appPasswords" | "mailbox" | "active"
+  | "email"
+  | "localPart"
+  | "domain"
+  | "passwordHash"
+  | "quotaMb"
+  | "appPasswords"
+  | "sendingLimit"
+  | "mailbox"
+  | "active"
 >;
 
 function servedRecord(user: ServedUser | undefined): UserRecord | undefined {
   if (user === undefined || !user.active) return undefined;
-  const { appPasswords } = user;
+  const { appPasswords, sendingLimit } = user;
   return {
     user: user.email,
     password: user.passwordHash,
@@ -376,6 +390,7 @@ function servedRecord(user: ServedUser | undefined): UserRecord | undefined {
     ...(appPasswords.length > 0 && {
       app_passwords: Object.fromEntries(appPasswords.map(({ selector, hash }) => [selector, hash])),
     }),
+    ...(sendingLimit !== null && { sending_limit: sendingLimit }),
   };
 }
 

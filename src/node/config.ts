@@ -15,7 +15,8 @@ import {
   type NodeFlag,
 } from "./flags.ts";
 import { DEFAULT_THRESHOLDS, type Thresholds } from "./replica/losses.ts";
-import { DEFAULT_SENDING_LIMITS, type SendingLimits } from "./sending/allowance.ts";
+import type { SendingLimits } from "./sending/allowance.ts";
+import { DEFAULT_SENDING_LIMITS } from "./sending/limits.ts";
 
 /** The settings of a poll. Paths are absolute. */
 export interface Config {
@@ -216,8 +217,8 @@ function readConfig(given: Given): Config {
   const { path, is } = given;
   const port = readNumber(given, "policy-port", DEFAULT_POLICY_PORT, 65_535);
   const limits = {
-    perHour: readNumber(given, "recipients-per-hour", DEFAULT_SENDING_LIMITS.perHour, 1e9),
-    perDay: readNumber(given, "recipients-per-day", DEFAULT_SENDING_LIMITS.perDay, 1e9),
+    hour: readNumber(given, "recipients-per-hour", DEFAULT_SENDING_LIMITS.hour, 1e9),
+    day: readNumber(given, "recipients-per-day", DEFAULT_SENDING_LIMITS.day, 1e9),
   };
   return {
     ...readKeyConfig(given),

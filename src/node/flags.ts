@@ -1,7 +1,7 @@
 import type { Flag } from "../command-line/flags.ts";
 import { DEFAULT_MAIL_ROOT } from "../mail/mailbox.ts";
 import { DEFAULT_THRESHOLDS } from "./replica/losses.ts";
-import { DEFAULT_SENDING_LIMITS } from "./sending/allowance.ts";
+import { DEFAULT_SENDING_LIMITS } from "./sending/limits.ts";
 
 export const commandNames = [
   "setup",
@@ -126,13 +126,13 @@ export const flags: readonly NodeFlag[] = [
     name: "recipients-per-hour",
     placeholder: "N",
     of: ["run"],
-    help: `recipients to whom a mailbox may write in an hour; 0: any number (default ${DEFAULT_SENDING_LIMITS.perHour})`,
+    help: `recipients to whom a mailbox may write in an hour; 0: any number (default ${DEFAULT_SENDING_LIMITS.hour})`,
   },
   {
     name: "recipients-per-day",
     placeholder: "N",
     of: ["run"],
-    help: `… in a day (default ${DEFAULT_SENDING_LIMITS.perDay})`,
+    help: `… in a day (default ${DEFAULT_SENDING_LIMITS.day})`,
   },
   {
     name: "inactive",

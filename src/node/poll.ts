@@ -99,10 +99,17 @@ export async function poll(
   const cut = result.unreachable === true && waited && (result.retryAfter ?? 0) < SOON;
   if (signal?.aborted === true || result.lockedOut === true || cut) return result;
   await notePoll(session, result);
+  await takeSendingLimits(session);
   if (result.news !== undefined && session.replica !== undefined) await keepKeys(session, session.replica);
   // Closing the connection drops the large temporary tables, so that later changes stay cheap.
   if (result.whole === true) await dropReplica(session);
   return result;
+}
+
+/** Gives the counter what mailboxes may send now. A failure is only a warning: the former limits hold. */
+async function takeSendingLimits({ sending, replica, machine }: Session): Promise<void> {
+  if (sending === undefined || replica === undefined || replica.db.over) return;
+  await sending.limits.take(replica).catch((error) => machine.log(`warning: ${explain(error)}`));
 }
 
 interface Attempted extends PollResult {

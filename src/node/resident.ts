@@ -30,6 +30,7 @@ export async function runResident(
     throw error;
   }
   const sending = config.sending && new PolicyServer(machine, config.sending.limits);
+  session.sending = sending;
   machine.log(`m25-mail-node ${version} keeps ${config.out} in step with ${config.server.href}`);
   try {
     let greet = true;

@@ -17,6 +17,7 @@ import {
   type Place,
   type Replica,
 } from "./replica/replica.ts";
+import type { PolicyServer } from "./sending/policy-server.ts";
 import { Client } from "./server/client.ts";
 import type { Limits } from "./server/connection.ts";
 import { makeFolder } from "./server/key.ts";
@@ -70,6 +71,8 @@ export interface Session {
   /** Why Dovecot did not answer its last question; null if it did. */
   dovecot: string | null;
   keyRun: KeyRun;
+  /** Counts what users send; undefined in a program that is not resident, or where Postfix asks nobody. */
+  sending?: PolicyServer | undefined;
 }
 
 export interface RunOptions {

@@ -2,16 +2,18 @@ import { domainProblem, isStoredAddress } from "../mail/address.ts";
 import { type AppPasswordHashes, areAppPasswordHashes } from "../mail/app-password.ts";
 import { MAILBOX_ID } from "../mail/mailbox.ts";
 import { isQuota } from "../mail/quota.ts";
+import { isSendingLimit, type SendingLimit, sendingLimitText } from "../mail/sending-limit.ts";
 import { isStoredHash } from "../mail/stored-hash.ts";
 
-/** A domain that a node serves. */
+/** A domain that a node serves. `sending_limit` is there if its mailboxes have one of their own. */
 export interface DomainRecord {
   domain: string;
+  sending_limit?: SendingLimit | undefined;
 }
 
 /**
  * An active mailbox that a node serves. `password` is a hash with its scheme (stored-hash.ts); quota in MiB. `app_passwords`
- * is there if the mailbox has any.
+ * and `sending_limit` are there if the mailbox has any.
  */
 export interface UserRecord {
   user: string;
@@ -19,6 +21,7 @@ export interface UserRecord {
   quota_mb: number;
   mailbox: string;
   app_passwords?: AppPasswordHashes | undefined;
+  sending_limit?: SendingLimit | undefined;
 }
 
 /** An active mailbox as an MX-only node serves it: the address alone. */
@@ -92,7 +95,7 @@ export function keyOf(record: MailRecord | Removal): string {
  * no spaces. No accepted value contains a character that JSON escapes.
  */
 export function canonicalLine(record: MailRecord): string {
-  if ("domain" in record) return `{"domain":"${record.domain}"}`;
+  if ("domain" in record) return `{"domain":"${record.domain}"${limitField(record)}}`;
   if ("domain_alias" in record) return `{"domain_alias":"${record.domain_alias}","of":"${record.of}"}`;
   if ("live" in record) return `{"alias":"${record.alias}","live":${record.live}}`;
   if ("alias" in record) {
@@ -102,7 +105,11 @@ export function canonicalLine(record: MailRecord): string {
   if (!("password" in record)) return `{"user":"${record.user}"}`;
   const { user, password, quota_mb, mailbox, app_passwords } = record;
   const further = app_passwords === undefined ? "" : `,"app_passwords":${JSON.stringify(app_passwords)}`;
-  return `{"user":"${user}","password":"${password}","quota_mb":${quota_mb},"mailbox":"${mailbox}"${further}}`;
+  return `{"user":"${user}","password":"${password}","quota_mb":${quota_mb},"mailbox":"${mailbox}"${further}${limitField(record)}}`;
+}
+
+function limitField({ sending_limit }: DomainRecord | UserRecord): string {
+  return sending_limit === undefined ? "" : `,"sending_limit":${sendingLimitText(sending_limit)}`;
 }
 
 export function removalLine(removal: Removal): string {
@@ -119,7 +126,7 @@ export function parseRecord(line: string, role: NodeRole): MailRecord | undefine
   const value = parseObject(line);
   if (value === undefined) return undefined;
   const isOfRole = role === "mx" ? isMxRecord : isFullRecord;
-  const record = isDomainRecord(value) || isDomainAliasRecord(value) || isOfRole(value) ? value : undefined;
+  const record = isDomainAliasRecord(value) || isOfRole(value) ? value : undefined;
   // The digest covers the canonical line, so another spelling of the same record is refused.
   return record !== undefined && canonicalLine(record) === line ? record : undefined;
 }
@@ -128,7 +135,7 @@ export function parseRecord(line: string, role: NodeRole): MailRecord | undefine
 export function parseRemoval(line: string): Removal | undefined {
   const value = parseObject(line);
   if (value === undefined || (value as Partial<Removal>).removed !== true) return undefined;
-  const isKey = [isDomainRecord, isAddressRecord, hasAlias, hasDomainAlias].some((is) => is(value));
+  const isKey = [hasDomain, isAddressRecord, hasAlias, hasDomainAlias].some((is) => is(value));
   const removal = isKey ? (value as Removal) : undefined;
   return removal !== undefined && removalLine(removal) === line ? removal : undefined;
 }
@@ -142,18 +149,28 @@ function parseObject(line: string): object | undefined {
   }
 }
 
-function isDomainRecord(value: object): value is DomainRecord {
+function hasDomain(value: object): value is { domain: string } {
   const { domain } = value as Partial<DomainRecord>;
   return typeof domain === "string" && domainProblem(domain) === undefined;
 }
 
-function isMxRecord(value: object): value is AddressRecord | LiveAliasRecord {
-  if ("password" in value || "targets" in value) return false;
-  return isAddressRecord(value) || (hasAlias(value) && "live" in value && typeof value.live === "boolean");
+function isDomainRecord(value: object): value is DomainRecord {
+  return hasDomain(value) && hasNoWrongLimit(value);
 }
 
-function isFullRecord(value: object): value is UserRecord | AliasRecord {
-  return !("live" in value) && (isUserRecord(value) || isAliasRecord(value));
+function hasNoWrongLimit(value: object): boolean {
+  const { sending_limit } = value as { sending_limit?: unknown };
+  return sending_limit === undefined || isSendingLimit(sending_limit);
+}
+
+function isMxRecord(value: object): value is DomainRecord | AddressRecord | LiveAliasRecord {
+  if ("password" in value || "targets" in value || "sending_limit" in value) return false;
+  if (hasDomain(value) || isAddressRecord(value)) return true;
+  return hasAlias(value) && "live" in value && typeof value.live === "boolean";
+}
+
+function isFullRecord(value: object): value is DomainRecord | UserRecord | AliasRecord {
+  return !("live" in value) && (isDomainRecord(value) || isUserRecord(value) || isAliasRecord(value));
 }
 
 function hasAlias(value: object): value is { alias: string } {
@@ -201,6 +218,7 @@ function isUserRecord(value: object): value is UserRecord {
     isQuota(quota_mb) &&
     typeof mailbox === "string" &&
     MAILBOX_ID.test(mailbox) &&
-    (app_passwords === undefined || areAppPasswordHashes(app_passwords))
+    (app_passwords === undefined || areAppPasswordHashes(app_passwords)) &&
+    hasNoWrongLimit(value)
   );
 }

@@ -34,14 +34,15 @@ test("after any calls, counts and digests match the rows, and nodes are served t
               user.password,
               user.quota_mb,
               Object.keys(user.app_passwords ?? {}).length,
+              user.sending_limit?.hour ?? "default",
             ],
           ]),
         ),
       ).toEqual(
         new Map(
-          [...activeUsers(model)].map(([name, { password, quota, apps }]) => [
+          [...activeUsers(model)].map(([name, { password, quota, apps, limit }]) => [
             name,
-            [fakeHash(password), quota, apps.length],
+            [fakeHash(password), quota, apps.length, limit],
           ]),
         ),
       );

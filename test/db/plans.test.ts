@@ -59,7 +59,7 @@ test("a snapshot is read along its tables and one index, for any view, without a
     expect(await textOf(await store.readState(view))).toContain("jan@a.nl");
   }
   const pages = [...prepared].filter((text) => /ORDER BY/.test(text));
-  expect(pages.length).toBe(14);
+  expect(pages.length).toBe(16);
   const database = rawDatabase(file);
   for (const text of pages) {
     const plan = database.prepare<object, { detail: string }>(`EXPLAIN QUERY PLAN ${text}`);

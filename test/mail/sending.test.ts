@@ -19,7 +19,7 @@ describe.skipIf(!daemons.available)("a mailbox that writes to many", () => {
 
   beforeAll(async () => {
     folders = await TestNode.serving(USERS);
-    const first = new PolicyServer(machine, { perHour: 1, perDay: 1 });
+    const first = new PolicyServer(machine, { hour: 1, day: 1 });
     await first.listen(0);
     port = first.port ?? 0;
     first.close();
@@ -33,7 +33,7 @@ describe.skipIf(!daemons.available)("a mailbox that writes to many", () => {
 
   beforeEach(async () => {
     said.length = 0;
-    policy = new PolicyServer(machine, { perHour: 200, perDay: 1000 });
+    policy = new PolicyServer(machine, { hour: 200, day: 1000 });
     await policy.listen(port);
   });
 

@@ -7,6 +7,7 @@ import {
   type AliasRecord,
   canonicalLine,
   type DomainAliasRecord,
+  type DomainRecord,
   type LiveAliasRecord,
   type MailRecord,
   removalLine,
@@ -44,13 +45,14 @@ export interface Aliases {
 
 export function stateOf(
   revision: number,
-  domains: readonly string[],
+  served: readonly (string | DomainRecord)[],
   users: readonly (UserRecord | AddressRecord)[],
   given: Partial<Pick<MailState, "role" | "history">> & Aliases = {},
 ): MailState {
   const { aliases = [], domainAliases = [], ...heading } = given;
+  const domains = served.map((domain) => (typeof domain === "string" ? { domain } : domain));
   const digest = new StateDigest();
-  for (const domain of domains) digest.add({ domain });
+  for (const record of domains) digest.add(record);
   for (const record of [...users, ...aliases, ...domainAliases]) digest.add(record);
   return {
     role: "mail",
@@ -59,7 +61,7 @@ export function stateOf(
     digest: digest.toString(),
     cursor: `cursor-${revision}`,
     ...heading,
-    domains: new Map(domains.map((domain) => [domain, { domain }])),
+    domains: new Map(domains.map((record) => [record.domain, record])),
     users: new Map(users.map((record) => [record.user, record])),
     aliases: new Map(aliases.map((record) => [record.alias, record])),
     domainAliases: new Map(domainAliases.map((record) => [record.domain_alias, record])),

@@ -6,6 +6,8 @@ import { proofFor } from "./owner.ts";
 export interface Mailbox {
   password: string;
   quota: number;
+  /** Its own limit of recipients in an hour. */
+  limit: number | "default";
   active: boolean;
   /** The names of its app passwords. */
   apps: readonly string[];
@@ -48,7 +50,7 @@ export function expected(model: Model, { endpoint, input }: Call): "changed" | "
       if (users === undefined) return "domain_not_found";
       if (user?.active) return "user_exists";
       const quota = Number(input.quota_mb ?? user?.quota ?? 1024);
-      users.set(localPart, { password, quota, active: true, apps: [] });
+      users.set(localPart, { password, quota, limit: user?.limit ?? "default", active: true, apps: [] });
       return "changed";
     }
     case "add-node":
@@ -78,6 +80,13 @@ export function expected(model: Model, { endpoint, input }: Call): "changed" | "
       users.delete(localPart);
       target.set(newLocalPart, user);
       return "changed";
+    }
+    case "set-user-limits": {
+      if (!active) return "user_inactive";
+      const wanted = input.recipients_per_hour as Mailbox["limit"];
+      const same = user.limit === wanted;
+      user.limit = wanted;
+      return same ? "unchanged" : "changed";
     }
     default: {
       if (!active) return "user_inactive";
@@ -133,6 +142,7 @@ export const mailCall: fc.Arbitrary<Call> = fc.oneof(
   callOf(2, "restore-user", { email }),
   callOf(2, "update-password", { email, password }),
   callOf(2, "set-user", { email, quota_mb }),
+  callOf(2, "set-user-limits", { email, recipients_per_hour: fc.constantFrom(0, 5, "default") }),
   callOf(3, "rename-user", { email, new_email: email }),
   callOf(3, "make-app-password", { email, name }),
   callOf(1, "end-app-password", { email, name }),

@@ -1,6 +1,7 @@
 import { hash } from "node:crypto";
 import fc from "fast-check";
 import { type AppPasswordHashes, appPasswordSelector } from "../../src/mail/app-password.ts";
+import type { SendingLimit } from "../../src/mail/sending-limit.ts";
 import { encodeEnd, encodeHeader } from "../../src/sync/answer.ts";
 import { StateDigest } from "../../src/sync/digest.ts";
 import {
@@ -24,6 +25,10 @@ export function appPasswords(texts: readonly string[]): AppPasswordHashes {
   return Object.fromEntries(hashes.sort(([one], [other]) => (one < other ? -1 : 1)));
 }
 
+const sendingLimit: fc.Arbitrary<SendingLimit> = fc
+  .record({ hour: fc.nat(1_000_000), day: fc.nat(1_000_000) }, { requiredKeys: [] })
+  .filter((limit) => Object.keys(limit).length > 0);
+
 export const userRecord: fc.Arbitrary<UserRecord> = fc.record(
   {
     user: fc.tuple(name, domainName).map(([local, domain]) => `${local}@${domain}`),
@@ -31,6 +36,7 @@ export const userRecord: fc.Arbitrary<UserRecord> = fc.record(
     quota_mb: fc.integer({ min: 1, max: 1_048_576 }),
     mailbox: fc.stringMatching(/^[0-9a-f]{16}$/),
     app_passwords: fc.uniqueArray(name, { minLength: 1, maxLength: 20 }).map(appPasswords),
+    sending_limit: sendingLimit,
   },
   { requiredKeys: ["user", "password", "quota_mb", "mailbox"] },
 );
@@ -38,7 +44,7 @@ export const userRecord: fc.Arbitrary<UserRecord> = fc.record(
 const address = fc.tuple(name, domainName).map(([local, domain]) => `${local}@${domain}`);
 
 export const mailRecord: fc.Arbitrary<MailRecord> = fc.oneof(
-  domainName.map((domain) => ({ domain })),
+  fc.record({ domain: domainName, sending_limit: sendingLimit }, { requiredKeys: ["domain"] }),
   fc.record({ domain_alias: domainName, of: domainName }),
   userRecord,
   fc.record({

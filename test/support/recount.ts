@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import Database from "better-sqlite3";
 import { onTestFinished, TestRunner } from "vitest";
 import type { StateReader, Store } from "../../db/store.ts";
+import type { SendingLimit } from "../../src/mail/sending-limit.ts";
 import { encodeEnd, encodeHeader } from "../../src/sync/answer.ts";
 import { StateDigest } from "../../src/sync/digest.ts";
 import { wholeView } from "../../src/sync/view.ts";
@@ -54,6 +55,7 @@ interface UserRow {
   password_hash: string;
   quota_mb: number;
   app_passwords: string | null;
+  sending_limit: string | null;
   mailbox: string;
   active: number;
 }
@@ -64,7 +66,9 @@ export function recount(database: Database.Database): Recount {
   const wholeMx = new StateDigest();
   const each: Recount["each"] = {};
   const names = database
-    .prepare<[], { name: string }>("SELECT name FROM domains WHERE erase_after IS NULL ORDER BY name")
+    .prepare<[], { name: string; sending_limit: string | null }>(
+      "SELECT name, sending_limit FROM domains WHERE erase_after IS NULL ORDER BY name",
+    )
     .all();
   const users = database.prepare<[string], UserRow>(
     "SELECT users.*, name FROM users JOIN domains ON domains.id = domain_id WHERE name = ?",
@@ -77,8 +81,8 @@ export function recount(database: Database.Database): Recount {
      AND erase_after IS NULL`,
   );
   const totals = { users: 0, inactiveUsers: 0, aliases: 0, domainAliases: 0 };
-  for (const { name } of names) {
-    const digest = new StateDigest().add({ domain: name });
+  for (const { name, ...limit } of names) {
+    const digest = new StateDigest().add({ domain: name, ...limitIn(limit) });
     const mxDigest = new StateDigest().add({ domain: name });
     const rows = users.all(name);
     const served = rows.filter((row) => row.active === 1);
@@ -90,6 +94,7 @@ export function recount(database: Database.Database): Recount {
         quota_mb: row.quota_mb,
         mailbox: row.mailbox,
         ...(row.app_passwords !== null && { app_passwords: hashesIn(row.app_passwords) }),
+        ...limitIn(row),
       });
     }
     const own = aliases.all(name);
@@ -128,6 +133,10 @@ export function recount(database: Database.Database): Recount {
 function hashesIn(column: string): Record<string, string> {
   const all = JSON.parse(column) as Array<{ selector: string; hash: string }>;
   return Object.fromEntries(all.map(({ selector, hash }) => [selector, hash]));
+}
+
+function limitIn({ sending_limit }: { sending_limit: string | null }) {
+  return sending_limit === null ? {} : { sending_limit: JSON.parse(sending_limit) as SendingLimit };
 }
 
 function addAlias(

@@ -16,6 +16,8 @@ const user = canonicalLine(SMALL[2] ?? { domain: "" });
 const apps = appPasswords(["one", "two"]);
 const withApps = (value: unknown) => user.replace(/}$/, `,"app_passwords":${JSON.stringify(value)}}`);
 const hashes = Object.entries(apps);
+const withLimit = (value: unknown, line = user) =>
+  line.replace(/}$/, `,"sending_limit":${JSON.stringify(value)}}`);
 
 test.each([
   ["nothing", ""],
@@ -52,6 +54,18 @@ test.each([
   ["an app password's slow hash", withApps({ [hashes[0]?.[0] ?? ""]: fakeHash("slow") })],
   ["an app password in clear", withApps({ [hashes[0]?.[0] ?? ""]: "{PLAIN}secret" })],
   ["21 app passwords", withApps(appPasswords(Array.from({ length: 21 }, (_, n) => `p${n}`)))],
+  ["a sending limit that is none", withLimit({})],
+  ["a sending limit that is null", withLimit(null)],
+  ["a sending limit as a list", withLimit([200])],
+  ["a sending limit out of order", withLimit({ day: 1000, hour: 200 })],
+  ["a sending limit of another period", withLimit({ week: 1 })],
+  ["a negative sending limit", withLimit({ hour: -1 })],
+  ["a sending limit that is no number", withLimit({ hour: "200" })],
+  [
+    "a sending limit before the app passwords",
+    withLimit({ hour: 1 }).replace(/}$/, `,"app_passwords":${JSON.stringify(apps)}}`),
+  ],
+  ["a domain's wrong sending limit", withLimit({ hour: 1.5 }, '{"domain":"example.nl"}')],
   ["a domain of one label", '{"domain":"localhost"}'],
   ["a domain with a slash", '{"domain":"example.nl/x"}'],
   ["a domain that is not text", '{"domain":["example.nl"]}'],
@@ -67,6 +81,15 @@ test("an mx refuses app passwords, and a mail node takes them", () => {
   const further = `,"app_passwords":${JSON.stringify(apps)}}`;
   for (const role of ["mail", "mx"] as const)
     expect(parseRecord(address.replace("}", further), role)).toBeUndefined();
+});
+
+test("an mx refuses sending limits, and a mail node takes them", () => {
+  const limit = { hour: 500, day: 0 };
+  for (const line of [user, '{"domain":"example.nl"}']) {
+    expect(parseRecord(withLimit(limit, line), "mail")).toMatchObject({ sending_limit: limit });
+    expect(parseRecord(withLimit(limit, line), "mx")).toBeUndefined();
+  }
+  expect(parseRecord(withLimit(limit, '{"user":"jan@example.nl"}'), "mx")).toBeUndefined();
 });
 
 test("any text is either no record or the only form of a record", () => {

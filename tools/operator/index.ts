@@ -15,6 +15,7 @@ import { addOAuthClient, listOAuthClients, removeOAuthClient } from "./oauth/cli
 import { listGrants, revokeGrant } from "./oauth/grants.ts";
 import { readAudit } from "./read-audit.ts";
 import { rotateDkim } from "./rotate-dkim.ts";
+import { setDomainLimits, setUserLimits } from "./sending-limits.ts";
 import { setOperatorPassword } from "./set-password.ts";
 import { createToken, listTokens, revokeToken } from "./tokens.ts";
 import { listInactive } from "./users/list-inactive.ts";
@@ -34,6 +35,8 @@ export const operatorTools = {
   listWeak,
   listWithheld,
   purgeUser,
+  setUserLimits,
+  setDomainLimits,
   setNode,
   rotateKey,
   acceptRemovals,

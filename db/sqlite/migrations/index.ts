@@ -25,6 +25,7 @@ import { withheld } from "./0024-withheld.ts";
 import { dkimKeys } from "./0025-dkim-keys.ts";
 import { timeline } from "./0026-timeline.ts";
 import { failedChecks } from "./0027-failed-checks.ts";
+import { sendingLimits } from "./0028-sending-limits.ts";
 
 /** Append-only. A database of version n has run the first n of these; user_version stores n. */
 export const migrations: readonly string[] = [
@@ -55,4 +56,5 @@ export const migrations: readonly string[] = [
   dkimKeys,
   timeline,
   failedChecks,
+  sendingLimits,
 ];

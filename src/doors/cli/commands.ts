@@ -39,6 +39,8 @@ const commands: Readonly<
   "node rotate-key": toolCommand(operatorTools.rotateKey, { shown: showKey }),
   "node accept": acceptCommand,
   "node remove": toolCommand(operatorTools.removeNode, { shown: showRemoval }),
+  "domain set-limits": toolCommand(operatorTools.setDomainLimits, { input: recipientLimits }),
+  "user set-limits": toolCommand(operatorTools.setUserLimits, { input: recipientLimits }),
   "user show": toolCommand(operatorTools.showUser),
   "user rename": toolCommand(operatorTools.renameUser),
   "user list-inactive": toolCommand(operatorTools.listInactive),
@@ -107,6 +109,18 @@ function nodeLimits({ domains, role, ip }: FlagValues): Record<string, unknown> 
     ...(domains !== undefined && { domains: domains === "all" ? domains : String(domains).split(",") }),
     ...(role !== undefined && { role }),
     ...(ip !== undefined && { ip_address: ip }),
+  };
+}
+
+/** Numbers as such, which their fields' schema also gives as a word. */
+function recipientLimits(values: FlagValues): Record<string, unknown> {
+  const number = (flag: string) => {
+    const value = values[flag];
+    return /^\d{1,9}$/.test(String(value)) ? Number(value) : value;
+  };
+  return {
+    recipients_per_hour: number("recipients-per-hour"),
+    recipients_per_day: number("recipients-per-day"),
   };
 }
 

@@ -24,6 +24,13 @@ export const passwordFlags = {
   "password-file": { placeholder: "FILE", help: "instead of standard input or the prompt" },
 };
 
+/** The flags of the commands that limit what mailboxes send. */
+const sendingFlags = {
+  "recipients-per-hour": { placeholder: "N", help: "recipients in an hour; 0: any number; or default" },
+  "recipients-per-day": { placeholder: "N", help: "… in a day" },
+  json,
+};
+
 export const usages: readonly Usage[] = [
   { name: "serve", does: "runs the server: MCP, REST and nodes over HTTP", settings: "serve" },
   { name: "stdio", does: "runs MCP over standard input and output", settings: "stdio" },
@@ -36,6 +43,12 @@ export const usages: readonly Usage[] = [
     flags: { json },
   },
   { name: "domain list", does: "lists domains", runs: "list-domains", flags: { json } },
+  {
+    name: "domain set-limits",
+    takes: "DOMAIN",
+    does: "limits how many recipients each mailbox of a domain may write to, or shows the limits",
+    flags: sendingFlags,
+  },
   {
     name: "user add",
     takes: "EMAIL",
@@ -64,6 +77,12 @@ export const usages: readonly Usage[] = [
     does: "changes a mailbox's quota, or turns its login off or on",
     runs: "set-user",
     flags: { json },
+  },
+  {
+    name: "user set-limits",
+    takes: "EMAIL",
+    does: "limits how many recipients a mailbox may write to, or shows its own limits",
+    flags: sendingFlags,
   },
   {
     name: "user show",

@@ -160,20 +160,23 @@ function setRecords({ kind, revision }: Header): string[] {
   return [
     // A name may have been an alias of another domain.
     "DELETE FROM state.domain WHERE alias IN (SELECT name FROM temp.incoming_domain WHERE removed = 0);",
-    `INSERT INTO state.domain SELECT name, name, 1, NULL FROM temp.incoming_domain WHERE removed = 0
-      UNION SELECT unicode, name, 1, NULL FROM temp.incoming_domain WHERE removed = 0
-      ON CONFLICT (key) DO UPDATE SET listed = 1 WHERE listed = 0;`,
+    `INSERT INTO state.domain SELECT name, name, 1, NULL, sending FROM temp.incoming_domain WHERE removed = 0
+      UNION SELECT unicode, name, 1, NULL, sending FROM temp.incoming_domain WHERE removed = 0
+      ON CONFLICT (key) DO UPDATE SET listed = 1, sending = excluded.sending
+      WHERE (domain.listed, domain.sending) IS NOT (1, excluded.sending);`,
     `UPDATE state.domain SET listed = 0 WHERE listed = 1 AND alias IS NULL AND ${gone};`,
-    `INSERT INTO state.mailbox SELECT domain, local, password, quota_mb, id, NULL, ${revision}, apps, leads, send_as, NULL
+    `INSERT INTO state.mailbox SELECT domain, local, password, quota_mb, id, NULL, ${revision}, apps, leads, send_as, NULL, sending
       FROM temp.incoming WHERE removed = 0
       ON CONFLICT (domain, local) DO UPDATE SET password = excluded.password, quota_mb = excluded.quota_mb,
         id = excluded.id, withheld = NULL, apps = excluded.apps, leads = excluded.leads, send_as = excluded.send_as,
-        kept = CASE WHEN excluded.leads IN ('[]', 'false')
+        sending = excluded.sending, kept = CASE WHEN excluded.leads IN ('[]', 'false')
           THEN CASE WHEN mailbox.leads IN ('[]', 'false') THEN mailbox.kept ELSE mailbox.leads END END,
         login = CASE WHEN mailbox.password IS excluded.password AND NOT ${revokes} THEN ifnull(mailbox.login, excluded.login)
           ELSE excluded.login END
-      WHERE (mailbox.password, mailbox.quota_mb, mailbox.id, mailbox.withheld, mailbox.apps, mailbox.leads, mailbox.send_as)
-        IS NOT (excluded.password, excluded.quota_mb, excluded.id, NULL, excluded.apps, excluded.leads, excluded.send_as);`,
+      WHERE (mailbox.password, mailbox.quota_mb, mailbox.id, mailbox.withheld, mailbox.apps, mailbox.leads, mailbox.send_as,
+          mailbox.sending)
+        IS NOT (excluded.password, excluded.quota_mb, excluded.id, NULL, excluded.apps, excluded.leads, excluded.send_as,
+          excluded.sending);`,
   ];
 }
 
@@ -181,9 +184,9 @@ function setRecords({ kind, revision }: Header): string[] {
 const setDomainAliases: readonly string[] = [
   `DELETE FROM state.domain WHERE alias IS NOT NULL AND NOT EXISTS
     (SELECT 1 FROM state.mailbox m WHERE m.domain = alias AND m.local = '~~') RETURNING alias;`,
-  `INSERT INTO state.domain SELECT m.domain, m.leads ->> 0, 1, m.domain
+  `INSERT INTO state.domain SELECT m.domain, m.leads ->> 0, 1, m.domain, NULL
       FROM temp.incoming i CROSS JOIN state.mailbox m ON ${SAME} WHERE i.local = '~~' AND i.removed = 0
-    UNION SELECT m.leads ->> 1, m.leads ->> 0, 1, m.domain
+    UNION SELECT m.leads ->> 1, m.leads ->> 0, 1, m.domain, NULL
       FROM temp.incoming i CROSS JOIN state.mailbox m ON ${SAME} WHERE i.local = '~~' AND i.removed = 0
     ON CONFLICT (key) DO UPDATE SET name = excluded.name, alias = excluded.alias, listed = 1;`,
 ];

@@ -1,4 +1,5 @@
 import { domainToUnicode } from "node:url";
+import { sendingLimitText } from "../../mail/sending-limit.ts";
 import type { Header } from "../../sync/answer.ts";
 import { StateDigest } from "../../sync/digest.ts";
 import { AnswerParser, domainOf, RefusedAnswer } from "../../sync/reader.ts";
@@ -124,7 +125,7 @@ class Batch {
     if (!("removed" in taken)) this.digest.add(taken);
     this.numbers[kindOf(taken)] += 1 - removed;
     if ("domain" in taken) {
-      this.#domainRows.push([taken.domain, domainToUnicode(taken.domain), removed, line]);
+      this.#domainRows.push([taken.domain, domainToUnicode(taken.domain), limitOf(taken), removed, line]);
       return;
     }
     const [domain, local] = placeOf(taken);
@@ -135,7 +136,18 @@ class Batch {
       app_passwords,
     } = "password" in taken ? taken : {};
     const apps = app_passwords === undefined ? null : JSON.stringify(app_passwords);
-    this.#userRows.push([domain, local, password, quota_mb, mailbox, apps, ...leadsOf(taken), removed, line]);
+    this.#userRows.push([
+      domain,
+      local,
+      password,
+      quota_mb,
+      mailbox,
+      apps,
+      ...leadsOf(taken),
+      limitOf(taken),
+      removed,
+      line,
+    ]);
   }
 
   /** Hands the rows to SQLite, which takes them while the next ones are read. @throws RefusedAnswer for earlier ones */
@@ -185,6 +197,12 @@ function placeOf(record: MailRecord | Removal): [domain: string, local: string] 
   return [domainOf(key), `${"alias" in record ? "~" : ""}${key.slice(0, key.indexOf("@"))}`];
 }
 
+/** The column `sending` of a record. */
+function limitOf(record: MailRecord | Removal): string | null {
+  const limit = "sending_limit" in record ? record.sending_limit : undefined;
+  return limit === undefined ? null : sendingLimitText(limit);
+}
+
 /** The columns `leads` and `send_as` of a record: see schema.ts. */
 function leadsOf(record: MailRecord | Removal): [leads: string | null, sendAs: number | null] {
   if ("of" in record) return [JSON.stringify([record.of, domainToUnicode(record.domain_alias)]), null];
@@ -199,7 +217,7 @@ const RECORD = `CASE WHEN m.local = '~~' THEN json_object('domain_alias', m.doma
   WHEN m.leads IS NOT NULL THEN json_object('alias', substr(m.local, 2) || '@' || m.domain, 'live', json(m.leads))
   WHEN m.password IS NULL THEN json_object('user', m.local || '@' || m.domain) ELSE
   json_patch(json_object('user', m.local || '@' || m.domain, 'password', m.password, 'quota_mb', m.quota_mb, 'mailbox', m.id),
-    json_object('app_passwords', json(m.apps))) END`;
+    json_object('app_passwords', json(m.apps), 'sending_limit', json(m.sending))) END`;
 
 /** The domain that a record needs. */
 const NEEDED = "CASE WHEN i.local = '~~' THEN i.leads ->> 0 ELSE i.domain END";
@@ -231,7 +249,7 @@ async function proveSum(
     numbers.alias += meta.aliases;
     numbers.domain_alias += meta.domain_aliases;
     await db.run(
-      `SELECT json_object('domain', d.name) FROM temp.incoming_domain i CROSS JOIN state.domain d
+      `SELECT json_patch(json_object('domain', d.name), json_object('sending_limit', json(d.sending))) FROM temp.incoming_domain i CROSS JOIN state.domain d
         ON d.key = i.name WHERE d.name = d.key AND d.listed = 1;
       SELECT ${RECORD} FROM temp.incoming i CROSS JOIN state.mailbox m ON m.domain = i.domain AND m.local = i.local
         WHERE m.withheld IS NULL;`,

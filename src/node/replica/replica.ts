@@ -12,6 +12,7 @@ import {
   SCHEMA_VERSION,
   stateId,
   stateSchema,
+  stateUpgrade,
 } from "./schema.ts";
 import { Sqlite, SqliteError, sqliteCodes } from "./sqlite.ts";
 
@@ -241,6 +242,8 @@ async function makeSchema(
   if (tables === 0) return void (await db.run(creation(schema, id, statements)));
   if (application !== id)
     throw new ConfigurationError(`${name} in --out is not a file of m25-mail-node: remove it`);
+  if (version === SCHEMA_VERSION - 1)
+    return void (await db.run(creation(schema, id, schema === "state" ? stateUpgrade : [])));
   if (version !== SCHEMA_VERSION)
     throw new ConfigurationError(
       `${name} has version ${version} of the replica: run the m25-mail-node that made it, or delete the file with its -wal ` +

@@ -1,5 +1,5 @@
 /** Raise it with each change of the tables or views. */
-export const SCHEMA_VERSION = 4;
+export const SCHEMA_VERSION = 5;
 
 /** "M25M" and "M25A": a file with another id belongs to another program. */
 export const stateId = 0x4d32354d;
@@ -15,6 +15,16 @@ function view(name: string, columns: readonly string[], select: string): string 
   const guards = columns.map((column) => `${GUARD} AS ${column}`).join(", ");
   return `CREATE VIEW SCHEMA.${name} AS SELECT ${guards} FROM meta WHERE ready <> 1 UNION ALL ${select};`;
 }
+
+/** The mailboxes with a sending limit of their own. */
+const SENDING_INDEX = "CREATE INDEX SCHEMA.mailbox_sending ON mailbox(domain) WHERE sending IS NOT NULL;";
+
+/** What makes a state file of version 4 one of version 5; the addresses have not changed. */
+export const stateUpgrade: readonly string[] = [
+  "ALTER TABLE SCHEMA.domain ADD COLUMN sending TEXT;",
+  "ALTER TABLE SCHEMA.mailbox ADD COLUMN sending TEXT;",
+  SENDING_INDEX,
+];
 
 /** The program's notes between polls, as JSON; see notes.ts. */
 const noteTable =
@@ -38,7 +48,8 @@ export const stateSchema: readonly string[] = [
   "INSERT INTO SCHEMA.meta(one) VALUES (1);",
   // listed: the server has it. A domain that it no longer has stays while mailboxes in it are withheld.
   // alias: the domain alias of which the key is a form.
-  `CREATE TABLE SCHEMA.domain(key TEXT PRIMARY KEY, name TEXT NOT NULL, listed INTEGER NOT NULL, alias TEXT)
+  // sending: the domain's sending limit as JSON; NULL without one.
+  `CREATE TABLE SCHEMA.domain(key TEXT PRIMARY KEY, name TEXT NOT NULL, listed INTEGER NOT NULL, alias TEXT, sending TEXT)
     STRICT, WITHOUT ROWID;`,
   // withheld: the revision from which on the server no longer has the mailbox. Without a password nobody can log in.
   // login: the revision of its password; NULL if the mailbox was removed by name. The login name that Postfix sees contains
@@ -47,7 +58,9 @@ export const stateSchema: readonly string[] = [
   // leads: an alias's targets as a JSON array, or on an mx whether it has any; for a domain alias its domain and its
   // U-labels. kept: the last targets of an alias that has none any more: those that are withheld still get its mail.
   `CREATE TABLE SCHEMA.mailbox(domain TEXT, local TEXT, password TEXT, quota_mb INTEGER, id TEXT, withheld INTEGER,
-    login INTEGER, apps TEXT, leads TEXT, send_as INTEGER, kept TEXT, PRIMARY KEY (domain, local)) STRICT, WITHOUT ROWID;`,
+    login INTEGER, apps TEXT, leads TEXT, send_as INTEGER, kept TEXT, sending TEXT, PRIMARY KEY (domain, local))
+    STRICT, WITHOUT ROWID;`,
+  SENDING_INDEX,
   "CREATE INDEX SCHEMA.mailbox_withheld ON mailbox(withheld) WHERE withheld IS NOT NULL;",
   "CREATE INDEX SCHEMA.domain_unlisted ON domain(name) WHERE listed = 0;",
   "CREATE INDEX SCHEMA.domain_alias ON domain(alias) WHERE alias IS NOT NULL;",
@@ -124,14 +137,15 @@ export const addressesSchema: readonly string[] = [
 
 /** The answer's records, and their effect on mailboxes. These tables belong to one connection and end with it. */
 export const incomingTables = `
-CREATE TEMP TABLE incoming_domain(name TEXT PRIMARY KEY, unicode TEXT, removed INTEGER, line INTEGER) WITHOUT ROWID;
+CREATE TEMP TABLE incoming_domain(name TEXT PRIMARY KEY, unicode TEXT, sending TEXT, removed INTEGER, line INTEGER)
+  WITHOUT ROWID;
 CREATE TEMP TABLE incoming(domain TEXT, local TEXT, password TEXT, quota_mb INTEGER, id TEXT, apps TEXT,
-  leads TEXT, send_as INTEGER, removed INTEGER, line INTEGER, PRIMARY KEY (domain, local)) WITHOUT ROWID;
+  leads TEXT, send_as INTEGER, sending TEXT, removed INTEGER, line INTEGER, PRIMARY KEY (domain, local)) WITHOUT ROWID;
 CREATE TEMP TABLE lost(domain TEXT, local TEXT, PRIMARY KEY (domain, local)) WITHOUT ROWID;
 CREATE TEMP TABLE renamed(domain TEXT, local TEXT, PRIMARY KEY (domain, local)) WITHOUT ROWID;
 CREATE TEMP TABLE ended(domain TEXT, local TEXT, PRIMARY KEY (domain, local)) WITHOUT ROWID;`;
 
-/** The statements that create the tables in an empty file, in one transaction. */
+/** The statements that create the tables in an empty file, or upgrade them, in one transaction. */
 export function creation(schema: string, id: number, statements: readonly string[]): string {
   return [
     "BEGIN IMMEDIATE;",

@@ -33,7 +33,7 @@ export function adoption(from: "former" | "addresses" | undefined): string[] {
   if (from === undefined) return [];
   if (from === "addresses")
     return [
-      "INSERT OR IGNORE INTO state.domain SELECT key, name, 1, alias FROM addresses.domain;",
+      "INSERT OR IGNORE INTO state.domain SELECT key, name, 1, alias, NULL FROM addresses.domain;",
       "INSERT OR IGNORE INTO state.mailbox(domain, local) SELECT domain, local FROM addresses.address;",
       `INSERT OR IGNORE INTO state.mailbox(domain, local, leads, send_as)
         SELECT domain, '~' || local, leads, send_as FROM addresses.alias;`,
@@ -49,7 +49,7 @@ export function adoption(from: "former" | "addresses" | undefined): string[] {
     ...copied,
     "DELETE FROM state.mailbox WHERE (domain, local) NOT IN (SELECT domain, local FROM former.mailbox);",
     // A node that was an mx for less than a day still has its former hashes.
-    `INSERT INTO state.mailbox SELECT domain, local, NULL, NULL, NULL, withheld, login, NULL, leads, send_as, kept
+    `INSERT INTO state.mailbox SELECT domain, local, NULL, NULL, NULL, withheld, login, NULL, leads, send_as, kept, NULL
         FROM former.mailbox WHERE true
       ON CONFLICT (domain, local) DO UPDATE SET withheld = excluded.withheld, login = excluded.login,
         leads = excluded.leads, send_as = excluded.send_as, kept = excluded.kept,

@@ -1,37 +1,25 @@
-/** How many recipients a mailbox may write to; 0 is no limit. */
-export interface SendingLimits {
-  perHour: number;
-  perDay: number;
-}
+import { type SendingPeriod, sendingPeriods } from "../../mail/sending-limit.ts";
 
-/** Limits that a person does not meet, and that stop a stolen password soon. */
-export const DEFAULT_SENDING_LIMITS: SendingLimits = { perHour: 200, perDay: 1000 };
+/** How many recipients a mailbox may write to; 0 is no limit. */
+export type SendingLimits = Readonly<Record<SendingPeriod, number>>;
 
 /** `wait`: minutes until as many recipients are free, `never` for more recipients than a period allows. */
 export type Verdict =
   | { may: true }
-  | { may: false; limit: number; period: "hour" | "day"; wait: number | "never" };
+  | { may: false; limit: number; period: SendingPeriod; wait: number | "never" };
 
 const HOUR = 3_600_000;
 
-interface Period {
-  name: "hour" | "day";
-  length: number;
-  limit: number;
-}
+const lengths: Readonly<Record<SendingPeriod, number>> = { hour: HOUR, day: 24 * HOUR };
 
 /** Counts recipients by mailbox. Used ones come back evenly over the period. A restart forgets it. */
 export class Allowance {
-  readonly #periods: readonly Period[];
+  readonly #limitsOf: (mailbox: string) => SendingLimits;
   /** The recipients that each mailbox has used of each period, at a time in ms. */
   readonly #used = new Map<string, { amounts: number[]; at: number }>();
 
-  constructor({ perHour, perDay }: SendingLimits) {
-    const periods: Period[] = [
-      { name: "hour", length: HOUR, limit: perHour },
-      { name: "day", length: 24 * HOUR, limit: perDay },
-    ];
-    this.#periods = periods.filter(({ limit }) => limit > 0);
+  constructor(limitsOf: (mailbox: string) => SendingLimits) {
+    this.#limitsOf = limitsOf;
   }
 
   /**
@@ -41,11 +29,13 @@ export class Allowance {
    */
   take(mailbox: string, recipients: number, now: number): Verdict {
     const amounts = this.#amountsAt(mailbox, now);
-    for (const [index, { name, length, limit }] of this.#periods.entries()) {
+    const limits = this.#limitsOf(mailbox);
+    for (const [index, period] of sendingPeriods.entries()) {
+      const limit = limits[period];
       const excess = (amounts[index] ?? 0) + recipients - limit;
-      if (excess <= 0) continue;
-      const wait = recipients > limit ? "never" : Math.ceil((excess * length) / limit / 60_000);
-      return { may: false, limit, period: name, wait };
+      if (limit === 0 || excess <= 0) continue;
+      const wait = recipients > limit ? "never" : Math.ceil((excess * lengths[period]) / limit / 60_000);
+      return { may: false, limit, period, wait };
     }
     this.#used.set(mailbox, { amounts: amounts.map((amount) => amount + recipients), at: now });
     return { may: true };
@@ -63,9 +53,12 @@ export class Allowance {
 
   #amountsAt(mailbox: string, now: number): number[] {
     const used = this.#used.get(mailbox);
-    return this.#periods.map(({ length, limit }, index) => {
-      const amount = used?.amounts[index] ?? 0;
-      return Math.max(0, amount - ((now - (used?.at ?? now)) * limit) / length);
+    if (used === undefined) return sendingPeriods.map(() => 0);
+    const limits = this.#limitsOf(mailbox);
+    return sendingPeriods.map((period, index) => {
+      const limit = limits[period];
+      const back = limit === 0 ? Number.POSITIVE_INFINITY : ((now - used.at) * limit) / lengths[period];
+      return Math.max(0, (used.amounts[index] ?? 0) - back);
     });
   }
 }

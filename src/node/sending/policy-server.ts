@@ -1,7 +1,9 @@
 import { createServer, type Server, type Socket } from "node:net";
 import type { Machine } from "../../machine/machine.ts";
+import type { SendingPeriod } from "../../mail/sending-limit.ts";
 import { explain } from "../faults.ts";
 import { Allowance, type SendingLimits, type Verdict } from "./allowance.ts";
+import { LimitBook } from "./limits.ts";
 
 /** Bytes of one request at most; Postfix's have 1 kB. */
 const MAX_REQUEST = 65_536;
@@ -14,6 +16,8 @@ const SAY_AGAIN = 3_600_000;
  * recipients waits. Postfix asks at DATA, when it knows how many there are. While nobody answers, Postfix lets mail pass.
  */
 export class PolicyServer {
+  /** What each mailbox may send. */
+  readonly limits: LimitBook;
   readonly #machine: Machine;
   readonly #allowance: Allowance;
   readonly #server: Server;
@@ -22,9 +26,11 @@ export class PolicyServer {
   readonly #said = new Map<string, number>();
   #failure = "";
 
-  constructor(machine: Machine, limits: SendingLimits) {
+  /** @param usual for mailboxes and domains without limits of their own */
+  constructor(machine: Machine, usual: SendingLimits) {
     this.#machine = machine;
-    this.#allowance = new Allowance(limits);
+    this.limits = new LimitBook(usual);
+    this.#allowance = new Allowance(this.limits.of);
     this.#server = createServer((socket) => this.#serve(socket));
   }
 
@@ -108,7 +114,7 @@ function refusal({ limit, period, wait }: Exclude<Verdict, { may: true }>, recip
   return `450 4.7.1 ${most}: try again in ${wait} ${wait === 1 ? "minute" : "minutes"}`;
 }
 
-function each(period: "hour" | "day"): string {
+function each(period: SendingPeriod): string {
   return period === "hour" ? "an hour" : "a day";
 }
 

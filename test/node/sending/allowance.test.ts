@@ -7,7 +7,7 @@ const HOUR = 60 * MINUTE;
 const JAN = "jan@example.nl";
 
 test("what was used comes back evenly", () => {
-  const allowance = new Allowance({ perHour: 60, perDay: 0 });
+  const allowance = new Allowance(() => ({ hour: 60, day: 0 }));
   expect(allowance.take(JAN, 60, 0)).toEqual({ may: true });
   expect(allowance.take(JAN, 1, 0)).toEqual({ may: false, limit: 60, period: "hour", wait: 1 });
   expect(allowance.take(JAN, 30, MINUTE)).toMatchObject({ may: false, wait: 29 });
@@ -16,22 +16,32 @@ test("what was used comes back evenly", () => {
 });
 
 test("the day has a limit of its own", () => {
-  const allowance = new Allowance({ perHour: 10, perDay: 24 });
+  const allowance = new Allowance(() => ({ hour: 10, day: 24 }));
   for (const hour of [0, 1]) expect(allowance.take(JAN, 10, hour * HOUR)).toEqual({ may: true });
   expect(allowance.take(JAN, 10, 2 * HOUR)).toMatchObject({ may: false, limit: 24, period: "day" });
 });
 
 test("0 is no limit", () => {
-  expect(new Allowance({ perHour: 0, perDay: 0 }).take(JAN, 1e6, 0)).toEqual({ may: true });
+  expect(new Allowance(() => ({ hour: 0, day: 0 })).take(JAN, 1e6, 0)).toEqual({ may: true });
+});
+
+test("a limit that changes holds for what was sent before, too", () => {
+  let limits = { hour: 0, day: 100 };
+  const allowance = new Allowance(() => limits);
+  expect(allowance.take(JAN, 50, 0)).toEqual({ may: true });
+  limits = { hour: 0, day: 40 };
+  expect(allowance.take(JAN, 1, 0)).toMatchObject({ may: false, period: "day", limit: 40 });
+  limits = { hour: 0, day: 0 };
+  expect(allowance.take(JAN, 10, 0)).toEqual({ may: true });
 });
 
 test("a message with more recipients than a period has can never be sent", () => {
-  const allowance = new Allowance({ perHour: 10, perDay: 100 });
+  const allowance = new Allowance(() => ({ hour: 10, day: 100 }));
   expect(allowance.take(JAN, 11, 0)).toEqual({ may: false, limit: 10, period: "hour", wait: "never" });
 });
 
 test("mailboxes with all of their allowance are forgotten", () => {
-  const allowance = new Allowance({ perHour: 10, perDay: 10 });
+  const allowance = new Allowance(() => ({ hour: 10, day: 10 }));
   allowance.take(JAN, 10, 0);
   allowance.forgetUnused(23 * HOUR);
   expect(allowance.size).toBe(1);
@@ -44,7 +54,7 @@ test("no series of messages gets more than its limit, and what it is told to wai
   fc.assert(
     fc.property(fc.array(message, { maxLength: 60 }), (messages) => {
       const limit = 30;
-      const allowance = new Allowance({ perHour: limit, perDay: 0 });
+      const allowance = new Allowance(() => ({ hour: limit, day: 0 }));
       let now = 0;
       const sent: Array<{ at: number; recipients: number }> = [];
       for (const { recipients, pause } of messages) {

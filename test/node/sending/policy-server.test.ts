@@ -4,7 +4,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { type Machine, thisMachine } from "../../../src/machine/machine.ts";
 import { PolicyServer } from "../../../src/node/sending/policy-server.ts";
 
-async function started(limits = { perHour: 2, perDay: 0 }) {
+async function started(limits = { hour: 2, day: 0 }) {
   const said: string[] = [];
   const machine: Machine = { ...thisMachine, log: (line) => void said.push(line) };
   const server = new PolicyServer(machine, limits);
@@ -73,7 +73,7 @@ test("a request without an end is cut off, and others are answered on", async ()
 
 test("a port that is not free is a warning, once, and is tried again", async () => {
   const { port, machine, said } = await started();
-  const second = new PolicyServer(machine, { perHour: 1, perDay: 1 });
+  const second = new PolicyServer(machine, { hour: 1, day: 1 });
   onTestFinished(() => second.close());
   await second.listen(port);
   await second.listen(port);

@@ -4,6 +4,7 @@ import { EmailAddress } from "../../../src/mail/schemas.ts";
 import { Timestamp } from "../../call/fields.ts";
 import { loginState, loginStates } from "../../call/login.ts";
 import { defineTool } from "../../call/tool.ts";
+import { sendingFields, shownLimits } from "../sending-limits.ts";
 
 export const showUser = defineTool({
   endpoint: "show-user",
@@ -17,6 +18,7 @@ export const showUser = defineTool({
     state: z.enum(["active", "soft-deleted"]),
     login: z.enum(loginStates).describe("no_password: on once its owner has chosen one."),
     quota_mb: z.int(),
+    ...sendingFields,
     id: z
       .string()
       .describe("Stays when the mailbox is renamed. A later mailbox of the same address has another."),
@@ -30,11 +32,13 @@ export const showUser = defineTool({
   }),
   async run({ tables }, { email }) {
     const user = await tables.users.get(email);
+    const domain = await tables.domains.get(user.domain);
     return {
       email: user.email,
       state: user.active ? ("active" as const) : ("soft-deleted" as const),
       login: loginState(user),
       quota_mb: user.quotaMb,
+      ...shownLimits(user.sendingLimit, domain.sendingLimit),
       id: user.mailbox,
       home: `${DEFAULT_MAIL_ROOT}/${user.mailbox.slice(0, 2)}/${user.mailbox}`,
       aliases: await tables.aliases.leadingTo(email),
