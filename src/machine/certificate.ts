@@ -45,7 +45,28 @@ export async function readCertificate(host: Host, folder: string): Promise<X509C
 }
 
 /**
- * Provides the certificate, unless there is one for the name.
+ * Asks for leave to get a certificate by certbot, if there is none and no other wish.
+ *
+ * @returns the wishes with the answer
+ * @throws ConfigurationError without a yes
+ */
+export async function agreeOnCertificate(
+  host: Host,
+  wishes: CertificateWishes,
+  { folder }: CertificatePlace,
+): Promise<CertificateWishes> {
+  if (wishes.certificate !== undefined || wishes.certbot || wishes.selfSigned) return wishes;
+  if ((await readCertificate(host, folder)) !== undefined) return wishes;
+  const agreed = await host.ask(
+    "There is no certificate. Get one from Let's Encrypt by certbot, and agree to its terms of service? [y/N] ",
+  );
+  if (!/^y(es)?$/i.test(agreed ?? ""))
+    throw new ConfigurationError(`there is no certificate in ${folder}: ${WAYS}`);
+  return { ...wishes, certbot: true };
+}
+
+/**
+ * Provides the certificate that is wished for, unless there is one for the name.
  *
  * @throws ConfigurationError
  */
@@ -54,20 +75,12 @@ export async function provideCertificate(
   wishes: CertificateWishes,
   place: CertificatePlace,
 ): Promise<void> {
-  const { name, folder } = place;
-  const found = await readCertificate(host, folder);
-  if (wishes.certificate !== undefined) return await link(host, wishes.certificate, folder);
-  const fits = found?.checkHost(name) !== undefined && Date.parse(found.validTo) > host.machine.clock.now();
-  if (wishes.certbot && fits && !isSelfSigned(found)) return;
-  if (wishes.certbot) return await runCertbot(host, wishes, place);
+  const found = await readCertificate(host, place.folder);
+  if (wishes.certificate !== undefined) return await link(host, wishes.certificate, place.folder);
+  const fits =
+    found?.checkHost(place.name) !== undefined && Date.parse(found.validTo) > host.machine.clock.now();
+  if (wishes.certbot && !(fits && !isSelfSigned(found))) return await runCertbot(host, wishes, place);
   if (wishes.selfSigned && !fits) return await signOwn(host, place);
-  if (found !== undefined) return;
-  const agreed = await host.ask(
-    "There is no certificate. Get one from Let's Encrypt by certbot, and agree to its terms of service? [y/N] ",
-  );
-  if (!/^y(es)?$/i.test(agreed ?? ""))
-    throw new ConfigurationError(`there is no certificate in ${folder}: ${WAYS}`);
-  return await runCertbot(host, wishes, place);
 }
 
 function isSelfSigned({ issuer, subject }: X509Certificate): boolean {

@@ -21,6 +21,8 @@ export interface Units {
   isActive(unit: string): Promise<boolean>;
   /** Starts a unit now and at each boot; restarts it if it runs and `again` is true. @throws ConfigurationError */
   start(unit: string, again: boolean): Promise<void>;
+  /** Lets a unit that runs read its files again. @throws ConfigurationError */
+  reload(unit: string): Promise<void>;
   /** Restarts a unit, if it runs. */
   restartRunning(unit: string): Promise<void>;
   /** Stops units now and for good; no error if one does not exist. */
@@ -52,14 +54,10 @@ const units: Units = {
   isActive: async (unit) =>
     (await runQuietly(thisMachine, ["systemctl", "is-active", "--quiet", unit])).code === 0,
   async start(unit, again) {
-    for (const words of [["daemon-reload"], ["enable", unit], [again ? "restart" : "start", unit]]) {
-      const { code, stderr } = await runQuietly(thisMachine, ["systemctl", ...words], START_TIMEOUT);
-      if (code !== 0)
-        throw new ConfigurationError(
-          `systemctl ${words.join(" ")} failed: ${onOneLine(stderr)}. See: journalctl -u ${unit} -n 30`,
-        );
-    }
+    for (const words of [["daemon-reload"], ["enable", unit], [again ? "restart" : "start", unit]])
+      await systemctl(unit, words);
   },
+  reload: async (unit) => systemctl(unit, ["reload", unit]),
   restartRunning: async (unit) => {
     await runQuietly(thisMachine, ["systemctl", "try-restart", unit], START_TIMEOUT);
   },
@@ -68,6 +66,14 @@ const units: Units = {
       await runQuietly(thisMachine, ["systemctl", "disable", "--now", name], START_TIMEOUT);
   },
 };
+
+async function systemctl(unit: string, words: readonly string[]): Promise<void> {
+  const { code, stderr } = await runQuietly(thisMachine, ["systemctl", ...words], START_TIMEOUT);
+  if (code === 0) return;
+  throw new ConfigurationError(
+    `systemctl ${words.join(" ")} failed: ${onOneLine(stderr)}. See: journalctl -u ${unit} -n 30`,
+  );
+}
 
 export const thisHost: Host = {
   machine: thisMachine,

@@ -3,6 +3,7 @@ import { constants, fstatSync } from "node:fs";
 import { access, readFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { firstInputLine, promptSecret } from "../command-line/secret-input.ts";
+import { ConfigurationError, onOneLine } from "./faults.ts";
 
 /** The program's interface to its machine. Tests replace parts of it. */
 export interface Machine {
@@ -129,6 +130,12 @@ export async function runQuietly(
   } catch (error) {
     return { code: null, stdout: "", stderr: `cannot be run: ${(error as Error).message}` };
   }
+}
+
+/** Runs a command that must succeed. @throws ConfigurationError */
+export async function mustRun(machine: Machine, command: readonly string[]): Promise<void> {
+  const { code, stderr } = await runQuietly(machine, command, 60_000);
+  if (code !== 0) throw new ConfigurationError(`${command.join(" ")} failed: ${onOneLine(stderr)}`);
 }
 
 async function findCommand(command: string): Promise<string | undefined> {

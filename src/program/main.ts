@@ -26,10 +26,14 @@ import { isRepaired } from "../doors/utf8.ts";
 import { callFields } from "../log/call-log.ts";
 import { jsonLog } from "../log/json-log.ts";
 import { type Log, logFailure, stderrLog } from "../log/log.ts";
+import { ConfigurationError } from "../machine/faults.ts";
 import { MailError } from "../mail/error.ts";
 import { defaultDatabase, type StoreConfig, serveConfig, stdioConfig, storeConfig } from "./config.ts";
 import { builtNodePackage } from "./node-package.ts";
 import { version } from "./version.ts";
+
+/** As m25-mail.service sets it. */
+const SERVICE_DATABASE = "/var/lib/m25-mail/m25-mail.db";
 
 const log = stderrLog();
 process.stdout.on("error", () => {}); // each write reports its own error
@@ -51,6 +55,8 @@ async function main(words: string[]): Promise<number> {
       return serveCommand(usage, argv);
     case "stdio":
       return stdioCommand(usage, argv);
+    case "setup":
+      return setupCommand(usage, argv);
     case "backup":
       return backupCommand(usage, argv);
     case "restore":
@@ -159,6 +165,30 @@ async function stdioCommand(usage: Usage, argv: readonly string[]): Promise<numb
   return endNow();
 }
 
+async function setupCommand(usage: Usage, argv: readonly string[]): Promise<number> {
+  const { values } = parseArguments(usage, argv);
+  const { runSetup } = await import("./setup/run.ts");
+  const stop = new AbortController();
+  void stopSignal().then(() => stop.abort());
+  return runSetup(
+    values,
+    async (use) => {
+      // The service's own settings, and none of the shell's.
+      const variables = variablesIn(serviceSettings.server);
+      const config = storeConfig({ db: variables.M25_MAIL_DB ?? SERVICE_DATABASE }, variables);
+      if (isNewFile(config.db)) return undefined;
+      const passwordFile = config["db-password-file"];
+      const store = await openDatabase(config.db, { create: false, passwordFile });
+      try {
+        return await use(runtimeOf(store, config, log));
+      } finally {
+        await store.close();
+      }
+    },
+    stop.signal,
+  );
+}
+
 async function backupCommand(usage: Usage, argv: readonly string[]): Promise<number> {
   const { values, db, file } = databaseFileAndFile(usage, argv);
   const progress = (copied: number, all: number) =>
@@ -265,7 +295,8 @@ async function failure(error: unknown): Promise<number> {
   if (code === exitCodes.done) return code;
   if (error instanceof UsageError) {
     process.stderr.write(`${error.message}\nSee: ${await helpAtHand(typed)}\n`);
-  } else if (error instanceof OutputFailure) process.stderr.write(`${error.message}\n`);
+  } else if (error instanceof OutputFailure || error instanceof ConfigurationError)
+    process.stderr.write(`${error.message}\n`);
   else explainStart(error, log);
   return code;
 }

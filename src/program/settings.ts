@@ -9,8 +9,11 @@ import type { Flag } from "../command-line/flags.ts";
 import { logLevels } from "../log/log.ts";
 import { Network } from "../mail/schemas.ts";
 
-/** The commands that take settings: the two servers, and commands on the database, that set a password, show the server's address or ask DNS. */
-export type SettingUser = "serve" | "stdio" | "database" | "password" | "link" | "dns";
+/**
+ * The commands that take settings: the two servers, and commands on the database, that set a password, show the server's address or
+ * ask DNS. The set-up takes none: the service's file has them.
+ */
+export type SettingUser = "serve" | "stdio" | "database" | "password" | "link" | "dns" | "setup";
 
 export interface Setting extends Flag {
   of: readonly SettingUser[];

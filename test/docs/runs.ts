@@ -56,6 +56,9 @@ export const panels = {
 export const runElsewhere: Readonly<Record<string, string>> = {
   "README.md#two-commands": "test/doors/npm.test.ts runs npm start; npm ci would install again",
   "README.md#two-commands 2": "it runs these tests",
+  "README.md#set-up-a-server":
+    "test/mail/server-setup.sweep.ts runs setup in a fresh Debian, which cannot reach npm",
+  "docs/server.md#set-it-up": "as in README",
   "docs/internet.md#grants": "cli-oauth.test.ts ends a grant of its own: these have another id",
   "CONTRIBUTING.md#start": "as in README",
   "docs/install.md#start-it-from-a-checkout": "as in README",

@@ -1,14 +1,12 @@
 /** Runs the pages' commands for the server and its proxies, as written, on a fresh Debian under its own systemd. */
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { debianFolder, type FreshDebian, startFreshDebian } from "../mail/fresh-debian.ts";
+import { copyCheckout, SERVER_PACKAGES } from "../mail/fresh-server.ts";
 import { until } from "../mail/processes.ts";
-import { DEPLOY } from "../mail/shipped.ts";
 import { certificate } from "../support/certificate.ts";
 import { command, textOf } from "./pages.ts";
 import { server } from "./runs.ts";
 
-const CHECKOUT = join(DEPLOY, "..");
 /** The name in the pages and in the files of deploy/. */
 const NAME = "mail-admin.example.nl";
 
@@ -30,17 +28,15 @@ describe.each([
   { name: "Debian 12", suite: "bookworm" },
   { name: "Debian 13", suite: "trixie" },
 ])("the server set up by the pages on $name", async ({ suite }) => {
-  const folder = await debianFolder(suite, ["caddy", "curl", "nginx"]);
+  const folder = await debianFolder(suite, SERVER_PACKAGES);
   if (!folder.available) process.stderr.write(folder.message);
   let machine: FreshDebian;
 
   beforeAll(async () => {
     if (!folder.available) return;
     machine = await startFreshDebian(folder.path);
-    await machine.copyIn(DEPLOY, "opt/m25-mail/deploy");
-    // In place of the page's `npm ci && npm run build`: the machine has no way to npm's registry.
-    for (const made of ["dist", "node_modules"])
-      await machine.mount(join(CHECKOUT, made), `opt/m25-mail/${made}`);
+    // In place of the page's `npm ci && npm run build`.
+    await copyCheckout(machine);
     const install = command(server.install).replace("npm ci && npm run build && ", "");
     await machine.sh(install, { folder: "/opt/m25-mail" });
     await machine.sh(command(server.service), { folder: "/opt/m25-mail/deploy" });

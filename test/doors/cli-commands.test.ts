@@ -305,7 +305,7 @@ test("the help of call lists the nine operations, one a line, also after an unkn
 });
 
 const atTheServer = usages.filter(
-  ({ name }) => !/^(serve|stdio|call|backup|restore|export|migrate|completion)$/.test(name),
+  ({ name }) => !/^(serve|stdio|call|backup|restore|export|migrate|setup|completion)$/.test(name),
 );
 
 /** Returns the words of a command line, without flags. */

@@ -10,6 +10,16 @@ import { DEPLOY } from "./shipped.ts";
 /** The server's name in the pages and in the files of deploy/. */
 export const SERVER = "mail-admin.example.nl";
 
+/** The packages of the folder in which a server is set up. */
+export const SERVER_PACKAGES = ["ca-certificates", "caddy", "certbot", "curl", "iproute2", "nginx", "pebble"];
+
+/** Puts this checkout, built, into /opt/m25-mail: the machine has no way to npm's registry. */
+export async function copyCheckout(machine: FreshDebian): Promise<void> {
+  await machine.copyIn(DEPLOY, "opt/m25-mail/deploy");
+  for (const made of ["dist", "node_modules"])
+    await machine.mount(join(DEPLOY, "..", made), `opt/m25-mail/${made}`);
+}
+
 export function isCurrent(server: { sh(script: string): Promise<string> }): Promise<void> {
   return until("the server shows the node as current", async () =>
     (await server.sh("m25-mail call list-nodes --json")).includes('"status":"current"'),

@@ -34,6 +34,31 @@ const sendingFlags = {
 export const usages: readonly Usage[] = [
   { name: "serve", does: "runs the server: MCP, REST and nodes over HTTP", settings: "serve" },
   { name: "stdio", does: "runs MCP over standard input and output", settings: "stdio" },
+  {
+    name: "setup",
+    does: "makes this Debian machine the server, or brings it up to date",
+    flags: {
+      "host-name": { placeholder: "NAME", help: "the server's public name, such as mail-admin.example.nl" },
+      proxy: {
+        placeholder: "PROXY",
+        help: "what speaks TLS: caddy, nginx, other (set up by yourself), or none, the server itself (default the one that is installed, else none)",
+      },
+      certbot: {
+        placeholder: "",
+        help: "get a certificate from Let's Encrypt by certbot, and agree to its terms of service; Caddy gets its own",
+      },
+      "acme-server": { placeholder: "URL", help: "… from another authority that speaks ACME" },
+      certificate: { placeholder: "DIR", help: "use fullchain.pem and privkey.pem in this folder" },
+      "self-signed": { placeholder: "", help: "make a certificate that other programs refuse" },
+      "password-file": { placeholder: "FILE", help: "the operator's password, instead of the prompt" },
+      domain: { placeholder: "NAME", help: "a first domain for mailboxes" },
+      replace: {
+        placeholder: "",
+        help: "replace configurations that somebody else wrote or changed; a copy stays",
+      },
+    },
+    settings: "setup",
+  },
   { name: "domain add", takes: "DOMAIN", does: "registers a domain", runs: "add-domain", flags: { json } },
   {
     name: "domain remove",

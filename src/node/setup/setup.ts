@@ -1,11 +1,11 @@
 import { readdir } from "node:fs/promises";
-import { provideCertificate, readCertificate } from "../../machine/certificate.ts";
+import { agreeOnCertificate, provideCertificate, readCertificate } from "../../machine/certificate.ts";
 import { planEnvironment, setIn } from "../../machine/environment.ts";
-import { ConfigurationError, onOneLine } from "../../machine/faults.ts";
+import { ConfigurationError } from "../../machine/faults.ts";
 import type { PlannedFile } from "../../machine/file-plan.ts";
 import { findFile, Memory, planFiles, readText, writePlanned, writeText } from "../../machine/files.ts";
 import { type Host, interruptible } from "../../machine/host.ts";
-import { runQuietly } from "../../machine/machine.ts";
+import { mustRun, runQuietly } from "../../machine/machine.ts";
 import { readStatus } from "../commands/status.ts";
 import type { SetupConfig } from "../config.ts";
 import { dovecotVersion } from "../daemons/dovecot.ts";
@@ -64,11 +64,12 @@ export async function setUp(given: Host, config: SetupConfig, signal: AbortSigna
   if (environment.do === "add") restarts.add("m25-mail-node");
   await memory.noteRestarts(restarts);
   if (environment.do !== "keep") await writeText(host.at(NODE_ENV), environment.text, 0o600);
-  await provideCertificate(host, config, {
+  const place = {
     name: answers.hostName,
     folder: CERTIFICATE_FOLDER,
     reload: "systemctl try-reload-or-restart postfix dovecot",
-  });
+  };
+  await provideCertificate(host, await agreeOnCertificate(host, config, place), place);
   const certificate = (await readCertificate(host, CERTIFICATE_FOLDER))?.fingerprint256 ?? "";
   if ((await memory.recall("certificate")) !== certificate)
     for (const service of ["postfix", "dovecot"]) restarts.add(service);
@@ -189,8 +190,8 @@ interface Start {
 async function start(host: Host, { restarts, isMx, signs, out, signal }: Start): Promise<void> {
   const { machine, units } = host;
   await makeAliases(host);
-  await mustAccept(host, ["postfix", "check"]);
-  if (!isMx) await mustAccept(host, ["doveconf", "-n"]);
+  await mustRun(host.machine, ["postfix", "check"]);
+  if (!isMx) await mustRun(host.machine, ["doveconf", "-n"]);
   await units.start("m25-mail-node", restarts.has("m25-mail-node"));
   const until = machine.clock.monotonic() + FIRST_STATE;
   while (
@@ -215,7 +216,7 @@ async function startFirewall({ units }: Host, restarts: ReadonlySet<string>): Pr
 }
 
 async function startSigner(host: Host, again: boolean): Promise<void> {
-  await mustAccept(host, ["systemd-tmpfiles", "--create", SIGNERS_FOLDER]);
+  await mustRun(host.machine, ["systemd-tmpfiles", "--create", SIGNERS_FOLDER]);
   // opendkim does not start without its tables, and the server may be away.
   const folder = host.at(DKIM);
   if ((await readText(`${folder}/SigningTable`)) === undefined)
@@ -226,10 +227,5 @@ async function startSigner(host: Host, again: boolean): Promise<void> {
 async function makeAliases(host: Host): Promise<void> {
   const path = host.at("/etc/aliases");
   if ((await readText(path)) === undefined) await writeText(path, "");
-  if ((await readText(`${path}.lmdb`)) === undefined) await mustAccept(host, ["newaliases"]);
-}
-
-async function mustAccept({ machine }: Host, command: readonly string[]): Promise<void> {
-  const { code, stderr } = await runQuietly(machine, command, 60_000);
-  if (code !== 0) throw new ConfigurationError(`${command.join(" ")} failed: ${onOneLine(stderr)}`);
+  if ((await readText(`${path}.lmdb`)) === undefined) await mustRun(host.machine, ["newaliases"]);
 }

@@ -2,8 +2,6 @@
 
 import { Resolver } from "node:dns/promises";
 import { cpSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import fs from "node:fs/promises";
-import { syncBuiltinESMExports } from "node:module";
 import { dirname, join } from "node:path";
 import { test } from "vitest";
 import type { Host } from "../../../src/machine/host.ts";
@@ -11,6 +9,7 @@ import { type Machine, thisMachine } from "../../../src/machine/machine.ts";
 import { readCommand, type SetupConfig } from "../../../src/node/config.ts";
 import { pollOnce } from "../../../src/node/poll.ts";
 import { setUp } from "../../../src/node/setup/setup.ts";
+import { Power } from "../../support/power.ts";
 import type { TestServer } from "../../support/server.ts";
 import { temporaryFolder } from "../folder.ts";
 import { addNode, consoleWith, never } from "../joining.ts";
@@ -41,72 +40,6 @@ interface Planted extends Host {
   installed: Set<string>;
   read(path: string): string;
   write(path: string, text: string): void;
-}
-
-/** Counts the steps of a machine: each file that takes its place, each command, each start of a service. */
-export class Power {
-  #left = Number.POSITIVE_INFINITY;
-  #keyboard: AbortController | undefined;
-
-  /** From the nth step on nothing works, as after a kill: neither the step nor what would clean up. */
-  endAt(step: number): void {
-    this.#left = step - 1;
-  }
-
-  /** Ctrl-C in the nth step, which still works. */
-  interruptAt(step: number): AbortSignal {
-    this.#left = step - 1;
-    this.#keyboard = new AbortController();
-    return this.#keyboard.signal;
-  }
-
-  /** Everything works again. */
-  restore(): void {
-    this.#left = Number.POSITIVE_INFINITY;
-    this.#keyboard = undefined;
-  }
-
-  step(): void {
-    this.#left -= 1;
-    if (this.#left < 0) this.#keyboard?.abort();
-    this.check();
-  }
-
-  check(): void {
-    if (this.#left < 0 && this.#keyboard === undefined) throw new Error("the machine is off");
-  }
-
-  /** Runs setup with the files under this power. @returns whether it was done in spite of the step */
-  async during(action: () => Promise<unknown>): Promise<boolean> {
-    const { rename, symlink, link, rm } = fs;
-    fs.rename = async (from, to) => {
-      this.step();
-      await rename(from, to);
-    };
-    fs.symlink = async (...names) => {
-      this.step();
-      await symlink(...names);
-    };
-    fs.link = async (from, to) => {
-      this.step();
-      await link(from, to);
-    };
-    fs.rm = async (...names) => {
-      this.check();
-      await rm(...names);
-    };
-    syncBuiltinESMExports();
-    try {
-      await action();
-      return true;
-    } catch (error) {
-      if (this.#left >= 0) throw error;
-      return false;
-    } finally {
-      Object.assign(fs, { rename, symlink, link, rm });
-      syncBuiltinESMExports();
-    }
-  }
 }
 
 /** Time passes while the program sleeps, ten times as fast: it waits for half a minute at a server that is away. */
@@ -154,6 +87,7 @@ function plantedHost(key: string, config: SetupConfig): Planted {
       started.push(again ? `${unit} again` : unit);
       if (unit === "m25-mail-node") await poll(machine, config);
     },
+    reload: async () => undefined,
     restartRunning: async (unit) => void started.push(`${unit} again`),
     stop: async () => undefined,
   };
