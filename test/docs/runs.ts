@@ -16,7 +16,7 @@ export const mxNode = {
   setUp: "docs/nodes-by-hand.md#an-mx-only-node-by-hand",
 } as const;
 
-/** Run by test/mail/setup.sweep.ts, in a fresh Debian 12 and 13. */
+/** Run by test/mail/node-setup.ts, in a fresh Debian 12 and 13. */
 export const packagedNode = {
   upgrade: "docs/operations.md#a-node",
 } as const;

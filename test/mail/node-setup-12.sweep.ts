@@ -1,0 +1,3 @@
+import { testNodeSetup } from "./node-setup.ts";
+
+await testNodeSetup("bookworm");
