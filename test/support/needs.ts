@@ -9,6 +9,8 @@ export const CHROMIUM = "/usr/bin/chromium";
 export const SLOWHTTPTEST = "/usr/bin/slowhttptest";
 export const POSTSRSD = "/usr/sbin/postsrsd";
 export const PGBOUNCER = "/usr/sbin/pgbouncer";
+export const PATRONI = "/usr/bin/patroni";
+export const ETCD = "/usr/bin/etcd";
 export const OPENDKIM = "/usr/sbin/opendkim";
 
 interface Need {
@@ -65,6 +67,7 @@ export const needs: readonly Need[] = [
     met: () => runs("unshare", "--mount", "mount", "-t", "cgroup2", "cgroup2", "/mnt"),
   },
   { name: "the repository's earlier commits", of: "sweeps", met: hasHistory },
+  { name: "Patroni and etcd", of: "sweeps", met: () => existsSync(PATRONI) && existsSync(ETCD) },
   { name: "iproute2", of: "sweeps", met: () => runs("ip", "-Version") },
   { name: "mmdebstrap", of: "sweeps", met: () => runs("mmdebstrap", "--version") },
 ];

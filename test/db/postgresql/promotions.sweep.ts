@@ -4,40 +4,13 @@ import { POSTGRESQL, testCluster } from "../../support/postgresql.ts";
 import { serveProcess } from "../../support/program.ts";
 import { temporaryFolder, testRuntime } from "../../support/store.ts";
 import { SyncingNode } from "../../support/syncing-node.ts";
+import { client, follow } from "./storm.ts";
 
 /** ROUNDS=100 for a night. */
 const ROUNDS = Number(process.env.ROUNDS ?? 3);
 
 /** Changes that each server acknowledges between two promotions. */
 const CHANGES = 20;
-
-/** A client of one server, which adds domains until `isOver`, each until it is there. */
-function client(url: string, token: string, name: string, isOver: () => boolean) {
-  const acknowledged: string[] = [];
-  const add = async (domain: string) => {
-    const answer = await fetch(`${url}/api/add-domain`, {
-      method: "POST",
-      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-      body: JSON.stringify({ domain }),
-    });
-    await answer.text();
-    return answer.status;
-  };
-  const storm = async () => {
-    for (let n = 0; !isOver(); n += 1) {
-      const domain = `${name}${n}.nl`;
-      // One that may have been done is there already.
-      await expect.poll(() => add(domain)).toSatisfy((status) => status === 200 || status === 409);
-      acknowledged.push(domain);
-    }
-  };
-  return { acknowledged, ended: storm() };
-}
-
-/** A node that polls, and waits, until `isOver`. */
-async function follow(node: SyncingNode, isOver: () => boolean): Promise<void> {
-  while (!isOver()) await node.poll({ prefer: "wait=2" });
-}
 
 describe.skipIf(POSTGRESQL === undefined)(
   "two servers and two PostgreSQL, each of them in turn the primary",
