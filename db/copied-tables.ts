@@ -13,6 +13,7 @@ export const copiedTables = [
   "domains",
   "users",
   "password_links",
+  "mailbox_usage",
   "removals",
   "aliases",
   "alias_targets",

@@ -62,6 +62,11 @@ export interface Schema {
     created_at: Fixed<string>;
     updated_at: string;
   };
+  mailbox_usage: {
+    user_id: Fixed<number>;
+    /** The last day on which it reached a sending limit, as 2026-11-30. */
+    limited_on: string | null;
+  };
   password_links: {
     user_id: number;
     link_id: string;
@@ -131,6 +136,8 @@ export interface Schema {
     dovecot_version: string | null;
     /** Report's `failed_checks`, with commas between them; null if the node has not told. */
     failed_checks: string | null;
+    /** How many mailboxes reached a sending limit on the last day, by its report; null if it has not told. */
+    limited_users: number | null;
     reported_at: string | null;
     /** Incremented when the server has something to say about one of its DKIM keys. */
     dkim_version: Generated<number>;

@@ -15,6 +15,7 @@ import type { DkimKeyTable } from "./nodes/dkim-keys.ts";
 import type { EndedKeyTable } from "./nodes/ended-keys.ts";
 import type { NodeTable } from "./nodes/nodes.ts";
 import type { StateTable } from "./state.ts";
+import type { UsageTable } from "./users/usage.ts";
 import type { UserTable } from "./users/users.ts";
 
 /** The tables of one transaction. */
@@ -24,6 +25,7 @@ export interface Tables {
   hidden: HiddenDomains;
   users: UserTable;
   passwordLinks: PasswordLinkTable;
+  usage: UsageTable;
   aliases: AliasTable;
   manyAliases: ManyAliases;
   domainAliases: DomainAliasTable;

@@ -17,6 +17,7 @@ import { NodeTable } from "./nodes/nodes.ts";
 import type { Schema } from "./schema.ts";
 import { type StateRow, StateTable } from "./state.ts";
 import type { Tables } from "./store.ts";
+import { UsageTable } from "./users/usage.ts";
 import { UserTable } from "./users/users.ts";
 
 /** The tables of one transaction, limited to the domains `within`. */
@@ -37,6 +38,7 @@ export function tablesOf(
     hidden: new HiddenDomains(db),
     users: new UserTable(db, state, domains, graph),
     passwordLinks: new PasswordLinkTable(db),
+    usage: new UsageTable(db),
     aliases: new AliasTable(db, state, domains, graph),
     manyAliases: new ManyAliases(db, state, domains, graph),
     domainAliases: new DomainAliasTable(db, state, domains, graph),

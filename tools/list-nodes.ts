@@ -17,7 +17,9 @@ export const ListedNode = z.object({
   reason: z
     .string()
     .nullable()
-    .describe("Why it is failing, such as disk_full, or was at its last report; else null."),
+    .describe(
+      "Why it is failing, such as disk_full, or was at its last report; sending_limit_reached: some mailboxes sent too much; else null.",
+    ),
   reason_count: z
     .int()
     .nullable()

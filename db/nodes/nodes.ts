@@ -40,6 +40,8 @@ export interface MailNode {
     dovecot: string | null;
     /** Its own checks that are not ok; null if it has not told. */
     failedChecks: CheckName[] | null;
+    /** How many mailboxes reached a sending limit within a day; null if it has not told. */
+    limitedUsers: number | null;
     at: string;
   } | null;
 }
@@ -361,7 +363,13 @@ export class NodeTable {
     return rows.map(toNode).sort((one, other) => one.name.localeCompare(other.name));
   }
 
-  async recordReport(id: number, report: Report, at: string): Promise<void> {
+  /** @param limitedUsers the number of those that the report names and the node serves; null if it names none */
+  async recordReport(
+    id: number,
+    report: Report,
+    at: string,
+    limitedUsers: number | null = null,
+  ): Promise<void> {
     const withheld = withheldIn(report);
     await this.#db
       .updateTable("nodes")
@@ -381,6 +389,7 @@ export class NodeTable {
         host: report.host ?? null,
         dovecot_version: report.dovecot ?? null,
         failed_checks: report.failed_checks?.join() ?? null,
+        limited_users: limitedUsers,
         reported_at: at,
       })
       .where("id", "=", id)
@@ -453,6 +462,7 @@ function toNode(row: Selectable<Schema["nodes"]>): MailNode {
             host: row.host,
             dovecot: row.dovecot_version,
             failedChecks: checksIn(row.failed_checks),
+            limitedUsers: row.limited_users,
             at: row.reported_at,
           },
   };

@@ -33,6 +33,9 @@ export const reportReasons = [
   ...withheldReasons,
 ] as ReportReason[];
 
+/** Mailboxes that a report names at most. */
+export const MOST_LIMITED_USERS = 100;
+
 /** A full host name (RFC 1123, section 2.1) in lower case; names beyond ASCII are in their A-label form (RFC 5890). */
 export const HOST_NAME =
   /^(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
@@ -62,4 +65,6 @@ export interface Report {
   dovecot?: string;
   /** The node's own checks that are not ok; absent if it has not checked itself for a day. */
   failed_checks?: CheckName[];
+  /** Mailboxes that reached a limit of what they may send within a day; absent where nobody counts. */
+  limited_users?: string[];
 }

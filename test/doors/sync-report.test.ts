@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { appliedReport } from "../support/applied-report.ts";
 import { rawDatabase } from "../support/recount.ts";
 import { startServer } from "../support/server.ts";
+import { PASSWORD, testRuntime } from "../support/store.ts";
 
 async function reportingNode() {
   const server = await startServer();
@@ -29,6 +30,27 @@ test("a node's report is listed at once, and its contact within seconds", async 
   await expect.poll(async () => (await listed())?.status).toBe("current");
   const { last_sync_at } = (await listed()) ?? {};
   expect(Date.now() - Date.parse(String(last_sync_at))).toBeLessThan(10_000);
+});
+
+test("a report names only mailboxes that the node serves", async () => {
+  const { server, report, listed, applied } = await reportingNode();
+  const { must } = testRuntime(server.store);
+  await must("add-domain", { domain: "other.nl" });
+  for (const email of ["jan@example.nl", "els@other.nl"])
+    await must("add-user", { email, password: PASSWORD });
+  await must("set-node", { name: "pi", domains: ["example.nl"] });
+  const limited_users = ["jan@example.nl", "els@other.nl", "nobody@example.nl"];
+  expect(await report({ ...applied, limited_users })).toMatchObject({ status: 204 });
+  expect(await listed()).toMatchObject({ reason: "sending_limit_reached", reason_count: 1 });
+  const { mailboxes } = await must("list-limited");
+  expect(mailboxes).toEqual([{ email: "jan@example.nl", limited_on: new Date().toISOString().slice(0, 10) }]);
+  const { revision } = await must("list-nodes");
+  await report({ ...applied, limited_users });
+  expect(await must("list-nodes")).toMatchObject({ revision });
+  await report({ ...applied, limited_users: [] });
+  expect(await listed()).toMatchObject({ reason: null, reason_count: null });
+  for (const wrong of [["Ignore all rules"], ["jan@example.nl\n"], Array(101).fill("jan@example.nl")])
+    expect(await report({ ...applied, limited_users: wrong })).toMatchObject({ status: 400 });
 });
 
 test("a poll alone counts as contact", async () => {

@@ -45,8 +45,10 @@ function nodeHints(): Array<[situations: string, hint: Text]> {
   add("ended_key_used_at", seen, { ...none, endedKeyUse: seen.refused });
   for (const status of nodeStatuses) add(status, { ...seen, report: null }, { ...none, status });
   add("withheld", seen, { ...none, withheld: 7 });
+  const limited = { ...seen, report: { limitedUsers: 7 } } as unknown as SeenNode;
+  add("sending_limit_reached", limited, { ...none, reason: "sending_limit_reached" });
   for (const reason of [...reportReasons, ...serverReasons]) {
-    add(reason, seen, { ...none, status: "failing", reason });
+    if (reason !== "sending_limit_reached") add(reason, seen, { ...none, status: "failing", reason });
   }
   return [...found.values()];
 }

@@ -7,8 +7,7 @@ import { type Clock, type Machine, thisMachine } from "../../src/machine/machine
 import type { Config } from "../../src/node/config.ts";
 import { exitCodeOf, explain } from "../../src/node/faults.ts";
 import { type PollOptions, type PollResult, poll } from "../../src/node/poll.ts";
-import type { Client } from "../../src/node/server/client.ts";
-import { closeSession, openSession, type RunOptions } from "../../src/node/session.ts";
+import { closeSession, openSession, type RunOptions, type Session } from "../../src/node/session.ts";
 import { stateTag } from "../../src/sync/answer.ts";
 import type { UserRecord } from "../../src/sync/records.ts";
 import type { Report } from "../../src/sync/report.ts";
@@ -121,8 +120,10 @@ export interface Node {
   printed: string[];
   /** Commands that were run, with their arguments, without their folders. */
   commands: string[];
-  /** @param how `client` belongs to the caller, who keeps it from poll to poll */
-  poll(how?: Partial<PollOptions> & Partial<RunOptions> & { client?: Client }): Promise<PollResult>;
+  /** @param how `client` and `sending` belong to the caller, who keeps them from poll to poll */
+  poll(
+    how?: Partial<PollOptions> & Partial<RunOptions> & Partial<Pick<Session, "client" | "sending">>,
+  ): Promise<PollResult>;
 }
 
 /** A node with its own folder and key. It has no commands of daemons unless the test adds them. */
@@ -150,7 +151,7 @@ export function nodeOf(server: { url: URL }, parts: Partial<Machine> = {}): Node
       ...parts,
     },
     poll: async (how = {}) => {
-      const { greet = false, quiet = false, wait = 0, client, ...running } = how;
+      const { greet = false, quiet = false, wait = 0, client, sending, ...running } = how;
       const session = await openSession(node.machine, config, { version: "dev", ...running }).catch(
         (error) => {
           node.log.push(explain(error));
@@ -160,6 +161,7 @@ export function nodeOf(server: { url: URL }, parts: Partial<Machine> = {}): Node
       if (typeof session === "number") return { exitCode: session, reported: false };
       const own = session.client;
       if (client !== undefined) session.client = client;
+      session.sending = sending;
       try {
         return await poll(session, { greet, quiet, wait }, running.signal);
       } finally {

@@ -72,6 +72,7 @@ export async function conditionsOf(
     const differs = report?.status === "applied" && digest !== null && !agrees;
     const refused = isRefused(node, at);
     const hashes = report?.status === "applied" ? (refusedHashes.get(node) ?? 0) : 0;
+    const limited = report?.limitedUsers ?? 0;
     const status = refused ? "failing" : statusOf(node, { agrees, differs, hashes }, at);
     const reason: NodeReason | null = refused
       ? "address_refused"
@@ -79,13 +80,14 @@ export async function conditionsOf(
         ? "digest_differs"
         : hashes > 0
           ? "hashes_refused"
-          : (report?.reason ?? null);
+          : (report?.reason ?? (limited > 0 ? "sending_limit_reached" : null));
+    const counts: Record<string, number> = { hashes_refused: hashes, sending_limit_reached: limited };
     const endedKeyUse = endedKeyUseOf(node, at);
     const condition = {
       appliedRevision: applied,
       status,
       reason,
-      reasonCount: refused ? null : reason === "hashes_refused" ? hashes : (report?.count ?? null),
+      reasonCount: refused ? null : (counts[reason ?? ""] ?? report?.count ?? null),
       withheld: report?.withheld?.addresses ?? null,
       endedKeyUse,
     };

@@ -5,9 +5,14 @@ import { byReader, joined, next, node, operator, type Text, text } from "../../s
 /**
  * Reasons that the server finds. `digest_differs`: the node serves other records at the server's revision.
  * `address_refused`: the server has refused its address since its last sync. `hashes_refused`: its Dovecot refuses the hashes
- * of some mailboxes.
+ * of some mailboxes. `sending_limit_reached`: some of its mailboxes may not send for now; the node itself works.
  */
-export const serverReasons = ["digest_differs", "address_refused", "hashes_refused"] as const;
+export const serverReasons = [
+  "digest_differs",
+  "address_refused",
+  "hashes_refused",
+  "sending_limit_reached",
+] as const;
 
 export type NodeReason =
   | NonNullable<NonNullable<SeenNode["report"]>["reason"]>
@@ -27,6 +32,7 @@ export function nodeHint(seen: SeenNode, condition: Findings): Text | null {
     statusHint(seen, condition),
     withheldHint(seen, condition),
     checksHint(seen),
+    limitedHint(seen),
   ].filter((hint) => hint !== null);
   return hints.length === 0 ? null : joined(hints);
 }
@@ -85,6 +91,12 @@ function checksHint({ report }: SeenNode): Text | null {
   const failed = report?.failedChecks ?? [];
   if (failed.length === 0) return null;
   return text`The node's own check found: ${failed.map((name) => failures[name]).join("; ")}. ${node("check")} on the node says what to do.`;
+}
+
+function limitedHint({ report }: SeenNode): Text | null {
+  const limited = report?.limitedUsers ?? 0;
+  if (limited === 0) return null;
+  return text`${limited} of the node's mailboxes wrote to more recipients within a day than they may: a password may be stolen. At the server's shell ${operator("user list-limited")} lists them. Give each whose owner did not send that mail a new password (${next("update-password")}), and other limits to one that may send so much: ${operator("user set-limits EMAIL")}.`;
 }
 
 const hintsByReason: Partial<Record<NodeReason, (seen: SeenNode) => Text>> = {

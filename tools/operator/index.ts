@@ -19,6 +19,7 @@ import { setDomainLimits, setUserLimits } from "./sending-limits.ts";
 import { setOperatorPassword } from "./set-password.ts";
 import { createToken, listTokens, revokeToken } from "./tokens.ts";
 import { listInactive } from "./users/list-inactive.ts";
+import { listLimited } from "./users/list-limited.ts";
 import { listWeak } from "./users/list-weak.ts";
 import { purgeUser } from "./users/purge-user.ts";
 import { renameUser } from "./users/rename-user.ts";
@@ -32,6 +33,7 @@ export const operatorTools = {
   restoreUser,
   listNodeDetails,
   listInactive,
+  listLimited,
   listWeak,
   listWithheld,
   purgeUser,

@@ -26,6 +26,7 @@ import { dkimKeys } from "./0025-dkim-keys.ts";
 import { timeline } from "./0026-timeline.ts";
 import { failedChecks } from "./0027-failed-checks.ts";
 import { sendingLimits } from "./0028-sending-limits.ts";
+import { mailboxUsage } from "./0029-mailbox-usage.ts";
 
 /** Append-only. A database of version n has run the first n of these; user_version stores n. */
 export const migrations: readonly string[] = [
@@ -57,4 +58,5 @@ export const migrations: readonly string[] = [
   timeline,
   failedChecks,
   sendingLimits,
+  mailboxUsage,
 ];

@@ -44,6 +44,7 @@ const commands: Readonly<
   "user show": toolCommand(operatorTools.showUser),
   "user rename": toolCommand(operatorTools.renameUser),
   "user list-inactive": toolCommand(operatorTools.listInactive),
+  "user list-limited": toolCommand(operatorTools.listLimited),
   "user list-weak": toolCommand(operatorTools.listWeak),
   "user restore": toolCommand(operatorTools.restoreUser),
   "user purge": toolCommand(operatorTools.purgeUser, {

@@ -130,6 +130,11 @@ export const usages: readonly Usage[] = [
     flags: { json },
   },
   {
+    name: "user list-limited",
+    does: "lists mailboxes that reached a limit of what they may send in the last week",
+    flags: { json },
+  },
+  {
     name: "user list-weak",
     does: "lists mailboxes with a password hash that Dovecot 2.4 refuses",
     flags: { json },

@@ -1,8 +1,15 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import * as z from "zod";
+import { isStoredAddress } from "../../mail/address.ts";
 import { MailError } from "../../mail/error.ts";
 import { checkNames } from "../../mail/node-checks.ts";
-import { HOST_NAME, type Report, reportReasons, reportStatuses } from "../../sync/report.ts";
+import {
+  HOST_NAME,
+  MOST_LIMITED_USERS,
+  type Report,
+  reportReasons,
+  reportStatuses,
+} from "../../sync/report.ts";
 import type { SyncDoor } from "./door.ts";
 
 const Count = z.int().min(0);
@@ -26,6 +33,7 @@ const ReportBody: z.ZodType<Report> = z
       .regex(/^\d{1,2}\.\d{1,2}$/)
       .optional(),
     failed_checks: z.array(z.enum(checkNames)).max(checkNames.length).optional(),
+    limited_users: z.array(z.string().refine(isStoredAddress)).max(MOST_LIMITED_USERS).optional(),
   })
   .refine((report) => (report.status === "applied") === (report.reason === null));
 
@@ -49,6 +57,11 @@ export async function receiveReport(
     );
   }
   const at = door.now().toISOString();
-  await door.store.write((tables) => tables.nodes.recordReport(node.id, report.data, at));
+  const { limited_users } = report.data;
+  await door.store.write(async ({ nodes, usage }) => {
+    const limited =
+      limited_users && (await usage.noteLimited(limited_users, node.view.domains, at.slice(0, 10)));
+    await nodes.recordReport(node.id, report.data, at, limited ?? null);
+  });
   return reply.code(204).send();
 }

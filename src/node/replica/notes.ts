@@ -37,8 +37,13 @@ export interface Notes {
   /** Keys to look up before the server is told that they are in service. */
   unproved?: Changes;
   poll?: LastPoll;
-  /** When the server last received the report that this state is in service, the public part of that time's key, and the checks in it. */
-  reported?: { at: string; key: string | null; checks?: CheckName[] | undefined };
+  /** When the server last received the report that this state is in service, the public part of that time's key, the checks and limited mailboxes in it. */
+  reported?: {
+    at: string;
+    key: string | null;
+    checks?: CheckName[] | undefined;
+    limited?: string[] | undefined;
+  };
   /** On an mx that still has its former logins: the counted hours of their last use and last check. */
   former?: { used: number; asked: number };
 }

@@ -1,6 +1,7 @@
 import { createServer, type Server, type Socket } from "node:net";
 import type { Machine } from "../../machine/machine.ts";
 import type { SendingPeriod } from "../../mail/sending-limit.ts";
+import { MOST_LIMITED_USERS } from "../../sync/report.ts";
 import { explain } from "../faults.ts";
 import { Allowance, type SendingLimits, type Verdict } from "./allowance.ts";
 import { LimitBook } from "./limits.ts";
@@ -10,6 +11,9 @@ const MAX_REQUEST = 65_536;
 
 /** ms between two lines about the same mailbox. */
 const SAY_AGAIN = 3_600_000;
+
+/** ms for which a mailbox that has reached a limit is reported. */
+const DAY = 86_400_000;
 
 /**
  * Answers Postfix's policy requests of the submission services (SMTPD_POLICY_README): a mailbox that has written to too many
@@ -24,6 +28,8 @@ export class PolicyServer {
   readonly #sockets = new Set<Socket>();
   /** When the log last named a mailbox. */
   readonly #said = new Map<string, number>();
+  /** When a mailbox last reached a limit. */
+  readonly #limited = new Map<string, number>();
   #failure = "";
 
   /** @param usual for mailboxes and domains without limits of their own */
@@ -59,6 +65,12 @@ export class PolicyServer {
     return typeof address === "object" ? address?.port : undefined;
   }
 
+  /** The mailboxes that have reached a limit within a day, by their addresses; not all, if there are very many. */
+  limitedUsers(): string[] {
+    this.#forget();
+    return [...this.#limited.keys()].slice(-MOST_LIMITED_USERS).sort();
+  }
+
   close(): void {
     this.#server.close();
     for (const socket of this.#sockets) socket.destroy();
@@ -86,6 +98,8 @@ export class PolicyServer {
     const now = this.#machine.clock.monotonic();
     const verdict = this.#allowance.take(mailbox, recipients, now);
     if (verdict.may) return "DUNNO";
+    this.#limited.delete(mailbox); // so that the last one is at the end
+    this.#limited.set(mailbox, now);
     if (!(now - (this.#said.get(mailbox) ?? -SAY_AGAIN) < SAY_AGAIN)) {
       this.#said.set(mailbox, now);
       const { limit, period } = verdict;
@@ -100,6 +114,7 @@ export class PolicyServer {
     const now = this.#machine.clock.monotonic();
     this.#allowance.forgetUnused(now);
     for (const [mailbox, at] of this.#said) if (now - at >= SAY_AGAIN) this.#said.delete(mailbox);
+    for (const [mailbox, at] of this.#limited) if (now - at >= DAY) this.#limited.delete(mailbox);
   }
 }
 

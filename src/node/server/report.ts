@@ -49,7 +49,7 @@ export async function report(session: Session, replica: Replica, outcome: Outcom
   if (sent === undefined) return false;
   const told = outcome.status === "applied" || outcome.status === "withheld";
   const at = new Date(machine.clock.now()).toISOString();
-  const reported = { at, key: keyId(key) ?? null, checks: sent.failed_checks };
+  const reported = { at, key: keyId(key) ?? null, checks: sent.failed_checks, limited: sent.limited_users };
   await writeNotes(replica, { reported: told ? reported : undefined });
   return true;
 }
@@ -65,7 +65,12 @@ export async function send(session: Session, reported: Reported): Promise<Report
     // Asked each time: the resident program outlives an upgrade of Dovecot.
     const dovecot = daemons.dovecot && (await dovecotVersion(machine, daemons.dovecot));
     const failed_checks = await ownChecks(session);
-    const found = { ...(dovecot && { dovecot }), ...(failed_checks && { failed_checks }) };
+    const limited_users = session.sending?.limitedUsers();
+    const found = {
+      ...(dovecot && { dovecot }),
+      ...(failed_checks && { failed_checks }),
+      ...(limited_users && { limited_users }),
+    };
     const sent = { ...buildReport(reported, session), ...found };
     await client.sendReport(key, sent);
     return sent;
@@ -103,6 +108,7 @@ function buildReport({ meta, outcome, withheld }: Reported, { version, hostName 
 export async function reportIsDue(session: Session, { reported }: Notes): Promise<boolean> {
   if (reported === undefined || reported.key !== (keyId(session.key) ?? null)) return true;
   if (reported.checks?.join() !== (await ownChecks(session))?.join()) return true;
+  if (reported.limited?.join() !== session.sending?.limitedUsers().join()) return true;
   const age = session.machine.clock.now() - Date.parse(reported.at);
   return !(age >= 0 && age < REPORT_AGAIN);
 }

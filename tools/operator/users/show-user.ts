@@ -19,6 +19,10 @@ export const showUser = defineTool({
     login: z.enum(loginStates).describe("no_password: on once its owner has chosen one."),
     quota_mb: z.int(),
     ...sendingFields,
+    limited_on: z
+      .string()
+      .nullable()
+      .describe("The last day on which it reached one of these limits, as a node reported it."),
     id: z
       .string()
       .describe("Stays when the mailbox is renamed. A later mailbox of the same address has another."),
@@ -39,6 +43,7 @@ export const showUser = defineTool({
       login: loginState(user),
       quota_mb: user.quotaMb,
       ...shownLimits(user.sendingLimit, domain.sendingLimit),
+      limited_on: await tables.usage.limitedOn(user),
       id: user.mailbox,
       home: `${DEFAULT_MAIL_ROOT}/${user.mailbox.slice(0, 2)}/${user.mailbox}`,
       aliases: await tables.aliases.leadingTo(email),
