@@ -1,5 +1,8 @@
-/** The periods for which recipients are counted, in the order of the canonical text. */
-export const sendingPeriods = ["hour", "day"] as const;
+/**
+ * The periods for which recipients are counted, in the order of the canonical text. `first_time`: those in a day to whom the mailbox
+ * has not written before.
+ */
+export const sendingPeriods = ["hour", "day", "first_time"] as const;
 
 export type SendingPeriod = (typeof sendingPeriods)[number];
 

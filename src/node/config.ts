@@ -219,6 +219,7 @@ function readConfig(given: Given): Config {
   const limits = {
     hour: readNumber(given, "recipients-per-hour", DEFAULT_SENDING_LIMITS.hour, 1e9),
     day: readNumber(given, "recipients-per-day", DEFAULT_SENDING_LIMITS.day, 1e9),
+    first_time: readNumber(given, "first-time-recipients-per-day", DEFAULT_SENDING_LIMITS.first_time, 1e9),
   };
   return {
     ...readKeyConfig(given),

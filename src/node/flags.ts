@@ -135,6 +135,12 @@ export const flags: readonly NodeFlag[] = [
     help: `… in a day (default ${DEFAULT_SENDING_LIMITS.day})`,
   },
   {
+    name: "first-time-recipients-per-day",
+    placeholder: "N",
+    of: ["run"],
+    help: `… to whom it has not written before, in a day (default ${DEFAULT_SENDING_LIMITS.first_time})`,
+  },
+  {
     name: "inactive",
     placeholder: "FILE",
     of: ["orphans"],

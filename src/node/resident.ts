@@ -5,6 +5,7 @@ import type { Lock } from "./lock.ts";
 import { poll } from "./poll.ts";
 import { FIRST, nextSchedule, type Schedule, type TimedPoll } from "./schedule.ts";
 import { PolicyServer } from "./sending/policy-server.ts";
+import { KnownRecipients } from "./sending/recipients.ts";
 import { closeSession, LockedOut, openSession, type Session } from "./session.ts";
 
 /** ms between two attempts to lock the folder. */
@@ -29,7 +30,8 @@ export async function runResident(
     if (error instanceof LockedOut && signal.aborted) return exitCodes.done;
     throw error;
   }
-  const sending = config.sending && new PolicyServer(machine, config.sending.limits);
+  const known = new KnownRecipients(session.place);
+  const sending = config.sending && new PolicyServer(machine, config.sending.limits, known);
   session.sending = sending;
   machine.log(`m25-mail-node ${version} keeps ${config.out} in step with ${config.server.href}`);
   try {
@@ -52,6 +54,7 @@ export async function runResident(
     return exitCodes.done;
   } finally {
     sending?.close();
+    await known.close();
     await closeSession(session);
   }
 }

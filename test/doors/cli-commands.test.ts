@@ -144,7 +144,7 @@ test("a mailbox is shown for a person and for programs, and the look is no chang
   expect(await run("user", "show", "jan@example.nl")).toMatchObject({
     code: 0,
     stdout: expect.stringMatching(
-      /^email: jan@example.nl\nstate: active\nlogin: on\nquota_mb: \d+\nrecipients_per_hour: default\nrecipients_per_day: default\nid: (..)(.{14})\nhome: \/var\/vmail\/\1\/\1\2\nno aliases\nno roles\ncreated_at: \S+\nupdated_at: \S+\n$/,
+      /^email: jan@example.nl\nstate: active\nlogin: on\nquota_mb: \d+\nrecipients_per_hour: default\nrecipients_per_day: default\nfirst_time_recipients_per_day: default\nid: (..)(.{14})\nhome: \/var\/vmail\/\1\/\1\2\nno aliases\nno roles\ncreated_at: \S+\nupdated_at: \S+\n$/,
     ),
   });
   const { stdout } = await run("user", "show", "jan@example.nl", "--json");

@@ -120,7 +120,7 @@ export async function startMailLab(options: MailLabOptions): Promise<MailLab> {
         mainSettings:
           overlay("postfix-main.cf", { "@LAB@": folder, "@INSTANCE@": "mailbox-node" }) +
           (cleartext ? overlay("postfix-main-cleartext.cf") : "") +
-          (options.policyPort === undefined ? "mua_data_restrictions =\n" : ""),
+          (options.policyPort === undefined ? "mua_data_restrictions =\nmua_recipient_counter =\n" : ""),
         master: shipped("postfix-master.cf"),
         masterSettings: cleartext ? overlay("postfix-master-cleartext.cf") : "",
         ports: { smtp, submission, submissions },

@@ -2,6 +2,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type Machine, thisMachine } from "../../src/machine/machine.ts";
 import { PolicyServer } from "../../src/node/sending/policy-server.ts";
+import { KnownRecipients } from "../../src/node/sending/recipients.ts";
 import { type MailLab, mailDaemons, startMailLab } from "./lab.ts";
 import { ANNA, JAN, STRANGER, USERS } from "./people.ts";
 import { TestNode } from "./replica.ts";
@@ -19,7 +20,7 @@ describe.skipIf(!daemons.available)("a mailbox that writes to many", () => {
 
   beforeAll(async () => {
     folders = await TestNode.serving(USERS);
-    const first = new PolicyServer(machine, { hour: 1, day: 1 });
+    const first = new PolicyServer(machine, { hour: 1, day: 1, first_time: 0 });
     await first.listen(0);
     port = first.port ?? 0;
     first.close();
@@ -33,7 +34,7 @@ describe.skipIf(!daemons.available)("a mailbox that writes to many", () => {
 
   beforeEach(async () => {
     said.length = 0;
-    policy = new PolicyServer(machine, { hour: 200, day: 1000 });
+    policy = new PolicyServer(machine, { hour: 200, day: 1000, first_time: 0 });
     await policy.listen(port);
   });
 
@@ -94,6 +95,22 @@ describe.skipIf(!daemons.available)("a mailbox that writes to many", () => {
     );
     expect((await send(client, 200)).code).toBe(250);
     client.close();
+  });
+
+  test("is stopped at its limit of recipients to whom it has not written before, and goes on with known ones", async () => {
+    policy.close();
+    const known = new KnownRecipients({ machine, folder: folders.out, sqlite: "sqlite3" });
+    policy = new PolicyServer(machine, { hour: 0, day: 0, first_time: 30 }, known);
+    await policy.listen(port);
+    const client = await connected();
+    expect((await send(client, 30)).code).toBe(250);
+    expect((await send(client, 30)).code).toBe(250);
+    expect(words(await send(client, 31))).toMatch(
+      /^450 4\.7\.1 .*at most 30 recipients a day to whom you have not written before: try again in 4[78] minutes$/,
+    );
+    expect((await send(client, 30)).code).toBe(250);
+    client.close();
+    await known.close();
   });
 
   test("by BDAT in place of DATA has the same limit", async () => {

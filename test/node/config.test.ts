@@ -59,7 +59,7 @@ describe("the command line", () => {
       insecureHttp: true,
       dryRun: true,
       thresholds: { percent: 10, users: 3 },
-      sending: { port: 8700, limits: { hour: 50, day: 0 } },
+      sending: { port: 8700, limits: { hour: 50, day: 0, first_time: 300 } },
     };
     expect(readCommand(flags, {})).toEqual({ name: "run", config });
     const env = {

@@ -26,7 +26,10 @@ export function appPasswords(texts: readonly string[]): AppPasswordHashes {
 }
 
 const sendingLimit: fc.Arbitrary<SendingLimit> = fc
-  .record({ hour: fc.nat(1_000_000), day: fc.nat(1_000_000) }, { requiredKeys: [] })
+  .record(
+    { hour: fc.nat(1_000_000), day: fc.nat(1_000_000), first_time: fc.nat(1_000_000) },
+    { requiredKeys: [] },
+  )
   .filter((limit) => Object.keys(limit).length > 0);
 
 export const userRecord: fc.Arbitrary<UserRecord> = fc.record(

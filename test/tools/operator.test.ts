@@ -29,6 +29,7 @@ test("a mailbox is shown with its home, its login and the aliases that lead to i
     quota_mb: 1024,
     recipients_per_hour: "default",
     recipients_per_day: "default",
+    first_time_recipients_per_day: "default",
     limited_on: null,
     id,
     home: `/var/vmail/${id.slice(0, 2)}/${id}`,

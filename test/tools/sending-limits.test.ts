@@ -16,14 +16,17 @@ async function withJan(): Promise<TestStore> {
 }
 
 async function shown({ must }: TestStore): Promise<unknown[]> {
-  const { recipients_per_hour, recipients_per_day } = await must("show-user", jan);
-  return [recipients_per_hour, recipients_per_day];
+  const { recipients_per_hour, recipients_per_day, first_time_recipients_per_day } = await must(
+    "show-user",
+    jan,
+  );
+  return [recipients_per_hour, recipients_per_day, first_time_recipients_per_day];
 }
 
 test("a mailbox has its own limits, else its domain's, else each node's", async () => {
   const made = await withJan();
   const { must } = made;
-  expect(await shown(made)).toEqual(["default", "default"]);
+  expect(await shown(made)).toEqual(["default", "default", "default"]);
   const ofDomain = await must("set-domain-limits", {
     ...domain,
     recipients_per_hour: 50,
@@ -31,14 +34,18 @@ test("a mailbox has its own limits, else its domain's, else each node's", async 
   });
   expect(ofDomain).toMatchObject({ ...domain, recipients_per_hour: 50, recipients_per_day: 0 });
   toolOf("set-domain-limits").output.strict().parse(ofDomain);
-  expect(await shown(made)).toEqual([50, 0]);
-  const own = await must("set-user-limits", { ...jan, recipients_per_hour: 500 });
+  expect(await shown(made)).toEqual([50, 0, "default"]);
+  const own = await must("set-user-limits", {
+    ...jan,
+    recipients_per_hour: 500,
+    first_time_recipients_per_day: 9,
+  });
   expect(own).toMatchObject({ ...jan, recipients_per_hour: 500, recipients_per_day: "default" });
   toolOf("set-user-limits").output.strict().parse(own);
-  expect(await shown(made)).toEqual([500, 0]);
+  expect(await shown(made)).toEqual([500, 0, 9]);
   await must("set-user-limits", { ...jan, recipients_per_hour: "default" });
   await must("set-domain-limits", { ...domain, recipients_per_day: "default" });
-  expect(await shown(made)).toEqual([50, "default"]);
+  expect(await shown(made)).toEqual([50, "default", 9]);
 });
 
 test("without a number nothing changes, and the same number is no change", async () => {
@@ -86,7 +93,7 @@ test("a mailbox keeps its limits with another address and after a soft delete, a
   await must("restore-user", jan);
   await must("rename-user", { ...jan, new_email: "jan@example.org" });
   await must("rename-user", { email: "jan@example.org", new_email: jan.email });
-  expect(await shown(made)).toEqual([1, "default"]);
+  expect(await shown(made)).toEqual([1, "default", "default"]);
   await must("set-domain-limits", { domain: "example.org", recipients_per_hour: 1 });
   await must("remove-domain", { domain: "example.org" });
   await must("add-domain", { domain: "example.org" });

@@ -17,12 +17,17 @@ const Recipients = z
   })
   .optional();
 
-const input = { recipients_per_hour: Recipients, recipients_per_day: Recipients };
+const input = {
+  recipients_per_hour: Recipients,
+  recipients_per_day: Recipients,
+  first_time_recipients_per_day: Recipients.describe("Of those in a day: to whom it has not written before."),
+};
 
 /** Limits as results show them. */
 export const sendingFields = {
   recipients_per_hour: z.union([z.int(), z.literal("default")]),
   recipients_per_day: z.union([z.int(), z.literal("default")]),
+  first_time_recipients_per_day: z.union([z.int(), z.literal("default")]),
 };
 
 export const setUserLimits = defineTool({
@@ -69,7 +74,11 @@ export const setDomainLimits = defineTool({
 /** A mailbox's limits as results show them: its own, else its domain's. */
 export function shownLimits(own: SendingLimit | null, ofDomain: SendingLimit | null = null) {
   const limit = (period: SendingPeriod) => own?.[period] ?? ofDomain?.[period] ?? ("default" as const);
-  return { recipients_per_hour: limit("hour"), recipients_per_day: limit("day") };
+  return {
+    recipients_per_hour: limit("hour"),
+    recipients_per_day: limit("day"),
+    first_time_recipients_per_day: limit("first_time"),
+  };
 }
 
 type Limits = { [name in keyof typeof input]?: z.output<typeof Recipients> };
@@ -77,9 +86,13 @@ type Limits = { [name in keyof typeof input]?: z.output<typeof Recipients> };
 /** The limits after a change; the same object if nothing changes. */
 function changed(
   present: SendingLimit | null,
-  { recipients_per_hour, recipients_per_day }: Limits,
+  { recipients_per_hour, recipients_per_day, first_time_recipients_per_day }: Limits,
 ): SendingLimit | null {
-  const wanted = { hour: recipients_per_hour, day: recipients_per_day };
+  const wanted = {
+    hour: recipients_per_hour,
+    day: recipients_per_day,
+    first_time: first_time_recipients_per_day,
+  };
   const next: { [Period in SendingPeriod]?: number } = { ...present };
   let isSame = true;
   for (const period of sendingPeriods) {

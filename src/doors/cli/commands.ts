@@ -122,6 +122,7 @@ function recipientLimits(values: FlagValues): Record<string, unknown> {
   return {
     recipients_per_hour: number("recipients-per-hour"),
     recipients_per_day: number("recipients-per-day"),
+    first_time_recipients_per_day: number("first-time-recipients-per-day"),
   };
 }
 

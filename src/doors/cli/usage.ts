@@ -28,6 +28,10 @@ export const passwordFlags = {
 const sendingFlags = {
   "recipients-per-hour": { placeholder: "N", help: "recipients in an hour; 0: any number; or default" },
   "recipients-per-day": { placeholder: "N", help: "… in a day" },
+  "first-time-recipients-per-day": {
+    placeholder: "N",
+    help: "… to whom it has not written before, in a day",
+  },
   json,
 };
 

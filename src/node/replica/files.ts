@@ -12,6 +12,8 @@ export const fileNames = {
   node: "node.db",
   /** The addresses, which Postfix reads. */
   addresses: "addresses.db",
+  /** To whom each mailbox has written before: sending/recipients.ts. */
+  recipients: "recipients.db",
   lock: ".lock",
 } as const;
 

@@ -10,7 +10,11 @@ export type Verdict =
 
 const HOUR = 3_600_000;
 
-const lengths: Readonly<Record<SendingPeriod, number>> = { hour: HOUR, day: 24 * HOUR };
+const lengths: Readonly<Record<SendingPeriod, number>> = {
+  hour: HOUR,
+  day: 24 * HOUR,
+  first_time: 24 * HOUR,
+};
 
 /** Counts recipients by mailbox. Used ones come back evenly over the period. A restart forgets it. */
 export class Allowance {
@@ -26,18 +30,24 @@ export class Allowance {
    * Counts a message if the mailbox may send it now; a refused one does not count.
    *
    * @param now ms of a clock that nobody sets
+   * @param firstTime how many of the recipients are new to the mailbox
    */
-  take(mailbox: string, recipients: number, now: number): Verdict {
+  take(mailbox: string, recipients: number, now: number, firstTime = 0): Verdict {
     const amounts = this.#amountsAt(mailbox, now);
     const limits = this.#limitsOf(mailbox);
+    const asked = sendingPeriods.map((period) => (period === "first_time" ? firstTime : recipients));
     for (const [index, period] of sendingPeriods.entries()) {
       const limit = limits[period];
-      const excess = (amounts[index] ?? 0) + recipients - limit;
-      if (limit === 0 || excess <= 0) continue;
-      const wait = recipients > limit ? "never" : Math.ceil((excess * lengths[period]) / limit / 60_000);
+      const more = asked[index] ?? 0;
+      const excess = (amounts[index] ?? 0) + more - limit;
+      if (limit === 0 || more === 0 || excess <= 0) continue;
+      const wait = more > limit ? "never" : Math.ceil((excess * lengths[period]) / limit / 60_000);
       return { may: false, limit, period, wait };
     }
-    this.#used.set(mailbox, { amounts: amounts.map((amount) => amount + recipients), at: now });
+    this.#used.set(mailbox, {
+      amounts: amounts.map((amount, index) => amount + (asked[index] ?? 0)),
+      at: now,
+    });
     return { may: true };
   }
 

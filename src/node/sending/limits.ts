@@ -3,7 +3,7 @@ import type { Replica } from "../replica/replica.ts";
 import type { SendingLimits } from "./allowance.ts";
 
 /** Limits that a person does not meet, and that stop a stolen password soon. */
-export const DEFAULT_SENDING_LIMITS: SendingLimits = { hour: 200, day: 1000 };
+export const DEFAULT_SENDING_LIMITS: SendingLimits = { hour: 200, day: 1000, first_time: 300 };
 
 /** What each mailbox may send: its own limit, else its domain's, else the node's. */
 export class LimitBook {
@@ -21,7 +21,7 @@ export class LimitBook {
     const own = this.#own.get(mailbox);
     const ofDomain = this.#own.get(mailbox.slice(mailbox.lastIndexOf("@") + 1));
     const limit = (period: SendingPeriod) => own?.[period] ?? ofDomain?.[period] ?? this.#usual[period];
-    return { hour: limit("hour"), day: limit("day") };
+    return { hour: limit("hour"), day: limit("day"), first_time: limit("first_time") };
   };
 
   /** Reads the limits of the state in service, unless they are those that it has. @throws SqliteError */

@@ -9,7 +9,7 @@ import { Life } from "../life.ts";
 
 const JAN = "jan@example.nl";
 const ANNA = "anna@example.nl";
-const usual = { hour: 200, day: 1000 };
+const usual = { hour: 200, day: 1000, first_time: 0 };
 
 test("a mailbox's own limit counts before its domain's, and that before the node's, a period at a time", async () => {
   const life = await Life.begin();
@@ -18,11 +18,15 @@ test("a mailbox's own limit counts before its domain's, and that before the node
   expect(book.of(JAN)).toEqual(usual);
   const users = [user(JAN, { sending_limit: { hour: 0 } }), user(ANNA), user("els@other.nl")];
   await life.take(
-    stateOf(1, [{ domain: "example.nl", sending_limit: { hour: 50, day: 60 } }, "other.nl"], users),
+    stateOf(
+      1,
+      [{ domain: "example.nl", sending_limit: { hour: 50, day: 60, first_time: 0 } }, "other.nl"],
+      users,
+    ),
   );
   await book.take(life.replica);
-  expect(book.of(JAN)).toEqual({ hour: 0, day: 60 });
-  expect(book.of(ANNA)).toEqual({ hour: 50, day: 60 });
+  expect(book.of(JAN)).toEqual({ hour: 0, day: 60, first_time: 0 });
+  expect(book.of(ANNA)).toEqual({ hour: 50, day: 60, first_time: 0 });
   expect(book.of("els@other.nl")).toEqual(usual);
 });
 

@@ -3,11 +3,13 @@ import { connect, type Socket } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
 import { type Machine, thisMachine } from "../../../src/machine/machine.ts";
 import { PolicyServer } from "../../../src/node/sending/policy-server.ts";
+import { KnownRecipients } from "../../../src/node/sending/recipients.ts";
+import { outFolder } from "../folder.ts";
 
-async function started(limits = { hour: 2, day: 0 }) {
+async function started(limits = { hour: 2, day: 0, first_time: 0 }, known?: KnownRecipients) {
   const said: string[] = [];
   const machine: Machine = { ...thisMachine, log: (line) => void said.push(line) };
-  const server = new PolicyServer(machine, limits);
+  const server = new PolicyServer(machine, limits, known);
   onTestFinished(() => server.close());
   await server.listen(0);
   const port = server.port ?? 0;
@@ -59,6 +61,32 @@ test("a new password does not bring a new allowance, and mail without a login ha
   }
 });
 
+test("the recipients of messages that begin at once are kept apart, and only new ones count", async () => {
+  const folder = outFolder();
+  const known = new KnownRecipients({ machine: thisMachine, folder, sqlite: "sqlite3" });
+  onTestFinished(() => known.close());
+  const { opened } = await started({ hour: 0, day: 0, first_time: 2 }, known);
+  const socket = await opened();
+  const ask = async (attributes: Record<string, string>) => {
+    socket.write(request({ ...byJan, ...attributes }));
+    const [answer] = await once(socket, "data");
+    return String(answer).slice("action=".length, 16).trim();
+  };
+  const rcpt = (instance: string, recipient: string) =>
+    ask({ protocol_state: "RCPT", recipient_count: "0", instance, recipient });
+  const data = (instance: string, recipient_count: string, recipient = "") =>
+    ask({ protocol_state: "DATA", instance, recipient_count, recipient });
+  for (const recipient of ["a@x.example", "B@x.example"]) expect(await rcpt("1", recipient)).toBe("DUNNO");
+  for (const recipient of ["b@X.example", "c@x.example", "d@x.example"]) await rcpt("2", recipient);
+  expect(await data("1", "2")).toBe("DUNNO");
+  expect(await data("2", "3")).toBe("450 4.7.1");
+  for (const recipient of ["a@x.example", "b@x.example"]) await rcpt("3", recipient);
+  expect(await data("3", "2")).toBe("DUNNO");
+  // Where Postfix does not tell the recipients at RCPT, it tells a single one at DATA.
+  expect(await data("4", "1", "e@x.example")).toBe("450 4.7.1");
+  expect(await data("5", "3")).toBe("DUNNO");
+});
+
 test("a request without an end is cut off, and others are answered on", async () => {
   const { opened } = await started();
   const endless = await opened();
@@ -73,7 +101,7 @@ test("a request without an end is cut off, and others are answered on", async ()
 
 test("a port that is not free is a warning, once, and is tried again", async () => {
   const { port, machine, said } = await started();
-  const second = new PolicyServer(machine, { hour: 1, day: 1 });
+  const second = new PolicyServer(machine, { hour: 1, day: 1, first_time: 0 });
   onTestFinished(() => second.close());
   await second.listen(port);
   await second.listen(port);

@@ -8,7 +8,7 @@ import { realServer } from "../real-server.ts";
 const JAN = "jan@example.nl";
 
 async function counter(machine: ConstructorParameters<typeof PolicyServer>[0]): Promise<PolicyServer> {
-  const policy = new PolicyServer(machine, { hour: 200, day: 1000 });
+  const policy = new PolicyServer(machine, { hour: 200, day: 1000, first_time: 0 });
   onTestFinished(() => policy.close());
   await policy.listen(0);
   return policy;
