@@ -142,7 +142,7 @@ test("a node gets deltas while replaced rows of revisions later than the backup'
   expect([...(node.state?.domains.keys() ?? [])].sort()).toEqual(["example.nl", "new.nl"]);
 });
 
-test("a backup of another database is restored as it is, with its passwords, homes and soft-deleted mailboxes", async () => {
+test("a backup of another database is restored as it is, with its passwords, homes, limits and soft-deleted mailboxes", async () => {
   const [one, other] = [testStore(), testStore()];
   const jan = "jan@example.nl";
   for (const { must } of [one, other]) {
@@ -151,6 +151,8 @@ test("a backup of another database is restored as it is, with its passwords, hom
   }
   await other.must("add-domain", { domain: "other.nl" });
   await other.must("update-password", { email: jan, password: `${PASSWORD} 2` });
+  await other.must("set-user-limits", { email: jan, recipients_per_hour: 7 });
+  await other.must("set-domain-limits", { domain: "other.nl", recipients_per_day: 8 });
   await other.must("add-user", { email: "piet@other.nl", password: PASSWORD });
   await other.must("remove-user", { email: "piet@other.nl" });
   const backup = join(temporaryFolder(), "backup");
@@ -159,7 +161,8 @@ test("a backup of another database is restored as it is, with its passwords, hom
   const database = rawDatabase(one.file);
   expect(kept(database)).toEqual(kept(rawDatabase(other.file)));
   expect(kept(database)).toEqual(recount(database));
-  expect((await servedState(one.store)).users).toEqual((await servedState(other.store)).users);
+  const [{ users, domains }, former] = [await servedState(one.store), await servedState(other.store)];
+  expect({ users, domains }).toEqual({ users: former.users, domains: former.domains });
   const columns = "name, local_part, mailbox, password_hash, quota_mb, active, users.created_at, updated_at";
   const rows = (file: string) =>
     rawDatabase(file).prepare(`SELECT ${columns} FROM users JOIN domains ON domains.id = domain_id`).all();

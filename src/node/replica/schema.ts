@@ -16,14 +16,17 @@ function view(name: string, columns: readonly string[], select: string): string 
   return `CREATE VIEW SCHEMA.${name} AS SELECT ${guards} FROM meta WHERE ready <> 1 UNION ALL ${select};`;
 }
 
-/** The mailboxes with a sending limit of their own. */
-const SENDING_INDEX = "CREATE INDEX SCHEMA.mailbox_sending ON mailbox(domain) WHERE sending IS NOT NULL;";
+/** The domains and mailboxes with a sending limit of their own: they are read after each change. */
+const SENDING_INDEXES = [
+  "CREATE INDEX SCHEMA.domain_sending ON domain(key) WHERE sending IS NOT NULL;",
+  "CREATE INDEX SCHEMA.mailbox_sending ON mailbox(domain) WHERE sending IS NOT NULL;",
+];
 
 /** What makes a state file of version 4 one of version 5; the addresses have not changed. */
 export const stateUpgrade: readonly string[] = [
   "ALTER TABLE SCHEMA.domain ADD COLUMN sending TEXT;",
   "ALTER TABLE SCHEMA.mailbox ADD COLUMN sending TEXT;",
-  SENDING_INDEX,
+  ...SENDING_INDEXES,
 ];
 
 /** The program's notes between polls, as JSON; see notes.ts. */
@@ -60,7 +63,7 @@ export const stateSchema: readonly string[] = [
   `CREATE TABLE SCHEMA.mailbox(domain TEXT, local TEXT, password TEXT, quota_mb INTEGER, id TEXT, withheld INTEGER,
     login INTEGER, apps TEXT, leads TEXT, send_as INTEGER, kept TEXT, sending TEXT, PRIMARY KEY (domain, local))
     STRICT, WITHOUT ROWID;`,
-  SENDING_INDEX,
+  ...SENDING_INDEXES,
   "CREATE INDEX SCHEMA.mailbox_withheld ON mailbox(withheld) WHERE withheld IS NOT NULL;",
   "CREATE INDEX SCHEMA.domain_unlisted ON domain(name) WHERE listed = 0;",
   "CREATE INDEX SCHEMA.domain_alias ON domain(alias) WHERE alias IS NOT NULL;",

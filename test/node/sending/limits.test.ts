@@ -50,7 +50,7 @@ test("a replica of the version before goes on being served, and takes limits", a
   const life = await Life.begin();
   await life.take(stateOf(1, ["example.nl"], [user(JAN)]));
   await closeReplica(life.replica);
-  const former = `DROP INDEX mailbox_sending; ALTER TABLE mailbox DROP COLUMN sending; ALTER TABLE domain DROP COLUMN sending;
+  const former = `DROP INDEX mailbox_sending; DROP INDEX domain_sending; ALTER TABLE mailbox DROP COLUMN sending; ALTER TABLE domain DROP COLUMN sending;
     PRAGMA user_version = 4;`;
   const version4 = { "logins.db": former, "addresses.db": "PRAGMA user_version = 4;" };
   for (const [file, statements] of Object.entries(version4))
