@@ -67,7 +67,8 @@ export async function findAnswers(
     throw new UsageError("Caddy gets the certificate by itself: leave out --certbot.");
   if ((proxy === "caddy" || proxy === "nginx") && (await host.machine.find(proxy)) === undefined)
     throw new ConfigurationError(`${proxy} is not installed (Debian: apt-get install ${proxy})`);
-  return { hostName, proxy, caddy: caddyFrom(wishes) ?? before.caddy ?? { certificate: "its own" } };
+  const caddy = (proxy === "caddy" ? caddyFrom(wishes) : undefined) ?? before.caddy;
+  return { hostName, proxy, caddy: caddy ?? { certificate: "its own" } };
 }
 
 /** undefined if nothing is said about Caddy's certificate. */

@@ -32,7 +32,11 @@ interface Health {
 }
 
 /** What works, and what to do about the rest. */
-export async function checkServer(host: Host, { hostName, proxy }: Answers, own: Listener): Promise<Row[]> {
+export async function checkServer(
+  host: Host,
+  { hostName, proxy, caddy }: Answers,
+  own: Listener,
+): Promise<Row[]> {
   const addresses = await addressesOf(host.resolver, hostName);
   const isManaged = proxy === "caddy" || proxy === "nginx";
   const rows: Array<[check: string, finding: Finding | Promise<Finding>]> = [
@@ -41,7 +45,9 @@ export async function checkServer(host: Host, { hostName, proxy }: Answers, own:
     ["dns", checkDns(hostName, addresses)],
     ["https", checkHttps(hostName, addresses)],
   ];
-  if (proxy !== "other") {
+  // Caddy's own authority renews twice a day.
+  const isRenewedDaily = proxy === "caddy" && caddy.certificate === "self-signed";
+  if (proxy !== "other" && !isRenewedDaily) {
     const { certificate } = await healthOf("127.0.0.1", { port: 443, tls: true }, hostName);
     rows.push(["certificate", checkCertificate(certificate, hostName, host.machine.clock.now(), ADVICE)]);
   }

@@ -45,12 +45,13 @@ export function configurations(answers: Answers, shipped: Readonly<Record<string
   return [...files, { path: NGINX_SITE, text: `# Written by m25-mail setup.\n${site}` }];
 }
 
-/** systemd reads the files as root, and gives the service copies. */
+/** systemd copies the files as root, because only root can read the key. */
 const ownTls = `# Written by m25-mail setup: the server speaks TLS itself. server.env may set another address or port.
 [Service]
-LoadCredential=fullchain.pem:${CERTIFICATE_FOLDER}/fullchain.pem
-LoadCredential=privkey.pem:${CERTIFICATE_FOLDER}/privkey.pem
-Environment=M25_MAIL_TLS_CERT=%d/fullchain.pem M25_MAIL_TLS_KEY=%d/privkey.pem
+RuntimeDirectory=m25-mail
+RuntimeDirectoryMode=0700
+ExecStartPre=+/usr/bin/install -m 400 -o m25-mail -g m25-mail ${CERTIFICATE_FOLDER}/fullchain.pem ${CERTIFICATE_FOLDER}/privkey.pem /run/m25-mail
+Environment=M25_MAIL_TLS_CERT=/run/m25-mail/fullchain.pem M25_MAIL_TLS_KEY=/run/m25-mail/privkey.pem
 Environment=M25_MAIL_HOST=:: M25_MAIL_PORT=443
 CapabilityBoundingSet=CAP_NET_BIND_SERVICE
 AmbientCapabilities=CAP_NET_BIND_SERVICE

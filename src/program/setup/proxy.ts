@@ -21,7 +21,7 @@ export async function refuseTakenPorts(host: Host, proxy: ProxyName, port: numbe
   // Another server, as one that was started by hand, has the same name.
   const own = (await host.units.isActive("m25-mail")) ? OWN : [];
   const needs: Array<[port: number, allowed: readonly string[]]> = [[port, own]];
-  if (proxy === "caddy" || proxy === "nginx") needs.push([80, [proxy]], [443, [proxy]]);
+  if (proxy === "caddy" || proxy === "nginx") needs.push([80, [proxy]], [443, [proxy, ...own]]);
   for (const [number, allowed] of needs) {
     const holder = await holderOf(host, number);
     if (holder !== undefined && !allowed.includes(holder))

@@ -64,7 +64,8 @@ async function untilCaddyAnswers(
   signal: AbortSignal,
 ): Promise<void> {
   if (proxy !== "caddy" || publicOf(await addressesOf(host.resolver, hostName)).length === 0) return;
-  const { clock } = host.machine;
+  const { clock, log } = host.machine;
+  log(`waiting for Caddy to answer at https://${hostName}`);
   const until = clock.monotonic() + CERTIFICATE;
   const answers = async () =>
     (await healthOf("127.0.0.1", { port: 443, tls: true }, hostName)).fault === undefined;

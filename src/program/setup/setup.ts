@@ -65,12 +65,8 @@ export async function setUpServer(
   const host = interruptible(given, signal);
   const memory = new Memory(host, MEMORY);
   const settings = host.at(serviceSettings.server);
-  const answers = await findAnswers(
-    host,
-    memory,
-    wishes,
-    setIn(await readText(settings), "M25_MAIL_PUBLIC_URL"),
-  );
+  const publicUrl = setIn(await readText(settings), "M25_MAIL_PUBLIC_URL");
+  const answers = await findAnswers(host, memory, wishes, publicUrl);
   const shipped = await readShipped(program);
   const files = await planServersFiles(host, memory, { answers, shipped, replace: wishes.replace });
   await refuseOtherCommand(host, program, wishes.replace);
@@ -86,15 +82,18 @@ export async function setUpServer(
     ["M25_MAIL_TRUSTED_PROXIES", answers.proxy === "none" ? undefined : "127.0.0.1,::1"],
   ]);
   const changed = files.filter((file) => file.do !== "keep").map(({ path }) => serviceOf(path));
-  const state = await stateOf(host, program, environment.text);
+  const state = await stateOf(host, program, `${answers.proxy}\n${environment.text}`);
   if ((await memory.recall("state")) !== state)
-    changed.push("m25-mail", ...(placeOf(answers) === undefined ? [] : [answers.proxy]));
+    changed.push("m25-mail", ...(place === undefined ? [] : [answers.proxy]));
   const restarts = new Set([...(await memory.restarts()), ...changed]);
   await memory.noteRestarts(restarts);
   if (environment.do !== "keep") await writeText(settings, environment.text, 0o600);
   await linkCommand(host, program);
   await writePlanned(host, memory, files);
-  if (answers.proxy !== "none") await rm(host.at(OWN_TLS), { force: true });
+  if (answers.proxy !== "none" && existsSync(host.at(OWN_TLS))) {
+    await rm(host.at(OWN_TLS));
+    host.machine.log(`${OWN_TLS}: removed`);
+  }
   const own = listenerOf(environment.text, answers);
   await start(host, { answers, own, program, restarts, signal });
   await withDatabase((runtime) => provideContent(host, memory, content, runtime));
@@ -150,7 +149,7 @@ function serviceOf(path: string): string {
   return path === NGINX_SITE ? "nginx" : "m25-mail";
 }
 
-/** What the services read at their start besides the planned files: another one calls for a restart. */
+/** What the services read at their start besides the planned files, as a hash: another one calls for a restart. */
 async function stateOf(host: Host, { folder }: Program, settings: string): Promise<string> {
   const program = readFileSync(join(folder, "dist/m25-mail.js"));
   const certificate = (await readCertificate(host, CERTIFICATE_FOLDER))?.fingerprint256 ?? "";

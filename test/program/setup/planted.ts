@@ -1,19 +1,19 @@
 /** The server's set-up in a folder in place of a machine's root, with a real server and database, and without systemd. */
 
 import { Resolver } from "node:dns/promises";
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parseFlags } from "../../../src/command-line/flags.ts";
 import { usageFor } from "../../../src/doors/cli/usage.ts";
 import type { Host } from "../../../src/machine/host.ts";
 import { type Machine, thisMachine } from "../../../src/machine/machine.ts";
 import { wishesOf } from "../../../src/program/setup/answers.ts";
-import { findProgram } from "../../../src/program/setup/program.ts";
 import { setUpServer } from "../../../src/program/setup/setup.ts";
 import { Power } from "../../support/power.ts";
 import { startServer } from "../../support/server.ts";
 import { temporaryFolder, testRuntime } from "../../support/store.ts";
 
+const DEPLOY = join(import.meta.dirname, "../../../deploy");
 export const NAME = "mail-admin.example.nl";
 export const CADDYFILE = "/etc/caddy/Caddyfile";
 
@@ -80,8 +80,9 @@ export async function newMachine(...installed: string[]) {
     stop: async () => undefined,
   };
   const host: Host = { machine, units, resolver: new Resolver(), at, ask: async () => answers.shift() };
+  const checkout = plantedCheckout();
   const given = {
-    program: findProgram(),
+    program: { folder: checkout, command: join(checkout, "deploy/m25-mail") },
     withDatabase: async <Result>(
       use: (runtime: ReturnType<typeof testRuntime>["runtime"]) => Promise<Result>,
     ) => use(testRuntime(server.store).runtime),
@@ -91,7 +92,31 @@ export async function newMachine(...installed: string[]) {
     return await setUpServer(host, wishesOf(values), given, signal);
   };
   const read = (path: string) => readFileSync(at(path), "utf8");
-  return { host, server, power, active, ports, broken, log, printed, done, answers, setUp, read, write };
+  return {
+    host,
+    server,
+    checkout,
+    power,
+    active,
+    ports,
+    broken,
+    log,
+    printed,
+    done,
+    answers,
+    setUp,
+    read,
+    write,
+  };
+}
+
+/** This checkout's files for a set-up, and a program that is never started. */
+function plantedCheckout(): string {
+  const folder = temporaryFolder();
+  cpSync(DEPLOY, join(folder, "deploy"), { recursive: true });
+  mkdirSync(join(folder, "dist"));
+  writeFileSync(join(folder, "dist/m25-mail.js"), "one build");
+  return folder;
 }
 
 /** Each file's text, but for certificates, which differ each time. */

@@ -62,7 +62,7 @@ test("without a proxy the server speaks TLS itself, until there is one", async (
   const machine = await newMachine();
   // The test's server has no certificate, and answers on its own port.
   await expect(machine.setUp(["--self-signed"])).rejects.toThrow("the server does not start");
-  expect(machine.read(OWN_TLS)).toContain("LoadCredential=privkey.pem:/etc/ssl/m25-mail-server/privkey.pem");
+  expect(machine.read(OWN_TLS)).toContain("/etc/ssl/m25-mail-server/privkey.pem /run/m25-mail");
   expect(machine.read("/etc/m25-mail/server.env")).not.toContain("TRUSTED_PROXIES");
   await machine.setUp(["--proxy", "other"]);
   expect(existsSync(machine.host.at(OWN_TLS))).toBe(false);
@@ -92,6 +92,23 @@ test("a unit that the operator changed by hand is shown, and settings in server.
   write(UNIT, read(UNIT).replace("MemoryMax=2G", "MemoryMax=4G"));
   await expect(setUp()).rejects.toThrow(/m25-mail\.service: setup would overwrite/);
   expect(printed.join("")).toContain("-MemoryMax=2G\n+MemoryMax=4G\n");
+});
+
+test("an upgrade brings its files, and only what reads them is restarted or reloaded", async () => {
+  const { checkout, done, setUp, read } = await newMachine("caddy");
+  await setUp();
+  const change = (file: string, from: string, to: string) => {
+    done.length = 0;
+    const path = join(checkout, file);
+    writeFileSync(path, readFileSync(path, "utf8").replace(from, to));
+  };
+  change("dist/m25-mail.js", "one build", "another build");
+  await setUp();
+  expect(done).toEqual(["restart m25-mail", "start caddy"]);
+  change("deploy/Caddyfile", "keepalive 60s", "keepalive 50s");
+  await setUp();
+  expect(read(CADDYFILE)).toContain("keepalive 50s");
+  expect(done).toEqual(["start m25-mail", "start caddy", "reload caddy"]);
 });
 
 test("a port that another program holds is named, and nothing is changed", async () => {
