@@ -59,7 +59,8 @@ Maintainer: the M25 Mail authors <noreply@example.invalid>
 Installed-Size: ${Math.ceil(bytes.reduce((sum, one) => sum + one) / 1024)}
 Depends: nodejs (>= 18), sqlite3, openssl, ca-certificates, systemd,
  postfix (>= 3.7), postfix-lmdb, postfix-sqlite,
- dovecot-core (>= 1:2.3), dovecot-imapd, dovecot-lmtpd, dovecot-sqlite
+ dovecot-core (>= 1:2.3), dovecot-imapd, dovecot-lmtpd, dovecot-sqlite,
+ dovecot-sieve, dovecot-managesieved
 Recommends: certbot, opendkim
 Section: mail
 Priority: optional

@@ -7,6 +7,7 @@ export const checkNames = [
   "port_587",
   "port_993",
   "port_143",
+  "port_4190",
   "certificate",
   "disk",
   "queue",

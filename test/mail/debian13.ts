@@ -7,9 +7,9 @@ import { debianSource } from "./fresh-debian.ts";
 import { mailDaemons } from "./lab.ts";
 import { run, runFor } from "./processes.ts";
 
-const CACHE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "m25-mail-tests/debian13-sqlite");
+const CACHE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "m25-mail-tests/debian13-sieve");
 const PACKAGES =
-  "dovecot-core,dovecot-imapd,dovecot-lmtpd,dovecot-sqlite,postfix,postfix-lmdb,postfix-sqlite";
+  "dovecot-core,dovecot-imapd,dovecot-lmtpd,dovecot-sqlite,dovecot-sieve,dovecot-managesieved,postfix,postfix-lmdb,postfix-sqlite";
 /** A mirror that does not answer must not hold up the tests. */
 const DOWNLOAD_SECONDS = 120;
 

@@ -205,7 +205,7 @@ describe.skipIf(!available)("mail that users send", () => {
     } satisfies Envelope);
 
   /** A receiver's findings about the next mail that leaves: each signature's domain, selector and result. */
-  async function verified(action: () => ReturnType<typeof send>): Promise<unknown[]> {
+  async function verified(action: () => Promise<{ code: number }>): Promise<unknown[]> {
     const before = received.length;
     expect((await action()).code).toBe(250);
     await until("the mail leaves", () => received.length > before).catch((error) => {
@@ -241,6 +241,13 @@ describe.skipIf(!available)("mail that users send", () => {
     const passes = [`example.nl ${record && selectorIn(record)} pass`];
     for (const from of [JAN.user, "info@example.nl", "jan+shop@example.nl", "Jan@Example.NL"])
       expect(await verified(() => send(JAN, from))).toEqual(passes);
+    // So is a vacation message, which Dovecot sends by sendmail.
+    const vacation = `printf 'From: <${JAN.user}>\nTo: <${BOSS}>\n\nI am away.\n'`;
+    const sent = async () => {
+      await mustRun("sh", "-c", `${vacation} | /usr/sbin/sendmail -C ${lab.postfixConfigDir} -f '' ${BOSS}`);
+      return { code: 250 };
+    };
+    expect(await verified(sent)).toEqual(passes);
   });
 
   test("is never signed as another domain than its sender's, whatever its From says", async () => {

@@ -6,10 +6,11 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { newAppPassword } from "../../src/mail/app-password.ts";
 import { NO_LOGIN } from "../../src/mail/stored-hash.ts";
 import { debian13 } from "./debian13.ts";
+import { expectEndOfSession, expectFilters, expectNoForwards } from "./filters.ts";
 import { ImapClient } from "./imap.ts";
 import { type MailLab, startMailLab } from "./lab.ts";
 import { arrives, expectPasswordInsideTlsOnly, expectRoomInTrashAlone } from "./mailbox.ts";
-import { FULL, JAN, STRANGER } from "./people.ts";
+import { ANNA, FULL, JAN, STRANGER } from "./people.ts";
 import { run } from "./processes.ts";
 import { TestNode } from "./replica.ts";
 import { agePostfixFiles, DEPLOY, writePostfixFiles } from "./shipped.ts";
@@ -24,7 +25,7 @@ describe.skipIf(!debian.available)("Dovecot 2.4 with the shipped configuration",
 
   beforeAll(async () => {
     if (!debian.available) return;
-    folders = await TestNode.serving([JAN, FULL]);
+    folders = await TestNode.serving([JAN, ANNA, FULL]);
     lab = await startMailLab({
       out: folders.out,
       mailRoot: folders.mailRoot,
@@ -81,6 +82,12 @@ describe.skipIf(!debian.available)("Dovecot 2.4 with the shipped configuration",
   });
 
   test("a full mailbox can move its mail to Trash by COPY", () => expectRoomInTrashAlone(lab, FULL));
+
+  test("an owner has a filter and a vacation message, and cannot forward", async () => {
+    await expectFilters(lab, JAN, ANNA);
+    await expectNoForwards(lab, JAN, ANNA);
+    await expectEndOfSession(lab, JAN, () => lab.doveadm("kick", JAN.address));
+  });
 
   test("a removed user is disconnected and cannot log in again", async () => {
     const client = await ImapClient.open({ port: lab.ports.imap });

@@ -41,7 +41,7 @@ export interface PostfixLab {
 }
 
 export interface MailLab extends PostfixLab {
-  readonly ports: Record<"smtp" | "submission" | "submissions" | "imap" | "imaps" | "lmtp", number>;
+  readonly ports: Record<"smtp" | "submission" | "submissions" | "imap" | "imaps" | "lmtp" | "sieve", number>;
   /** The path for `doveadm -c` and `--dovecot-config`. */
   readonly dovecotConfig: string;
   doveadm(...args: readonly string[]): Promise<Finished>;
@@ -71,13 +71,15 @@ export function mailDaemons(): Availability {
     "sbin/dovecot",
     "lib/dovecot/imap",
     "lib/dovecot/lmtp",
+    "lib/dovecot/modules/lib90_sieve_plugin.so",
+    "lib/dovecot/managesieve",
   ];
   const missing = [...needed, "bin/openssl"].find((path) => !existsSync(join("/usr", path)));
   if (missing !== undefined)
     return refuse(
       `no /usr/${missing}. As root: echo "postfix postfix/main_mailer_type select No configuration" | debconf-set-selections; ` +
         "apt-get install -y --no-install-recommends postfix postfix-lmdb postfix-sqlite dovecot-core dovecot-imapd " +
-        "dovecot-lmtpd dovecot-sqlite sqlite3 openssl",
+        "dovecot-lmtpd dovecot-sqlite dovecot-sieve dovecot-managesieved sqlite3 openssl",
     );
   if (process.getuid?.() !== 0)
     return refuse("Postfix needs root. Run the tests as root, for instance in a container.");
@@ -91,7 +93,7 @@ export async function startMailLab(options: MailLabOptions): Promise<MailLab> {
   openPathTo(out);
   openPathTo(mailRoot);
   chownSync(mailRoot, VMAIL, VMAIL);
-  const names = ["smtp", "submission", "submissions", "imap", "imaps", "lmtp"] as const;
+  const names = ["smtp", "submission", "submissions", "imap", "imaps", "lmtp", "sieve"] as const;
   return onFreePorts(names, (ports) =>
     withFolder(["dovecot", "mailbox-node"], async (folder, postfix) => {
       const { smtp, submission, submissions } = ports;
@@ -108,6 +110,8 @@ export async function startMailLab(options: MailLabOptions): Promise<MailLab> {
           "@IMAP@": `${ports.imap}`,
           "@IMAPS@": `${ports.imaps}`,
           "@LMTP@": `${ports.lmtp}`,
+          "@SIEVE@": `${ports.sieve}`,
+          "@SMTP@": `${smtp}`,
         }) + (cleartext ? overlay(`dovecot-${dovecot.version}-cleartext.conf`) : ""),
       );
       await startPostfix(join(folder, "mailbox-node"), {

@@ -22,7 +22,7 @@ export async function inbox(lab: MailLab, { address, password }: Login): Promise
 }
 
 /** Waits for the message with this subject and returns it. Throws the lab's log if it does not arrive. */
-export async function arrives(lab: MailLab, user: Login, subject: string): Promise<string> {
+export async function arrives(lab: MailLab, user: Login, subject: string, seconds?: number): Promise<string> {
   let found: string | undefined;
   const look = async () => {
     // Dovecot reads its users once a second, so a log-in may still be refused.
@@ -33,7 +33,7 @@ export async function arrives(lab: MailLab, user: Login, subject: string): Promi
     found = messages.find((message) => message.includes(`Subject: ${subject}\r\n`));
     return found !== undefined;
   };
-  await until(`"${subject}" in the mailbox of ${user.address}`, look).catch((error: unknown) => {
+  await until(`"${subject}" in the mailbox of ${user.address}`, look, seconds).catch((error: unknown) => {
     throw new Error(`${error}\n${lab.log()}`);
   });
   return found ?? "";

@@ -68,6 +68,7 @@ export async function testNodeSetup(suite: "bookworm" | "trixie", { faults = fal
         "port 465": "ok",
         "port 587": "ok",
         "port 143": "ok",
+        "port 4190": "ok",
         "port 993": "ok",
         certificate: "ok",
         disk: "ok",
@@ -81,6 +82,7 @@ export async function testNodeSetup(suite: "bookworm" | "trixie", { faults = fal
       expect(first.code).toBe(0);
       await isCurrent(server);
       await receivesAndSends(machine);
+      await answersForItsOwner(machine);
       const record = await dkimRecord(server);
       await dns.serve(`${RECORDS}${record}`);
 
@@ -200,6 +202,16 @@ async function receivesAndSends(machine: FreshDebian): Promise<void> {
   const message = { from: JAN.address, to: ANNA.address, subject: sent, login: JAN };
   expect(await mail.send("smtps", 465, message)).toMatchObject(TAKEN);
   await mail.arrives(ANNA, sent);
+}
+
+/** A vacation message leaves by the machine's own Postfix. */
+async function answersForItsOwner(machine: FreshDebian): Promise<void> {
+  await machine.sh(`printf 'require "vacation"; vacation "I am away.";' >away
+    doveadm sieve put -u ${JAN.address} -a away away`);
+  const mail = await clientOf(machine);
+  const message = { from: ANNA.address, to: JAN.address, subject: "a question", login: ANNA };
+  expect(await mail.send("smtps", 465, message)).toMatchObject(TAKEN);
+  await mail.arrives(ANNA, "Auto: a question");
 }
 
 /** Installs an earlier version of the package, which has another setting of Postfix. */

@@ -77,6 +77,7 @@ const failures: Readonly<Record<CheckName, string>> = {
   port_587: "users cannot send on port 587",
   port_993: "users cannot read on port 993",
   port_143: "users cannot read on port 143",
+  port_4190: "users cannot edit their filters on port 4190",
   certificate: "its certificate is missing, wrong or about to end",
   disk: "its disk is almost full",
   queue: "many mails wait in its queue",

@@ -15,7 +15,7 @@ import { version } from "../version.ts";
 import { count } from "../words.ts";
 import { CERTIFICATE_FOLDER } from "./configurations.ts";
 import { checkBlocklist, checkDns, checkMailOut, checkReach } from "./outside.ts";
-import { imapFault, smtpFault, submissionFault } from "./ports.ts";
+import { imapFault, sieveFault, smtpFault, submissionFault } from "./ports.ts";
 
 const MB = 1024 * 1024;
 /** Postfix refuses mail at 75 MB. */
@@ -49,7 +49,7 @@ async function rowsOf(host: Host, out: string): Promise<Array<Row & { check: Che
   const isMx = status.role === "mx";
   const mailbox = await someMailbox(host, out, status);
   const addresses = await addressesOf(host.resolver, name);
-  const ports = isMx ? [25] : [25, 143, 465, 587, 993];
+  const ports = isMx ? [25] : [25, 143, 465, 587, 993, 4190];
   const rows: Array<[check: CheckName, finding: Finding | Promise<Finding>]> = [
     ["services", checkServices(host, { isMx, signs: (await settingOf(host, "mua_milters")) !== "" })],
     ["replica", checkReplica(status, machine.clock.now())],
@@ -93,6 +93,7 @@ function ownersPorts(name: string): Array<[CheckName, Promise<Finding>]> {
         port === 993 ? "answers inside TLS" : "answers",
       ),
     ]),
+    ["port_4190", checkPort(sieveFault(4190), "dovecot", "answers")],
   ];
 }
 

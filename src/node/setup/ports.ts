@@ -111,6 +111,15 @@ export async function imapFault(at: Port): Promise<string | undefined> {
   });
 }
 
+/** @returns why owners cannot edit their filters by ManageSieve (RFC 5804); undefined if they can */
+export async function sieveFault(port: number): Promise<string | undefined> {
+  return await faultOf({ port, tls: false }, async (sieve) => {
+    let line = await sieve.reply();
+    while (line.startsWith('"')) line = await sieve.reply(); // its capabilities come first
+    return line.startsWith("OK") ? undefined : line;
+  });
+}
+
 async function faultOf(
   at: Port,
   talk: (dialogue: Dialogue) => Promise<string | undefined>,

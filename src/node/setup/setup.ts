@@ -169,7 +169,7 @@ async function planNodesFiles(
 ): Promise<PlannedFile[]> {
   if (answers.mailboxNode === undefined && sources.dovecot === undefined)
     throw new ConfigurationError(
-      "there is no Dovecot 2.3 or 2.4 (Debian: apt-get install dovecot-imapd dovecot-lmtpd)",
+      "there is no Dovecot 2.3 or 2.4 (Debian: apt-get install dovecot-imapd dovecot-lmtpd dovecot-sieve dovecot-managesieved)",
     );
   const debians = (path: string, text: string) => isFromDebian(host, path, text);
   const files = configurations(answers, sources);
