@@ -10,7 +10,7 @@ const PROGRAM = "/usr/lib/m25-mail-node";
 const SHARE = "/usr/share/m25-mail-node";
 
 /** The files of deploy/ that are the server's, or for readers. */
-const NOT_FOR_NODES = /^(README\.md|Caddyfile|nginx-.*|server\.env|m25-mail|m25-mail\..*)$/;
+const NOT_FOR_NODES = /^(README\.md|Caddyfile|nginx-.*|server\.env|patroni\.yml|m25-mail|m25-mail\..*)$/;
 
 /** Where the manual way of docs/nodes.md installs the program. */
 const BY_HAND = "/usr/local/bin/";

@@ -177,11 +177,16 @@ function dovecotFiles(
 ): Record<string, string> {
   const common = { "/etc/ssl/m25-mail": folder, "/var/spool/postfix": spool };
   const node = { "/var/lib/m25-mail-node": out };
-  if (version === "2.4") return { "dovecot.conf": shipped("dovecot-2.4.conf", { ...common, ...node }) };
+  const junk = join(folder, "dovecot/m25-junk.sieve");
+  const rule = { "m25-junk.sieve": shipped("m25-junk.sieve") };
+  Object.assign(common, { "/etc/dovecot/m25-junk.sieve": junk });
+  if (version === "2.4")
+    return { "dovecot.conf": shipped("dovecot-2.4.conf", { ...common, ...node }), ...rule };
   const sql = join(folder, "dovecot/m25-sql.conf.ext");
   return {
     "dovecot.conf": shipped("dovecot-2.3.conf", { ...common, "/etc/dovecot/m25-sql.conf.ext": sql }),
     "m25-sql.conf.ext": shipped("dovecot-2.3-sql.conf.ext", node),
+    ...rule,
   };
 }
 

@@ -16,6 +16,7 @@ interface Mail {
   readonly from: string;
   readonly to: string;
   readonly subject: string;
+  readonly text?: string;
   readonly login?: Login;
 }
 
@@ -49,9 +50,9 @@ export function mailClient({ onNetwork }: FreshDebian, name: string, cert: strin
     return /^\* SEARCH \d/m.test((await curl(...loginOf(user), search)).stdout);
   }
   return {
-    send(scheme: string, port: number, { from, to, subject, login }: Mail): Promise<Finished> {
+    send(scheme: string, port: number, { from, to, subject, text = "text", login }: Mail): Promise<Finished> {
       const file = join(folder, "mail");
-      writeFileSync(file, `From: <${from}>\r\nTo: <${to}>\r\nSubject: ${subject}\r\n\r\ntext\r\n`);
+      writeFileSync(file, `From: <${from}>\r\nTo: <${to}>\r\nSubject: ${subject}\r\n\r\n${text}\r\n`);
       const envelope = ["--mail-from", from, "--mail-rcpt", to, "--upload-file", file];
       const credentials = login === undefined ? [] : loginOf(login);
       return curl(...envelope, ...credentials, `${scheme}://${name}:${port}/client.test`);

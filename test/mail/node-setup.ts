@@ -13,7 +13,7 @@ import { type Answer, debianFolder, type FreshDebian, type Shown, startFreshDebi
 import { ADDRESS, NAME_SERVER, startAuthority, startDns } from "./fresh-network.ts";
 import { fields, isCurrent, SERVER, startServer } from "./fresh-server.ts";
 import { LOGIN_DENIED, mailClient, NO_CONNECTION, TAKEN } from "./mail-client.ts";
-import { ANNA, JAN, STRANGER } from "./people.ts";
+import { ANNA, GTUBE, JAN, STRANGER } from "./people.ts";
 import { mustRun, until } from "./processes.ts";
 import { DEPLOY } from "./shipped.ts";
 
@@ -44,7 +44,7 @@ export async function testNodeSetup(suite: "bookworm" | "trixie", { faults = fal
   const folder = await debianFolder(
     suite,
     ["ca-certificates", "wget", "pebble"],
-    [...needed, "fail2ban", "nftables"],
+    [...needed, "fail2ban", "nftables", "rspamd"],
   );
   if (!folder.available) process.stderr.write(folder.message);
 
@@ -109,6 +109,7 @@ export async function testNodeSetup(suite: "bookworm" | "trixie", { faults = fal
       await signs(machine, record);
       // Its Dovecot is newer than fail2ban's filter.
       if (suite === "trixie") await locksOut(machine);
+      if (faults) await refusesSpam(machine);
     },
   );
 }
@@ -206,8 +207,8 @@ async function receivesAndSends(machine: FreshDebian): Promise<void> {
 
 /** A vacation message leaves by the machine's own Postfix. */
 async function answersForItsOwner(machine: FreshDebian): Promise<void> {
-  await machine.sh(`printf 'require "vacation"; vacation "I am away.";' >away
-    doveadm sieve put -u ${JAN.address} -a away away`);
+  await machine.sh(`printf 'require "vacation"; vacation "I am away.";' >/tmp/away
+    doveadm sieve put -u ${JAN.address} -a away /tmp/away`);
   const mail = await clientOf(machine);
   const message = { from: ANNA.address, to: JAN.address, subject: "a question", login: ANNA };
   expect(await mail.send("smtps", 465, message)).toMatchObject(TAKEN);
@@ -305,6 +306,17 @@ async function locksOut(machine: FreshDebian): Promise<void> {
     await until("it is locked out", async () => (await guess()) === NO_CONNECTION);
     await machine.sh(`fail2ban-client unban ${GUESSER}`);
   }
+  await receivesAndSends(machine);
+}
+
+/** rspamd, installed later, checks mail from other servers. */
+async function refusesSpam(machine: FreshDebian): Promise<void> {
+  await machine.sh(
+    `DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends rspamd; ${setup}; m25-mail-node check | grep '^ok  *services'`,
+  );
+  const mail = await clientOf(machine);
+  const spam = { from: STRANGER, to: JAN.address, subject: "spam", text: GTUBE };
+  await until("it is refused", async () => (await mail.send("smtp", 25, spam)).stderr.includes("554"));
   await receivesAndSends(machine);
 }
 

@@ -7,3 +7,5 @@ export const FULL = { address: "full@example.nl", password: "one megabyte", quot
 export const USERS = [JAN, ANNA, FULL];
 export const ADDRESSES = USERS.map(({ address }) => address);
 export const STRANGER = "stranger@elsewhere.test";
+/** The text that every filter of spam refuses. https://spamassassin.apache.org/gtube/ */
+export const GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X";

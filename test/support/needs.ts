@@ -11,6 +11,7 @@ export const POSTSRSD = "/usr/sbin/postsrsd";
 export const PGBOUNCER = "/usr/sbin/pgbouncer";
 export const PATRONI = "/usr/bin/patroni";
 export const ETCD = "/usr/bin/etcd";
+export const RSPAMD = "/usr/bin/rspamd";
 export const OPENDKIM = "/usr/sbin/opendkim";
 
 interface Need {
@@ -48,6 +49,7 @@ export const needs: readonly Need[] = [
   { name: "root", of: "tests", met: () => process.geteuid?.() === 0 },
   { name: "postsrsd", of: "tests", met: () => existsSync(POSTSRSD) },
   { name: "opendkim", of: "tests", met: () => existsSync(OPENDKIM) },
+  { name: "rspamd", of: "sweeps", met: () => existsSync(RSPAMD) },
   { name: "Chromium", of: "tests", met: () => existsSync(CHROMIUM) },
   { name: "nginx", of: "tests", met: () => existsSync("/usr/sbin/nginx") },
   { name: "Caddy", of: "tests", met: () => existsSync("/usr/bin/caddy") },

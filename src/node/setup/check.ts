@@ -51,7 +51,7 @@ async function rowsOf(host: Host, out: string): Promise<Array<Row & { check: Che
   const addresses = await addressesOf(host.resolver, name);
   const ports = isMx ? [25] : [25, 143, 465, 587, 993, 4190];
   const rows: Array<[check: CheckName, finding: Finding | Promise<Finding>]> = [
-    ["services", checkServices(host, { isMx, signs: (await settingOf(host, "mua_milters")) !== "" })],
+    ["services", checkServices(host, { isMx, ...(await milters(host)) })],
     ["replica", checkReplica(status, machine.clock.now())],
     [
       "port_25",
@@ -121,11 +121,24 @@ async function settingOf({ machine }: Host, name: string): Promise<string> {
   return (await runQuietly(machine, ["postconf", "-h", name])).stdout.trim();
 }
 
+async function milters(host: Host): Promise<{ signs: boolean; filters: boolean }> {
+  const [mua, smtpd] = await Promise.all(
+    ["mua_milters", "smtpd_milters"].map((name) => settingOf(host, name)),
+  );
+  return { signs: mua !== "", filters: smtpd?.includes("unix:rspamd/") === true };
+}
+
 export async function checkServices(
   { units }: Host,
-  { isMx, signs }: { isMx: boolean; signs: boolean },
+  { isMx, signs, filters }: { isMx: boolean; signs: boolean; filters: boolean },
 ): Promise<Finding> {
-  const wanted = ["m25-mail-node", "postfix", ...(isMx ? [] : ["dovecot"]), ...(signs ? ["opendkim"] : [])];
+  const wanted = [
+    "m25-mail-node",
+    "postfix",
+    ...(isMx ? [] : ["dovecot"]),
+    ...(signs ? ["opendkim"] : []),
+    ...(filters ? ["rspamd"] : []),
+  ];
   const active = await Promise.all(wanted.map((unit) => units.isActive(unit)));
   const stopped = wanted.filter((_, index) => active[index] === false);
   // The timer is the other way to run the program.

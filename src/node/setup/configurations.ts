@@ -20,6 +20,8 @@ export interface Sources {
   dovecot: "2.3" | "2.4" | undefined;
   /** True if opendkim signs what users send. */
   signs: boolean;
+  /** True if rspamd checks mail from other servers. */
+  filters: boolean;
   /** The ports of sshd, where nftables is in use. */
   firewall: readonly number[] | undefined;
   /** True if fail2ban locks addresses out, with nftables. */
@@ -34,6 +36,10 @@ const JAILS = "/etc/fail2ban/jail.d/m25-mail.conf";
 export const LOCAL_MASTER_CF = "/etc/postfix/local-master.cf";
 /** In tmpfiles.d: makes the folder of opendkim's socket. */
 export const SIGNERS_FOLDER = "m25-mail-dkim.conf";
+/** In tmpfiles.d: makes the folder of rspamd's socket. */
+export const FILTERS_FOLDER = "m25-mail-filter.conf";
+/** Dovecot's rule for what rspamd has marked. */
+export const JUNK_RULE = "/etc/dovecot/m25-junk.sieve";
 
 const HEAD = (local: string) =>
   `# Written by m25-mail-node setup. Put your own settings into ${local}, and run m25-mail-node setup again.\n`;
@@ -54,8 +60,10 @@ export function configurations(answers: Answers, sources: Sources): ManagedFile[
       text: firewall(sources.firewall, isMx, sources),
       ifLeft: "see that the ports of mail are open there",
     });
+  if (sources.filters) files.push(...filterFiles(shipped));
   if (isMx || dovecot === undefined) return files;
   files.push({ path: "/etc/dovecot/dovecot.conf", text: shipped[`dovecot-${dovecot}.conf`] ?? "" });
+  files.push({ path: JUNK_RULE, text: shipped["m25-junk.sieve"] ?? "" });
   if (sources.locks) files.push({ path: JAILS, text: shipped["fail2ban-m25-mail.conf"] ?? "" });
   const queriesOf23 = shipped["dovecot-2.3-sql.conf.ext"] ?? "";
   if (dovecot === "2.3") files.push({ path: "/etc/dovecot/m25-sql.conf.ext", text: queriesOf23 });
@@ -67,13 +75,25 @@ export function configurations(answers: Answers, sources: Sources): ManagedFile[
   ];
 }
 
-function mainCf({ hostName, mailboxNode }: Answers, { shipped, localCf, signs }: Sources): string {
+function filterFiles(shipped: Sources["shipped"]): ManagedFile[] {
+  const names = Object.keys(shipped).filter((name) => name.startsWith("rspamd-"));
+  return [
+    ...names.map((name) => ({
+      path: `/etc/rspamd/local.d/${name.slice("rspamd-".length)}`,
+      text: shipped[name] ?? "",
+    })),
+    { path: `/etc/tmpfiles.d/${FILTERS_FOLDER}`, text: shipped["m25-mail-filter.tmpfiles.conf"] ?? "" },
+  ];
+}
+
+function mainCf({ hostName, mailboxNode }: Answers, { shipped, localCf, signs, filters }: Sources): string {
   const values = new Map([["myhostname", hostName]]);
   if (mailboxNode !== undefined) values.set("mailbox_node", `[${mailboxNode}]:25`);
   let text = shipped[mailboxNode === undefined ? "postfix-main.cf" : "postfix-mx.cf"] ?? "";
   for (const [name, value] of values)
     text = text.replace(new RegExp(`^${name} =.*$`, "m"), () => `${name} = ${value}`);
   if (signs && mailboxNode === undefined) text = withLater(text, shipped["postfix-dkim-main.cf"] ?? "");
+  if (filters) text = withLater(text, shipped["postfix-filter-main.cf"] ?? "");
   return `${HEAD(LOCAL_CF)}${withLater(text, added(LOCAL_CF, localCf))}`;
 }
 

@@ -17,6 +17,8 @@ import {
   type Answers,
   CERTIFICATE_FOLDER,
   configurations,
+  FILTERS_FOLDER,
+  JUNK_RULE,
   LOCAL_CF,
   LOCAL_MASTER_CF,
   SIGNERS_FOLDER,
@@ -78,7 +80,7 @@ export async function setUp(given: Host, config: SetupConfig, signal: AbortSigna
   await memory.noteRestarts(restarts);
   await writePlanned(host, memory, files);
   const isMx = answers.mailboxNode !== undefined;
-  await start(host, { restarts, isMx, signs, out: config.out, signal });
+  await start(host, { restarts, isMx, signs, filters: sources.filters, out: config.out, signal });
   await memory.note("certificate", certificate);
   await memory.noteRestarts(new Set());
 }
@@ -88,6 +90,8 @@ const services: ReadonlyArray<readonly [path: string, service: string]> = [
   ["/etc/postfix/", "postfix"],
   ["/etc/dovecot/", "dovecot"],
   ["/etc/opendkim.conf", "opendkim"],
+  ["/etc/rspamd/", "rspamd"],
+  ["/etc/tmpfiles.d/m25-mail-filter.conf", "rspamd"],
   ["/etc/tmpfiles.d/", "opendkim"],
   ["/etc/nftables.conf", "nftables"],
   ["/etc/fail2ban/", "fail2ban"],
@@ -112,13 +116,15 @@ async function readSources(host: Host): Promise<Sources> {
   const [localCf = "", localMasterCf = ""] = await Promise.all(
     [LOCAL_CF, LOCAL_MASTER_CF].map((path) => readText(host.at(path))),
   );
-  const [dovecot, signs, firewall, locks] = await Promise.all([
+  const [dovecot, signs, filter, firewall, locks] = await Promise.all([
     findDovecot(host),
     mayUseSigner(host),
+    host.machine.find("rspamd"),
     findFirewall(host),
     hasFail2ban(host),
   ]);
-  return { shipped, masterCf, localCf, localMasterCf, dovecot, signs, firewall, locks };
+  const filters = filter !== undefined;
+  return { shipped, masterCf, localCf, localMasterCf, dovecot, signs, filters, firewall, locks };
 }
 
 /** Debian installs nftables and leaves it off: rules are for a machine whose operator has turned it on. */
@@ -182,16 +188,20 @@ interface Start {
   restarts: ReadonlySet<string>;
   isMx: boolean;
   signs: boolean;
+  filters: boolean;
   out: string;
   signal: AbortSignal;
 }
 
 /** The node first: its files must be there when Postfix and Dovecot are asked. Postfix makes the folder of Dovecot's sockets. */
-async function start(host: Host, { restarts, isMx, signs, out, signal }: Start): Promise<void> {
+async function start(host: Host, { restarts, isMx, signs, filters, out, signal }: Start): Promise<void> {
   const { machine, units } = host;
   await makeAliases(host);
   await mustRun(host.machine, ["postfix", "check"]);
-  if (!isMx) await mustRun(host.machine, ["doveconf", "-n"]);
+  if (!isMx) {
+    await mustRun(host.machine, ["doveconf", "-n"]);
+    await mustRun(host.machine, ["sievec", host.at(JUNK_RULE)]);
+  }
   await units.start("m25-mail-node", restarts.has("m25-mail-node"));
   const until = machine.clock.monotonic() + FIRST_STATE;
   while (
@@ -202,6 +212,10 @@ async function start(host: Host, { restarts, isMx, signs, out, signal }: Start):
     await machine.clock.sleep(250, signal);
   await startFirewall(host, restarts);
   if (signs) await startSigner(host, restarts.has("opendkim"));
+  if (filters) {
+    await mustRun(host.machine, ["systemd-tmpfiles", "--create", FILTERS_FOLDER]);
+    await host.units.start("rspamd", restarts.has("rspamd"));
+  }
   await units.start("postfix", restarts.has("postfix"));
   if (isMx) await units.stop("dovecot");
   else await units.start("dovecot", restarts.has("dovecot"));

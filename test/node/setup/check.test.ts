@@ -118,7 +118,7 @@ test("a service that does not run is not ok; the timer may poll in place of the 
   const services = (running: readonly string[], signs = false) =>
     checkServices(
       { ...thisHost, units: { ...thisHost.units, isActive: async (unit) => running.includes(unit) } },
-      { isMx: false, signs },
+      { isMx: false, signs, filters: false },
     );
   const daemons = ["postfix", "dovecot"];
   expect(await services(["m25-mail-node", ...daemons])).toMatchObject({ state: "ok" });

@@ -27,7 +27,7 @@ export const withTools =
   (await thisMachine.find("sqlite3")) && (await thisMachine.find("openssl")) ? test : test.skip;
 
 /** Programs that a node may have. */
-export const OPTIONAL = ["opendkim", "nft", "fail2ban-server"];
+export const OPTIONAL = ["opendkim", "nft", "fail2ban-server", "rspamd"];
 
 interface Planted extends Host {
   log: string[];

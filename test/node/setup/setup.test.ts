@@ -77,7 +77,12 @@ withTools(
     const server = await startServer();
     const { host, run } = await newNode(server, "pi");
     await run();
-    const paths = ["/etc/opendkim.conf", "/etc/nftables.conf", "/etc/fail2ban/jail.d/m25-mail.conf"];
+    const paths = [
+      "/etc/opendkim.conf",
+      "/etc/nftables.conf",
+      "/etc/fail2ban/jail.d/m25-mail.conf",
+      "/etc/rspamd/local.d/worker-proxy.inc",
+    ];
     expect(paths.filter((path) => existsSync(host.at(path)))).toEqual([]);
     expect(host.read(MAIN_CF)).toMatch(/^mua_milters =$/m);
 
@@ -88,11 +93,12 @@ withTools(
     expect(host.read(MAIN_CF).match(/^mua_milters = .*/gm)).toEqual([
       expect.stringContaining("unix:opendkim/opendkim.sock"),
     ]);
+    expect(host.read(MAIN_CF)).toMatch(/^smtpd_milters = .*unix:rspamd\/milter\.sock/m);
     expect(host.read("/etc/m25-mail/node.env")).toMatch(/^M25_MAIL_DKIM=\/var\/lib\/m25-mail-node\/dkim$/m);
     expect(host.read("/var/lib/m25-mail-node/dkim/SigningTable")).toBe("");
     expect(host.started).toEqual([
       "m25-mail-node again",
-      ...["nftables", "fail2ban", "opendkim", "postfix"].map((service) => `${service} again`),
+      ...["nftables", "fail2ban", "opendkim", "rspamd", "postfix"].map((service) => `${service} again`),
       "dovecot",
       TIMER,
     ]);
