@@ -35,7 +35,7 @@ withDpkg("dpkg unpacks the program, the files that a node needs, and none of the
     path.split("/").at(-1),
   );
   for (const name of readdirSync(join(root, "deploy"))) {
-    const isServers = /^(m25-mail$|m25-mail\.|server|Caddy|nginx|README)/.test(name);
+    const isServers = /^(m25-mail$|m25-mail\.|server|patroni|Caddy|nginx|README)/.test(name);
     const isRenamed = /^m25-mail-node\.(sysusers|tmpfiles)/.test(name);
     expect([name, packed.includes(name)]).toEqual([name, !isServers && !isRenamed]);
   }
