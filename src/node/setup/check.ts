@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { checkCertificate, readCertificate } from "../../machine/certificate.ts";
 import type { Host } from "../../machine/host.ts";
@@ -34,8 +35,8 @@ export async function checkNode(host: Host, { out, json }: CheckConfig): Promise
   const isOk = rows.every(({ state }) => state !== "not_ok");
   host.machine.print(json ? `${JSON.stringify({ ok: isOk, checks: rows })}\n` : tableOf(rows));
   const failed = rows.filter(({ state }) => state === "not_ok").map(({ check }) => check);
-  // Only root may write there, and a full disk is among what is checked.
-  if (host.machine.root)
+  // Only root may write there, and a full disk is among what is checked. Without the folder there is no node yet.
+  if (host.machine.root && existsSync(out))
     await noteChecks(out, failed, host.machine.clock.now()).catch((error) =>
       host.machine.log(explain(error)),
     );
