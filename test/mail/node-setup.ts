@@ -58,9 +58,15 @@ export async function testNodeSetup(suite: "bookworm" | "trixie", { faults = fal
       const { sync_key: key = "" } = fields(added);
       const [line = ""] = /^apt-get update .*$/m.exec(added) ?? [];
       const acme = `--acme-server ${await startAuthority(machine)}`;
+      const began = performance.now();
       const first = faults
         ? await stopsAndGoesOn(made, { line, key, acme })
         : await answersQuestions(made, { line, key, acme });
+      const minutes = (performance.now() - began) / 60_000;
+      if (!faults)
+        process.stdout.write(
+          `${suite}: one line and three answers made a node in ${minutes.toFixed(1)} minutes\n`,
+        );
       expect(rowsOf(first.said), first.said).toEqual({
         services: "ok",
         replica: "ok",
