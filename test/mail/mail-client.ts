@@ -10,6 +10,8 @@ import { type Finished, run, until } from "./processes.ts";
 export const TAKEN = { code: 0, stderr: "" };
 /** curl's exit codes. */
 export const NO_CONNECTION = 7;
+/** It says nothing of the server's reply to the message. */
+export const REFUSED = 8;
 export const LOGIN_DENIED = 67;
 
 interface Mail {

@@ -12,7 +12,7 @@ import { temporaryFolder } from "../support/store.ts";
 import { type Answer, debianFolder, type FreshDebian, type Shown, startFreshDebian } from "./fresh-debian.ts";
 import { ADDRESS, NAME_SERVER, startAuthority, startDns } from "./fresh-network.ts";
 import { fields, isCurrent, SERVER, startServer } from "./fresh-server.ts";
-import { LOGIN_DENIED, mailClient, NO_CONNECTION, TAKEN } from "./mail-client.ts";
+import { LOGIN_DENIED, mailClient, NO_CONNECTION, REFUSED, TAKEN } from "./mail-client.ts";
 import { ANNA, GTUBE, JAN, STRANGER } from "./people.ts";
 import { mustRun, until } from "./processes.ts";
 import { DEPLOY } from "./shipped.ts";
@@ -322,7 +322,7 @@ async function refusesSpam(machine: FreshDebian): Promise<void> {
   );
   const mail = await clientOf(machine);
   const spam = { from: STRANGER, to: JAN.address, subject: "spam", text: GTUBE };
-  await until("it is refused", async () => (await mail.send("smtp", 25, spam)).stderr.includes("554"));
+  await until("it is refused", async () => (await mail.send("smtp", 25, spam)).code === REFUSED);
   await receivesAndSends(machine);
 }
 
