@@ -1,8 +1,20 @@
 import { join } from "node:path";
 import { defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 import { ofNoEngine, sqliteOnly } from "./test/support/sqlite-only.ts";
 
 const MINUTE = 60_000;
+
+/** A sweep of ten minutes. */
+const LONGEST = /\/node-setup\.sweep\.ts$/;
+
+/** A new checkout knows no durations: begun last, the longest file would run on alone. */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const isLong = ({ moduleId }: TestSpecification) => Number(LONGEST.test(moduleId));
+    return (await super.sort(files)).toSorted((one, other) => isLong(other) - isLong(one));
+  }
+}
 
 /** No limit is near what a busy machine needs: they end what hangs, and measure nothing. */
 export default defineConfig({
@@ -17,6 +29,7 @@ export default defineConfig({
     },
     expect: { poll: { timeout: 3 * MINUTE, interval: 20 } },
     restoreMocks: true,
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         extends: true,

@@ -20,7 +20,10 @@ const others = [
   { domain: "elsewhere.test", address: "127.0.0.4", flags: "" },
 ];
 
-describe.each(releases)("aliases on $name", async (release) => {
+// aliases.test.ts and srs.test.ts run Debian 12's daemons.
+const newest = releases.filter(({ suite }) => suite === "trixie");
+
+describe.each(newest)("aliases on $name", async (release) => {
   const folder = await releaseFolder(release.suite);
 
   test.skipIf(!folder.available)("deliver as meant, and a forward has a sender of the node", async () => {

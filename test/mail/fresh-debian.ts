@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { mustRun, run, runFor, until } from "./processes.ts";
@@ -11,6 +11,8 @@ const CACHE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "m25
 const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /** Two minutes suffice on a slow line. A mirror that does not answer must not hold up the tests for long. */
 const DOWNLOAD_SECONDS = 600;
+/** Several test files need one folder: the first makes it, and the others wait. */
+const MAKE_ONCE = `path=$1; partial=$2; shift 2; test -e "$path" || { "$@" && mv "$partial" "$path"; }`;
 
 export type Folder =
   | { readonly available: true; readonly path: string }
@@ -38,7 +40,7 @@ export async function debianFolder(
     available: false as const,
     message: `${suite} is not tested: ${reason}\n`,
   });
-  for (const program of ["mmdebstrap", "ip", "nsenter", "curl"])
+  for (const program of ["mmdebstrap", "flock", "ip", "nsenter", "curl"])
     if ((await run("sh", "-c", `command -v ${program}`)).code !== 0) return refused(`no ${program}`);
   const namespaces = ["--net", "--mount", "--pid", "--uts", "--ipc", "--cgroup", "--fork"];
   if ((await run("unshare", ...namespaces, "mount", "-t", "cgroup2", "cgroup2", "/mnt")).code !== 0)
@@ -54,7 +56,6 @@ export async function debianFolder(
   const source = await debianSource(suite);
   if (source === undefined) return refused("this machine's apt names no mirror of Debian.");
   mkdirSync(dirname(path), { recursive: true });
-  // Another run may make it too: the first to finish wins.
   const partial = `${path}.${process.pid}`;
   const options = ["--variant=minbase", '--aptopt=APT::Install-Recommends "true"'];
   const download =
@@ -66,19 +67,11 @@ export async function debianFolder(
         ];
   const include = `--include=${["systemd-sysv", ...packages].join()}`;
   try {
-    const { code, stderr } = await runFor(
-      DOWNLOAD_SECONDS,
-      "mmdebstrap",
-      ...options,
-      ...download,
-      include,
-      suite,
-      partial,
-      source,
-    );
+    const make = ["mmdebstrap", ...options, ...download, include, suite, partial, source];
+    const once = ["-c", MAKE_ONCE, "sh", path, partial, ...make];
+    const { code, stderr } = await runFor(2 * DOWNLOAD_SECONDS, "flock", `${path}.lock`, "sh", ...once);
     if (code !== 0)
       return refused(stderr.split("\n").find((line) => line.startsWith("E: ")) ?? `exit ${code}`);
-    if (!existsSync(path)) renameSync(partial, path);
     return { available: true, path };
   } finally {
     rmSync(partial, { recursive: true, force: true });

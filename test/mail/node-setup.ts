@@ -49,7 +49,7 @@ export async function testNodeSetup(suite: "bookworm" | "trixie", { faults = fal
   if (!folder.available) process.stderr.write(folder.message);
 
   test.skipIf(!folder.available)(
-    `the line for a new node makes one that works${faults ? ", also after faults and Ctrl-C" : ""}, stays as it is the second time, and keeps local settings over an upgrade`,
+    `on ${suite} the line for a new node makes one that works${faults ? ", also after faults and Ctrl-C" : ""}, stays as it is the second time, and keeps local settings over an upgrade`,
     async () => {
       if (!folder.available) return;
       const made = await newMachine(folder.path);

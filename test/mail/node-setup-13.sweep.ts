@@ -1,3 +1,0 @@
-import { testNodeSetup } from "./node-setup.ts";
-
-await testNodeSetup("trixie", { faults: true });
