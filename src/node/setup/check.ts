@@ -4,6 +4,7 @@ import { checkCertificate, readCertificate } from "../../machine/certificate.ts"
 import type { Host } from "../../machine/host.ts";
 import { runQuietly } from "../../machine/machine.ts";
 import { addressesOf } from "../../machine/public-name.ts";
+import { checkUnits } from "../../machine/services.ts";
 import { type Finding, type Row, tableOf } from "../../machine/table.ts";
 import type { CheckName } from "../../mail/node-checks.ts";
 import { withState } from "../commands/state.ts";
@@ -130,7 +131,7 @@ async function milters(host: Host): Promise<{ signs: boolean; filters: boolean }
 }
 
 export async function checkServices(
-  { units }: Host,
+  host: Pick<Host, "units">,
   { isMx, signs, filters }: { isMx: boolean; signs: boolean; filters: boolean },
 ): Promise<Finding> {
   const wanted = [
@@ -140,17 +141,8 @@ export async function checkServices(
     ...(signs ? ["opendkim"] : []),
     ...(filters ? ["rspamd"] : []),
   ];
-  const active = await Promise.all(wanted.map((unit) => units.isActive(unit)));
-  const stopped = wanted.filter((_, index) => active[index] === false);
   // The timer is the other way to run the program.
-  if (stopped[0] === "m25-mail-node" && (await units.isActive("m25-mail-node-once.timer"))) stopped.shift();
-  if (stopped.length === 0) return { state: "ok", found: `${wanted.join(", ")} run` };
-  const first = stopped[0];
-  return {
-    state: "not_ok",
-    found: `${stopped.join(", ")} not running`,
-    todo: `See: journalctl -u ${first} -n 30`,
-  };
+  return await checkUnits(host, wanted, { "m25-mail-node": "m25-mail-node-once.timer" });
 }
 
 function checkReplica(status: Status, now: number): Finding {

@@ -13,7 +13,7 @@ const QUESTION = { asked: "The server's public name in DNS", example: "mail-admi
 /** The Debian packages of the proxies that setup sets up. */
 const known = ["caddy", "nginx"] as const;
 
-/** What the command line says. */
+/** The flags of the command line. */
 export interface Wishes extends CertificateWishes {
   hostName: string | undefined;
   proxy: ProxyName | undefined;

@@ -6,6 +6,7 @@ import type { TLSSocket } from "node:tls";
 import { checkCertificate } from "../../machine/certificate.ts";
 import type { Host } from "../../machine/host.ts";
 import { type Addresses, addressesOf, publicOf } from "../../machine/public-name.ts";
+import { checkUnits } from "../../machine/services.ts";
 import type { Finding, Row } from "../../machine/table.ts";
 import type { Answers } from "./configurations.ts";
 
@@ -40,7 +41,7 @@ export async function checkServer(
   const addresses = await addressesOf(host.resolver, hostName);
   const isManaged = proxy === "caddy" || proxy === "nginx";
   const rows: Array<[check: string, finding: Finding | Promise<Finding>]> = [
-    ["services", checkServices(host, isManaged ? ["m25-mail", proxy] : ["m25-mail"])],
+    ["services", checkUnits(host, isManaged ? ["m25-mail", proxy] : ["m25-mail"])],
     ["server", healthOf("127.0.0.1", own, hostName).then(checkAnswer)],
     ["dns", checkDns(hostName, addresses)],
     ["https", checkHttps(hostName, addresses)],
@@ -52,17 +53,6 @@ export async function checkServer(
     rows.push(["certificate", checkCertificate(certificate, hostName, host.machine.clock.now(), ADVICE)]);
   }
   return await Promise.all(rows.map(async ([check, finding]) => ({ check, ...(await finding) })));
-}
-
-async function checkServices({ units }: Host, wanted: readonly string[]): Promise<Finding> {
-  const active = await Promise.all(wanted.map((unit) => units.isActive(unit)));
-  const stopped = wanted.filter((_, index) => active[index] === false);
-  if (stopped.length === 0) return { state: "ok", found: `${wanted.join(", ")} run` };
-  return {
-    state: "not_ok",
-    found: `${stopped.join(", ")} not running`,
-    todo: `See: journalctl -u ${stopped[0]} -n 30`,
-  };
 }
 
 function checkAnswer({ fault }: Health): Finding {

@@ -5,7 +5,7 @@ export const proxies = ["caddy", "nginx", "other", "none"] as const;
 
 export type ProxyName = (typeof proxies)[number];
 
-/** What the files depend on. */
+/** The answers that the files depend on. */
 export interface Answers {
   /** The server's public name. */
   hostName: string;

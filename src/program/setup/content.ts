@@ -1,4 +1,4 @@
-/** What a new server needs in its database: the operator's password, a first domain. */
+/** The content that a new server needs in its database: the operator's password, a first domain. */
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { addDomain } from "../../../tools/add-domain.ts";
 import type { Runtime } from "../../../tools/call/call.ts";
@@ -12,7 +12,7 @@ import type { Host } from "../../machine/host.ts";
 import { DomainName, OperatorPassword } from "../../mail/schemas.ts";
 import type { Wishes } from "./answers.ts";
 
-/** What is to be made; undefined for what is there, or is left out. */
+/** The content to make; undefined for what is there, or is left out. */
 export interface Content {
   password: string | undefined;
   domain: string | undefined;

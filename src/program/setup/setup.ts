@@ -149,7 +149,7 @@ function serviceOf(path: string): string {
   return path === NGINX_SITE ? "nginx" : "m25-mail";
 }
 
-/** What the services read at their start besides the planned files, as a hash: another one calls for a restart. */
+/** A hash of all that the services read at their start besides the planned files: another one calls for a restart. */
 async function stateOf(host: Host, { folder }: Program, settings: string): Promise<string> {
   const program = readFileSync(join(folder, "dist/m25-mail.js"));
   const certificate = (await readCertificate(host, CERTIFICATE_FOLDER))?.fingerprint256 ?? "";

@@ -11,7 +11,7 @@ import { ETCD, PATRONI } from "../../support/needs.ts";
 import { killed, serveProcess } from "../../support/program.ts";
 import { temporaryFolder, testRuntime } from "../../support/store.ts";
 import { SyncingNode } from "../../support/syncing-node.ts";
-import { client, follow } from "./storm.ts";
+import { client, follow, more } from "./storm.ts";
 
 /** Changes that each server acknowledges between two losses. */
 const CHANGES = 20;
@@ -126,21 +126,15 @@ describe.skipIf(!isInstalled || process.geteuid?.() !== 0)("two PostgreSQL with 
     );
     const nodes = servers.map(({ url }) => new SyncingNode(url, key));
     const followed = nodes.map((node) => follow(node, () => isOver));
-    const more = async () => {
-      const before = storms.map(({ acknowledged }) => acknowledged.length + CHANGES);
-      await expect
-        .poll(() => storms.every(({ acknowledged }, place) => acknowledged.length > Number(before[place])))
-        .toBe(true);
-    };
     for (const [lost, other] of [
       ["21", "22"],
       ["22", "21"],
     ] as const) {
-      await more();
+      await more(storms, CHANGES);
       const child = running[lost];
       if (child !== undefined) await killed(child);
       await hasPart(other, "primary");
-      await more();
+      await more(storms, CHANGES);
       running[lost] = startDatabase(lost);
       await hasPart(lost, "synchronous");
     }

@@ -24,6 +24,14 @@ export function client(url: string, token: string, name: string, isOver: () => b
   return { acknowledged, ended: storm() };
 }
 
+/** Waits until each client has had so many more acknowledged. */
+export async function more(storms: ReadonlyArray<{ acknowledged: readonly string[] }>, changes: number) {
+  const before = storms.map(({ acknowledged }) => acknowledged.length + changes);
+  await expect
+    .poll(() => storms.every(({ acknowledged }, place) => acknowledged.length > Number(before[place])))
+    .toBe(true);
+}
+
 /** A node that polls, and waits, until `isOver`. */
 export async function follow(node: SyncingNode, isOver: () => boolean): Promise<void> {
   while (!isOver()) await node.poll({ prefer: "wait=2" });
