@@ -37,9 +37,14 @@ test("in a pipe nothing is relative or coloured", () => {
   );
 });
 
-/** The text that a command shows at a real terminal. Where CI is set, Node shows no colours. */
+/** The text that a command shows at a real terminal, whatever CI and NO_COLOR say here. */
 async function shown(words: readonly string[], environment: Record<string, string>): Promise<string> {
-  const { child, finished } = atTerminal(words, { TERM: "xterm", CI: undefined, ...environment });
+  const { child, finished } = atTerminal(words, {
+    TERM: "xterm",
+    CI: undefined,
+    NO_COLOR: undefined,
+    ...environment,
+  });
   child.stdin.end();
   return (await finished).stdout;
 }

@@ -2,15 +2,16 @@ import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from "n
 import { once } from "node:events";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
+import type { Finished } from "./command-process.ts";
+import { runCommand } from "./commands.ts";
 
 /** The built program: it starts in a quarter of the time that the sources need. */
 export const ENTRY = join(import.meta.dirname, "../../dist/m25-mail.js");
 
-export interface Finished {
-  code: number | null;
-  stdout: string;
-  stderr: string;
-}
+export type { Finished } from "./command-process.ts";
+
+/** Commands that go on until they are stopped. */
+const STAYING = ["serve", "stdio", "setup"];
 
 interface Options {
   /** All of standard input, which is then closed. */
@@ -29,8 +30,11 @@ export function environmentOf(extra: Record<string, string | undefined> = {}): R
 
 /** Runs `m25-mail` with these arguments until it ends. */
 export async function m25mail(args: readonly string[], options: Options = {}): Promise<Finished> {
+  const { input = "", environment, command } = options;
+  if (command === undefined && !STAYING.includes(args[0] ?? ""))
+    return runCommand(ENTRY, { words: args, environment: environmentOf(environment), input });
   const program = startM25mail(args, options);
-  program.child.stdin.end(options.input ?? "");
+  program.child.stdin.end(input);
   return program.finished;
 }
 
