@@ -1,12 +1,15 @@
-import { needs } from "./support/needs.ts";
+import { needs, type Suite } from "./support/needs.ts";
 
 /**
  * The first line of a run: the time that the suite takes on two idle cores, and the tests that it skips. The longer time is that
  * of a virtual machine on which the start of a process costs much.
  */
-const minutes = { tests: "5 to 20", sweeps: "10 to 30" };
+const minutes: Record<Suite, string> = { tests: "3 to 6", postgresql: "3 to 6", sweeps: "10 to 25" };
 
-const kind = process.argv[2] === "sweeps" ? "sweeps" : "tests";
-const missing = needs.filter((need) => need.of === kind && !need.met()).map(({ name }) => name);
+const suite = process.argv[2] as Suite;
+const missing = needs.filter((need) => need.of.includes(suite) && !need.met()).map(({ name }) => name);
 const skips = missing.length === 0 ? "Nothing is skipped" : `Skipped for lack of: ${missing.join(", ")}`;
-process.stdout.write(`The ${kind} take about ${minutes[kind]} minutes on two quiet cores. ${skips}.\n`);
+const others = suite === "tests" ? " test:postgresql and test:sweeps have the rest." : "";
+process.stdout.write(
+  `These tests take about ${minutes[suite]} minutes on two quiet cores. ${skips}.${others}\n`,
+);

@@ -1,4 +1,4 @@
-/** Lists the blocks of commands that commands.test.ts does not run: another test runs them, or none does. */
+/** Lists the blocks of commands that commands.sweep.ts does not run: another test runs them, or none does. */
 
 /** Run by test/mail/as-written.sweep.ts, in a fresh Debian 12 and 13. */
 export const mailboxNode = {
@@ -67,8 +67,8 @@ export const runElsewhere: Readonly<Record<string, string>> = {
     "test/db/postgresql/copy.test.ts, with a cluster of its own",
   "docs/postgresql.md#back-up-and-restore": "copy.test.ts restores such a dump, with a cluster of its own",
   "docs/postgresql.md#use-it": "test/db/postgresql makes databases on a cluster of its own",
-  "docs/dkim.md#turn-it-on": "test/mail/dkim.test.ts installs the same files with paths of its own",
-  "docs/dkim.md#replace-a-key": "test/mail/dkim.test.ts runs it with a key that signs",
+  "docs/dkim.md#turn-it-on": "test/mail/dkim.sweep.ts installs the same files with paths of its own",
+  "docs/dkim.md#replace-a-key": "test/mail/dkim.sweep.ts runs it with a key that signs",
   "docs/spam.md#filter-spam": "test/mail/node-setup.ts runs it in a fresh Debian 13",
   "docs/spam.md#by-hand": "test/mail/spam.sweep.ts installs the same files with paths of its own",
   "docs/install.md#from-the-npm-registry": "test/package/tarball.sweep.ts runs them with the tarball",

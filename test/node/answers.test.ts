@@ -133,7 +133,7 @@ const refusals: [string, RefusalReason, Answer][] = [
   ["a digest of something else", "wrong_digest", text(bodyOf(two).replace(two.digest, one.digest))],
 ];
 
-// on-the-way.test.ts tests what a proxy may do to the real server's answers.
+// on-the-way.sweep.ts tests what a proxy may do to the real server's answers.
 describe("an answer that is refused", () => {
   it.each(refusals)(
     "%s: %s; every file stays as it was, the exit code is 65, and the server is told",

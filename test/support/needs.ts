@@ -14,10 +14,12 @@ export const ETCD = "/usr/bin/etcd";
 export const RSPAMD = "/usr/bin/rspamd";
 export const OPENDKIM = "/usr/sbin/opendkim";
 
+export type Suite = "tests" | "postgresql" | "sweeps";
+
 interface Need {
   /** The name in the line that lists what is skipped. */
   readonly name: string;
-  readonly of: "tests" | "sweeps";
+  readonly of: readonly Suite[];
   readonly met: () => boolean;
 }
 
@@ -45,31 +47,31 @@ export function hasHistory(): boolean {
 
 /** Needs of some tests. If one is missing, the tests are skipped and the first line of a run names it. */
 export const needs: readonly Need[] = [
-  { name: "Postfix and Dovecot (as root)", of: "tests", met: () => mailDaemons().available },
-  { name: "root", of: "tests", met: () => process.geteuid?.() === 0 },
-  { name: "postsrsd", of: "tests", met: () => existsSync(POSTSRSD) },
-  { name: "opendkim", of: "tests", met: () => existsSync(OPENDKIM) },
-  { name: "rspamd", of: "sweeps", met: () => existsSync(RSPAMD) },
-  { name: "Chromium", of: "tests", met: () => existsSync(CHROMIUM) },
-  { name: "nginx", of: "tests", met: () => existsSync("/usr/sbin/nginx") },
-  { name: "Caddy", of: "tests", met: () => existsSync("/usr/bin/caddy") },
-  { name: "NSD", of: "tests", met: () => existsSync(NSD) },
-  { name: "PostgreSQL", of: "tests", met: () => POSTGRESQL !== undefined },
-  { name: "PgBouncer", of: "tests", met: () => existsSync(PGBOUNCER) },
-  { name: "OpenSSL", of: "tests", met: () => runs("openssl", "version") },
-  { name: "a second Node (18, 20 or 22)", of: "tests", met: () => otherNodes().length > 0 },
-  { name: "jq", of: "tests", met: () => runs("jq", "--version") },
-  { name: "systemd-analyze", of: "tests", met: () => runs("systemd-analyze", "--version") },
-  { name: "other people's clients (npm run clients)", of: "sweeps", met: areInstalled },
-  { name: "slowhttptest", of: "sweeps", met: () => existsSync(SLOWHTTPTEST) },
-  { name: "mounts", of: "sweeps", met: () => runs("unshare", "--mount", "true") },
+  { name: "Postfix and Dovecot (as root)", of: ["tests", "sweeps"], met: () => mailDaemons().available },
+  { name: "root", of: ["tests", "sweeps"], met: () => process.geteuid?.() === 0 },
+  { name: "postsrsd", of: ["tests"], met: () => existsSync(POSTSRSD) },
+  { name: "opendkim", of: ["tests", "sweeps"], met: () => existsSync(OPENDKIM) },
+  { name: "rspamd", of: ["sweeps"], met: () => existsSync(RSPAMD) },
+  { name: "Chromium", of: ["tests", "sweeps"], met: () => existsSync(CHROMIUM) },
+  { name: "nginx", of: ["tests", "sweeps"], met: () => existsSync("/usr/sbin/nginx") },
+  { name: "Caddy", of: ["tests", "postgresql", "sweeps"], met: () => existsSync("/usr/bin/caddy") },
+  { name: "NSD", of: ["tests", "sweeps"], met: () => existsSync(NSD) },
+  { name: "PostgreSQL", of: ["sweeps"], met: () => POSTGRESQL !== undefined },
+  { name: "PgBouncer", of: ["postgresql"], met: () => existsSync(PGBOUNCER) },
+  { name: "OpenSSL", of: ["tests", "sweeps"], met: () => runs("openssl", "version") },
+  { name: "a second Node (18, 20 or 22)", of: ["tests", "sweeps"], met: () => otherNodes().length > 0 },
+  { name: "jq", of: ["tests"], met: () => runs("jq", "--version") },
+  { name: "systemd-analyze", of: ["tests"], met: () => runs("systemd-analyze", "--version") },
+  { name: "other people's clients (npm run clients)", of: ["sweeps"], met: areInstalled },
+  { name: "slowhttptest", of: ["sweeps"], met: () => existsSync(SLOWHTTPTEST) },
+  { name: "mounts", of: ["sweeps"], met: () => runs("unshare", "--mount", "true") },
   {
     name: "cgroups v2",
-    of: "sweeps",
+    of: ["sweeps"],
     met: () => runs("unshare", "--mount", "mount", "-t", "cgroup2", "cgroup2", "/mnt"),
   },
-  { name: "the repository's earlier commits", of: "sweeps", met: hasHistory },
-  { name: "Patroni and etcd", of: "sweeps", met: () => existsSync(PATRONI) && existsSync(ETCD) },
-  { name: "iproute2", of: "sweeps", met: () => runs("ip", "-Version") },
-  { name: "mmdebstrap", of: "sweeps", met: () => runs("mmdebstrap", "--version") },
+  { name: "the repository's earlier commits", of: ["sweeps"], met: hasHistory },
+  { name: "Patroni and etcd", of: ["sweeps"], met: () => existsSync(PATRONI) && existsSync(ETCD) },
+  { name: "iproute2", of: ["sweeps"], met: () => runs("ip", "-Version") },
+  { name: "mmdebstrap", of: ["sweeps"], met: () => runs("mmdebstrap", "--version") },
 ];

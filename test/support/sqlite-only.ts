@@ -5,9 +5,9 @@ export const sqliteOnly = [
   // The watch on its write-ahead log.
   "test/doors/change-signal.test.ts",
   // They read or lock its file: the secrets in it, its first token, programs that have it open.
-  "test/{auth/oauth-secrets,doors/canary,doors/first-token,doors/serve}.test.ts",
+  "test/{auth/oauth-secrets,doors/first-token,doors/serve}.test.ts",
   // Programs that the tests start with --db FILE.
-  "test/doors/{cli-oauth,cli-passwords,npm,output,read-only,stdio,stdio-limits,tls}.test.ts",
+  "test/doors/{cli-oauth,cli-passwords,npm,read-only,stdio,stdio-limits,tls}.test.ts",
 ];
 
 /** Tests that PostgreSQL cannot change, which it leaves out to take minutes less. */
@@ -18,10 +18,8 @@ export const ofNoEngine = [
   "test/tools/registry.test.ts",
   "test/doors/{line-reader,utf8,wording,openapi,node-package}.test.ts",
   // HTTP and MCP before a call begins: connections, limits, hosts, proxies, forms of input.
-  "test/doors/{client-address,connections,guards,input,inspector,limits,link-opening,mcp-clients,mcp-params,parity,passwords-at-once,proxies,rate-limits,starvation,wake-throttle}.test.ts",
+  "test/doors/{client-address,connections,guards,input,limits,mcp-clients,mcp-params,parity,passwords-at-once,proxies,rate-limits,starvation,wake-throttle}.test.ts",
   // The log, the shell's words and the clock of logins.
   "test/doors/{cli-call,log}.test.ts",
-  "test/auth/{login-delays,oauth-browser,oauth-conformance}.test.ts",
-  // PostgreSQL's own tests, which `npm test` runs.
-  "test/db/postgresql/**",
+  "test/auth/{login-delays,oauth-conformance}.test.ts",
 ];
