@@ -66,6 +66,18 @@ export interface Schema {
     user_id: Fixed<number>;
     /** The last day on which it reached a sending limit, as 2026-11-30. */
     limited_on: string | null;
+    /** That of the user, for the order of a domain's list. */
+    domain_id: number | null;
+    /** The node whose figures these are. */
+    node_id: number | null;
+    used_kib: number | null;
+    messages: number | null;
+    /** A day, of all nodes. */
+    last_login: string | null;
+    /** The last login's day, or without one the first day on which a node looked for logins. */
+    unused_since: string | null;
+    /** The day of the figures. */
+    reported_on: string | null;
   };
   password_links: {
     user_id: number;

@@ -324,6 +324,12 @@ export class UserTable {
       .set({ domain_id: domain.id, local_part: localPart, revision, updated_at: at })
       .where("id", "=", user.id)
       .execute();
+    await this.#db
+      .updateTable("mailbox_usage")
+      .set({ domain_id: domain.id })
+      .where("user_id", "=", user.id)
+      .where("domain_id", "is not", null)
+      .execute();
     return next;
   }
 

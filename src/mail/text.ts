@@ -16,7 +16,8 @@ export type Endpoint =
   | "remove-alias"
   | "list-aliases"
   | "set-domain-alias"
-  | "check-domain";
+  | "check-domain"
+  | "list-usage";
 
 /** A part of a text that each door words in its own way. */
 export type Reference =

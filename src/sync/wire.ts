@@ -6,6 +6,7 @@ export const paths = {
   report: `${PREFIX}/report`,
   key: `${PREFIX}/key`,
   dkim: `${PREFIX}/dkim`,
+  usage: `${PREFIX}/usage`,
 } as const;
 
 /**

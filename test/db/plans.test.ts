@@ -148,3 +148,33 @@ test("a search finds and counts its mailboxes by the indexes on users, with any 
     }
   }
 });
+
+test("the largest and the unused mailboxes of a domain are read in an index", async () => {
+  const { must, store, file } = testStore();
+  await must("add-domain", { domain: "a.nl" });
+  prepared.clear();
+  await store.read(async ({ domains, usage }) => {
+    const domain = await domains.get("a.nl");
+    await usage.largest(domain, 10);
+    await usage.largest(domain, 10, { value: 1, id: 1 });
+    await usage.unused(domain, "2026-11-30", 10);
+    await usage.unused(domain, "2026-11-30", 10, { value: "2026-11-01", id: 1 });
+    await usage.count(domain, 10);
+    await usage.count(domain, 10, "2026-11-30");
+  });
+  const queries = [...prepared].filter((text) => /FROM mailbox_usage/.test(text));
+  expect(queries.length).toBe(6);
+  const database = rawDatabase(file);
+  for (const query of queries) {
+    const parameters = Array(query.match(/\?/g)?.length).fill("1");
+    const plan = database.prepare<unknown[], { detail: string }>(`EXPLAIN QUERY PLAN ${query}`);
+    const details = plan.all(...parameters).map(({ detail }) => detail);
+    expect(details.join("\n"), query).toMatch(
+      /SEARCH mailbox_usage USING .*mailbox_usage_(size|unused) \(domain_id=\?/,
+    );
+    expect(
+      details.filter((detail) => /SCAN (mailbox_usage|users)|TEMP B-TREE/.test(detail)),
+      query,
+    ).toEqual([]);
+  }
+});

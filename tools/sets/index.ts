@@ -6,6 +6,7 @@ const sets = {
   aliases: async () => (await import("./aliases/index.ts")).aliases,
   dns: async () => (await import("./dns/index.ts")).dns,
   people: async () => (await import("./people/index.ts")).people,
+  usage: async () => (await import("./usage/index.ts")).usage,
 } satisfies Record<string, () => Promise<readonly Tool[]>>;
 
 export type SetName = keyof typeof sets;

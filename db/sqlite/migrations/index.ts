@@ -27,6 +27,7 @@ import { timeline } from "./0026-timeline.ts";
 import { failedChecks } from "./0027-failed-checks.ts";
 import { sendingLimits } from "./0028-sending-limits.ts";
 import { mailboxUsage } from "./0029-mailbox-usage.ts";
+import { mailboxSizes } from "./0030-mailbox-sizes.ts";
 
 /** Append-only. A database of version n has run the first n of these; user_version stores n. */
 export const migrations: readonly string[] = [
@@ -59,4 +60,5 @@ export const migrations: readonly string[] = [
   failedChecks,
   sendingLimits,
   mailboxUsage,
+  mailboxSizes,
 ];

@@ -129,6 +129,13 @@ export const usages: readonly Usage[] = [
     },
   },
   {
+    name: "user list-usage",
+    takes: "DOMAIN",
+    does: "lists a domain's mailboxes with their sizes and last logins, as nodes report them",
+    runs: "list-usage",
+    flags: { json },
+  },
+  {
     name: "user list-inactive",
     does: "lists soft-deleted mailboxes with their ids, for m25-mail-node orphans",
     flags: { json },

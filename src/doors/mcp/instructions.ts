@@ -5,8 +5,10 @@ import type { Endpoint } from "../../mail/text.ts";
 
 const SUBJECT = "on real mail servers (nodes), with M25 Mail.";
 
-const NOT_KNOWN =
-  "spam filters, delivery logs, space used, last logins. Say so and name the operator, who runs the server; do not guess.";
+const NOT_KNOWN = "spam filters, delivery logs";
+const USAGE_NOT_KNOWN = "space used, last logins";
+
+const SAY_SO = "Say so and name the operator, who runs the server; do not guess.";
 
 const DNS =
   "m25_mail_check_domain compares a domain's DNS records with those that its mail needs, and gives the lines for its zone. You cannot change DNS.";
@@ -37,9 +39,10 @@ export function instructionsFor(
   { purgeInactiveAfter: days }: Settings = {},
 ): string {
   const offers = (name: Endpoint) => tools.some(({ endpoint }) => endpoint === name);
+  const further = offers("list-usage") ? NOT_KNOWN : `${NOT_KNOWN}, ${USAGE_NOT_KNOWN}`;
   const notKnown = offers("check-domain")
-    ? `${DNS}\nNot known here: mail servers' ports, ${NOT_KNOWN}`
-    : `Not known here: mail servers' names and ports, DNS records, ${NOT_KNOWN}`;
+    ? `${DNS}\nNot known here: mail servers' ports, ${further}. ${SAY_SO}`
+    : `Not known here: mail servers' names and ports, DNS records, ${further}. ${SAY_SO}`;
   if (tools.every(({ effect }) => effect === "read")) return `${READ_ONLY}\n${notKnown}`;
   const setsUsers = offers("set-user");
   const setsAliases = offers("set-alias");

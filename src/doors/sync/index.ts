@@ -13,6 +13,7 @@ import { sendMaps } from "./maps.ts";
 import { authenticateNode, endOldKey } from "./node.ts";
 import { NodeLimits } from "./node-limits.ts";
 import { receiveReport } from "./report.ts";
+import { receiveUsage } from "./usage.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -53,6 +54,9 @@ export async function mountSync(
     receiveReport(door, request, reply),
   );
   scope.post(paths.dkim, { onRequest: authenticate }, (request, reply) => exchangeDkim(door, request, reply));
+  scope.post(paths.usage, { onRequest: authenticate }, (request, reply) =>
+    receiveUsage(door, request, reply),
+  );
   scope.post(paths.key, { onRequest: authenticate }, (request, reply) => sendKey(door, request, reply));
   await scope.register(
     async (beside) => {

@@ -1,9 +1,11 @@
 import * as z from "zod";
+import { noUsage } from "../../../db/users/usage.ts";
 import { DEFAULT_MAIL_ROOT } from "../../../src/mail/mailbox.ts";
 import { EmailAddress } from "../../../src/mail/schemas.ts";
 import { Timestamp } from "../../call/fields.ts";
 import { loginState, loginStates } from "../../call/login.ts";
 import { defineTool } from "../../call/tool.ts";
+import { usageFields, usageOf } from "../../sets/usage/usage-fields.ts";
 import { sendingFields, shownLimits } from "../sending-limits.ts";
 
 export const showUser = defineTool({
@@ -18,6 +20,7 @@ export const showUser = defineTool({
     state: z.enum(["active", "soft-deleted"]),
     login: z.enum(loginStates).describe("no_password: on once its owner has chosen one."),
     quota_mb: z.int(),
+    ...usageFields,
     ...sendingFields,
     limited_on: z
       .string()
@@ -37,13 +40,15 @@ export const showUser = defineTool({
   async run({ tables }, { email }) {
     const user = await tables.users.get(email);
     const domain = await tables.domains.get(user.domain);
+    const usage = (await tables.usage.of([user])).get(user.id) ?? noUsage;
     return {
       email: user.email,
       state: user.active ? ("active" as const) : ("soft-deleted" as const),
       login: loginState(user),
       quota_mb: user.quotaMb,
+      ...usageOf(user, usage),
       ...shownLimits(user.sendingLimit, domain.sendingLimit),
-      limited_on: await tables.usage.limitedOn(user),
+      limited_on: usage.limitedOn,
       id: user.mailbox,
       home: `${DEFAULT_MAIL_ROOT}/${user.mailbox.slice(0, 2)}/${user.mailbox}`,
       aliases: await tables.aliases.leadingTo(email),
