@@ -9,6 +9,7 @@ import {
   type CommandName,
   commandNames,
   DEFAULT_KEY_FILE,
+  DEFAULT_LOGINS,
   DEFAULT_OUT,
   DEFAULT_POLICY_PORT,
   flags,
@@ -25,6 +26,8 @@ export interface Config {
   keyFile: string;
   out: string;
   mailRoot: string;
+  /** Where Dovecot notes last logins. */
+  logins: string;
   /** Given to doveadm as -c. */
   dovecotConfig?: string | undefined;
   /** The folder of main.cf, given to Postfix's commands as -c. */
@@ -225,6 +228,7 @@ function readConfig(given: Given): Config {
     ...readKeyConfig(given),
     out: outOf(given),
     mailRoot: mailRootOf(given),
+    logins: path("logins") ?? DEFAULT_LOGINS,
     dovecotConfig: path("dovecot-config"),
     postfixConfig: path("postfix-config"),
     insecureHttp: is("insecure-http"),

@@ -34,6 +34,8 @@ const folderCommands = [...pollCommands, "setup", "check", "accept", "status", "
 
 /** Where the package keeps the replica and the key. */
 export const DEFAULT_OUT = "/var/lib/m25-mail-node";
+/** Where Dovecot notes last logins, in the shipped configurations. */
+export const DEFAULT_LOGINS = "/var/lib/m25-mail-logins";
 export const DEFAULT_KEY_FILE = "/etc/m25-mail-node/key";
 
 export const flags: readonly NodeFlag[] = [
@@ -61,6 +63,12 @@ export const flags: readonly NodeFlag[] = [
     placeholder: "DIR",
     of: [...pollCommands, "orphans"],
     help: `mail folders are DIR/XX/ID, XX the first two digits of ID (default ${DEFAULT_MAIL_ROOT})`,
+  },
+  {
+    name: "logins",
+    placeholder: "DIR",
+    of: pollCommands,
+    help: `folder in which Dovecot notes last logins, for m25-mail user list-usage (default ${DEFAULT_LOGINS})`,
   },
   {
     name: "dovecot-config",

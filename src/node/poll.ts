@@ -28,6 +28,7 @@ import {
   type Session,
 } from "./session.ts";
 import { acceptHere, applyAnswer, isSameService, logApplied, lookUp } from "./update.ts";
+import { reportUsage } from "./usage/report-usage.ts";
 import { count } from "./words.ts";
 
 export interface PollOptions {
@@ -67,7 +68,9 @@ export async function pollOnce(machine: Machine, config: Config, options: RunOpt
     return { exitCode: exitCodeOf(error), reported: false };
   }
   try {
-    return await poll(session, { greet: false, quiet: false, wait: 0 }, options.signal);
+    const result = await poll(session, { greet: false, quiet: false, wait: 0 }, options.signal);
+    if (result.news !== undefined) await reportUsage(session, session.client);
+    return result;
   } finally {
     await closeSession(session);
   }

@@ -7,6 +7,7 @@ import { FIRST, nextSchedule, type Schedule, type TimedPoll } from "./schedule.t
 import { PolicyServer } from "./sending/policy-server.ts";
 import { KnownRecipients } from "./sending/recipients.ts";
 import { closeSession, LockedOut, openSession, type Session } from "./session.ts";
+import { keepReportingUsage } from "./usage/report-usage.ts";
 
 /** ms between two attempts to lock the folder. */
 const LOCK_AGAIN = 2000;
@@ -33,6 +34,9 @@ export async function runResident(
   const known = new KnownRecipients(session.place);
   const sending = config.sending && new PolicyServer(machine, config.sending.limits, known);
   session.sending = sending;
+  const over = new AbortController();
+  signal.addEventListener("abort", () => over.abort(), { once: true });
+  const usage = keepReportingUsage(session, over.signal);
   machine.log(`m25-mail-node ${version} keeps ${config.out} in step with ${config.server.href}`);
   try {
     let greet = true;
@@ -53,6 +57,8 @@ export async function runResident(
     }
     return exitCodes.done;
   } finally {
+    over.abort();
+    await usage;
     sending?.close();
     await known.close();
     await closeSession(session);

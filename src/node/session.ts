@@ -63,6 +63,8 @@ export interface Session {
   /** Read anew by each poll. */
   key: string;
   client: Client;
+  /** Makes a connection besides the one of the polls. */
+  connect(): Client;
   daemons: Daemons;
   place: Place;
   lock: Lock;
@@ -101,11 +103,25 @@ export async function openSession(machine: Machine, config: Config, options: Run
   const attempt = (): Promise<Lock | undefined> => lockFile(join(config.out, fileNames.lock), logged.log);
   const lock = await (waitForLock === undefined ? attempt() : waitForLock(attempt));
   if (lock === undefined) throw new LockedOut(`another m25-mail-node uses ${config.out}`);
-  const client = new Client({ server: config.server, ca, version, limits, signal });
+  const connect = () => new Client({ server: config.server, ca, version, limits, signal });
+  const client = connect();
   const hostName = await hostOf(logged, daemons.postfix);
   const place = { machine: logged, folder: config.out, sqlite, lock: lock.fd };
   const none = { replica: undefined, dovecot: null, keyRun: {} };
-  return { machine: logged, pollLog, config, version, hostName, key, client, daemons, place, lock, ...none };
+  return {
+    machine: logged,
+    pollLog,
+    config,
+    version,
+    hostName,
+    key,
+    client,
+    connect,
+    daemons,
+    place,
+    lock,
+    ...none,
+  };
 }
 
 /** Another run has locked the folder. This tells nothing about the server or this node. */

@@ -15,6 +15,7 @@ import { run } from "./processes.ts";
 import { TestNode } from "./replica.ts";
 import { agePostfixFiles, DEPLOY, writePostfixFiles } from "./shipped.ts";
 import { SmtpClient, sendMail } from "./smtp.ts";
+import { expectUsage } from "./usage.ts";
 
 const debian = await debian13();
 if (!debian.available) process.stderr.write(debian.message);
@@ -79,6 +80,10 @@ describe.skipIf(!debian.available)("Dovecot 2.4 with the shipped configuration",
       expect((await client.rcptTo(FULL.address)).code).toBe(552);
       client.close();
     }
+  });
+
+  test("a mail and a login are seen in the list of sizes and last logins", async () => {
+    if (debian.available) await expectUsage(debian.dovecot);
   });
 
   test("a full mailbox can move its mail to Trash by COPY", () => expectRoomInTrashAlone(lab, FULL));

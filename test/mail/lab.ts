@@ -3,7 +3,16 @@
  * the paths, the ports and a few settings that tests cannot use (DNS, log-in delays) come from
  * test/mail/overlay/. Each lab has its own folder, and any number may run at once. Postfix needs root.
  */
-import { chmodSync, chownSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { type Dovecot, dovecotCommand, installedDovecot, startDovecot } from "./dovecot.ts";
@@ -44,6 +53,8 @@ export interface MailLab extends PostfixLab {
   readonly ports: Record<"smtp" | "submission" | "submissions" | "imap" | "imaps" | "lmtp" | "sieve", number>;
   /** The path for `doveadm -c` and `--dovecot-config`. */
   readonly dovecotConfig: string;
+  /** The folder for `--logins`. */
+  readonly logins: string;
   doveadm(...args: readonly string[]): Promise<Finished>;
 }
 
@@ -99,6 +110,7 @@ export async function startMailLab(options: MailLabOptions): Promise<MailLab> {
       const { smtp, submission, submissions } = ports;
       const spool = join(folder, "mailbox-node/spool");
       await makePostfixFolders(join(folder, "mailbox-node"));
+      const logins = makeLogins(folder);
       // Dovecot first, because Postfix's submission ends at once without it.
       await startDovecot(
         dovecot,
@@ -132,9 +144,18 @@ export async function startMailLab(options: MailLabOptions): Promise<MailLab> {
       const dovecotConfig = join(folder, "dovecot/dovecot.conf");
       const doveadm = (...args: readonly string[]) =>
         run(...dovecotCommand(dovecot, "/usr/bin/doveadm", "-c", dovecotConfig, ...args));
-      return { ...postfix, ports, dovecotConfig, doveadm };
+      return { ...postfix, ports, dovecotConfig, logins, doveadm };
     }),
   );
+}
+
+/** As m25-mail-node.tmpfiles.conf does. */
+function makeLogins(folder: string): string {
+  const logins = join(folder, "logins");
+  mkdirSync(logins);
+  chownSync(logins, VMAIL, 0);
+  chmodSync(logins, 0o2750);
+  return logins;
 }
 
 /** Starts the Postfix of an MX-only node, which relays to a mailbox node on loopback. */
@@ -175,7 +196,11 @@ function dovecotFiles(
   version: Dovecot["version"],
   { out, folder, spool }: { out: string; folder: string; spool: string },
 ): Record<string, string> {
-  const common = { "/etc/ssl/m25-mail": folder, "/var/spool/postfix": spool };
+  const common = {
+    "/etc/ssl/m25-mail": folder,
+    "/var/spool/postfix": spool,
+    "/var/lib/m25-mail-logins": join(folder, "logins"),
+  };
   const node = { "/var/lib/m25-mail-node": out };
   const junk = join(folder, "dovecot/m25-junk.sieve");
   const rule = { "m25-junk.sieve": shipped("m25-junk.sieve") };

@@ -131,7 +131,13 @@ export function nodeOf(server: { url: URL }, parts: Partial<Machine> = {}): Node
   const folder = temporaryFolder();
   const keyFile = join(folder, "key");
   writeFileSync(keyFile, `${KEY}\n`, { mode: 0o600 });
-  const config: Config = { server: server.url, keyFile, out: join(folder, "out"), mailRoot: "/var/vmail" };
+  const config: Config = {
+    server: server.url,
+    keyFile,
+    out: join(folder, "out"),
+    mailRoot: "/var/vmail",
+    logins: join(folder, "logins"),
+  };
   const node: Node = {
     config,
     log: [],

@@ -28,21 +28,22 @@ export async function endSessions(
   doveadm: Doveadm,
   choose: (present: string[]) => Promise<string[]>,
 ): Promise<void> {
-  const who = await ask(machine, [...doveadm, "-f", "tab", "who"]);
-  if (who === undefined) return;
-  const present = new Set(
-    who
-      .split("\n")
-      .slice(1)
-      .map((line) => line.split("\t")[0] ?? ""),
-  );
-  present.delete("");
+  const present = await presentUsers(machine, doveadm);
   if (present.size === 0) return;
   let ended = 0;
   for (const user of await choose([...present])) {
     if ((await ask(machine, [...doveadm, "kick", user])) !== undefined) ended += 1;
   }
   if (ended > 0) machine.log(`ended the open sessions of ${count(ended, "user")}`);
+}
+
+/** The users who have an open session; none after a warning. */
+export async function presentUsers(machine: Machine, doveadm: Doveadm): Promise<Set<string>> {
+  const who = (await ask(machine, [...doveadm, "-f", "tab", "who"])) ?? "";
+  const lines = who.split("\n").slice(1);
+  const present = new Set(lines.map((line) => line.split("\t")[0] ?? ""));
+  present.delete("");
+  return present;
 }
 
 /** @returns the output, or undefined after a warning */

@@ -3,6 +3,7 @@ import { acceptedRevision } from "../../sync/acceptance.ts";
 import { DKIM_CURSOR, type DkimAnswer, type DkimReport, dkimStates } from "../../sync/dkim.ts";
 import { RefusedAnswer } from "../../sync/reader.ts";
 import type { Report } from "../../sync/report.ts";
+import type { UsageReport } from "../../sync/usage.ts";
 import { ACCEPTANCE_HEADER, KEY_HEADER, paths } from "../../sync/wire.ts";
 import { NotAccepted, TemporaryFailure, Unreachable, WrongAnswer } from "../faults.ts";
 import { linesOf } from "./answer.ts";
@@ -100,6 +101,22 @@ export class Client {
     return this.#connection.exchange(request, async (response) => {
       expectStatus(response, [200, 202, 204]);
       await readShort(response);
+    });
+  }
+
+  /** Reports usage. @returns false if the server is of an older version, which takes none. @throws like fetchMaps */
+  sendUsage(key: string, report: UsageReport): Promise<boolean> {
+    const body = JSON.stringify(report);
+    const headers = {
+      Authorization: `Bearer ${key}`,
+      "Content-Type": "application/json",
+      "Content-Length": String(Buffer.byteLength(body)),
+    };
+    const request = { method: "POST", path: paths.usage, headers, body } as const;
+    return this.#connection.exchange(request, async (response) => {
+      expectStatus(response, [204, 404]);
+      await readShort(response);
+      return response.statusCode !== 404;
     });
   }
 

@@ -117,7 +117,7 @@ const withoutDaemons: Machine["run"] = async (command, args, timeout) => {
 
 /** One poll in place of the service, which is a program of its own: the power of setup is not its. */
 async function poll(machine: Machine, { server, keyFile, out }: SetupConfig): Promise<void> {
-  const config = { server, keyFile, out, mailRoot: "/var/vmail" };
+  const config = { server, keyFile, out, mailRoot: "/var/vmail", logins: "/var/lib/m25-mail-logins" };
   await pollOnce({ ...machine, run: withoutDaemons }, config, { version: "test" });
 }
 
