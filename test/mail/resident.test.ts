@@ -30,7 +30,16 @@ describe.skipIf(!daemons.available)("a resident node", () => {
     out = join(folder, "out");
     const mailRoot = join(folder, "mail");
     mkdirSync(mailRoot);
-    const server = start("m25-mail.js", "serve", "--port", "0", "--db", join(folder, "m25-mail.db"));
+    const server = start(
+      "m25-mail.js",
+      "serve",
+      "--port",
+      "0",
+      "--tools",
+      "usage",
+      "--db",
+      join(folder, "m25-mail.db"),
+    );
     url = await firstMatch(server, /serves (http:\S+)/);
     await api("add-domain", { domain: "example.nl" });
     for (const email of TEAM) await api("add-user", { email, password: PASSWORD });
@@ -46,7 +55,15 @@ describe.skipIf(!daemons.available)("a resident node", () => {
     const flags = ["--server", url, "--key-file", join(folder, "key"), "--out", out, "--mail-root", mailRoot];
     expect(await program("m25-mail-node.mjs", "once", ...flags)).toMatchObject({ code: 0 });
     lab = await startMailLab({ out, mailRoot });
-    start("m25-mail-node.mjs", "run", ...flags, "--dovecot-config", lab.dovecotConfig);
+    start(
+      "m25-mail-node.mjs",
+      "run",
+      ...flags,
+      "--dovecot-config",
+      lab.dovecotConfig,
+      "--logins",
+      lab.logins,
+    );
   });
 
   afterAll(async () => {
@@ -96,6 +113,11 @@ describe.skipIf(!daemons.available)("a resident node", () => {
     await api("add-user", { email: "new@example.nl", password: PASSWORD });
     await expect.poll(() => logsIn("new@example.nl")).toBe(true);
     await expect.poll(node).toMatchObject({ status: "current" });
+  });
+
+  test("the sizes of mailboxes are told soon after the start", async () => {
+    const usage = () => api("list-usage?domain=example.nl&limit=1");
+    await expect.poll(usage).toMatchObject({ mailboxes: [{ used_mb: 0, messages: 0 }] });
   });
 
   test("a mass removal does not empty the node until somebody at a shell accepts it", async () => {

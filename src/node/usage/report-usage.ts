@@ -14,6 +14,8 @@ import { askSizes, DovecotAway } from "./quotas.ts";
 
 /** ms between two looks whether mailboxes are due. */
 const LOOK_EVERY = 60_000;
+/** ms between two looks whether there is a state, after a start. */
+const SOON = 3000;
 /** ms after a fault. */
 const AGAIN = 600_000;
 /** Some mailboxes are followed by a rest of this many times the time that they took: nine tenths stay for mail. */
@@ -41,7 +43,7 @@ export async function keepReportingUsage(session: Session, signal: AbortSignal):
 export async function reportUsage(session: Session, client: Client, signal?: AbortSignal): Promise<number> {
   const { machine, config, daemons, replica } = session;
   if (daemons.doveadm === undefined || replica?.meta?.ready !== 1 || replica.meta.role !== "mail")
-    return LOOK_EVERY;
+    return SOON;
   const { now, monotonic } = machine.clock;
   const progress = await readProgress(config.out, now());
   if (progress.next > now()) return Math.min(progress.next - now(), LOOK_EVERY);
