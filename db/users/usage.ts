@@ -17,15 +17,6 @@ export interface Usage {
   limitedOn: string | null;
 }
 
-export const noUsage: Usage = {
-  usedKib: null,
-  messages: null,
-  lastLogin: null,
-  unusedSince: null,
-  reportedOn: null,
-  limitedOn: null,
-};
-
 /** The mailbox before a page, by the column that orders the list. */
 export interface UsagePosition<Value> {
   value: Value;

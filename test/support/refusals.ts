@@ -65,6 +65,7 @@ const refused: ReadonlyArray<[endpoint: string, input: object, principal?: Princ
   ["list-users", { search: "@example" }],
   ["list-users", { search: "jan!" }],
   ["list-users", { search: "jan@a!" }],
+  ["list-usage", { domain: "example.nl", order: "largest", inactive_days: 30 }],
   ["update-password", { email: piet, password }],
   ["add-node", { name: "pi" }],
   ["add-node", { name: "Pi 1" }],
@@ -217,6 +218,7 @@ export async function requestRefusals(): Promise<Array<[request: string, problem
     ["GET", "/sync/v1/maps", {}],
     ["GET", "/sync/v1/maps", elsewhere],
     ["POST", "/sync/v1/report", node, "{}"],
+    ["POST", "/sync/v1/usage", node, "{}"],
     ["POST", "/sync/v1/dkim", node, "{}"],
     ["POST", "/sync/v1/key", node, "{}"],
   ];

@@ -1,5 +1,4 @@
 import * as z from "zod";
-import { noUsage } from "../../../db/users/usage.ts";
 import { DEFAULT_MAIL_ROOT } from "../../../src/mail/mailbox.ts";
 import { EmailAddress } from "../../../src/mail/schemas.ts";
 import { Timestamp } from "../../call/fields.ts";
@@ -40,7 +39,7 @@ export const showUser = defineTool({
   async run({ tables }, { email }) {
     const user = await tables.users.get(email);
     const domain = await tables.domains.get(user.domain);
-    const usage = (await tables.usage.of([user])).get(user.id) ?? noUsage;
+    const usage = (await tables.usage.of([user])).get(user.id);
     return {
       email: user.email,
       state: user.active ? ("active" as const) : ("soft-deleted" as const),
@@ -48,7 +47,7 @@ export const showUser = defineTool({
       quota_mb: user.quotaMb,
       ...usageOf(user, usage),
       ...shownLimits(user.sendingLimit, domain.sendingLimit),
-      limited_on: usage.limitedOn,
+      limited_on: usage?.limitedOn ?? null,
       id: user.mailbox,
       home: `${DEFAULT_MAIL_ROOT}/${user.mailbox.slice(0, 2)}/${user.mailbox}`,
       aliases: await tables.aliases.leadingTo(email),

@@ -2,7 +2,7 @@ import * as z from "zod";
 import type { Domain } from "../../../db/domains/domains.ts";
 import type { Tables } from "../../../db/store.ts";
 import type { User } from "../../../db/users/rows.ts";
-import { noUsage, type Usage } from "../../../db/users/usage.ts";
+import type { Usage } from "../../../db/users/usage.ts";
 import { MailError } from "../../../src/mail/error.ts";
 import { DomainName } from "../../../src/mail/schemas.ts";
 import { field, text } from "../../../src/mail/text.ts";
@@ -83,7 +83,7 @@ export const listUsage = defineTool({
   },
 });
 
-type Entry = readonly [User, Usage];
+type Entry = readonly [User, Usage | undefined];
 
 /** A domain's mailboxes in one order. */
 interface List {
@@ -91,17 +91,18 @@ interface List {
   kind: string;
   page(limit: number, after: { value: string; id: number } | undefined): Promise<Entry[]>;
   /** By which the list is ordered, before the id. */
-  value(entry: Entry): string | number | null;
+  value(entry: Entry): string | number;
   total(): Promise<number>;
 }
 
-function listIn(order: "address" | "largest", { users, usage }: Tables, domain: Domain): List {
+function listIn(order: "address" | "largest", { users, usage: usages }: Tables, domain: Domain): List {
   if (order === "largest") {
     return {
       kind: order,
-      page: (limit, after) => usage.largest(domain, limit, after && { ...after, value: Number(after.value) }),
-      value: ([, { usedKib }]) => usedKib,
-      total: () => usage.count(domain, MOST_COUNTED),
+      page: (limit, after) =>
+        usages.largest(domain, limit, after && { ...after, value: Number(after.value) }),
+      value: ([, usage]) => usage?.usedKib ?? 0,
+      total: () => usages.count(domain, MOST_COUNTED),
     };
   }
   return {
@@ -109,8 +110,8 @@ function listIn(order: "address" | "largest", { users, usage }: Tables, domain: 
     async page(limit, after) {
       const position = after && { domain: domain.name, localPart: after.value };
       const page = await users.page(limit, domain.name, position);
-      const known = await usage.of(page);
-      return page.map((user) => [user, known.get(user.id) ?? noUsage]);
+      const known = await usages.of(page);
+      return page.map((user) => [user, known.get(user.id)]);
     },
     value: ([{ localPart }]) => localPart,
     total: async () => domain.userCount + domain.inactiveUserCount,
@@ -118,12 +119,12 @@ function listIn(order: "address" | "largest", { users, usage }: Tables, domain: 
 }
 
 /** The mailboxes without a login for so many days. */
-function unusedFor(days: number, { usage }: Tables, domain: Domain, at: string): List {
+function unusedFor(days: number, { usage: usages }: Tables, domain: Domain, at: string): List {
   const day = new Date(Date.parse(at) - days * DAY).toISOString().slice(0, 10);
   return {
     kind: `unused ${days}`,
-    page: (limit, after) => usage.unused(domain, day, limit, after),
-    value: ([, { unusedSince }]) => unusedSince,
-    total: () => usage.count(domain, MOST_COUNTED, day),
+    page: (limit, after) => usages.unused(domain, day, limit, after),
+    value: ([, usage]) => usage?.unusedSince ?? "",
+    total: () => usages.count(domain, MOST_COUNTED, day),
   };
 }

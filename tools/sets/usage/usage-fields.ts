@@ -17,16 +17,15 @@ export const usageFields = {
   reported_on: z.string().nullable().describe("Day of these figures."),
 };
 
-export function usageOf(
-  { quotaMb }: Pick<User, "quotaMb">,
-  { usedKib, messages, lastLogin, unusedSince, reportedOn }: Usage,
-) {
+/** @param usage undefined if no node has reported anything of the mailbox */
+export function usageOf({ quotaMb }: Pick<User, "quotaMb">, usage: Usage | undefined) {
+  const usedKib = usage?.usedKib ?? null;
   return {
     used_mb: usedKib === null ? null : Math.ceil(usedKib / KIB_PER_MB),
     used_percent: usedKib === null ? null : Math.floor((usedKib * 100) / (quotaMb * KIB_PER_MB)),
-    messages,
-    last_login: lastLogin,
-    unused_since: unusedSince,
-    reported_on: reportedOn,
+    messages: usage?.messages ?? null,
+    last_login: usage?.lastLogin ?? null,
+    unused_since: usage?.unusedSince ?? null,
+    reported_on: usage?.reportedOn ?? null,
   };
 }
