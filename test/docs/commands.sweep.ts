@@ -40,6 +40,7 @@ const before: Readonly<Record<string, string>> = {
     m25-mail call set-alias --address boss@example.nl --targets boss@partner.example`,
   "docs/people.md": `m25-mail call add-domain --domain example.nl
     echo one good passphrase | m25-mail call add-user --email jan@example.nl`,
+  "docs/usage.md": "m25-mail call add-domain --domain example.nl",
   "docs/apply.md": `m25-mail call add-domain --domain example.nl
     echo one good passphrase | m25-mail call add-user --email jan@example.nl`,
   "docs/move.md": `cp '${SAMPLES}/postfixadmin/postfix.mysql.sql' postfix.sql

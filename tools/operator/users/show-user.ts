@@ -4,7 +4,7 @@ import { EmailAddress } from "../../../src/mail/schemas.ts";
 import { Timestamp } from "../../call/fields.ts";
 import { loginState, loginStates } from "../../call/login.ts";
 import { defineTool } from "../../call/tool.ts";
-import { usageFields, usageOf } from "../../sets/usage/usage-fields.ts";
+import { usageFields, usageOf } from "../../sets/usage-fields.ts";
 import { sendingFields, shownLimits } from "../sending-limits.ts";
 
 export const showUser = defineTool({

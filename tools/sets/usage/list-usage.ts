@@ -8,7 +8,7 @@ import { DomainName } from "../../../src/mail/schemas.ts";
 import { field, text } from "../../../src/mail/text.ts";
 import { decodeCursor, foreignCursor, NextCursor, pageFields, pageOf } from "../../call/fields.ts";
 import { defineTool } from "../../call/tool.ts";
-import { usageFields, usageOf } from "./usage-fields.ts";
+import { usageFields, usageOf } from "../usage-fields.ts";
 
 /** Mailboxes to count. Counting more would take time that grows with the data. */
 const MOST_COUNTED = 10_000;

@@ -1,6 +1,6 @@
 import * as z from "zod";
-import type { User } from "../../../db/users/rows.ts";
-import type { Usage } from "../../../db/users/usage.ts";
+import type { User } from "../../db/users/rows.ts";
+import type { Usage } from "../../db/users/usage.ts";
 
 const KIB_PER_MB = 1024;
 
