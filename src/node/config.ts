@@ -56,6 +56,8 @@ export interface StatusConfig {
 
 export type CheckConfig = StatusConfig;
 
+export type ExportConfig = StatusConfig;
+
 export interface SetupConfig extends KeyConfig, CertificateWishes {
   out: string;
   insecureHttp: boolean;
@@ -85,7 +87,7 @@ export type Command =
   | SetupCommand
   | { name: "accept"; config: StatusConfig }
   | { name: "status"; config: StatusConfig }
-  | { name: "export"; config: { out: string } }
+  | { name: "export"; config: ExportConfig }
   | { name: "orphans"; config: OrphansConfig }
   | { name: "completion" };
 
@@ -118,8 +120,6 @@ export function readCommand(
   switch (name) {
     case "completion":
       return { name };
-    case "export":
-      return { name, config: { out: outOf(given) } };
     case "setup":
       return { name, config: readSetupConfig(given) };
     case "orphans":
@@ -134,6 +134,7 @@ export function readCommand(
       };
     case "accept":
     case "check":
+    case "export":
     case "status":
       return { name, config: { out: outOf(given), json: given.is("json") } };
     case "join":

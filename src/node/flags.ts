@@ -157,8 +157,8 @@ export const flags: readonly NodeFlag[] = [
   {
     name: "json",
     placeholder: "",
-    of: ["status", "check", "accept", "orphans"],
-    help: "JSON in place of lines: one object, or of orphans one for each folder",
+    of: ["status", "check", "accept", "export", "orphans"],
+    help: "JSON in place of lines: one object, or of export and orphans one a line",
   },
   {
     name: "host-name",

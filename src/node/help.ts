@@ -47,7 +47,7 @@ const usage: Readonly<Record<CommandName, { flags: string; does: string; more: s
     more: "Does not ask the server. The exit code is that of the last poll, or says what is wrong in DIR.",
   },
   export: {
-    flags: "",
+    flags: "[--json]",
     does: "prints what is served, without hashes",
     more: "Prints a line for each domain, each alias with its targets, and each mailbox with its quota and its home.",
   },

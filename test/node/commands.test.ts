@@ -26,8 +26,24 @@ async function run(node: Node, ...argv: string[]): Promise<{ code: number; text:
   return { code, text: node.printed.join("") };
 }
 
-it("export prints the served state as text, without a hash", async () => {
+it("export prints the served state as text or as JSON, without a hash", async () => {
   const node = await polled();
+  const { text } = await run(node, "export", "--json", "--out", node.config.out);
+  const lines = text.trimEnd().split("\n");
+  expect(lines.map((line) => JSON.parse(line))).toEqual([
+    { kind: "domain", name: "example.nl", is: null, withheld: false },
+    { kind: "domain", name: IDN, is: null, withheld: false },
+    { kind: "domain", name: "münchen.example", is: IDN, withheld: false },
+    {
+      kind: "user",
+      name: "jan@example.nl",
+      quota_mb: 1024,
+      home: `/var/vmail/01/${ID}`,
+      login: true,
+      withheld: false,
+    },
+    expect.objectContaining({ kind: "user", name: `max@${IDN}` }),
+  ]);
   expect(await run(node, "export", "--out", node.config.out)).toEqual({
     code: 0,
     text: [

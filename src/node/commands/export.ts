@@ -1,30 +1,64 @@
 import { ConfigurationError } from "../../machine/faults.ts";
 import type { Machine } from "../../machine/machine.ts";
+import type { ExportConfig } from "../config.ts";
 import { type ExitCode, exitCodes } from "../faults.ts";
 import { aliasName } from "../replica/comparison.ts";
 import { withState } from "./state.ts";
+
+/** One line of --json. */
+type Served =
+  | { kind: "domain"; name: string; is: string | null; withheld: boolean }
+  | { kind: "alias"; name: string; to: string[] | null; withheld: boolean }
+  | {
+      kind: "user";
+      name: string;
+      quota_mb: number | null;
+      home: string | null;
+      login: boolean;
+      withheld: boolean;
+    };
+
+const flag = (condition: string) => `json(iif(${condition}, 'true', 'false'))`;
+const SERVED = `
+  SELECT json_object('kind', 'domain', 'name', key, 'is', nullif(name, key), 'withheld', ${flag("listed <> 1")})
+    FROM state.domain ORDER BY name, key <> name;
+  SELECT json_object('kind', 'alias', 'name', ${aliasName("mailbox")}, 'to', json(leads), 'withheld', ${flag("withheld IS NOT NULL")})
+    FROM state.mailbox WHERE local >= '~' AND local < '~~' ORDER BY domain, local;
+  SELECT json_object('kind', 'user', 'name', local || '@' || domain, 'quota_mb', quota_mb,
+      'home', (SELECT mail_root FROM state.meta) || '/' || substr(id, 1, 2) || '/' || id,
+      'login', ${flag("password IS NOT NULL")}, 'withheld', ${flag("withheld IS NOT NULL")})
+    FROM state.mailbox WHERE local < '~' ORDER BY domain, local;`;
 
 /**
  * Prints the served domains, aliases and mailboxes, one a line, sorted; never a hash.
  *
  * @throws ConfigurationError if there is no state
  */
-export async function exportServed(machine: Machine, { out }: { out: string }): Promise<ExitCode> {
+export async function exportServed(machine: Machine, { out, json }: ExportConfig): Promise<ExitCode> {
   return await withState(machine, out, "read", async ({ replica, meta }) => {
     if (meta === undefined) throw new ConfigurationError(`--out ${out} has no node's state`);
-    await replica.db.run(
-      `SELECT 'domain ' || key || CASE WHEN key <> name THEN ' is ' || name ELSE '' END
-          || CASE listed WHEN 1 THEN '' ELSE ' (withheld)' END FROM state.domain ORDER BY name, key <> name;
-        SELECT 'alias ' || ${aliasName("mailbox")} || ifnull(' to ' || replace(trim(leads, '[]'), '"', ''), '')
-          || CASE WHEN withheld IS NULL THEN '' ELSE ' (withheld)' END
-          FROM state.mailbox WHERE local >= '~' AND local < '~~' ORDER BY domain, local;
-        SELECT 'user ' || local || '@' || domain || ifnull(' quota ' || quota_mb || ' MiB', '')
-          || ifnull(' home ' || (SELECT mail_root FROM state.meta) || '/' || substr(id, 1, 2) || '/' || id, '')
-          || CASE WHEN withheld IS NULL THEN ''
-              WHEN password IS NULL THEN ' (withheld, without a login)' ELSE ' (withheld)' END
-          FROM state.mailbox WHERE local < '~' ORDER BY domain, local;`,
-      (lines) => machine.print(`${lines.join("\n")}\n`),
-    );
+    await replica.db.run(SERVED, (lines) => {
+      const shown = json ? lines : lines.map((line) => inWords(JSON.parse(line)));
+      machine.print(`${shown.join("\n")}\n`);
+    });
     return exitCodes.done;
   });
+}
+
+function inWords(served: Served): string {
+  const { kind, name, withheld } = served;
+  const words = [kind, name];
+  switch (kind) {
+    case "domain":
+      if (served.is !== null) words.push("is", served.is);
+      break;
+    case "alias":
+      if (served.to !== null) words.push("to", served.to.join());
+      break;
+    case "user":
+      if (served.quota_mb !== null) words.push("quota", String(served.quota_mb), "MiB");
+      if (served.home !== null) words.push("home", served.home);
+  }
+  if (withheld) words.push(kind === "user" && !served.login ? "(withheld, without a login)" : "(withheld)");
+  return words.join(" ");
 }
