@@ -5,6 +5,9 @@ import { ofNoEngine, sqliteOnly } from "./test/support/sqlite-only.ts";
 
 const MINUTE = 60_000;
 
+/** A worker's files share their modules: to import them anew took a fifth of a run's processor time. */
+const isolate = false;
+
 /** A sweep of ten minutes. */
 const LONGEST = /\/node-setup\.sweep\.ts$/;
 
@@ -29,8 +32,6 @@ export default defineConfig({
     },
     expect: { poll: { timeout: 3 * MINUTE, interval: 20 } },
     restoreMocks: true,
-    // A worker's files share their modules: to import them anew took a fifth of a run's processor time.
-    isolate: false,
     sequence: { sequencer: LongestFirst },
     projects: [
       {
@@ -40,6 +41,7 @@ export default defineConfig({
           include: ["test/**/*.test.ts"],
           exclude: ["test/db/postgresql/**"],
           testTimeout: 10 * MINUTE,
+          isolate,
           // Many tests wait for daemons and time limits rather than for a core.
           maxWorkers: 4,
         },
@@ -56,6 +58,7 @@ export default defineConfig({
           env: { M25_MAIL_TEST_ENGINE: "postgresql" },
           globalSetup: ["test/support/postgresql-run.ts"],
           testTimeout: 10 * MINUTE,
+          isolate,
           maxWorkers: 4,
         },
       },
@@ -65,6 +68,7 @@ export default defineConfig({
           name: "sweeps",
           include: ["test/**/*.sweep.ts"],
           testTimeout: 30 * MINUTE,
+          isolate,
           maxWorkers: 3,
         },
       },
