@@ -32,9 +32,14 @@ export function nodePackage(built: string): Buffer {
     { path: "/usr/share/doc/m25-mail-node/copyright", content: readFileSync("LICENSE") },
     ...readdirSync(DEPLOY)
       .filter((name) => !NOT_FOR_NODES.test(name))
-      .map((name) => ({ path: placeOf(name), content: contentOf(name) })),
+      .map(fileOf),
   ];
   return debianPackage({ control: control(files), postinst: POSTINST, prerm: PRERM, postrm: POSTRM }, files);
+}
+
+function fileOf(name: string): PackedFile {
+  const file = { path: placeOf(name), content: contentOf(name) };
+  return name === "m25-learn" ? { ...file, path: `${PROGRAM}/learn/${name}`, mode: 0o755 } : file;
 }
 
 function placeOf(name: string): string {

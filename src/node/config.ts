@@ -65,6 +65,8 @@ export interface SetupConfig extends KeyConfig, CertificateWishes {
   hostName: string | undefined;
   /** Set for an MX-only node. */
   mailboxNode: string | undefined;
+  /** undefined: as the last setup. */
+  filter: boolean | undefined;
   replace: boolean;
 }
 
@@ -203,12 +205,15 @@ function readSetupConfig(given: Given): SetupConfig {
   const { text, path, is } = given;
   const ways = ["certbot", "certificate", "self-signed"].filter((flag) => text(flag) !== undefined);
   if (ways.length > 1) throw new UsageError(`give one of --${ways.join(" and --")}`);
+  const [filters, ...others] = [true, false].filter((on) => is(`with${on ? "" : "out"}-filter`));
+  if (others.length > 0) throw new UsageError("give one of --with-filter and --without-filter");
   return {
     ...readKeyConfig(given),
     out: outOf(given),
     insecureHttp: is("insecure-http"),
     hostName: text("host-name"),
     mailboxNode: text("mailbox-node"),
+    filter: filters,
     certificate: path("certificate"),
     certbot: is("certbot"),
     acmeServer: text("acme-server"),

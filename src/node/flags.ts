@@ -197,6 +197,18 @@ export const flags: readonly NodeFlag[] = [
     help: "make this an MX-only node, which hands mail to that one",
   },
   {
+    name: "without-filter",
+    placeholder: "",
+    of: ["setup"],
+    help: "leave out rspamd, which checks mail from other servers and takes 150 MB of memory; the next setup remembers it",
+  },
+  {
+    name: "with-filter",
+    placeholder: "",
+    of: ["setup"],
+    help: "install rspamd and use it; on a new node it is the default",
+  },
+  {
     name: "replace",
     placeholder: "",
     of: ["setup"],

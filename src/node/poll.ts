@@ -1,5 +1,6 @@
 import type { Machine } from "../machine/machine.ts";
 import type { Config } from "./config.ts";
+import { listDomains } from "./daemons/rspamd.ts";
 import { keepKeys } from "./dkim/keep-keys.ts";
 import {
   type ExitCode,
@@ -103,7 +104,10 @@ export async function poll(
   if (signal?.aborted === true || result.lockedOut === true || cut) return result;
   await notePoll(session, result);
   await takeSendingLimits(session);
-  if (result.news !== undefined && session.replica !== undefined) await keepKeys(session, session.replica);
+  if (result.news !== undefined && session.replica !== undefined) {
+    await listDomains(session, session.replica);
+    await keepKeys(session, session.replica);
+  }
   // Closing the connection drops the large temporary tables, so that later changes stay cheap.
   if (result.whole === true) await dropReplica(session);
   return result;

@@ -73,6 +73,8 @@ export interface Session {
   /** Why Dovecot did not answer its last question; null if it did. */
   dovecot: string | null;
   keyRun: KeyRun;
+  /** The state whose domains rspamd has. */
+  listed?: string | undefined;
   /** Counts what users send; undefined in a program that is not resident, or where Postfix asks nobody. */
   sending?: PolicyServer | undefined;
 }

@@ -19,8 +19,16 @@ export async function findAnswers(host: Host, memory: Memory, config: SetupConfi
     QUESTION.example,
   );
   const mailboxNode = config.mailboxNode ?? before.mailboxNode;
-  const server = config.server.origin;
+  const filter = config.filter ?? before.filter ?? (await filtersUnasked(host, before));
+  const answers = { hostName, server: config.server.origin, filter };
   return mailboxNode === undefined
-    ? { hostName, server }
-    : { hostName, server, mailboxNode: nameOf("mailbox-node", mailboxNode, QUESTION.example) };
+    ? answers
+    : { ...answers, mailboxNode: nameOf("mailbox-node", mailboxNode, QUESTION.example) };
+}
+
+/** A new node filters. One that an earlier version has set up stays as it is: rspamd was there only if somebody had installed it. */
+async function filtersUnasked({ machine }: Host, { hostName }: Partial<Answers>): Promise<boolean> {
+  if (hostName === undefined || (await machine.find("rspamd")) !== undefined) return true;
+  machine.log("Mail from other servers is not filtered: m25-mail-node setup --with-filter installs rspamd.");
+  return false;
 }

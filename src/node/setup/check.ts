@@ -142,7 +142,10 @@ export async function checkServices(
     ...(filters ? ["rspamd"] : []),
   ];
   // The timer is the other way to run the program.
-  return await checkUnits(host, wanted, { "m25-mail-node": "m25-mail-node-once.timer" });
+  const finding = await checkUnits(host, wanted, { "m25-mail-node": "m25-mail-node-once.timer" });
+  return filters || finding.state !== "ok"
+    ? finding
+    : { ...finding, found: `${finding.found}; no filter (m25-mail-node setup --with-filter)` };
 }
 
 function checkReplica(status: Status, now: number): Finding {

@@ -6,6 +6,8 @@ export interface Answers {
   server: string;
   /** Set on an MX-only node: where it hands its mail. */
   mailboxNode?: string | undefined;
+  /** True if rspamd checks mail from other servers. */
+  filter: boolean;
 }
 
 /** The package's files by name, and the operator's own additions. */
@@ -20,8 +22,6 @@ export interface Sources {
   dovecot: "2.3" | "2.4" | undefined;
   /** True if opendkim signs what users send. */
   signs: boolean;
-  /** True if rspamd checks mail from other servers. */
-  filters: boolean;
   /** The ports of sshd, where nftables is in use. */
   firewall: readonly number[] | undefined;
   /** True if fail2ban locks addresses out, with nftables. */
@@ -38,8 +38,14 @@ export const LOCAL_MASTER_CF = "/etc/postfix/local-master.cf";
 export const SIGNERS_FOLDER = "m25-mail-dkim.conf";
 /** In tmpfiles.d: makes the folder of rspamd's socket. */
 export const FILTERS_FOLDER = "m25-mail-filter.conf";
+/** The socket at which Postfix asks rspamd. */
+export const FILTERS_SOCKET = "/var/spool/postfix/rspamd/milter.sock";
+/** One of rspamd's files: setup has it written where it has set up rspamd. */
+export const FILTERS_PROXY = "/etc/rspamd/local.d/worker-proxy.inc";
 /** Dovecot's rule for what rspamd has marked. */
 export const JUNK_RULE = "/etc/dovecot/m25-junk.sieve";
+/** What Dovecot runs when an owner moves mail, so that rspamd learns. */
+export const LEARN_RULES = ["spam", "ham"].map((kind) => `/etc/dovecot/m25-learn-${kind}.sieve`);
 
 const HEAD = (local: string) =>
   `# Written by m25-mail-node setup. Put your own settings into ${local}, and run m25-mail-node setup again.\n`;
@@ -60,10 +66,13 @@ export function configurations(answers: Answers, sources: Sources): ManagedFile[
       text: firewall(sources.firewall, isMx, sources),
       ifLeft: "see that the ports of mail are open there",
     });
-  if (sources.filters) files.push(...filterFiles(shipped));
+  if (answers.filter) files.push(...filterFiles(shipped, isMx));
   if (isMx || dovecot === undefined) return files;
   files.push({ path: "/etc/dovecot/dovecot.conf", text: shipped[`dovecot-${dovecot}.conf`] ?? "" });
-  files.push({ path: JUNK_RULE, text: shipped["m25-junk.sieve"] ?? "" });
+  for (const path of [JUNK_RULE, ...(answers.filter ? LEARN_RULES : [])])
+    files.push({ path, text: shipped[path.slice("/etc/dovecot/".length)] ?? "" });
+  const learn = answers.filter ? shipped[`dovecot-${dovecot}-learn.conf`] : "# There is no filter to teach.\n";
+  files.push({ path: "/etc/dovecot/m25-learn.conf", text: learn ?? "" });
   if (sources.locks) files.push({ path: JAILS, text: shipped["fail2ban-m25-mail.conf"] ?? "" });
   const queriesOf23 = shipped["dovecot-2.3-sql.conf.ext"] ?? "";
   if (dovecot === "2.3") files.push({ path: "/etc/dovecot/m25-sql.conf.ext", text: queriesOf23 });
@@ -75,25 +84,27 @@ export function configurations(answers: Answers, sources: Sources): ManagedFile[
   ];
 }
 
-function filterFiles(shipped: Sources["shipped"]): ManagedFile[] {
+/** An MX-only node has no mailboxes that teach. */
+function filterFiles(shipped: Sources["shipped"], isMx: boolean): ManagedFile[] {
   const names = Object.keys(shipped).filter((name) => name.startsWith("rspamd-"));
   return [
-    ...names.map((name) => ({
-      path: `/etc/rspamd/local.d/${name.slice("rspamd-".length)}`,
-      text: shipped[name] ?? "",
-    })),
+    ...names.map((name) => {
+      const file = name.slice("rspamd-".length);
+      const learning = isMx ? undefined : shipped[`learn-${file}`];
+      return { path: `/etc/rspamd/local.d/${file}`, text: learning ?? shipped[name] ?? "" };
+    }),
     { path: `/etc/tmpfiles.d/${FILTERS_FOLDER}`, text: shipped["m25-mail-filter.tmpfiles.conf"] ?? "" },
   ];
 }
 
-function mainCf({ hostName, mailboxNode }: Answers, { shipped, localCf, signs, filters }: Sources): string {
+function mainCf({ hostName, mailboxNode, filter }: Answers, { shipped, localCf, signs }: Sources): string {
   const values = new Map([["myhostname", hostName]]);
   if (mailboxNode !== undefined) values.set("mailbox_node", `[${mailboxNode}]:25`);
   let text = shipped[mailboxNode === undefined ? "postfix-main.cf" : "postfix-mx.cf"] ?? "";
   for (const [name, value] of values)
     text = text.replace(new RegExp(`^${name} =.*$`, "m"), () => `${name} = ${value}`);
   if (signs && mailboxNode === undefined) text = withLater(text, shipped["postfix-dkim-main.cf"] ?? "");
-  if (filters) text = withLater(text, shipped["postfix-filter-main.cf"] ?? "");
+  if (filter) text = withLater(text, shipped["postfix-filter-main.cf"] ?? "");
   return `${HEAD(LOCAL_CF)}${withLater(text, added(LOCAL_CF, localCf))}`;
 }
 

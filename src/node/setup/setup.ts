@@ -17,14 +17,15 @@ import {
   type Answers,
   CERTIFICATE_FOLDER,
   configurations,
-  FILTERS_FOLDER,
   JUNK_RULE,
+  LEARN_RULES,
   LOCAL_CF,
   LOCAL_MASTER_CF,
   SIGNERS_FOLDER,
   type Sources,
 } from "./configurations.ts";
 import { isFromDebian } from "./debians.ts";
+import { installFilter, startFilter, stopFilter } from "./filter.ts";
 
 const MEMORY = "/var/lib/m25-mail-setup";
 const SHARE = "/usr/share/m25-mail-node";
@@ -72,6 +73,7 @@ export async function setUp(given: Host, config: SetupConfig, signal: AbortSigna
     reload: "systemctl try-reload-or-restart postfix dovecot",
   };
   await provideCertificate(host, await agreeOnCertificate(host, config, place), place);
+  if (answers.filter) await installFilter(host);
   const certificate = (await readCertificate(host, CERTIFICATE_FOLDER))?.fingerprint256 ?? "";
   if ((await memory.recall("certificate")) !== certificate)
     for (const service of ["postfix", "dovecot"]) restarts.add(service);
@@ -80,7 +82,9 @@ export async function setUp(given: Host, config: SetupConfig, signal: AbortSigna
   await memory.noteRestarts(restarts);
   await writePlanned(host, memory, files);
   const isMx = answers.mailboxNode !== undefined;
-  await start(host, { restarts, isMx, signs, filters: sources.filters, out: config.out, signal });
+  await start(host, { restarts, isMx, signs, learns: answers.filter, out: config.out, signal });
+  if (answers.filter) await startFilter(host, restarts.has("rspamd"), signal);
+  else await stopFilter(host, memory);
   await memory.note("certificate", certificate);
   await memory.noteRestarts(new Set());
 }
@@ -116,15 +120,13 @@ async function readSources(host: Host): Promise<Sources> {
   const [localCf = "", localMasterCf = ""] = await Promise.all(
     [LOCAL_CF, LOCAL_MASTER_CF].map((path) => readText(host.at(path))),
   );
-  const [dovecot, signs, filter, firewall, locks] = await Promise.all([
+  const [dovecot, signs, firewall, locks] = await Promise.all([
     findDovecot(host),
     mayUseSigner(host),
-    host.machine.find("rspamd"),
     findFirewall(host),
     hasFail2ban(host),
   ]);
-  const filters = filter !== undefined;
-  return { shipped, masterCf, localCf, localMasterCf, dovecot, signs, filters, firewall, locks };
+  return { shipped, masterCf, localCf, localMasterCf, dovecot, signs, firewall, locks };
 }
 
 /** Debian installs nftables and leaves it off: rules are for a machine whose operator has turned it on. */
@@ -188,19 +190,20 @@ interface Start {
   restarts: ReadonlySet<string>;
   isMx: boolean;
   signs: boolean;
-  filters: boolean;
+  learns: boolean;
   out: string;
   signal: AbortSignal;
 }
 
 /** The node first: its files must be there when Postfix and Dovecot are asked. Postfix makes the folder of Dovecot's sockets. */
-async function start(host: Host, { restarts, isMx, signs, filters, out, signal }: Start): Promise<void> {
+async function start(host: Host, { restarts, isMx, signs, learns, out, signal }: Start): Promise<void> {
   const { machine, units } = host;
   await makeAliases(host);
   await mustRun(host.machine, ["postfix", "check"]);
   if (!isMx) {
     await mustRun(host.machine, ["doveconf", "-n"]);
-    await mustRun(host.machine, ["sievec", host.at(JUNK_RULE)]);
+    for (const rule of [JUNK_RULE, ...(learns ? LEARN_RULES : [])])
+      await mustRun(host.machine, ["sievec", host.at(rule)]);
   }
   await units.start("m25-mail-node", restarts.has("m25-mail-node"));
   const until = machine.clock.monotonic() + FIRST_STATE;
@@ -212,10 +215,6 @@ async function start(host: Host, { restarts, isMx, signs, filters, out, signal }
     await machine.clock.sleep(250, signal);
   await startFirewall(host, restarts);
   if (signs) await startSigner(host, restarts.has("opendkim"));
-  if (filters) {
-    await mustRun(host.machine, ["systemd-tmpfiles", "--create", FILTERS_FOLDER]);
-    await host.units.start("rspamd", restarts.has("rspamd"));
-  }
   await units.start("postfix", restarts.has("postfix"));
   if (isMx) await units.stop("dovecot");
   else await units.start("dovecot", restarts.has("dovecot"));

@@ -115,10 +115,10 @@ test("a clock that nothing sets is not ok; a container's is its host's", async (
 });
 
 test("a service that does not run is not ok; the timer may poll in place of the service", async () => {
-  const services = (running: readonly string[], signs = false) =>
+  const services = (running: readonly string[], signs = false, filters = false) =>
     checkServices(
       { ...thisHost, units: { ...thisHost.units, isActive: async (unit) => running.includes(unit) } },
-      { isMx: false, signs, filters: false },
+      { isMx: false, signs, filters },
     );
   const daemons = ["postfix", "dovecot"];
   expect(await services(["m25-mail-node", ...daemons])).toMatchObject({ state: "ok" });
@@ -127,5 +127,11 @@ test("a service that does not run is not ok; the timer may poll in place of the 
   expect(await services(["m25-mail-node", "postfix"])).toMatchObject({ found: "dovecot not running" });
   expect(await services(["m25-mail-node", ...daemons], true)).toMatchObject({
     found: "opendkim not running",
+  });
+  expect(await services(["m25-mail-node", ...daemons])).toMatchObject({
+    found: expect.stringContaining("no filter"),
+  });
+  expect(await services(["m25-mail-node", ...daemons], false, true)).toMatchObject({
+    found: "rspamd not running",
   });
 });

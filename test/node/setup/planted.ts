@@ -32,7 +32,7 @@ export const OPTIONAL = ["opendkim", "nft", "fail2ban-server", "rspamd"];
 interface Planted extends Host {
   log: string[];
   printed: string[];
-  /** The units that were started and, with `again`, restarted. */
+  /** The units that were started and, with `again`, restarted; or `not` any more. */
   started: string[];
   /** Set by a test to stop the machine. */
   power: Power;
@@ -68,11 +68,12 @@ function plantedHost(key: string, config: SetupConfig): Planted {
   write("/etc/postfix/master.cf", "smtp inet n - y - - smtpd\n");
   write(MAIN_CF, DEBIANS);
   const power = new Power();
+  const installed = new Set<string>();
   const run: Machine["run"] = async (...command) => {
     power.step();
+    if (command[1].includes("apt-get")) installed.add(command[1].at(-1) ?? "");
     return await withoutDaemons(...command);
   };
-  const installed = new Set<string>();
   const find: Machine["find"] = async (program) => {
     if (OPTIONAL.includes(program)) return installed.has(program) ? `/usr/sbin/${program}` : undefined;
     return await thisMachine.find(program);
@@ -89,7 +90,7 @@ function plantedHost(key: string, config: SetupConfig): Planted {
     },
     reload: async () => undefined,
     restartRunning: async (unit) => void started.push(`${unit} again`),
-    stop: async () => undefined,
+    stop: async (...names) => void started.push(...names.map((name) => `not ${name}`)),
   };
   const ask = async () => undefined;
   return {

@@ -6,6 +6,9 @@ import { never, standBefore } from "../joining.ts";
 import { configFrom, DEBIANS, filesOf, MAIN_CF, newNode, OPTIONAL, withTools } from "./planted.ts";
 
 const TIMER = "m25-mail-node-check.timer";
+/** The first start compiles patterns, the second finds them. */
+const FILTER = ["rspamd again", "rspamd again"];
+const LEARN = "/etc/dovecot/m25-learn.conf";
 
 withTools("a fresh machine becomes a node, and a second setup changes nothing", async () => {
   const server = await startServer();
@@ -14,14 +17,14 @@ withTools("a fresh machine becomes a node, and a second setup changes nothing", 
   expect(host.read(MAIN_CF)).toMatch(/^myhostname = mail\.example\.nl$/m);
   expect(host.read("/etc/postfix/master.cf")).toMatch(/^smtp inet .*^submissions inet /ms);
   expect(host.read("/etc/m25-mail/node.env")).toContain(`M25_MAIL_SERVER=${server.url}`);
-  expect(host.started).toEqual(["m25-mail-node", "postfix again", "dovecot again", TIMER]);
+  expect(host.started).toEqual(["m25-mail-node", "postfix again", "dovecot again", TIMER, ...FILTER]);
   const before = filesOf(host);
   const certificate = host.read("/etc/ssl/m25-mail/fullchain.pem");
   host.started.length = 0;
   await run();
   expect(filesOf(host)).toEqual(before);
   expect(host.read("/etc/ssl/m25-mail/fullchain.pem")).toBe(certificate);
-  expect(host.started).toEqual(["m25-mail-node", "postfix", "dovecot", TIMER]);
+  expect(host.started).toEqual(["m25-mail-node", "postfix", "dovecot", TIMER, "rspamd"]);
 });
 
 withTools("local settings survive each setup, and an upgrade's files come with them", async () => {
@@ -40,7 +43,60 @@ withTools("local settings survive each setup, and an upgrade's files come with t
   await run();
   expect(host.read(MAIN_CF)).toMatch(/^biff = yes$/m);
   expect(host.read(MAIN_CF)).toMatch(/^message_size_limit = 1000$/m);
-  expect(host.started).toEqual(["m25-mail-node", "postfix again", "dovecot", TIMER]);
+  expect(host.started).toEqual(["m25-mail-node", "postfix again", "dovecot", TIMER, "rspamd"]);
+});
+
+withTools(
+  "a new node gets rspamd, which learns from moves of mail; each setup remembers the choice against it",
+  async () => {
+    const server = await startServer();
+    const { host, run } = await newNode(server, "pi");
+    await run();
+    expect(host.installed).toEqual(new Set(["rspamd"]));
+    expect(host.read(MAIN_CF)).toMatch(/^smtpd_milters = .*unix:rspamd\/milter\.sock/m);
+    expect(host.read(LEARN)).toContain("imap_sieve");
+    expect(host.read("/etc/rspamd/local.d/worker-controller.inc")).toContain("controller.sock");
+
+    host.started.length = 0;
+    await run("--without-filter");
+    expect(host.read(MAIN_CF)).not.toContain("rspamd");
+    expect(host.read(LEARN)).not.toContain("imap_sieve");
+    expect(host.started).toEqual(["m25-mail-node", "postfix again", "dovecot again", TIMER, "not rspamd"]);
+    const without = filesOf(host);
+    await run();
+    expect(filesOf(host)).toEqual(without);
+
+    await run("--with-filter");
+    expect(host.read(MAIN_CF)).toContain("rspamd");
+    await run();
+    expect(host.read(MAIN_CF)).toContain("rspamd");
+    expect(() => run("--with-filter", "--without-filter")).toThrow("one of --with-filter");
+  },
+);
+
+withTools("a node that an earlier version has set up gets rspamd only if it is told to", async () => {
+  const server = await startServer();
+  const { host, run } = await newNode(server, "pi");
+  await run("--without-filter");
+  const answers = "/var/lib/m25-mail-setup/answers";
+  const { filter: _, ...earlier } = JSON.parse(host.read(answers));
+  host.write(answers, JSON.stringify(earlier));
+  await run();
+  expect(host.installed).toEqual(new Set());
+  expect(host.log.join("\n")).toContain("m25-mail-node setup --with-filter installs rspamd");
+
+  host.write(answers, JSON.stringify(earlier));
+  host.installed.add("rspamd");
+  await run();
+  expect(host.read(MAIN_CF)).toContain("rspamd");
+});
+
+withTools("an MX-only node filters, and has nobody who could teach it", async () => {
+  const server = await startServer();
+  const { host, run } = await newNode(server, "mx2");
+  await run("--mailbox-node", "mail.example.nl");
+  expect(host.read(MAIN_CF)).toContain("rspamd");
+  expect(host.read("/etc/rspamd/local.d/worker-controller.inc")).toContain("enabled = false");
 });
 
 withTools(
@@ -77,12 +133,7 @@ withTools(
     const server = await startServer();
     const { host, run } = await newNode(server, "pi");
     await run();
-    const paths = [
-      "/etc/opendkim.conf",
-      "/etc/nftables.conf",
-      "/etc/fail2ban/jail.d/m25-mail.conf",
-      "/etc/rspamd/local.d/worker-proxy.inc",
-    ];
+    const paths = ["/etc/opendkim.conf", "/etc/nftables.conf", "/etc/fail2ban/jail.d/m25-mail.conf"];
     expect(paths.filter((path) => existsSync(host.at(path)))).toEqual([]);
     expect(host.read(MAIN_CF)).toMatch(/^mua_milters =$/m);
 
@@ -93,14 +144,14 @@ withTools(
     expect(host.read(MAIN_CF).match(/^mua_milters = .*/gm)).toEqual([
       expect.stringContaining("unix:opendkim/opendkim.sock"),
     ]);
-    expect(host.read(MAIN_CF)).toMatch(/^smtpd_milters = .*unix:rspamd\/milter\.sock/m);
     expect(host.read("/etc/m25-mail/node.env")).toMatch(/^M25_MAIL_DKIM=\/var\/lib\/m25-mail-node\/dkim$/m);
     expect(host.read("/var/lib/m25-mail-node/dkim/SigningTable")).toBe("");
     expect(host.started).toEqual([
       "m25-mail-node again",
-      ...["nftables", "fail2ban", "opendkim", "rspamd", "postfix"].map((service) => `${service} again`),
+      ...["nftables", "fail2ban", "opendkim", "postfix"].map((service) => `${service} again`),
       "dovecot",
       TIMER,
+      "rspamd",
     ]);
     const before = filesOf(host);
     await run();
@@ -154,8 +205,9 @@ withTools("a server that is away holds up only the joining; the next setup goes 
   expect(host.started).toEqual([]);
   isAway = () => host.started.includes("m25-mail-node"); // once it has joined
   await run();
-  expect(host.started).toEqual(["m25-mail-node", "postfix again", "dovecot again", TIMER]);
+  const first = ["m25-mail-node", "postfix again", "dovecot again", TIMER, ...FILTER];
+  expect(host.started).toEqual(first);
   isAway = () => false;
   await run();
-  expect(host.started.slice(4)).toEqual(["m25-mail-node", "postfix", "dovecot", TIMER]);
+  expect(host.started.slice(first.length)).toEqual(["m25-mail-node", "postfix", "dovecot", TIMER, "rspamd"]);
 });
