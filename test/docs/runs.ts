@@ -69,8 +69,9 @@ export const runElsewhere: Readonly<Record<string, string>> = {
   "docs/postgresql.md#use-it": "test/db/postgresql makes databases on a cluster of its own",
   "docs/dkim.md#turn-it-on": "test/mail/dkim.sweep.ts installs the same files with paths of its own",
   "docs/dkim.md#replace-a-key": "test/mail/dkim.sweep.ts runs it with a key that signs",
-  "docs/spam.md#filter-spam": "test/mail/node-setup.ts runs it in a fresh Debian 13",
+  "docs/spam.md#without-a-filter": "test/node/setup and test/mail/node-setup.ts run it",
   "docs/spam.md#by-hand": "test/mail/spam.sweep.ts installs the same files with paths of its own",
+  "docs/spam.md#by-hand 2": "as above",
   "docs/install.md#from-the-npm-registry": "test/package/tarball.sweep.ts runs them with the tarball",
   "docs/operations.md#the-server":
     "test/package/upgrade.sweep.ts puts this build in the place of an earlier one",

@@ -60,6 +60,11 @@ export function mailClient({ onNetwork }: FreshDebian, name: string, cert: strin
       return curl(...envelope, ...credentials, `${scheme}://${name}:${port}/client.test`);
     },
     has,
+    /** One IMAP command in a selected mailbox. */
+    async command(user: Login, mailbox: string, command: string): Promise<void> {
+      const done = await curl(...loginOf(user), "--request", command, `imaps://${name}/${mailbox}`);
+      if (done.code !== 0) throw new Error(`${command}: ${done.stderr}`);
+    },
     /** Logs in from this address. @returns curl's exit code */
     tryPassword: async ({ address, password }: Login, url: string, from: string): Promise<number> =>
       (await curl("--interface", from, "--max-time", "30", "--user", `${address}:${password}`, url)).code,

@@ -184,7 +184,9 @@ describe.skipIf(!available)("mail from other servers", () => {
       return `${await sealMessage(message, { ...key, authResults, cv: "none" })}${message}`;
     };
     expect((await send({ subject: "sealed", change: seal("elsewhere.test") })).code).toBe(250);
-    expect(await arrives(node.lab, JAN, "sealed")).toMatch(/^Authentication-Results:(?:.*\r\n\s)*.*arc=pass/m);
+    expect(await arrives(node.lab, JAN, "sealed")).toMatch(
+      /^Authentication-Results:(?:.*\r\n\s)*.*arc=pass/m,
+    );
     expect((await send({ subject: "sealed wrongly", change: seal("nobody.test") })).code).toBe(250);
     expect(await arrives(node.lab, JAN, "sealed wrongly")).not.toContain("arc=pass");
   });

@@ -71,7 +71,9 @@ export function configurations(answers: Answers, sources: Sources): ManagedFile[
   files.push({ path: "/etc/dovecot/dovecot.conf", text: shipped[`dovecot-${dovecot}.conf`] ?? "" });
   for (const path of [JUNK_RULE, ...(answers.filter ? LEARN_RULES : [])])
     files.push({ path, text: shipped[path.slice("/etc/dovecot/".length)] ?? "" });
-  const learn = answers.filter ? shipped[`dovecot-${dovecot}-learn.conf`] : "# There is no filter to teach.\n";
+  const learn = answers.filter
+    ? shipped[`dovecot-${dovecot}-learn.conf`]
+    : "# There is no filter to teach.\n";
   files.push({ path: "/etc/dovecot/m25-learn.conf", text: learn ?? "" });
   if (sources.locks) files.push({ path: JAILS, text: shipped["fail2ban-m25-mail.conf"] ?? "" });
   const queriesOf23 = shipped["dovecot-2.3-sql.conf.ext"] ?? "";

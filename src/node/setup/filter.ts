@@ -14,7 +14,15 @@ const FIRST_START = 180_000;
 export async function installFilter({ machine }: Host): Promise<void> {
   if ((await machine.find("rspamd")) !== undefined) return;
   machine.log("Installing rspamd, which checks mail from other servers…");
-  const apt = ["apt-get", "install", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300", "rspamd"];
+  const apt = [
+    "apt-get",
+    "install",
+    "-y",
+    "--no-install-recommends",
+    "-o",
+    "DPkg::Lock::Timeout=300",
+    "rspamd",
+  ];
   const { code, stderr } = await runQuietly(
     machine,
     ["env", "DEBIAN_FRONTEND=noninteractive", ...apt],
