@@ -354,5 +354,5 @@ function rowsOf(table: string): Record<string, string> {
 /** The configuration's sums, and since when each daemon runs. */
 async function stateOf(machine: FreshDebian): Promise<string> {
   return await machine.sh(`find /etc /var/lib/m25-mail-setup -type f -exec sha256sum {} + | sort
-    systemctl show --property ActiveEnterTimestamp m25-mail-node postfix dovecot opendkim`);
+    systemctl show --property ActiveEnterTimestamp m25-mail-node postfix dovecot opendkim rspamd`);
 }

@@ -24,6 +24,8 @@ const VMAIL = 5000;
 export interface Rspamd {
   /** How many mails it has learnt. */
   learnt(): Promise<{ spam: number; ham: number }>;
+  /** Stops its processes for now. @returns lets them go on */
+  freeze(): () => void;
   /** Its own processes end with it. */
   stop(): Promise<void>;
   remove(): Promise<void>;
@@ -81,6 +83,15 @@ export async function startRspamd(lab: MailLab, out: string, nameServer: string)
       const { stdout } = await run("rspamc", "-h", controller, "stat");
       const of = (name: string) => Number(new RegExp(`BAYES_${name} .* learned: (\\d+)`).exec(stdout)?.[1]);
       return { spam: of("SPAM"), ham: of("HAM") };
+    },
+    freeze() {
+      const children = execFileSync("ps", ["-o", "pid=", "--ppid", `${filter.pid}`], { encoding: "utf8" });
+      const ids = [filter.pid ?? 0, ...children.trim().split(/\s+/).map(Number)];
+      const signal = (name: NodeJS.Signals) => {
+        for (const id of ids) process.kill(id, name);
+      };
+      signal("SIGSTOP");
+      return () => signal("SIGCONT");
     },
     stop: () => end(filter),
     async remove() {

@@ -98,9 +98,9 @@ describe.skipIf(!available)("mail from other servers", () => {
     return reply;
   }
 
-  async function open(mailbox: string): Promise<ImapClient> {
+  async function open(mailbox: string, owner = JAN): Promise<ImapClient> {
     const imap = await ImapClient.open({ port: node.lab.ports.imap });
-    await imap.login(JAN.address, JAN.password);
+    await imap.login(owner.address, owner.password);
     await imap.select(mailbox);
     return imap;
   }
@@ -254,6 +254,17 @@ describe.skipIf(!available)("mail from other servers", () => {
       const script = 'require "vnd.dovecot.pipe"; pipe "m25-learn" ["ham"];';
       await expect(client.activate(script)).rejects.toThrow("vnd.dovecot.pipe");
       client.close();
+    });
+
+    test("may be frozen: mail can be moved", async () => {
+      const imap = await open("INBOX", ANNA);
+      for (const subject of ["grape", "melon"]) await put(imap, "INBOX", subject);
+      await imap.select("INBOX");
+      const thaw = filter.freeze();
+      await imap.command("MOVE 1:* Junk");
+      thaw();
+      expect(await imap.select("Junk")).toBe(2);
+      await imap.logout();
     });
 
     test("may be away: mail arrives, and can be moved", async () => {

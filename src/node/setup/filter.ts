@@ -36,8 +36,8 @@ export async function installFilter({ machine }: Host): Promise<void> {
 }
 
 /**
- * Starts rspamd. After a change it starts twice: it keeps 160 MB in which it has compiled patterns until the next start, which
- * finds them on the disk.
+ * Starts rspamd, after a change twice: until the next start, which finds them on the disk, it keeps 160 MB in which it has
+ * compiled patterns.
  */
 export async function startFilter(host: Host, again: boolean, signal: AbortSignal): Promise<void> {
   const { machine, units } = host;

@@ -202,8 +202,9 @@ async function start(host: Host, { restarts, isMx, signs, learns, out, signal }:
   await mustRun(host.machine, ["postfix", "check"]);
   if (!isMx) {
     await mustRun(host.machine, ["doveconf", "-n"]);
+    // Without -c, Dovecot 2.4 would ask the running one, which knows the former files.
     for (const rule of [JUNK_RULE, ...(learns ? LEARN_RULES : [])])
-      await mustRun(host.machine, ["sievec", host.at(rule)]);
+      await mustRun(host.machine, ["sievec", "-c", host.at("/etc/dovecot/dovecot.conf"), host.at(rule)]);
   }
   await units.start("m25-mail-node", restarts.has("m25-mail-node"));
   const until = machine.clock.monotonic() + FIRST_STATE;
