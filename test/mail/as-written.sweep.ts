@@ -45,6 +45,11 @@ describe.each(releases)("a node set up by the pages on $name", async (release) =
     // The page's other choice. The timer stops the service; the start waits for the end of one run.
     await machine.sh("systemctl disable m25-mail-node; systemctl enable --now m25-mail-node-once.timer");
     await machine.sh("systemctl start m25-mail-node-once; ! systemctl is-active m25-mail-node");
+
+    const note = await machine.sh("ls -ln /var/lib/m25-mail-logins");
+    expect(note).toMatch(/^-rw-r----- 1 5000 0 .* [0-9a-f]{16}$/m);
+    const shown = async () => fields(await server.sh(`m25-mail user show ${JAN.address}`));
+    expect(await shown()).toMatchObject({ used_mb: expect.stringMatching(/^\d+$/) });
   });
 
   test.skipIf(!folder.available)("takes mail as an MX, and refuses unknown recipients", async () => {

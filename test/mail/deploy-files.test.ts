@@ -142,6 +142,8 @@ describe.skipIf(!systemd)("the systemd units", () => {
     expect(readFileSync(join(root, "etc/passwd"), "utf8")).toMatch(/^m25-mail:x:/m);
     if (process.getuid?.() !== 0) return;
     await mustRun("systemd-tmpfiles", `--root=${root}`, "--create", "m25-mail-node.conf");
-    expect((await mustRun("stat", "-c", "%u:%g %a", join(root, "var/vmail"))).trim()).toBe("5000:5000 750");
+    const access = async (path: string) => (await mustRun("stat", "-c", "%u:%g %a", join(root, path))).trim();
+    expect(await access("var/vmail")).toBe("5000:5000 750");
+    expect(await access("var/lib/m25-mail-logins")).toBe("5000:0 2750");
   });
 });
