@@ -14,10 +14,13 @@ export const NAME_SERVER = "127.0.0.53";
 export const ADDRESS = "192.0.2.25";
 const ACME = "https://localhost:14000/dir";
 
+/** A second machine's. */
+export const SERVER_ADDRESS = "192.0.2.24";
+
 /** Gives the machine an address, and a name server of its own. */
-export async function startDns(machine: FreshDebian) {
+export async function startDns(machine: FreshDebian, address = ADDRESS) {
   const [program, ...enter] = machine.onNetwork;
-  await mustRun(program, ...enter, "ip", "address", "replace", ADDRESS, "dev", "lo");
+  await mustRun(program, ...enter, "ip", "address", "replace", address, "dev", "lo");
   const folder = temporaryFolder();
   const configuration = await writeConfiguration(folder, NAME_SERVER, {
     zones: 'zone:\n  name: "."\n  zonefile: root.zone\n',
@@ -41,6 +44,25 @@ export async function startDns(machine: FreshDebian) {
   }
   await serve("");
   return { serve, stop: () => stop() };
+}
+
+/** Connects two machines, each of which has its address already. */
+export async function connect(one: FreshDebian, other: FreshDebian, addresses: readonly [string, string]) {
+  const [, , pid] = other.onNetwork;
+  const link = "ip link add beside type veth peer name beside netns";
+  await mustRun(...one.onNetwork, "sh", "-ec", `${link} "$1"`, "sh", String(pid));
+  for (const [machine, reached] of [
+    [one, addresses[1]],
+    [other, addresses[0]],
+  ] as const)
+    await mustRun(
+      ...machine.onNetwork,
+      "sh",
+      "-ec",
+      'ip link set beside up; ip route add "$1" dev beside',
+      "sh",
+      reached,
+    );
 }
 
 /** Starts Debian's pebble, which asks the machine's name server. @returns its address */

@@ -1,9 +1,11 @@
-/** This checkout's server in the network of a fresh Debian. */
+/** This checkout's server in the network of a fresh Debian, or on a fresh Debian of its own. */
 import { mkdirSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
+import { onTestFinished } from "vitest";
 import { startM25mail } from "../support/program.ts";
 import { temporaryFolder } from "../support/store.ts";
-import type { FreshDebian } from "./fresh-debian.ts";
+import { type Answer, type Folder, type FreshDebian, startFreshDebian } from "./fresh-debian.ts";
+import { ADDRESS, connect, SERVER_ADDRESS, startAuthority, startDns } from "./fresh-network.ts";
 import { mustRun, until } from "./processes.ts";
 import { DEPLOY } from "./shipped.ts";
 
@@ -18,6 +20,52 @@ export async function copyCheckout(machine: FreshDebian): Promise<void> {
   await machine.copyIn(DEPLOY, "opt/m25-mail/deploy");
   for (const made of ["dist", "node_modules"])
     await machine.mount(join(DEPLOY, "..", made), `opt/m25-mail/${made}`);
+}
+
+export const serverSetup = "/opt/m25-mail/deploy/m25-mail setup";
+
+/** All that setup asks behind Caddy. */
+export const serverQuestions = {
+  name: `[${SERVER}]: `,
+  passwords: ["Password: ", "The same again: "],
+  domain: "(empty: later): ",
+} as const;
+
+/** Starts a fresh Debian with the program, a name server that does not know it yet, and an authority. */
+export async function newServerMachine(folder: Folder | undefined, address: string) {
+  if (folder?.available !== true) throw new Error(folder?.message);
+  const machine = await startFreshDebian(folder.path, { NODE_EXTRA_CA_CERTS: "/etc/authority.pem" });
+  onTestFinished(machine.stop);
+  const dns = await startDns(machine, address);
+  onTestFinished(dns.stop);
+  await copyCheckout(machine);
+  const acme = `--acme-server ${await startAuthority(machine)}`;
+  await machine.sh(`curl -sSf --retry 5 --retry-connrefused https://localhost:15000/roots/0 >/etc/authority.pem
+    hostname ${SERVER}; echo '127.0.0.1 ${SERVER}' >>/etc/hosts
+    systemctl stop nginx; systemctl start caddy`);
+  return { machine, dns, acme };
+}
+
+/** Sets up a server with a first domain as README says, on a Debian that a node's machine reaches. */
+export async function setUpServer(folder: Folder | undefined, node: FreshDebian, domain: string) {
+  const { machine, dns, acme } = await newServerMachine(folder, SERVER_ADDRESS);
+  await connect(node, machine, [ADDRESS, SERVER_ADDRESS]);
+  const serve = (records: string) => dns.serve(`${SERVER}. A ${SERVER_ADDRESS}\n${records}`);
+  await serve("");
+  const answers: Answer[] = [
+    [serverQuestions.name, "\r"],
+    ...serverQuestions.passwords.map((question): Answer => [question, "a passphrase of the operator\r"]),
+    [serverQuestions.domain, `${domain}\r`],
+  ];
+  const { code, said } = await machine.atTerminal(`${serverSetup} ${acme}`, answers);
+  if (code !== 0) throw new Error(said);
+  return {
+    answers: answers.length,
+    /** The certificate of the authority that signed the server's. */
+    authority: await machine.sh("cat /etc/authority.pem"),
+    serve,
+    sh: (script: string, input = "") => machine.sh(`PATH=/opt/m25-mail/deploy:$PATH\n${script}`, { input }),
+  };
 }
 
 export function isCurrent(server: { sh(script: string): Promise<string> }): Promise<void> {

@@ -1,21 +1,21 @@
 /** Runs `m25-mail setup` on a fresh Debian, which has a name in DNS and an authority for certificates. */
-import { expect, onTestFinished, test } from "vitest";
-import { type Answer, debianFolder, type FreshDebian, startFreshDebian } from "./fresh-debian.ts";
-import { ADDRESS, startAuthority, startDns } from "./fresh-network.ts";
-import { copyCheckout, SERVER, SERVER_PACKAGES } from "./fresh-server.ts";
+import { expect, test } from "vitest";
+import { type Answer, debianFolder, type FreshDebian } from "./fresh-debian.ts";
+import { ADDRESS } from "./fresh-network.ts";
+import {
+  newServerMachine,
+  SERVER,
+  SERVER_PACKAGES,
+  serverQuestions,
+  serverSetup as setup,
+} from "./fresh-server.ts";
 import { until } from "./processes.ts";
 
 const PASSWORD = "a passphrase of the operator";
 const CTRL_C = "\x03";
-const setup = "/opt/m25-mail/deploy/m25-mail setup";
-/** All that setup asks. */
-const NAME = `[${SERVER}]: `;
+const { name: NAME, domain: DOMAIN } = serverQuestions;
 const CERTIFICATE = "[y/N] ";
-const TYPED: readonly Answer[] = [
-  ["Password: ", `${PASSWORD}\r`],
-  ["The same again: ", `${PASSWORD}\r`],
-];
-const DOMAIN = "(empty: later): ";
+const TYPED: readonly Answer[] = serverQuestions.passwords.map((question) => [question, `${PASSWORD}\r`]);
 const RECORD = `${SERVER}. A ${ADDRESS}`;
 const OK = { services: "ok", server: "ok", DNS: "ok", https: "ok", certificate: "ok" };
 
@@ -26,7 +26,7 @@ const [bookworm, trixie] = await Promise.all(
 test.skipIf(!bookworm?.available)(
   "on Debian 12, beside somebody's nginx, setup asks, goes on after faults and Ctrl-C, and makes a server that answers by HTTPS",
   async () => {
-    const { machine, dns, acme } = await newMachine(bookworm);
+    const { machine, dns, acme } = await newServerMachine(bookworm, ADDRESS);
     const refused = (flags = "") => machine.sh(`${setup} ${flags} </dev/null 2>&1 || echo "exit $?"`);
 
     expect(await refused(`${acme} --proxy nginx`)).toContain(
@@ -87,7 +87,7 @@ test.skipIf(!bookworm?.available)(
 test.skipIf(!trixie?.available)(
   "on Debian 13, with flags alone, setup makes a server behind Caddy, brings it up to date, and lets it speak TLS itself",
   async () => {
-    const { machine, dns, acme } = await newMachine(trixie);
+    const { machine, dns, acme } = await newServerMachine(trixie, ADDRESS);
     await machine.sh(`systemctl disable --now nginx; systemctl enable --now caddy
       printf '%s\n' '${PASSWORD}' >/root/password
       cp /etc/caddy/Caddyfile /root/; echo 'shop.example {' >>/etc/caddy/Caddyfile`);
@@ -141,21 +141,6 @@ test.skipIf(!trixie?.available)(
     expect(await machine.sh("ss -Hltnp sport = :443")).toContain('"caddy"');
   },
 );
-
-/** Starts a fresh Debian with the program, a name server that does not know it yet, and an authority. */
-async function newMachine(folder: Awaited<ReturnType<typeof debianFolder>> | undefined) {
-  if (folder?.available !== true) throw new Error(folder?.message);
-  const machine = await startFreshDebian(folder.path, { NODE_EXTRA_CA_CERTS: "/etc/authority.pem" });
-  onTestFinished(machine.stop);
-  const dns = await startDns(machine);
-  onTestFinished(dns.stop);
-  await copyCheckout(machine);
-  const acme = `--acme-server ${await startAuthority(machine)}`;
-  await machine.sh(`curl -sSf --retry 5 --retry-connrefused https://localhost:15000/roots/0 >/etc/authority.pem
-    hostname ${SERVER}; echo '127.0.0.1 ${SERVER}' >>/etc/hosts
-    systemctl stop nginx; systemctl start caddy`);
-  return { machine, dns, acme };
-}
 
 /** Somebody's site, with an upstream of the same name as ours. */
 async function addShop(machine: FreshDebian): Promise<void> {
