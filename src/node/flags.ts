@@ -200,7 +200,7 @@ export const flags: readonly NodeFlag[] = [
     name: "without-filter",
     placeholder: "",
     of: ["setup"],
-    help: "leave out rspamd, which checks mail from other servers and takes 150 MB of memory; the next setup remembers it",
+    help: "leave out rspamd, which checks mail from other servers and takes up to 170 MB of memory; the next setup remembers it",
   },
   {
     name: "with-filter",

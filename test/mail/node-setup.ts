@@ -90,10 +90,12 @@ export async function testNodeSetup(suite: "bookworm" | "trixie", { faults = fal
       await isCurrent(server);
       await receivesAndSends(machine);
       const minutes = (performance.now() - began) / 60_000;
-      if (!faults)
-        process.stdout.write(
-          `${suite}: two commands and ${server.answers + QUESTIONS.length} answers made a server and a node with mail, in ${minutes.toFixed(1)} minutes\n`,
-        );
+      const way = faults
+        ? "with faults and Ctrl-C on the way"
+        : `by two commands and ${server.answers + QUESTIONS.length} answers`;
+      process.stdout.write(
+        `${suite}: a server and a node that serves mail, ${way}, in ${minutes.toFixed(1)} minutes\n`,
+      );
       await answersForItsOwner(machine);
       const record = await dkimRecord(server);
       await serve(`${RECORDS}${record}`);
