@@ -28,7 +28,7 @@ export function environmentOf(extra: Record<string, string | undefined> = {}): R
   return Object.fromEntries(all.filter((entry): entry is [string, string] => entry[1] !== undefined));
 }
 
-/** Runs `m25-mail` with these arguments until it ends. */
+/** Runs `m25-mail` with these arguments until it ends. A short command shares a process with the others: see commands.ts. */
 export async function m25mail(args: readonly string[], options: Options = {}): Promise<Finished> {
   const { input = "", environment, command } = options;
   if (command === undefined && !STAYING.includes(args[0] ?? ""))
