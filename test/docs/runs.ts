@@ -54,7 +54,7 @@ export const panels = {
 
 /** Run by other tests with other arguments: the value says which. */
 export const runElsewhere: Readonly<Record<string, string>> = {
-  "README.md#two-commands": "test/doors/npm.test.ts runs npm start; npm ci would install again",
+  "README.md#two-commands": "test/doors/npm.sweep.ts runs npm start; npm ci would install again",
   "README.md#two-commands 2": "it runs these tests",
   "README.md#set-up-a-server":
     "test/mail/server-setup.sweep.ts runs setup in a fresh Debian, which cannot reach npm",
