@@ -2,7 +2,6 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import * as z from "zod";
 import type { PollingNode, Tables } from "../../../db/store.ts";
 import { DKIM_KEY } from "../../mail/dkim-key.ts";
-import { MailError } from "../../mail/error.ts";
 import {
   DKIM_CURSOR,
   type DkimAnswer,
@@ -12,6 +11,7 @@ import {
 } from "../../sync/dkim.ts";
 import { HOST_NAME } from "../../sync/report.ts";
 import type { SyncDoor } from "./door.ts";
+import { reportBody } from "./report-body.ts";
 
 /** States of keys in one answer. */
 const MOST_CHANGES = 500;
@@ -30,12 +30,7 @@ export async function exchangeDkim(
   reply: FastifyReply,
 ): Promise<FastifyReply> {
   const { node } = request;
-  door.limits.report(node);
-  const body = Body.safeParse(request.body);
-  if (!body.success || node.view.role !== "mail") {
-    throw new MailError("invalid_input", "This is no report of DKIM keys.", "docs/protocol.md describes it.");
-  }
-  const { cursor, keys } = body.data;
+  const { cursor, keys } = reportBody(door, request, Body, "DKIM keys");
   const { history } = await (await door.store.polls.look()).state(node.view);
   const at = door.now().toISOString();
   const transaction = Object.keys(keys).length === 0 ? door.store.read : door.store.write;

@@ -1,9 +1,9 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import * as z from "zod";
 import { isStoredAddress } from "../../mail/address.ts";
-import { MailError } from "../../mail/error.ts";
 import { DAY, MOST_REPORTED_MAILBOXES, type UsageReport } from "../../sync/usage.ts";
 import type { SyncDoor } from "./door.ts";
+import { reportBody } from "./report-body.ts";
 
 const Count = z.int().min(0);
 
@@ -29,14 +29,10 @@ export async function receiveUsage(
   reply: FastifyReply,
 ): Promise<FastifyReply> {
   const { node } = request;
-  door.limits.report(node);
-  const body = Body.safeParse(request.body);
-  if (!body.success || node.view.role !== "mail") {
-    throw new MailError("invalid_input", "This is no report of usage.", "docs/protocol.md describes it.");
-  }
+  const { mailboxes } = reportBody(door, request, Body, "usage");
   const day = door.now().toISOString().slice(0, 10);
   await door.store.write(({ usage }) =>
-    usage.report({ id: node.id, domains: node.view.domains }, body.data.mailboxes, day),
+    usage.report({ id: node.id, domains: node.view.domains }, mailboxes, day),
   );
   return reply.code(204).send();
 }
