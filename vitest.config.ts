@@ -52,7 +52,7 @@ export default defineConfig({
           name: "postgresql",
           include: [
             "test/{auth,db,doors,sync,tools}/**/*.test.ts",
-            "test/{db/alias-flattening,db/hidden-domains,doors/housekeeping}.sweep.ts",
+            "test/{db/hidden-domains,doors/housekeeping}.sweep.ts",
           ],
           exclude: [...sqliteOnly, ...ofNoEngine],
           env: { M25_MAIL_TEST_ENGINE: "postgresql" },
