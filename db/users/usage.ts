@@ -94,7 +94,7 @@ export class UsageTable {
         )}`.execute(this.#db);
   }
 
-  /** What is known of these mailboxes, by their ids. */
+  /** The usage of these mailboxes, by their ids. */
   async of(users: readonly User[]): Promise<Map<number, Usage>> {
     const ids = JSON.stringify(users.map(({ id }) => id));
     const rows = await this.#db

@@ -1,4 +1,4 @@
-/** What a node reports of mailboxes, through a real server. */
+/** Sizes and last logins from a node, through a real server. */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

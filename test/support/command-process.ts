@@ -58,5 +58,5 @@ async function run({ words, environment, input }: Command): Promise<Finished> {
 process.on("message", (command: Command) => {
   void run(command).then((finished) => process.send?.(finished));
 });
-// What a command leaves open must not keep the process.
+// Handles that a command leaves open must not keep the process.
 process.on("disconnect", () => process.exit());

@@ -91,14 +91,7 @@ export class Client {
 
   /** @throws like fetchMaps */
   sendReport(key: string, report: Report): Promise<void> {
-    const body = JSON.stringify(report);
-    const headers = {
-      Authorization: `Bearer ${key}`,
-      "Content-Type": "application/json",
-      "Content-Length": String(Buffer.byteLength(body)),
-    };
-    const request = { method: "POST", path: paths.report, headers, body } as const;
-    return this.#connection.exchange(request, async (response) => {
+    return this.#connection.exchange(reporting(paths.report, key, report), async (response) => {
       expectStatus(response, [200, 202, 204]);
       await readShort(response);
     });
@@ -106,14 +99,7 @@ export class Client {
 
   /** Reports usage. @returns false if the server is of an older version, which takes none. @throws like fetchMaps */
   sendUsage(key: string, report: UsageReport): Promise<boolean> {
-    const body = JSON.stringify(report);
-    const headers = {
-      Authorization: `Bearer ${key}`,
-      "Content-Type": "application/json",
-      "Content-Length": String(Buffer.byteLength(body)),
-    };
-    const request = { method: "POST", path: paths.usage, headers, body } as const;
-    return this.#connection.exchange(request, async (response) => {
+    return this.#connection.exchange(reporting(paths.usage, key, report), async (response) => {
       expectStatus(response, [204, 404]);
       await readShort(response);
       return response.statusCode !== 404;
@@ -122,19 +108,10 @@ export class Client {
 
   /** Reports DKIM keys, and asks which ones DNS has. @throws like fetchMaps */
   reportDkim(key: string, report: DkimReport): Promise<DkimAnswer> {
-    const body = JSON.stringify(report);
-    const headers = {
-      Authorization: `Bearer ${key}`,
-      "Content-Type": "application/json",
-      "Content-Length": String(Buffer.byteLength(body)),
-    };
-    return this.#connection.exchange(
-      { method: "POST", path: paths.dkim, headers, body },
-      async (response) => {
-        expectStatus(response, [200]);
-        return readDkimAnswer(await readShort(response));
-      },
-    );
+    return this.#connection.exchange(reporting(paths.dkim, key, report), async (response) => {
+      expectStatus(response, [200]);
+      return readDkimAnswer(await readShort(response));
+    });
   }
 
   /**
@@ -254,4 +231,15 @@ function readDkimAnswer(text: string): DkimAnswer {
     // Said below.
   }
   throw new WrongAnswer("the server's answer about DKIM keys is none: is it of an older version?");
+}
+
+/** The request that sends a report. */
+function reporting(path: string, key: string, report: object) {
+  const body = JSON.stringify(report);
+  const headers = {
+    Authorization: `Bearer ${key}`,
+    "Content-Type": "application/json",
+    "Content-Length": String(Buffer.byteLength(body)),
+  };
+  return { method: "POST", path, headers, body } as const;
 }
