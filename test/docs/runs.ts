@@ -76,6 +76,8 @@ export const runElsewhere: Readonly<Record<string, string>> = {
   "docs/operations.md#the-server":
     "test/package/upgrade.sweep.ts puts this build in the place of an earlier one",
   "docs/operations.md#the-server 2": "test/package/tarball.sweep.ts installs the tarball",
+  "docs/operations.md#a-copy-that-follows-each-change":
+    "test/db/litestream.sweep.ts restores to another folder",
 };
 
 /** Run by no test: the value says why. */
