@@ -45,21 +45,24 @@ withSqlite("killed at any moment: each file has one state, and the next run fini
   const out = join(folder, "out");
   const command = [process.execPath, file, "once", ...argumentsOf(server, folder)];
   const options = ["--max-loss-percent", "100"];
-  const begun = performance.now();
+  let begun = performance.now();
   expect((await start([...command, ...options]).ended).code).toBe(0);
-  const whole = performance.now() - begun;
+  let whole = performance.now() - begun;
 
   let killed = 0;
-  for (let round = 1; round <= 20; round += 1) {
+  for (let round = 1; killed < 10; round += 1) {
     const state = { ...states[round % 2 === 0 ? 0 : 1], revision: round + 1, cursor: `cursor-${round + 1}` };
     // Half of the rounds take deltas, the others snapshots.
     if (round % 4 > 1) server.remembers.length = 0;
     server.serves = state;
+    begun = performance.now();
     const run = start([...command, ...options]);
     const timer = setTimeout(() => run.kill("SIGKILL"), (whole * randomInt(20, 110)) / 100);
     const { signal } = await run.ended;
     clearTimeout(timer);
     if (signal === "SIGKILL") killed += 1;
+    // A machine that was busy before may be quiet now, and each run too short for its kill.
+    else whole = performance.now() - begun;
     for (const [name, { statement, answers }] of Object.entries(questions))
       expect(answers).toContain(stateIn(out, name, statement));
     // A sqlite3 that outlived it holds the lock: the next run waits until it ends.
@@ -73,5 +76,4 @@ withSqlite("killed at any moment: each file has one state, and the next run fini
     }
     expect(serves(out)).toEqual(expectedOf(state));
   }
-  expect(killed).toBeGreaterThan(4);
 });

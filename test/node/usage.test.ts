@@ -161,6 +161,17 @@ test("while the server or Dovecot does not answer, the same mailboxes wait", asy
   expect(await counted(node)).toBe(1);
 });
 
+test("a Dovecot that knows nobody yet is asked again in a minute", async () => {
+  const node = await withNode(["a@example.nl", "b@example.nl"]);
+  let isSetUp = false;
+  await dovecot(node.out, () => (isSetUp ? size(1024) : "\n-NOUSER\n"));
+  expect(await node.report()).toBe(60_000);
+  isSetUp = true;
+  expect(await counted(node)).toBe(0);
+  await node.report();
+  expect(await counted(node)).toBe(2);
+});
+
 test("a server of an older version is asked again the next day", async () => {
   const node = await withNode(["jan@example.nl"]);
   const asked = await dovecot(node.out, () => size(1024));

@@ -102,6 +102,8 @@ async function usageOf(
   if (mailboxes.length === 0) return [];
   const users = mailboxes.map(([domain, local]) => `${local}@${domain}`);
   const sizes = await askSizes(await socketOf({ machine, config }), users, signal);
+  // Debian's own Dovecot, before it is set up, knows none of them.
+  if (sizes.size === 0) throw new DovecotAway();
   const noted = await notesLogins(config.logins);
   // A session that stays open for weeks is use, too.
   const present = noted ? await presentUsers(machine, daemons.doveadm ?? []) : new Set<string>();
