@@ -1,4 +1,3 @@
-import { hash } from "node:crypto";
 import type pg from "pg";
 import type { View } from "../../src/sync/view.ts";
 import { namesOf } from "../served/lines.ts";
@@ -18,7 +17,7 @@ export async function readState(
   view: View,
   since: number | undefined,
 ): Promise<StateReader> {
-  const client = await connections.open({ idle_in_transaction_session_timeout: 0 });
+  const client = await connections.open({ idle_in_transaction_session_timeout: 0, pipeline: true });
   try {
     const summary = await translated(async () => {
       await client.query(READ);
@@ -33,41 +32,45 @@ export async function readState(
 }
 
 async function* allPages(client: pg.Client, view: View): AsyncGenerator<string> {
-  for (const one of walksOf(view)) yield* walk(client, one);
+  for (const one of walksOf(view)) {
+    const domain = typeof one.name === "string" ? [one.name] : [];
+    yield* fetched(client, walkQuery(one), [one.first, ...domain], 1);
+  }
 }
 
-async function* walk(client: pg.Client, one: Walk): AsyncGenerator<string> {
-  const text = pageQuery(one, { last: "$1", name: "$2" });
-  const name = hash("sha256", text).slice(0, 16); // a plan for all pages: making one takes as long as reading a page
-  const domain = typeof one.name === "string" ? [one.name] : [];
-  let last = one.first;
-  for (;;) {
-    const { rows } = await translated(() =>
-      client.query<{ lines: string | null; last: number | string | null }>({
-        name,
-        text,
-        values: [last, ...domain],
-      }),
-    );
-    const [row] = rows;
-    if (row === undefined || row.last === null) return;
-    yield row.lines ?? "";
-    last = row.last;
-  }
+/** A walk's pages, one a row: the server finds each page's last key without another question. */
+function walkQuery(one: Walk): string {
+  const page = (last: string) => pageQuery(one, { last, name: "$2" });
+  return `WITH RECURSIVE pages AS ((${page("$1")}) UNION ALL
+      SELECT page.* FROM pages CROSS JOIN LATERAL (${page("pages.last")}) AS page WHERE pages.last IS NOT NULL)
+    SELECT lines AS line FROM pages WHERE last IS NOT NULL`;
 }
 
 async function* changePages(client: pg.Client, view: View, revision: number): AsyncGenerator<string> {
-  for (const [place, { text }] of changeTexts[view.role].entries()) {
-    const cursor = `changes_${place}`;
-    const values = [revision, namesOf(view), Number.MAX_SAFE_INTEGER];
-    await translated(() => client.query(`DECLARE ${cursor} NO SCROLL CURSOR FOR ${text}`, values));
-    for (;;) {
-      const { rows } = await translated(() =>
-        client.query<{ line: string }>(`FETCH ${FETCHED} FROM ${cursor}`),
-      );
-      if (rows.length === 0) break;
-      yield rows.map(({ line }) => line).join("");
-    }
-    await translated(() => client.query(`CLOSE ${cursor}`));
+  const values = [revision, namesOf(view), Number.MAX_SAFE_INTEGER];
+  for (const { text } of changeTexts[view.role]) yield* fetched(client, text, values, FETCHED);
+}
+
+/** The lines of a query, so many rows at a time. PostgreSQL makes the next ones while this process handles the last. */
+async function* fetched(
+  client: pg.Client,
+  text: string,
+  values: readonly unknown[],
+  number: number,
+): AsyncGenerator<string> {
+  const fetch = () => {
+    const answer = client.query<{ line: string | null }>(`FETCH ${number} FROM pages`);
+    answer.catch(() => {}); // its turn may not come
+    return answer;
+  };
+  await translated(() => client.query(`DECLARE pages NO SCROLL CURSOR FOR ${text}`, [...values]));
+  let next = fetch();
+  for (;;) {
+    const answer = next;
+    next = fetch();
+    const { rows } = await translated(() => answer);
+    if (rows.length === 0) break;
+    yield rows.map(({ line }) => line).join("");
   }
+  await translated(() => client.query("CLOSE pages"));
 }
