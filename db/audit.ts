@@ -2,7 +2,6 @@ import { type Kysely, sql } from "kysely";
 import type { ErrorCode } from "../src/mail/error.ts";
 import type { Schema } from "./schema.ts";
 import type { StateTable } from "./state.ts";
-import { together } from "./together.ts";
 
 /** Refusals to keep for each principal and hour: a loop of refused calls must not fill the disk. */
 const REFUSALS_AN_HOUR = 200;
@@ -54,7 +53,10 @@ export class AuditTable {
     this.#state = state;
   }
 
-  /** Appends at least one entry. Call it after the change, so that the entries have the new revision. */
+  /**
+   * Appends at least one entry when the transaction ends. Call it after the change, so that the entries have the new
+   * revision.
+   */
   async append(...entries: readonly AuditEntry[]): Promise<void> {
     const revision = await this.#state.revision();
     const rows = entries.map(
@@ -68,7 +70,7 @@ export class AuditTable {
         revision,
       }),
     );
-    await together(this.#db.insertInto("audit_log").values(rows).execute(), this.#state.save());
+    this.#state.runLast(this.#db.insertInto("audit_log").values(rows));
   }
 
   /** Appends a refused call, unless the principal has reached the limit of this hour. */

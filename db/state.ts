@@ -1,5 +1,12 @@
 import { randomBytes } from "node:crypto";
-import { type Kysely, type Selectable, sql, type Updateable } from "kysely";
+import {
+  type Compilable,
+  type CompiledQuery,
+  type Kysely,
+  type Selectable,
+  sql,
+  type Updateable,
+} from "kysely";
 import { StateDigest } from "../src/sync/digest.ts";
 import {
   type AliasRecord,
@@ -84,7 +91,7 @@ export type StateRow = Selectable<Schema["state"]>;
 
 /**
  * Revision and digest of the state that nodes must reach. One instance belongs to one transaction, whose changes share one new
- * revision. They stay in memory until save(), so that the row is read and written once.
+ * revision. They stay in memory until the transaction ends, so that the row is read and written once.
  */
 export class StateTable {
   readonly #db: Kysely<Schema>;
@@ -93,11 +100,12 @@ export class StateTable {
   #hasNextRevision = false;
   /** The time to record with the digest of this revision. */
   #unsavedAt: string | undefined;
+  #last: Compilable[] = [];
 
-  /** @param row the state as the transaction found it, if it is known */
-  constructor(db: Kysely<Schema>, row?: StateRow) {
+  /** @param row the state as the transaction finds it, if the engine reads it anyway */
+  constructor(db: Kysely<Schema>, row?: Promise<StateRow>) {
     this.#db = db;
-    this.#read = row && Promise.resolve({ ...row });
+    this.#read = row;
   }
 
   async revision(): Promise<number> {
@@ -263,23 +271,33 @@ export class StateTable {
     return revision;
   }
 
-  /** Writes the changes since the last save(). A transaction ends with it. */
+  /** Adds a statement whose result nobody needs to those that end the transaction. */
+  runLast(statement: Compilable): void {
+    this.#last.push(statement);
+  }
+
+  /** Writes the changes since the last save(). */
   async save(): Promise<void> {
-    const [changes, at] = [this.#unsaved, this.#unsavedAt];
-    [this.#unsaved, this.#unsavedAt] = [{}, undefined];
-    if (Object.keys(changes).length === 0) return;
-    const update = this.#db.updateTable("state").set(changes).execute();
-    if (at === undefined) await update;
-    else await together(update, this.#logRevision(await this.#row(), at));
+    await together(...(await this.unsaved()).map((statement) => this.#db.executeQuery(statement)));
+  }
+
+  /** The statements that save() would run. A transaction ends with them. */
+  async unsaved(): Promise<CompiledQuery[]> {
+    const [statements, changes, at] = [this.#last, this.#unsaved, this.#unsavedAt];
+    [this.#last, this.#unsaved, this.#unsavedAt] = [[], {}, undefined];
+    if (Object.keys(changes).length > 0) {
+      statements.push(this.#db.updateTable("state").set(changes));
+      if (at !== undefined) statements.push(this.#revisionOf(await this.#row(), at));
+    }
+    return statements.map((statement) => statement.compile());
   }
 
   /** Records the digest at a revision: a cursor of this revision must have it. */
-  async #logRevision({ revision, digest }: StateRow, at: string): Promise<void> {
-    await this.#db
+  #revisionOf({ revision, digest }: StateRow, at: string): Compilable {
+    return this.#db
       .insertInto("revisions")
       .values({ revision, digest, at })
-      .onConflict((conflict) => conflict.column("revision").doUpdateSet({ digest }))
-      .execute();
+      .onConflict((conflict) => conflict.column("revision").doUpdateSet({ digest }));
   }
 
   /** Writes the present values again, to find out whether the disk can be written. */

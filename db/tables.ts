@@ -24,7 +24,7 @@ import { UserTable } from "./users/users.ts";
 export function tablesOf(
   db: Kysely<Schema>,
   within: ReadonlySet<string> | undefined,
-  row: StateRow | undefined,
+  row: Promise<StateRow> | undefined,
 ): Tables {
   const state = new StateTable(db, row);
   const graph = new AliasGraph(db, state, within);

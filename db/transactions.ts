@@ -1,5 +1,5 @@
 import { setTimeout } from "node:timers/promises";
-import type { Kysely } from "kysely";
+import type { CompiledQuery, Kysely } from "kysely";
 import { MailError } from "../src/mail/error.ts";
 import type { Schema } from "./schema.ts";
 import type { StateRow } from "./state.ts";
@@ -13,18 +13,27 @@ const ERASE_EVERY = 5_000;
 
 /** Transactions of one kind, on an engine's connections. */
 export interface Transactions {
-  /**
-   * Runs `fn` in its own transaction. Rejects with MailError unavailable when the database fails.
-   *
-   * @param fn gets the state's row if the engine has read it already
-   */
-  run<T>(fn: (db: Kysely<Schema>, state?: StateRow) => Promise<T>): Promise<T>;
+  /** Runs `work` in its own transaction. Rejects with MailError unavailable when the database fails. */
+  run<T>(work: Work<T>): Promise<T>;
+}
+
+/**
+ * What a transaction does.
+ *
+ * @param state the state's row, if the engine reads it anyway
+ */
+export type Work<T> = (db: Kysely<Schema>, state?: Promise<StateRow>) => Promise<Done<T>>;
+
+export interface Done<T> {
+  result: T;
+  /** Statements that are still to be run: PostgreSQL gets them in one round trip with the commit. */
+  last: readonly CompiledQuery[];
 }
 
 /** Repeats `batch`, each time in its own transaction, until it or `goesOn` returns false. */
 export async function runInBatches(
   transactions: Transactions,
-  batch: (db: Kysely<Schema>, state?: StateRow) => Promise<boolean>,
+  batch: Work<boolean>,
   goesOn: () => boolean,
 ): Promise<void> {
   while (goesOn()) {
@@ -35,13 +44,12 @@ export async function runInBatches(
   }
 }
 
-/** Runs `fn` on the tables of a transaction, and saves what they have changed. */
-function onTables<T>(fn: (tables: Tables) => Promise<T>, within?: ReadonlySet<string>) {
-  return async (db: Kysely<Schema>, state?: StateRow): Promise<T> => {
+/** Runs `fn` on the tables of a transaction. */
+function onTables<T>(fn: (tables: Tables) => Promise<T>, within?: ReadonlySet<string>): Work<T> {
+  return async (db, state) => {
     const tables = tablesOf(db, within, state);
     const result = await fn(tables);
-    await tables.state.save();
-    return result;
+    return { result, last: await tables.state.unsaved() };
   };
 }
 

@@ -10,7 +10,7 @@ export function kyselyOn(client: pg.ClientBase): Kysely<Schema> {
   let db = known.get(client);
   if (db === undefined) {
     const connection = {
-      query: (text: string, values: unknown[]) => client.query({ name: nameOf(text), text, values }),
+      query: (text: string, values: unknown[]) => client.query(prepared(text, values)),
       release() {},
     };
     const pool = { connect: async () => connection, end: async () => {} };
@@ -18,6 +18,11 @@ export function kyselyOn(client: pg.ClientBase): Kysely<Schema> {
     known.set(client, db);
   }
   return db;
+}
+
+/** A statement that this connection parses once. */
+export function prepared(text: string, values: readonly unknown[]): pg.QueryConfig {
+  return { name: nameOf(text), text, values: [...values] };
 }
 
 const names = new Map<string, string>();

@@ -55,6 +55,7 @@ async function adopt(client: pg.ClientBase, timeline: string): Promise<void> {
     tool: "start-history",
     arguments: { former, timeline },
   });
+  await state.save();
 }
 
 export function isStandby(): MailError {

@@ -1,10 +1,10 @@
-import type { Kysely } from "kysely";
+import type { CompiledQuery } from "kysely";
 import type pg from "pg";
-import type { Schema } from "../schema.ts";
 import type { StateRow } from "../state.ts";
-import type { Transactions } from "../transactions.ts";
+import { together } from "../together.ts";
+import type { Transactions, Work } from "../transactions.ts";
 import { failure, isBroken, unknownOutcome } from "./errors.ts";
-import { kyselyOn } from "./kysely.ts";
+import { kyselyOn, prepared } from "./kysely.ts";
 import type { Pool } from "./pool.ts";
 
 /** One state of the database, whatever is committed meanwhile. */
@@ -29,19 +29,26 @@ export class PoolTransactions implements Transactions {
     this.#begin = begin;
   }
 
-  async run<T>(fn: (db: Kysely<Schema>, state?: StateRow) => Promise<T>): Promise<T> {
+  async run<T>(work: Work<T>): Promise<T> {
     let client: pg.PoolClient | undefined;
     let isSettled = false;
     try {
       client = await this.#pool.connect();
+      const begun = client.query<StateRow>(soon({ text: this.#begin }));
+      begun.catch(() => {}); // thrown below
       try {
-        const state = await begin(client, this.#begin);
-        const result = await fn(kyselyOn(client), state);
-        await commit(client);
+        // The first statements go out with the beginning. They run after it: a change's see what was committed before its lock.
+        const { result, last } = await work(
+          kyselyOn(client),
+          this.#begin === WRITE ? stateOf(begun) : undefined,
+        );
+        await begun;
+        await commit(client, last);
         isSettled = true;
         return result;
       } catch (error) {
         isSettled = await rollBack(client);
+        await begun; // its failure is the reason for the others
         throw error;
       }
     } catch (error) {
@@ -52,15 +59,22 @@ export class PoolTransactions implements Transactions {
   }
 }
 
-/** @returns the state's row, if `statements` reads it */
-async function begin(client: pg.PoolClient, statements: string): Promise<StateRow | undefined> {
-  const results = await client.query<StateRow>(soon({ text: statements }));
-  return [results].flat().at(-1)?.rows[0];
+/** The state's row, which the last of these statements reads. */
+function stateOf(begun: Promise<pg.QueryResult<StateRow>>): Promise<StateRow> {
+  const row = begun.then((results) => {
+    const found = [results].flat().at(-1)?.rows[0];
+    if (found === undefined) throw new Error("the state row is missing");
+    return found;
+  });
+  row.catch(() => {}); // not every transaction needs it
+  return row;
 }
 
-async function commit(client: pg.PoolClient): Promise<void> {
+/** Commits together with the statements that are still to be run: once they are sent, the outcome is PostgreSQL's. */
+async function commit(client: pg.PoolClient, last: readonly CompiledQuery[]): Promise<void> {
+  const statements = last.map(({ sql, parameters }) => client.query(prepared(sql, parameters)));
   try {
-    await client.query("COMMIT");
+    await together(...statements, client.query("COMMIT"));
   } catch (error) {
     throw isBroken(error) ? unknownOutcome() : error;
   }

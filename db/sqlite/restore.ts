@@ -6,7 +6,7 @@ import type { Kysely } from "kysely";
 import { MailError } from "../../src/mail/error.ts";
 import { HiddenDomains } from "../domains/hidden-domains.ts";
 import type { Schema } from "../schema.ts";
-import { runInBatches } from "../transactions.ts";
+import { runInBatches, type Work } from "../transactions.ts";
 import { createNew, isInUse, refuseItself, writeCopy } from "./backup.ts";
 import { type Connection, isDatabaseFile, migrate, noDatabase, openConnection } from "./connection.ts";
 import { isDamage, translated, unavailable } from "./errors.ts";
@@ -139,15 +139,15 @@ async function replaceState(
     return stop?.aborted !== true;
   };
   const inBatches = (batch: (db: Kysely<Schema>) => Promise<boolean>) =>
-    runInBatches(transactions, batch, goesOn);
-  const discard = () => transactions.run(async () => staged.discard());
+    runInBatches(transactions, complete(batch), goesOn);
+  const discard = () => transactions.run(complete(async () => staged.discard()));
   try {
     // First erase the leftovers of a killed restore, so that the file never has more than one extra state.
     await discard();
     await inBatches(erase);
     await inBatches(async () => staged.copySome());
     if (!goesOn()) throw stopped();
-    await transactions.run((db) => staged.changeOver(db, file));
+    await transactions.run(complete((db) => staged.changeOver(db, file)));
   } catch (error) {
     await discard().catch(() => {}); // a server erases it after an hour anyway
     await transactions.close();
@@ -248,4 +248,9 @@ function stopped(): MailError {
     "Nothing was changed. Start it again if you still want it.",
     { temporary: true },
   );
+}
+
+/** A transaction that leaves no statement for its end. */
+function complete<T>(fn: (db: Kysely<Schema>) => Promise<T>): Work<T> {
+  return async (db) => ({ result: await fn(db), last: [] });
 }

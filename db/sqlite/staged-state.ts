@@ -146,8 +146,10 @@ export class StagedState {
       .set({ accepted_revision: null })
       .where("accepted_revision", "is not", null)
       .execute();
-    const audit = new AuditTable(db, new StateTable(db));
+    const state = new StateTable(db);
+    const audit = new AuditTable(db, state);
     await audit.append({ at, principal: "operator", door: "cli", tool: "restore", arguments: { file } });
+    await state.save();
   }
 
   #checkWhole(): void {

@@ -1,6 +1,6 @@
 import { Kysely, SqliteDialect } from "kysely";
 import type { Schema } from "../schema.ts";
-import type { Transactions } from "../transactions.ts";
+import type { Transactions, Work } from "../transactions.ts";
 import type { Connection } from "./connection.ts";
 import { BUSY_TIMEOUT, retryWhileBusy, unavailable } from "./errors.ts";
 import { cachedStatements } from "./statement-cache.ts";
@@ -26,14 +26,15 @@ export class FileTransactions implements Transactions {
     this.#rollback = connection.prepare("ROLLBACK");
   }
 
-  run<T>(fn: (db: Kysely<Schema>) => Promise<T>): Promise<T> {
+  run<T>(work: Work<T>): Promise<T> {
     // Count from here, so that queued transactions do not each wait that long in turn.
     const deadline = performance.now() + BUSY_TIMEOUT;
     return this.#db.connection().execute(async (db) => {
       try {
         await retryWhileBusy(async () => this.#begin.run(), deadline);
         try {
-          const result = await fn(db);
+          const { result, last } = await work(db);
+          for (const statement of last) await db.executeQuery(statement);
           this.#commit.run();
           return result;
         } catch (error) {

@@ -2,7 +2,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { openDatabase } from "../../../db/open.ts";
 import { POSTGRESQL, testCluster } from "../../support/postgresql.ts";
 import { serveProcess } from "../../support/program.ts";
-import { temporaryFolder, testRuntime } from "../../support/store.ts";
+import { PASSWORD, temporaryFolder, testRuntime } from "../../support/store.ts";
 import { SyncingNode } from "../../support/syncing-node.ts";
 
 const CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'm25-mail'";
@@ -31,6 +31,52 @@ describe.skipIf(POSTGRESQL === undefined)("a database whose connections break", 
     expect(await cluster.query("cut", "SELECT name, revision::int FROM domains")).toEqual([
       { name: "next.nl", revision: 1 },
     ]);
+  });
+
+  test("a change that fails with its last statements changes nothing, and says so; cut off there, it may have been done", async () => {
+    const { cluster, must, run, bugs } = await world();
+    await must("add-domain", { domain: "a.nl" });
+    const atRevision = (statement: string) =>
+      cluster.query(
+        "cut",
+        `CREATE OR REPLACE FUNCTION at_revision() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN ${statement}; RETURN NEW; END$$;
+         CREATE OR REPLACE TRIGGER at_revision BEFORE INSERT ON revisions FOR EACH ROW EXECUTE FUNCTION at_revision()`,
+      );
+    const add = (name: string) => run("add-user", { email: `${name}@a.nl`, password: PASSWORD });
+    await atRevision("RAISE disk_full");
+    expect(await add("full")).toMatchObject({ error: { message: "The disk with the database is full." } });
+    await atRevision("PERFORM pg_terminate_backend(pg_backend_pid())");
+    expect(await add("cut")).toMatchObject({
+      error: { message: "The connection to the database broke while the change was committed." },
+    });
+    await atRevision("NULL");
+    expect(await add("kept")).toMatchObject({ ok: true });
+    const rows = await cluster.query(
+      "cut",
+      `SELECT local_part, users.revision = state.revision AS newest, user_count::int FROM users CROSS JOIN state`,
+    );
+    expect(rows).toEqual([{ local_part: "kept", newest: true, user_count: 1 }]);
+    const entries = await cluster.query("cut", "SELECT arguments FROM audit_log WHERE tool = 'add-user'");
+    expect(entries.map((entry) => JSON.parse(String(entry.arguments)).email)).toEqual(["kept@a.nl"]);
+    expect(bugs).toEqual([]);
+  });
+
+  test("a change whose wait for the lock is ended is refused in plain words, and the next one is done", async () => {
+    const { cluster, store, must, run, bugs } = await world();
+    await must("add-domain", { domain: "a.nl" });
+    const refused = await store.write(async ({ state }) => {
+      await state.revision(); // the lock is taken
+      const waiting = run("add-user", { email: "late@a.nl", password: PASSWORD });
+      const end = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+      await expect.poll(() => cluster.query("cut", end)).not.toEqual([]);
+      return waiting;
+    });
+    expect(refused).toMatchObject({
+      error: { code: "unavailable", message: "The database cannot be reached." },
+    });
+    await must("add-user", { email: "next@a.nl", password: PASSWORD });
+    expect(await cluster.query("cut", "SELECT local_part FROM users")).toEqual([{ local_part: "next" }]);
+    expect(bugs).toEqual([]);
   });
 
   test.each([
