@@ -8,6 +8,8 @@ import { translated } from "./errors.ts";
 import { changeTexts, readSummary } from "./poll-reader.ts";
 import { READ } from "./transactions.ts";
 
+/** Rows of a page, some 60 kB: for larger texts PostgreSQL and pg get new memory each time, which costs a third more. */
+const PAGE_ROWS = 300;
 /** Lines of a delta that one page fetches. */
 const FETCHED = 1000;
 
@@ -40,7 +42,7 @@ async function* allPages(client: pg.Client, view: View): AsyncGenerator<string> 
 
 /** A walk's pages, one a row: the server finds each page's last key without another question. */
 function walkQuery(one: Walk): string {
-  const page = (last: string) => pageQuery(one, { last, name: "$2" });
+  const page = (last: string) => pageQuery(one, { rows: PAGE_ROWS, last, name: "$2" });
   return `WITH RECURSIVE pages AS ((${page("$1")}) UNION ALL
       SELECT page.* FROM pages CROSS JOIN LATERAL (${page("pages.last")}) AS page WHERE pages.last IS NOT NULL)
     SELECT lines AS line FROM pages WHERE last IS NOT NULL`;

@@ -1,9 +1,6 @@
 import type { View } from "../../src/sync/view.ts";
 import { ALIAS_LINES, DOMAIN_ALIAS_LINE, DOMAIN_LINES, USER_LINES } from "./lines.ts";
 
-/** Rows that one page of a snapshot reads. */
-export const PAGE_ROWS = 1000;
-
 /** One index's rows, in its order. */
 export interface Walk {
   line: string;
@@ -55,10 +52,10 @@ function served(line: string, condition = "true"): string {
   return `CASE WHEN erase_after IS NULL AND ${condition} THEN ${line} END`;
 }
 
-/** A query for a walk's next page: its lines in one text, and the last key. */
+/** A query for a walk's next page of so many rows: its lines in one text, and the last key. */
 export function pageQuery(
   { line, from, key, name }: Walk,
-  parameters: { last: string; name: string },
+  { rows, ...parameters }: { rows: number; last: string; name: string },
 ): string {
   const ofDomain =
     name === undefined
@@ -68,5 +65,5 @@ export function pageQuery(
         : `domains.name = ${parameters.name} AND`;
   return `SELECT string_agg(line, '') AS lines, max(key) AS last FROM (
      SELECT ${line} AS line, ${key} AS key FROM ${from}
-     WHERE ${ofDomain} ${key} > ${parameters.last} ORDER BY ${key} LIMIT ${PAGE_ROWS}) AS page`;
+     WHERE ${ofDomain} ${key} > ${parameters.last} ORDER BY ${key} LIMIT ${rows}) AS page`;
 }

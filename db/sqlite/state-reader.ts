@@ -1,10 +1,13 @@
 import type { View } from "../../src/sync/view.ts";
 import { namesOf } from "../served/lines.ts";
-import { PAGE_ROWS, pageQuery, type Walk, walksOf } from "../served/walks.ts";
+import { pageQuery, type Walk, walksOf } from "../served/walks.ts";
 import type { StateReader } from "../store.ts";
 import { type Connection, openConnection } from "./connection.ts";
 import { translated } from "./errors.ts";
 import { changedLines, StateQueries } from "./state-queries.ts";
+
+/** Rows that one page reads. */
+const PAGE_ROWS = 1000;
 
 /** Opens its own connection: a reader that holds one state must not delay any other. */
 export function readState(path: string, view: View, since: number | undefined): StateReader {
@@ -30,7 +33,7 @@ function* walk(connection: Connection, one: Walk): Generator<string> {
   const page = connection.prepare<
     { last: number | string; name: string | null | undefined },
     { lines: string | null; last: number | string | null }
-  >(pageQuery(one, { last: "@last", name: "@name" }));
+  >(pageQuery(one, { rows: PAGE_ROWS, last: "@last", name: "@name" }));
   let last = one.first;
   for (;;) {
     const row = translated(() => page.get({ last, name: one.name }));
