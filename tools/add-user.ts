@@ -5,7 +5,7 @@ import { defaultQuotaMb, EmailAddress, Password, QuotaMb } from "../src/mail/sch
 import { byReader, next, operator, type Text, text } from "../src/mail/text.ts";
 import { Timestamp } from "./call/fields.ts";
 import { defineTool, type ToolContext } from "./call/tool.ts";
-import { liveFields, liveness } from "./nodes/liveness.ts";
+import { liveFields, noteFor } from "./nodes/liveness.ts";
 
 export const addUser = defineTool({
   endpoint: "add-user",
@@ -55,6 +55,8 @@ export async function newMailbox(
     throw new MailError("user_exists", `The mailbox ${address.email} exists already.`, existsHint);
   }
   const quotaMb = quota_mb ?? existing?.quotaMb ?? defaultQuotaMb;
+  const note = noteFor(context, address.domain);
+  note.catch(() => {}); // thrown below
   const user =
     existing === undefined
       ? await tables.users.add(domain, address.localPart, { passwordHash, quotaMb }, at)
@@ -65,6 +67,7 @@ export async function newMailbox(
     active: user.active,
     reactivated: existing !== undefined,
     created_at: user.createdAt,
-    ...(await liveness(context, user.domain)),
+    revision: await tables.state.revision(),
+    ...(await note),
   };
 }

@@ -203,18 +203,13 @@ export class DomainTable {
 
   /** Updates the domain's counts and digest for a change of one of its mailboxes. */
   async userChanged(id: number, difference: UserDifference): Promise<void> {
-    const { digest, mx_digest } = await this.#db
-      .selectFrom("domains")
-      .select(["digest", "mx_digest"])
-      .where("id", "=", id)
-      .executeTakeFirstOrThrow();
     await this.#db
       .updateTable("domains")
       .set({
         user_count: sql`user_count + ${difference.users}`,
         inactive_user_count: sql`inactive_user_count + ${difference.inactiveUsers}`,
-        digest: StateDigest.fromHex(digest).addDigest(difference.digests.mail).toString(),
-        mx_digest: StateDigest.fromHex(mx_digest).addDigest(difference.digests.mx).toString(),
+        digest: sql`add_digests(digest, ${difference.digests.mail.toString()})`,
+        mx_digest: sql`add_digests(mx_digest, ${difference.digests.mx.toString()})`,
       })
       .where("id", "=", id)
       .execute();

@@ -142,24 +142,24 @@ export class NodeTable {
     return at;
   }
 
-  /** Whether a node that may have this domain called between these times. */
-  async callsFor(domain: string, from: string, to: string): Promise<boolean> {
-    const { rows } = await sql<{ found: number | boolean }>`SELECT EXISTS (
-      SELECT 1 FROM contacts JOIN nodes ON nodes.id = contacts.node_id
-      WHERE contacts.at BETWEEN ${from} AND ${to}
-        AND (nodes.domains IS NULL OR ${domain} IN (SELECT value FROM json_each(nodes.domains)))
-    ) AS found`.execute(this.#db);
-    return Boolean(rows[0]?.found);
-  }
-
-  /** The numbers of nodes that may have this domain, and of those that have ever called. */
-  async countsFor(domain: string): Promise<{ added: number; joined: number }> {
-    const { rows } = await sql<{ added: number; joined: number }>`
-      SELECT COUNT(*) AS added, COUNT(contacts.at) AS joined
-      FROM nodes LEFT JOIN contacts ON contacts.node_id = nodes.id
-      WHERE nodes.domains IS NULL OR ${domain} IN (SELECT value FROM json_each(nodes.domains))
-    `.execute(this.#db);
-    return rows[0] ?? { added: 0, joined: 0 };
+  /**
+   * The numbers of nodes that may have this domain, and of those that have ever called; undefined if one of them called between
+   * these times.
+   */
+  async silentFor(
+    domain: string,
+    from: string,
+    to: string,
+  ): Promise<{ added: number; joined: number } | undefined> {
+    const mayHave = sql`(nodes.domains IS NULL OR ${domain} IN (SELECT value FROM json_each(nodes.domains)))`;
+    // The counts read all nodes, and only where none has called.
+    const { rows } = await sql<{ added: number; joined: number }>`WITH calls AS MATERIALIZED (SELECT EXISTS (
+        SELECT 1 FROM contacts JOIN nodes ON nodes.id = contacts.node_id
+        WHERE contacts.at BETWEEN ${from} AND ${to} AND ${mayHave}) AS found)
+      SELECT (SELECT count(*) FROM nodes WHERE ${mayHave}) AS added,
+        (SELECT count(*) FROM contacts JOIN nodes ON nodes.id = contacts.node_id WHERE ${mayHave}) AS joined
+      FROM calls WHERE NOT found`.execute(this.#db);
+    return rows[0];
   }
 
   /** Whether a node that may have this domain withholds removals, by its last report. */

@@ -2,6 +2,7 @@ import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readSync, statSy
 import { dirname } from "node:path";
 import Database from "better-sqlite3";
 import { MailError } from "../../src/mail/error.ts";
+import { StateDigest } from "../../src/sync/digest.ts";
 import { isBusy } from "./errors.ts";
 import { migrations } from "./migrations/index.ts";
 
@@ -87,6 +88,7 @@ export function openConnection(
       refuseForeign(connection, path);
       closeToOthers(path);
     }
+    connection.function("add_digests", { deterministic: true }, addDigests);
     connection.pragma("foreign_keys = ON");
     if (!readonly) useWriteAheadLog(connection);
     // After a deletion or a password change the old hash must be gone from the file.
@@ -98,6 +100,11 @@ export function openConnection(
     connection.close();
     throw error;
   }
+}
+
+/** The sum of two digests, for statements that PostgreSQL gets too, which has this function in its database. */
+function addDigests(one: string, other: string): string {
+  return StateDigest.fromHex(one).addDigest(StateDigest.fromHex(other)).toString();
 }
 
 function closeToOthers(path: string): void {

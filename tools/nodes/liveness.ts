@@ -33,18 +33,22 @@ export interface NodeCounts {
  *
  * @param isRemoval true: where no node has joined, nothing is left to take away
  */
-export async function liveness(
-  { tables: { state, nodes }, at, principal }: ToolContext,
+export async function liveness(context: ToolContext, domain: string, { isRemoval = false } = {}) {
+  const note = await noteFor(context, domain, { isRemoval });
+  return { revision: await context.tables.state.revision(), ...note };
+}
+
+/** The note alone. It needs one statement, which may run beside the change. */
+export async function noteFor(
+  { tables: { nodes }, at, principal }: ToolContext,
   domain: string,
   { isRemoval = false } = {},
-) {
+): Promise<{ note?: Text }> {
   const now = Date.parse(at);
   const [from, to] = [now - STALE_AFTER, now + STALE_AFTER].map((time) => new Date(time).toISOString());
-  const revision = await state.revision();
-  if (await nodes.callsFor(domain, String(from), String(to))) return { revision };
-  const counts = await nodes.countsFor(domain);
-  if (isRemoval && counts.joined === 0) return { revision };
-  return { revision, note: notLive(counts, principal) };
+  const counts = await nodes.silentFor(domain, String(from), String(to));
+  if (counts === undefined || (isRemoval && counts.joined === 0)) return {};
+  return { note: notLive(counts, principal) };
 }
 
 /** Why a change is not live soon, and what this caller can do about it. */

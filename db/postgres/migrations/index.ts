@@ -2,6 +2,7 @@
 import { withheld } from "../../sqlite/migrations/0024-withheld.ts";
 import { failedChecks } from "../../sqlite/migrations/0027-failed-checks.ts";
 import { sendingLimits } from "../../sqlite/migrations/0028-sending-limits.ts";
+import { addDigests } from "./add-digests.ts";
 import { dkimKeys } from "./dkim-keys.ts";
 import { mailboxSizes } from "./mailbox-sizes.ts";
 import { mailboxUsage } from "./mailbox-usage.ts";
@@ -17,6 +18,7 @@ const later: readonly string[] = [
   sendingLimits,
   mailboxUsage,
   mailboxSizes,
+  addDigests,
 ];
 
 /** The migrations that a database of this version has not run; all of them without one. */

@@ -28,6 +28,7 @@ import { failedChecks } from "./0027-failed-checks.ts";
 import { sendingLimits } from "./0028-sending-limits.ts";
 import { mailboxUsage } from "./0029-mailbox-usage.ts";
 import { mailboxSizes } from "./0030-mailbox-sizes.ts";
+import { addDigests } from "./0031-add-digests.ts";
 
 /** Append-only. A database of version n has run the first n of these; user_version stores n. */
 export const migrations: readonly string[] = [
@@ -61,4 +62,5 @@ export const migrations: readonly string[] = [
   sendingLimits,
   mailboxUsage,
   mailboxSizes,
+  addDigests,
 ];

@@ -1,0 +1,2 @@
+/** PostgreSQL's own: each connection to this file brings the function along (../connection.ts). */
+export const addDigests = "";
