@@ -5,61 +5,66 @@ const POOLER = [
   "Nothing was changed. Name PostgreSQL itself in the database's address: M25 Mail needs connections that keep their settings, and has pools of its own.",
 ] as const;
 
+type How = NonNullable<ConstructorParameters<typeof MailError>[3]>;
+
+/** Another primary may be there in a moment. Nodes, which keep to this time and add up to half of it, are back within ten seconds. */
+export const SOON = { temporary: true, retryAfter: 5 } as const satisfies How;
+
 /** Expected failures of PostgreSQL, by its SQLSTATE (appendix A of its manual), the system's errno, or Node's TLS code. */
-const failures: ReadonlyArray<[pattern: RegExp, message: string, hint: string, temporary: boolean]> = [
+const failures: ReadonlyArray<[pattern: RegExp, message: string, hint: string, how: How]> = [
   [
     /^53100$/,
     "The disk with the database is full.",
     "Nothing was changed. Free some space there, then try again.",
-    true,
+    { temporary: true },
   ],
   [
     /^55P03$|^40P01$|^40001$/,
     "The database is locked by another server's change.",
     "Nothing was changed. Try again in a few seconds.",
-    true,
+    SOON,
   ],
   [
     // PgBouncer's, for settings that it does not know.
     /^08P01$/,
     ...POOLER,
-    false,
+    {},
   ],
   [
     /^28P01$|^28000$/,
     "PostgreSQL refuses the user or the password.",
     "Nothing was changed. Check the user in the database's address and pg_hba.conf, and give the password in PGPASSWORD or in the file that M25_MAIL_DB_PASSWORD_FILE names.",
-    false,
+    {},
   ],
   [
     /^3D000$/,
     "PostgreSQL has no database of that name.",
     "Nothing was changed. Make it with createdb, or name another.",
-    false,
+    {},
   ],
   [
     /^42501$/,
     "PostgreSQL does not give this user the rights that M25 Mail needs.",
     "Nothing was changed. Make the user the database's owner: ALTER DATABASE name OWNER TO user.",
-    false,
+    {},
   ],
   [
     /^25006$/,
     "The database is read-only: it may be a standby.",
     "Nothing was changed. Connect to the primary.",
-    true,
+    SOON,
   ],
   [
     /^(53300|57P0[1-5]|57014|08...|25P03)$|^E(CONNREFUSED|CONNRESET|PIPE|TIMEDOUT|HOSTUNREACH|NETUNREACH|AI_AGAIN)$|^ENOTFOUND$|^ENOENT$|^EACCES$/,
     "The database cannot be reached.",
-    "Nothing was changed. Try again in a minute; if it stays, check that PostgreSQL runs and accepts connections from here.",
-    true,
+    "Nothing was changed. Try again in a few seconds; if it stays, check that PostgreSQL runs and accepts connections from here.",
+    SOON,
   ],
   [
     /^(CERT_|ERR_TLS_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_)/,
     "PostgreSQL's certificate cannot be verified.",
     "Nothing was changed. Name the authority's certificate in the database's address: ?sslrootcert=FILE.",
-    false,
+    {},
   ],
 ];
 
@@ -72,9 +77,9 @@ const NO_TLS = /^The server does not support SSL connections/;
 export function failure(error: unknown): MailError | undefined {
   if (error instanceof MailError) return error;
   const code = codeOf(error);
-  const [, message, hint, temporary] = failures.find(([pattern]) => pattern.test(code)) ?? [];
+  const [, message, hint, how] = failures.find(([pattern]) => pattern.test(code)) ?? [];
   if (message === undefined || hint === undefined) return undefined;
-  return new MailError("unavailable", message, hint, { temporary: temporary === true });
+  return new MailError("unavailable", message, hint, how);
 }
 
 /** The refusal of connections that lose their settings. */
@@ -102,7 +107,7 @@ export function unknownOutcome(): MailError {
     "unavailable",
     "The connection to the database broke while the change was committed.",
     "The change may have been done. Look before you try it again.",
-    { temporary: true },
+    SOON,
   );
 }
 

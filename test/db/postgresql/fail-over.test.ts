@@ -79,6 +79,19 @@ describe.skipIf(POSTGRESQL === undefined)("a database whose connections break", 
     expect(bugs).toEqual([]);
   });
 
+  test("a node that asks while PostgreSQL is away is told to come back in five seconds", async () => {
+    const { cluster, address, must } = await world();
+    const key = String((await must("add-node", { name: "pi" })).sync_key);
+    const server = await serveProcess(address, ["--folder", temporaryFolder()]);
+    const node = new SyncingNode(server.url, key);
+    await node.poll();
+    cluster.control("stop");
+    const { status, headers } = await node.poll();
+    expect([status, headers.get("retry-after")]).toEqual([503, "5"]);
+    cluster.control("start");
+    await expect.poll(async () => (await node.poll()).status).toBe(304);
+  });
+
   test.each([
     ["all connections are ended", "cut"],
     ["PostgreSQL crashes and comes back", "restart"],
