@@ -1,8 +1,9 @@
-import { execFileSync } from "node:child_process";
+import { execFile, execFileSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { chownSync, existsSync, globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import pg from "pg";
 import { expect, onTestFinished } from "vitest";
 
@@ -77,31 +78,39 @@ export class Cluster {
   }
 
   /** Starts a standby of this cluster, which follows it by streaming replication. It is removed when the test ends. */
-  standby(): Cluster {
-    const standby = Cluster.#inNewFolder(this.#settings);
+  async standby(): Promise<Cluster> {
+    const standby = await Cluster.following(this);
     onTestFinished(() => standby.remove());
-    standby.follow(this);
+    return standby;
+  }
+
+  /** The same, until it is removed. */
+  static async following(primary: Cluster): Promise<Cluster> {
+    const standby = Cluster.#inNewFolder(primary.#settings);
+    await standby.follow(primary);
     return standby;
   }
 
   /** Makes it a standby of `primary`, with a new copy of it. It must have stopped. */
-  follow(primary: Cluster): void {
+  async follow(primary: Cluster): Promise<void> {
     rmSync(join(this.folder, "data"), { recursive: true, force: true });
-    this.#program("pg_basebackup", "-R", "-h", primary.folder, "-U", "postgres", "--checkpoint=fast");
+    const from = ["-h", primary.folder, "-U", "postgres", "--checkpoint=fast"];
+    await this.#run("pg_basebackup", "-R", "--no-sync", ...from);
     this.control("start");
   }
 
   /** Makes a standby the primary. */
-  promote(): void {
-    this.#program("pg_ctl", "promote", "-w", "-s");
+  async promote(): Promise<void> {
+    await this.#run("pg_ctl", "promote", "-w", "-s");
   }
 
   /** Kills it as a crash of its machine would, and waits for its end. */
   async kill(): Promise<void> {
     const file = join(this.folder, "data", "postmaster.pid");
     const [pid = ""] = readFileSync(file, "utf8").split("\n");
-    process.kill(Number(pid), "SIGKILL");
-    await expect.poll(() => existsSync(`/proc/${pid}`)).toBe(false);
+    const others = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").match(/\d+/g) ?? [];
+    for (const one of [pid, ...others]) killIfThere(Number(one)); // the postmaster would start it anew, so it goes first
+    await expect.poll(() => [pid, ...others].some((one) => existsSync(`/proc/${one}`))).toBe(false);
     rmSync(file);
   }
 
@@ -178,12 +187,28 @@ export class Cluster {
   }
 
   #program(name: string, ...args: string[]): void {
+    const [program, ...all] = this.#command(name, args);
+    execFileSync(program, all, { cwd: this.folder, stdio: "ignore" });
+  }
+
+  /** The same, while this process goes on. The program must not leave a daemon: that would keep its output open. */
+  async #run(name: string, ...args: string[]): Promise<void> {
+    const [program, ...all] = this.#command(name, args);
+    await promisify(execFile)(program, all, { cwd: this.folder });
+  }
+
+  #command(name: string, args: readonly string[]): [string, ...string[]] {
     const [, ...as] = asPostgres();
     const there = this.network === undefined ? [] : ["ip", "netns", "exec", this.network.name];
     const [program = "", ...before] = [...there, ...as, join(POSTGRESQL ?? "", name)];
-    const data = ["-D", join(this.folder, "data")];
-    execFileSync(program, [...before, ...data, ...args], { cwd: this.folder, stdio: "ignore" });
+    return [program, ...before, "-D", join(this.folder, "data"), ...args];
   }
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {} // it has just ended
 }
 
 /** The id of the user that runs it and the words that begin its command; nothing if this user can. */

@@ -15,7 +15,7 @@ interface World {
 async function world(settings = ""): Promise<World> {
   const primary = testCluster();
   await primary.query("postgres", "CREATE DATABASE mail");
-  const standby = primary.standby();
+  const standby = await primary.standby();
   if (settings !== "") {
     await primary.query("postgres", settings);
     await primary.query("postgres", "SELECT pg_reload_conf()");
@@ -58,7 +58,7 @@ describe.skipIf(POSTGRESQL === undefined)("when a standby is promoted", () => {
     const former = node.state;
     await primary.kill();
     standby.control("start");
-    standby.promote();
+    await standby.promote();
     await expect.poll(async () => (await node.poll()).status).toBe(200);
     expect([...(node.state?.domains.keys() ?? [])]).toEqual(["kept.nl"]);
     expect(node.state?.history).not.toBe(former?.history);
@@ -92,7 +92,7 @@ describe.skipIf(POSTGRESQL === undefined)("when a standby is promoted", () => {
     await expect.poll(() => acknowledged.length).toBeGreaterThan(20);
     await primary.kill();
     const before = acknowledged.length;
-    standby.promote();
+    await standby.promote();
     await standby.query("postgres", "ALTER SYSTEM SET synchronous_standby_names = ''");
     await standby.query("postgres", "SELECT pg_reload_conf()");
     await expect.poll(() => acknowledged.length).toBeGreaterThan(before + 20);
@@ -121,7 +121,7 @@ describe.skipIf(POSTGRESQL === undefined)("when a standby is promoted", () => {
       .not.toEqual([]);
     expect(await alone(standby)).toMatchObject({ message: expect.stringContaining("is a standby") });
     await primary.kill();
-    standby.promote();
+    await standby.promote();
     await expect.poll(() => run("add-domain", { domain: "here.nl" })).toMatchObject({ ok: true });
     primary.control("start");
     await standby.kill();

@@ -1,0 +1,138 @@
+import fc from "fast-check";
+import { expect } from "vitest";
+import { daemons } from "../../../node/folder.ts";
+import { Caller, endless } from "./caller.ts";
+import type { NodeProgram } from "./programs.ts";
+import type { Storm } from "./storm.ts";
+import { MAILBOX, markOf, type World } from "./world.ts";
+
+/** Calls that are answered between two losses, at most. */
+const CALLS = 100;
+
+const names = ["server", "primary", "connections", "node"] as const;
+
+/** ms from the end of a loss until one server acknowledges a change, until both do, and until all nodes have both changes. */
+interface Recovery {
+  after: string;
+  first: number;
+  both: number;
+  nodes: number;
+}
+
+/** Loses one thing after the other, and waits until everything is back. */
+export class Losses {
+  readonly recoveries: Recovery[] = [];
+  promotions = 0;
+  readonly #world: World;
+  readonly #storm: Storm;
+  readonly #orders: Generator<ReadonlyArray<(typeof names)[number]>, never>;
+  readonly #moments: Generator<number, never>;
+  readonly #choices: Generator<boolean, never>;
+  /** A caller of each server. */
+  readonly #markers: readonly Caller[];
+  #mark = MAILBOX.quota;
+
+  constructor(world: World, storm: Storm, seed: number) {
+    this.#world = world;
+    this.#storm = storm;
+    this.#orders = endless(fc.shuffledSubarray([...names], { minLength: names.length }), seed);
+    this.#moments = endless(fc.nat(CALLS), seed);
+    this.#choices = endless(fc.boolean(), seed);
+    this.#markers = world.servers.map(({ url }, place) => {
+      const users = new Map([[`mark${place}`, { ...MAILBOX }]]);
+      const doors = { token: world.token, urls: [url], operator: world.run };
+      return new Caller(doors, seed, new Map([["marks.nl", users]]));
+    });
+  }
+
+  /** Loses everything once, in any order. */
+  async round(): Promise<void> {
+    const { value: order } = this.#orders.next();
+    for (const name of order) {
+      await this.#moment();
+      await this.#lose[name]();
+    }
+  }
+
+  readonly #lose = {
+    server: async () => {
+      const { victim } = this.#world;
+      await victim?.end("SIGKILL");
+      await this.#moment();
+      await victim?.start();
+      await this.#recover("a server");
+    },
+    primary: () => this.#losePrimary(),
+    connections: async () => {
+      const which = this.#choice() ? "AND query LIKE 'LISTEN%'" : "";
+      await this.#world.pair.query(
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'm25-mail' ${which}`,
+      );
+      await this.#recover(which === "" ? "all connections" : "the listening connections");
+    },
+    node: async () => {
+      const { nodes } = this.#world;
+      const node = nodes[this.#choice() ? 1 : nodes.length - 1]; // one lives through everything
+      await node?.end(this.#choice() ? "SIGKILL" : "SIGTERM");
+      await this.#moment();
+      await node?.start();
+      await this.#recover("a node");
+    },
+  };
+
+  async #losePrimary(): Promise<void> {
+    const { pair, victim, store } = this.#world;
+    const withServer = this.#choice();
+    if (withServer) await victim?.end("SIGKILL");
+    await pair.failOver();
+    this.promotions += 1;
+    if (withServer) await victim?.start();
+    await this.#recover(withServer ? "the primary and a server" : "the primary");
+    if (this.#choice()) {
+      await expect.poll(() => store.figures()).toMatchObject({ timeline: 1 + this.promotions });
+      await pair.startFormer(() => this.#attempts());
+      await this.#recover("the primary, while a former one was back");
+    }
+    await pair.rejoin();
+  }
+
+  #choice(): boolean {
+    return this.#choices.next().value;
+  }
+
+  /** Waits for some answers. */
+  async #moment(): Promise<void> {
+    const answers = () => this.#storm.callers.reduce((sum, caller) => sum + caller.answers, 0);
+    const last = answers() + this.#moments.next().value;
+    await expect.poll(answers).toBeGreaterThanOrEqual(last);
+  }
+
+  /** Waits until each caller has tried something a few times, whatever came of it. */
+  async #attempts(): Promise<void> {
+    const before = this.#storm.callers.map(({ attempts }) => attempts);
+    await expect
+      .poll(() => this.#storm.callers.every(({ attempts }, place) => attempts > Number(before[place]) + 5))
+      .toBe(true);
+  }
+
+  async #recover(after: string): Promise<void> {
+    const began = performance.now();
+    const passed = () => Math.round(performance.now() - began);
+    this.#mark += 1;
+    const acknowledged = this.#markers.map(async (marker, place) => {
+      await marker.make({ endpoint: "set-user", input: { email: markOf(place), quota_mb: this.#mark } });
+      return passed();
+    });
+    const times = await Promise.all(acknowledged);
+    const shown = ({ out }: NodeProgram) =>
+      this.#markers.map((_, place) =>
+        String(daemons.home(out, markOf(place)))
+          .split(" ")
+          .at(-1),
+      );
+    await expect
+      .poll(() => this.#world.nodes.flatMap(shown).every((quota) => quota === String(this.#mark)))
+      .toBe(true);
+    this.recoveries.push({ after, first: Math.min(...times), both: Math.max(...times), nodes: passed() });
+  }
+}
