@@ -7,6 +7,7 @@ import { openDatabase } from "../../../db/open.ts";
 import { StateDigest } from "../../../src/sync/digest.ts";
 import { viewOf, wholeView } from "../../../src/sync/view.ts";
 import { Cluster, POSTGRESQL } from "../../support/postgresql.ts";
+import { countRoundTrips } from "../../support/round-trips.ts";
 import { fakeHash, PASSWORD, testRuntime, testStore } from "../../support/store.ts";
 
 const AT = "2026-03-01T12:00:00.000Z";
@@ -72,6 +73,17 @@ describe.skipIf(POSTGRESQL === undefined)("what PostgreSQL is asked", () => {
       "SELECT pg_relation_size('state')::int / current_setting('block_size')::int AS pages",
     );
     expect(pages).toBe(1);
+  });
+
+  test("a new mailbox takes three round trips", async () => {
+    const { folder, trips } = await countRoundTrips((await loggingWorld()).cluster.folder);
+    const store = await openDatabase(`postgres:///mail?host=${folder}&user=postgres`, { create: false });
+    onTestFinished(() => store.close());
+    const { must } = testRuntime(store);
+    await must("add-domain", { domain: "a.nl" });
+    const before = [...trips];
+    await must("add-user", { email: "jan@a.nl", password: PASSWORD });
+    expect(Math.max(...trips.map((number, place) => number - (before[place] ?? 0)))).toBe(3);
   });
 
   test("a page of all mailboxes reads no more rows than it has, in the middle of a domain and over its end", async () => {
