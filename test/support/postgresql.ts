@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import pg from "pg";
-import { expect, onTestFinished } from "vitest";
+import { onTestFinished } from "vitest";
+import { until } from "../mail/processes.ts";
 
 /** Debian's folder of the newest PostgreSQL's programs; undefined without one. */
 export const POSTGRESQL: string | undefined = globSync("/usr/lib/postgresql/*/bin").toSorted().at(-1);
@@ -110,7 +111,7 @@ export class Cluster {
     const [pid = ""] = readFileSync(file, "utf8").split("\n");
     const others = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").match(/\d+/g) ?? [];
     for (const one of [pid, ...others]) killIfThere(Number(one)); // the postmaster would start it anew, so it goes first
-    await expect.poll(() => [pid, ...others].some((one) => existsSync(`/proc/${one}`))).toBe(false);
+    await until("its processes are gone", () => ![pid, ...others].some((one) => existsSync(`/proc/${one}`)));
     rmSync(file);
   }
 
