@@ -158,12 +158,12 @@ async function readLogs({ servers, nodes }: World): Promise<void> {
 
 function tellRecoveries({ recoveries }: Losses): void {
   for (const [after, all] of Map.groupBy(recoveries, (one) => one.after)) {
-    const spread = (of: "first" | "both" | "nodes") => {
+    const spread = (of: "first" | "each" | "nodes") => {
       const times = all.map((one) => one[of]).sort((one, other) => one - other);
       return `${times[Math.floor(times.length / 2)]} (at most ${times.at(-1)})`;
     };
     say(
-      `${all.length} x ${after}: first change after ${spread("first")} ms, at both servers ${spread("both")}, at all nodes ${spread("nodes")}`,
+      `${all.length} x ${after}: first change after ${spread("first")} ms, at each server ${spread("each")}, at all nodes ${spread("nodes")}`,
     );
   }
 }

@@ -24,7 +24,7 @@ export const MAILBOX: Readonly<Mailbox> = {
 
 export type World = Awaited<ReturnType<typeof makeWorld>>;
 
-/** Two servers and their nodes: one of each, and one behind Caddy, which sends it to the other server while its own is lost. */
+/** Two servers, a node of one of them, and one behind Caddy, which sends it to that server while its own is lost. */
 export async function makeWorld() {
   const pair = await Pair.start();
   const store = await openDatabase(pair.address, { create: true });
@@ -35,31 +35,34 @@ export async function makeWorld() {
     await must("add-user", { email, password: PASSWORD, quota_mb: MAILBOX.quota });
   await must("set-alias", { address: "info@moving.nl", targets: ["here@moving.nl"] });
   const token = String((await must("create-token", { name: "storm" })).token);
-  const servers = ["server 1", "server 2"].map((name) => new ServerProgram(name, pair.address));
+  const servers: [ServerProgram, ServerProgram] = [
+    new ServerProgram("server 1", pair.address),
+    new ServerProgram("server 2", pair.address),
+  ];
   for (const server of servers) await server.start();
   const proxy = await behindCaddy(servers, token);
+  const [first, second] = servers;
+  const victim = proxy?.used ?? second;
+  const survivor = victim === first ? second : first;
   const lab = await mailLab();
-  const flags = servers.map(({ url }) => ["--server", url]);
   const nodes: NodeProgram[] = [];
-  for (const [place, own] of [...flags, ...(proxy === undefined ? [] : [proxy.flags])].entries()) {
+  const placed = [
+    { out: lab.out, flags: ["--server", survivor.url, ...lab.flags] },
+    { out: outFolder(), flags: proxy?.flags ?? ["--server", victim.url] },
+  ];
+  for (const [place, where] of placed.entries()) {
     const key = String((await must("add-node", { name: `node${place + 1}` })).sync_key);
-    const where = place === 0 ? lab : { out: outFolder(), flags: [] };
-    const node = new NodeProgram(`node ${place + 1}`, {
-      key,
-      out: where.out,
-      flags: [...own, ...where.flags],
-    });
+    const node = new NodeProgram(`node ${place + 1}`, { key, ...where });
     await node.start();
     nodes.push(node);
   }
-  return { pair, store, run, bugs, servers, token, nodes, lab, victim: proxy?.used ?? servers[1] };
+  return { pair, store, run, bugs, servers, token, nodes, lab, victim, hasProxy: proxy !== undefined };
 }
 
 /** A node's flags for both servers by Caddy, and the server that gets its requests. */
-async function behindCaddy(servers: readonly ServerProgram[], token: string) {
-  const [one, two] = servers.map(({ url }) => url);
-  if (!isInstalled("caddy") || one === undefined || two === undefined) return undefined;
-  const { url, ca } = await startBalancer([one, two]);
+async function behindCaddy(servers: readonly [ServerProgram, ServerProgram], token: string) {
+  if (!isInstalled("caddy")) return undefined;
+  const { url, ca } = await startBalancer([servers[0].url, servers[1].url]);
   const file = join(temporaryFolder(), "ca.pem");
   writeFileSync(file, ca);
   await http(`${url}/api/list-domains`, { headers: { authorization: `Bearer ${token}` }, ca });
