@@ -114,6 +114,7 @@ await benchmark(async () => {
 
 async function rates(folder: string): Promise<void> {
   const lab = await replicaLab(join(folder, "replica"), USERS);
+  cleanup(() => void lab.close());
   const files = await filesLab(join(folder, "files"), lab.out);
   const rows: string[][] = [];
   const labs = [async () => lab.lab, async () => files] as const;
