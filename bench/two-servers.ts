@@ -72,7 +72,7 @@ async function comparePolls(): Promise<void> {
       servers: sum(servers.map((server) => server.cpuSeconds())),
       postgresql: secondsOf(cluster),
       caddy: proxy === undefined ? 0 : seconds(proxy.pid),
-      wrk: childrenSeconds(),
+      wrk: endedSeconds(process.pid),
     });
     const [before, asked] = [spent(), await questions(cluster)];
     // Enough for each to keep a server busy: polls that wait together share a question.
@@ -216,26 +216,28 @@ async function questions(cluster: Cluster): Promise<number> {
   return Number(count);
 }
 
-/** Seconds of processor time of a PostgreSQL and all its processes. */
+/** Seconds of processor time of a PostgreSQL and all its processes, also those that have ended. */
 function secondsOf(cluster: Cluster): number {
   const [pid = ""] = readFileSync(join(cluster.folder, "data", "postmaster.pid"), "utf8").split("\n");
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").match(/\d+/g) ?? [];
-  return sum([pid, ...children].map((one) => seconds(Number(one))));
+  return sum(children.map((one) => seconds(Number(one)))) + seconds(Number(pid)) + endedSeconds(Number(pid));
 }
 
+/** 0 for a process that has ended. */
 function seconds(pid: number): number {
   const [user, system] = fieldsOf(pid).slice(11, 13);
-  return (Number(user) + Number(system)) / TICKS;
+  return (Number(user ?? 0) + Number(system ?? 0)) / TICKS;
 }
 
-/** Of this process's children that have ended. */
-function childrenSeconds(): number {
-  const [user, system] = fieldsOf(process.pid).slice(13, 15);
+/** Of a process's children that have ended. */
+function endedSeconds(pid: number): number {
+  const [user, system] = fieldsOf(pid).slice(13, 15);
   return (Number(user) + Number(system)) / TICKS;
 }
 
 function fieldsOf(pid: number): string[] {
-  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  const path = `/proc/${pid}/stat`;
+  const stat = existsSync(path) ? readFileSync(path, "utf8") : "";
   return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
 }
 
