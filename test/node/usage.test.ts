@@ -172,6 +172,21 @@ test("a Dovecot that knows nobody yet is asked again in a minute", async () => {
   expect(await counted(node)).toBe(2);
 });
 
+test("mailboxes that Dovecot does not know do not hold up the others' next day", async () => {
+  const names = Array.from(
+    { length: MOST_REPORTED_MAILBOXES + 1 },
+    (_, index) => `u${1000 + index}@example.nl`,
+  );
+  const node = await withNode(names);
+  const asked = await dovecot(node.out, (user) => (user === names.at(-1) ? "\n-NOUSER\n" : size(1)));
+  node.clock.at += await node.report();
+  await node.report(); // the last one alone
+  expect(asked).toHaveLength(names.length);
+  node.clock.at += DAY;
+  await node.report();
+  expect(asked).toHaveLength(names.length + MOST_REPORTED_MAILBOXES);
+});
+
 test("a server of an older version is asked again the next day", async () => {
   const node = await withNode(["jan@example.nl"]);
   const asked = await dovecot(node.out, () => size(1024));

@@ -8,7 +8,7 @@ export interface MailboxSize {
   messages: number;
 }
 
-/** Nobody answers at Dovecot's socket, or a Dovecot that is not set up yet. */
+/** Dovecot does not answer at its socket, or is not set up yet. */
 export class DovecotAway extends Error {}
 
 /** ms without an answer: the first count of a large mailbox reads the size of each message. */

@@ -74,6 +74,8 @@ async function tell(
 ): Promise<Progress["after"]> {
   const mailboxes = await mailboxesAfter(session.place, after);
   const told = await usageOf(session, mailboxes, signal);
+  // Debian's own Dovecot, before it is set up, knows none of them. Later ones may have faults of their own.
+  if (after === null && mailboxes.length > 0 && told.length === 0) throw new DovecotAway();
   if (told.length > 0 && !(await session.client.sendUsage(session.key, { mailboxes: told }))) return null;
   const [domain = "", local = ""] = mailboxes.at(-1) ?? [];
   return mailboxes.length < MOST_REPORTED_MAILBOXES ? null : [domain, local];
@@ -102,8 +104,6 @@ async function usageOf(
   if (mailboxes.length === 0) return [];
   const users = mailboxes.map(([domain, local]) => `${local}@${domain}`);
   const sizes = await askSizes(await socketOf({ machine, config }), users, signal);
-  // Debian's own Dovecot, before it is set up, knows none of them.
-  if (sizes.size === 0) throw new DovecotAway();
   const noted = await notesLogins(config.logins);
   // A session that stays open for weeks is use, too.
   const present = noted ? await presentUsers(machine, daemons.doveadm ?? []) : new Set<string>();
