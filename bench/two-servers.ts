@@ -32,6 +32,10 @@ const CADDY = "/usr/bin/caddy";
 const SECONDS = Number(process.env.SECONDS ?? 5);
 const ROUNDS = Number(process.env.ROUNDS ?? 5);
 const PROMOTIONS = Number(process.env.PROMOTIONS ?? 10);
+/** Connections that keep a server busy: polls that wait together share a question. */
+const BUSY = 64;
+const ONE = `one server, ${BUSY} connections`;
+const TWO = `two servers, ${BUSY} each`;
 /** Clock ticks a second in /proc/PID/stat. */
 const TICKS = 100;
 
@@ -40,15 +44,23 @@ await benchmark(async () => {
   await promote();
 });
 
-/** What the processor did for each poll, in µs. */
+/** A measurement. */
 interface Cost {
+  /** Polls a second. */
   polls: number;
+  /** µs of processor time for each poll, in each kind of program. */
   servers: number;
   postgresql: number;
   caddy: number;
   wrk: number;
   /** Polls that one question to PostgreSQL answers. */
   shared: number;
+}
+
+/** Servers, or a proxy, and the connections to each. */
+interface Way {
+  urls: readonly string[];
+  connections: number;
 }
 
 async function comparePolls(): Promise<void> {
@@ -67,7 +79,7 @@ async function comparePolls(): Promise<void> {
   const servers = [start(), start()];
   const urls = await Promise.all(servers.map((server) => server.url()));
   const proxy = await startCaddy(urls);
-  const measured = async (ways: readonly string[]): Promise<Cost> => {
+  const measured = async ({ urls: addresses, connections }: Way): Promise<Cost> => {
     const spent = () => ({
       servers: sum(servers.map((server) => server.cpuSeconds())),
       postgresql: secondsOf(cluster),
@@ -75,10 +87,8 @@ async function comparePolls(): Promise<void> {
       wrk: endedSeconds(process.pid),
     });
     const [before, asked] = [spent(), await questions(cluster)];
-    // Enough for each to keep a server busy: polls that wait together share a question.
-    const connections = 64;
     const loads = await Promise.all(
-      ways.map((url) => poll({ ...load, url, connections, folder: temporaryFolder() })),
+      addresses.map((url) => poll({ ...load, url, connections, folder: temporaryFolder() })),
     );
     const after = spent();
     const requests = sum(loads.map((one) => one.requests));
@@ -92,11 +102,15 @@ async function comparePolls(): Promise<void> {
       shared: requests / ((await questions(cluster)) - asked),
     };
   };
-  const ways = { "one server": urls.slice(0, 1), "two servers": urls };
-  const all = proxy === undefined ? ways : { ...ways, "two behind Caddy": [proxy.url] };
-  const found = new Map<string, Cost[]>(Object.keys(all).map((name) => [name, []]));
+  const ways: Record<string, Way> = {
+    [ONE]: { urls: urls.slice(0, 1), connections: BUSY },
+    [TWO]: { urls, connections: BUSY },
+    "two servers with half of that load each": { urls, connections: BUSY / 2 },
+    ...(proxy && { "two behind Caddy, without TLS": { urls: [proxy.url], connections: BUSY } }),
+  };
+  const found = new Map<string, Cost[]>(Object.keys(ways).map((name) => [name, []]));
   for (let round = -1; round < ROUNDS; round += 1) {
-    for (const [name, way] of Object.entries(all)) {
+    for (const [name, way] of Object.entries(ways)) {
       const cost = await measured(way);
       if (round >= 0) found.get(name)?.push(cost);
     }
@@ -110,7 +124,7 @@ async function comparePolls(): Promise<void> {
       return [name, of("polls").toFixed(0), ...times, of("shared").toFixed(1)];
     }),
   );
-  const ratio = (2 * inServers("one server")) / inServers("two servers");
+  const ratio = (2 * inServers(ONE)) / inServers(TWO);
   print(
     `With a core for each server, and others for the rest, two serve ${ratio.toFixed(2)} x the polls of one.`,
   );
@@ -207,7 +221,7 @@ function freePort(): Promise<number> {
   );
 }
 
-/** Transactions so far. */
+/** PostgreSQL's transactions so far. */
 async function questions(cluster: Cluster): Promise<number> {
   const [{ count } = {}] = await cluster.query(
     "postgres",
@@ -216,20 +230,20 @@ async function questions(cluster: Cluster): Promise<number> {
   return Number(count);
 }
 
-/** Seconds of processor time of a PostgreSQL and all its processes, also those that have ended. */
+/** The same of PostgreSQL and all its processes, also those that have ended. */
 function secondsOf(cluster: Cluster): number {
   const [pid = ""] = readFileSync(join(cluster.folder, "data", "postmaster.pid"), "utf8").split("\n");
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").match(/\d+/g) ?? [];
   return sum(children.map((one) => seconds(Number(one)))) + seconds(Number(pid)) + endedSeconds(Number(pid));
 }
 
-/** 0 for a process that has ended. */
+/** Seconds of processor time of a process; 0 if it has ended. */
 function seconds(pid: number): number {
   const [user, system] = fieldsOf(pid).slice(11, 13);
   return (Number(user ?? 0) + Number(system ?? 0)) / TICKS;
 }
 
-/** Of a process's children that have ended. */
+/** Seconds of processor time of a process's children that have ended. */
 function endedSeconds(pid: number): number {
   const [user, system] = fieldsOf(pid).slice(13, 15);
   return (Number(user) + Number(system)) / TICKS;

@@ -18,7 +18,7 @@ export interface Transactions {
 }
 
 /**
- * What a transaction does.
+ * The statements of a transaction, but for its begin and end.
  *
  * @param state the state's row, if the engine reads it anyway
  */

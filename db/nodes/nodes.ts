@@ -152,7 +152,7 @@ export class NodeTable {
     to: string,
   ): Promise<{ added: number; joined: number } | undefined> {
     const mayHave = sql`(nodes.domains IS NULL OR ${domain} IN (SELECT value FROM json_each(nodes.domains)))`;
-    // The counts read all nodes, and only where none has called.
+    // The counts read all nodes, so they run only where none has called.
     const { rows } = await sql<{ added: number; joined: number }>`WITH calls AS MATERIALIZED (SELECT EXISTS (
         SELECT 1 FROM contacts JOIN nodes ON nodes.id = contacts.node_id
         WHERE contacts.at BETWEEN ${from} AND ${to} AND ${mayHave}) AS found)

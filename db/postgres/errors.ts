@@ -5,13 +5,16 @@ const POOLER = [
   "Nothing was changed. Name PostgreSQL itself in the database's address: M25 Mail needs connections that keep their settings, and has pools of its own.",
 ] as const;
 
-type How = NonNullable<ConstructorParameters<typeof MailError>[3]>;
+type Retry = NonNullable<ConstructorParameters<typeof MailError>[3]>;
 
-/** Another primary may be there in a moment. Nodes, which keep to this time and add up to half of it, are back within ten seconds. */
-export const SOON = { temporary: true, retryAfter: 5 } as const satisfies How;
+/**
+ * Seconds until a caller tries again: another primary may be there in a moment. Nodes add up to half of it, and so are back within
+ * ten seconds.
+ */
+export const RETRY_SOON = { temporary: true, retryAfter: 5 } as const satisfies Retry;
 
 /** Expected failures of PostgreSQL, by its SQLSTATE (appendix A of its manual), the system's errno, or Node's TLS code. */
-const failures: ReadonlyArray<[pattern: RegExp, message: string, hint: string, how: How]> = [
+const failures: ReadonlyArray<[pattern: RegExp, message: string, hint: string, retry: Retry]> = [
   [
     /^53100$/,
     "The disk with the database is full.",
@@ -22,7 +25,7 @@ const failures: ReadonlyArray<[pattern: RegExp, message: string, hint: string, h
     /^55P03$|^40P01$|^40001$/,
     "The database is locked by another server's change.",
     "Nothing was changed. Try again in a few seconds.",
-    SOON,
+    RETRY_SOON,
   ],
   [
     // PgBouncer's, for settings that it does not know.
@@ -52,13 +55,13 @@ const failures: ReadonlyArray<[pattern: RegExp, message: string, hint: string, h
     /^25006$/,
     "The database is read-only: it may be a standby.",
     "Nothing was changed. Connect to the primary.",
-    SOON,
+    RETRY_SOON,
   ],
   [
     /^(53300|57P0[1-5]|57014|08...|25P03)$|^E(CONNREFUSED|CONNRESET|PIPE|TIMEDOUT|HOSTUNREACH|NETUNREACH|AI_AGAIN)$|^ENOTFOUND$|^ENOENT$|^EACCES$/,
     "The database cannot be reached.",
     "Nothing was changed. Try again in a few seconds; if it stays, check that PostgreSQL runs and accepts connections from here.",
-    SOON,
+    RETRY_SOON,
   ],
   [
     /^(CERT_|ERR_TLS_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_)/,
@@ -77,9 +80,9 @@ const NO_TLS = /^The server does not support SSL connections/;
 export function failure(error: unknown): MailError | undefined {
   if (error instanceof MailError) return error;
   const code = codeOf(error);
-  const [, message, hint, how] = failures.find(([pattern]) => pattern.test(code)) ?? [];
+  const [, message, hint, retry] = failures.find(([pattern]) => pattern.test(code)) ?? [];
   if (message === undefined || hint === undefined) return undefined;
-  return new MailError("unavailable", message, hint, how);
+  return new MailError("unavailable", message, hint, retry);
 }
 
 /** The refusal of connections that lose their settings. */
@@ -107,7 +110,7 @@ export function unknownOutcome(): MailError {
     "unavailable",
     "The connection to the database broke while the change was committed.",
     "The change may have been done. Look before you try it again.",
-    SOON,
+    RETRY_SOON,
   );
 }
 

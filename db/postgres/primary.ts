@@ -2,7 +2,7 @@ import type pg from "pg";
 import { MailError } from "../../src/mail/error.ts";
 import { AuditTable } from "../audit.ts";
 import { StateTable } from "../state.ts";
-import { SOON } from "./errors.ts";
+import { RETRY_SOON } from "./errors.ts";
 import { kyselyOn } from "./kysely.ts";
 import { soon, WRITE } from "./transactions.ts";
 
@@ -64,7 +64,7 @@ export function isStandby(): MailError {
     "unavailable",
     "This PostgreSQL is a standby, which cannot be written.",
     "Nothing was changed. Connect to the primary.",
-    SOON,
+    RETRY_SOON,
   );
 }
 
@@ -73,6 +73,6 @@ function isFormer(): MailError {
     "unavailable",
     "This PostgreSQL is a former primary: another one has been promoted since.",
     "Nothing was changed. Stop it, and make it a standby of the new primary.",
-    SOON,
+    RETRY_SOON,
   );
 }

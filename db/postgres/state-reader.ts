@@ -53,16 +53,16 @@ async function* changePages(client: pg.Client, view: View, revision: number): As
   for (const { text } of changeTexts[view.role]) yield* fetched(client, text, values, FETCHED);
 }
 
-/** The lines of a query, so many rows at a time. PostgreSQL makes the next ones while this process handles the last. */
+/** The lines of a query, `rows` at a time. PostgreSQL reads the next ones while this process handles the last. */
 async function* fetched(
   client: pg.Client,
   text: string,
   values: readonly unknown[],
-  number: number,
+  rows: number,
 ): AsyncGenerator<string> {
   const fetch = () => {
-    const answer = client.query<{ line: string | null }>(`FETCH ${number} FROM pages`);
-    answer.catch(() => {}); // its turn may not come
+    const answer = client.query<{ line: string | null }>(`FETCH ${rows} FROM pages`);
+    answer.catch(() => {}); // if the reader stops before, nobody waits for it
     return answer;
   };
   await translated(() => client.query(`DECLARE pages NO SCROLL CURSOR FOR ${text}`, [...values]));
@@ -70,9 +70,9 @@ async function* fetched(
   for (;;) {
     const answer = next;
     next = fetch();
-    const { rows } = await translated(() => answer);
-    if (rows.length === 0) break;
-    yield rows.map(({ line }) => line).join("");
+    const found = (await translated(() => answer)).rows;
+    if (found.length === 0) break;
+    yield found.map(({ line }) => line).join("");
   }
   await translated(() => client.query("CLOSE pages"));
 }

@@ -37,7 +37,7 @@ export class PoolTransactions implements Transactions {
       const begun = client.query<StateRow>(soon({ text: this.#begin }));
       begun.catch(() => {}); // thrown below
       try {
-        // The first statements go out with the beginning. They run after it: a change's see what was committed before its lock.
+        // The first statements are sent with the begin, and run after it: a change's see all that was committed before its lock.
         const { result, last } = await work(
           kyselyOn(client),
           this.#begin === WRITE ? stateOf(begun) : undefined,
@@ -70,7 +70,7 @@ function stateOf(begun: Promise<pg.QueryResult<StateRow>>): Promise<StateRow> {
   return row;
 }
 
-/** Commits together with the statements that are still to be run: once they are sent, the outcome is PostgreSQL's. */
+/** Sends the last statements with the commit. If the connection breaks from then on, only PostgreSQL knows the outcome. */
 async function commit(client: pg.PoolClient, last: readonly CompiledQuery[]): Promise<void> {
   const statements = last.map(({ sql, parameters }) => client.query(prepared(sql, parameters)));
   try {

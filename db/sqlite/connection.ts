@@ -102,7 +102,7 @@ export function openConnection(
   }
 }
 
-/** The sum of two digests, for statements that PostgreSQL gets too, which has this function in its database. */
+/** The sum of two digests. Both engines get the same statements; PostgreSQL has this function in its database. */
 function addDigests(one: string, other: string): string {
   return StateDigest.fromHex(one).addDigest(StateDigest.fromHex(other)).toString();
 }

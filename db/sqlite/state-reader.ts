@@ -6,7 +6,7 @@ import { type Connection, openConnection } from "./connection.ts";
 import { translated } from "./errors.ts";
 import { changedLines, StateQueries } from "./state-queries.ts";
 
-/** Rows that one page reads. */
+/** Rows of a page. */
 const PAGE_ROWS = 1000;
 
 /** Opens its own connection: a reader that holds one state must not delay any other. */

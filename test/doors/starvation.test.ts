@@ -72,7 +72,7 @@ async function waitingPolls(server: TestServer): Promise<number> {
 }
 
 test("a list is answered while another principal runs batches of lists", async () => {
-  // So many that even a fast machine works at the batches for many turns of the event loop.
+  // Enough that even a fast machine takes many turns of the event loop for the batches.
   const { server, other } = await serverForTwo({}, 500);
   const order: string[] = [];
   const batch = Array.from({ length: 4 }, (_, id) => list(id));

@@ -110,7 +110,7 @@ export class Cluster {
     const file = join(this.folder, "data", "postmaster.pid");
     const [pid = ""] = readFileSync(file, "utf8").split("\n");
     const others = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").match(/\d+/g) ?? [];
-    for (const one of [pid, ...others]) killIfThere(Number(one)); // the postmaster would start it anew, so it goes first
+    for (const one of [pid, ...others]) killIfThere(Number(one)); // the postmaster first: it would start the others anew
     await until("its processes are gone", () => ![pid, ...others].some((one) => existsSync(`/proc/${one}`)));
     rmSync(file);
   }

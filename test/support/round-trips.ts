@@ -6,7 +6,7 @@ import { temporaryFolder } from "./store.ts";
 const SOCKET = ".s.PGSQL.5432";
 
 /**
- * A socket in front of PostgreSQL's that counts round trips: answers pass once all that was asked is answered.
+ * A socket in front of PostgreSQL's that counts round trips: it holds answers back until all questions so far are answered.
  *
  * @param folder that of PostgreSQL's socket
  * @returns the folder of this one, and the round trips of each connection so far
@@ -59,7 +59,7 @@ function messages(types: string, { isClient = false } = {}): (chunk: Buffer) => 
   };
 }
 
-/** Of the first message; Infinity while its length is not there. */
+/** The length of the first message; Infinity until it is known. */
 function lengthOf(buffer: Buffer): number {
   return buffer.length < 5 ? Number.POSITIVE_INFINITY : 1 + buffer.readUInt32BE(1);
 }

@@ -38,7 +38,7 @@ export async function liveness(context: ToolContext, domain: string, { isRemoval
   return { revision: await context.tables.state.revision(), ...note };
 }
 
-/** The note alone. It needs one statement, which may run beside the change. */
+/** The note of liveness() alone. It takes one statement, which may run beside the change. */
 export async function noteFor(
   { tables: { nodes }, at, principal }: ToolContext,
   domain: string,

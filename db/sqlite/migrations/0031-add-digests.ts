@@ -1,2 +1,2 @@
-/** PostgreSQL's own: each connection to this file brings the function along (../connection.ts). */
+/** For PostgreSQL only: in SQLite each connection defines the function (../connection.ts). */
 export const addDigests = "";

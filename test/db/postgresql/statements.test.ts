@@ -124,7 +124,7 @@ describe.skipIf(POSTGRESQL === undefined)("what PostgreSQL is asked", () => {
       await domains.addAll(["a.nl", "b.nl", "c.nl"], AT);
       for (const domain of ["a.nl", "b.nl", "c.nl"]) {
         const mailboxes = Array.from({ length: 2500 }, (_, n) => {
-          const isActive = domain !== "b.nl" || n < 100 || n > 2300; // nodes get none of a whole page
+          const isActive = domain !== "b.nl" || n < 100 || n > 2300; // one page has none that nodes get
           return {
             domain,
             localPart: `u${n}`,
