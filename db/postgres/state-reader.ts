@@ -10,6 +10,8 @@ import { READ } from "./transactions.ts";
 
 /** Rows of a page, some 60 kB: for larger texts PostgreSQL and pg get new memory each time, which costs a third more. */
 const PAGE_ROWS = 300;
+/** Pages of a cursor, some 4 MB: PostgreSQL keeps them until its end, and in a file those beyond work_mem. */
+const CURSOR_PAGES = 60;
 /** Lines of a delta that one page fetches. */
 const FETCHED = 1000;
 
@@ -34,34 +36,54 @@ export async function readState(
 }
 
 async function* allPages(client: pg.Client, view: View): AsyncGenerator<string> {
-  for (const one of walksOf(view)) {
-    const domain = typeof one.name === "string" ? [one.name] : [];
-    yield* fetched(client, walkQuery(one), [one.first, ...domain], 1);
+  for (const one of walksOf(view)) yield* walk(client, one);
+}
+
+async function* walk(client: pg.Client, one: Walk): AsyncGenerator<string> {
+  const domain = typeof one.name === "string" ? [one.name] : [];
+  let last = one.first;
+  for (let pages = CURSOR_PAGES; pages === CURSOR_PAGES; ) {
+    pages = 0;
+    const cursor = fetched<{ lines: string | null; last: typeof last }>(
+      client,
+      walkQuery(one),
+      [last, ...domain],
+      1,
+    );
+    for await (const rows of cursor) {
+      yield rows.map(({ lines }) => lines).join("");
+      last = rows.at(-1)?.last ?? last;
+      pages += rows.length;
+    }
   }
 }
 
-/** A walk's pages, one a row: the server finds each page's last key without another question. */
+/** A walk's next pages, one a row: PostgreSQL finds each page's last key without another question. */
 function walkQuery(one: Walk): string {
   const page = (last: string) => pageQuery(one, { rows: PAGE_ROWS, last, name: "$2" });
-  return `WITH RECURSIVE pages AS ((${page("$1")}) UNION ALL
-      SELECT page.* FROM pages CROSS JOIN LATERAL (${page("pages.last")}) AS page WHERE pages.last IS NOT NULL)
-    SELECT lines AS line FROM pages WHERE last IS NOT NULL`;
+  return `WITH RECURSIVE pages AS (SELECT page.*, 1 AS number FROM (${page("$1")}) AS page UNION ALL
+      SELECT page.*, number + 1 FROM pages CROSS JOIN LATERAL (${page("pages.last")}) AS page
+      WHERE pages.last IS NOT NULL AND number < ${CURSOR_PAGES})
+    SELECT lines, last FROM pages WHERE last IS NOT NULL`;
 }
 
 async function* changePages(client: pg.Client, view: View, revision: number): AsyncGenerator<string> {
   const values = [revision, namesOf(view), Number.MAX_SAFE_INTEGER];
-  for (const { text } of changeTexts[view.role]) yield* fetched(client, text, values, FETCHED);
+  for (const { text } of changeTexts[view.role]) {
+    for await (const rows of fetched<{ line: string }>(client, text, values, FETCHED))
+      yield rows.map(({ line }) => line).join("");
+  }
 }
 
-/** The lines of a query, `rows` at a time. PostgreSQL reads the next ones while this process handles the last. */
-async function* fetched(
+/** The rows of a query, so many at a time. PostgreSQL reads the next ones while this process handles the last. */
+async function* fetched<Row extends pg.QueryResultRow>(
   client: pg.Client,
   text: string,
   values: readonly unknown[],
-  rows: number,
-): AsyncGenerator<string> {
+  number: number,
+): AsyncGenerator<Row[]> {
   const fetch = () => {
-    const answer = client.query<{ line: string | null }>(`FETCH ${rows} FROM pages`);
+    const answer = client.query<Row>(`FETCH ${number} FROM pages`);
     answer.catch(() => {}); // if the reader stops before, nobody waits for it
     return answer;
   };
@@ -70,9 +92,9 @@ async function* fetched(
   for (;;) {
     const answer = next;
     next = fetch();
-    const found = (await translated(() => answer)).rows;
-    if (found.length === 0) break;
-    yield found.map(({ line }) => line).join("");
+    const { rows } = await translated(() => answer);
+    if (rows.length === 0) break;
+    yield rows;
   }
   await translated(() => client.query("CLOSE pages"));
 }

@@ -17,7 +17,7 @@ async function loggingWorld(create = `CREATE DATABASE mail`) {
   const explain =
     "auto_explain.log_min_duration=0 -c auto_explain.log_analyze=on -c auto_explain.log_timing=off";
   const cluster = Cluster.start(
-    `-c autovacuum=off -c log_statement=all -c session_preload_libraries=auto_explain -c ${explain}`,
+    `-c autovacuum=off -c log_statement=all -c log_temp_files=0 -c session_preload_libraries=auto_explain -c ${explain}`,
   );
   onTestFinished(() => cluster.remove());
   await cluster.query("postgres", create);
@@ -158,6 +158,30 @@ describe.skipIf(POSTGRESQL === undefined)("what PostgreSQL is asked", () => {
       expect(users).toBe(reader.summary.counts.users);
       await reader.close();
     }
+  });
+
+  test("a snapshot of several megabytes needs no file of PostgreSQL's besides the tables", async () => {
+    const { store, logged } = await loggingWorld();
+    const mailboxes = Array.from({ length: 40_000 }, (_, n) => ({
+      domain: "a.nl",
+      localPart: `u${n}`,
+      passwordHash: fakeHash(PASSWORD),
+      quotaMb: 1,
+      active: true,
+    }));
+    await store.write(async ({ domains, users }) => {
+      await domains.addAll(["a.nl"], AT);
+      await users.addAll(mailboxes, AT);
+    });
+    let lines = 0;
+    const text = await logged(async () => {
+      const reader = await store.readState(wholeView);
+      for await (const page of reader.pages()) lines += times(page, /\n/g);
+      await reader.close();
+    });
+    expect(lines).toBe(mailboxes.length + 1);
+    expect(text).toContain("FETCH 1 FROM pages");
+    expect(text).not.toContain("temporary file");
   });
 
   test("names sort by their bytes in a database with another collation, as in SQLite", async () => {
