@@ -20,7 +20,7 @@ const rounds = MINUTES === undefined ? Number(ROUNDS ?? 2) : Number.POSITIVE_INF
 const minutes = Number(MINUTES ?? 600);
 /** The same seed makes the same calls and losses. */
 const seed = Number(SEED ?? Date.now() % 1_000_000);
-/** Rounds between two lines with what the programs use. */
+/** Rounds between two lines about memory and open files. */
 const TELL_EVERY = 10;
 
 const say = (line: string) => void process.stdout.write(`${line}\n`);
@@ -61,6 +61,7 @@ describe.skipIf(POSTGRESQL === undefined)("two servers, their nodes and two Post
   );
 });
 
+/** The nodes serve the database's state, which is what the callers know. Each revision is there, and was told once. */
 async function compareAll(world: World, { callers }: Storm): Promise<void> {
   const state = await servedState(world.store);
   const users = [...state.users.values()].sort((one, other) => (one.user < other.user ? -1 : 1));
@@ -95,7 +96,7 @@ async function opens({ lab, nodes }: World, user: string, password: string): Pro
   if (lab.daemons !== undefined) expect(await canLogin(lab.daemons, { address: user, password })).toBe(true);
 }
 
-/** What usersIn() tells of a mailbox. */
+/** A mailbox as usersIn() tells it. */
 function withoutLimit(record: UserRecord | AddressRecord): UserRecord | AddressRecord {
   const { sending_limit: _, ...others } = { sending_limit: undefined, ...record };
   return others;
@@ -112,18 +113,18 @@ async function useOf({ pair, servers, nodes }: World) {
 
 type Use = Awaited<ReturnType<typeof useOf>>;
 
-/** A server's pools keep so many connections, and callers some more to it. */
+/** Connections that may stay open: those of a server's pools, and those of its callers. */
 const KEPT = 25;
 
-/** Those that have lived through everything have no more open than at the beginning, besides what they keep for the next call. */
+/** Programs that were never ended have no more open than at the beginning, besides what they keep for the next call. */
 async function leavesNothingOpen(world: World, before: Use): Promise<void> {
   const after = await useOf(world);
   say(`before: ${described(before)}\nafter: ${described(after)}`);
   const operators = [...world.servers, world.store];
   expect(after.connections).toBeLessThanOrEqual(before.connections + KEPT * operators.length);
-  const survivors = [...world.servers, ...world.nodes].filter(({ restarts }) => restarts === 0);
-  expect(survivors.length).toBeGreaterThan(1);
-  for (const { name } of survivors) {
+  const neverEnded = [...world.servers, ...world.nodes].filter(({ restarts }) => restarts === 0);
+  expect(neverEnded.length).toBeGreaterThan(1);
+  for (const { name } of neverEnded) {
     const [first, last] = [before, after].map(
       ({ programs }) => programs.find((one) => one.name === name)?.files,
     );
@@ -137,9 +138,9 @@ function described({ connections, programs }: Use): string {
 }
 
 const TIME = "\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z";
-/** Lines of a server: a bug would be an error. */
+/** A server's lines: a bug would be an error. */
 const SERVER_LINE = new RegExp(`^${TIME} (info|warn) `);
-/** Lines of a node: its changes, and servers that are away. */
+/** A node's lines: its changes, and servers that are away. */
 const NODE_LINE = new RegExp(
   `^${TIME} (m25-mail-node \\S+ keeps |stopped$|applied revision |warning: the (server did not take the |sizes of mailboxes are not reported for now: the server )|the server (answered 50[234]$|cannot be reached: )|warning: Dovecot does not answer)`,
 );

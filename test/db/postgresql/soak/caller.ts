@@ -3,7 +3,7 @@ import fc from "fast-check";
 import type { Outcome } from "../../../../tools/call/call.ts";
 import { type Call, expected, type Model, mailCall } from "../../../support/mail-model.ts";
 
-/** Other operations are the operator's, beside the servers. */
+/** Operations that callers ask of servers; those of the operator go to the database. */
 const OF_SERVERS = ["add-domain", "remove-domain", "add-user", "remove-user", "update-password", "set-user"];
 const OF_OPERATOR = ["restore-user", "rename-user", "set-user-limits"];
 const calls = mailCall.filter(({ endpoint }) => [...OF_SERVERS, ...OF_OPERATOR].includes(endpoint));
@@ -15,7 +15,7 @@ const AGAIN = 20;
 export function* endless<T>(values: fc.Arbitrary<T>, seed: number): Generator<T, never> {
   const [stream] = fc.sample(fc.infiniteStream(values, { noHistory: true }), { seed, numRuns: 1 });
   if (stream !== undefined) yield* stream;
-  throw new Error("they end");
+  throw new Error("there are no more values");
 }
 
 /** Calls of all kinds in two domains of the caller's own. */
@@ -41,12 +41,14 @@ interface Answer {
   revision?: unknown;
 }
 
-/** Makes changes one after the other, each at any server and until it knows the outcome, and knows what must be there then. */
+/** Makes one change after the other. It repeats each, at any server, until it knows the outcome, and keeps what must be there. */
 export class Caller {
   readonly model: Model;
-  /** Of its changes whose first answer said that they were done. */
+  /** The revisions of changes that were done once: no outcome was unknown before. */
   readonly revisions: number[] = [];
+  /** Calls whose outcome it knows. */
   answers = 0;
+  /** The same calls, and each time that one was tried again. */
   attempts = 0;
   readonly #doors: Doors;
   readonly #places: Generator<number, never>;
@@ -61,7 +63,7 @@ export class Caller {
     while (!isOver()) await this.make(changes.next().value);
   }
 
-  /** @throws Error for an answer that cannot be, if the database has all that was acknowledged and nothing else */
+  /** @throws Error for an answer that does not fit what was acknowledged */
   async make(call: Call): Promise<void> {
     const first = expected(this.model, call);
     const repeated = expected(structuredClone(this.model), call);

@@ -11,11 +11,15 @@ const CALLS = 100;
 
 const names = ["server", "primary", "connections", "node"] as const;
 
-/** ms from a loss, or its end, until one server acknowledges a change, until each does that is there, and until all nodes have these. */
+/** Times from a loss, or from its end, in ms. */
 interface Recovery {
+  /** What was lost. */
   after: string;
+  /** Until one server has acknowledged a change. */
   first: number;
+  /** Until each server has that can be asked. */
   each: number;
+  /** Until all nodes have these changes. */
   nodes: number;
 }
 
@@ -100,14 +104,14 @@ export class Losses {
     return this.#choices.next().value;
   }
 
-  /** Waits for some answers. */
+  /** Waits until the callers have had up to CALLS more answers. */
   async #moment(): Promise<void> {
     const answers = () => this.#storm.callers.reduce((sum, caller) => sum + caller.answers, 0);
     const last = answers() + this.#moments.next().value;
     await expect.poll(answers).toBeGreaterThanOrEqual(last);
   }
 
-  /** Waits until each caller has tried something a few times, whatever came of it. */
+  /** Waits until each caller has made some more attempts, with any outcome. */
   async #attempts(): Promise<void> {
     const before = this.#storm.callers.map(({ attempts }) => attempts);
     await expect

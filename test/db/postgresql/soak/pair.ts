@@ -33,15 +33,15 @@ export class Pair {
   /** Kills the primary and promotes its standby. */
   async failOver(): Promise<void> {
     await this.#primary.kill();
-    await confirmedBy(this.#standby, ""); // there is none until the former primary is back
+    await confirmedBy(this.#standby, ""); // it has no standby until the former primary is one
     await this.#standby.promote();
     [this.#primary, this.#standby] = [this.#standby, this.#primary];
   }
 
-  /** The former primary is back by itself, and the new one is away `while` something happens. */
+  /** Runs `meanwhile` while the former primary is back by itself and the new one is away. */
   async startFormer(meanwhile: () => Promise<void>): Promise<void> {
     this.#standby.control("start");
-    await confirmedBy(this.#standby, ""); // else it acknowledges nothing even if it is asked
+    await confirmedBy(this.#standby, ""); // else it would acknowledge nothing, whoever asks
     this.#primary.control("stop");
     await meanwhile();
     this.#primary.control("start");

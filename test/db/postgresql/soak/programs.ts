@@ -6,14 +6,14 @@ import { temporaryFolder } from "../../../support/store.ts";
 
 const NODE_PROGRAM = join(import.meta.dirname, "../../../../dist/m25-mail-node.mjs");
 
-/** Nothing else uses it: programs that are started again get their port back, which no other connection can have taken. */
+/** No other program uses this address, so a server that is started again finds its port free. */
 const HOST = "127.0.0.2";
 
 /** A shipped program that is ended and started again. */
 export class Program {
   readonly name: string;
   readonly #start: () => Promise<Running>;
-  readonly #lives: Running[] = [];
+  readonly #runs: Running[] = [];
 
   constructor(name: string, start: () => Promise<Running>) {
     this.name = name;
@@ -22,34 +22,34 @@ export class Program {
 
   /** Resolves when it is ready. */
   async start(): Promise<void> {
-    this.#lives.push(await this.#start());
+    this.#runs.push(await this.#start());
   }
 
   async end(signal: "SIGTERM" | "SIGKILL"): Promise<Finished> {
-    const life = this.#lives.at(-1);
-    if (life === undefined) throw new Error("it has not been started");
-    life.child.kill(signal);
-    return life.finished;
+    const last = this.#runs.at(-1);
+    if (last === undefined) throw new Error("it has not been started");
+    last.child.kill(signal);
+    return last.finished;
   }
 
   get restarts(): number {
-    return this.#lives.length - 1;
+    return this.#runs.length - 1;
   }
 
   /** Waits until it says this. */
   async says(pattern: RegExp): Promise<void> {
-    await this.#lives.at(-1)?.says(pattern);
+    await this.#runs.at(-1)?.says(pattern);
   }
 
-  /** All that it has said, in all its lives. They must have ended. */
+  /** All that it has said since its first start. It must have ended. */
   async log(): Promise<string> {
-    const ended = await Promise.all(this.#lives.map(({ finished }) => finished));
+    const ended = await Promise.all(this.#runs.map(({ finished }) => finished));
     return ended.map(({ stderr }) => stderr).join("");
   }
 
   /** Memory in MB, and open files. */
   get uses(): { memory: number; files: number } {
-    const folder = `/proc/${this.#lives.at(-1)?.child.pid}`;
+    const folder = `/proc/${this.#runs.at(-1)?.child.pid}`;
     const [, kilobytes] = /^VmRSS:\s+(\d+)/m.exec(readFileSync(join(folder, "status"), "utf8")) ?? [];
     return { memory: Math.round(Number(kilobytes) / 1024), files: readdirSync(join(folder, "fd")).length };
   }
@@ -61,8 +61,8 @@ export class ServerProgram extends Program {
 
   constructor(name: string, database: string) {
     const folder = temporaryFolder();
-    const unlimited = ["requests", "passwords", "destructive"].flatMap((what) => [
-      `--limit-${what}`,
+    const unlimited = ["requests", "passwords", "destructive"].flatMap((limit) => [
+      `--limit-${limit}`,
       "999999999",
     ]);
     super(name, async () => {

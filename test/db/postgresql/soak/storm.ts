@@ -7,12 +7,12 @@ import { Caller, callsOf } from "./caller.ts";
 import { MAILBOX, type World } from "./world.ts";
 
 const CALLERS = ["a", "b", "c", "d"];
-/** Callers whose changes cost little: at each moment some of them are being committed. */
+/** Callers of changes without a password to hash: at each moment some of these are being committed. */
 const FAST = ["e", "f", "g", "h"];
 /** ms between two looks at what is shown. */
 const LOOK_EVERY = 50;
 
-/** The mailbox that moves, and where the alias leads that follows it. */
+/** The address of the mailbox that moves, and where its alias leads. */
 export const MOVED = `SELECT local || ' ' || (SELECT leads FROM alias WHERE local = 'info' AND domain = 'moving.nl')
   FROM address WHERE domain = 'moving.nl'`;
 export const WHOLE = ["here", "there"].map((name) => `${name} ["${name}@moving.nl"]`);
@@ -33,7 +33,7 @@ export function startStorm(world: World, seed: number): Storm {
   const movers = new Map([["moving.nl", new Map([["here", { ...MAILBOX }]])]]);
   const storms = [
     ...CALLERS.map((name, place) => ({ calls: callsOf(name, seed + place), model: new Map() })),
-    ...FAST.map((name) => ({ calls: comings(`${name}.nl`), model: new Map() })),
+    ...FAST.map((name) => ({ calls: additions(`${name}.nl`), model: new Map() })),
     { calls: moves(), model: movers },
   ].map(({ calls, model }, place) => ({ calls, caller: new Caller(doors, seed + place, model) }));
   return {
@@ -48,7 +48,7 @@ export function startStorm(world: World, seed: number): Storm {
   };
 }
 
-function* comings(domain: string): Generator<Call, never> {
+function* additions(domain: string): Generator<Call, never> {
   for (;;) {
     yield { endpoint: "add-domain", input: { domain } };
     yield { endpoint: "remove-domain", input: { domain } };

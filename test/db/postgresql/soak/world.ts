@@ -11,7 +11,7 @@ import { PASSWORD, temporaryFolder, testRuntime } from "../../../support/store.t
 import { Pair } from "./pair.ts";
 import { NodeProgram, ServerProgram } from "./programs.ts";
 
-/** A mailbox of each server, whose quota shows which changes a node has. */
+/** A mailbox for each server. Its quota tells which of that server's changes a node has. */
 export const markOf = (place: number) => `mark${place}@marks.nl`;
 
 export const MAILBOX: Readonly<Mailbox> = {
@@ -24,7 +24,7 @@ export const MAILBOX: Readonly<Mailbox> = {
 
 export type World = Awaited<ReturnType<typeof makeWorld>>;
 
-/** Two servers, a node of one of them, and one behind Caddy, which sends it to that server while its own is lost. */
+/** Two servers, one of which will be lost; a node of the other one; a node behind Caddy, which uses the first while it is there. */
 export async function makeWorld() {
   const pair = await Pair.start();
   const store = await openDatabase(pair.address, { create: true });
@@ -59,7 +59,7 @@ export async function makeWorld() {
   return { pair, store, run, bugs, servers, token, nodes, lab, victim, hasProxy: proxy !== undefined };
 }
 
-/** A node's flags for both servers by Caddy, and the server that gets its requests. */
+/** Flags for a node behind Caddy, and the server that Caddy uses while both are there. */
 async function behindCaddy(servers: readonly [ServerProgram, ServerProgram], token: string) {
   if (!isInstalled("caddy")) return undefined;
   const { url, ca } = await startBalancer([servers[0].url, servers[1].url]);
