@@ -129,7 +129,7 @@ async function serveCommand(usage: Usage, argv: readonly string[]): Promise<numb
   const log = await openLog(config);
   if (isNewFile(config.db)) refuseLeftover(config.db, config.folder);
   const store = await openOrMake(config, log);
-  const server = await serve(config, runtimeOf(store, config, log), log);
+  const server = await serve(config, runtimeOf(store, config, log), log).catch(endWith);
   if (server.isFirstStart) {
     const shell = process.env.npm_lifecycle_event === "start" ? "npx node dist/m25-mail.js" : "m25-mail";
     const db = config.db === defaultDatabase(process.env) ? "" : ` --db ${config.db}`;
@@ -281,6 +281,11 @@ function stopSignal(): Promise<void> {
 /** Exits explicitly: Node that ends by itself first stops handling signals, and the second of a Ctrl-C would kill it. */
 function endNow(): never {
   return process.exit(exitCodes.done);
+}
+
+/** Exits explicitly: what is open already, as connections to PostgreSQL are, would keep a server that does not serve. */
+async function endWith(error: unknown): Promise<never> {
+  return process.exit(await failure(error));
 }
 
 async function print(text: string): Promise<number> {

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { POSTGRESQL, testCluster } from "../../support/postgresql.ts";
-import { m25mail, serveProcess } from "../../support/program.ts";
+import { m25mail, serveProcess, startM25mail } from "../../support/program.ts";
 import { temporaryFolder } from "../../support/store.ts";
 import { SyncingNode } from "../../support/syncing-node.ts";
 
@@ -27,6 +27,15 @@ describe.skipIf(POSTGRESQL === undefined)("on PostgreSQL", () => {
     expect((await shell("call", "list-nodes")).stdout).toContain("pi");
     server.child.kill("SIGTERM");
     expect(await server.finished).toMatchObject({ code: 0 });
+  });
+
+  test("a server that cannot start, because its port is taken, ends", async () => {
+    const address = await testCluster().database("taken");
+    const { port } = new URL((await serveProcess(address, ["--folder", temporaryFolder()])).url);
+    const second = startM25mail(["serve", "--db", address, "--folder", temporaryFolder(), "--port", port]);
+    const { code, stderr } = await second.finished;
+    expect(code, stderr).not.toBe(0);
+    expect(stderr).toContain(port);
   });
 
   test("commands make no tables, and name the database that has none", async () => {
