@@ -54,7 +54,11 @@ export async function provideFirstToken(
     input: { name: "first" },
   });
   if (!outcome.ok) {
-    if (file !== undefined) rmSync(path);
+    if (file !== undefined) {
+      closeSync(file);
+      rmSync(path);
+    }
+    if (outcome.error.code === "token_exists") return false; // another server has just made it
     throw outcome.error;
   }
   const token = String(outcome.value.token);

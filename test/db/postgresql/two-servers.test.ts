@@ -1,5 +1,9 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { openDatabase } from "../../../db/open.ts";
+import { stderrLog } from "../../../src/log/log.ts";
+import { provideFirstToken } from "../../../src/program/first-token.ts";
 import { http } from "../../support/http.ts";
 import { type Cluster, POSTGRESQL, testCluster } from "../../support/postgresql.ts";
 import { killed, type Server, serveProcess } from "../../support/program.ts";
@@ -60,6 +64,21 @@ describe.skipIf(POSTGRESQL === undefined)("two servers on one database", () => {
     for (const text of await Promise.all(servers.map(body))) expect(text).not.toContain("BLF-CRYPT");
     await must("remove-node", { name: "pi" });
     expect(await both(poll)).toEqual([401, 401]);
+  });
+
+  test("two that start together on an empty database make one first token, and both go on", async () => {
+    const address = await testCluster().database("empty");
+    const stores = [
+      await openDatabase(address, { create: true }),
+      await openDatabase(address, { create: false }),
+    ];
+    for (const store of stores) onTestFinished(() => store.close());
+    const folders = stores.map(() => temporaryFolder());
+    const starts = stores.map((store, place) =>
+      provideFirstToken(store, testRuntime(store).runtime, String(folders[place]), stderrLog("error")),
+    );
+    expect((await Promise.all(starts)).toSorted()).toEqual([false, true]);
+    expect(folders.filter((folder) => existsSync(join(folder, "first-token")))).toHaveLength(1);
   });
 
   test("two that start together purge and forget everything old once", async () => {
