@@ -2,8 +2,7 @@
  * Time from a tool's answer to a working login, on a resident node with the real Dovecot, while a thousand other nodes wait;
  * beside it PostgreSQL with a streaming replica, from COMMIT to a login.
  */
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, writeFileSync } from "node:fs";
 import { setPriority } from "node:os";
 import { join } from "node:path";
 import bcrypt from "bcrypt";
@@ -31,14 +30,11 @@ const OTHERS = Number(process.env.OTHERS ?? 1_000);
 const CHANGES = Number(process.env.CHANGES ?? 60);
 /** Milliseconds between a login and the next change. */
 const PAUSE = Number(process.env.PAUSE ?? 300);
-/** Whether the servers and the other nodes have one core and the node with its daemons another, as on machines of their own. */
-const APART = process.env.APART === "1";
 const PASSWORD = "correct horse battery";
 
 await benchmark(async () => {
   const daemons = mailDaemons();
   if (!daemons.available) throw new Error(daemons.message);
-  keepOn(1, process.pid);
   const { folder, database } = await seededDatabase({ users: USERS, domains: 10, passwordHash: someHash });
   const out = join(folder, "out");
   const mailRoot = mkdtempSync(join(folder, "mail-"));
@@ -46,7 +42,6 @@ await benchmark(async () => {
   writeFileSync(join(folder, "key"), `${key}\n`, { mode: 0o600 });
 
   const server = measuredServer(database, "--max-semi-space-size=2");
-  keepOn(0, server.child.pid);
   const url = await server.url();
   const flags = ["--server", url, "--key-file", join(folder, "key"), "--out", out, "--mail-root", mailRoot];
   const program = "dist/m25-mail-node.mjs";
@@ -60,7 +55,6 @@ await benchmark(async () => {
   const waiting = await waitingNodes(url, folder, others);
   // Other nodes are other machines: they only get the processor time that is left.
   setPriority(waiting.child.pid ?? 0, 19);
-  keepOn(0, waiting.child.pid);
   await waiting.ask("follow");
 
   const add = async (email: string) => {
@@ -102,14 +96,6 @@ await benchmark(async () => {
   if (missing !== undefined) print(`without PostgreSQL: ${missing}`);
 });
 
-/** Keeps a process and its children on a core, with those that they start later. */
-function keepOn(core: number, pid: number | undefined): void {
-  if (!APART || pid === undefined) return;
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").match(/\d+/g) ?? [];
-  for (const one of [pid, ...children])
-    execFileSync("taskset", ["-a", "-p", "-c", `${core}`, `${one}`], { stdio: "ignore" });
-}
-
 /** A way from a change to a login. */
 interface Side {
   lab: MailLab;
@@ -121,7 +107,6 @@ interface Side {
 
 async function postgresqlSide(folder: string): Promise<Side> {
   const { lab, primary, standby } = await startPostgresql(folder, USERS);
-  keepOn(0, Number(readFileSync(join(folder, "primary/postmaster.pid"), "utf8").split("\n")[0]));
   const hash = `{BLF-CRYPT}${bcrypt.hashSync(PASSWORD, 10)}`;
   const key = (email: string) => {
     const [local, domain] = email.split("@");

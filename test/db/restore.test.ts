@@ -227,7 +227,7 @@ test("a restore into an empty database asks nothing, and keeps no copy of it", a
 });
 
 test("Ctrl-C ends a restore between two batches and changes nothing", async () => {
-  const { file, backup, store, database } = await changedSinceBackup(20_000);
+  const { file, backup, store, database } = await changedSinceBackup(100_000);
   const before = kept(database);
   const served = await servedState(store);
   const restoring = startM25mail(["restore", backup, "--yes", "--db", file]);

@@ -50,7 +50,10 @@ export default function setup(): () => Promise<void> {
     }
     const named = left.map(({ what }) => what()).join("\n");
     for (const { remove } of left) remove();
-    for (const one of folders) rmSync(one, { recursive: true, force: true });
+    // Vitest's workers end after this, and each writes what it has compiled.
+    process.once("exit", () => {
+      for (const one of folders) rmSync(one, { recursive: true, force: true });
+    });
     if (left.length > 0) throw new Error(`A test has left behind:\n${named}`);
   };
 }
