@@ -55,12 +55,12 @@ export async function newMailbox(
     throw new MailError("user_exists", `The mailbox ${address.email} exists already.`, existsHint);
   }
   const quotaMb = quota_mb ?? existing?.quotaMb ?? defaultQuotaMb;
-  const [note, user] = await Promise.all([
-    noteFor(context, address.domain),
+  const note = noteFor(context, address.domain);
+  note.catch(() => {}); // thrown below: the change ends first, so that none of its statements runs after a rollback
+  const user =
     existing === undefined
-      ? tables.users.add(domain, address.localPart, { passwordHash, quotaMb }, at)
-      : tables.users.update(existing, { passwordHash, heldHash: null, quotaMb, active: true }, at),
-  ]);
+      ? await tables.users.add(domain, address.localPart, { passwordHash, quotaMb }, at)
+      : await tables.users.update(existing, { passwordHash, heldHash: null, quotaMb, active: true }, at);
   return {
     email: user.email,
     quota_mb: user.quotaMb,
@@ -68,6 +68,6 @@ export async function newMailbox(
     reactivated: existing !== undefined,
     created_at: user.createdAt,
     revision: await tables.state.revision(),
-    ...note,
+    ...(await note),
   };
 }

@@ -13,7 +13,7 @@ const names = ["server", "primary", "connections", "node"] as const;
 
 /** Times from a loss, or from its end, in ms. */
 interface Recovery {
-  /** What was lost. */
+  /** The thing that was lost. */
   after: string;
   /** Until one server has acknowledged a change. */
   first: number;
