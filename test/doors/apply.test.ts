@@ -183,6 +183,26 @@ test("aliases of a file may change places, and may not lead back through one tha
   });
 });
 
+test("--approve-outside approves a target whose domain alias the same file leaves out", async () => {
+  const { run, apply } = shop();
+  const aliases = async () => JSON.parse((await run("call", "list-aliases", "--json")).stdout);
+  const file = (...more: string[]) =>
+    [
+      `domains: [a.nl]\nmailboxes: [{email: jan@a.nl, password_hash: "${fakeHash("one")}"}]`,
+      "aliases: [{address: info@a.nl, targets: [jan@b.nl]}]",
+      ...more,
+    ].join("\n");
+  const before = file("domain_aliases: [{domain: b.nl, of: a.nl}]");
+  expect((await apply(before, "--approve-outside")).code).toBe(0);
+  expect(await aliases()).toMatchObject({ aliases: [{ live_targets: ["jan@a.nl"] }] });
+  const prune = ["--approve-outside", "--prune", "--yes"];
+  expect((await apply(file(), ...prune)).stdout).toContain(
+    "removed   b.nl: was of a.nl\nchanged   info@a.nl: jan@b.nl is approved\n",
+  );
+  expect(await aliases()).toMatchObject({ aliases: [{ live_targets: ["jan@b.nl"] }] });
+  expect((await apply(file(), ...prune)).stdout).toContain("Aliases: unchanged 1\n");
+});
+
 test("--prune takes out what the file leaves out, if somebody says yes", async () => {
   const { run, apply, users } = shop();
   await apply(FILE);

@@ -134,7 +134,10 @@ export async function planAliases(
     seen.add(email);
     if (reason !== undefined) return leftOut(email, reason);
     const stored = former?.get(email);
-    if (stored !== undefined && isAsStored(one, stored, approve_outside))
+    const isToApprove = stored?.targets.some(
+      (target) => target.standing === "waiting" || (target.standing === "own" && !own.isOurs(target)),
+    );
+    if (stored !== undefined && isAsStored(one, stored) && !(approve_outside && isToApprove))
       return { name: email, outcome: "taken", alias: stored, isStored: true };
     const had = new Map(stored?.targets.map((target) => [target.email, target.standing]));
     return planAlias(one.address, one, (target) => standingOf(target, had.get(target.email)));
@@ -152,17 +155,15 @@ export async function planAliases(
 function isAsStored(
   { address, targets, waiting_targets, send_as }: AliasInput["all_aliases"][number],
   stored: Alias,
-  approveOutside: boolean,
 ): boolean {
-  const isWaiting = new Map(stored.targets.map(({ email, standing }) => [email, standing === "waiting"]));
+  const had = new Set(stored.targets.map(({ email }) => email));
   const wanted = new Set(targets.map((target) => target?.email));
   wanted.delete(address?.email);
   return (
     waiting_targets.length === 0 &&
     stored.sendAs === send_as &&
-    wanted.size === isWaiting.size &&
-    [...wanted].every((email) => email !== undefined && isWaiting.has(email)) &&
-    !(approveOutside && [...isWaiting.values()].includes(true))
+    wanted.size === had.size &&
+    [...wanted].every((email) => email !== undefined && had.has(email))
   );
 }
 
