@@ -37,7 +37,7 @@ export async function installFilter({ machine }: Host): Promise<void> {
 
 /**
  * Starts rspamd, after a change twice: until the next start, which finds them on the disk, it keeps 160 MB in which it has
- * compiled patterns.
+ * compiled patterns. One of its processes may also leave out a file of learnt words that another one makes at that moment.
  */
 export async function startFilter(host: Host, again: boolean, signal: AbortSignal): Promise<void> {
   const { machine, units } = host;
