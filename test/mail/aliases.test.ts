@@ -92,6 +92,13 @@ describe.skipIf(!daemons.available)("aliases", () => {
     await until("the forward leaves", async () => lab.log().includes(`to=<${FOREIGN}>`));
   });
 
+  test("what a user writes to postmaster@ of a domain elsewhere goes there", async () => {
+    const [to, login] = ["postmaster@elsewhere.test", { user: JAN.address, password: JAN.password }];
+    const envelope = { from: JAN.address, to, login, message: "Subject: a question\n\ntext\n" };
+    expect((await sendMail({ port: lab.ports.submission }, envelope)).code).toBe(250);
+    await until("it leaves", async () => lab.log().includes(`: to=<${to}>`));
+  });
+
   test("only an alias's mailboxes may send as it, and only if it says so", async () => {
     for (const [{ address, password }, from, code] of senders) {
       const smtp = await SmtpClient.open({ port: lab.ports.submission });

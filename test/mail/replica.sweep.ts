@@ -144,7 +144,7 @@ describe.skipIf(!daemons.available)("the daemons ask the replica", () => {
     await smtp.mailFrom(STRANGER);
     expect((await smtp.rcptTo(JAN.address)).code).toBe(250);
     for (const [file, view] of [
-      ["addresses.db", "postfix_mailbox"],
+      ["addresses.db", "postfix_sender"],
       ["logins.db", "dovecot_login"],
     ] as const) {
       const printed = node.sql(file, `SELECT sql FROM sqlite_schema WHERE name = '${view}'`);

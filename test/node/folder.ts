@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Database from "better-sqlite3";
 import { onTestFinished } from "vitest";
+import { shipped } from "../mail/shipped.ts";
 import { memoryFolder } from "../support/leftovers.ts";
 
 /** A folder of this test's own, in memory if possible, where fsync costs nothing. */
@@ -47,6 +48,17 @@ function where(address: string): string {
   return `WHERE local = '${local}' AND domain = '${domain}'`;
 }
 
+/** Asks as a file in deploy/ does: sqlite_table(5). */
+function askPostfix(out: string, name: string, key: string): string[] | "fails" {
+  const [, query = ""] = shipped(name).split("query = ");
+  const [local, domain] = split(key);
+  const parts: Readonly<Record<string, string>> = { s: key, u: local, d: domain };
+  return ask(
+    join(out, "addresses.db"),
+    query.replaceAll(/%([sud])/g, (_, letter) => parts[letter] ?? ""),
+  );
+}
+
 /** The queries of the files in deploy/. */
 export const daemons = {
   login: (out: string, address: string) =>
@@ -60,19 +72,10 @@ export const daemons = {
       `SELECT user || ' ' || home || ' ' || quota_mb FROM dovecot_user ${where(address)}`,
     ),
   users: (out: string) => ask(join(out, "logins.db"), "SELECT user FROM dovecot_mailbox"),
-  domain: (out: string, domain: string) =>
-    ask(join(out, "addresses.db"), `SELECT value FROM postfix_domain WHERE key = '${domain}'`),
-  mailbox: (out: string, address: string) =>
-    ask(join(out, "addresses.db"), `SELECT value FROM postfix_mailbox ${where(address)}`),
+  domain: (out: string, domain: string) => askPostfix(out, "m25-domains.cf", domain),
+  mailbox: (out: string, address: string) => askPostfix(out, "m25-mailboxes.cf", address),
   /** The addresses that get an alias's mail; none for a mailbox or an unknown address. */
-  leads: (out: string, address: string) => {
-    const [local, domain] = split(address);
-    return ask(
-      join(out, "addresses.db"),
-      `SELECT value FROM json_each((SELECT leads FROM postfix_alias
-        WHERE domain = '${domain}' AND local IN ('${local}', '') ORDER BY rank LIMIT 1))`,
-    );
-  },
+  leads: (out: string, address: string) => askPostfix(out, "m25-aliases.cf", address),
   name: (out: string, domain: string) =>
     ask(join(out, "addresses.db"), `SELECT name FROM postfix_name WHERE key = '${domain}'`),
   sender: (out: string, address: string) =>

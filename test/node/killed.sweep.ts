@@ -33,7 +33,7 @@ const questions = {
   },
   "addresses.db": {
     statement:
-      "SELECT count(*), sum(local = 'u0'), sum(local = 'u4499') FROM postfix_mailbox WHERE domain || '' = 'example.nl'",
+      "SELECT count(*), sum(local = 'u0'), sum(local = 'u4499') FROM postfix_sender WHERE domain || '' = 'example.nl'",
     answers: ["4000|1|0", "4000|0|1"],
   },
 };

@@ -219,7 +219,7 @@ export function serves(out: string): {
     users: usersIn(out),
     mailboxes: addresses(""),
     senders: addresses("WHERE login IS NOT NULL"),
-    domains: rowsOf<string>(out, "addresses.db", "SELECT json_quote(key) FROM postfix_domain").sort(),
+    domains: rowsOf<string>(out, "addresses.db", "SELECT json_quote(key) FROM domain").sort(),
   };
 }
 

@@ -107,12 +107,7 @@ export const addressesSchema: readonly string[] = [
   `CREATE TABLE SCHEMA.alias(domain TEXT, local TEXT, leads TEXT NOT NULL, send_as INTEGER, PRIMARY KEY (domain, local))
     STRICT, WITHOUT ROWID;`,
   noteTable,
-  view("postfix_domain", ["key", "value"], "SELECT key, 'OK' FROM domain"),
-  view(
-    "postfix_mailbox",
-    ["local", "domain", "value"],
-    "SELECT a.local, d.key, 'OK' FROM domain d JOIN address a ON a.domain = d.name",
-  ),
+  // Postfix asks about domains, mailboxes and aliases in the tables: it prepares each statement anew, and a view makes that dearer.
   // A domain's U-label form, which Postfix rewrites to the stored form.
   view("postfix_name", ["key", "name"], "SELECT key, name FROM domain WHERE key <> name"),
   view(
@@ -125,16 +120,6 @@ export const addressesSchema: readonly string[] = [
       WHERE l.send_as = 1 AND l.local <> '' AND a.domain = substr(t.value, instr(t.value, '@') + 1)
         AND a.local = substr(t.value, 1, instr(t.value, '@') - 1) AND a.login IS NOT NULL
         AND (l.domain, l.local) IS NOT (a.domain, a.local)`,
-  ),
-  // The row of the lowest rank says where an address leads; local is "" for a catch-all. A mailbox leads nowhere else.
-  view(
-    "postfix_alias",
-    ["local", "domain", "rank", "leads"],
-    `SELECT l.local, d.key, 1, l.leads FROM domain d JOIN alias l ON l.domain = d.name WHERE l.local <> ''
-    UNION ALL SELECT a.local, d.key, 2, '[]' FROM domain d JOIN address a ON a.domain = d.name
-    UNION ALL SELECT n.value, d.key, 3, l.leads FROM domain d CROSS JOIN json_each('["postmaster","abuse"]') n
-      CROSS JOIN alias l WHERE l.domain = '' AND l.local = '' AND l.leads <> '[]'
-    UNION ALL SELECT l.local, d.key, 4, l.leads FROM domain d JOIN alias l ON l.domain = d.name WHERE l.local = ''`,
   ),
 ];
 
