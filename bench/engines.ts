@@ -1,16 +1,14 @@
 /** SQLite and PostgreSQL side by side, on the same data: changes, polls, pages, a snapshot; and a node's wake at another server. */
-import { copyDatabase } from "../db/copy.ts";
 import { openDatabase } from "../db/open.ts";
 import type { Store } from "../db/store.ts";
 import { wholeView } from "../src/sync/view.ts";
-import { Cluster } from "../test/support/postgresql.ts";
 import { addUser } from "../tools/add-user.ts";
 import { call } from "../tools/call/call.ts";
 import { operator } from "../tools/call/principal.ts";
+import { copyToPostgresql } from "./cluster.ts";
 import {
   addNodes,
   benchmark,
-  cleanup,
   cursorIn,
   median,
   newestTag,
@@ -41,12 +39,7 @@ await benchmark(async () => {
     passwordHash: someHash,
   });
   const keys = await addNodes(database, 100);
-  const cluster = Cluster.start("-c shared_buffers=512MB -c max_wal_size=4GB");
-  cleanup(() => cluster.remove());
-  await cluster.query("postgres", "CREATE DATABASE mail");
-  const address = cluster.address("mail");
-  await copyDatabase(database, address, undefined);
-  await cluster.query("mail", "VACUUM ANALYZE");
+  const { address } = await copyToPostgresql(database);
   const databases = { SQLite: database, PostgreSQL: address };
   const figures: Record<string, string[]> = {};
   for (const [name, where] of Object.entries(databases)) {

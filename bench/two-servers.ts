@@ -7,9 +7,9 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { copyDatabase } from "../db/copy.ts";
 import { openDatabase } from "../db/open.ts";
 import { Cluster } from "../test/support/postgresql.ts";
+import { copyToPostgresql } from "./cluster.ts";
 import {
   addNodes,
   benchmark,
@@ -66,12 +66,7 @@ interface Way {
 async function comparePolls(): Promise<void> {
   const { database } = await seededDatabase({ users: 50_000, domains: 10, passwordHash: someHash });
   const keys = await addNodes(database, 100);
-  const cluster = Cluster.start("-c shared_buffers=512MB");
-  cleanup(() => cluster.remove());
-  await cluster.query("postgres", "CREATE DATABASE mail");
-  const address = cluster.address("mail");
-  await copyDatabase(database, address, undefined);
-  await cluster.query("mail", "VACUUM ANALYZE");
+  const { cluster, address } = await copyToPostgresql(database);
   const store = await openDatabase(address, { create: false });
   const load = { keys, etag: await newestTag(store), seconds: SECONDS };
   await store.close();
