@@ -1,7 +1,7 @@
 /** The second bundle: setup and check, which `m25-mail-node` loads. */
 
 import { thisHost } from "./machine/host.ts";
-import { thisMachine } from "./machine/machine.ts";
+import { isGivenUp, thisMachine } from "./machine/machine.ts";
 import type { SetupCommand } from "./node/config.ts";
 import { type ExitCode, exitCodeOf, exitCodes, explain } from "./node/faults.ts";
 import { checkNode } from "./node/setup/check.ts";
@@ -14,11 +14,10 @@ export async function run(command: SetupCommand, signal: AbortSignal): Promise<E
     await setUp(thisHost, command.config, signal);
     return await checkNode(thisHost, { out: command.config.out, json: false });
   } catch (error) {
-    if (!signal.aborted) {
+    if (!(await isGivenUp(thisMachine, signal))) {
       thisMachine.log(explain(error));
       return exitCodeOf(error);
     }
-    // Ctrl-C also ends the command that setup has started, whose failure tells nothing.
     thisMachine.log(`Given up. The next m25-mail-node ${command.name} goes on.`);
     return exitCodes.temporary;
   }

@@ -132,6 +132,12 @@ export async function runQuietly(
   }
 }
 
+/** True after Ctrl-C. It also ends the command that runs, and that end may be seen a moment before the signal. */
+export async function isGivenUp({ clock }: Machine, signal: AbortSignal): Promise<boolean> {
+  await clock.sleep(200, signal);
+  return signal.aborted;
+}
+
 /** Runs a command that must succeed. @throws ConfigurationError */
 export async function mustRun(machine: Machine, command: readonly string[]): Promise<void> {
   const { code, stderr } = await runQuietly(machine, command, 60_000);

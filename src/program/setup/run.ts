@@ -7,6 +7,7 @@ import { setIn } from "../../machine/environment.ts";
 import { ConfigurationError, plainWords, systemCode } from "../../machine/faults.ts";
 import { readText } from "../../machine/files.ts";
 import { type Host, thisHost } from "../../machine/host.ts";
+import { isGivenUp } from "../../machine/machine.ts";
 import { addressesOf, publicOf } from "../../machine/public-name.ts";
 import { tableOf } from "../../machine/table.ts";
 import { wishesOf } from "./answers.ts";
@@ -47,8 +48,7 @@ export async function runSetup(
     await showFirstToken(join(folder, "first-token"), publicUrl);
     return rows.some(({ state }) => state === "not_ok") ? exitCodes.refused : exitCodes.done;
   } catch (error) {
-    if (signal.aborted) {
-      // Ctrl-C also ends the command that setup has started, whose failure tells nothing.
+    if (await isGivenUp(host.machine, signal)) {
       host.machine.log("Given up. The next m25-mail setup goes on.");
       return exitCodes.temporary;
     }
