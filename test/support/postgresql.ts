@@ -108,11 +108,15 @@ export class Cluster {
   /** Kills it as a crash of its machine would, and waits for its end. */
   async kill(): Promise<void> {
     const file = join(this.folder, "data", "postmaster.pid");
-    const [pid = ""] = readFileSync(file, "utf8").split("\n");
+    const noted = readFileSync(file, "utf8").split("\n");
+    const [pid = ""] = noted;
     const others = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").match(/\d+/g) ?? [];
     for (const one of [pid, ...others]) killIfThere(Number(one)); // the postmaster first: it would start the others anew
     await until("its processes are gone", () => ![pid, ...others].some((one) => existsSync(`/proc/${one}`)));
     rmSync(file);
+    // Nobody else removes its shared memory: the seventh line has its key and id.
+    const segment = noted[6]?.trim().split(/\s+/)[1];
+    if (segment !== undefined) execFileSync("ipcrm", ["-m", segment]);
   }
 
   control(action: "start" | "stop" | "restart", mode: "fast" | "immediate" = "immediate"): void {
@@ -120,7 +124,9 @@ export class Cluster {
       this.network === undefined
         ? "-c listen_addresses=''"
         : `-c listen_addresses=${this.network.address} -c ssl=on`;
-    const settings = `-k ${this.folder} ${listening} -c max_connections=300 ${this.#settings}`;
+    // Shared memory in its folder, with which it goes when it was killed.
+    const own = `-k ${this.folder} -c dynamic_shared_memory_type=mmap`;
+    const settings = `${own} ${listening} -c max_connections=300 ${this.#settings}`;
     const how = action === "start" ? [] : ["-m", mode];
     this.#program("pg_ctl", action, "-w", "-s", "-l", join(this.folder, "log"), "-o", settings, ...how);
   }

@@ -28,7 +28,7 @@ const isInstalled = [PATRONI, ETCD].every((program) => existsSync(program));
 const MACHINE = `mount -t tmpfs tmpfs /var/run/postgresql; mount -t tmpfs tmpfs /var/lib/postgresql
   mkdir /var/lib/postgresql/tls; cp "$1" /var/lib/postgresql/tls/fullchain.pem; cp "$2" /var/lib/postgresql/tls/privkey.pem
   cp "$3" /var/lib/postgresql/config.yml; chmod 600 /var/lib/postgresql/tls/*
-  chown -R postgres: /var/lib/postgresql /var/run/postgresql
+  chown -R postgres: /var/lib/postgresql /var/run/postgresql; mount -t tmpfs tmpfs /dev/shm
   cd /var/lib/postgresql
   setpriv --reuid postgres --regid postgres --init-groups ${PATRONI} config.yml & wait`;
 
@@ -66,7 +66,7 @@ function machines() {
     });
     const file = join(folder, host, "config.yml");
     writeFileSync(file, own.replaceAll(THEIRS, NETWORK));
-    const alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    const alone = ["unshare", "--mount", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc"];
     return start([...alone, "sh", "-ec", MACHINE, "sh", cert, key, file], {
       HOME: "/var/lib/postgresql",
       PATRONI_SUPERUSER_USERNAME: "postgres",
