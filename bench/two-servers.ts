@@ -225,11 +225,10 @@ async function questions(cluster: Cluster): Promise<number> {
   return Number(count);
 }
 
-/** The same of PostgreSQL and all its processes, also those that have ended. */
+/** Seconds of processor time of PostgreSQL and all its processes, also those that have ended. */
 function secondsOf(cluster: Cluster): number {
-  const [pid = ""] = readFileSync(join(cluster.folder, "data", "postmaster.pid"), "utf8").split("\n");
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").match(/\d+/g) ?? [];
-  return sum(children.map((one) => seconds(Number(one)))) + seconds(Number(pid)) + endedSeconds(Number(pid));
+  const processes = cluster.processes();
+  return sum(processes.map(seconds)) + endedSeconds(processes[0]);
 }
 
 /** Seconds of processor time of a process; 0 if it has ended. */

@@ -78,8 +78,7 @@ export const daemons = {
   leads: (out: string, address: string) => askPostfix(out, "m25-aliases.cf", address),
   name: (out: string, domain: string) =>
     ask(join(out, "addresses.db"), `SELECT name FROM postfix_name WHERE key = '${domain}'`),
-  sender: (out: string, address: string) =>
-    ask(join(out, "addresses.db"), `SELECT value FROM postfix_sender ${where(address)}`),
+  sender: (out: string, address: string) => askPostfix(out, "m25-senders.cf", address),
 };
 
 /** The served state, sorted: addresses that Postfix accepts, those that can log in, and domains. */

@@ -105,17 +105,25 @@ export class Cluster {
     await this.#run("pg_ctl", "promote", "-w", "-s");
   }
 
+  get #pidFile(): string {
+    return join(this.folder, "data", "postmaster.pid");
+  }
+
+  /** The ids of the postmaster and of its processes. */
+  processes(): [postmaster: number, ...others: number[]] {
+    const [pid = ""] = readFileSync(this.#pidFile, "utf8").split("\n");
+    const others = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").match(/\d+/g) ?? [];
+    return [Number(pid), ...others.map(Number)];
+  }
+
   /** Kills it as a crash of its machine would, and waits for its end. */
   async kill(): Promise<void> {
-    const file = join(this.folder, "data", "postmaster.pid");
-    const noted = readFileSync(file, "utf8").split("\n");
-    const [pid = ""] = noted;
-    const others = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").match(/\d+/g) ?? [];
-    for (const one of [pid, ...others]) killIfThere(Number(one)); // the postmaster first: it would start the others anew
-    await until("its processes are gone", () => ![pid, ...others].some((one) => existsSync(`/proc/${one}`)));
-    rmSync(file);
     // Nobody else removes its shared memory: the seventh line has its key and id.
-    const segment = noted[6]?.trim().split(/\s+/)[1];
+    const segment = readFileSync(this.#pidFile, "utf8").split("\n")[6]?.trim().split(/\s+/)[1];
+    const processes = this.processes();
+    for (const one of processes) killIfThere(one); // the postmaster first: it would start the others anew
+    await until("its processes are gone", () => !processes.some((one) => existsSync(`/proc/${one}`)));
+    rmSync(this.#pidFile);
     if (segment !== undefined) execFileSync("ipcrm", ["-m", segment]);
   }
 
@@ -133,8 +141,7 @@ export class Cluster {
 
   /** Stops it and removes its folder. */
   remove(): void {
-    if (existsSync(join(this.folder, "data", "postmaster.pid")))
-      this.#program("pg_ctl", "stop", "-s", "-m", "immediate");
+    if (existsSync(this.#pidFile)) this.#program("pg_ctl", "stop", "-s", "-m", "immediate");
     rmSync(this.folder, { recursive: true, force: true });
   }
 

@@ -94,7 +94,10 @@ export const stateSchema: readonly string[] = [
   view("dovecot_mailbox", ["user"], "SELECT local || '@' || domain FROM mailbox WHERE id IS NOT NULL"),
 ];
 
-/** The file that Postfix reads: a projection of the state without passwords, which can be made from it again. */
+/**
+ * The file that Postfix reads: a projection of the state without passwords, which can be made from it again. It asks the tables about
+ * domains, mailboxes and aliases, with a guard in each query of deploy/: it prepares each statement anew, and a view makes that dearer.
+ */
 export const addressesSchema: readonly string[] = [
   `CREATE TABLE SCHEMA.meta(one INTEGER PRIMARY KEY CHECK (one = 1), ready INTEGER NOT NULL DEFAULT 0,
     role TEXT NOT NULL DEFAULT '', history TEXT NOT NULL DEFAULT '', revision INTEGER NOT NULL DEFAULT 0,
@@ -107,7 +110,6 @@ export const addressesSchema: readonly string[] = [
   `CREATE TABLE SCHEMA.alias(domain TEXT, local TEXT, leads TEXT NOT NULL, send_as INTEGER, PRIMARY KEY (domain, local))
     STRICT, WITHOUT ROWID;`,
   noteTable,
-  // Postfix asks about domains, mailboxes and aliases in the tables: it prepares each statement anew, and a view makes that dearer.
   // A domain's U-label form, which Postfix rewrites to the stored form.
   view("postfix_name", ["key", "name"], "SELECT key, name FROM domain WHERE key <> name"),
   view(

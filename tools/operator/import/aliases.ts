@@ -163,7 +163,7 @@ function isAsStored(
     waiting_targets.length === 0 &&
     stored.sendAs === send_as &&
     wanted.size === had.size &&
-    [...wanted].every((email) => email !== undefined && had.has(email))
+    [...had].every((email) => wanted.has(email))
   );
 }
 
