@@ -22,7 +22,7 @@ describe.each(releases)("a node set up by the pages on $name", async (release) =
   test.skipIf(!folder.available)("receives mail, shows it to its user, and sends", async () => {
     if (!folder.available) return;
     const { server, machine, mail } = await newMailboxNode(folder.path, release, [JAN, ANNA]);
-    // Before the key ends: after a refusal the node tells sizes only ten minutes later.
+    // Before the key ends: the node repeats a report that was refused only after a minute.
     const shown = async () => fields(await server.sh(`m25-mail user show ${JAN.address}`));
     await expect.poll(shown).toMatchObject({ used_mb: expect.stringMatching(/^\d+$/) });
     const freshKey = await server.sh(command(mailboxNode.freshKey));

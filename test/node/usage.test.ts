@@ -1,6 +1,6 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer as createHttpServer } from "node:http";
-import { type AddressInfo, createServer } from "node:net";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { thisMachine } from "../../src/machine/machine.ts";
@@ -14,7 +14,7 @@ const DAY = 86_400_000;
 const NOON = Date.parse("2026-11-30T12:00:00Z");
 
 /** A folder with a socket where this answers doveadm's questions, as Dovecot does. */
-async function dovecot(folder: string, answer: (user: string) => string): Promise<string[]> {
+async function dovecot(folder: string, answer: (user: string, socket: Socket) => string): Promise<string[]> {
   const asked: string[] = [];
   mkdirSync(join(folder, "run"));
   const server = createServer((socket) => {
@@ -27,7 +27,7 @@ async function dovecot(folder: string, answer: (user: string) => string): Promis
           const [word, user = ""] = text.slice(0, end).split("\t");
           text = text.slice(end + 1);
           if (word === "") asked.push(user);
-          socket.write(word === "" ? answer(user) : "+\n");
+          socket.write(word === "" ? answer(user, socket) : "+\n");
         }
       });
   });
@@ -150,13 +150,30 @@ test("while the server or Dovecot does not answer, the same mailboxes wait", asy
   expect(node.node.log.filter((line) => line.startsWith("warning"))).toEqual([]);
   const asked = await dovecot(node.out, () => size(1024));
   await node.proxy.close();
-  await node.report();
+  const rest = await node.report();
   expect(node.node.log.at(-1)).toMatch(/^warning: the sizes of mailboxes are not reported for now: /);
   await node.proxy.open();
-  node.clock.at += 60_000;
+  node.clock.at += rest - 1;
   await node.report();
   expect(asked).toHaveLength(1);
-  node.clock.at += 540_000;
+  node.clock.at += 1;
+  await node.report();
+  expect(await counted(node)).toBe(1);
+});
+
+test("a Dovecot that is restarted while it counts is soon asked again", async () => {
+  const node = await withNode(["jan@example.nl"]);
+  let isRestarted = false;
+  await dovecot(node.out, (_user, socket) => {
+    if (!isRestarted) socket.destroy();
+    return size(1024);
+  });
+  const rest = await node.report();
+  expect(node.node.log.at(-1)).toMatch(/^warning: the sizes of mailboxes are not reported for now: /);
+  expect(rest).toBeGreaterThanOrEqual(60_000);
+  expect(rest).toBeLessThan(600_000);
+  isRestarted = true;
+  node.clock.at += rest;
   await node.report();
   expect(await counted(node)).toBe(1);
 });

@@ -16,12 +16,11 @@ import { askSizes, DovecotAway } from "./quotas.ts";
 const LOOK_EVERY = 60_000;
 /** ms between two looks whether there is a state, after a start. */
 const SOON = 3000;
-/** ms after a fault. */
-const AGAIN = 600_000;
 /** Some mailboxes are followed by a rest of this many times the time that they took: nine tenths stay for mail. */
 const REST_PER_COST = 9;
-/** The shortest rest, in ms. */
+/** The shortest rest, in ms, and the shortest after a fault. */
 const LEAST_REST = 1000;
+const LEAST_REST_AFTER_FAULT = 60_000;
 
 type Mailbox = readonly [domain: string, local: string, id: string];
 
@@ -48,6 +47,7 @@ export async function reportUsage(session: Session, client: Client, signal?: Abo
   const progress = await readProgress(config.out, now());
   if (progress.next > now()) return Math.min(progress.next - now(), LOOK_EVERY);
   const began = monotonic();
+  const restOf = (least: number): number => Math.max(least, REST_PER_COST * (monotonic() - began));
   try {
     const after = await tell({ ...session, client }, progress.after, signal);
     if (after === null) {
@@ -55,14 +55,15 @@ export async function reportUsage(session: Session, client: Client, signal?: Abo
       await writeProgress(config.out, { begun, after, next: Math.max(progress.begun + EVERY, begun) });
       return LOOK_EVERY;
     }
-    const rest = Math.max(LEAST_REST, REST_PER_COST * (monotonic() - began));
+    const rest = restOf(LEAST_REST);
     await writeProgress(config.out, { ...progress, after, next: now() + rest });
     return rest;
   } catch (error) {
     if (error instanceof DovecotAway || signal?.aborted === true) return LOOK_EVERY; // the poll warns about it
     machine.log(`warning: the sizes of mailboxes are not reported for now: ${explain(error)}`);
-    await writeProgress(config.out, { ...progress, next: now() + AGAIN }).catch(() => undefined);
-    return LOOK_EVERY;
+    const rest = restOf(LEAST_REST_AFTER_FAULT);
+    await writeProgress(config.out, { ...progress, next: now() + rest }).catch(() => undefined);
+    return rest;
   }
 }
 
