@@ -185,9 +185,7 @@ export async function findDaemons(machine: Machine, config: Config): Promise<Dae
   const { dovecotConfig, postfixConfig: configuration } = config;
   if (configuration !== undefined && !(await isThere(join(configuration, "main.cf"))))
     throw new ConfigurationError(`the --postfix-config folder ${configuration} has no main.cf`);
-  const [postmap, postconf, postfix] = await Promise.all(
-    ["postmap", "postconf", "postfix"].map(machine.find),
-  );
+  const [postmap, postconf] = await Promise.all(["postmap", "postconf"].map(machine.find));
   const [doveadm, dovecot] = await Promise.all(["doveadm", "dovecot"].map(machine.find));
   if (dovecotConfig !== undefined && doveadm === undefined)
     throw new ConfigurationError("--dovecot-config is given, and doveadm is not installed");
@@ -196,9 +194,7 @@ export async function findDaemons(machine: Machine, config: Config): Promise<Dae
   const own = dovecotConfig === undefined ? [] : ["-c", dovecotConfig];
   return {
     postfix:
-      postmap === undefined || postconf === undefined || postfix === undefined
-        ? undefined
-        : { postmap, postconf, postfix, configuration },
+      postmap === undefined || postconf === undefined ? undefined : { postmap, postconf, configuration },
     doveadm: doveadm === undefined ? undefined : [doveadm, ...own],
     dovecot,
   };

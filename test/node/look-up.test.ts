@@ -14,8 +14,8 @@ import { temporaryFolder } from "./folder.ts";
 import { Life } from "./life.ts";
 import { nodeOf, startServer } from "./support.ts";
 
-const [postmap = "", postconf = "", postfix = "", doveadm = ""] = await Promise.all(
-  ["postmap", "postconf", "postfix", "doveadm"].map(thisMachine.find),
+const [postmap = "", postconf = "", doveadm = ""] = await Promise.all(
+  ["postmap", "postconf", "doveadm"].map(thisMachine.find),
 );
 const withPostfix = postmap === "" ? it.skip : it;
 const withDovecot = doveadm === "" || process.geteuid?.() !== 0 ? it.skip : it;
@@ -87,7 +87,7 @@ class Place {
   /** Looks up in Postfix only. @param lines lines of main.cf besides the shipped ones */
   async byPostfix(keys: Changes, lines = ["myhostname = host.example"], file?: string): Promise<Findings> {
     const configuration = this.configure(lines, file);
-    return await this.look(keys, { postfix: { postmap, postconf, postfix, configuration } });
+    return await this.look(keys, { postfix: { postmap, postconf, configuration } });
   }
 }
 
@@ -100,7 +100,7 @@ describe("the node's host name", () => {
   ])("by %j is %j", async (line, name) => {
     const place = await Place.with(bakery);
     const configuration = place.configure([line]);
-    expect(await hostOf(place.machine, { postmap, postconf, postfix, configuration })).toBe(name);
+    expect(await hostOf(place.machine, { postmap, postconf, configuration })).toBe(name);
   });
 });
 
@@ -201,7 +201,7 @@ describe("a look-up in Postfix", () => {
       count: 2,
     });
     const configuration = temporaryFolder();
-    const missing = await place.look(everything, { postfix: { postmap, postconf, postfix, configuration } });
+    const missing = await place.look(everything, { postfix: { postmap, postconf, configuration } });
     expect(missing.contradiction).toEqual({ reason: "maps_not_used", count: 1 });
     expect(place.log[0]).toContain("the configuration of Postfix cannot be read");
   });

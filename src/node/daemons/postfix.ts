@@ -1,14 +1,15 @@
 import { readFile } from "node:fs/promises";
-import { onOneLine } from "../../machine/faults.ts";
+import { join } from "node:path";
+import { onOneLine, systemCode } from "../../machine/faults.ts";
 import { type Machine, runQuietly } from "../../machine/machine.ts";
 import type { NodeRole } from "../../sync/records.ts";
 import { HOST_NAME } from "../../sync/report.ts";
+import { explain } from "../faults.ts";
 
 /** The paths of Postfix's commands, and the folder of the main.cf in use; undefined for Postfix's own. */
 export interface Postfix {
   postmap: string;
   postconf: string;
-  postfix: string;
   configuration: string | undefined;
 }
 
@@ -102,18 +103,49 @@ export async function lookUpInPostfix(
   return { elsewhere, unused, wrong };
 }
 
-/** Reloads Postfix, so that its processes reopen their tables. If Postfix does not run, it will open them at its start. */
-export async function reloadPostfix(machine: Machine, { postfix, configuration }: Postfix): Promise<void> {
-  await runQuietly(machine, [postfix, ...folderOf(configuration), "reload"]);
+/**
+ * Lets Postfix's processes end as they become idle, so that new ones open the present tables: SIGHUP in master(8). `postfix reload`
+ * also has the queue checked, to which the node's service has no right. If Postfix does not run, it will open them at its start.
+ */
+export async function reloadPostfix(machine: Machine, postfix: Postfix): Promise<void> {
+  try {
+    const id = await masterOf(await settingOf(machine, postfix, "queue_directory"));
+    if (id !== undefined) process.kill(id, "SIGHUP");
+  } catch (error) {
+    machine.log(
+      `warning: Postfix may still read the files that were replaced: ${explain(error)}. Run: postfix reload`,
+    );
+  }
+}
+
+/** The id of the master process; undefined if it does not run. */
+async function masterOf(queue: string): Promise<number | undefined> {
+  const written = await readFile(join(queue, "pid/master.pid"), "utf8").catch(absent);
+  const id = written?.trim();
+  if (id === undefined || !/^\d+$/.test(id)) return undefined;
+  // The file stays when Postfix ends, and another process may have got its number.
+  const name = await readFile(`/proc/${id}/comm`, "utf8").catch(absent);
+  return name === "master\n" ? Number(id) : undefined;
+}
+
+function absent(error: unknown): undefined {
+  if (systemCode(error) !== "ENOENT") throw error;
 }
 
 /** Postfix's myhostname in lower case; undefined if it is no full host name. */
 export async function hostOf(machine: Machine, postfix: Postfix | undefined): Promise<string | undefined> {
   if (postfix === undefined) return undefined;
-  const { postconf, configuration } = postfix;
-  const { stdout } = await runQuietly(machine, [postconf, ...folderOf(configuration), "-xh", "myhostname"]);
-  const name = stdout.trim().toLowerCase();
+  const name = (await settingOf(machine, postfix, "myhostname")).toLowerCase();
   return HOST_NAME.test(name) ? name : undefined;
+}
+
+async function settingOf(
+  machine: Machine,
+  { postconf, configuration }: Postfix,
+  name: string,
+): Promise<string> {
+  const { stdout } = await runQuietly(machine, [postconf, ...folderOf(configuration), "-xh", name]);
+  return stdout.trim();
 }
 
 function folderOf(configuration: string | undefined): string[] {
