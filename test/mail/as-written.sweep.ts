@@ -12,6 +12,7 @@ import {
   releases,
   toJoin,
 } from "./as-written.ts";
+import { denials } from "./fresh-debian.ts";
 import { fields, isCurrent } from "./fresh-server.ts";
 import { mailClient, TAKEN } from "./mail-client.ts";
 import { ANNA, FULL, JAN, STRANGER } from "./people.ts";
@@ -63,6 +64,7 @@ describe.each(releases)("a node set up by the pages on $name", async (release) =
 
     const note = await machine.sh("ls -ln /var/lib/m25-mail-logins");
     expect(note).toMatch(/^-rw-r----- 1 5000 0 .* [0-9a-f]{16}$/m);
+    expect(await machine.sh(denials)).toBe("");
   });
 
   test.skipIf(!folder.available)("takes mail as an MX, and refuses unknown recipients", async () => {
@@ -82,5 +84,6 @@ describe.each(releases)("a node set up by the pages on $name", async (release) =
       expect(await mail.send("smtp", 25, { ...message, to })).toMatchObject(TAKEN);
     const unknown = await mail.send("smtp", 25, { ...message, to: "nobody@example.nl" });
     expect(unknown).toMatchObject({ code: 55, stderr: expect.stringContaining("550") });
+    expect(await machine.sh(denials)).toBe("");
   });
 });

@@ -78,6 +78,10 @@ export async function debianFolder(
   }
 }
 
+/** A script that prints what the units may not do, by the journal: their rights are those of the files in deploy/. */
+export const denials = `journalctl --no-pager |
+  grep -E ' (m25-mail|postfix|dovecot|opendkim|rspamd)\\S*: .*(not permitted|ermission denied|ead-only file|fatal:)' || true`;
+
 /** A text, and the keys to type once it is on the screen. */
 export type Answer = readonly [text: string, typed: string];
 

@@ -11,6 +11,7 @@ import { temporaryFolder } from "../support/store.ts";
 import {
   type Answer,
   debianFolder,
+  denials,
   type Folder,
   type FreshDebian,
   type Shown,
@@ -126,6 +127,7 @@ export async function testNodeSetup(suite: "bookworm" | "trixie", { faults = fal
       if (faults) await machine.sh(`m25-mail-node check | grep 'no filter'; ${setup} --with-filter`);
       await refusesSpam(machine);
       if (faults) await learns(machine);
+      expect(await machine.sh(denials)).toBe("");
     },
   );
 }

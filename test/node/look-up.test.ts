@@ -1,11 +1,13 @@
 /** Added and removed keys are looked up as the daemons do: by Postfix's own configuration, and by Dovecot. */
-import { spawnSync } from "node:child_process";
-import { chownSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { chownSync, copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { type Machine, thisMachine } from "../../src/machine/machine.ts";
+import { reloadDovecot } from "../../src/node/daemons/dovecot.ts";
 import { type Daemons, type Findings, lookUpChanges } from "../../src/node/daemons/look-up.ts";
-import { hostOf } from "../../src/node/daemons/postfix.ts";
+import { hostOf, reloadPostfix } from "../../src/node/daemons/postfix.ts";
 import type { Changes } from "../../src/node/replica/notes.ts";
 import { agePostfixFiles, shipped } from "../mail/shipped.ts";
 import type { MailState } from "../support/answer-reader.ts";
@@ -101,6 +103,45 @@ describe("the node's host name", () => {
     const place = await Place.with(bakery);
     const configuration = place.configure([line]);
     expect(await hostOf(place.machine, { postmap, postconf, configuration })).toBe(name);
+  });
+});
+
+describe("a reload", () => {
+  withPostfix("reaches Postfix's master, and no process that has got its number since", async () => {
+    const place = await Place.with(bakery);
+    const queue = temporaryFolder();
+    const configuration = place.configure([`queue_directory = ${queue}`]);
+    mkdirSync(join(queue, "pid"));
+    const reload = async (program: string) => {
+      const process = spawn(program, ["60"]);
+      onTestFinished(() => void process.kill());
+      const ended = once(process, "exit");
+      writeFileSync(join(queue, "pid/master.pid"), `${String(process.pid).padStart(10)}\n`);
+      await reloadPostfix(place.machine, { postmap, postconf, configuration });
+      process.kill();
+      return (await ended)[1];
+    };
+    const master = join(queue, "master");
+    copyFileSync("/bin/sleep", master);
+    expect(await reload(master)).toBe("SIGHUP");
+    expect(await reload("/bin/sleep")).toBe("SIGTERM");
+    rmSync(join(queue, "pid"), { recursive: true });
+    await reloadPostfix(place.machine, { postmap, postconf, configuration });
+    expect(place.log).toEqual([]);
+  });
+
+  withDovecot("that fails is a warning, unless Dovecot does not run", async () => {
+    const place = await Place.with(bakery);
+    const config = join(temporaryFolder(), "dovecot.conf");
+    writeFileSync(config, `base_dir = ${temporaryFolder()}\n`);
+    await reloadDovecot(place.machine, [doveadm, "-c", config]);
+    expect(place.log).toEqual([]);
+    await reloadDovecot(place.machine, [doveadm, "-c", "/nonexistent"]);
+    expect(place.log).toEqual([
+      expect.stringMatching(
+        /^warning: Dovecot may still read the files that were replaced: .*doveadm reload$/,
+      ),
+    ]);
   });
 });
 

@@ -97,7 +97,11 @@ export async function dovecotVersion(machine: Machine, dovecot: string): Promise
 
 /** Reloads Dovecot, so that its processes reopen their files. If Dovecot does not run, it will open them at its start. */
 export async function reloadDovecot(machine: Machine, doveadm: Doveadm): Promise<void> {
-  await runQuietly(machine, [...doveadm, "reload"]);
+  const { code, stderr } = await runQuietly(machine, [...doveadm, "reload"]);
+  if (code !== 0 && !stderr.includes("Dovecot is not running"))
+    machine.log(
+      `warning: Dovecot may still read the files that were replaced: ${onOneLine(stderr)}. Run: doveadm reload`,
+    );
 }
 
 /** The folder to which a mailbox's mail cannot be written: its own or the nearest existing one; undefined if it can. */
