@@ -7,7 +7,7 @@ import { buffer } from "node:stream/consumers";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { backUp } from "../../db/sqlite/backup.ts";
-import { ask as askFile, servedAliases } from "../node/folder.ts";
+import { servedAliases } from "../node/folder.ts";
 import { type Node, nodeOf, serves } from "../node/support.ts";
 import { activeUsers, type Call, expected, type Model, mailCall, signedIn } from "../support/mail-model.ts";
 import { m25mail } from "../support/program.ts";
@@ -244,12 +244,12 @@ const aliasCall = fc
 
 const poll = step("poll", async (wanted, world) => {
   world.line.fault = undefined;
-  let { exitCode } = await world.node.poll();
-  const isWithheld = () => exitCode === 65 && withheldBy(world) > 0;
+  let { exitCode, outcome } = await world.node.poll();
+  const isRefused = () => outcome?.status === "refused";
   // A history that the node has left is accepted once no other is offered.
-  for (let time = 0; time < 10 && world.putBack && exitCode === 65 && !isWithheld(); time += 1)
-    ({ exitCode } = await world.node.poll());
-  if (world.cautious && isWithheld()) {
+  for (let time = 0; time < 10 && world.putBack && isRefused(); time += 1)
+    ({ exitCode, outcome } = await world.node.poll());
+  if (world.cautious && outcome?.status === "withheld") {
     expect(await world.run(acceptance)).toMatchObject({ ok: true });
     ({ exitCode } = await world.node.poll());
     world.seen.add("withheld");
@@ -264,11 +264,6 @@ const poll = step("poll", async (wanted, world) => {
   // A restored file has lost reports. The node repeats them within the hour.
   if (!world.putBack) expect(pi).toMatchObject({ reason: null, behind_by: 0 });
 });
-
-function withheldBy({ node }: World): number {
-  const file = join(node.config.out, existsSync(join(node.config.out, "node.db")) ? "node.db" : "logins.db");
-  return Number(askFile(file, "SELECT count(*) FROM mailbox WHERE withheld IS NOT NULL")[0] ?? 0);
-}
 
 const acceptance = { endpoint: "accept-removals", input: { name: "pi" } };
 
