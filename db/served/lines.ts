@@ -10,9 +10,12 @@ export const DOMAIN_LINES: Record<NodeRole, string> = {
 const APP_PASSWORDS = `CASE WHEN app_passwords IS NULL THEN '' ELSE ',"app_passwords":{' || (SELECT string_agg(
     '"' || (value ->> 'selector') || '":"' || (value ->> 'hash') || '"', ',') FROM json_each(app_passwords)) ||
     '}' END`;
+/** Few mailboxes have a value of the last two, and two empty texts in each line take a fifteenth of PostgreSQL's time. */
+const FURTHER = `CASE WHEN app_passwords IS NULL AND users.sending_limit IS NULL THEN '"}\n'
+    ELSE '"' || ${APP_PASSWORDS} || ${limitOf("users")} || '}\n' END`;
 export const USER_LINES: Record<NodeRole, string> = {
   mail: `'{"user":"' || local_part || '@' || name || '","password":"' || password_hash ||
-    '","quota_mb":' || quota_mb || ',"mailbox":"' || mailbox || '"' || ${APP_PASSWORDS} || ${limitOf("users")} || '}\n'`,
+    '","quota_mb":' || quota_mb || ',"mailbox":"' || mailbox || ${FURTHER}`,
   mx: `'{"user":"' || local_part || '@' || name || '"}\n'`,
 };
 export const ALIAS_LINES: Record<NodeRole, string> = {

@@ -180,7 +180,7 @@ describe.skipIf(POSTGRESQL === undefined)("what PostgreSQL is asked", () => {
       await reader.close();
     });
     expect(lines).toBe(mailboxes.length + 1);
-    expect(text).toContain("FETCH 1 FROM pages");
+    expect(text).toContain("WITH RECURSIVE pages");
     expect(text).not.toContain("temporary file");
   });
 
