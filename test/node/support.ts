@@ -195,9 +195,9 @@ export function usersIn(out: string): UserRecord[] {
     `SELECT json_patch(json_object('user', user,
         'password', (SELECT password FROM dovecot_login l WHERE l.user = u.user AND selector = ''),
         'quota_mb', quota_mb, 'mailbox', substr(home, -16)),
-      json_object('app_passwords', (SELECT iif(count(*) = 0, NULL, json_group_object(selector, password))
+      json_object('app_passwords', json((SELECT iif(count(*) = 0, NULL, json_group_object(selector, password))
         FROM (SELECT selector, password FROM dovecot_login l
-          WHERE l.user = u.user AND l.domain = u.domain AND selector <> '' ORDER BY selector)))) FROM dovecot_user u
+          WHERE l.user = u.user AND l.domain = u.domain AND selector <> '' ORDER BY selector))))) FROM dovecot_user u
       WHERE u.domain || '' = substr(user, instr(user, '@') + 1) ORDER BY user`,
   ).filter(({ password }) => password !== null);
 }
