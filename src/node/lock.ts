@@ -1,10 +1,10 @@
 import { spawn } from "node:child_process";
-import { type FileHandle, open } from "node:fs/promises";
+import { type FileHandle, open, stat } from "node:fs/promises";
 import { systemCode } from "../machine/faults.ts";
 
 export interface Lock {
   fd: number;
-  /** False once its file was removed: another process may then lock a new file of that name. */
+  /** False once its file was removed or moved away: another process may then lock a new file of that name. */
   holds(): Promise<boolean>;
   release(): Promise<void>;
 }
@@ -26,7 +26,12 @@ export async function lockFile(path: string, log: (line: string) => void): Promi
     if (!taken) await file.close();
   }
   if (!taken) return undefined;
-  return { fd: file.fd, holds: async () => (await file.stat()).nlink > 0, release: () => file.close() };
+  const holds = async (): Promise<boolean> => {
+    const there = await stat(path).catch(() => undefined);
+    const { dev, ino } = await file.stat();
+    return there?.dev === dev && there.ino === ino;
+  };
+  return { fd: file.fd, holds, release: () => file.close() };
 }
 
 function flock(file: FileHandle, log: (line: string) => void): Promise<boolean> {

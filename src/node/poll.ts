@@ -13,6 +13,7 @@ import {
   Unreachable,
 } from "./faults.ts";
 import { clearFormerRole } from "./former-role.ts";
+import { FilesReplaced } from "./replica/in-place.ts";
 import { type LastPoll, type Notes, readNotes, writeNotes } from "./replica/notes.ts";
 import { type Replica, setDamagedAside } from "./replica/replica.ts";
 import { SqliteError, sqliteCodes } from "./replica/sqlite.ts";
@@ -22,7 +23,7 @@ import { type Outcome, outcomeOf, refusedBecause, report, reportIsDue, send } fr
 import {
   closeSession,
   dropReplica,
-  LockedOut,
+  FolderReplaced,
   openSession,
   type RunOptions,
   replicaOf,
@@ -57,6 +58,8 @@ export interface PollResult {
   outcome?: Outcome;
   /** True if a whole state came, which leaves temporary tables of its size. */
   whole?: boolean;
+  /** True if this program cannot go on: see FolderReplaced. */
+  folderReplaced?: boolean;
 }
 
 /** One poll of a program that is not resident. Throws nothing: it logs an error in one line and returns an exit code. */
@@ -92,16 +95,12 @@ export async function poll(
   session.pollLog.begin();
   session.client.lastWait = 0;
   let result = await attempt(session, options);
-  // `rotate` may end the key that a waiting poll uses.
-  if (result.exchanged === true) {
-    session.machine.log("the key was exchanged: going on with the fresh one");
-    result = await attempt(session, options);
-  }
-  // Do not note a poll that was stopped or locked out: it tells nothing about the server or this node. Nor
+  if (result.again === true) result = await attempt(session, options);
+  // Do not note a poll that was stopped, or whose folder is gone: it tells nothing about the server or this node. Nor
   // note a cut-off wait if the next poll comes soon: that one does not wait, and its outcome is noted.
   const waited = session.client.lastWait > 0;
   const cut = result.unreachable === true && waited && (result.retryAfter ?? 0) < SOON;
-  if (signal?.aborted === true || result.lockedOut === true || cut) return result;
+  if (signal?.aborted === true || result.folderReplaced === true || cut) return result;
   await notePoll(session, result);
   await takeSendingLimits(session);
   if (result.news !== undefined && session.replica !== undefined) {
@@ -120,9 +119,8 @@ async function takeSendingLimits({ sending, replica, machine }: Session): Promis
 }
 
 interface Attempted extends PollResult {
-  /** True if the key file now holds another key than the refused one. */
-  exchanged?: boolean;
-  lockedOut?: boolean;
+  /** True if the next attempt has another key, or opens the present files. */
+  again?: boolean;
 }
 
 /** One try with the key that the file has now. Throws nothing, like poll(). */
@@ -133,14 +131,18 @@ async function attempt(session: Session, options: PollOptions): Promise<Attempte
     session.key = await readKey({ ...machine, log: () => undefined }, config.keyFile);
     return await round(session, options);
   } catch (error) {
-    if (error instanceof NotAccepted && (await isExchanged(session)))
-      return { exitCode: exitCodeOf(error), reported: false, exchanged: true };
+    const failure = { exitCode: exitCodeOf(error), reported: false };
+    if (error instanceof FilesReplaced) return { ...failure, again: true };
+    // `rotate` may end the key that a waiting poll uses.
+    if (error instanceof NotAccepted && (await isExchanged(session))) {
+      machine.log("the key was exchanged: going on with the fresh one");
+      return { ...failure, again: true };
+    }
     machine.log(explain(error));
     if (error instanceof SqliteError) return await failed(session, error);
     const retryAfter = error instanceof TemporaryFailure ? error.retryAfter : undefined;
     const unreachable = error instanceof Unreachable;
-    const lockedOut = error instanceof LockedOut;
-    return { exitCode: exitCodeOf(error), reported: false, retryAfter, unreachable, lockedOut };
+    return { ...failure, retryAfter, unreachable, folderReplaced: error instanceof FolderReplaced };
   }
 }
 

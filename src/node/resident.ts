@@ -3,6 +3,7 @@ import type { Config } from "./config.ts";
 import { type ExitCode, exitCodes } from "./faults.ts";
 import type { Lock } from "./lock.ts";
 import { poll } from "./poll.ts";
+import { whileInPlace } from "./replica/in-place.ts";
 import { FIRST, nextSchedule, type Schedule, type TimedPoll } from "./schedule.ts";
 import { PolicyServer } from "./sending/policy-server.ts";
 import { KnownRecipients } from "./sending/recipients.ts";
@@ -14,7 +15,7 @@ const LOCK_AGAIN = 2000;
 
 /**
  * Polls until `signal` is aborted, and lets the server wait for news; finishes a running update first. It logs faults and
- * tries again. Only a configuration that cannot work ends it, and only at the start.
+ * tries again. What ends it is a configuration that cannot work, only at the start, and a folder that somebody has replaced.
  */
 export async function runResident(
   machine: Machine,
@@ -49,11 +50,12 @@ export async function runResident(
       const result = await poll(session, { greet, quiet: true, wait: schedule.wait }, signal);
       if (result.reported) greet = false;
       if (signal.aborted) break;
+      if (result.folderReplaced === true) return result.exitCode;
       const timed = { ...result, took: machine.clock.monotonic() - asked };
       const next = nextSchedule(schedule, timed, machine.random());
       if (next.knownWait !== schedule.knownWait) machine.log(describe(next.knownWait, schedule, timed));
       schedule = next;
-      await machine.clock.sleep(schedule.pause, signal);
+      await pause(session, schedule.pause, signal);
     }
     return exitCodes.done;
   } finally {
@@ -63,6 +65,13 @@ export async function runResident(
     await known.close();
     await closeSession(session);
   }
+}
+
+/** Waits until the next poll, or until somebody replaces the files. */
+async function pause({ machine, replica }: Session, time: number, signal: AbortSignal): Promise<void> {
+  const sleep = (until: AbortSignal) => machine.clock.sleep(time, until);
+  if (time === 0 || replica === undefined || replica.db.over) return await sleep(signal);
+  await whileInPlace(replica, machine.log, (replaced) => sleep(AbortSignal.any([signal, replaced])));
 }
 
 /**

@@ -135,21 +135,23 @@ export async function closeSession(session: Session): Promise<void> {
   await session.lock.release();
 }
 
-/** The replica as it is on disk now. Reopens it if somebody has replaced its files. */
+/** Somebody has removed or moved the folder. systemd lets a service reach the new one only after a new start. */
+export class FolderReplaced extends TemporaryFailure {}
+
+/**
+ * The replica as it is on disk now. Reopens it if somebody has replaced its files.
+ *
+ * @throws FolderReplaced, ConfigurationError, SqliteError
+ */
 export async function replicaOf(session: Session): Promise<Replica> {
-  const { machine, place, config } = session;
+  const { machine, config, lock } = session;
+  if (!(await lock.holds()))
+    throw new FolderReplaced(
+      `somebody has removed or replaced ${config.out}: this program ends, and has to be started again`,
+    );
   if (session.replica !== undefined && !(await isInPlace(session.replica))) {
     machine.log(`somebody has replaced the files in ${config.out}: opening them again`);
     await dropReplica(session);
-  }
-  if (!(await session.lock.holds())) {
-    // Somebody has removed the folder with its content.
-    await makeOut(machine, config.out);
-    const lock = await lockFile(join(config.out, fileNames.lock), machine.log);
-    if (lock === undefined) throw new LockedOut(`another m25-mail-node uses ${config.out}`);
-    await session.lock.release();
-    session.lock = lock;
-    session.place = { ...place, lock: lock.fd };
   }
   session.replica ??= await openReplica(session.place);
   await settleReplaced(session, session.replica);

@@ -43,10 +43,15 @@ describe.each(releases)("a node set up by the pages on $name", async (release) =
       printf 'Subject: from cron\\n\\ntext\\n' | sendmail root`);
     await mail.arrives(JAN, "from cron");
 
-    // The daemons' processes have the replaced files open, in which the node may still write one change.
-    await machine.sh(`cd /var/lib/m25-mail-node
-      for file in addresses.db* logins.db*; do cp -a $file copy; mv copy $file; done`);
-    for (const user of [FULL, NEW]) {
+    // The daemons' processes have the former files open.
+    for (const [replace, user] of [
+      [
+        "cd m25-mail-node; for file in addresses.db* logins.db*; do cp -a $file copy; mv copy $file; done",
+        FULL,
+      ],
+      ["cp -a m25-mail-node copy; mv m25-mail-node former; mv copy m25-mail-node", NEW],
+    ] as const) {
+      await machine.sh(`cd /var/lib; ${replace}`);
       await addUsers(server, user);
       await isCurrent(server);
       const subject = `to ${user.address}`;

@@ -1,6 +1,19 @@
-import { chmodSync, rmSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import {
+  chmodSync,
+  closeSync,
+  copyFileSync,
+  cpSync,
+  existsSync,
+  openSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { thisMachine } from "../../src/machine/machine.ts";
 import { main } from "../../src/node/cli.ts";
 import { lockFile } from "../../src/node/lock.ts";
 import { Sqlite } from "../../src/node/replica/sqlite.ts";
@@ -106,30 +119,86 @@ describe("the resident program", () => {
     expect(server.reports.map((report) => report.revision)).toEqual([1, 2]);
   });
 
-  it("creates its folder again if somebody removed it, and still keeps other runs away", async () => {
-    const server = await startServer(one);
-    const node = nodeOf(server);
-    const stop = new AbortController();
-    const { keyFile, out } = node.config;
-    const others: unknown[] = [];
-    let asked = 0;
-    const betweenPolls = async (_milliseconds: number, signal?: AbortSignal) => {
-      if (asked === 1 && signal !== undefined) rmSync(out, { recursive: true });
-    };
-    node.machine.clock = { ...node.machine.clock, sleep: betweenPolls };
-    server.serves = async (_, response) => {
-      asked += 1;
-      others.push(await lockFile(join(out, ".lock"), node.machine.log));
-      if (asked === 2) stop.abort();
-      maps(one, response);
-    };
-    const argv = ["run", "--server", server.url.href, "--key-file", keyFile, "--out", out];
-    expect(await main(argv, {}, node.machine, stop.signal)).toBe(0);
-    expect(others).toEqual([undefined, undefined]);
-    await node.poll();
-    expect(serves(out)).toEqual(expectedOf(one));
+  it.each([
+    ["removed", (out: string) => rmSync(out, { recursive: true })],
+    ["moved away", (out: string) => renameSync(out, `${out}-old`)],
+    [
+      "replaced",
+      (out: string) => {
+        renameSync(out, `${out}-old`);
+        cpSync(`${out}-old`, out, { recursive: true });
+      },
+    ],
+  ])(
+    "ends when its folder is %s, keeps other runs away until then, and its next start serves",
+    async (_, act) => {
+      const server = await startServer(one);
+      const node = nodeOf(server);
+      const { keyFile, out } = node.config;
+      let other: unknown;
+      node.machine.clock = {
+        ...node.machine.clock,
+        sleep: async () => {
+          other = await lockFile(join(out, ".lock"), node.machine.log);
+          act(out);
+        },
+      };
+      const argv = ["run", "--server", server.url.href, "--key-file", keyFile, "--out", out];
+      expect(await main(argv, {}, node.machine, new AbortController().signal)).toBe(75);
+      expect(other).toBeUndefined();
+      expect(node.log.at(-1)).toBe(
+        `somebody has removed or replaced ${out}: this program ends, and has to be started again`,
+      );
+      await node.poll();
+      expect(serves(out)).toEqual(expectedOf(one));
+    },
+  );
+
+  it.each([
+    ["replaced by a copy", (path: string) => replaceByCopy(path)],
+    [
+      "replaced with its log",
+      (path: string) => ["", "-wal", "-shm"].map((end) => replaceByCopy(`${path}${end}`)),
+    ],
+    ["removed", (path: string) => rmSync(path)],
+    ["emptied", (path: string) => truncateSync(path)],
+    ["overwritten", (path: string) => overwrite(path)],
+  ])("notices during a wait that a file is %s, and asks again at once", async (_, act) => {
+    for (const name of ["logins.db", "addresses.db"]) {
+      const server = await startServer(one);
+      const node = nodeOf(server);
+      await node.poll();
+      const stop = new AbortController();
+      const asked: unknown[] = [];
+      server.serves = (request, response) => {
+        asked.push(request.headers.prefer);
+        if (asked.length === 1) return void response.writeHead(304).end();
+        // The second one waits, without an end.
+        if (asked.length === 2) return void act(join(node.config.out, name));
+        maps(one, response);
+        stop.abort();
+      };
+      const { keyFile, out } = node.config;
+      const argv = ["run", "--server", server.url.href, "--key-file", keyFile, "--out", out];
+      expect(await main(argv, {}, { ...node.machine, clock: thisMachine.clock }, stop.signal)).toBe(0);
+      expect(asked.length, name).toBeGreaterThan(2);
+      await node.poll();
+      expect(serves(out)).toEqual(expectedOf(one));
+    }
   });
 });
+
+function replaceByCopy(path: string): void {
+  if (!existsSync(path)) return;
+  copyFileSync(path, `${path}.copy`);
+  renameSync(`${path}.copy`, path);
+}
+
+function overwrite(path: string): void {
+  const file = openSync(path, "r+");
+  writeSync(file, randomBytes(4096));
+  closeSync(file);
+}
 
 /** A clock that only moves when the program or the server lets time pass. */
 function fakeClock(node: Node): { now: number; waits: number[] } {

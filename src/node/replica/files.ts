@@ -76,6 +76,19 @@ async function inode(path: string): Promise<string> {
   }
 }
 
+const HEADER = Buffer.from("SQLite format 3\0");
+
+/** True if a file begins as SQLite's do (www.sqlite.org/fileformat.html, 1.3): the daemons notice that it does not at their next start. */
+export async function isDatabase(folder: string, name: string): Promise<boolean> {
+  const file = await open(join(folder, name));
+  try {
+    const { buffer } = await file.read({ buffer: Buffer.alloc(HEADER.length), position: 0 });
+    return buffer.equals(HEADER);
+  } finally {
+    await file.close();
+  }
+}
+
 /** Renames a damaged file. Daemons that have it open go on with it; others fail for now. */
 export async function setAside(folder: string, name: string): Promise<void> {
   const path = join(folder, name);

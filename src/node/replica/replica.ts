@@ -2,7 +2,7 @@ import { ConfigurationError } from "../../machine/faults.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type { Counts } from "../../sync/answer.ts";
 import type { NodeRole } from "../../sync/records.ts";
-import { fileNames, inodesOf, prepareFile, setAside, stateFile } from "./files.ts";
+import { fileNames, inodesOf, isDatabase, prepareFile, setAside, stateFile } from "./files.ts";
 import { transaction, wholeProjection } from "./projection.ts";
 import {
   addressesId,
@@ -134,11 +134,15 @@ export async function closeReplica({ db }: Replica): Promise<void> {
   await db.close();
 }
 
-/** True while nobody has replaced the open files. */
+/** True while nobody has replaced, emptied or overwritten the open files. */
 export async function isInPlace({ folder, inodes, db }: Replica): Promise<boolean> {
   if (db.over) return false;
   const found = await allInodes(folder);
-  return [...inodes].every(([name, inode]) => found.get(name) === inode);
+  for (const [name, inode] of inodes) {
+    if (found.get(name) !== inode) return false;
+    if (!name.endsWith("-wal") && !(await isDatabase(folder, name))) return false;
+  }
+  return true;
 }
 
 /** Makes `name` the state: another role's file, or the first one. Attach it before the addresses. */

@@ -22,6 +22,8 @@ export interface Question {
   position?: Position | undefined;
   /** Seconds that the server may wait with an answer without news. */
   wait?: number | undefined;
+  /** Ends the wait, with its reason. */
+  until?: AbortSignal | undefined;
 }
 
 /** An answer's content besides its maps. */
@@ -55,11 +57,11 @@ export class Client {
   /**
    * Asks for the maps, and passes their lines to `take` as they arrive.
    *
-   * @throws RefusedAnswer, WrongAnswer, NotAccepted, TemporaryFailure, and errors of `take`
+   * @throws RefusedAnswer, WrongAnswer, NotAccepted, TemporaryFailure, errors of `take`, and the reason of `until`
    */
   fetchMaps<T>(
     key: string,
-    { position, wait = 0 }: Question,
+    { position, wait = 0, until }: Question,
     take: (lines: AsyncIterable<string[]>) => Promise<T>,
   ): Promise<MapsAnswer<T>> {
     const headers: Record<string, string> = {
@@ -71,7 +73,13 @@ export class Client {
     if (wait > 0) headers.Prefer = `wait=${wait}`;
     if (this.#lastAccepted !== undefined) headers[ACCEPTANCE_HEADER] = this.#lastAccepted;
     const since = position === undefined ? "" : `?since=${encodeURIComponent(position.cursor)}`;
-    const request = { method: "GET", path: `${paths.maps}${since}`, headers, wait: wait * 1000 } as const;
+    const request = {
+      method: "GET",
+      path: `${paths.maps}${since}`,
+      headers,
+      wait: wait * 1000,
+      until,
+    } as const;
     this.lastStatus = undefined;
     this.lastWait = wait;
     return this.#connection.exchange(request, async (response) => {

@@ -41,6 +41,8 @@ export interface Request {
   body?: string;
   /** Time that the server may wait with its answer, in milliseconds. */
   wait?: number;
+  /** Ends the request, with its reason. */
+  until?: AbortSignal | undefined;
 }
 
 /** Time within which the next use of a kept connection shows that the other end has closed it, in milliseconds. */
@@ -75,7 +77,7 @@ export class Connection {
     read: (response: IncomingMessage) => Promise<T>,
     mayRetry = true,
   ): Promise<T> {
-    const { method, path, body, wait = 0 } = request;
+    const { method, path, body, wait = 0, until } = request;
     const { server, version, signal } = this.#options;
     if (signal?.aborted === true) throw new TemporaryFailure("stopped");
     const headers = { ...request.headers, "User-Agent": `m25-mail-node/${version}` };
@@ -90,6 +92,9 @@ export class Connection {
     };
     const onAbort = (): void => stop(new TemporaryFailure("stopped"));
     signal?.addEventListener("abort", onAbort, { once: true });
+    const onEnd = (): void => stop(until?.reason);
+    until?.addEventListener("abort", onEnd, { once: true });
+    if (until?.aborted === true) onEnd();
     const [total, idle] = [this.#limits.total + wait, this.#limits.idle + wait];
     const timer = setTimeout(stop, total, new TemporaryFailure(`no complete answer within ${total} ms`));
     sent.setTimeout(idle, () => stop(new Unreachable(`no data for ${idle} ms`)));
@@ -106,6 +111,7 @@ export class Connection {
     } finally {
       clearTimeout(timer);
       signal?.removeEventListener("abort", onAbort);
+      until?.removeEventListener("abort", onEnd);
       // An answer that is not read to its end would keep the only connection busy.
       if (response?.readableEnded !== true) sent.destroy();
     }

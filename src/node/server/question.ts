@@ -1,6 +1,7 @@
 import { stateTag } from "../../sync/answer.ts";
 import { RefusedAnswer } from "../../sync/reader.ts";
 import { explain, TemporaryFailure, WrongAnswer } from "../faults.ts";
+import { whileInPlace } from "../replica/in-place.ts";
 import { type Incoming, RefusedDelta, takeAnswer } from "../replica/incoming.ts";
 import type { Notes } from "../replica/notes.ts";
 import type { Meta, Replica } from "../replica/replica.ts";
@@ -32,7 +33,7 @@ async function* withProgress(pieces: AsyncIterable<string[]>, log: (line: string
 /**
  * Asks for changes, and takes them into the temporary tables; if the node refuses them, asks for everything.
  *
- * @throws NotAccepted, TemporaryFailure, ConfigurationError, SqliteError
+ * @throws NotAccepted, TemporaryFailure, ConfigurationError, SqliteError; FilesReplaced during a wait
  */
 export async function askServer(
   { machine, client, key }: Session,
@@ -44,8 +45,12 @@ export async function askServer(
     refuseReturn(incoming, replica, notes);
     return incoming;
   };
+  const position = positionOf(replica.meta);
   try {
-    return await client.fetchMaps(key, { position: positionOf(replica.meta), wait }, read);
+    if (wait === 0) return await client.fetchMaps(key, { position }, read);
+    return await whileInPlace(replica, machine.log, (until) =>
+      client.fetchMaps(key, { position, wait, until }, read),
+    );
   } catch (refusal) {
     if (!(refusal instanceof RefusedDelta)) return refusalIn(refusal);
     machine.log(`refused the changes that the server sent, asking for everything: ${refusal.message}`);
