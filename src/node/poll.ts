@@ -1,5 +1,6 @@
 import type { Machine } from "../machine/machine.ts";
 import type { Config } from "./config.ts";
+import { DOVECOT_IS_AWAY } from "./daemons/dovecot.ts";
 import { listDomains } from "./daemons/rspamd.ts";
 import { keepKeys } from "./dkim/keep-keys.ts";
 import {
@@ -29,7 +30,7 @@ import {
   replicaOf,
   type Session,
 } from "./session.ts";
-import { acceptHere, applyAnswer, isSameService, logApplied, lookUp } from "./update.ts";
+import { acceptHere, applyAnswer, endLogins, isSameService, logApplied, lookUp } from "./update.ts";
 import { reportUsage } from "./usage/report-usage.ts";
 import { count } from "./words.ts";
 
@@ -163,7 +164,10 @@ async function failed(session: Session, fault: SqliteError): Promise<PollResult>
   return { exitCode: exitCodeOf(fault), reported: sent !== undefined, outcome };
 }
 
-/** Carries out what was accepted here, asks the server, applies its answer, looks the changes up, and reports. */
+/**
+ * Carries out what was accepted here, ends sessions that an earlier poll left open, asks the server, applies its answer, looks
+ * the changes up, and reports.
+ */
 async function round(session: Session, options: PollOptions): Promise<PollResult> {
   const { machine } = session;
   const replica = await replicaOf(session);
@@ -171,8 +175,13 @@ async function round(session: Session, options: PollOptions): Promise<PollResult
   const notes = await readNotes(replica);
   session.dovecot = notes.poll?.dovecot ?? null;
   // A resident program has logged it when it began.
-  if (options.quiet && !options.greet && session.dovecot !== null)
-    session.pollLog.mute(`warning: ${session.dovecot}`);
+  if (options.quiet && !options.greet) {
+    const isLeft = notes.ending !== undefined && !acceptedNow;
+    const silence = session.dovecot ?? (isLeft ? DOVECOT_IS_AWAY : null);
+    if (silence !== null) session.pollLog.mute(`warning: ${silence}`);
+  }
+  // Before the question, whose answer may take a minute, or not come.
+  await endLogins(session, replica);
   const wait = acceptedNow || replica.meta?.ready !== 1 ? 0 : options.wait;
   const answer = await askServer(session, replica, { wait, notes });
   if ("refusal" in answer) return await refuse(session, replica, answer, notes);

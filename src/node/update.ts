@@ -3,7 +3,7 @@ import { acceptedRevision } from "../sync/acceptance.ts";
 import { endSessions } from "./daemons/dovecot.ts";
 import { lookUpChanges } from "./daemons/look-up.ts";
 import { type Applied, applyIncoming } from "./replica/apply.ts";
-import { type ApplyOptions, countEnded, endedAmong } from "./replica/comparison.ts";
+import type { ApplyOptions } from "./replica/comparison.ts";
 import type { Incoming } from "./replica/incoming.ts";
 import { DEFAULT_THRESHOLDS, firstLedger, passHour } from "./replica/losses.ts";
 import { type Notes, readNotes, writeNotes } from "./replica/notes.ts";
@@ -31,7 +31,6 @@ export async function acceptHere(session: Session, replica: Replica): Promise<bo
   }
   const applied = await applyIncoming(session.place, replica, undefined, applyOptions(session));
   logApplied(session.machine, replica, applied);
-  await endLogins(session, replica);
   return true;
 }
 
@@ -79,14 +78,20 @@ async function confirm({ machine, config }: Session, replica: Replica, notes: No
     await writeNotes(replica, { ledger, returned: undefined });
 }
 
-/** Ends the sessions of users whose mailbox, password or quota has changed or is gone. */
-async function endLogins({ machine, daemons }: Session, replica: Replica): Promise<void> {
-  if (replica.meta?.role === "mx" || (await countEnded(replica)) === 0) return;
-  if (daemons.doveadm === undefined) {
+/**
+ * Ends the sessions of users whose mailbox, password or quota has changed or is gone. Keeps the note of those that may still
+ * be open. That holds while Dovecot is away, too: its processes for IMAP may outlive it.
+ */
+export async function endLogins({ machine, daemons }: Session, replica: Replica): Promise<void> {
+  // An mx need not have a Dovecot that answers. A note from its time as a mail node waits for that role.
+  if (replica.meta?.role === "mx") return;
+  const { ending } = await readNotes(replica);
+  if (ending === undefined) return;
+  if (daemons.doveadm === undefined)
     machine.log("doveadm is not installed: open sessions of changed and removed users are not ended");
-    return;
-  }
-  await endSessions(machine, daemons.doveadm, (present) => endedAmong(replica, present));
+  const open = daemons.doveadm === undefined ? [] : await endSessions(machine, daemons.doveadm, ending);
+  if (open.length < ending.length)
+    await writeNotes(replica, { ending: open.length === 0 ? undefined : open });
 }
 
 /** @returns the contradiction to the applied state; undefined if there is none */

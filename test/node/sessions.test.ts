@@ -1,9 +1,11 @@
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { type Machine, thisMachine } from "../../src/machine/machine.ts";
+import { closeReplica } from "../../src/node/replica/replica.ts";
 import { appPasswords } from "../support/records.ts";
 import { hash, stateOf, user } from "./answers.ts";
 import { ask, served } from "./folder.ts";
+import { Life } from "./life.ts";
 import { type Node, nodeOf, startServer } from "./support.ts";
 
 const one = stateOf(
@@ -57,8 +59,22 @@ async function nodeWith(doveadm: Doveadm): Promise<{ node: Node; events: string[
 
 const everybody: Doveadm = (args) => ({
   code: 0,
-  stdout: args.includes("who") ? who("gone@example.nl", "jan@example.nl", "more@example.nl") : "",
+  stdout: args.includes("who")
+    ? who("gone@example.nl", "jan@example.nl", "more@example.nl", "stays@example.nl")
+    : "",
 });
+
+const commandsIn = (events: readonly string[]): string[] =>
+  events.map((event) => event.replace(/^doveadm (.*);.*$/, "$1"));
+
+/** After the change from the first state to the second. */
+const kicksOfTwo = ["-f tab who", "kick gone@example.nl", "kick jan@example.nl", "kick more@example.nl"];
+
+async function expectNothingLeft(node: Node, events: string[]): Promise<void> {
+  events.length = 0;
+  expect(await node.poll()).toMatchObject({ exitCode: 0, news: "unchanged" });
+  expect(events).toEqual([]);
+}
 
 describe("open sessions", () => {
   it("of users who are removed, or whose password or quota is changed, end at once", async () => {
@@ -124,7 +140,7 @@ describe("open sessions", () => {
       (args) => (args.includes("who") ? everybody(args) : { code: 1, stderr: "no\nway" }),
       /^warning: doveadm kick gone@example.nl ended with 1: no way$/,
     ],
-    ["doveadm hangs and is ended", () => ({ code: null }), /^warning: doveadm tab who ended with a signal/],
+    ["doveadm hangs and is ended", () => ({ code: null }), /^warning: doveadm who ended with a signal/],
   ] satisfies [string, Doveadm, RegExp][])(
     "%s: a warning, and the state is applied",
     async (_, doveadm, warning) => {
@@ -157,5 +173,72 @@ describe("open sessions", () => {
     const { node } = await nodeWith((args) => (args.includes("who") ? everybody(args) : { code: 68 }));
     expect((await node.poll()).exitCode).toBe(0);
     expect(node.log.filter((line) => /warning|ended/.test(line))).toEqual([]);
+  });
+
+  const away = "Fatal: net_connect_unix(/run/dovecot/anvil) failed: No such file or directory\n";
+  it.each<[string, ReturnType<Doveadm>]>([
+    ["hangs", { code: null }],
+    ["does not run", { code: 75, stderr: away }],
+  ])("end at a later poll without news if Dovecot %s at the change", async (_, fault) => {
+    let isAnswering = false;
+    const { node, events } = await nodeWith((args) => (isAnswering ? everybody(args) : fault));
+    await node.poll();
+    events.length = 0;
+    expect(await node.poll()).toMatchObject({ exitCode: 0, news: "unchanged" });
+    expect(commandsIn(events)).toEqual(["-f tab who"]);
+    isAnswering = true;
+    events.length = 0;
+    expect(await node.poll()).toMatchObject({ exitCode: 0, news: "unchanged" });
+    expect(commandsIn(events)).toEqual(kicksOfTwo);
+    await expectNothingLeft(node, events);
+  });
+
+  it("end at the next poll, even without the server, if the program was killed after the change", async () => {
+    const { node, events } = await nodeWith(everybody);
+    const killed = await Life.begin(node.config.out);
+    await killed.take(two, { whole: true });
+    await closeReplica(killed.replica);
+    const { server } = node.config;
+    node.config.server = new URL("http://127.0.0.1:1/");
+    expect((await node.poll()).exitCode).not.toBe(0);
+    expect(commandsIn(events)).toEqual(kicksOfTwo);
+    node.config.server = server;
+    await expectNothingLeft(node, events);
+  });
+
+  it("of users of several changes end together once Dovecot answers, and only theirs", async () => {
+    let isAnswering = false;
+    const { node, events } = await nodeWith((args) => (isAnswering ? everybody(args) : { code: null }));
+    const left = [...two.users.values()].filter(({ user }) => user !== "more@example.nl");
+    for (const state of [two, stateOf(3, ["example.nl"], left)]) {
+      node.config.server = (await startServer(state)).url;
+      await node.poll();
+    }
+    isAnswering = true;
+    events.length = 0;
+    await node.poll();
+    expect(commandsIn(events)).toEqual(kicksOfTwo);
+    await expectNothingLeft(node, events);
+  });
+
+  it("are tried again at the next poll if their kick failed, without those that ended", async () => {
+    let isFailing = true;
+    const { node, events } = await nodeWith((args) =>
+      isFailing && args.includes("jan@example.nl") ? { code: 1, stderr: "no way" } : everybody(args),
+    );
+    await node.poll();
+    expect(node.log).toContain("ended the open sessions of 2 users");
+    isFailing = false;
+    events.length = 0;
+    await node.poll();
+    expect(commandsIn(events)).toEqual(["-f tab who", "kick jan@example.nl"]);
+    await expectNothingLeft(node, events);
+  });
+
+  it("that wait for Dovecot are warned about once by a resident program", async () => {
+    const { node } = await nodeWith(() => ({ code: 75, stderr: away }));
+    await node.poll({ quiet: true });
+    await node.poll({ quiet: true });
+    expect(node.log.filter((line) => line.startsWith("warning"))).toHaveLength(1);
   });
 });

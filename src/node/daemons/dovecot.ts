@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { onOneLine } from "../../machine/faults.ts";
-import { type Machine, runQuietly } from "../../machine/machine.ts";
+import { type CommandResult, type Machine, runQuietly } from "../../machine/machine.ts";
 import { count } from "../words.ts";
 
 /** doveadm with its leading arguments. */
@@ -17,45 +17,49 @@ const NO_USER = 67;
 const AWAY = /connect\w*\([^)]*\) failed: (?:No such file or directory|Connection refused)/;
 
 /** Replaces doveadm's own message, which is about sockets. */
-const DOVECOT_IS_AWAY = "Dovecot does not answer: is it running?";
+export const DOVECOT_IS_AWAY = "Dovecot does not answer: is it running?";
 
 /**
- * Ends the open sessions that `choose` selects from Dovecot's list. A failed kick is only a warning: if Dovecot is down,
- * there are no sessions.
+ * Ends the open sessions of these users. A failure is only a warning.
+ *
+ * @returns the users whose sessions may still be open
  */
 export async function endSessions(
   machine: Machine,
   doveadm: Doveadm,
-  choose: (present: string[]) => Promise<string[]>,
-): Promise<void> {
+  users: readonly string[],
+): Promise<readonly string[]> {
   const present = await presentUsers(machine, doveadm);
-  if (present.size === 0) return;
+  if (present === undefined) return users;
+  const open: string[] = [];
   let ended = 0;
-  for (const user of await choose([...present])) {
-    if ((await ask(machine, [...doveadm, "kick", user])) !== undefined) ended += 1;
+  for (const user of users.filter((one) => present.has(one))) {
+    const { code } = await ask(machine, [...doveadm, "kick", user], `kick ${user}`);
+    if (code === 0) ended += 1;
+    else if (code !== NO_SESSION) open.push(user);
   }
   if (ended > 0) machine.log(`ended the open sessions of ${count(ended, "user")}`);
+  return open;
 }
 
-/** The users who have an open session; none after a warning. */
-export async function presentUsers(machine: Machine, doveadm: Doveadm): Promise<Set<string>> {
-  const who = (await ask(machine, [...doveadm, "-f", "tab", "who"])) ?? "";
-  const lines = who.split("\n").slice(1);
+/** The users who have an open session; undefined after a warning. */
+export async function presentUsers(machine: Machine, doveadm: Doveadm): Promise<Set<string> | undefined> {
+  const { code, stdout } = await ask(machine, [...doveadm, "-f", "tab", "who"], "who");
+  if (code !== 0) return undefined;
+  const lines = stdout.split("\n").slice(1);
   const present = new Set(lines.map((line) => line.split("\t")[0] ?? ""));
   present.delete("");
   return present;
 }
 
-/** @returns the output, or undefined after a warning */
-async function ask(machine: Machine, command: readonly string[]): Promise<string | undefined> {
-  const { code, stdout, stderr } = await runQuietly(machine, command);
-  if (code === 0) return stdout;
+/** Runs doveadm, and warns if it fails. @param words its subcommand, for the warning */
+async function ask(machine: Machine, command: readonly string[], words: string): Promise<CommandResult> {
+  const result = await runQuietly(machine, command);
+  const { code, stderr } = result;
+  if (code === 0 || code === NO_SESSION) return result;
   if (AWAY.test(stderr)) machine.log(`warning: ${DOVECOT_IS_AWAY}`);
-  else if (code !== NO_SESSION) {
-    const words = command.slice(-2).join(" ");
-    machine.log(`warning: doveadm ${words} ended with ${code ?? "a signal"}: ${onOneLine(stderr)}`);
-  }
-  return undefined;
+  else machine.log(`warning: doveadm ${words} ended with ${code ?? "a signal"}: ${onOneLine(stderr)}`);
+  return result;
 }
 
 /** Dovecot's data about a user. */

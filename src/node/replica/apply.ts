@@ -133,6 +133,7 @@ async function carryOut(replica: Replica, change: Change, judged: Judged): Promi
   const withheld = loss.fresh + loss.withheld - removed;
   const statements = [
     ...noteStatements({ unproved: mergeChanges(change.unproved, sample) }),
+    ...(header.role === "mail" ? [noteEnding] : []),
     ...conclusion(change, withheld, verdict.anew ? loss.served - loss.accepted : loss.served),
     ...(whole ? wholeProjection : changedProjection),
   ];
@@ -145,6 +146,12 @@ async function carryOut(replica: Replica, change: Change, judged: Judged): Promi
     sample,
   };
 }
+
+/** Adds those whose sessions must end to the note: after a kill, or while Dovecot does not answer, nothing else tells who they are. */
+const noteEnding = `INSERT OR REPLACE INTO state.note SELECT 'ending', json_group_array(user) FROM (
+    SELECT local || '@' || domain AS user FROM temp.ended WHERE local < '~'
+    UNION SELECT e.value FROM state.note n CROSS JOIN json_each(n.value) e WHERE n.name = 'ending')
+  GROUP BY 1;`;
 
 /** True if an app password has ended: a connection that it opened must not send any more. */
 const revokes = `EXISTS (SELECT 1 FROM json_each(mailbox.apps) AS former

@@ -3,7 +3,7 @@ import type { NodeRole } from "../../sync/records.ts";
 import { type Ledger, type Loss, type Thresholds, WINDOW } from "./losses.ts";
 import type { Changes } from "./notes.ts";
 import type { Replica } from "./replica.ts";
-import { literal, type Sqlite } from "./sqlite.ts";
+import type { Sqlite } from "./sqlite.ts";
 
 export interface ApplyOptions {
   thresholds: Thresholds;
@@ -159,14 +159,4 @@ export async function describePlan(
       WHERE '${role}' = 'mail' AND e.local < '~';`,
     (lines) => lines.forEach(print),
   );
-}
-
-/** The `users` whose sessions must end after the last change: gone, or with another password, mailbox or quota. */
-export async function endedAmong({ db }: Replica, users: readonly string[]): Promise<string[]> {
-  return await db.run(`SELECT value FROM json_each(${literal(users)}) WHERE EXISTS (SELECT 1 FROM temp.ended
-    WHERE domain = substr(value, instr(value, '@') + 1) AND local = substr(value, 1, instr(value, '@') - 1));`);
-}
-
-export async function countEnded({ db }: Replica): Promise<number> {
-  return (await db.value<number>("SELECT count(*) FROM temp.ended WHERE local < '~';")) ?? 0;
 }

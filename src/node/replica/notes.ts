@@ -36,6 +36,8 @@ export interface Notes {
   returned?: { history: string; times: number };
   /** Keys to look up before the server is told that they are in service. */
   unproved?: Changes;
+  /** Users whose open sessions must end, and may not have ended yet. */
+  ending?: readonly string[];
   poll?: LastPoll;
   /** When the server last received the report that this state is in service, the public part of that time's key, the checks and limited mailboxes in it. */
   reported?: {

@@ -107,13 +107,13 @@ async function usageOf(
   const sizes = await askSizes(await socketOf({ machine, config }), users, signal);
   const noted = await notesLogins(config.logins);
   // A session that stays open for weeks is use, too.
-  const present = noted ? await presentUsers(machine, daemons.doveadm ?? []) : new Set<string>();
+  const present = noted ? await presentUsers(machine, daemons.doveadm ?? []) : undefined;
   const found: MailboxUsage[] = [];
   for (const [index, [, , id]] of mailboxes.entries()) {
     const user = users[index] ?? "";
     const size = sizes.get(user);
     if (size === undefined) continue;
-    const login = present.has(user) ? dayOf(machine.clock.now()) : await lastLogin(config.logins, id);
+    const login = present?.has(user) ? dayOf(machine.clock.now()) : await lastLogin(config.logins, id);
     found.push({
       user,
       used_kib: size.kib,
