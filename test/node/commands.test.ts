@@ -57,6 +57,38 @@ it("export prints the served state as text or as JSON, without a hash", async ()
   });
 });
 
+it.each(["mail", "mx"] as const)("export prints the aliases of a %s node", async (role) => {
+  const [info, gone] = ["info@example.nl", "old@example.nl"];
+  const isMx = role === "mx";
+  const aliases = isMx
+    ? [
+        { alias: info, live: true },
+        { alias: gone, live: false },
+      ]
+    : [
+        { alias: info, targets: ["anna@elsewhere.example", "jan@example.nl"], send_as: false },
+        { alias: gone, targets: [], send_as: false },
+      ];
+  const node = nodeOf(await startServer(stateOf(1, ["example.nl"], [], { role, aliases })));
+  expect((await node.poll()).exitCode).toBe(0);
+  const { text } = await run(node, "export", "--out", node.config.out);
+  const targets = isMx ? "the mailbox nodes" : "anna@elsewhere.example,jan@example.nl";
+  expect(text).toBe(`domain example.nl\nalias ${info} to ${targets}\nalias ${gone} without targets\n`);
+  const { text: lines } = await run(node, "export", "--json", "--out", node.config.out);
+  const line = { kind: "alias", withheld: false };
+  const to = isMx ? [null, null] : [["anna@elsewhere.example", "jan@example.nl"], []];
+  expect(
+    lines
+      .trimEnd()
+      .split("\n")
+      .slice(1)
+      .map((one) => JSON.parse(one)),
+  ).toEqual([
+    { ...line, name: info, to: to[0], live: true },
+    { ...line, name: gone, to: to[1], live: false },
+  ]);
+});
+
 it("orphans lists the folders without a mailbox, and marks those of soft-deleted mailboxes", async () => {
   const node = await polled();
   const root = join(temporaryFolder(), "vmail");

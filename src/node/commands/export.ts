@@ -8,7 +8,8 @@ import { withState } from "./state.ts";
 /** One line of --json. */
 type Served =
   | { kind: "domain"; name: string; is: string | null; withheld: boolean }
-  | { kind: "alias"; name: string; to: string[] | null; withheld: boolean }
+  // to: null on an mx, which knows only whether an alias leads anywhere (live).
+  | { kind: "alias"; name: string; to: string[] | null; live: boolean; withheld: boolean }
   | {
       kind: "user";
       name: string;
@@ -22,7 +23,9 @@ const flag = (condition: string) => `json(iif(${condition}, 'true', 'false'))`;
 const SERVED = `
   SELECT json_object('kind', 'domain', 'name', key, 'is', nullif(name, key), 'withheld', ${flag("listed <> 1")})
     FROM state.domain ORDER BY name, key <> name;
-  SELECT json_object('kind', 'alias', 'name', ${aliasName("mailbox")}, 'to', json(leads), 'withheld', ${flag("withheld IS NOT NULL")})
+  SELECT json_object('kind', 'alias', 'name', ${aliasName("mailbox")},
+      'to', json(iif(json_type(leads) = 'array', leads, 'null')), 'live', ${flag("leads NOT IN ('[]', 'false')")},
+      'withheld', ${flag("withheld IS NOT NULL")})
     FROM state.mailbox WHERE local >= '~' AND local < '~~' ORDER BY domain, local;
   SELECT json_object('kind', 'user', 'name', local || '@' || domain, 'quota_mb', quota_mb,
       'home', (SELECT mail_root FROM state.meta) || '/' || substr(id, 1, 2) || '/' || id,
@@ -53,7 +56,7 @@ function inWords(served: Served): string {
       if (served.is !== null) words.push("is", served.is);
       break;
     case "alias":
-      if (served.to !== null) words.push("to", served.to.join());
+      words.push(served.live ? `to ${served.to?.join() ?? "the mailbox nodes"}` : "without targets");
       break;
     case "user":
       if (served.quota_mb !== null) words.push("quota", String(served.quota_mb), "MiB");
