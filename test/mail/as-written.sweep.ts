@@ -19,6 +19,13 @@ import { ANNA, FULL, JAN, STRANGER } from "./people.ts";
 
 const NEW = { address: "new@example.nl", password: "after the others" };
 
+/** Prints the user of each auth worker; Debian 12 comes without ps. */
+const authWorkers = `for process in /proc/[0-9]*; do
+    if tr '\\0' ' ' <$process/cmdline | grep -q '^dovecot/auth -w'; then
+      id -nu $(awk '/^Uid:/ { print $2 }' $process/status)
+    fi
+  done`;
+
 describe.each(releases)("a node set up by the pages on $name", async (release) => {
   const folder = await releaseFolder(release.suite);
 
@@ -30,6 +37,8 @@ describe.each(releases)("a node set up by the pages on $name", async (release) =
     const fromOutside = { from: STRANGER, to: JAN.address, subject: "from outside" };
     expect(await mail.send("smtp", 25, fromOutside)).toMatchObject(TAKEN);
     await mail.arrives(JAN, "from outside");
+    // A worker of root's would make an empty -wal anew, and so hide that it was deleted.
+    expect(await machine.sh(authWorkers)).toMatch(/^(?:dovecot\n)+$/);
     for (const [scheme, port] of [
       ["smtp", 587],
       ["smtps", 465],
