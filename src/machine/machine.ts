@@ -16,6 +16,8 @@ export interface Machine {
   readonly root: boolean;
   /** The id of a group of this machine, or undefined. */
   group(name: string): Promise<number | undefined>;
+  /** The id of a user of this machine, or undefined. */
+  user(name: string): Promise<number | undefined>;
   /** Reads one line from standard input; on a terminal, asks `question` and hides the answer. */
   readSecret(question: string): Promise<string>;
   /** One plain line for the operator; goes to stderr. */
@@ -58,7 +60,8 @@ export const thisMachine: Machine = {
   get root() {
     return process.geteuid?.() === 0;
   },
-  group: groupId,
+  group: (name) => idIn("/etc/group", name),
+  user: (name) => idIn("/etc/passwd", name),
   readSecret: async (question) =>
     process.stdin.isTTY ? await promptSecret(question) : (await firstInputLine()).toString(),
   log: (line) => void process.stderr.write(`${line.replace(/\p{Cc}+/gu, " ")}\n`),
@@ -157,9 +160,10 @@ async function findCommand(command: string): Promise<string | undefined> {
   return undefined;
 }
 
-async function groupId(name: string): Promise<number | undefined> {
-  const groups = await readFile("/etc/group", "utf8").catch(() => "");
-  const id = groups
+/** Both files have the name first and the id third: group(5), passwd(5). */
+async function idIn(file: string, name: string): Promise<number | undefined> {
+  const entries = await readFile(file, "utf8").catch(() => "");
+  const id = entries
     .split("\n")
     .find((line) => line.startsWith(`${name}:`))
     ?.split(":")[2];

@@ -17,6 +17,7 @@ import { fields, isCurrent } from "./fresh-server.ts";
 import { mailClient, TAKEN } from "./mail-client.ts";
 import { ANNA, FULL, JAN, STRANGER } from "./people.ts";
 
+const LATER = { address: "later@example.nl", password: "after the new one" };
 const NEW = { address: "new@example.nl", password: "after the others" };
 
 /** Prints the user of each auth worker; Debian 12 comes without ps. */
@@ -67,6 +68,15 @@ describe.each(releases)("a node set up by the pages on $name", async (release) =
       expect(await mail.send("smtp", 25, { from: STRANGER, to: user.address, subject })).toMatchObject(TAKEN);
       await mail.arrives(user, subject);
     }
+
+    const nodes = () => server.sh("m25-mail call list-nodes --json");
+    await machine.sh(`set -- $(printf '/var/vmail/%02x ' $(seq 0 255)); mkdir -p "$@"
+      chown root "$@"; chmod 700 "$@"`);
+    await addUsers(server, LATER);
+    await expect.poll(nodes).toContain('"reason":"folder_not_writable"');
+    await machine.sh("chown -R vmail:vmail /var/vmail");
+    // The node looks again with its next poll, at most a minute later.
+    await expect.poll(nodes).toContain('"status":"current"');
 
     const freshKey = await server.sh(command(mailboxNode.freshKey));
     await machine.sh(command(mailboxNode.toJoinAgain), { input: freshKey });

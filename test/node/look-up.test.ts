@@ -1,11 +1,11 @@
 /** Added and removed keys are looked up as the daemons do: by Postfix's own configuration, and by Dovecot. */
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { chownSync, copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { type Machine, thisMachine } from "../../src/machine/machine.ts";
-import { reloadDovecot } from "../../src/node/daemons/dovecot.ts";
+import { reloadDovecot, unwritableFolder } from "../../src/node/daemons/dovecot.ts";
 import { type Daemons, type Findings, lookUpChanges } from "../../src/node/daemons/look-up.ts";
 import { hostOf, reloadPostfix } from "../../src/node/daemons/postfix.ts";
 import type { Changes } from "../../src/node/replica/notes.ts";
@@ -20,7 +20,8 @@ const [postmap = "", postconf = "", doveadm = ""] = await Promise.all(
   ["postmap", "postconf", "doveadm"].map(thisMachine.find),
 );
 const withPostfix = postmap === "" ? it.skip : it;
-const withDovecot = doveadm === "" || process.geteuid?.() !== 0 ? it.skip : it;
+const asRoot = process.geteuid?.() === 0 ? it : it.skip;
+const withDovecot = doveadm === "" ? it.skip : asRoot;
 
 const DOMAINS = ["bakery.example", "mail.bakery.example"];
 const JAN = "jan@bakery.example";
@@ -338,8 +339,14 @@ describe("the keys to look up", () => {
   });
 });
 
-/** A Dovecot that answers only doveadm, with the shipped queries. @returns doveadm for it */
-function startDovecot(out: string, passwdFile?: string): string[] {
+/**
+ * A Dovecot that answers only doveadm, with the shipped queries.
+ *
+ * @param given.owner the user and the group of all mail
+ * @returns doveadm for it
+ */
+function startDovecot(out: string, given: { passwdFile?: string; owner?: string } = {}): string[] {
+  const { passwdFile, owner = "5000" } = given;
   const folder = temporaryFolder();
   const config = join(folder, "dovecot.conf");
   const queries = join(folder, "sql.conf.ext");
@@ -355,6 +362,9 @@ log_path = ${folder}/dovecot.log
 protocols =
 ssl = no
 auth_cache_size = 0
+first_valid_uid = 1
+mail_uid = ${owner}
+mail_gid = ${owner}
 passdb {
   driver = ${driver}
   args = ${args}
@@ -362,7 +372,6 @@ passdb {
 userdb {
   driver = ${driver}
   args = ${args}
-  default_fields = uid=5000 gid=5000
 }
 service auth-worker {
   user = $default_internal_user
@@ -379,11 +388,13 @@ service auth-worker {
 describe("a look-up in Dovecot", () => {
   const noted = changes({ came: [JAN], went: ["piet@bakery.example"] });
   const homes = (mailRoot: string) => ({ mailRoot });
+  const give = (folder: string, owner: string) =>
+    expect(spawnSync("chown", [`${owner}:${owner}`, folder]).status).toBe(0);
 
   /** A node with a mail root that the mail user may write to. */
-  async function mailPlace(): Promise<Place & { mailRoot: string }> {
+  async function mailPlace(owner = "5000"): Promise<Place & { mailRoot: string }> {
     const mailRoot = temporaryFolder();
-    chownSync(mailRoot, 5000, 5000);
+    give(mailRoot, owner);
     const life = await Life.begin();
     await life.take(bakery, homes(mailRoot));
     return Object.assign(new Place(life), { mailRoot });
@@ -414,20 +425,42 @@ describe("a look-up in Dovecot", () => {
       (name) => `${name}:{PLAIN}x::::${place.mailRoot}/other::\n`,
     );
     writeFileSync(file, entries.join(""), { mode: 0o644 });
-    expect(await place.look(noted, { doveadm: startDovecot(place.life.out, file) })).toEqual(nothingAmiss);
+    expect(await place.look(noted, { doveadm: startDovecot(place.life.out, { passwdFile: file }) })).toEqual(
+      nothingAmiss,
+    );
   });
 
-  withDovecot("has a folder that the mail user cannot write to: that is told, with the folder", async () => {
-    const place = await mailPlace();
-    const doveadmOf = startDovecot(place.life.out);
-    const came = changes({ came: [JAN] });
-    const parent = join(place.mailRoot, idOf(JAN).slice(0, 2));
-    mkdirSync(parent, { mode: 0o755 });
-    const { contradiction } = await place.look(came, { doveadm: doveadmOf });
-    expect(contradiction).toEqual({ reason: "folder_not_writable", count: 1 });
-    expect(place.log).toEqual([`look-up: the mail of ${JAN} cannot be written to ${parent}`]);
-    chownSync(parent, 5000, 5000);
-    expect(await place.look(came, { doveadm: doveadmOf })).toEqual(nothingAmiss);
+  withDovecot.each([
+    ["a number", "5000"],
+    ["a name", "mail"],
+  ])(
+    "has a folder that the mail user, set as %s, cannot write to: that is told, with the folder",
+    async (_, owner) => {
+      const place = await mailPlace(owner);
+      const doveadmOf = startDovecot(place.life.out, { owner });
+      const came = changes({ came: [JAN] });
+      const parent = join(place.mailRoot, idOf(JAN).slice(0, 2));
+      mkdirSync(parent, { mode: 0o755 });
+      const { contradiction } = await place.look(came, { doveadm: doveadmOf });
+      expect(contradiction).toEqual({ reason: "folder_not_writable", count: 1 });
+      expect(place.log).toEqual([`look-up: the mail of ${JAN} cannot be written to ${parent}`]);
+      give(parent, owner);
+      expect(await place.look(came, { doveadm: doveadmOf })).toEqual(nothingAmiss);
+    },
+  );
+
+  asRoot("has a folder that the node may not see: nothing is said about it", async () => {
+    const mailRoot = temporaryFolder();
+    chownSync(mailRoot, 5000, 5000);
+    chmodSync(mailRoot, 0o700);
+    const home = join(mailRoot, "01/new");
+    expect(await unwritableFolder({ home, uid: 6000, gid: 6000 })).toBe(mailRoot);
+    process.seteuid?.(6000);
+    try {
+      expect(await unwritableFolder({ home, uid: 6000, gid: 6000 })).toBe(undefined);
+    } finally {
+      process.seteuid?.(0);
+    }
   });
 
   withDovecot("is repeated, with a warning, if Dovecot does not run or cannot use the replica", async () => {

@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
-import { onOneLine } from "../../machine/faults.ts";
+import { onOneLine, systemCode } from "../../machine/faults.ts";
 import { type CommandResult, type Machine, runQuietly } from "../../machine/machine.ts";
 import { count } from "../words.ts";
 
@@ -65,7 +65,7 @@ async function ask(machine: Machine, command: readonly string[], words: string):
 /** Dovecot's data about a user. */
 export interface DovecotUser {
   home: string;
-  /** The ids of its processes for this user; undefined if Dovecot does not tell. */
+  /** The ids of its processes for this user; undefined if Dovecot does not tell, or this machine does not know the name. */
   uid: number | undefined;
   gid: number | undefined;
 }
@@ -88,9 +88,13 @@ export async function askUser(
       return [name, value.join(" ")];
     }),
   );
-  const number = (name: string): number | undefined =>
-    /^\d+$/.test(fields.get(name) ?? "") ? Number(fields.get(name)) : undefined;
-  return { home: fields.get("home") ?? "", uid: number("uid"), gid: number("gid") };
+  // Dovecot prints mail_uid and mail_gid as they are set: a number or a name.
+  const idOf = async (field: "uid" | "gid"): Promise<number | undefined> => {
+    const value = fields.get(field) ?? "";
+    if (/^\d+$/.test(value)) return Number(value);
+    return field === "uid" ? await machine.user(value) : await machine.group(value);
+  };
+  return { home: fields.get("home") ?? "", uid: await idOf("uid"), gid: await idOf("gid") };
 }
 
 /** Major and minor version of the installed Dovecot; undefined if it does not tell. */
@@ -108,7 +112,10 @@ export async function reloadDovecot(machine: Machine, doveadm: Doveadm): Promise
     );
 }
 
-/** The folder to which a mailbox's mail cannot be written: its own or the nearest existing one; undefined if it can. */
+/**
+ * The folder to which a mailbox's mail cannot be written: its own or the nearest existing one; undefined if it can, or if
+ * this program may not look.
+ */
 export async function unwritableFolder({ home, uid, gid }: DovecotUser): Promise<string | undefined> {
   if (home === "" || uid === undefined || gid === undefined || uid === 0) return undefined;
   for (let folder = home; ; folder = dirname(folder)) {
@@ -116,7 +123,8 @@ export async function unwritableFolder({ home, uid, gid }: DovecotUser): Promise
       const found = await stat(folder);
       const bits = found.uid === uid ? 0o300 : found.gid === gid ? 0o030 : 0o003;
       return found.isDirectory() && (found.mode & bits) === bits ? undefined : folder;
-    } catch {
+    } catch (error) {
+      if (systemCode(error) === "EACCES") return undefined;
       if (folder === "/") return folder;
     }
   }
