@@ -11,8 +11,11 @@ import { READ } from "./transactions.ts";
 
 /** Rows of a page, some 60 kB: for larger texts PostgreSQL and pg get new memory each time, which costs a third more. */
 const PAGE_ROWS = 300;
-/** Pages of one question, which PostgreSQL reads while this process handles those of the one before. */
-const ASKED_PAGES = 10;
+/**
+ * Pages of one question, which PostgreSQL reads while this process handles those of the one before. Some 2.4 MB: PostgreSQL keeps
+ * them until the question's end, and in a file those beyond work_mem.
+ */
+const ASKED_PAGES = 40;
 /** Lines of a delta that one page fetches. */
 const FETCHED = 1000;
 
