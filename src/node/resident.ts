@@ -15,7 +15,7 @@ const LOCK_AGAIN = 2000;
 
 /**
  * Polls until `signal` is aborted, and lets the server wait for news; finishes a running update first. It logs faults and
- * tries again. What ends it is a configuration that cannot work, only at the start, and a folder that somebody has replaced.
+ * tries again. Only two things end it: a configuration that cannot work, at the start, and a folder that somebody has replaced.
  */
 export async function runResident(
   machine: Machine,

@@ -147,7 +147,7 @@ export async function replicaOf(session: Session): Promise<Replica> {
   const { machine, config, lock } = session;
   if (!(await lock.holds()))
     throw new FolderReplaced(
-      `somebody has removed or replaced ${config.out}: this program ends, and has to be started again`,
+      `somebody has removed or replaced ${config.out}: this program ends, and must be started again, as systemd does`,
     );
   if (session.replica !== undefined && !(await isInPlace(session.replica))) {
     machine.log(`somebody has replaced the files in ${config.out}: opening them again`);

@@ -147,7 +147,7 @@ describe("the resident program", () => {
       expect(await main(argv, {}, node.machine, new AbortController().signal)).toBe(75);
       expect(other).toBeUndefined();
       expect(node.log.at(-1)).toBe(
-        `somebody has removed or replaced ${out}: this program ends, and has to be started again`,
+        `somebody has removed or replaced ${out}: this program ends, and must be started again, as systemd does`,
       );
       await node.poll();
       expect(serves(out)).toEqual(expectedOf(one));
