@@ -181,7 +181,7 @@ async function round(session: Session, options: PollOptions): Promise<PollResult
     if (silence !== null) session.pollLog.mute(`warning: ${silence}`);
   }
   // Before the question, whose answer may take a minute, or not come.
-  await endLogins(session, replica);
+  if (notes.ending !== undefined) await endLogins(session, replica);
   const wait = acceptedNow || replica.meta?.ready !== 1 ? 0 : options.wait;
   const answer = await askServer(session, replica, { wait, notes });
   if ("refusal" in answer) return await refuse(session, replica, answer, notes);

@@ -78,7 +78,7 @@ async function inode(path: string): Promise<string> {
 
 const HEADER = Buffer.from("SQLite format 3\0");
 
-/** True if a file begins as SQLite's do (www.sqlite.org/fileformat.html, 1.3): the daemons notice that it does not at their next start. */
+/** True if a file begins as SQLite's do (www.sqlite.org/fileformat.html, 1.3). Daemons that have another one open may fail only when they reopen it. */
 export async function isDatabase(folder: string, name: string): Promise<boolean> {
   const file = await open(join(folder, name));
   try {

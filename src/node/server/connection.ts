@@ -80,6 +80,7 @@ export class Connection {
     const { method, path, body, wait = 0, until } = request;
     const { server, version, signal } = this.#options;
     if (signal?.aborted === true) throw new TemporaryFailure("stopped");
+    until?.throwIfAborted();
     const headers = { ...request.headers, "User-Agent": `m25-mail-node/${version}` };
     const begun = performance.now();
     const sent = this.#request(new URL(`.${path}`, server), { method, agent: this.#agent, headers });
@@ -94,7 +95,6 @@ export class Connection {
     signal?.addEventListener("abort", onAbort, { once: true });
     const onEnd = (): void => stop(until?.reason);
     until?.addEventListener("abort", onEnd, { once: true });
-    if (until?.aborted === true) onEnd();
     const [total, idle] = [this.#limits.total + wait, this.#limits.idle + wait];
     const timer = setTimeout(stop, total, new TemporaryFailure(`no complete answer within ${total} ms`));
     sent.setTimeout(idle, () => stop(new Unreachable(`no data for ${idle} ms`)));
