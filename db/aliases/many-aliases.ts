@@ -56,8 +56,8 @@ export class ManyAliases {
   }
 
   /**
-   * Adds many aliases, none of which exists, to domains that are registered, and changes others. Targets need not exist, and must
-   * not lead back.
+   * Adds many aliases, none of which exists, to domains that are registered, and changes others. Targets need not exist, and may
+   * lead back.
    *
    * @throws MailError invalid_input when one leads to too many addresses, or too many lead to one
    */

@@ -7,6 +7,8 @@ import { crowded, MOST_LEADING_TO_ALIAS } from "../../../src/mail/alias-limits.t
 import { DomainName } from "../../../src/mail/schemas.ts";
 import { addressOf, isPublic, leftOut, type Planned, PUBLIC, withoutDomain } from "./outcome.ts";
 
+const LEADS_BACK = "it leads back to itself";
+
 const TargetAddress = z.string().transform((target) => addressOf(target));
 
 /** An alias of another mail system. */
@@ -99,7 +101,8 @@ interface Present {
 /**
  * Plans aliases, one by one. A target in a domain here that does not exist stays: it gets mail once somebody makes it.
  *
- * @param former aliases that may change, by address; without it, those that exist stay as they are
+ * @param former aliases that may change, by address; without it, those that exist stay as they are, and those that lead back to
+ *   themselves are taken: a domain alias that moved can make one, and its other targets get mail
  * @throws MailError invalid_input when too many lead to one
  */
 export async function planAliases(
@@ -146,9 +149,11 @@ export async function planAliases(
   const others = all.some((target) => own.isOtherAlias(target, names))
     ? (await tables.manyAliases.except([...names])).filter(({ address }) => !present.gone?.has(address))
     : [];
-  return withoutCircles(planned, others, own.canonical).map((one) =>
-    explained(one, (target) => own.exists(target, names)),
-  );
+  const circular = leadingBack(planned, others, own.canonical);
+  return planned.map((one) => {
+    if (former !== undefined && circular.has(one.name)) return leftOut(one.name, LEADS_BACK);
+    return explained(one, circular, (target) => own.exists(target, names));
+  });
 }
 
 /** Whether a file says of an alias what is stored, even if another standing would be given to a new target. */
@@ -201,14 +206,19 @@ function unusableWords(count: number): string {
     : `${count} of its targets are not addresses, and are left out`;
 }
 
-/** Adds to an alias's reason which targets wait, and which do not exist. */
-function explained(planned: PlannedAlias, exists: (target: Target) => boolean): PlannedAlias {
+/** Adds to an alias's reason whether it leads back, which targets wait, and which do not exist. */
+function explained(
+  planned: PlannedAlias,
+  circular: ReadonlySet<string>,
+  exists: (target: Target) => boolean,
+): PlannedAlias {
   const { alias, reason } = planned;
   if (alias === undefined) return planned;
   const waiting = alias.targets.filter(({ standing }) => standing === "waiting");
   const dead = alias.targets.filter((target) => target.standing === "own" && !exists(target));
   const reasons = [
     ...(reason === undefined ? [] : [reason]),
+    ...(circular.has(planned.name) ? [LEADS_BACK] : []),
     ...waiting.map(({ email }) => `${email} waits for approval`),
     ...dead.map(({ email }) => `${email} does not exist`),
   ];
@@ -221,16 +231,16 @@ function explained(planned: PlannedAlias, exists: (target: Target) => boolean): 
 }
 
 /**
- * Leaves out aliases that lead back to themselves.
+ * The addresses of new and changed aliases that lead back to themselves.
  *
  * @param others aliases that are there and stay
  * @throws MailError invalid_input when too many lead to one: walks from each of them would take too long
  */
-function withoutCircles(
+function leadingBack(
   planned: readonly PlannedAlias[],
   others: readonly Alias[],
   canonical: (target: Address | Target) => string,
-): PlannedAlias[] {
+): Set<string> {
   const all = [...planned.flatMap(({ alias }) => alias ?? []), ...others];
   const leading = new Map<string, string[]>(all.map(({ address }) => [address, []]));
   for (const { address, targets } of all) {
@@ -249,11 +259,8 @@ function withoutCircles(
     }
     return false;
   };
-  return planned.map((one) =>
-    one.alias !== undefined && one.isStored !== true && leadsBack(one.name)
-      ? leftOut(one.name, "it leads back to itself")
-      : one,
-  );
+  const judged = planned.filter(({ alias, isStored }) => alias !== undefined && isStored !== true);
+  return new Set(judged.map(({ name }) => name).filter(leadsBack));
 }
 
 /** Knows which addresses are here, or will be. */
