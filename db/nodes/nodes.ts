@@ -229,7 +229,7 @@ export class NodeTable {
    * Changes a node's role, domains and allowed address; undefined keeps a value. Changing the address forgets a refusal
    * for it.
    *
-   * @throws MailError node_not_found
+   * @throws MailError node_not_found; invalid_input for the role mx of a node that has a Dovecot
    */
   async set(
     name: string,
@@ -240,6 +240,7 @@ export class NodeTable {
     },
   ): Promise<MailNode> {
     const row = found(name, await this.#named(name));
+    if (change.role === "mx" && row.role === "mail" && row.dovecot_version !== null) throw keepsLogins(name);
     if (change.ipAddress !== undefined) {
       // Earlier refusals were by the old rule; the next attempt shows whether the new one admits the node.
       await this.#db.deleteFrom("refused_contacts").where("node_id", "=", row.id).execute();
@@ -429,6 +430,15 @@ function withheldOf(row: Selectable<Schema["nodes"]>): Withheld | null {
   const [aliases, domain_aliases] = [row.withheld_aliases, row.withheld_domain_aliases];
   if (domains === null || users === null || aliases === null || domain_aliases === null) return null;
   return { domains, users, aliases, domain_aliases, addresses: users + aliases + domain_aliases };
+}
+
+/** As an mx, the node would not learn whose login ends. */
+function keepsLogins(name: string): MailError {
+  return new MailError(
+    "invalid_input",
+    `${name} is a mailbox node: it has passwords, and its Dovecot lets people log in.`,
+    text`Nothing was changed. To make it an mx, remove it with ${operator(`node remove ${name}`)}, stop its Dovecot and delete its replica. Then add it as a new node, and set the role before it joins.`,
+  );
 }
 
 /** Equal to SQL's concat(role, domains). */

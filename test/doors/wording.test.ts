@@ -164,6 +164,7 @@ const elsewhere: Readonly<Record<string, string>> = {
   "The restore was stopped.": "restore.test",
   "The restore stopped for an hour, so the server erases the rows that it had copied.": "restore.test",
   ", which would lead back to it.": "aliases.test",
+  " is a mailbox node: it has passwords, and its Dovecot lets people log in.": "nodes.test",
   "The sign-in has ended.": "app-passwords.test",
   " app passwords, or one of this name.": "app-passwords.test",
   " is an alias already, which stays.": "aliases.test",

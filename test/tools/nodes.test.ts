@@ -145,7 +145,7 @@ test("a weak hash is imported only where each node with mailboxes has reported D
   expect(await imported("d@a.nl")).toMatchObject(needsNew);
   await report(2, "2.4");
   expect(await imported("e@a.nl")).toMatchObject(needsNew);
-  await must("set-node", { name: "two", role: "mx" });
+  await must("remove-node", { name: "two" });
   expect(await imported("f@b.nl")).toEqual({ name: "f@b.nl", outcome: "taken" });
   expect(await must("list-weak")).toEqual({ mailboxes: [{ email: "b@a.nl" }, { email: "f@b.nl" }] });
 });
@@ -268,6 +268,24 @@ test("a node is current if its report fits its own part, and behind once that pa
     await must("set-node", { name: "pi", role });
     expect(await status()).toBe("current");
   }
+});
+
+test("a node that has a Dovecot does not become an mx", async () => {
+  const { must, run, store } = testStore();
+  const at = new Date().toISOString();
+  const report = async (dovecot?: string) => {
+    const said = { ...(await appliedReport(store)), ...(dovecot && { dovecot }) };
+    await store.write(({ nodes }) => nodes.recordReport(1, said, at));
+  };
+  await must("add-node", { name: "pi" });
+  await report();
+  for (const role of ["mx", "mail"])
+    expect(await must("set-node", { name: "pi", role })).toMatchObject({ role });
+  await report("2.4");
+  const error = { code: "invalid_input", detail: [expect.stringMatching(/^pi is a mailbox node: /)] };
+  expect(await run("set-node", { name: "pi", role: "mx", ip_address: "192.0.2.7" })).toMatchObject({ error });
+  expect((await must("list-node-details")).nodes).toMatchObject([{ role: "mail", ip_address: null }]);
+  expect(await must("set-node", { name: "pi", role: "mail" })).toMatchObject({ role: "mail" });
 });
 
 test("each node in a list is judged by its own part, also if parts overlap or a domain is gone", async () => {
