@@ -132,7 +132,7 @@ export async function startMailLab(options: MailLabOptions): Promise<MailLab> {
           "127.0.0.1:8626": `127.0.0.1:${options.policyPort ?? 0}`,
           ...tablePaths(folder, "mailbox-node"),
         }),
-        tables: tables(out, ["domains", "mailboxes", "aliases", "commands", "senders"]),
+        tables: tables(out, ["domains", "mailboxes", "aliases", "commands", "senders", "ready"]),
         mainSettings:
           overlay("postfix-main.cf", { "@LAB@": folder, "@INSTANCE@": "mailbox-node" }) +
           (cleartext ? overlay("postfix-main-cleartext.cf") : "") +

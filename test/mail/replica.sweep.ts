@@ -127,6 +127,11 @@ describe.skipIf(!daemons.available)("the daemons ask the replica", () => {
     await expect(imap.login(JAN.address, JAN.password)).rejects.toThrow("[UNAVAILABLE]");
     await expect(imap.login("nobody@example.nl", "any")).rejects.toThrow("[UNAVAILABLE]");
     imap.close();
+    for (const [port, tls] of [
+      [lab.ports.submission, false],
+      [lab.ports.submissions, true],
+    ] as const)
+      await expect(SmtpClient.open({ port, tls })).rejects.toThrow("greeting: 421 4.3.2 ");
     const waiting = ["nobody@example.nl", JAN.address].map(deliver);
     await until("Postfix fails to look up", () => lab.log().includes("integer overflow"));
     node.sql("logins.db", "UPDATE meta SET ready = 1");
