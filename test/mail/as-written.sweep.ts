@@ -6,6 +6,7 @@ import {
   addUsers,
   atServer,
   MX,
+  NODE,
   newMailboxNode,
   newNode,
   releaseFolder,
@@ -16,6 +17,9 @@ import { denials } from "./fresh-debian.ts";
 import { fields, isCurrent } from "./fresh-server.ts";
 import { mailClient, TAKEN } from "./mail-client.ts";
 import { ANNA, FULL, JAN, STRANGER } from "./people.ts";
+
+/** curl's result for an unknown recipient. */
+const UNKNOWN = { code: 55, stderr: expect.stringContaining("550") };
 
 const LATER = { address: "later@example.nl", password: "after the new one" };
 const NEW = { address: "new@example.nl", password: "after the others" };
@@ -32,7 +36,7 @@ describe.each(releases)("a node set up by the pages on $name", async (release) =
 
   test.skipIf(!folder.available)("receives mail, shows it to its user, and sends", async () => {
     if (!folder.available) return;
-    const { server, machine, mail } = await newMailboxNode(folder.path, release, [JAN, ANNA]);
+    const { server, machine, cert, mail } = await newMailboxNode(folder.path, release, [JAN, ANNA]);
     const shown = async () => fields(await server.sh(`m25-mail user show ${JAN.address}`));
     await expect.poll(shown).toMatchObject({ used_mb: expect.stringMatching(/^\d+$/) });
     const fromOutside = { from: STRANGER, to: JAN.address, subject: "from outside" };
@@ -88,6 +92,17 @@ describe.each(releases)("a node set up by the pages on $name", async (release) =
 
     const note = await machine.sh("ls -ln /var/lib/m25-mail-logins");
     expect(note).toMatch(/^-rw-r----- 1 5000 0 .* [0-9a-f]{16}$/m);
+
+    expect(await machine.sh(denials)).toBe("");
+
+    // The former network had the server.
+    await machine.sh("systemctl disable m25-mail-node-once.timer; systemctl enable m25-mail-node");
+    await machine.cutPower();
+    const alone = mailClient(machine, NODE, cert);
+    const afterwards = { from: STRANGER, subject: "after the power cut" };
+    expect(await alone.send("smtp", 25, { ...afterwards, to: LATER.address })).toMatchObject(TAKEN);
+    await alone.arrives(LATER, afterwards.subject);
+    expect(await alone.send("smtp", 25, { ...afterwards, to: "nobody@example.nl" })).toMatchObject(UNKNOWN);
     expect(await machine.sh(denials)).toBe("");
   });
 
@@ -106,8 +121,7 @@ describe.each(releases)("a node set up by the pages on $name", async (release) =
     const message = { from: STRANGER, subject: "by way of the MX" };
     for (const to of [JAN.address, "info@example.nl"])
       expect(await mail.send("smtp", 25, { ...message, to })).toMatchObject(TAKEN);
-    const unknown = await mail.send("smtp", 25, { ...message, to: "nobody@example.nl" });
-    expect(unknown).toMatchObject({ code: 55, stderr: expect.stringContaining("550") });
+    expect(await mail.send("smtp", 25, { ...message, to: "nobody@example.nl" })).toMatchObject(UNKNOWN);
     expect(await machine.sh(denials)).toBe("");
   });
 });

@@ -13,7 +13,7 @@ import { DEPLOY } from "./shipped.ts";
 
 const CHECKOUT = join(DEPLOY, "..");
 /** The nodes' names in the pages and in the files of deploy/. */
-const NODE = "mail.example.nl";
+export const NODE = "mail.example.nl";
 export const MX = "mx2.example.nl";
 
 export const atServer = command(mailboxNode.atServer);
@@ -86,5 +86,5 @@ export async function newMailboxNode(
   await machine.sh(command(mailboxNode.dryRun));
   await machine.sh(release.commands, { folder: "/root/deploy" });
   await isCurrent(server);
-  return { server, machine, mail: mailClient(machine, NODE, cert) };
+  return { server, machine, cert, mail: mailClient(machine, NODE, cert) };
 }

@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
 import { mustRun, run, runFor, until } from "./processes.ts";
 
 const CACHE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "m25-mail-tests");
@@ -104,6 +105,8 @@ export interface FreshDebian {
   copyIn(from: string, to: string): Promise<void>;
   /** Shows a folder of this machine, read-only, at a path there that it makes. */
   mount(from: string, to: string): Promise<void>;
+  /** Cuts the power and boots again, in a network of its own that only `onNetwork` of then reaches. What `mount` showed is gone. */
+  cutPower(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -137,19 +140,28 @@ const BOOT = `base=$1; work=$2; cgroup=$3; root=$work/root
     exec >/dev/null 2>&1 setpriv --bounding-set -sys_module,-sys_time \\
       chroot "$1" env -i container=m25-mail PATH=/usr/sbin:/usr/bin /lib/systemd/systemd' sh "$root" "$pid"`;
 
-/** Keeps the machine until standard input ends. All mounts end with it; the cgroups must be removed. */
+/**
+ * Keeps the machine until standard input ends, and cuts its power at each line of it. All mounts end with it; the cgroups must be
+ * removed. Prints the process 1 of each boot, and an empty line if that has ended.
+ */
 const KEEP = `boot=$1; base=$2; work=$3; cgroup=$work/cgroup/\${work##*/}
   mount -t tmpfs tmpfs "$work"
   mkdir "$work/upper" "$work/work" "$work/root" "$work/cgroup"
   mount -t cgroup2 cgroup2 "$work/cgroup"
-  mkdir "$cgroup"
-  unshare --net --mount --pid --uts --ipc --fork --kill-child \\
-    sh -ec "$boot" sh "$base" "$work" "$cgroup" </dev/null &
+  start() {
+    mkdir "$cgroup"
+    { unshare --net --mount --pid --uts --ipc --fork --kill-child \\
+        sh -ec "$boot" sh "$base" "$work" "$cgroup" </dev/null || echo; } &
+  }
+  cut() {
+    echo 1 >"$cgroup/cgroup.kill"
+    wait $! || true
+    find "$cgroup" -depth -type d -exec rmdir {} +
+  }
+  start
+  while read -r line; do cut; start; done
   exec >/dev/null
-  cat
-  echo 1 >"$cgroup/cgroup.kill"
-  wait $! || true
-  find "$cgroup" -depth -type d -exec rmdir {} +`;
+  cut`;
 
 /** Boots a folder of debianFolder(). Scripts and services get `environment`. */
 export async function startFreshDebian(
@@ -159,6 +171,7 @@ export async function startFreshDebian(
   const work = mkdtempSync(join(tmpdir(), "m25-debian-"));
   const root = join(work, "root");
   const keeper = spawn("unshare", ["--mount", "sh", "-ec", KEEP, "sh", BOOT, base, work]);
+  const lines = createInterface({ input: keeper.stdout })[Symbol.asyncIterator]();
   let said = "";
   keeper.stderr.on("data", (text) => {
     said += text;
@@ -169,37 +182,47 @@ export async function startFreshDebian(
     await ended;
     rmSync(work, { recursive: true });
   };
-  const answer = once(keeper.stdout, "data").then(String);
-  const pid = await Promise.race([answer, once(keeper.stdout, "end").then(() => undefined)]);
-  if (pid === undefined) {
-    await stop();
-    throw new Error(`no fresh Debian: ${said}`);
-  }
-  const into = ["nsenter", "--target", pid.trim()] as const;
   const variables = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
-  const clean = ["env", "-i", "HOME=/root", `PATH=${PATH}`, ...variables] as const;
-  const enter = [...into, "--all", "chroot", root, ...clean] as const;
-  await until("Debian has booted", async () =>
-    /running|degraded/.test((await run(...enter, "systemctl", "is-system-running")).stdout),
-  );
-  if (variables.length > 0) await mustRun(...enter, "systemctl", "set-environment", ...variables);
+  const clean = ["chroot", root, "env", "-i", "HOME=/root", `PATH=${PATH}`, ...variables] as const;
+  let into: FreshDebian["onNetwork"] = ["false"];
+  const inside = () => [...into, "--all", ...clean] as const;
+  const boot = async () => {
+    const { value: pid } = await lines.next();
+    if (!pid) {
+      await stop();
+      throw new Error(`no fresh Debian: ${said}`);
+    }
+    into = ["nsenter", "--target", pid];
+    await until("Debian has booted", async () =>
+      /running|degraded/.test((await run(...inside(), "systemctl", "is-system-running")).stdout),
+    );
+    if (variables.length > 0) await mustRun(...inside(), "systemctl", "set-environment", ...variables);
+  };
+  await boot();
   return {
     root,
-    onNetwork: [...into, "--net"],
+    get onNetwork() {
+      return [...into, "--net"] as const;
+    },
     async sh(script, { folder = "/root", input = "" } = {}) {
-      const command = [...enter, "sh", "-exc", `cd ${folder}\n${script}`] as const;
+      const command = [...inside(), "sh", "-exc", `cd ${folder}\n${script}`] as const;
       const finished = await withInput(input, command);
       if (finished.code === 0) return finished.stdout;
-      const { stdout: units } = await run(...enter, "sh", "-c", FAILURES);
+      const { stdout: units } = await run(...inside(), "sh", "-c", FAILURES);
       throw new Error(`exit ${finished.code}:\n${finished.said}${units}`);
     },
     atTerminal: (script, answers) =>
-      conversation([...enter, "script", "--quiet", "--return", "--command", script, "/dev/null"], answers),
+      conversation([...inside(), "script", "--quiet", "--return", "--command", script, "/dev/null"], answers),
     copyIn: async (from, to) => {
       await mustRun(...into, "--mount", "sh", "-ec", COPY, "sh", from, join(root, to));
     },
     mount: async (from, to) => {
       await mustRun(...into, "--mount", "sh", "-ec", MOUNT, "sh", from, join(root, to));
+    },
+    cutPower: async () => {
+      keeper.stdin.write("cut\n");
+      await lines.next(); // the former process 1 has ended
+      await boot();
     },
     stop,
   };
