@@ -55,7 +55,7 @@ function statusHint(seen: SeenNode, { status, reason, withheld }: Findings): Tex
       if (reason === "removals_withheld" && withheld !== null) return null; // see withheldHint()
       return (
         (reason && hintsByReason[reason]?.(seen)) ??
-        text`The node keeps serving its last state and tries again within 5 minutes; its log has the details: ${node("status")}.`
+        text`The node serves what it has and tries again within 5 minutes; its log has the details: ${node("status")}.`
       );
     default:
       return null;
