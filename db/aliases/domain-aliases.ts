@@ -53,7 +53,10 @@ export class DomainAliasTable {
     return new Map(rows.map(({ name, of }) => [name, of]));
   }
 
-  /** @throws MailError forbidden, domain_exists, domain_not_found; invalid_input if mail of aliases would go outside by it */
+  /**
+   * @throws MailError forbidden, domain_exists, domain_not_found; invalid_input if by it mail of aliases would go outside, or
+   *   too many aliases would lead to one address
+   */
   async set(name: string, domain: Domain, at: string): Promise<void> {
     this.#refuseForeign(name);
     if ((await this.#domains.find(name)) !== undefined) {
@@ -76,6 +79,7 @@ export class DomainAliasTable {
     await addToDomains(this.#db, new Map([[domain.id, { domainAliases: 1, digests }]]));
     await this.#state.addAliases(0, 1);
     await this.#graph.update(leading, at);
+    await this.#graph.refuseCrowd(leading);
     refuseOpened(name, outside, await outsideOf(this.#db, leading), this.#domains.within);
   }
 

@@ -153,6 +153,10 @@ export class AliasGraph {
    * @throws MailError invalid_input when too many aliases lead to an address to which one leads, itself included
    */
   async refuseCrowd(ids: readonly number[]): Promise<void> {
+    await inBatches(ids, (some) => this.#refuseCrowdOf(some));
+  }
+
+  async #refuseCrowdOf(ids: readonly number[]): Promise<void> {
     const { rows } = await sql<{ address: string; most: number }>`SELECT address, most FROM (
         SELECT DISTINCT mine.local_part || '@' || mine.domain AS address, mine.domain, mine.local_part,
           CASE WHEN aliases.id IS NULL THEN ${sql.lit(MOST_LEADING)} ELSE ${sql.lit(MOST_LEADING_TO_ALIAS)} END AS most,

@@ -323,6 +323,22 @@ test("at most 100 aliases lead to an alias, also through others", async () => {
   });
 });
 
+test("a domain alias that moves leads no more aliases to an address than they may themselves", async () => {
+  const { must, run, file } = await withMailboxes("jan@a.nl", "piet@b.nl");
+  await must("set-alias", { address: "jan@b.nl", targets: ["piet@b.nl"] });
+  await must("set-domain-alias", { domain: "d.nl", of: "a.nl" });
+  for (let number = 0; number <= 100; number += 1)
+    await must("set-alias", { address: `c${number}@a.nl`, targets: ["jan@d.nl"] });
+  const before = kept(rawDatabase(file));
+  const move = { domain: "d.nl", of: "b.nl" };
+  expect(expectRefusal(await run("set-domain-alias", move), "invalid_input")).toBe(
+    "More than 100 aliases would lead to jan@b.nl.",
+  );
+  expect(kept(rawDatabase(file))).toEqual(before);
+  await must("remove-alias", { address: "c0@a.nl" });
+  expect(await must("set-domain-alias", move)).toMatchObject({ of: "b.nl" });
+});
+
 test("a refusal for too many aliases or addresses names none of another domain", async () => {
   const made = await withMailboxes("jan@a.nl", "jan@b.nl");
   const { must, run } = made;
