@@ -55,6 +55,7 @@ export async function keepKeys(session: Session, replica: Replica): Promise<void
 
 async function run(session: Session, folder: KeyFolder, served: readonly string[]): Promise<void> {
   const { machine, keyRun } = session;
+  keyRun.signing ??= signingDomains(folder.book);
   const names = new Set(served);
   const now = machine.clock.now();
   const end = machine.clock.monotonic() + BUDGET;
@@ -66,7 +67,10 @@ async function run(session: Session, folder: KeyFolder, served: readonly string[
   const isTold = await tellServer(session, folder, isOver);
   const { ended } = settleKeys(folder.book, names, now);
   const tables = await folder.writeTables();
-  if (tables !== folder.book.tables && (await reloadSigner())) folder.book.tables = tables;
+  if (tables !== folder.book.tables && (await reloadSigner())) {
+    folder.book.tables = tables;
+    sayBegun(session, folder.book);
+  }
   await folder.save();
   for (const selector of removed) await folder.removeKey(selector);
   keyRun.isUnfinished = !isComplete || !isTold || ended > 0;
@@ -109,7 +113,6 @@ async function tellServer(session: Session, folder: KeyFolder, isOver: () => boo
   const sent = new Set<string>();
   const untold = () =>
     Object.keys(book.domains).filter((name) => !book.domains[name]?.told && !sent.has(name));
-  const before = signingDomains(book);
   let more = untold().length > 0 || isQuestionDue(book, keyRun, machine.clock.monotonic());
   while (more && !isOver()) {
     const names = untold().slice(0, MOST_DKIM_DOMAINS);
@@ -122,9 +125,6 @@ async function tellServer(session: Session, folder: KeyFolder, isOver: () => boo
     more = answer.more || untold().length > 0;
     keyRun.askedAt = machine.clock.monotonic();
   }
-  const begun = [...signingDomains(book)].filter((name) => !before.has(name));
-  if (begun.length > 0)
-    machine.log(`signs mail of ${begun.length > 5 ? count(begun.length, "more domain") : begun.join(", ")}`);
   return !more;
 }
 
@@ -133,6 +133,15 @@ function isQuestionDue({ domains }: KeyBook, { askedAt }: KeyRun, now: number): 
     presentKeys(domain).some(({ state }) => state === "known"),
   );
   return isWaiting || askedAt === undefined || now - askedAt >= ASK_EVERY;
+}
+
+/** Logs the domains that the signer's new tables have more than its former ones. */
+function sayBegun({ machine, keyRun }: Session, book: KeyBook): void {
+  const signing = signingDomains(book);
+  const begun = [...signing].filter((name) => keyRun.signing?.has(name) !== true);
+  if (begun.length > 0)
+    machine.log(`signs mail of ${begun.length > 5 ? count(begun.length, "more domain") : begun.join(", ")}`);
+  keyRun.signing = signing;
 }
 
 function signingDomains({ domains }: KeyBook): ReadonlySet<string> {

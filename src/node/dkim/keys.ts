@@ -32,6 +32,8 @@ export interface KeyRun {
   askedAt?: number;
   /** The domains of that run. */
   served?: string;
+  /** The domains whose mail is signed by the tables that the signer has read. */
+  signing?: ReadonlySet<string>;
   /** There is more to do at once. */
   isUnfinished?: boolean;
   warning?: string | undefined;
