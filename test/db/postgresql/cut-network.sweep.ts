@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { openDatabase } from "../../../db/open.ts";
 import { certificate } from "../../support/certificate.ts";
+import { testNetwork } from "../../support/network.ts";
 import { POSTGRESQL, testCluster } from "../../support/postgresql.ts";
 import { serveProcess } from "../../support/program.ts";
 import { temporaryFolder, testRuntime } from "../../support/store.ts";
@@ -12,8 +13,6 @@ import { SyncingNode } from "../../support/syncing-node.ts";
 /** The two ends of a network between this machine and PostgreSQL's own. Nothing else uses these addresses. */
 const NEAR = "10.213.7.1";
 const FAR = "10.213.7.2";
-
-const ip = (...args: string[]) => void execFileSync("ip", args, { stdio: "ignore" });
 
 /** PostgreSQL in a network namespace, with TLS. */
 async function farDatabase() {
@@ -27,14 +26,7 @@ async function farDatabase() {
   execFileSync("env", [...own, key, join(data, "server.key")]);
   writeFileSync(join(data, "pg_hba.conf"), `local all all trust\nhostssl all m25 ${NEAR}/32 scram-sha-256\n`);
   cluster.control("stop");
-  const name = `m25-${process.pid}`;
-  ip("netns", "add", name);
-  onTestFinished(() => ip("netns", "delete", name));
-  ip("link", "add", name, "type", "veth", "peer", "name", "far", "netns", name);
-  ip("address", "add", `${NEAR}/24`, "dev", name);
-  ip("link", "set", name, "up");
-  ip("-n", name, "address", "add", `${FAR}/24`, "dev", "far");
-  ip("-n", name, "link", "set", "far", "up");
+  const { name, cut, mend } = testNetwork(NEAR, FAR);
   cluster.network = { name, address: FAR };
   cluster.control("start");
   onTestFinished(() => cluster.control("stop"));
@@ -46,9 +38,8 @@ async function farDatabase() {
     trusted: `?sslrootcert=${cert}`,
     passwordFile,
     folder,
-    /** Neither side hears of it. */
-    cut: () => ip("-n", name, "link", "set", "far", "down"),
-    mend: () => ip("-n", name, "link", "set", "far", "up"),
+    cut,
+    mend,
   };
 }
 

@@ -1,5 +1,5 @@
 /** Two servers on two PostgreSQL that Patroni looks after, with the files that docs/postgresql.md names. */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import pg from "pg";
@@ -8,6 +8,7 @@ import { openDatabase } from "../../../db/open.ts";
 import { shipped } from "../../mail/shipped.ts";
 import { certificate } from "../../support/certificate.ts";
 import { ETCD, PATRONI } from "../../support/needs.ts";
+import { testNetwork } from "../../support/network.ts";
 import { killed, serveProcess } from "../../support/program.ts";
 import { temporaryFolder, testRuntime } from "../../support/store.ts";
 import { SyncingNode } from "../../support/syncing-node.ts";
@@ -21,7 +22,6 @@ const [THEIRS, NETWORK] = ["192.0.2.", "10.213.8."];
 const DATABASES = ["21", "22"] as const;
 const ETCD_URL = `http://${NETWORK}31:2379`;
 
-const ip = (...args: string[]) => void execFileSync("ip", args, { stdio: "ignore" });
 const isInstalled = [PATRONI, ETCD].every((program) => existsSync(program));
 
 /** A machine with folders and processes of its own, which runs Patroni as its service does. All of it ends with the shell. */
@@ -32,26 +32,17 @@ const MACHINE = `mount -t tmpfs tmpfs /var/run/postgresql; mount -t tmpfs tmpfs 
   cd /var/lib/postgresql
   setpriv --reuid postgres --regid postgres --init-groups ${PATRONI} config.yml & wait`;
 
-/** A network namespace that this machine reaches. */
-function network(): string {
-  const name = `m25p-${process.pid}`;
-  ip("netns", "add", name);
-  onTestFinished(() => ip("netns", "delete", name));
-  ip("link", "add", name, "type", "veth", "peer", "name", "far", "netns", name);
-  ip("address", "add", `${NETWORK}1/24`, "dev", name);
-  ip("link", "set", name, "up");
-  for (const host of [...DATABASES, "31"])
-    ip("-n", name, "address", "add", `${NETWORK}${host}/24`, "dev", "far");
-  for (const device of ["lo", "far"]) ip("-n", name, "link", "set", device, "up");
-  return name;
-}
-
 function machines() {
-  const [name, folder] = [network(), temporaryFolder()];
+  const { name } = testNetwork(`${NETWORK}1`, ...[...DATABASES, "31"].map((host) => `${NETWORK}${host}`));
+  const folder = temporaryFolder();
   const { cert, key } = certificate("db", [`${NETWORK}21`, `${NETWORK}22`].join(",IP:"));
   const start = (command: readonly string[], environment = {}) => {
-    const [program, ...args] = ["ip", "netns", "exec", name, ...command] as const;
-    const child = spawn(program, args, { stdio: "ignore", env: { PATH: process.env.PATH, ...environment } });
+    // It ends with this process, even if that is killed.
+    const args = ["--pdeathsig", "KILL", "ip", "netns", "exec", name, ...command];
+    const child = spawn("setpriv", args, {
+      stdio: "ignore",
+      env: { PATH: process.env.PATH, ...environment },
+    });
     onTestFinished(() => killed(child));
     return child;
   };
