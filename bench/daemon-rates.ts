@@ -73,6 +73,18 @@ const logins: Task = async (lab, isOver) => {
   return done;
 };
 
+const submissionLogins: Task = async (lab, isOver) => {
+  let done = 0;
+  for (; !isOver(); done += 1) {
+    const smtp = await SmtpClient.open({ port: lab.ports.submission });
+    await smtp.ehlo();
+    const { code, lines } = await smtp.authPlain(someone(), PASSWORD);
+    if (code !== 235) throw new Error(lines.join());
+    smtp.close();
+  }
+  return done;
+};
+
 const submissions: Task = async (lab, isOver) => {
   const user = someone();
   const smtp = await SmtpClient.open({ port: lab.ports.submission });
@@ -123,18 +135,22 @@ async function rates(folder: string): Promise<void> {
     await postconf(one, "-e", "smtpd_recipient_restrictions=reject_unlisted_recipient");
   rows.push(["… without the question for the quota", ...(await sideBySide(recipients, labs))]);
   rows.push(["IMAP logins", ...(await sideBySide(logins, labs))]);
-  const senders = (value: string) => async () => {
-    await postconf(
-      lab.lab,
-      "-P",
-      `127.0.0.1:${lab.lab.ports.submission}/inet/smtpd_sender_restrictions=${value}`,
-    );
-    return lab.lab;
+  const withAndWithout = (setting: string) => {
+    const config = ["-c", lab.lab.postfixConfigDir];
+    const shipped = execFileSync("postconf", [...config, "-h", setting], { encoding: "utf8" });
+    const set = (value: string) => async () => {
+      await postconf(lab.lab, "-e", `${setting}=${value}`);
+      return lab.lab;
+    };
+    return [set(shipped.replaceAll("\n", " ")), set("")] as const;
   };
-  const checks = [senders("$mua_sender_restrictions"), senders("")] as const;
   rows.push([
     "submitted mails: with the check of sender and password's revision, without",
-    ...(await sideBySide(submissions, checks)),
+    ...(await sideBySide(submissions, withAndWithout("mua_sender_checks"))),
+  ]);
+  rows.push([
+    "logins at submission: with the question whether passwords are ready, without",
+    ...(await sideBySide(submissionLogins, withAndWithout("mua_client_restrictions"))),
   ]);
   printTable([`a second, ${CLIENTS} at a time, ${USERS} mailboxes`, "replica", "files", "x, by round"], rows);
 }
