@@ -16,8 +16,8 @@ import {
 import { clearFormerRole } from "./former-role.ts";
 import { FilesReplaced } from "./replica/in-place.ts";
 import { type LastPoll, type Notes, readNotes, writeNotes } from "./replica/notes.ts";
-import { type Replica, setDamagedAside } from "./replica/replica.ts";
-import { SqliteError, sqliteCodes } from "./replica/sqlite.ts";
+import { mayBeDamage, type Replica, setDamagedAside } from "./replica/replica.ts";
+import { SqliteError } from "./replica/sqlite.ts";
 import { isKey, readKey } from "./server/key-file.ts";
 import { askServer, type Refusal, ReturnedHistory } from "./server/question.ts";
 import { type Outcome, outcomeOf, refusedBecause, report, reportIsDue, send } from "./server/report.ts";
@@ -152,16 +152,21 @@ async function isExchanged({ machine, config, key }: Session): Promise<boolean> 
   return now !== undefined && isKey(now) && now !== key;
 }
 
-/** Handles an error of SQLite, which has undone the changes: sets damaged files aside, and reports. */
-async function failed(session: Session, fault: SqliteError): Promise<PollResult> {
+/**
+ * Handles an error of SQLite, which has undone the changes: sets damaged files aside, and reports. Another attempt is worth while if it
+ * has a new sqlite3 program, or new files.
+ */
+async function failed(session: Session, fault: SqliteError): Promise<Attempted> {
   const { place, machine } = session;
   const { meta, withheld } = session.replica ?? {};
   await dropReplica(session);
   const outcome: Outcome = { status: "failed", reason: failureReason(fault) };
-  if (fault.result === sqliteCodes.corrupt || fault.result === sqliteCodes.notADatabase)
-    await setDamagedAside(place).catch((error) => machine.log(explain(error)));
+  const isKilled = fault.result === undefined;
+  const isSetAside =
+    mayBeDamage(fault) && (await setDamagedAside(place).catch((error) => machine.log(explain(error))));
   const sent = await send(session, { meta, outcome, withheld });
-  return { exitCode: exitCodeOf(fault), reported: sent !== undefined, outcome };
+  const again = isKilled || isSetAside === true;
+  return { exitCode: exitCodeOf(fault), reported: sent !== undefined, outcome, again };
 }
 
 /**

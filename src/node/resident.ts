@@ -1,17 +1,22 @@
 import type { Machine } from "../machine/machine.ts";
 import type { Config } from "./config.ts";
-import { type ExitCode, exitCodes } from "./faults.ts";
+import { type ExitCode, exitCodes, explain } from "./faults.ts";
 import type { Lock } from "./lock.ts";
-import { poll } from "./poll.ts";
+import { type PollResult, poll } from "./poll.ts";
 import { whileInPlace } from "./replica/in-place.ts";
+import { setDamagedAside } from "./replica/replica.ts";
 import { FIRST, nextSchedule, type Schedule, type TimedPoll } from "./schedule.ts";
 import { PolicyServer } from "./sending/policy-server.ts";
 import { KnownRecipients } from "./sending/recipients.ts";
-import { closeSession, LockedOut, openSession, type Session } from "./session.ts";
+import { closeSession, dropReplica, LockedOut, openSession, type Session } from "./session.ts";
 import { keepReportingUsage } from "./usage/report-usage.ts";
 
 /** ms between two attempts to lock the folder. */
 const LOCK_AGAIN = 2000;
+/** ms between two readings of the files, at least; while a daemon's look-ups fail, less. */
+const [READ_EVERY, READ_SOON] = [600_000, 50_000];
+/** A reading takes at most this part of the time. */
+const READING = 0.01;
 
 /**
  * Polls until `signal` is aborted, and lets the server wait for news; finishes a running update first. It logs faults and
@@ -42,6 +47,7 @@ export async function runResident(
   try {
     let greet = true;
     let schedule = FIRST;
+    let reading = { at: machine.clock.monotonic(), took: 0 };
     while (!signal.aborted) {
       if (config.sending !== undefined) await sending?.listen(config.sending.port);
       const asked = machine.clock.monotonic();
@@ -52,6 +58,14 @@ export async function runResident(
       if (signal.aborted) break;
       if (result.folderReplaced === true) return result.exitCode;
       const timed = { ...result, took: machine.clock.monotonic() - asked };
+      // A damaged file goes on to serve what it can while the server is away.
+      if (result.news !== undefined && isReadingDue(session, result, reading)) {
+        reading = await readFiles(session);
+        if (session.replica === undefined) {
+          schedule = FIRST;
+          continue;
+        }
+      }
       const next = nextSchedule(schedule, timed, machine.random());
       if (next.knownWait !== schedule.knownWait) machine.log(describe(next.knownWait, schedule, timed));
       schedule = next;
@@ -65,6 +79,32 @@ export async function runResident(
     await known.close();
     await closeSession(session);
   }
+}
+
+/** A reading of all files, in ms of the monotonic clock. */
+interface Reading {
+  at: number;
+  took: number;
+}
+
+function isReadingDue(
+  { machine, dovecot }: Session,
+  { outcome }: PollResult,
+  { at, took }: Reading,
+): boolean {
+  const isWell = dovecot === null && outcome?.status !== "failed";
+  const since = machine.clock.monotonic() - at;
+  return since >= (isWell ? READ_EVERY : READ_SOON) && since * READING >= took;
+}
+
+/** Looks for damage in what no change needs, or what only the daemons read anew. If there is some, closes the replica. */
+async function readFiles(session: Session): Promise<Reading> {
+  const { clock, log } = session.machine;
+  const began = clock.monotonic();
+  const isDamaged = await setDamagedAside(session.place).catch((error) => log(explain(error)));
+  if (isDamaged === true) await dropReplica(session);
+  const at = clock.monotonic();
+  return { at, took: at - began };
 }
 
 /** Waits until the next poll, or until somebody replaces the files. */

@@ -11,6 +11,7 @@ import { type Lock, lockFile } from "./lock.ts";
 import { fileNames } from "./replica/files.ts";
 import {
   closeReplica,
+  isAsCommitted,
   isInPlace,
   noteInodes,
   openReplica,
@@ -149,7 +150,8 @@ export async function replicaOf(session: Session): Promise<Replica> {
     throw new FolderReplaced(
       `somebody has removed or replaced ${config.out}: this program ends, and must be started again, as systemd does`,
     );
-  if (session.replica !== undefined && !(await isInPlace(session.replica))) {
+  const { replica } = session;
+  if (replica !== undefined && !((await isInPlace(replica)) && (await isAsCommitted(replica)))) {
     machine.log(`somebody has replaced the files in ${config.out}: opening them again`);
     await dropReplica(session);
   }

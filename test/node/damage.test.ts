@@ -1,9 +1,21 @@
 /** Damage to a node's files: a daemon gets a right answer or a failure, never a wrong answer. */
 import { execFileSync } from "node:child_process";
-import { copyFileSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  copyFileSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
-import { expect, test } from "vitest";
-import { closeReplica, isInPlace, setDamagedAside } from "../../src/node/replica/replica.ts";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { FilesReplaced } from "../../src/node/replica/in-place.ts";
+import { attachToRead, closeReplica, isInPlace, setDamagedAside } from "../../src/node/replica/replica.ts";
+import { Sqlite } from "../../src/node/replica/sqlite.ts";
 import { hash, stateOf, user } from "./answers.ts";
 import { daemons, served } from "./folder.ts";
 import { Life } from "./life.ts";
@@ -149,6 +161,33 @@ test("an older file of logins, copied into place, is noticed by its revision", a
   expect(served(life.out)).toEqual(everything);
 });
 
+test.each([
+  ["all", ["logins.db", "addresses.db"]],
+  ["addresses.db", ["addresses.db"]],
+])(
+  "older files (%s) that are written over the open ones are noticed before the next change",
+  async (_, files) => {
+    const life = await Life.begin();
+    await life.take(one);
+    const names = files.flatMap((name) => [name, `${name}-wal`, `${name}-shm`]);
+    const former = names.map((name) => readFileSync(join(life.out, name)));
+    await life.take(two);
+    for (const [index, name] of names.entries()) {
+      const file = openSync(join(life.out, name), "r+");
+      writeSync(file, former[index] ?? Buffer.alloc(0));
+      closeSync(file);
+    }
+    const three = stateOf(3, ["example.nl"], [...two.users.values()]);
+    await expect(life.take(three)).rejects.toThrow(FilesReplaced);
+    await life.reopen();
+    const revision = files.includes("logins.db") ? 1 : 2;
+    expect(life.replica.meta).toMatchObject({ ready: 1, revision });
+    life.state = revision === 1 ? one : two;
+    await life.take(three);
+    expect(served(life.out)).toEqual(everything);
+  },
+);
+
 test.each(["logins.db", "addresses.db"])("a -wal of %s that somebody removed is noticed", async (name) => {
   const life = await lifeAtTwo();
   rmSync(join(life.out, `${name}-wal`));
@@ -212,6 +251,29 @@ test("if the logins are lost, empty or damaged, look-ups fail until the server h
     expect(daemons.mailbox(life.out, "u2@example.nl")).toEqual(["OK"]);
     expect(daemons.login(life.out, "u1@example.nl")).not.toEqual([]);
   }
+});
+
+describe.each(["logins.db", "addresses.db"])("%s beside a daemon that has it open", (name) => {
+  test.each([
+    ["missing", (path: string) => rmSync(path)],
+    ["empty", (path: string) => truncateSync(path)],
+    ["without its -wal", (path: string) => rmSync(`${path}-wal`)],
+    ["with an empty -wal", (path: string) => truncateSync(`${path}-wal`)],
+  ])("is made good if it is %s", async (_, damage) => {
+    const life = await lifeAtTwo();
+    const daemon = new Sqlite({ command: "sqlite3", folder: life.out });
+    onTestFinished(() => daemon.close());
+    await attachToRead(daemon, "open", join(life.out, name));
+    damage(join(life.out, name));
+    await life.reopen();
+    expect(life.reloaded.at(-1)).toBe(name);
+    if (name === "logins.db") {
+      expect(daemons.login(life.out, "jan@example.nl")).toBe("fails");
+      expect(daemons.mailbox(life.out, "jan@example.nl")).toBe("fails");
+      await life.take(two, { whole: true });
+    }
+    expect(served(life.out)).toEqual(everything);
+  });
 });
 
 test("a damaged page in the middle fails, and a whole state repairs it", async () => {

@@ -93,6 +93,67 @@ describe("the resident program", () => {
     expect([said("anybody may write to --out"), said("not only its owner")]).toEqual([1, 1]);
   });
 
+  it("notices a damaged page that no change needs, and asks for everything again", async () => {
+    const many = Array.from({ length: 2000 }, (_, index) =>
+      user(`u${String(index).padStart(4, "0")}@example.nl`),
+    );
+    const state = stateOf(1, ["example.nl"], many);
+    const server = await startServer(state);
+    const node = nodeOf(server);
+    const { keyFile, out } = node.config;
+    const path = join(out, "logins.db");
+    const stop = new AbortController();
+    let later = 0;
+    const rounds: (() => void)[] = [
+      () => {
+        const file = openSync(path, "r+");
+        writeSync(file, Buffer.alloc(4096, 0xff), 0, 4096, 20 * 4096);
+        closeSync(file);
+      },
+      () => {
+        expect(node.log.join()).not.toContain("damaged");
+        later = 600_000;
+      },
+      () => stop.abort(),
+    ];
+    const { monotonic } = node.machine.clock;
+    node.machine.clock = {
+      ...node.machine.clock,
+      monotonic: () => monotonic() + later,
+      sleep: async () => void rounds.shift()?.(),
+    };
+    const argv = ["run", "--server", server.url.href, "--key-file", keyFile, "--out", out];
+    expect(await main(argv, {}, node.machine, stop.signal), node.log.join("\n")).toBe(0);
+    expect(node.log).toContain(
+      "logins.db is damaged: renaming it to logins.db.damaged, and making a new one",
+    );
+    expect(serves(out)).toEqual(expectedOf(state));
+  });
+
+  it("goes on at once, and says why, if sqlite3 ends while an answer comes", async () => {
+    const server = await startServer(one);
+    const node = nodeOf(server);
+    const { run: runStatements } = Sqlite.prototype;
+    let killed = 0;
+    const spy = vi.spyOn(Sqlite.prototype, "run").mockImplementation(function (
+      this: Sqlite,
+      statements,
+      rows,
+    ) {
+      if (statements.startsWith("DELETE FROM temp.incoming_domain") && killed++ === 0)
+        process.kill(this.pid ?? 0, "SIGKILL");
+      return runStatements.call(this, statements, rows);
+    });
+    onTestFinished(() => spy.mockRestore());
+    expect(await node.poll()).toMatchObject({ exitCode: 0 });
+    expect(node.log[0]).toBe("the replica cannot be used: the sqlite3 program has ended");
+    expect(server.reports).toMatchObject([
+      { status: "failed", reason: "write_failed" },
+      { status: "applied" },
+    ]);
+    expect(serves(node.config.out)).toEqual(expectedOf(one));
+  });
+
   it("finishes a running update before it stops", async () => {
     const server = await startServer(one);
     const node = nodeOf(server);

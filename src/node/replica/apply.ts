@@ -10,6 +10,7 @@ import {
   SAME,
   SAMPLE,
 } from "./comparison.ts";
+import { FilesReplaced } from "./in-place.ts";
 import type { Incoming } from "./incoming.ts";
 import {
   acceptedUpTo,
@@ -22,7 +23,15 @@ import {
 } from "./losses.ts";
 import { type Changes, mergeChanges, noteStatements, readNotes } from "./notes.ts";
 import { changedProjection, wholeProjection } from "./projection.ts";
-import { type Meta, noteWalInodes, type Place, type Replica, readMeta, readState } from "./replica.ts";
+import {
+  isAsCommitted,
+  type Meta,
+  noteWalInodes,
+  type Place,
+  type Replica,
+  readMeta,
+  readState,
+} from "./replica.ts";
 import { literal } from "./sqlite.ts";
 import { adoption, useStateOf } from "./state-file.ts";
 
@@ -41,7 +50,7 @@ export interface Applied {
  * Applies an answer to the replica in one transaction, within the rule of losses.ts. Without an answer, it carries out
  * accepted removals.
  *
- * @throws SqliteError: then nothing is changed
+ * @throws SqliteError, FilesReplaced: then nothing is changed
  */
 export async function applyIncoming(
   place: Place,
@@ -56,6 +65,7 @@ export async function applyIncoming(
   await db.run(["BEGIN IMMEDIATE;", ...adoption(former)].join("\n"));
   try {
     const meta = await readMeta(db);
+    if (former === undefined && !(await isAsCommitted(replica))) throw new FilesReplaced();
     // Read inside the transaction: an operator may accept removals at this node at any time.
     const { unproved, accepted, ...noted } = await readNotes(replica);
     const ledger = ledgerFor(noted.ledger, meta, header, options);

@@ -89,6 +89,26 @@ export async function isDatabase(folder: string, name: string): Promise<boolean>
   }
 }
 
+/**
+ * Removes what a missing or empty file has left, and the `-shm` of a missing `-wal`. While daemons have them open, SQLite would go by the
+ * `-shm`, and look in the new `-wal` for changes that it does not have: "disk I/O error (10)".
+ */
+export async function removeLeftovers(folder: string, name: string): Promise<void> {
+  const path = join(folder, name);
+  if (await isMissingOrEmpty(path)) await removeDatabase(folder, name);
+  else if ((await inode(`${path}-wal`)) === "") await rm(`${path}-shm`, { force: true });
+}
+
+export async function isMissingOrEmpty(path: string): Promise<boolean> {
+  try {
+    const found = await lstat(path);
+    return found.isFile() && found.size === 0;
+  } catch (error) {
+    if (systemCode(error) === "ENOENT") return true;
+    throw error;
+  }
+}
+
 /** Renames a damaged file. Daemons that have it open go on with it; others fail for now. */
 export async function setAside(folder: string, name: string): Promise<void> {
   const path = join(folder, name);

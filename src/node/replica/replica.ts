@@ -2,7 +2,16 @@ import { ConfigurationError } from "../../machine/faults.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type { Counts } from "../../sync/answer.ts";
 import type { NodeRole } from "../../sync/records.ts";
-import { fileNames, inodesOf, isDatabase, prepareFile, setAside, stateFile } from "./files.ts";
+import {
+  fileNames,
+  inodesOf,
+  isDatabase,
+  isMissingOrEmpty,
+  prepareFile,
+  removeLeftovers,
+  setAside,
+  stateFile,
+} from "./files.ts";
 import { transaction, wholeProjection } from "./projection.ts";
 import {
   addressesId,
@@ -80,25 +89,39 @@ export async function openReplica(place: Place): Promise<Replica> {
   try {
     return await open(place);
   } catch (error) {
-    const result = error instanceof SqliteError ? error.result : undefined;
-    if (result !== sqliteCodes.corrupt && result !== sqliteCodes.notADatabase) throw error;
+    if (!(error instanceof SqliteError) || !mayBeDamage(error)) throw error;
   }
   await setDamagedAside(place);
   return await open(place);
 }
 
-/** Renames files that SQLite finds damaged. The daemons' look-ups fail until they are made again. */
-export async function setDamagedAside(place: Place): Promise<void> {
+/** True for SQLite's results after which it is worth reading the files whole. */
+export function mayBeDamage({ result }: SqliteError): boolean {
+  return (
+    result === sqliteCodes.corrupt || result === sqliteCodes.notADatabase || result === sqliteCodes.ioError
+  );
+}
+
+/**
+ * Reads all files, and renames damaged ones. The daemons' look-ups fail until they are made again.
+ *
+ * @returns true if one was damaged
+ */
+export async function setDamagedAside(place: Place): Promise<boolean> {
+  let found = false;
   for (const name of databases) {
     if (!(await isDamaged(place, name))) continue;
     place.machine.log(`${name} is damaged: renaming it to ${name}.damaged, and making a new one`);
     await setAside(place.folder, name);
+    found = true;
   }
+  return found;
 }
 
 async function open(place: Place): Promise<Replica> {
   const { folder } = place;
   const found = await allInodes(folder);
+  for (const name of databases) await removeLeftovers(folder, name);
   const db = new Sqlite({ command: place.sqlite, folder, lock: place.lock });
   try {
     await db.run(
@@ -206,6 +229,16 @@ export async function countLogins({ db }: Replica): Promise<number> {
   return (await db.value<number>(logins)) ?? 0;
 }
 
+/** False if the files do not hold what this program has committed: somebody has overwritten them. */
+export async function isAsCommitted({ db, meta }: Replica): Promise<boolean> {
+  if (meta === undefined) return true;
+  const states = "json_array(s.history || s.revision || s.digest, a.history || a.revision)";
+  const found = await db.value<string[]>(`SELECT ${states} FROM state.meta s, addresses.meta a;`);
+  const { history, revision, digest, ready } = meta;
+  // Addresses that differ are made again before they may be used.
+  return found?.[0] === history + revision + digest && (ready === 0 || found[1] === history + revision);
+}
+
 export async function readMeta(db: Sqlite): Promise<Meta | undefined> {
   return await db.value<Meta>(`SELECT json_object('ready', ready, 'role', role, 'history', history, 'revision', revision,
     'digest', digest, 'cursor', cursor, 'domains', domains, 'users', users, 'aliases', aliases, 'domain_aliases', domain_aliases, 'since', since, 'mail_root', mail_root)
@@ -287,18 +320,18 @@ async function settleFiles(replica: Replica, found: ReadonlyMap<string, string>)
     )) ?? [];
   const older = history === meta.history && revision > meta.revision;
   // The -wal outlives this program (persist_wal). If somebody has removed it, its changes are lost.
-  const lostStateLog = meta.ready === 1 && found.get(`${stateName}-wal`) === "";
-  if (noted !== inodes.get(stateName) || older || lostStateLog) {
+  const isReplaced = (name: string, inode: string) =>
+    inode !== inodes.get(name) || found.get(`${name}-wal`) === "";
+  if (isReplaced(stateName, noted) || older) {
     replica.replaced = stateName;
     await db.run("UPDATE state.meta SET ready = 0;\nUPDATE addresses.meta SET ready = 0;");
     replica.meta = { ...meta, ready: 0 };
     return;
   }
-  const isReplaced = notedAddresses !== inodes.get(fileNames.addresses);
-  const lostLog = ready === 1 && found.get(`${fileNames.addresses}-wal`) === "";
-  if (isReplaced || lostLog) replica.replaced = fileNames.addresses;
+  const isNew = isReplaced(fileNames.addresses, notedAddresses);
+  if (isNew) replica.replaced = fileNames.addresses;
   const differs = revision !== meta.revision || history !== meta.history || ready !== meta.ready;
-  if (meta.ready === 1 && (differs || isReplaced || lostLog)) await db.run(transaction(wholeProjection));
+  if (meta.ready === 1 && (differs || isNew)) await db.run(transaction(wholeProjection));
 }
 
 /** Notes that the daemons have been told to open the present files. */
@@ -309,6 +342,7 @@ export async function noteInodes(replica: Replica): Promise<void> {
   replica.replaced = "";
 }
 
+/** Reads a whole file. @throws SqliteError if that fails for another reason */
 async function isDamaged({ folder, sqlite }: Place, name: string): Promise<boolean> {
   if ((await inodesOf(folder, name)).file === "") return false;
   const db = new Sqlite({ command: sqlite, folder });
@@ -317,9 +351,9 @@ async function isDamaged({ folder, sqlite }: Place, name: string): Promise<boole
     const [found] = await db.run("PRAGMA one.quick_check(1);");
     return found !== "ok";
   } catch (error) {
-    const result = error instanceof SqliteError ? error.result : undefined;
-    if (result === sqliteCodes.corrupt || result === sqliteCodes.notADatabase) return true;
-    throw error;
+    if (!(error instanceof SqliteError) || !mayBeDamage(error)) throw error;
+    // An I/O error may be the disk's, or be because somebody has emptied the -wal: see removeLeftovers.
+    return error.result !== sqliteCodes.ioError || (await isMissingOrEmpty(`${folder}/${name}-wal`));
   } finally {
     await db.close();
   }

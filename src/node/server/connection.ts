@@ -8,6 +8,7 @@ import { Agent as HttpsAgent, request as requestHttps } from "node:https";
 import { ConfigurationError, systemCode } from "../../machine/faults.ts";
 import { RefusedAnswer } from "../../sync/reader.ts";
 import { NotAccepted, TemporaryFailure, Unreachable, WrongAnswer } from "../faults.ts";
+import { SqliteError } from "../replica/sqlite.ts";
 
 /** Limits of a connection. Times in milliseconds. */
 export interface Limits {
@@ -164,10 +165,10 @@ const UNKNOWN_ISSUER: ReadonlySet<string | undefined> = new Set([
 ]);
 
 /**
- * Sorts errors: network errors are temporary, an answer that is not HTTP is wrong, and trust is a person's decision.
+ * Sorts errors: those of `read` stay, network errors are temporary, an answer that is not HTTP is wrong, and trust is a person's decision.
  */
 function asFault(error: unknown): unknown {
-  const own = [RefusedAnswer, WrongAnswer, NotAccepted, TemporaryFailure];
+  const own = [RefusedAnswer, WrongAnswer, NotAccepted, TemporaryFailure, SqliteError];
   if (own.some((kind) => error instanceof kind)) return error;
   const code = systemCode(error);
   if (code?.startsWith("HPE_")) {
