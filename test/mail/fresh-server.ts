@@ -69,9 +69,10 @@ export async function setUpServer(folder: Folder | undefined, node: FreshDebian,
 }
 
 export function isCurrent(server: { sh(script: string): Promise<string> }): Promise<void> {
-  return until("the server shows the node as current", async () =>
-    (await server.sh("m25-mail call list-nodes --json")).includes('"status":"current"'),
-  );
+  const isIt = async () =>
+    (await server.sh("m25-mail call list-nodes --json")).includes('"status":"current"');
+  // After a fault the node may ask again only a minute later.
+  return until("the server shows the node as current", isIt, 300);
 }
 
 /** Starts this checkout's server in the machine's network by its public name. `sh` is a shell beside it. */
