@@ -120,7 +120,7 @@ async function takeSendingLimits({ sending, replica, machine }: Session): Promis
 }
 
 interface Attempted extends PollResult {
-  /** True if the next attempt has another key, or opens the present files. */
+  /** True if another attempt has another key, another sqlite3 program, or other files. */
   again?: boolean;
 }
 

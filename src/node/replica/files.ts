@@ -90,8 +90,8 @@ export async function isDatabase(folder: string, name: string): Promise<boolean>
 }
 
 /**
- * Removes what a missing or empty file has left, and the `-shm` of a missing `-wal`. While daemons have them open, SQLite would go by the
- * `-shm`, and look in the new `-wal` for changes that it does not have: "disk I/O error (10)".
+ * Removes an empty file, what a missing one has left, and the `-shm` of a missing `-wal`. Such a `-shm` tells of changes that the new
+ * `-wal` does not have: while daemons have it open, SQLite then fails with "disk I/O error (10)".
  */
 export async function removeLeftovers(folder: string, name: string): Promise<void> {
   const path = join(folder, name);

@@ -3,7 +3,7 @@ import { explain } from "../faults.ts";
 import { fileNames } from "./files.ts";
 import { isInPlace, type Replica } from "./replica.ts";
 
-/** Somebody has replaced, emptied or overwritten the files during a wait. */
+/** Somebody has replaced, emptied or overwritten the files. */
 export class FilesReplaced extends Error {}
 
 /**

@@ -342,7 +342,7 @@ export async function noteInodes(replica: Replica): Promise<void> {
   replica.replaced = "";
 }
 
-/** Reads a whole file. @throws SqliteError if that fails for another reason */
+/** Reads a whole file. @throws SqliteError for faults that are neither damage nor of the disk */
 async function isDamaged({ folder, sqlite }: Place, name: string): Promise<boolean> {
   if ((await inodesOf(folder, name)).file === "") return false;
   const db = new Sqlite({ command: sqlite, folder });
