@@ -16,7 +16,7 @@ import {
 import { clearFormerRole } from "./former-role.ts";
 import { FilesReplaced } from "./replica/in-place.ts";
 import { type LastPoll, type Notes, readNotes, writeNotes } from "./replica/notes.ts";
-import { mayBeDamage, type Replica, setDamagedAside } from "./replica/replica.ts";
+import { isDamage, type Replica, setDamagedAside } from "./replica/replica.ts";
 import { SqliteError } from "./replica/sqlite.ts";
 import { isKey, readKey } from "./server/key-file.ts";
 import { askServer, type Refusal, ReturnedHistory } from "./server/question.ts";
@@ -163,7 +163,7 @@ async function failed(session: Session, fault: SqliteError): Promise<Attempted> 
   const outcome: Outcome = { status: "failed", reason: failureReason(fault) };
   const isKilled = fault.result === undefined;
   const isSetAside =
-    mayBeDamage(fault) && (await setDamagedAside(place).catch((error) => machine.log(explain(error))));
+    isDamage(fault) && (await setDamagedAside(place).catch((error) => machine.log(explain(error))));
   const sent = await send(session, { meta, outcome, withheld });
   const again = isKilled || isSetAside === true;
   return { exitCode: exitCodeOf(fault), reported: sent !== undefined, outcome, again };

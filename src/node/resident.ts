@@ -58,10 +58,10 @@ export async function runResident(
       if (signal.aborted) break;
       if (result.folderReplaced === true) return result.exitCode;
       const timed = { ...result, took: machine.clock.monotonic() - asked };
-      // A damaged file goes on to serve what it can while the server is away.
-      if (result.news !== undefined && isReadingDue(session, result, reading)) {
-        reading = await readFiles(session);
-        if (session.replica === undefined) {
+      if (isReadingDue(session, result, reading)) {
+        const { isDamaged, ...read } = await readFiles(session);
+        reading = read;
+        if (isDamaged) {
           schedule = FIRST;
           continue;
         }
@@ -87,24 +87,27 @@ interface Reading {
   took: number;
 }
 
+/** False while the server is away: a damaged file goes on to serve what it can. */
 function isReadingDue(
   { machine, dovecot }: Session,
-  { outcome }: PollResult,
+  { news, outcome }: PollResult,
   { at, took }: Reading,
 ): boolean {
-  const isWell = dovecot === null && outcome?.status !== "failed";
+  const isFailing = outcome?.status === "failed";
+  if (news === undefined && !isFailing) return false;
+  const isWell = dovecot === null && !isFailing;
   const since = machine.clock.monotonic() - at;
   return since >= (isWell ? READ_EVERY : READ_SOON) && since * READING >= took;
 }
 
 /** Looks for damage in what no change needs, or what only the daemons read anew. If there is some, closes the replica. */
-async function readFiles(session: Session): Promise<Reading> {
+async function readFiles(session: Session): Promise<Reading & { isDamaged: boolean }> {
   const { clock, log } = session.machine;
   const began = clock.monotonic();
-  const isDamaged = await setDamagedAside(session.place).catch((error) => log(explain(error)));
-  if (isDamaged === true) await dropReplica(session);
+  const isDamaged = (await setDamagedAside(session.place).catch((error) => log(explain(error)))) === true;
+  if (isDamaged) await dropReplica(session);
   const at = clock.monotonic();
-  return { at, took: at - began };
+  return { at, took: at - began, isDamaged };
 }
 
 /** Waits until the next poll, or until somebody replaces the files. */

@@ -14,10 +14,16 @@ import {
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { FilesReplaced } from "../../src/node/replica/in-place.ts";
-import { attachToRead, closeReplica, isInPlace, setDamagedAside } from "../../src/node/replica/replica.ts";
+import {
+  attachToRead,
+  closeReplica,
+  isInPlace,
+  openReplica,
+  setDamagedAside,
+} from "../../src/node/replica/replica.ts";
 import { Sqlite } from "../../src/node/replica/sqlite.ts";
 import { hash, stateOf, user } from "./answers.ts";
-import { daemons, served } from "./folder.ts";
+import { daemons, served, temporaryFolder } from "./folder.ts";
 import { Life } from "./life.ts";
 import { expectedOf, nodeOf, serves, startServer } from "./support.ts";
 
@@ -274,6 +280,19 @@ describe.each(["logins.db", "addresses.db"])("%s beside a daemon that has it ope
     }
     expect(served(life.out)).toEqual(everything);
   });
+});
+
+test("files are not taken for damaged where the disk has no room for a -shm", async () => {
+  const life = await lifeAtTwo();
+  await closeReplica(life.replica);
+  const full = join(temporaryFolder(), "sqlite3");
+  writeFileSync(full, `#!/bin/sh\ntrap '' XFSZ\nulimit -f 8\nexec sqlite3 "$@"\n`, { mode: 0o755 });
+  for (const name of ["logins.db", "addresses.db"]) rmSync(join(life.out, `${name}-shm`));
+  await expect(openReplica({ ...life.place, sqlite: full })).rejects.toThrow("disk I/O error");
+  await life.open();
+  expect(life.log).toEqual([]);
+  expect(life.replica.meta).toMatchObject({ ready: 1, revision: 2 });
+  expect(served(life.out)).toEqual(everything);
 });
 
 test("a damaged page in the middle fails, and a whole state repairs it", async () => {

@@ -1,4 +1,4 @@
-import { chmod, chown, lstat, open, rename, rm, stat } from "node:fs/promises";
+import { chmod, chown, lstat, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { ConfigurationError, systemCode } from "../../machine/faults.ts";
 import type { Machine } from "../../machine/machine.ts";
@@ -99,7 +99,25 @@ export async function removeLeftovers(folder: string, name: string): Promise<voi
   else if ((await inode(`${path}-wal`)) === "") await rm(`${path}-shm`, { force: true });
 }
 
-export async function isMissingOrEmpty(path: string): Promise<boolean> {
+/** The place of mxFrame in a `-shm`, in this machine's byte order (www.sqlite.org/walformat.html, 2.1). */
+const MX_FRAME = 16;
+
+/**
+ * Removes a `-wal` that somebody has emptied, with its `-shm`, which tells of changes in it. SQLite empties one when nobody has the file
+ * open any more; the next program that opens it then makes the `-shm` anew.
+ *
+ * @returns true if there was one
+ */
+export async function removeEmptiedLog(folder: string, name: string): Promise<boolean> {
+  const path = join(folder, name);
+  const [log, index] = [`${path}-wal`, await readFile(`${path}-shm`).catch(() => Buffer.alloc(0))];
+  if (!(await isMissingOrEmpty(log))) return false;
+  if (index.length < MX_FRAME + 4 || index.readUInt32LE(MX_FRAME) === 0) return false;
+  for (const one of [log, `${path}-shm`]) await rm(one, { force: true });
+  return true;
+}
+
+async function isMissingOrEmpty(path: string): Promise<boolean> {
   try {
     const found = await lstat(path);
     return found.isFile() && found.size === 0;

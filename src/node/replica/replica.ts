@@ -6,8 +6,8 @@ import {
   fileNames,
   inodesOf,
   isDatabase,
-  isMissingOrEmpty,
   prepareFile,
+  removeEmptiedLog,
   removeLeftovers,
   setAside,
   stateFile,
@@ -89,17 +89,26 @@ export async function openReplica(place: Place): Promise<Replica> {
   try {
     return await open(place);
   } catch (error) {
-    if (!(error instanceof SqliteError) || !mayBeDamage(error)) throw error;
+    if (!(error instanceof SqliteError)) throw error;
+    if (isDamage(error)) await setDamagedAside(place);
+    else if (error.result !== sqliteCodes.ioError || !(await removeEmptiedLogs(place))) throw error;
   }
-  await setDamagedAside(place);
   return await open(place);
 }
 
-/** True for SQLite's results after which it is worth reading the files whole. */
-export function mayBeDamage({ result }: SqliteError): boolean {
-  return (
-    result === sqliteCodes.corrupt || result === sqliteCodes.notADatabase || result === sqliteCodes.ioError
-  );
+/** Removes the emptied `-wal` of each file that cannot be read. @returns true if there was one */
+async function removeEmptiedLogs(place: Place): Promise<boolean> {
+  let found = false;
+  for (const name of databases) {
+    const isUnreadable = await isDamaged(place, name).catch(() => true);
+    if (isUnreadable && (await removeEmptiedLog(place.folder, name))) found = true;
+  }
+  return found;
+}
+
+/** True if SQLite has found a file damaged. */
+export function isDamage({ result }: SqliteError): boolean {
+  return result === sqliteCodes.corrupt || result === sqliteCodes.notADatabase;
 }
 
 /**
@@ -342,7 +351,7 @@ export async function noteInodes(replica: Replica): Promise<void> {
   replica.replaced = "";
 }
 
-/** Reads a whole file. @throws SqliteError for faults that are neither damage nor of the disk */
+/** Reads a whole file. @throws SqliteError if it can be neither read nor called damaged */
 async function isDamaged({ folder, sqlite }: Place, name: string): Promise<boolean> {
   if ((await inodesOf(folder, name)).file === "") return false;
   const db = new Sqlite({ command: sqlite, folder });
@@ -351,9 +360,8 @@ async function isDamaged({ folder, sqlite }: Place, name: string): Promise<boole
     const [found] = await db.run("PRAGMA one.quick_check(1);");
     return found !== "ok";
   } catch (error) {
-    if (!(error instanceof SqliteError) || !mayBeDamage(error)) throw error;
-    // An I/O error may be the disk's, or be because somebody has emptied the -wal: see removeLeftovers.
-    return error.result !== sqliteCodes.ioError || (await isMissingOrEmpty(`${folder}/${name}-wal`));
+    if (error instanceof SqliteError && isDamage(error)) return true;
+    throw error;
   } finally {
     await db.close();
   }

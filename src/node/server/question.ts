@@ -5,6 +5,7 @@ import { whileInPlace } from "../replica/in-place.ts";
 import { type Incoming, RefusedDelta, takeAnswer } from "../replica/incoming.ts";
 import type { Notes } from "../replica/notes.ts";
 import type { Meta, Replica } from "../replica/replica.ts";
+import { SqliteError } from "../replica/sqlite.ts";
 import type { Session } from "../session.ts";
 import type { MapsAnswer, Position } from "./client.ts";
 
@@ -57,6 +58,7 @@ export async function askServer(
     try {
       return await client.fetchMaps(key, {}, read);
     } catch (error) {
+      if (error instanceof SqliteError) throw error;
       machine.log(explain(error));
       return { refusal, retryAfter: error instanceof TemporaryFailure ? error.retryAfter : undefined };
     }
