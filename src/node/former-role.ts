@@ -1,5 +1,5 @@
 import { askUser } from "./daemons/dovecot.ts";
-import { fileNames, inodesOf, removeDatabase } from "./replica/files.ts";
+import { fileNames, hasFile, removeDatabase } from "./replica/files.ts";
 import { readNotes, writeNotes } from "./replica/notes.ts";
 import { attach, type Replica } from "./replica/replica.ts";
 import type { Session } from "./session.ts";
@@ -16,7 +16,7 @@ export async function clearFormerRole(session: Session, replica: Replica): Promi
   const { meta, folder, withheld } = replica;
   if (meta?.role === "mail") return await removeDatabase(folder, fileNames.node);
   if (meta?.role !== "mx" || withheld.addresses > 0) return;
-  if ((await inodesOf(folder, fileNames.logins)).file === "") return;
+  if (!(await hasFile(folder, fileNames.logins))) return;
   const { ledger, former } = await readNotes(replica);
   const hour = ledger?.hours.count ?? 0;
   if (former === undefined) {

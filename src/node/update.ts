@@ -8,7 +8,7 @@ import type { Incoming } from "./replica/incoming.ts";
 import { DEFAULT_THRESHOLDS, firstLedger, passHour } from "./replica/losses.ts";
 import { type Notes, readNotes, writeNotes } from "./replica/notes.ts";
 import { transaction, wholeProjection } from "./replica/projection.ts";
-import { noteWalInodes, type Replica, readState } from "./replica/replica.ts";
+import { type Replica, readState } from "./replica/replica.ts";
 import { literal } from "./replica/sqlite.ts";
 import type { MapsAnswer } from "./server/client.ts";
 import type { Outcome } from "./server/report.ts";
@@ -72,7 +72,6 @@ async function confirm({ machine, config }: Session, replica: Replica, notes: No
     const ready = `UPDATE state.meta SET ready = 1, mail_root = json_extract(${root}, '$');`;
     await db.run(transaction([ready, ...wholeProjection]));
     await readState(replica);
-    await noteWalInodes(replica);
   }
   if (ledger !== before || notes.returned !== undefined)
     await writeNotes(replica, { ledger, returned: undefined });

@@ -40,6 +40,10 @@ const faults: readonly Fault[] = [
     { name: `${file} is empty`, script: `: >${file}` },
     { name: `${file} has no -wal`, script: `rm ${file}-wal` },
     { name: `${file} has an empty -wal`, script: `: >${file}-wal` },
+    ...["", "-shm", "-wal"].map((suffix): Fault => {
+      const path = `${file}${suffix}`;
+      return { name: `a copy is in the place of ${path}`, script: `cp -a ${path} copy; mv copy ${path}` };
+    }),
     {
       name: `${file} has a damaged page`,
       script: `sqlite3 ${file} 'PRAGMA wal_checkpoint(TRUNCATE)'

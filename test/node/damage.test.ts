@@ -211,6 +211,30 @@ test.each(["logins.db", "addresses.db"])("a -wal of %s that somebody removed is 
   expect(served(life.out)).toEqual(everything);
 });
 
+describe.each(["logins.db", "addresses.db"])("a copy in the place of %s's", (name) => {
+  test.each(["-shm", "-wal"])(
+    "%s is noticed, and again if the program did not tell the daemons",
+    async (suffix) => {
+      const life = await lifeAtTwo();
+      const path = join(life.out, `${name}${suffix}`);
+      copyFileSync(path, `${path}.copy`);
+      renameSync(`${path}.copy`, path);
+      expect(await isInPlace(life.replica)).toBe(false);
+      await closeReplica(life.replica);
+      const killed = await openReplica(life.place);
+      expect(killed.replaced).toBe(name);
+      await closeReplica(killed);
+      await life.open();
+      expect(life.reloaded.slice(1)).toEqual([name]);
+      const doubtful = name === "logins.db" && suffix === "-wal";
+      expect(life.replica.meta).toMatchObject({ ready: doubtful ? 0 : 1, revision: 2 });
+      if (doubtful) await life.take(two);
+      expect(served(life.out)).toEqual(everything);
+      expect(await isInPlace(life.replica)).toBe(true);
+    },
+  );
+});
+
 test("Postfix's file, if lost, empty or damaged, is made again from the logins without the server", async () => {
   const damages: ((path: string) => void)[] = [
     (path) => rmSync(path),

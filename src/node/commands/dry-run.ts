@@ -5,7 +5,7 @@ import type { Machine } from "../../machine/machine.ts";
 import type { Config } from "../config.ts";
 import { type ExitCode, exitCodes } from "../faults.ts";
 import { applyIncoming } from "../replica/apply.ts";
-import { fileNames, inodesOf } from "../replica/files.ts";
+import { fileNames, hasFile } from "../replica/files.ts";
 import { takeAnswer } from "../replica/incoming.ts";
 import { DEFAULT_THRESHOLDS } from "../replica/losses.ts";
 import { attachToRead, closeReplica, currentState, openReplica } from "../replica/replica.ts";
@@ -64,7 +64,7 @@ export async function dryRun(machine: Machine, config: Config, options: RunOptio
 }
 
 async function copyReplica(sqlite: string, out: string, folder: string): Promise<void> {
-  if ((await inodesOf(out, fileNames.addresses)).file === "") return;
+  if (!(await hasFile(out, fileNames.addresses))) return;
   const db = new Sqlite({ command: sqlite, folder });
   try {
     const name = await currentState({ folder: out }, db);

@@ -1,5 +1,5 @@
 import type { Machine } from "../../machine/machine.ts";
-import { fileNames, inodesOf } from "../replica/files.ts";
+import { fileNames, hasFile } from "../replica/files.ts";
 import { type Notes, readNotes } from "../replica/notes.ts";
 import {
   attach,
@@ -38,7 +38,7 @@ export async function withState<T>(
     await db.run("PRAGMA busy_timeout = 60000;");
     const stateName = await currentState({ folder }, db);
     const open = mode === "read" ? attachToRead : attach;
-    const hasAddresses = (await inodesOf(folder, fileNames.addresses)).file !== "";
+    const hasAddresses = await hasFile(folder, fileNames.addresses);
     if (stateName !== undefined) await open(db, "state", `${folder}/${stateName}`);
     if (hasAddresses) await open(db, "addresses", `${folder}/${fileNames.addresses}`);
     const replica = { ...emptyReplica(folder, db), stateName };

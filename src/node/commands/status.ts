@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Machine } from "../../machine/machine.ts";
 import type { StatusConfig } from "../config.ts";
 import { type ExitCode, exitCodeOf, exitCodes, explain } from "../faults.ts";
-import { fileNames, inodesOf } from "../replica/files.ts";
+import { fileNames, hasFile } from "../replica/files.ts";
 import { countLogins } from "../replica/replica.ts";
 import { type Found, withState } from "./state.ts";
 import { describeStatus, isSilent, type Status } from "./status-text.ts";
@@ -40,7 +40,7 @@ export async function readStatus(machine: Machine, out: string, version: string)
   } catch (error) {
     known = { ...known, unreadable: [explain(error)] };
   }
-  const hasFiles = (await inodesOf(out, fileNames.addresses)).file !== "";
+  const hasFiles = await hasFile(out, fileNames.addresses);
   const fault = hasFiles && known.unreadable.length === 0 ? await probe(out) : undefined;
   const status = { ...known, unwritable: fault === undefined ? null : explain(fault) };
   const exit_code = fault === undefined ? exitCodeFor(status, machine.clock.now()) : exitCodeOf(fault);
@@ -57,8 +57,7 @@ async function statusOf({ replica, meta, notes }: Found, out: string): Promise<P
   if (meta === undefined || meta.role === "") return told;
   const { withheld } = replica;
   const { role, domains, history, revision, digest, since } = meta;
-  const former =
-    role === "mx" && (await inodesOf(out, fileNames.logins)).file !== "" ? [fileNames.logins] : [];
+  const former = role === "mx" && (await hasFile(out, fileNames.logins)) ? [fileNames.logins] : [];
   return {
     ...told,
     role,

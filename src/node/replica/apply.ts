@@ -23,15 +23,7 @@ import {
 } from "./losses.ts";
 import { type Changes, mergeChanges, noteStatements, readNotes } from "./notes.ts";
 import { changedProjection, wholeProjection } from "./projection.ts";
-import {
-  isAsCommitted,
-  type Meta,
-  noteWalInodes,
-  type Place,
-  type Replica,
-  readMeta,
-  readState,
-} from "./replica.ts";
+import { isAsCommitted, type Meta, type Place, type Replica, readMeta, readState } from "./replica.ts";
 import { literal } from "./sqlite.ts";
 import { adoption, useStateOf } from "./state-file.ts";
 
@@ -81,7 +73,6 @@ export async function applyIncoming(
     await db.run(options.dryRun === undefined ? "COMMIT;" : "ROLLBACK;");
     if (former === "former") await db.run("DETACH former;");
     await readState(replica);
-    await noteWalInodes(replica);
     return applied;
   } catch (error) {
     if (!db.over) await db.run("ROLLBACK;");

@@ -62,9 +62,20 @@ async function setAccess(path: string, gid: number, mode: number): Promise<void>
   }
 }
 
-/** The inode numbers of a file and of its -wal; "" for a missing file. */
-export async function inodesOf(folder: string, name: string): Promise<{ file: string; wal: string }> {
-  return { file: await inode(join(folder, name)), wal: await inode(join(folder, `${name}-wal`)) };
+/** The inode numbers of a database's files; "" for a missing file. */
+export interface Inodes {
+  file: string;
+  wal: string;
+  shm: string;
+}
+
+export async function inodesOf(folder: string, name: string): Promise<Inodes> {
+  const path = join(folder, name);
+  return { file: await inode(path), wal: await inode(`${path}-wal`), shm: await inode(`${path}-shm`) };
+}
+
+export async function hasFile(folder: string, name: string): Promise<boolean> {
+  return (await inode(join(folder, name))) !== "";
 }
 
 async function inode(path: string): Promise<string> {

@@ -4,6 +4,8 @@ import type { Counts } from "../../sync/answer.ts";
 import type { NodeRole } from "../../sync/records.ts";
 import {
   fileNames,
+  hasFile,
+  type Inodes,
   inodesOf,
   isDatabase,
   prepareFile,
@@ -64,8 +66,8 @@ export interface Replica {
   meta: Meta | undefined;
   /** As committed. */
   withheld: Withheld;
-  /** The inodes of the open files by name. If a name now has another inode, somebody has replaced the file. */
-  inodes: Map<string, string>;
+  /** The inodes of the open files by name. If a name now has others, somebody has replaced the file. */
+  inodes: Map<string, Inodes>;
   /** The file because of which the daemons must reopen theirs; "" if they need not. */
   replaced: string;
 }
@@ -129,8 +131,8 @@ export async function setDamagedAside(place: Place): Promise<boolean> {
 
 async function open(place: Place): Promise<Replica> {
   const { folder } = place;
-  const found = await allInodes(folder);
   for (const name of databases) await removeLeftovers(folder, name);
+  const found = await allInodes(folder);
   const db = new Sqlite({ command: place.sqlite, folder, lock: place.lock });
   try {
     await db.run(
@@ -141,7 +143,6 @@ async function open(place: Place): Promise<Replica> {
     if (name !== undefined) await attachState(place, replica, name);
     await attachAddresses(place, replica);
     await settleFiles(replica, found);
-    await noteWalInodes(replica);
     return replica;
   } catch (error) {
     await db.close();
@@ -152,12 +153,9 @@ async function open(place: Place): Promise<Replica> {
 const databases = [fileNames.logins, fileNames.node, fileNames.addresses] as const;
 
 /** The inodes of all files, by name. */
-async function allInodes(folder: string): Promise<Map<string, string>> {
-  const found = new Map<string, string>();
-  for (const name of databases) {
-    const { file, wal } = await inodesOf(folder, name);
-    found.set(name, file).set(`${name}-wal`, wal);
-  }
+async function allInodes(folder: string): Promise<Map<string, Inodes>> {
+  const found = new Map<string, Inodes>();
+  for (const name of databases) found.set(name, await inodesOf(folder, name));
   return found;
 }
 
@@ -169,46 +167,43 @@ export async function closeReplica({ db }: Replica): Promise<void> {
 /** True while nobody has replaced, emptied or overwritten the open files. */
 export async function isInPlace({ folder, inodes, db }: Replica): Promise<boolean> {
   if (db.over) return false;
-  const found = await allInodes(folder);
-  for (const [name, inode] of inodes) {
-    if (found.get(name) !== inode) return false;
-    if (!name.endsWith("-wal") && !(await isDatabase(folder, name))) return false;
+  for (const [name, opened] of inodes) {
+    const found = await inodesOf(folder, name);
+    if (textOf(found) !== textOf(opened) || !(await isDatabase(folder, name))) return false;
   }
   return true;
 }
 
 /** Makes `name` the state: another role's file, or the first one. Attach it before the addresses. */
 export async function attachState(place: Place, replica: Replica, name: string): Promise<void> {
-  await attachFile(place, replica, "state", name);
-  await makeSchema(replica.db, "state", { name, id: stateId, statements: stateSchema });
+  await attachFile(place, replica, { name, schema: "state", id: stateId, statements: stateSchema });
   replica.stateName = name;
   await readState(replica);
 }
 
 /** Attaches Postfix's file, after the state: SQLite commits files in the order in which they were attached. */
 export async function attachAddresses(place: Place, replica: Replica): Promise<void> {
-  await attachFile(place, replica, "addresses", fileNames.addresses);
-  const { addresses: name } = fileNames;
-  await makeSchema(replica.db, "addresses", { name, id: addressesId, statements: addressesSchema });
+  const [name, schema] = [fileNames.addresses, "addresses"];
+  await attachFile(place, replica, { name, schema, id: addressesId, statements: addressesSchema });
 }
 
-async function attachFile(
-  place: Place,
-  { db, inodes }: Replica,
-  schema: string,
-  name: string,
-): Promise<void> {
-  const { machine, folder } = place;
-  inodes.set(name, await prepareFile(machine, folder, name));
+/** What a file is to be: its schema's name in SQL, the number of its program, and what makes it. */
+interface Kind {
+  name: string;
+  schema: string;
+  id: number;
+  statements: readonly string[];
+}
+
+async function attachFile({ machine, folder }: Place, { db, inodes }: Replica, kind: Kind): Promise<void> {
+  const { name, schema } = kind;
+  // Somebody may be replacing one file after another: what is opened is there already, unless it is missing.
+  const before = await inodesOf(folder, name);
+  const file = await prepareFile(machine, folder, name);
   await attach(db, schema, `${folder}/${name}`);
-}
-
-/** Notes the inode of each -wal, once it exists. */
-export async function noteWalInodes({ folder, inodes }: Replica): Promise<void> {
-  for (const name of databases) {
-    const log = `${name}-wal`;
-    if (inodes.has(name) && !inodes.has(log)) inodes.set(log, (await inodesOf(folder, name)).wal);
-  }
+  await makeSchema(db, kind);
+  const { wal, shm } = await inodesOf(folder, name);
+  inodes.set(name, { file, wal: before.wal || wal, shm: before.shm || shm });
 }
 
 const none: Counts = { domains: 0, users: 0, aliases: 0, domain_aliases: 0 };
@@ -275,11 +270,7 @@ PRAGMA ${schema}.cache_size = -16000;`);
 }
 
 /** @throws ConfigurationError if the file belongs to another program, or to another version of this one */
-async function makeSchema(
-  db: Sqlite,
-  schema: string,
-  { name, id, statements }: { name: string; id: number; statements: readonly string[] },
-): Promise<void> {
+async function makeSchema(db: Sqlite, { name, schema, id, statements }: Kind): Promise<void> {
   const [application, version, tables] = (
     await db.run(
       `PRAGMA ${schema}.application_id;\nPRAGMA ${schema}.user_version;\nSELECT count(*) FROM ${schema}.sqlite_schema;`,
@@ -302,8 +293,7 @@ export async function currentState(
   { folder }: Pick<Place, "folder">,
   db: Sqlite,
 ): Promise<string | undefined> {
-  const there = async (name: string): Promise<boolean> => (await inodesOf(folder, name)).file !== "";
-  if (await there(fileNames.addresses)) {
+  if (await hasFile(folder, fileNames.addresses)) {
     await attachToRead(db, "addresses", `${folder}/${fileNames.addresses}`);
     const made = await db.value<number>("SELECT count(*) FROM addresses.sqlite_schema WHERE name = 'meta';");
     const role =
@@ -311,8 +301,8 @@ export async function currentState(
     await db.run("DETACH addresses;");
     if (role === "mail" || role === "mx") return stateFile(role);
   }
-  if (await there(fileNames.logins)) return fileNames.logins;
-  return (await there(fileNames.node)) ? fileNames.node : undefined;
+  if (await hasFile(folder, fileNames.logins)) return fileNames.logins;
+  return (await hasFile(folder, fileNames.node)) ? fileNames.node : undefined;
 }
 
 /**
@@ -320,7 +310,7 @@ export async function currentState(
  *
  * @param found the inodes before the files were opened
  */
-async function settleFiles(replica: Replica, found: ReadonlyMap<string, string>): Promise<void> {
+async function settleFiles(replica: Replica, found: ReadonlyMap<string, Inodes>): Promise<void> {
   const { db, meta, inodes, stateName } = replica;
   if (meta === undefined || stateName === undefined) return;
   const [noted = "", notedAddresses = "", revision = 0, history = "", ready = 0] =
@@ -328,17 +318,21 @@ async function settleFiles(replica: Replica, found: ReadonlyMap<string, string>)
       "SELECT json_array(s.inode, a.inode, a.revision, a.history, a.ready) FROM state.meta s, addresses.meta a;",
     )) ?? [];
   const older = history === meta.history && revision > meta.revision;
-  // The -wal outlives this program (persist_wal). If somebody has removed it, its changes are lost.
-  const isReplaced = (name: string, inode: string) =>
-    inode !== inodes.get(name) || found.get(`${name}-wal`) === "";
+  // The -wal outlives this program (persist_wal). If somebody has removed it, its changes are lost. A -shm holds nothing of its own.
+  const isReplaced = (name: string, before: string) => {
+    const { file, wal } = inodes.get(name) ?? missing;
+    return !before.startsWith(`${file} ${wal} `) || found.get(name)?.wal === "";
+  };
   if (isReplaced(stateName, noted) || older) {
     replica.replaced = stateName;
     await db.run("UPDATE state.meta SET ready = 0;\nUPDATE addresses.meta SET ready = 0;");
     replica.meta = { ...meta, ready: 0 };
     return;
   }
+  if (noted !== textOf(inodes.get(stateName))) replica.replaced = stateName;
   const isNew = isReplaced(fileNames.addresses, notedAddresses);
-  if (isNew) replica.replaced = fileNames.addresses;
+  if (isNew || notedAddresses !== textOf(inodes.get(fileNames.addresses)))
+    replica.replaced = fileNames.addresses;
   const differs = revision !== meta.revision || history !== meta.history || ready !== meta.ready;
   if (meta.ready === 1 && (differs || isNew)) await db.run(transaction(wholeProjection));
 }
@@ -346,14 +340,22 @@ async function settleFiles(replica: Replica, found: ReadonlyMap<string, string>)
 /** Notes that the daemons have been told to open the present files. */
 export async function noteInodes(replica: Replica): Promise<void> {
   const { db, inodes, stateName } = replica;
-  if (stateName !== undefined) await db.run(`UPDATE state.meta SET inode = '${inodes.get(stateName)}';`);
-  await db.run(`UPDATE addresses.meta SET inode = '${inodes.get(fileNames.addresses)}';`);
+  if (stateName !== undefined)
+    await db.run(`UPDATE state.meta SET inode = '${textOf(inodes.get(stateName))}';`);
+  await db.run(`UPDATE addresses.meta SET inode = '${textOf(inodes.get(fileNames.addresses))}';`);
   replica.replaced = "";
+}
+
+const missing: Inodes = { file: "", wal: "", shm: "" };
+
+/** As a file's `meta.inode` has them. */
+function textOf({ file, wal, shm }: Inodes = missing): string {
+  return `${file} ${wal} ${shm}`;
 }
 
 /** Reads a whole file. @throws SqliteError if it can be neither read nor called damaged */
 async function isDamaged({ folder, sqlite }: Place, name: string): Promise<boolean> {
-  if ((await inodesOf(folder, name)).file === "") return false;
+  if (!(await hasFile(folder, name))) return false;
   const db = new Sqlite({ command: sqlite, folder });
   try {
     await attach(db, "one", `${folder}/${name}`);

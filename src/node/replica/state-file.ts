@@ -19,7 +19,6 @@ export async function useStateOf(
   if (stateName !== undefined) {
     await db.run("DETACH state;");
     replica.inodes.delete(stateName);
-    replica.inodes.delete(`${stateName}-wal`);
     await attach(db, "former", `${folder}/${stateName}`);
   }
   await attachState(place, replica, name);
