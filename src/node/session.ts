@@ -150,12 +150,16 @@ export async function replicaOf(session: Session): Promise<Replica> {
     throw new FolderReplaced(
       `somebody has removed or replaced ${config.out}: this program ends, and must be started again, as systemd does`,
     );
-  const { replica } = session;
-  if (replica !== undefined && !((await isInPlace(replica)) && (await isAsCommitted(replica)))) {
-    machine.log(`somebody has replaced the files in ${config.out}: opening them again`);
+  const former = session.replica;
+  const known = former && { written: former.written, meta: former.db.over ? undefined : former.meta };
+  const isRight = former !== undefined && (await isInPlace(former)) && (await isAsCommitted(former));
+  if (former !== undefined && !(isRight && former.written.length === 0)) {
+    // `accept` may have written a note.
+    if (!isRight || former.written.some((name) => !name.endsWith("-wal")))
+      machine.log(`somebody has replaced the files in ${config.out}: opening them again`);
     await dropReplica(session);
   }
-  session.replica ??= await openReplica(session.place);
+  session.replica ??= await openReplica(session.place, known);
   await settleReplaced(session, session.replica);
   return session.replica;
 }

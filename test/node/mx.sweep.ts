@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { Machine } from "../../src/machine/machine.ts";
@@ -93,6 +93,16 @@ describe("a node whose role changes", () => {
     await hours(3);
     expect(existsSync(join(out, "logins.db"))).toBe(false);
     expect(served(out).addresses).toEqual(addresses);
+  });
+
+  it("from mail to mx, and addresses.db is lost: the mx's addresses are served, and the logins stay", async () => {
+    const more = [...addresses, "els@example.nl"];
+    const { node, server } = await formerNode(() => homeOf("jan@example.nl"), asMail(1), asMx(2, more));
+    const { out } = node.config;
+    for (const end of ["", "-wal", "-shm"]) rmSync(join(out, `addresses.db${end}`));
+    server.serves = (_, response) => void response.writeHead(503).end();
+    await node.poll();
+    expect(served(out)).toMatchObject({ addresses: more.sort(), logins: addresses });
   });
 
   it("from mail to mx, while removals are withheld: the logins stay, however long that is", async () => {

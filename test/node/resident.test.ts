@@ -6,6 +6,7 @@ import {
   cpSync,
   existsSync,
   openSync,
+  readFileSync,
   renameSync,
   rmSync,
   truncateSync,
@@ -19,6 +20,7 @@ import { lockFile } from "../../src/node/lock.ts";
 import { Sqlite } from "../../src/node/replica/sqlite.ts";
 import type { MailState } from "../support/answer-reader.ts";
 import { hash, stateOf, user } from "./answers.ts";
+import { daemons } from "./folder.ts";
 import { expectedOf, maps, type Node, nodeOf, serves, startServer } from "./support.ts";
 
 const one = stateOf(1, ["example.nl"], [user("jan@example.nl")]);
@@ -223,7 +225,8 @@ describe("the resident program", () => {
     ],
     ["removed", (path: string) => rmSync(path)],
     ["emptied", (path: string) => truncateSync(path)],
-    ["overwritten", (path: string) => overwrite(path)],
+    ["overwritten", (path: string) => overwrite(path, 0, randomBytes(4096))],
+    ["written to by a stranger", (path: string) => overwrite(path, 4096, readFileSync(path).subarray(4096))],
   ])("notices during a wait that a file is %s, and asks again at once", async (_, act) => {
     for (const name of ["logins.db", "addresses.db"]) {
       const server = await startServer(one);
@@ -247,6 +250,65 @@ describe("the resident program", () => {
       expect(serves(out)).toEqual(expectedOf(one));
     }
   });
+
+  it("asks for everything where older files were written over the open ones, and until then nobody is right or wrong", async () => {
+    const server = await startServer(one);
+    const node = nodeOf(server);
+    const { keyFile, out } = node.config;
+    await node.poll();
+    const names = ["logins.db", "addresses.db"].flatMap((name) =>
+      ["", "-wal", "-shm"].map((end) => name + end),
+    );
+    const former = names.map((name) => [join(out, name), readFileSync(join(out, name))] as const);
+    server.serves = two;
+    await node.poll();
+    const stop = new AbortController();
+    const [positions, found]: [unknown[], unknown[]] = [[], []];
+    server.serves = (request, response) => {
+      positions.push(request.headers["if-none-match"]);
+      if (positions.length === 1) return void response.writeHead(304).end();
+      if (positions.length === 2)
+        return former.forEach(([path, content]) => void overwrite(path, 0, content));
+      if (positions.length === 3) {
+        found.push(daemons.login(out, "jan@example.nl"), daemons.mailbox(out, "jan@example.nl"));
+        return maps(two, response);
+      }
+      stop.abort();
+      response.writeHead(304).end();
+    };
+    const argv = ["run", "--server", server.url.href, "--key-file", keyFile, "--out", out];
+    expect(await main(argv, {}, { ...node.machine, clock: thisMachine.clock }, stop.signal)).toBe(0);
+    expect(positions.slice(1, 3)).toEqual([expect.any(String), undefined]);
+    expect(found).toEqual(["fails", "fails"]);
+    expect(serves(out)).toEqual(expectedOf(two));
+  });
+
+  it("carries out at once what is accepted at the node during a wait", async () => {
+    const people = Array.from({ length: 10 }, (_, index) => user(`u${index}@example.nl`));
+    const server = await startServer(stateOf(1, ["example.nl"], people));
+    const node = nodeOf(server);
+    const { keyFile, out } = node.config;
+    await node.poll();
+    const left = stateOf(2, ["example.nl"], people.slice(8));
+    server.serves = left;
+    expect((await node.poll()).exitCode).toBe(65);
+    const stop = new AbortController();
+    let asked = 0;
+    server.serves = (_, response) => {
+      asked += 1;
+      if (asked === 1) response.writeHead(304).end();
+      else if (asked === 2) void main(["accept", "--out", out], {}, node.machine, stop.signal);
+      else {
+        stop.abort();
+        response.writeHead(304).end();
+      }
+    };
+    node.log.length = 0;
+    const argv = ["run", "--server", server.url.href, "--key-file", keyFile, "--out", out];
+    expect(await main(argv, {}, { ...node.machine, clock: thisMachine.clock }, stop.signal)).toBe(0);
+    expect(serves(out)).toEqual(expectedOf(left));
+    expect(node.log.join()).not.toContain("somebody");
+  });
 });
 
 function replaceByCopy(path: string): void {
@@ -255,9 +317,9 @@ function replaceByCopy(path: string): void {
   renameSync(`${path}.copy`, path);
 }
 
-function overwrite(path: string): void {
+function overwrite(path: string, place: number, content: Uint8Array): void {
   const file = openSync(path, "r+");
-  writeSync(file, randomBytes(4096));
+  writeSync(file, content, 0, content.length, place);
   closeSync(file);
 }
 

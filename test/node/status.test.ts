@@ -109,8 +109,7 @@ describe("status", () => {
     server.serves = stateOf(8, ["example.nl"], many.slice(0, 3));
     await node.poll();
     expect(await main(["accept", "--out", node.config.out], {}, node.machine, never)).toBe(0);
-    const soon =
-      "with the next poll, which comes within about a minute where the program runs, or four while the server is away\n";
+    const soon = "with the next poll, which comes at once where the program runs\n";
     expect(node.printed.join("")).toBe(`accepted: 17 addresses to be removed ${soon}`);
     const { code, text } = await statusOf(node);
     expect(code).toBe(65);

@@ -131,8 +131,7 @@ describe("a server that has lost most of a node's users", () => {
       await node.poll();
       expect(await accept(node)).toBe(0);
       expect(node.printed.join("")).toBe(
-        "accepted: 8 addresses to be removed with the next poll, which comes within about a minute where the program runs, " +
-          "or four while the server is away\n",
+        "accepted: 8 addresses to be removed with the next poll, which comes at once where the program runs\n",
       );
       if (away) server.serves = (_, response) => response.writeHead(503).end();
       expect((await node.poll()).exitCode).toBe(away ? 75 : 0);

@@ -6,9 +6,8 @@ import { writeNotes } from "../replica/notes.ts";
 import { count } from "../words.ts";
 import { withState } from "./state.ts";
 
-/** When an acceptance takes effect. A resident program that waits at the server sees it at the end of its wait. */
-export const NEXT_POLL =
-  "the next poll, which comes within about a minute where the program runs, or four while the server is away";
+/** When an acceptance takes effect. A program that waits sees the note that is written. */
+export const NEXT_POLL = "the next poll, which comes at once where the program runs";
 
 /**
  * Accepts the removals that are withheld now, and no later ones. The next poll carries them out, with or without a server.

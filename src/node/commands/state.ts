@@ -35,7 +35,8 @@ export async function withState<T>(
 ): Promise<T> {
   const db = new Sqlite({ command: await findSqlite(machine), folder });
   try {
-    await db.run("PRAGMA busy_timeout = 60000;");
+    // The program that waits takes a write to a database for a stranger's.
+    await db.run("PRAGMA busy_timeout = 60000;\nPRAGMA wal_autocheckpoint = 0;");
     const stateName = await currentState({ folder }, db);
     const open = mode === "read" ? attachToRead : attach;
     const hasAddresses = await hasFile(folder, fileNames.addresses);

@@ -74,6 +74,17 @@ export async function inodesOf(folder: string, name: string): Promise<Inodes> {
   return { file: await inode(path), wal: await inode(`${path}-wal`), shm: await inode(`${path}-shm`) };
 }
 
+/** When a file was last written, and its size; "" for a missing file. */
+export async function stampOf(path: string): Promise<string> {
+  try {
+    const { mtimeNs, size } = await stat(path, { bigint: true });
+    return `${mtimeNs} ${size}`;
+  } catch (error) {
+    if (systemCode(error) === "ENOENT") return "";
+    throw error;
+  }
+}
+
 export async function hasFile(folder: string, name: string): Promise<boolean> {
   return (await inode(join(folder, name))) !== "";
 }

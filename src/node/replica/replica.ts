@@ -1,6 +1,6 @@
 import { ConfigurationError } from "../../machine/faults.ts";
 import type { Machine } from "../../machine/machine.ts";
-import type { Counts } from "../../sync/answer.ts";
+import { type Counts, stateTag } from "../../sync/answer.ts";
 import type { NodeRole } from "../../sync/records.ts";
 import {
   fileNames,
@@ -70,7 +70,12 @@ export interface Replica {
   inodes: Map<string, Inodes>;
   /** The file because of which the daemons must reopen theirs; "" if they need not. */
   replaced: string;
+  /** The files to which another program has written during a wait; `accept` writes a note to a -wal. */
+  written: readonly string[];
 }
+
+/** The same files as this program had them open. Its meta is undefined if a commit may be missing in it. */
+export type Former = Pick<Replica, "meta" | "written">;
 
 export interface Place {
   machine: Machine;
@@ -83,19 +88,19 @@ export interface Place {
 
 /**
  * Opens the replica, creates missing files, and decides whether the daemons may use it: not before the server has answered,
- * if somebody has replaced a file, or one is older than the other.
+ * if somebody has replaced a file or written to it, or one is older than the other.
  *
  * @throws SqliteError, ConfigurationError
  */
-export async function openReplica(place: Place): Promise<Replica> {
+export async function openReplica(place: Place, former?: Former): Promise<Replica> {
   try {
-    return await open(place);
+    return await open(place, former);
   } catch (error) {
     if (!(error instanceof SqliteError)) throw error;
     if (isDamage(error)) await setDamagedAside(place);
     else if (error.result !== sqliteCodes.ioError || !(await removeEmptiedLogs(place))) throw error;
   }
-  return await open(place);
+  return await open(place, former);
 }
 
 /** Removes the emptied `-wal` of each file that cannot be read. @returns true if there was one */
@@ -129,7 +134,7 @@ export async function setDamagedAside(place: Place): Promise<boolean> {
   return found;
 }
 
-async function open(place: Place): Promise<Replica> {
+async function open(place: Place, former: Former | undefined): Promise<Replica> {
   const { folder } = place;
   for (const name of databases) await removeLeftovers(folder, name);
   const found = await allInodes(folder);
@@ -142,7 +147,7 @@ async function open(place: Place): Promise<Replica> {
     const name = await currentState(place, db);
     if (name !== undefined) await attachState(place, replica, name);
     await attachAddresses(place, replica);
-    await settleFiles(replica, found);
+    await settleFiles(replica, found, former);
     return replica;
   } catch (error) {
     await db.close();
@@ -211,7 +216,13 @@ export const nothingWithheld: Withheld = { ...none, addresses: 0, first: 0, last
 
 /** A replica whose files are not attached yet. */
 export function emptyReplica(folder: string, db: Sqlite): Replica {
-  const empty = { stateName: undefined, meta: undefined, withheld: nothingWithheld, replaced: "" };
+  const empty = {
+    stateName: undefined,
+    meta: undefined,
+    withheld: nothingWithheld,
+    replaced: "",
+    written: [],
+  };
   return { folder, db, inodes: new Map(), ...empty };
 }
 
@@ -301,8 +312,9 @@ export async function currentState(
     await db.run("DETACH addresses;");
     if (role === "mail" || role === "mx") return stateFile(role);
   }
-  if (await hasFile(folder, fileNames.logins)) return fileNames.logins;
-  return (await hasFile(folder, fileNames.node)) ? fileNames.node : undefined;
+  // An mx may still have its former logins. A mail node removes its former node.db at once.
+  for (const name of [fileNames.node, fileNames.logins]) if (await hasFile(folder, name)) return name;
+  return undefined;
 }
 
 /**
@@ -310,7 +322,11 @@ export async function currentState(
  *
  * @param found the inodes before the files were opened
  */
-async function settleFiles(replica: Replica, found: ReadonlyMap<string, Inodes>): Promise<void> {
+async function settleFiles(
+  replica: Replica,
+  found: ReadonlyMap<string, Inodes>,
+  former: Former | undefined,
+): Promise<void> {
   const { db, meta, inodes, stateName } = replica;
   if (meta === undefined || stateName === undefined) return;
   const [noted = "", notedAddresses = "", revision = 0, history = "", ready = 0] =
@@ -323,14 +339,16 @@ async function settleFiles(replica: Replica, found: ReadonlyMap<string, Inodes>)
     const { file, wal } = inodes.get(name) ?? missing;
     return !before.startsWith(`${file} ${wal} `) || found.get(name)?.wal === "";
   };
-  if (isReplaced(stateName, noted) || older) {
+  const isWritten = (name: string) => former?.written.includes(name) === true;
+  const isOther = isWritten(stateName) || !isSameState(former?.meta, meta);
+  if (isReplaced(stateName, noted) || older || isOther) {
     replica.replaced = stateName;
     await db.run("UPDATE state.meta SET ready = 0;\nUPDATE addresses.meta SET ready = 0;");
     replica.meta = { ...meta, ready: 0 };
     return;
   }
   if (noted !== textOf(inodes.get(stateName))) replica.replaced = stateName;
-  const isNew = isReplaced(fileNames.addresses, notedAddresses);
+  const isNew = isReplaced(fileNames.addresses, notedAddresses) || isWritten(fileNames.addresses);
   if (isNew || notedAddresses !== textOf(inodes.get(fileNames.addresses)))
     replica.replaced = fileNames.addresses;
   const differs = revision !== meta.revision || history !== meta.history || ready !== meta.ready;
@@ -344,6 +362,10 @@ export async function noteInodes(replica: Replica): Promise<void> {
     await db.run(`UPDATE state.meta SET inode = '${textOf(inodes.get(stateName))}';`);
   await db.run(`UPDATE addresses.meta SET inode = '${textOf(inodes.get(fileNames.addresses))}';`);
   replica.replaced = "";
+}
+
+function isSameState(one: Meta | undefined, other: Meta): boolean {
+  return one === undefined || stateTag(one) === stateTag(other);
 }
 
 const missing: Inodes = { file: "", wal: "", shm: "" };

@@ -65,9 +65,9 @@ export async function askServer(
   }
 }
 
-/** The state from which to ask for changes; undefined to ask for everything. */
+/** The state from which to ask for changes; undefined to ask for everything, as where the files are doubtful. */
 export function positionOf(meta: Meta | undefined): Position | undefined {
-  return meta === undefined || meta.history === "" ? undefined : { tag: stateTag(meta), cursor: meta.cursor };
+  return meta?.ready !== 1 ? undefined : { tag: stateTag(meta), cursor: meta.cursor };
 }
 
 function refusalIn(error: unknown): Refusal {
