@@ -54,8 +54,12 @@ const units: Units = {
   isActive: async (unit) =>
     (await runQuietly(thisMachine, ["systemctl", "is-active", "--quiet", unit])).code === 0,
   async start(unit, again) {
-    for (const words of [["daemon-reload"], ["enable", unit], [again ? "restart" : "start", unit]])
-      await systemctl(unit, words);
+    // Either would let systemd read all units again, which takes seconds for all services of a mail server.
+    const properties = ["show", "--property=NeedDaemonReload,UnitFileState", unit];
+    const { stdout } = await runQuietly(thisMachine, ["systemctl", ...properties]);
+    if (!stdout.includes("NeedDaemonReload=no")) await systemctl(unit, ["daemon-reload"]);
+    if (!/^UnitFileState=enabled$/m.test(stdout)) await systemctl(unit, ["enable", unit]);
+    await systemctl(unit, [again ? "restart" : "start", unit]);
   },
   reload: async (unit) => systemctl(unit, ["reload", unit]),
   restartRunning: async (unit) => {
