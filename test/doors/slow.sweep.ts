@@ -1,5 +1,6 @@
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
+import { setTimeout as pause } from "node:timers/promises";
 import { promisify, stripVTControlCharacters } from "node:util";
 import { expect, test } from "vitest";
 import { callTool, connectHttp } from "../support/clients.ts";
@@ -38,6 +39,7 @@ test.skipIf(!existsSync(SLOWHTTPTEST))(
       expect(added.isError).toBeFalsy();
       expect((await waiting).kind).toBe("delta");
       served += 1;
+      await pause(100);
     }
     expect(served).toBeGreaterThan(10);
     const [headers, body] = await attacks;

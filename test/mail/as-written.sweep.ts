@@ -17,6 +17,7 @@ import { denials } from "./fresh-debian.ts";
 import { fields, isCurrent } from "./fresh-server.ts";
 import { mailClient, TAKEN } from "./mail-client.ts";
 import { ANNA, FULL, JAN, STRANGER } from "./people.ts";
+import { until } from "./processes.ts";
 
 /** curl's result for an unknown recipient. */
 const UNKNOWN = { code: 55, stderr: expect.stringContaining("550") };
@@ -37,8 +38,8 @@ describe.each(releases)("a node set up by the pages on $name", async (release) =
   test.skipIf(!folder.available)("receives mail, shows it to its user, and sends", async () => {
     if (!folder.available) return;
     const { server, machine, cert, mail } = await newMailboxNode(folder.path, release, [JAN, ANNA]);
-    const shown = async () => fields(await server.sh(`m25-mail user show ${JAN.address}`));
-    await expect.poll(shown).toMatchObject({ used_mb: expect.stringMatching(/^\d+$/) });
+    const size = async () => fields(await server.sh(`m25-mail user show ${JAN.address}`)).used_mb ?? "";
+    await until("the size of a mailbox is shown", async () => /^\d+$/.test(await size()), 300);
     const fromOutside = { from: STRANGER, to: JAN.address, subject: "from outside" };
     expect(await mail.send("smtp", 25, fromOutside)).toMatchObject(TAKEN);
     await mail.arrives(JAN, "from outside");
@@ -74,13 +75,14 @@ describe.each(releases)("a node set up by the pages on $name", async (release) =
     }
 
     const nodes = () => server.sh("m25-mail call list-nodes --json");
+    const isRefused = async () => (await nodes()).includes('"reason":"folder_not_writable"');
     await machine.sh(`set -- $(printf '/var/vmail/%02x ' $(seq 0 255)); mkdir -p "$@"
       chown root "$@"; chmod 700 "$@"`);
     await addUsers(server, LATER);
-    await expect.poll(nodes).toContain('"reason":"folder_not_writable"');
+    await until("the node tells that the mail user cannot write", isRefused, 300);
     await machine.sh("chown -R vmail:vmail /var/vmail");
     // The node looks again with its next poll, at most a minute later.
-    await expect.poll(nodes).toContain('"status":"current"');
+    await isCurrent(server);
 
     const freshKey = await server.sh(command(mailboxNode.freshKey));
     await machine.sh(command(mailboxNode.toJoinAgain), { input: freshKey });

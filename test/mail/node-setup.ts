@@ -17,7 +17,7 @@ import {
   type Shown,
   startFreshDebian,
 } from "./fresh-debian.ts";
-import { ADDRESS, NAME_SERVER, SERVER_ADDRESS, startAuthority, startDns } from "./fresh-network.ts";
+import { ADDRESS, NAME_SERVER, SERVER_ADDRESS, startAuthority, startDns, TRUSTED } from "./fresh-network.ts";
 import { fields, isCurrent, SERVER, SERVER_PACKAGES, setUpServer } from "./fresh-server.ts";
 import { LOGIN_DENIED, mailClient, NO_CONNECTION, REFUSED, TAKEN } from "./mail-client.ts";
 import { ANNA, GTUBE, JAN, STRANGER } from "./people.ts";
@@ -143,7 +143,7 @@ async function newMachine(base: Folder, serverBase: Folder) {
   for (const { address, password } of [JAN, ANNA])
     await server.sh(`m25-mail call add-user --email ${address}`, password);
   await machine.sh(
-    `tee /etc/authority.pem >/usr/local/share/ca-certificates/authority.crt; update-ca-certificates; hostname ${NODE}
+    `tee /etc/authority.pem /usr/local/share/ca-certificates/authority.crt >>${TRUSTED}; hostname ${NODE}
       printf '127.0.0.1 ${NODE}\n${SERVER_ADDRESS} ${SERVER}\n' >>/etc/hosts`,
     { input: server.authority },
   );

@@ -1,5 +1,9 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { expect } from "vitest";
 import type { SyncingNode } from "../../support/syncing-node.ts";
+
+/** ms between two changes. Without it a client takes a core from what it waits for. */
+const REST = 20;
 
 /** A client of one server, which adds domains until `isOver`, each until it is there. */
 export function client(url: string, token: string, name: string, isOver: () => boolean) {
@@ -19,6 +23,7 @@ export function client(url: string, token: string, name: string, isOver: () => b
       // One that may have been done is there already.
       await expect.poll(() => add(domain)).toSatisfy((status) => status === 200 || status === 409);
       acknowledged.push(domain);
+      await pause(REST);
     }
   };
   return { acknowledged, ended: storm() };
