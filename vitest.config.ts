@@ -69,7 +69,7 @@ export default defineConfig({
           include: ["test/**/*.sweep.ts"],
           testTimeout: 30 * MINUTE,
           isolate,
-          maxWorkers: 3,
+          maxWorkers: 4,
         },
       },
     ],

@@ -17,9 +17,11 @@ export const ofNoEngine = [
   "test/tools/call/{fair-queue,password-hash,weak-passwords}.test.ts",
   "test/tools/registry.test.ts",
   "test/doors/{line-reader,utf8,wording,openapi,node-package}.test.ts",
-  // HTTP and MCP before a call begins: connections, limits, hosts, proxies, forms of input.
-  "test/doors/{client-address,guards,input,limits,mcp-clients,mcp-params,parity,passwords-at-once,proxies,rate-limits,starvation,wake-throttle}.test.ts",
+  // HTTP and MCP around a call: connections, limits, hosts, proxies, forms of input and of answers, which tools there are.
+  "test/doors/{client-address,guards,input,limits,mcp,mcp-clients,mcp-params,opened-links,parity,passwords-at-once,proxies,rate-limits,rest,starvation,tool-sets,wake-throttle}.test.ts",
   // The log, the shell's words and the clock of logins.
-  "test/doors/{cli-call,log}.test.ts",
+  "test/doors/{cli-call,log,terminal}.test.ts",
   "test/auth/{login-delays,oauth-conformance}.test.ts",
+  // The forms of OAuth's requests and pages: oauth-flow, oauth-endings and oauth-step-up have what is stored.
+  "test/auth/{oauth-consent,oauth-requests}.test.ts",
 ];
