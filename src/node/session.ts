@@ -11,6 +11,7 @@ import { type Lock, lockFile } from "./lock.ts";
 import { fileNames } from "./replica/files.ts";
 import {
   closeReplica,
+  type Former,
   isAsCommitted,
   isInPlace,
   noteInodes,
@@ -71,6 +72,8 @@ export interface Session {
   lock: Lock;
   /** Opened by the first poll, and again if its files were replaced. */
   replica: Replica | undefined;
+  /** What the next one is compared with. */
+  former?: Former | undefined;
   /** Why Dovecot did not answer its last question; null if it did. */
   dovecot: string | null;
   keyRun: KeyRun;
@@ -150,16 +153,16 @@ export async function replicaOf(session: Session): Promise<Replica> {
     throw new FolderReplaced(
       `somebody has removed or replaced ${config.out}: this program ends, and must be started again, as systemd does`,
     );
-  const former = session.replica;
-  const known = former && { written: former.written, meta: former.db.over ? undefined : former.meta };
-  const isRight = former !== undefined && (await isInPlace(former)) && (await isAsCommitted(former));
-  if (former !== undefined && !(isRight && former.written.length === 0)) {
+  const { replica } = session;
+  const isRight = replica !== undefined && (await isInPlace(replica)) && (await isAsCommitted(replica));
+  if (replica !== undefined && !(isRight && replica.written.length === 0)) {
     // `accept` may have written a note.
-    if (!isRight || former.written.some((name) => !name.endsWith("-wal")))
+    if (!isRight || replica.written.some((name) => !name.endsWith("-wal")))
       machine.log(`somebody has replaced the files in ${config.out}: opening them again`);
     await dropReplica(session);
   }
-  session.replica ??= await openReplica(session.place, known);
+  session.replica ??= await openReplica(session.place, session.former);
+  session.former = undefined;
   await settleReplaced(session, session.replica);
   return session.replica;
 }
@@ -176,8 +179,10 @@ export async function settleReplaced({ machine, daemons }: Session, replica: Rep
 /** Closes the replica after a fault, which undoes its transaction. The next poll opens it again. */
 export async function dropReplica(session: Session): Promise<void> {
   const { replica } = session;
+  if (replica === undefined) return;
   session.replica = undefined;
-  if (replica !== undefined) await closeReplica(replica);
+  session.former = { written: replica.written, meta: replica.db.over ? undefined : replica.meta };
+  await closeReplica(replica);
 }
 
 /** @throws ConfigurationError */

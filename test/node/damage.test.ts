@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import {
   closeSync,
   copyFileSync,
+  existsSync,
   openSync,
   readFileSync,
   renameSync,
@@ -13,6 +14,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { main } from "../../src/node/cli.ts";
 import { FilesReplaced } from "../../src/node/replica/in-place.ts";
 import {
   attachToRead,
@@ -234,6 +236,33 @@ describe.each(["logins.db", "addresses.db"])("a copy in the place of %s's", (nam
     },
   );
 });
+
+test("where a start was killed before it had closed both files, both are closed", async () => {
+  const life = await lifeAtTwo();
+  await life.replica.db.run("UPDATE state.meta SET ready = 0;");
+  await life.reopen();
+  expect(daemons.login(life.out, "jan@example.nl")).toBe("fails");
+  expect(daemons.mailbox(life.out, "jan@example.nl")).toBe("fails");
+});
+
+test.each(["status", "export", "orphans"])(
+  "%s makes no -wal in the place of a removed one",
+  async (command) => {
+    const life = await lifeAtTwo();
+    await closeReplica(life.replica);
+    rmSync(join(life.out, "logins.db-wal"));
+    const node = nodeOf({ url: new URL("http://127.0.0.1:1") });
+    const argv = [
+      command,
+      "--out",
+      life.out,
+      ...(command === "orphans" ? ["--mail-root", temporaryFolder()] : []),
+    ];
+    expect(await main(argv, {}, node.machine, new AbortController().signal)).not.toBe(0);
+    expect([...node.log, ...node.printed].join()).toContain("somebody has removed logins.db-wal from --out");
+    expect(existsSync(join(life.out, "logins.db-wal"))).toBe(false);
+  },
+);
 
 test("Postfix's file, if lost, empty or damaged, is made again from the logins without the server", async () => {
   const damages: ((path: string) => void)[] = [

@@ -10,17 +10,18 @@ import {
   renameSync,
   rmSync,
   truncateSync,
+  writeFileSync,
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
-import { thisMachine } from "../../src/machine/machine.ts";
+import { type Clock, thisMachine } from "../../src/machine/machine.ts";
 import { main } from "../../src/node/cli.ts";
 import { lockFile } from "../../src/node/lock.ts";
 import { Sqlite } from "../../src/node/replica/sqlite.ts";
 import type { MailState } from "../support/answer-reader.ts";
 import { hash, stateOf, user } from "./answers.ts";
-import { daemons } from "./folder.ts";
+import { daemons, temporaryFolder } from "./folder.ts";
 import { expectedOf, maps, type Node, nodeOf, serves, startServer } from "./support.ts";
 
 const one = stateOf(1, ["example.nl"], [user("jan@example.nl")]);
@@ -251,9 +252,17 @@ describe("the resident program", () => {
     }
   });
 
-  it("asks for everything where older files were written over the open ones, and until then nobody is right or wrong", async () => {
+  it.each([
+    ["opened again", false],
+    ["not opened again at first", true],
+  ])("asks for everything where older files were written over the open ones and %s", async (_, fails) => {
     const server = await startServer(one);
     const node = nodeOf(server);
+    const [sqlite, full] = [join(temporaryFolder(), "sqlite3"), join(temporaryFolder(), "full")];
+    const script = `#!/bin/sh\nif rm '${full}' 2>/dev/null; then echo 'database or disk is full (13)' >&2; exit 1; fi
+      exec sqlite3 "$@"\n`;
+    writeFileSync(sqlite, script, { mode: 0o755 });
+    node.machine.find = async (program) => (program === "sqlite3" ? sqlite : undefined);
     const { keyFile, out } = node.config;
     await node.poll();
     const names = ["logins.db", "addresses.db"].flatMap((name) =>
@@ -267,8 +276,10 @@ describe("the resident program", () => {
     server.serves = (request, response) => {
       positions.push(request.headers["if-none-match"]);
       if (positions.length === 1) return void response.writeHead(304).end();
-      if (positions.length === 2)
+      if (positions.length === 2) {
+        if (fails) writeFileSync(full, "");
         return former.forEach(([path, content]) => void overwrite(path, 0, content));
+      }
       if (positions.length === 3) {
         found.push(daemons.login(out, "jan@example.nl"), daemons.mailbox(out, "jan@example.nl"));
         return maps(two, response);
@@ -277,7 +288,10 @@ describe("the resident program", () => {
       response.writeHead(304).end();
     };
     const argv = ["run", "--server", server.url.href, "--key-file", keyFile, "--out", out];
-    expect(await main(argv, {}, { ...node.machine, clock: thisMachine.clock }, stop.signal)).toBe(0);
+    const sleep: Clock["sleep"] = (time, until) => thisMachine.clock.sleep(Math.min(time, 500), until);
+    const clock = { ...thisMachine.clock, sleep };
+    expect(await main(argv, {}, { ...node.machine, clock }, stop.signal)).toBe(0);
+    expect(node.log.join().includes("disk is full")).toBe(fails);
     expect(positions.slice(1, 3)).toEqual([expect.any(String), undefined]);
     expect(found).toEqual(["fails", "fails"]);
     expect(serves(out)).toEqual(expectedOf(two));

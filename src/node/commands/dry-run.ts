@@ -8,7 +8,7 @@ import { applyIncoming } from "../replica/apply.ts";
 import { fileNames, hasFile } from "../replica/files.ts";
 import { takeAnswer } from "../replica/incoming.ts";
 import { DEFAULT_THRESHOLDS } from "../replica/losses.ts";
-import { attachToRead, closeReplica, currentState, openReplica } from "../replica/replica.ts";
+import { attachToRead, closeReplica, currentState, openReplica, requireLogs } from "../replica/replica.ts";
 import { literal, Sqlite } from "../replica/sqlite.ts";
 import { Client } from "../server/client.ts";
 import { readAuthorities, readKey } from "../server/key-file.ts";
@@ -65,6 +65,7 @@ export async function dryRun(machine: Machine, config: Config, options: RunOptio
 
 async function copyReplica(sqlite: string, out: string, folder: string): Promise<void> {
   if (!(await hasFile(out, fileNames.addresses))) return;
+  await requireLogs(out);
   const db = new Sqlite({ command: sqlite, folder });
   try {
     const name = await currentState({ folder: out }, db);

@@ -9,6 +9,7 @@ import {
   type Meta,
   type Replica,
   readState,
+  requireLogs,
 } from "../replica/replica.ts";
 import { Sqlite } from "../replica/sqlite.ts";
 import { findSqlite } from "../session.ts";
@@ -33,6 +34,7 @@ export async function withState<T>(
   mode: "read" | "write",
   use: (found: Found) => Promise<T>,
 ): Promise<T> {
+  await requireLogs(folder);
   const db = new Sqlite({ command: await findSqlite(machine), folder });
   try {
     // The program that waits takes a write to a database for a stranger's.

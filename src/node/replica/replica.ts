@@ -299,6 +299,19 @@ async function makeSchema(db: Sqlite, { name, schema, id, statements }: Kind): P
     );
 }
 
+/**
+ * For commands beside the program: opening a database without its -wal makes an empty one, and so hides that changes are lost.
+ *
+ * @throws ConfigurationError if a -wal is missing
+ */
+export async function requireLogs(folder: string): Promise<void> {
+  for (const name of databases)
+    if ((await hasFile(folder, name)) && !(await hasFile(folder, `${name}-wal`)))
+      throw new ConfigurationError(
+        `somebody has removed ${name}-wal from --out: run m25-mail-node, which asks the server for what is lost`,
+      );
+}
+
 /** The state's file, by the role in the addresses; if these are lost, the file that exists. */
 export async function currentState(
   { folder }: Pick<Place, "folder">,
@@ -347,12 +360,17 @@ async function settleFiles(
     replica.meta = { ...meta, ready: 0 };
     return;
   }
+  // A start that was killed may have closed the state only.
+  if (meta.ready === 0 && ready === 1) await db.run("UPDATE addresses.meta SET ready = 0;");
   if (noted !== textOf(inodes.get(stateName))) replica.replaced = stateName;
   const isNew = isReplaced(fileNames.addresses, notedAddresses) || isWritten(fileNames.addresses);
   if (isNew || notedAddresses !== textOf(inodes.get(fileNames.addresses)))
     replica.replaced = fileNames.addresses;
   const differs = revision !== meta.revision || history !== meta.history || ready !== meta.ready;
-  if (meta.ready === 1 && (differs || isNew)) await db.run(transaction(wholeProjection));
+  if (meta.ready === 0 || !(differs || isNew)) return;
+  // A stranger's addresses are not used, also if the program is killed before they are made again.
+  if (isNew) await db.run("UPDATE addresses.meta SET ready = 0;");
+  await db.run(transaction(wholeProjection));
 }
 
 /** Notes that the daemons have been told to open the present files. */
