@@ -74,15 +74,10 @@ export async function inodesOf(folder: string, name: string): Promise<Inodes> {
   return { file: await inode(path), wal: await inode(`${path}-wal`), shm: await inode(`${path}-shm`) };
 }
 
-/** When a file was last written, and its size; "" for a missing file. */
+/** When a file was last written, and its size. */
 export async function stampOf(path: string): Promise<string> {
-  try {
-    const { mtimeNs, size } = await stat(path, { bigint: true });
-    return `${mtimeNs} ${size}`;
-  } catch (error) {
-    if (systemCode(error) === "ENOENT") return "";
-    throw error;
-  }
+  const found = await stat(path, { bigint: true }).catch(() => undefined);
+  return `${found?.mtimeNs} ${found?.size}`;
 }
 
 export async function hasFile(folder: string, name: string): Promise<boolean> {

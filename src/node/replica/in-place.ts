@@ -21,7 +21,7 @@ export async function whileInPlace<T>(
   let over = false;
   const look = async (): Promise<void> => {
     const inPlace = await isInPlace(replica).catch(() => false);
-    const now = await stampsOf(replica).catch(() => new Map());
+    const now = await stampsOf(replica);
     // After the wait this program writes itself.
     if (over) return;
     const written = [...before.keys()].filter((name) => now.get(name) !== before.get(name));

@@ -216,14 +216,8 @@ export const nothingWithheld: Withheld = { ...none, addresses: 0, first: 0, last
 
 /** A replica whose files are not attached yet. */
 export function emptyReplica(folder: string, db: Sqlite): Replica {
-  const empty = {
-    stateName: undefined,
-    meta: undefined,
-    withheld: nothingWithheld,
-    replaced: "",
-    written: [],
-  };
-  return { folder, db, inodes: new Map(), ...empty };
+  const [stateName, meta, withheld] = [undefined, undefined, nothingWithheld];
+  return { folder, db, inodes: new Map(), stateName, meta, withheld, replaced: "", written: [] };
 }
 
 /** Reads what the replica holds about its committed state. */
@@ -308,7 +302,7 @@ export async function requireLogs(folder: string): Promise<void> {
   for (const name of databases)
     if ((await hasFile(folder, name)) && !(await hasFile(folder, `${name}-wal`)))
       throw new ConfigurationError(
-        `somebody has removed ${name}-wal from --out: run m25-mail-node, which asks the server for what is lost`,
+        `somebody has removed ${name}-wal from --out: run m25-mail-node, which makes it good`,
       );
 }
 
@@ -353,7 +347,7 @@ async function settleFiles(
     return !before.startsWith(`${file} ${wal} `) || found.get(name)?.wal === "";
   };
   const isWritten = (name: string) => former?.written.includes(name) === true;
-  const isOther = isWritten(stateName) || !isSameState(former?.meta, meta);
+  const isOther = isWritten(stateName) || (former?.meta && stateTag(former.meta) !== stateTag(meta));
   if (isReplaced(stateName, noted) || older || isOther) {
     replica.replaced = stateName;
     await db.run("UPDATE state.meta SET ready = 0;\nUPDATE addresses.meta SET ready = 0;");
@@ -380,10 +374,6 @@ export async function noteInodes(replica: Replica): Promise<void> {
     await db.run(`UPDATE state.meta SET inode = '${textOf(inodes.get(stateName))}';`);
   await db.run(`UPDATE addresses.meta SET inode = '${textOf(inodes.get(fileNames.addresses))}';`);
   replica.replaced = "";
-}
-
-function isSameState(one: Meta | undefined, other: Meta): boolean {
-  return one === undefined || stateTag(one) === stateTag(other);
 }
 
 const missing: Inodes = { file: "", wal: "", shm: "" };
