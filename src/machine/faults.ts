@@ -29,6 +29,11 @@ export function systemCode(error: unknown): string | undefined {
   return typeof code === "string" ? code : undefined;
 }
 
+/** For `catch`: undefined where there is no such file or folder. */
+export function absent(error: unknown): undefined {
+  if (systemCode(error) !== "ENOENT") throw error;
+}
+
 /** A command's output on one line, without control characters. */
 export function onOneLine(text: string): string {
   const line = text.replace(/[\p{Cc}\s]+/gu, " ").trim();

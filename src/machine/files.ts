@@ -3,19 +3,14 @@ import { link, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { writeDurably } from "./durable-file.ts";
-import { ConfigurationError, systemCode } from "./faults.ts";
+import { absent, ConfigurationError } from "./faults.ts";
 import { type FoundFile, type ManagedFile, type PlannedFile, planFile } from "./file-plan.ts";
 import type { Host } from "./host.ts";
 import { runQuietly } from "./machine.ts";
 
 /** @returns undefined if there is no such file */
 export async function readText(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if (systemCode(error) === "ENOENT") return undefined;
-    throw error;
-  }
+  return await readFile(path, "utf8").catch(absent);
 }
 
 /** Writes a file durably, and makes its folder. */

@@ -1,5 +1,6 @@
 import { UsageError } from "../command-line/usage-error.ts";
 import { ConfigurationError, onOneLine, plainWords, systemCode } from "../machine/faults.ts";
+import type { CommandResult } from "../machine/machine.ts";
 import { RefusedAnswer } from "../sync/reader.ts";
 import type { FailureReason } from "../sync/report.ts";
 import { SqliteError, sqliteCodes } from "./replica/sqlite.ts";
@@ -85,4 +86,9 @@ export function exitCodeOf(error: unknown): ExitCode {
 export function explain(error: unknown): string {
   if (error instanceof SqliteError) return `the replica cannot be used: ${onOneLine(error.message)}`;
   return plainWords(error);
+}
+
+/** What a program has said on stderr; if nothing, how it ended. */
+export function reasonOf(program: string, { code, stderr }: CommandResult): string {
+  return onOneLine(stderr) || `${program} ended with ${code ?? "a signal"}`;
 }

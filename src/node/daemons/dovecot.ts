@@ -2,6 +2,7 @@ import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { onOneLine, systemCode } from "../../machine/faults.ts";
 import { type CommandResult, type Machine, runQuietly } from "../../machine/machine.ts";
+import { reasonOf } from "../faults.ts";
 import { count } from "../words.ts";
 
 /** doveadm with its leading arguments. */
@@ -76,11 +77,12 @@ export async function askUser(
   doveadm: Doveadm,
   user: string,
 ): Promise<DovecotUser | null | string> {
-  const { code, stdout, stderr } = await runQuietly(machine, [...doveadm, "user", user], USER_TIMEOUT);
+  const result = await runQuietly(machine, [...doveadm, "user", user], USER_TIMEOUT);
+  const { code, stdout, stderr } = result;
   if (code === NO_USER) return null;
   if (code !== 0) {
     if (AWAY.test(stderr)) return DOVECOT_IS_AWAY;
-    return `Dovecot was not asked whom it knows: ${onOneLine(stderr) || `doveadm ended with ${code ?? "a signal"}`}`;
+    return `Dovecot was not asked whom it knows: ${reasonOf("doveadm", result)}`;
   }
   const fields = new Map(
     stdout.split("\n").map((line) => {
@@ -105,10 +107,10 @@ export async function dovecotVersion(machine: Machine, dovecot: string): Promise
 
 /** Reloads Dovecot, so that its processes reopen their files. If Dovecot does not run, it will open them at its start. */
 export async function reloadDovecot(machine: Machine, doveadm: Doveadm): Promise<void> {
-  const { code, stderr } = await runQuietly(machine, [...doveadm, "reload"]);
-  if (code !== 0 && !stderr.includes("Dovecot is not running"))
+  const result = await runQuietly(machine, [...doveadm, "reload"]);
+  if (result.code !== 0 && !result.stderr.includes("Dovecot is not running"))
     machine.log(
-      `warning: Dovecot may still read the files that were replaced: ${onOneLine(stderr)}. Run: doveadm reload`,
+      `warning: Dovecot may still read the files that were replaced: ${reasonOf("doveadm", result)}. Run: doveadm reload`,
     );
 }
 

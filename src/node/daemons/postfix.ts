@@ -1,10 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { onOneLine, systemCode } from "../../machine/faults.ts";
+import { absent } from "../../machine/faults.ts";
 import { type Machine, runQuietly } from "../../machine/machine.ts";
 import type { NodeRole } from "../../sync/records.ts";
 import { HOST_NAME } from "../../sync/report.ts";
-import { explain } from "../faults.ts";
+import { explain, reasonOf } from "../faults.ts";
 
 /** The paths of Postfix's commands, and the folder of the main.cf in use; undefined for Postfix's own. */
 export interface Postfix {
@@ -128,10 +128,6 @@ async function masterOf(queue: string): Promise<number | undefined> {
   return name === "master\n" ? Number(id) : undefined;
 }
 
-function absent(error: unknown): undefined {
-  if (systemCode(error) !== "ENOENT") throw error;
-}
-
 /** Postfix's myhostname in lower case; undefined if it is no full host name. */
 export async function hostOf(machine: Machine, postfix: Postfix | undefined): Promise<string | undefined> {
   if (postfix === undefined) return undefined;
@@ -159,12 +155,11 @@ async function readSettings(
   names: readonly string[],
 ): Promise<Map<string, string[]> | string> {
   const command = [postconf, ...folderOf(configuration), "-x", ...names];
-  const { code, stdout, stderr } = await runQuietly(machine, command);
-  if (code !== 0) {
-    return `the configuration of Postfix cannot be read: ${onOneLine(stderr) || `postconf ended with ${code ?? "a signal"}`}`;
-  }
+  const result = await runQuietly(machine, command);
+  if (result.code !== 0)
+    return `the configuration of Postfix cannot be read: ${reasonOf("postconf", result)}`;
   const settings = new Map<string, string[]>();
-  for (const line of stdout.split("\n")) {
+  for (const line of result.stdout.split("\n")) {
     const [, name, value = ""] = /^(\w+) =(.*)$/.exec(line) ?? [];
     if (name === undefined) continue;
     const pieces = await Promise.all(entries(value).map(included));
@@ -201,15 +196,7 @@ async function isFound(
 ): Promise<boolean | string> {
   // Do not ask proxymap, which answers only while Postfix runs.
   const direct = table.replace(/^proxy:/, "");
-  const { code, stderr } = await runQuietly(machine, [
-    postmap,
-    ...folderOf(configuration),
-    "-q",
-    key,
-    direct,
-  ]);
-  if (code === 0) return true;
-  return code === 1 && stderr === ""
-    ? false
-    : onOneLine(stderr) || `postmap ended with ${code ?? "a signal"}`;
+  const result = await runQuietly(machine, [postmap, ...folderOf(configuration), "-q", key, direct]);
+  if (result.code === 0) return true;
+  return result.code === 1 && result.stderr === "" ? false : reasonOf("postmap", result);
 }

@@ -3,7 +3,7 @@ import { chmod, chown, lstat, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { type Ownership, writeDurably } from "../../machine/durable-file.ts";
-import { ConfigurationError, systemCode } from "../../machine/faults.ts";
+import { absent, ConfigurationError } from "../../machine/faults.ts";
 import type { Machine } from "../../machine/machine.ts";
 import { dkimSelector } from "../../mail/dkim-key.ts";
 import { makeFolder } from "../server/key.ts";
@@ -38,10 +38,7 @@ export class KeyFolder {
   static async open(machine: Machine, path: string): Promise<KeyFolder> {
     const access = await accessOf(machine);
     for (const folder of [path, join(path, PRIVATE)]) await openFolder(folder, access);
-    const written = await readFile(join(path, BOOK), "utf8").catch((error) => {
-      if (systemCode(error) === "ENOENT") return "";
-      throw error;
-    });
+    const written = (await readFile(join(path, BOOK), "utf8").catch(absent)) ?? "";
     const book = written === "" ? emptyBook() : readBook(written, join(path, BOOK));
     const files = new Set(await readdir(join(path, PRIVATE)));
     const lost = dropKeys(book, (selector) => !files.has(`${selector}.pem`));

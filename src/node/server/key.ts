@@ -3,7 +3,7 @@ import { chmod, lstat, mkdir, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { UsageError } from "../../command-line/usage-error.ts";
 import { type Ownership, writeDurably } from "../../machine/durable-file.ts";
-import { ConfigurationError, systemCode } from "../../machine/faults.ts";
+import { absent, ConfigurationError, systemCode } from "../../machine/faults.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type { KeyConfig } from "../config.ts";
 import { explain, NotAccepted } from "../faults.ts";
@@ -34,7 +34,7 @@ export async function joinServer(
   { machine, version, signal }: KeyDependencies,
 ): Promise<void> {
   const { keyFile } = config;
-  if ((await find(keyFile)) !== undefined) {
+  if ((await lstat(keyFile).catch(absent)) !== undefined) {
     throw new ConfigurationError(
       `the key file ${keyFile} exists already, and join does not overwrite it. m25-mail-node rotate exchanges its key. ` +
         "To use a key that m25-mail node rotate-key printed, or to make this another node, remove the file and run join again " +
@@ -130,18 +130,9 @@ function ownershipLike({ root }: Machine, found: Stats): Ownership {
   return root ? { mode, owner: { uid: found.uid, gid: found.gid } } : { mode };
 }
 
-async function find(path: string): Promise<Stats | undefined> {
-  try {
-    return await lstat(path);
-  } catch (error) {
-    if (systemCode(error) === "ENOENT") return undefined;
-    throw error;
-  }
-}
-
 async function makeKeyFolder(keyFile: string): Promise<void> {
   const folder = dirname(keyFile);
-  if ((await find(folder)) !== undefined) return;
+  if ((await lstat(folder).catch(absent)) !== undefined) return;
   try {
     await makeFolder(folder, 0o700);
   } catch (error) {
@@ -154,7 +145,8 @@ export async function makeFolder(path: string, mode: number): Promise<void> {
   try {
     await mkdir(path);
   } catch (error) {
-    if (systemCode(error) === "EEXIST" && (await find(`${path}/.`))?.isDirectory() === true) return;
+    if (systemCode(error) === "EEXIST" && (await lstat(`${path}/.`).catch(absent))?.isDirectory() === true)
+      return;
     if (systemCode(error) !== "ENOENT" || dirname(path) === path) throw error;
     await makeFolder(dirname(path), 0o755);
     await mkdir(path);
