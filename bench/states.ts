@@ -3,7 +3,7 @@ import { thisMachine } from "../src/machine/machine.ts";
 import { applyIncoming } from "../src/node/replica/apply.ts";
 import { takeAnswer } from "../src/node/replica/incoming.ts";
 import { DEFAULT_THRESHOLDS } from "../src/node/replica/losses.ts";
-import { closeReplica, noteInodes, openReplica, type Replica } from "../src/node/replica/replica.ts";
+import { noteInodes, openReplica, type Replica } from "../src/node/replica/replica.ts";
 import { encodeEnd, encodeHeader, type Header } from "../src/sync/answer.ts";
 import { StateDigest } from "../src/sync/digest.ts";
 import { type AliasRecord, canonicalLine, type UserRecord } from "../src/sync/records.ts";
@@ -103,12 +103,12 @@ export class NodeReplica {
 
   /** As the program does after a whole state: its temporary tables go with the connection. */
   async reopen(): Promise<void> {
-    await closeReplica(this.replica);
+    await this.replica.db.close();
     this.replica = await openReplica(this.#place);
     await noteInodes(this.replica);
   }
 
   async close(): Promise<void> {
-    await closeReplica(this.replica);
+    await this.replica.db.close();
   }
 }

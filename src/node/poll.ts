@@ -95,8 +95,10 @@ export async function poll(
 ): Promise<PollResult> {
   session.pollLog.begin();
   session.client.lastWait = 0;
+  let attempts = 1;
   let result = await attempt(session, options);
-  if (result.again === true) result = await attempt(session, options);
+  // Files that somebody has overwritten may turn out to be damaged, too.
+  for (; result.again === true && attempts < 3; attempts += 1) result = await attempt(session, options);
   // Do not note a poll that was stopped, or whose folder is gone: it tells nothing about the server or this node. Nor
   // note a cut-off wait if the next poll comes soon: that one does not wait, and its outcome is noted.
   const waited = session.client.lastWait > 0;

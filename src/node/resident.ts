@@ -3,7 +3,7 @@ import type { Config } from "./config.ts";
 import { type ExitCode, exitCodes, explain } from "./faults.ts";
 import type { Lock } from "./lock.ts";
 import { type PollResult, poll } from "./poll.ts";
-import { whileInPlace } from "./replica/in-place.ts";
+import { FilesReplaced, whileInPlace } from "./replica/in-place.ts";
 import { setDamagedAside } from "./replica/replica.ts";
 import { FIRST, nextSchedule, type Schedule, type TimedPoll } from "./schedule.ts";
 import { PolicyServer } from "./sending/policy-server.ts";
@@ -13,8 +13,8 @@ import { keepReportingUsage } from "./usage/report-usage.ts";
 
 /** ms between two attempts to lock the folder. */
 const LOCK_AGAIN = 2000;
-/** ms between two readings of the files, at least; while a daemon's look-ups fail, less. */
-const [READ_EVERY, READ_SOON] = [600_000, 50_000];
+/** ms between two readings of the files, at least. */
+const READ_EVERY = 50_000;
 /** A reading takes at most this part of the time. */
 const READING = 0.01;
 
@@ -58,7 +58,7 @@ export async function runResident(
       if (signal.aborted) break;
       if (result.folderReplaced === true) return result.exitCode;
       const timed = { ...result, took: machine.clock.monotonic() - asked };
-      if (isReadingDue(session, result, reading)) {
+      if (isReadingDue(machine.clock.monotonic(), result, reading)) {
         const { isDamaged, ...read } = await readFiles(session);
         reading = read;
         if (isDamaged) {
@@ -88,16 +88,9 @@ interface Reading {
 }
 
 /** False while the server is away: a damaged file goes on to serve what it can. */
-function isReadingDue(
-  { machine, dovecot }: Session,
-  { news, outcome }: PollResult,
-  { at, took }: Reading,
-): boolean {
-  const isFailing = outcome?.status === "failed";
-  if (news === undefined && !isFailing) return false;
-  const isWell = dovecot === null && !isFailing;
-  const since = machine.clock.monotonic() - at;
-  return since >= (isWell ? READ_EVERY : READ_SOON) && since * READING >= took;
+function isReadingDue(now: number, { news, outcome }: PollResult, { at, took }: Reading): boolean {
+  if (news === undefined && outcome?.status !== "failed") return false;
+  return now - at >= Math.max(READ_EVERY, took / READING);
 }
 
 /** Looks for damage in what no change needs, or what only the daemons read anew. If there is some, closes the replica. */
@@ -114,7 +107,11 @@ async function readFiles(session: Session): Promise<Reading & { isDamaged: boole
 async function pause({ machine, replica }: Session, time: number, signal: AbortSignal): Promise<void> {
   const sleep = (until: AbortSignal) => machine.clock.sleep(time, until);
   if (time === 0 || replica === undefined || replica.db.over) return await sleep(signal);
-  await whileInPlace(replica, machine.log, (replaced) => sleep(AbortSignal.any([signal, replaced])));
+  await whileInPlace(replica, machine.log, (replaced) => sleep(AbortSignal.any([signal, replaced]))).catch(
+    (error) => {
+      if (!(error instanceof FilesReplaced)) throw error;
+    },
+  );
 }
 
 /**

@@ -9,8 +9,8 @@ import type { KeyRun } from "./dkim/keys.ts";
 import { explain, failureReason, TemporaryFailure } from "./faults.ts";
 import { type Lock, lockFile } from "./lock.ts";
 import { fileNames } from "./replica/files.ts";
+import { untilAtRest, whileInPlace } from "./replica/in-place.ts";
 import {
-  closeReplica,
   type Former,
   isAsCommitted,
   isInPlace,
@@ -135,7 +135,7 @@ export class LockedOut extends TemporaryFailure {}
 
 export async function closeSession(session: Session): Promise<void> {
   session.client.close();
-  if (session.replica !== undefined) await closeReplica(session.replica);
+  await session.replica?.db.close();
   await session.lock.release();
 }
 
@@ -145,7 +145,7 @@ export class FolderReplaced extends TemporaryFailure {}
 /**
  * The replica as it is on disk now. Reopens it if somebody has replaced its files.
  *
- * @throws FolderReplaced, ConfigurationError, SqliteError
+ * @throws FolderReplaced, ConfigurationError, SqliteError, FilesReplaced
  */
 export async function replicaOf(session: Session): Promise<Replica> {
   const { machine, config, lock } = session;
@@ -154,35 +154,49 @@ export async function replicaOf(session: Session): Promise<Replica> {
       `somebody has removed or replaced ${config.out}: this program ends, and must be started again, as systemd does`,
     );
   const { replica } = session;
-  const isRight = replica !== undefined && (await isInPlace(replica)) && (await isAsCommitted(replica));
-  if (replica !== undefined && !(isRight && replica.written.length === 0)) {
+  if (replica !== undefined) {
     // `accept` may have written a note.
-    if (!isRight || replica.written.some((name) => !name.endsWith("-wal")))
-      machine.log(`somebody has replaced the files in ${config.out}: opening them again`);
-    await dropReplica(session);
+    const isOther =
+      replica.written.some((name) => !name.endsWith("-wal")) ||
+      !(await isInPlace(replica)) ||
+      !(await isAsCommitted(replica));
+    if (isOther) machine.log(`somebody has replaced the files in ${config.out}: opening them again`);
+    if (isOther || replica.written.length > 0) await dropReplica(session, true);
   }
-  session.replica ??= await openReplica(session.place, session.former);
+  if (session.former?.isTouched === true) {
+    // By this the look-ups fail. What somebody writes to a file while it is being opened would not be noticed.
+    await opened(session).catch(() => undefined);
+    await untilAtRest(session.place);
+    await session.replica?.db.close();
+    session.replica = undefined;
+  }
+  const current = await opened(session);
   session.former = undefined;
+  return current;
+}
+
+async function opened(session: Session): Promise<Replica> {
+  session.replica ??= await openReplica(session.place, session.former);
   await settleReplaced(session, session.replica);
   return session.replica;
 }
 
-/** Makes the daemons open the present files, if these have been replaced. */
+/** Makes the daemons open the present files, if these have been replaced. @throws FilesReplaced, SqliteError */
 export async function settleReplaced({ machine, daemons }: Session, replica: Replica): Promise<void> {
   if (replica.replaced === "") return;
   if (replica.meta !== undefined && replica.meta.revision > 0 && replica.meta.ready === 0)
     machine.log(`${replica.replaced} was replaced or put back: mail waits until the server has answered`);
-  await reloadDaemons(machine, daemons);
+  await whileInPlace(replica, machine.log, () => reloadDaemons(machine, daemons));
   await noteInodes(replica);
 }
 
 /** Closes the replica after a fault, which undoes its transaction. The next poll opens it again. */
-export async function dropReplica(session: Session): Promise<void> {
+export async function dropReplica(session: Session, isTouched = false): Promise<void> {
   const { replica } = session;
   if (replica === undefined) return;
   session.replica = undefined;
-  session.former = { written: replica.written, meta: replica.db.over ? undefined : replica.meta };
-  await closeReplica(replica);
+  session.former = { written: replica.written, meta: replica.db.over ? undefined : replica.meta, isTouched };
+  await replica.db.close();
 }
 
 /** @throws ConfigurationError */

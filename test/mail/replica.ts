@@ -8,7 +8,7 @@ import { thisMachine } from "../../src/machine/machine.ts";
 import type { AppPasswordHashes } from "../../src/mail/app-password.ts";
 import { applyIncoming } from "../../src/node/replica/apply.ts";
 import { takeAnswer } from "../../src/node/replica/incoming.ts";
-import { closeReplica, noteInodes, openReplica } from "../../src/node/replica/replica.ts";
+import { noteInodes, openReplica } from "../../src/node/replica/replica.ts";
 import type { NodeRole } from "../../src/sync/records.ts";
 import { type Aliases, deltaOf, idOf, linesOf, stateOf } from "../node/answers.ts";
 import type { MailState } from "../support/answer-reader.ts";
@@ -92,7 +92,7 @@ export class TestNode {
 
   /** Lets go of the files, as a node's program that has ended. */
   async close(): Promise<void> {
-    if (this.#replica !== undefined) await closeReplica(this.#replica);
+    await this.#replica?.db.close();
     this.#replica = undefined;
   }
 

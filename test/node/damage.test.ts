@@ -16,13 +16,7 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { main } from "../../src/node/cli.ts";
 import { FilesReplaced } from "../../src/node/replica/in-place.ts";
-import {
-  attachToRead,
-  closeReplica,
-  isInPlace,
-  openReplica,
-  setDamagedAside,
-} from "../../src/node/replica/replica.ts";
+import { attachToRead, isInPlace, openReplica, setDamagedAside } from "../../src/node/replica/replica.ts";
 import { Sqlite } from "../../src/node/replica/sqlite.ts";
 import { hash, stateOf, user } from "./answers.ts";
 import { daemons, served, temporaryFolder } from "./folder.ts";
@@ -103,7 +97,7 @@ test("after a power cut during a commit the node serves one of the two states wh
   const seen = new Set<string>();
   // The logins are on the disk before the first byte of the addresses' commit is written.
   for (let step = 0; step <= 20; step += 1) {
-    await closeReplica(life.replica);
+    await life.replica.db.close();
     for (const [index, name] of logs.entries()) {
       const [old = Buffer.alloc(0), whole = Buffer.alloc(0)] = [before[index], after[index]];
       const part = Math.min(Math.max(step / 10 - index, 0), 1);
@@ -154,12 +148,12 @@ test("replaced files are not used before the server has answered", async () => {
 test("an older file of logins, copied into place, is noticed by its revision", async () => {
   const life = await Life.begin();
   await life.take(one);
-  await closeReplica(life.replica);
+  await life.replica.db.close();
   const names = ["logins.db", "logins.db-wal"];
   for (const name of names) copyFileSync(join(life.out, name), join(life.out, `${name}.old`));
   await life.open();
   await life.take(two);
-  await closeReplica(life.replica);
+  await life.replica.db.close();
   rmSync(join(life.out, "logins.db-shm"));
   for (const name of names) writeFileSync(join(life.out, name), readFileSync(join(life.out, `${name}.old`)));
   await life.open();
@@ -200,7 +194,7 @@ test.each(["logins.db", "addresses.db"])("a -wal of %s that somebody removed is 
   const life = await lifeAtTwo();
   rmSync(join(life.out, `${name}-wal`));
   expect(await isInPlace(life.replica)).toBe(false);
-  await closeReplica(life.replica);
+  await life.replica.db.close();
   rmSync(join(life.out, `${name}-wal`), { force: true });
   rmSync(join(life.out, `${name}-shm`), { force: true });
   await life.open();
@@ -222,10 +216,10 @@ describe.each(["logins.db", "addresses.db"])("a copy in the place of %s's", (nam
       copyFileSync(path, `${path}.copy`);
       renameSync(`${path}.copy`, path);
       expect(await isInPlace(life.replica)).toBe(false);
-      await closeReplica(life.replica);
+      await life.replica.db.close();
       const killed = await openReplica(life.place);
       expect(killed.replaced).toBe(name);
-      await closeReplica(killed);
+      await killed.db.close();
       await life.open();
       expect(life.reloaded.slice(1)).toEqual([name]);
       const doubtful = name === "logins.db" && suffix === "-wal";
@@ -249,7 +243,7 @@ test.each(["status", "export", "orphans"])(
   "%s makes no -wal in the place of a removed one",
   async (command) => {
     const life = await lifeAtTwo();
-    await closeReplica(life.replica);
+    await life.replica.db.close();
     rmSync(join(life.out, "logins.db-wal"));
     const node = nodeOf({ url: new URL("http://127.0.0.1:1") });
     const argv = [
@@ -272,7 +266,7 @@ test("Postfix's file, if lost, empty or damaged, is made again from the logins w
   ];
   for (const damage of damages) {
     const life = await lifeAtTwo();
-    await closeReplica(life.replica);
+    await life.replica.db.close();
     for (const suffix of ["-wal", "-shm"]) rmSync(join(life.out, `addresses.db${suffix}`));
     damage(join(life.out, "addresses.db"));
     expect(daemons.mailbox(life.out, "jan@example.nl")).toBe("fails");
@@ -298,7 +292,7 @@ test("if the logins are lost, empty or damaged, look-ups fail until the server h
         team.map((name) => user(name)),
       ),
     );
-    await closeReplica(life.replica);
+    await life.replica.db.close();
     for (const suffix of ["-wal", "-shm"]) rmSync(join(life.out, `logins.db${suffix}`));
     damage(join(life.out, "logins.db"));
     expect(daemons.login(life.out, "u1@example.nl")).toBe("fails");
@@ -337,7 +331,7 @@ describe.each(["logins.db", "addresses.db"])("%s beside a daemon that has it ope
 
 test("files are not taken for damaged where the disk has no room for a -shm", async () => {
   const life = await lifeAtTwo();
-  await closeReplica(life.replica);
+  await life.replica.db.close();
   const full = join(temporaryFolder(), "sqlite3");
   writeFileSync(full, `#!/bin/sh\ntrap '' XFSZ\nulimit -f 8\nexec sqlite3 "$@"\n`, { mode: 0o755 });
   for (const name of ["logins.db", "addresses.db"]) rmSync(join(life.out, `${name}-shm`));
@@ -357,10 +351,11 @@ test("a damaged page in the middle fails, and a whole state repairs it", async (
   );
   await life.take(many);
   await life.replica.db.run("PRAGMA state.wal_checkpoint(TRUNCATE);");
-  await closeReplica(life.replica);
+  await life.replica.db.close();
   const path = join(life.out, "logins.db");
   const bytes = readFileSync(path);
-  for (let page = 8; page * 4096 < bytes.length; page += 1) bytes.fill(0xff, page * 4096, page * 4096 + 4096);
+  for (let page = 20; page * 4096 < bytes.length; page += 1)
+    bytes.fill(0xff, page * 4096, page * 4096 + 4096);
   writeFileSync(path, bytes);
   await life.open();
   life.state = undefined;

@@ -5,13 +5,7 @@ import { type Applied, applyIncoming } from "../../src/node/replica/apply.ts";
 import type { ApplyOptions } from "../../src/node/replica/comparison.ts";
 import { takeAnswer } from "../../src/node/replica/incoming.ts";
 import { DEFAULT_THRESHOLDS } from "../../src/node/replica/losses.ts";
-import {
-  closeReplica,
-  noteInodes,
-  openReplica,
-  type Place,
-  type Replica,
-} from "../../src/node/replica/replica.ts";
+import { noteInodes, openReplica, type Place, type Replica } from "../../src/node/replica/replica.ts";
 import type { MailState } from "../support/answer-reader.ts";
 import { deltaOf, linesOf } from "./answers.ts";
 import { outFolder } from "./folder.ts";
@@ -40,7 +34,7 @@ export class Life {
   static async begin(folder = outFolder()): Promise<Life> {
     const life = new Life(folder);
     await life.open();
-    onTestFinished(() => closeReplica(life.replica));
+    onTestFinished(() => life.replica.db.close());
     return life;
   }
 
@@ -61,7 +55,7 @@ export class Life {
   }
 
   async reopen(): Promise<void> {
-    await closeReplica(this.replica);
+    await this.replica.db.close();
     await this.open();
   }
 

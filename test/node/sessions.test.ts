@@ -1,7 +1,6 @@
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { type Machine, thisMachine } from "../../src/machine/machine.ts";
-import { closeReplica } from "../../src/node/replica/replica.ts";
 import { appPasswords } from "../support/records.ts";
 import { hash, stateOf, user } from "./answers.ts";
 import { ask, served } from "./folder.ts";
@@ -197,7 +196,7 @@ describe("open sessions", () => {
     const { node, events } = await nodeWith(everybody);
     const killed = await Life.begin(node.config.out);
     await killed.take(two, { whole: true });
-    await closeReplica(killed.replica);
+    await killed.replica.db.close();
     const { server } = node.config;
     node.config.server = new URL("http://127.0.0.1:1/");
     expect((await node.poll()).exitCode).not.toBe(0);

@@ -8,7 +8,7 @@ import { applyIncoming } from "../replica/apply.ts";
 import { fileNames, hasFile } from "../replica/files.ts";
 import { takeAnswer } from "../replica/incoming.ts";
 import { DEFAULT_THRESHOLDS } from "../replica/losses.ts";
-import { attachToRead, closeReplica, currentState, openReplica, requireLogs } from "../replica/replica.ts";
+import { attachToRead, currentState, openReplica, requireLogs } from "../replica/replica.ts";
 import { literal, Sqlite } from "../replica/sqlite.ts";
 import { Client } from "../server/client.ts";
 import { readAuthorities, readKey } from "../server/key-file.ts";
@@ -55,7 +55,7 @@ export async function dryRun(machine: Machine, config: Config, options: RunOptio
       for (const line of lines) machine.print(line);
       return exitCodes.done;
     } finally {
-      await closeReplica(replica);
+      await replica.db.close();
     }
   } finally {
     client.close();

@@ -1,6 +1,6 @@
 import { chmod, chown, lstat, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { ConfigurationError, systemCode } from "../../machine/faults.ts";
+import { absent, ConfigurationError, systemCode } from "../../machine/faults.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type { NodeRole } from "../../sync/records.ts";
 
@@ -16,6 +16,8 @@ export const fileNames = {
   recipients: "recipients.db",
   lock: ".lock",
 } as const;
+
+export const databases = [fileNames.logins, fileNames.node, fileNames.addresses] as const;
 
 /** The group that may read a file; only root may read the others. */
 const groups: Readonly<Record<string, string | undefined>> = {
@@ -53,13 +55,10 @@ export async function prepareFile(machine: Machine, folder: string, name: string
 }
 
 async function setAccess(path: string, gid: number, mode: number): Promise<void> {
-  try {
-    const found = await lstat(path);
-    if (found.uid !== 0 || found.gid !== gid) await chown(path, 0, gid);
-    if ((found.mode & 0o7777) !== mode) await chmod(path, mode);
-  } catch (error) {
-    if (systemCode(error) !== "ENOENT") throw error;
-  }
+  const found = await lstat(path).catch(absent);
+  if (found === undefined) return;
+  if (found.uid !== 0 || found.gid !== gid) await chown(path, 0, gid).catch(absent);
+  if ((found.mode & 0o7777) !== mode) await chmod(path, mode).catch(absent);
 }
 
 /** The inode numbers of a database's files; "" for a missing file. */
@@ -74,10 +73,14 @@ export async function inodesOf(folder: string, name: string): Promise<Inodes> {
   return { file: await inode(path), wal: await inode(`${path}-wal`), shm: await inode(`${path}-shm`) };
 }
 
-/** When a file was last written, and its size. */
-export async function stampOf(path: string): Promise<string> {
-  const found = await stat(path, { bigint: true }).catch(() => undefined);
-  return `${found?.mtimeNs} ${found?.size}`;
+/** When each database and its `-wal` were last written, and their sizes, by name. A `-shm` is written to by whoever reads. */
+export async function stampsOf(folder: string): Promise<Map<string, string>> {
+  const stamps = new Map<string, string>();
+  for (const name of databases.flatMap((one) => [one, `${one}-wal`])) {
+    const found = await stat(join(folder, name), { bigint: true }).catch(() => undefined);
+    stamps.set(name, `${found?.mtimeNs} ${found?.size}`);
+  }
+  return stamps;
 }
 
 export async function hasFile(folder: string, name: string): Promise<boolean> {
@@ -85,25 +88,7 @@ export async function hasFile(folder: string, name: string): Promise<boolean> {
 }
 
 async function inode(path: string): Promise<string> {
-  try {
-    return String((await stat(path)).ino);
-  } catch (error) {
-    if (systemCode(error) === "ENOENT") return "";
-    throw error;
-  }
-}
-
-const HEADER = Buffer.from("SQLite format 3\0");
-
-/** True if a file begins as SQLite's do (www.sqlite.org/fileformat.html, 1.3). Daemons that have another one open may fail only when they reopen it. */
-export async function isDatabase(folder: string, name: string): Promise<boolean> {
-  const file = await open(join(folder, name));
-  try {
-    const { buffer } = await file.read({ buffer: Buffer.alloc(HEADER.length), position: 0 });
-    return buffer.equals(HEADER);
-  } finally {
-    await file.close();
-  }
+  return String((await stat(path).catch(absent))?.ino ?? "");
 }
 
 /**
@@ -135,20 +120,15 @@ export async function removeEmptiedLog(folder: string, name: string): Promise<bo
 }
 
 async function isMissingOrEmpty(path: string): Promise<boolean> {
-  try {
-    const found = await lstat(path);
-    return found.isFile() && found.size === 0;
-  } catch (error) {
-    if (systemCode(error) === "ENOENT") return true;
-    throw error;
-  }
+  const found = await lstat(path).catch(absent);
+  return found === undefined || (found.isFile() && found.size === 0);
 }
 
 /** Renames a damaged file. Daemons that have it open go on with it; others fail for now. */
 export async function setAside(folder: string, name: string): Promise<void> {
   const path = join(folder, name);
   await rename(path, `${path}.damaged`);
-  for (const suffix of ["-wal", "-shm"]) await rm(`${path}${suffix}`, { force: true });
+  await removeDatabase(folder, name);
 }
 
 export async function removeDatabase(folder: string, name: string): Promise<void> {

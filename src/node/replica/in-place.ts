@@ -1,15 +1,16 @@
 import { type FSWatcher, watch } from "node:fs";
-import { join } from "node:path";
 import { explain } from "../faults.ts";
-import { fileNames, stampOf } from "./files.ts";
-import { isInPlace, type Replica } from "./replica.ts";
+import { fileNames, stampsOf } from "./files.ts";
+import { isInPlace, type Place, type Replica } from "./replica.ts";
 
-/** Somebody has replaced, emptied or overwritten the files. */
+/** Somebody has replaced or removed the files, or written to them. */
 export class FilesReplaced extends Error {}
 
 /**
  * Waits with `work`, which writes nothing, while the files are in place and nobody else writes to them. As soon as that ends, its signal
- * is aborted with FilesReplaced: until the daemons are told to open the present files, each answers from those that it has open.
+ * is aborted: until the daemons are told to open the present files, each answers from those that it has open.
+ *
+ * @throws FilesReplaced, errors of `work`
  */
 export async function whileInPlace<T>(
   replica: Replica,
@@ -17,11 +18,11 @@ export async function whileInPlace<T>(
   work: (replaced: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const replaced = new AbortController();
-  const before = await stampsOf(replica);
+  const before = await stampsOf(replica.folder);
   let over = false;
   const look = async (): Promise<void> => {
     const inPlace = await isInPlace(replica).catch(() => false);
-    const now = await stampsOf(replica);
+    const now = await stampsOf(replica.folder);
     // After the wait this program writes itself.
     if (over) return;
     const written = [...before.keys()].filter((name) => now.get(name) !== before.get(name));
@@ -40,17 +41,25 @@ export async function whileInPlace<T>(
   }
   await look();
   try {
-    return await work(replaced.signal);
+    const result = await work(replaced.signal);
+    await look();
+    replaced.signal.throwIfAborted();
+    return result;
   } finally {
     over = true;
     watcher?.close();
   }
 }
 
-/** The stamps of the open files and their -wal, by name. A -shm is written to by whoever reads. */
-async function stampsOf({ folder, inodes }: Replica): Promise<Map<string, string>> {
-  const stamps = new Map<string, string>();
-  for (const name of inodes.keys())
-    for (const one of [name, `${name}-wal`]) stamps.set(one, await stampOf(join(folder, one)));
-  return stamps;
+/** ms without a change after which files are taken to be at rest. */
+const REST = 1000;
+
+/** Waits until nobody is writing to the files any more: a restored folder is written file by file. */
+export async function untilAtRest({ folder, machine }: Place): Promise<void> {
+  const stamps = async () => [...(await stampsOf(folder)).values()].join();
+  let before: string;
+  do {
+    before = await stamps();
+    await machine.clock.sleep(REST);
+  } while ((await stamps()) !== before);
 }

@@ -3,11 +3,11 @@ import type { Machine } from "../../machine/machine.ts";
 import { type Counts, stateTag } from "../../sync/answer.ts";
 import type { NodeRole } from "../../sync/records.ts";
 import {
+  databases,
   fileNames,
   hasFile,
   type Inodes,
   inodesOf,
-  isDatabase,
   prepareFile,
   removeEmptiedLog,
   removeLeftovers,
@@ -70,12 +70,15 @@ export interface Replica {
   inodes: Map<string, Inodes>;
   /** The file because of which the daemons must reopen theirs; "" if they need not. */
   replaced: string;
-  /** The files to which another program has written during a wait; `accept` writes a note to a -wal. */
+  /** The files to which another program has written during a wait. */
   written: readonly string[];
 }
 
 /** The same files as this program had them open. Its meta is undefined if a commit may be missing in it. */
-export type Former = Pick<Replica, "meta" | "written">;
+export interface Former extends Pick<Replica, "meta" | "written"> {
+  /** True if somebody has replaced or overwritten files, and may go on with it. */
+  isTouched: boolean;
+}
 
 export interface Place {
   machine: Machine;
@@ -155,8 +158,6 @@ async function open(place: Place, former: Former | undefined): Promise<Replica> 
   }
 }
 
-const databases = [fileNames.logins, fileNames.node, fileNames.addresses] as const;
-
 /** The inodes of all files, by name. */
 async function allInodes(folder: string): Promise<Map<string, Inodes>> {
   const found = new Map<string, Inodes>();
@@ -164,17 +165,12 @@ async function allInodes(folder: string): Promise<Map<string, Inodes>> {
   return found;
 }
 
-/** Closes the replica. Its -wal and -shm stay for the daemons. */
-export async function closeReplica({ db }: Replica): Promise<void> {
-  await db.close();
-}
-
-/** True while nobody has replaced, emptied or overwritten the open files. */
+/** True while nobody has replaced or removed the open files. */
 export async function isInPlace({ folder, inodes, db }: Replica): Promise<boolean> {
   if (db.over) return false;
   for (const [name, opened] of inodes) {
     const found = await inodesOf(folder, name);
-    if (textOf(found) !== textOf(opened) || !(await isDatabase(folder, name))) return false;
+    if (textOf(found) !== textOf(opened)) return false;
   }
   return true;
 }
@@ -336,9 +332,10 @@ async function settleFiles(
 ): Promise<void> {
   const { db, meta, inodes, stateName } = replica;
   if (meta === undefined || stateName === undefined) return;
-  const [noted = "", notedAddresses = "", revision = 0, history = "", ready = 0] =
-    (await db.value<[string, string, number, string, number]>(
-      "SELECT json_array(s.inode, a.inode, a.revision, a.history, a.ready) FROM state.meta s, addresses.meta a;",
+  const [noted = "", notedAddresses = "", revision = 0, history = "", ready = 0, accepted = 0] =
+    (await db.value<[string, string, number, string, number, number]>(
+      `SELECT json_array(s.inode, a.inode, a.revision, a.history, a.ready,
+        (SELECT count(*) FROM state.note WHERE name = 'accepted')) FROM state.meta s, addresses.meta a;`,
     )) ?? [];
   const older = history === meta.history && revision > meta.revision;
   // The -wal outlives this program (persist_wal). If somebody has removed it, its changes are lost. A -shm holds nothing of its own.
@@ -346,8 +343,11 @@ async function settleFiles(
     const { file, wal } = inodes.get(name) ?? missing;
     return !before.startsWith(`${file} ${wal} `) || found.get(name)?.wal === "";
   };
-  const isWritten = (name: string) => former?.written.includes(name) === true;
-  const isOther = isWritten(stateName) || (former?.meta && stateTag(former.meta) !== stateTag(meta));
+  // `accept` writes a note to the state's -wal.
+  const isWritten = (name: string, withLog: boolean) =>
+    former?.written.some((one) => one === name || (withLog && one === `${name}-wal`));
+  const isOther =
+    isWritten(stateName, accepted === 0) || (former?.meta && stateTag(former.meta) !== stateTag(meta));
   if (isReplaced(stateName, noted) || older || isOther) {
     replica.replaced = stateName;
     await db.run("UPDATE state.meta SET ready = 0;\nUPDATE addresses.meta SET ready = 0;");
@@ -357,7 +357,7 @@ async function settleFiles(
   // A start that was killed may have closed the state only.
   if (meta.ready === 0 && ready === 1) await db.run("UPDATE addresses.meta SET ready = 0;");
   if (noted !== textOf(inodes.get(stateName))) replica.replaced = stateName;
-  const isNew = isReplaced(fileNames.addresses, notedAddresses) || isWritten(fileNames.addresses);
+  const isNew = isReplaced(fileNames.addresses, notedAddresses) || isWritten(fileNames.addresses, true);
   if (isNew || notedAddresses !== textOf(inodes.get(fileNames.addresses)))
     replica.replaced = fileNames.addresses;
   const differs = revision !== meta.revision || history !== meta.history || ready !== meta.ready;

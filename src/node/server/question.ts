@@ -1,13 +1,13 @@
 import { stateTag } from "../../sync/answer.ts";
 import { RefusedAnswer } from "../../sync/reader.ts";
 import { explain, TemporaryFailure, WrongAnswer } from "../faults.ts";
-import { whileInPlace } from "../replica/in-place.ts";
+import { FilesReplaced, whileInPlace } from "../replica/in-place.ts";
 import { type Incoming, RefusedDelta, takeAnswer } from "../replica/incoming.ts";
 import type { Notes } from "../replica/notes.ts";
 import type { Meta, Replica } from "../replica/replica.ts";
 import { SqliteError } from "../replica/sqlite.ts";
 import type { Session } from "../session.ts";
-import type { MapsAnswer, Position } from "./client.ts";
+import type { MapsAnswer, Position, Question } from "./client.ts";
 
 /** A refused answer. If it was a delta, the node asked for everything, and refused that too or did not get it. */
 export interface Refusal {
@@ -34,7 +34,7 @@ async function* withProgress(pieces: AsyncIterable<string[]>, log: (line: string
 /**
  * Asks for changes, and takes them into the temporary tables; if the node refuses them, asks for everything.
  *
- * @throws NotAccepted, TemporaryFailure, ConfigurationError, SqliteError; FilesReplaced during a wait
+ * @throws NotAccepted, TemporaryFailure, ConfigurationError, SqliteError, FilesReplaced
  */
 export async function askServer(
   { machine, client, key }: Session,
@@ -46,19 +46,17 @@ export async function askServer(
     refuseReturn(incoming, replica, notes);
     return incoming;
   };
-  const position = positionOf(replica.meta);
+  const ask = async (question: Omit<Question, "until">) =>
+    await whileInPlace(replica, machine.log, (until) => client.fetchMaps(key, { ...question, until }, read));
   try {
-    if (wait === 0) return await client.fetchMaps(key, { position }, read);
-    return await whileInPlace(replica, machine.log, (until) =>
-      client.fetchMaps(key, { position, wait, until }, read),
-    );
+    return await ask({ position: positionOf(replica.meta), wait });
   } catch (refusal) {
     if (!(refusal instanceof RefusedDelta)) return refusalIn(refusal);
     machine.log(`refused the changes that the server sent, asking for everything: ${refusal.message}`);
     try {
-      return await client.fetchMaps(key, {}, read);
+      return await ask({});
     } catch (error) {
-      if (error instanceof SqliteError) throw error;
+      if (error instanceof SqliteError || error instanceof FilesReplaced) throw error;
       machine.log(explain(error));
       return { refusal, retryAfter: error instanceof TemporaryFailure ? error.retryAfter : undefined };
     }

@@ -1,7 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { closeReplica } from "../../../src/node/replica/replica.ts";
 import { LimitBook } from "../../../src/node/sending/limits.ts";
 import { stateOf, user } from "../answers.ts";
 import { daemons } from "../folder.ts";
@@ -49,7 +48,7 @@ test("a delta changes limits and ends no session, and a limit that is taken back
 test("a replica of the version before goes on being served, and takes limits", async () => {
   const life = await Life.begin();
   await life.take(stateOf(1, ["example.nl"], [user(JAN)]));
-  await closeReplica(life.replica);
+  await life.replica.db.close();
   const former = `DROP INDEX mailbox_sending; DROP INDEX domain_sending; ALTER TABLE mailbox DROP COLUMN sending; ALTER TABLE domain DROP COLUMN sending;
     PRAGMA user_version = 4;`;
   const version4 = { "logins.db": former, "addresses.db": "PRAGMA user_version = 4;" };
