@@ -70,17 +70,18 @@ export interface Inodes {
 
 export async function inodesOf(folder: string, name: string): Promise<Inodes> {
   const path = join(folder, name);
-  return { file: await inode(path), wal: await inode(`${path}-wal`), shm: await inode(`${path}-shm`) };
+  const [file, wal, shm] = await Promise.all([inode(path), inode(`${path}-wal`), inode(`${path}-shm`)]);
+  return { file, wal, shm };
 }
 
 /** When each database and its `-wal` were last written, and their sizes, by name. A `-shm` is written to by whoever reads. */
 export async function stampsOf(folder: string): Promise<Map<string, string>> {
-  const stamps = new Map<string, string>();
-  for (const name of databases.flatMap((one) => [one, `${one}-wal`])) {
+  const names = databases.flatMap((name) => [name, `${name}-wal`]);
+  const stamps = names.map(async (name) => {
     const found = await stat(join(folder, name), { bigint: true }).catch(() => undefined);
-    stamps.set(name, `${found?.mtimeNs} ${found?.size}`);
-  }
-  return stamps;
+    return [name, `${found?.mtimeNs} ${found?.size}`] as const;
+  });
+  return new Map(await Promise.all(stamps));
 }
 
 export async function hasFile(folder: string, name: string): Promise<boolean> {
